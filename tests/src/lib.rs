@@ -1,0 +1,28 @@
+//! The local platform as a library of verbs: Kubernetes, Temporal, Redis and a
+//! fake model API on one Linux machine, started from pinned programs.
+//!
+//! Tests take the least they need: `Redis::start()`, `Temporal::start(…)`,
+//! `FakeModel::start(…)`, `ControlPlane::start()` (API server without nodes, no
+//! root), or the whole named `Platform`. All but the last live and die with the
+//! value that holds them, and with the process. Nothing here knows Steadfast's
+//! own programs or links a Temporal crate.
+
+pub mod cache;
+pub mod fake_model;
+pub mod port;
+pub mod process;
+pub mod redis;
+pub mod site;
+pub mod temporal;
+pub mod tools;
+pub mod wait;
+
+mod args;
+mod hash;
+mod http;
+mod lock;
+mod scratch;
+
+pub use fake_model::{FakeModel, FakeModelOptions};
+pub use redis::{Redis, RedisData};
+pub use temporal::{Temporal, TemporalOptions, TemporalStorage, TemporalUi};

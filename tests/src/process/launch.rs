@@ -1,0 +1,138 @@
+//! What to run: a value, built by one pure function per program.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+
+use super::Lifetime;
+use crate::args::Environment;
+use crate::hash;
+
+/// A program with all it is given. Nothing is inherited but `PATH` and `HOME`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Launch {
+    pub(crate) name: String,
+    pub(crate) program: PathBuf,
+    arguments: Vec<String>,
+    environment: BTreeMap<String, String>,
+    network: Option<PathBuf>,
+}
+
+impl Launch {
+    pub fn new(name: impl Into<String>, program: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: BTreeMap::new(),
+            network: None,
+        }
+    }
+
+    /// One argument as it is.
+    #[must_use]
+    pub fn argument(mut self, argument: impl Display) -> Self {
+        self.arguments.push(argument.to_string());
+        self
+    }
+
+    /// `--<name>=<value>`, as Go's flag libraries read it.
+    #[must_use]
+    pub fn flag(self, name: &str, value: impl Display) -> Self {
+        self.argument(format!("--{name}={value}"))
+    }
+
+    /// `--<name>=<path>`.
+    #[must_use]
+    pub fn path_flag(self, name: &str, path: impl AsRef<Path>) -> Self {
+        self.flag(name, path.as_ref().display())
+    }
+
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Display) -> Self {
+        self.environment.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Runs it inside a network namespace, by the path of its file.
+    #[must_use]
+    pub fn in_network(mut self, namespace: Option<&Path>) -> Self {
+        self.network = namespace.map(Path::to_path_buf);
+        self
+    }
+
+    /// Changes when anything about the launch does.
+    pub(crate) fn fingerprint(&self) -> anyhow::Result<String> {
+        let text = serde_json::to_vec(self).context("write a launch as JSON")?;
+        Ok(hash::sha256_hex([text.as_slice()]))
+    }
+
+    /// The command line, through small helpers that each exec the next, so that
+    /// the id of the child is the id of the program.
+    pub(crate) fn command(&self, lifetime: &Lifetime) -> anyhow::Result<Command> {
+        let environment = Environment::read()?;
+        let mut words: Vec<OsString> = match lifetime {
+            // The kernel kills the program when the thread that started it ends.
+            Lifetime::OfThisProcess => words(&["setpriv", "--pdeathsig", "KILL", "--"]),
+            // A session of its own: no signal of a terminal reaches it.
+            Lifetime::UntilKilled { .. } => words(&["setsid"]),
+        };
+        if let Some(network) = &self.network {
+            words.push("nsenter".into());
+            words.push(format!("--net={}", network.display()).into());
+            words.push("--".into());
+        }
+        words.push(self.program.clone().into());
+        words.extend(self.arguments.iter().map(OsString::from));
+
+        let mut words = words.into_iter();
+        let first = words.next().context("an empty command line")?;
+        let search_path = std::env::join_paths(environment.search_path())
+            .context("join the search path")?;
+        let mut command = Command::new(find(&first, &environment)?);
+        command
+            .args(words)
+            .env_clear()
+            .env("PATH", search_path)
+            .env("HOME", environment.home())
+            .env("LANG", "C.UTF-8")
+            .envs(&self.environment);
+        Ok(command)
+    }
+}
+
+/// Runs a program to its end and gives what it printed. What it says on failure
+/// is in the error.
+pub(crate) async fn output(command: &mut tokio::process::Command) -> anyhow::Result<String> {
+    let shown = format!("{:?}", command.as_std());
+    let output = command
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| format!("start {shown}"))?;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        bail!("{shown} failed ({}): {}\n{}", output.status, stdout.trim(), stderr.trim());
+    }
+    Ok(stdout)
+}
+
+fn find(program: &OsString, environment: &Environment) -> anyhow::Result<PathBuf> {
+    environment
+        .search_path()
+        .into_iter()
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
+        .with_context(|| format!("{} is not installed", program.display()))
+}
+
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}

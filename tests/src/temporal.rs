@@ -1,0 +1,218 @@
+//! A real Temporal server: the command line tool's development server.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::http;
+use crate::port::Port;
+use crate::process::{Launch, Service, output};
+use crate::site::Site;
+use crate::tools::{self, GoProgram};
+
+const READY_TIMEOUT: Duration = Duration::from_mins(1);
+const DATABASE: &str = "temporal.db";
+
+/// What the single-shard server needs so that fast steps are not held up in
+/// 200 ms slices, and a task queue with few pollers not for seconds.
+const DYNAMIC_CONFIG: [&str; 4] = [
+    "history.transferProcessorMaxPollRPS=1000",
+    "history.timerProcessorMaxPollRPS=1000",
+    "matching.numTaskqueueReadPartitions=1",
+    "matching.numTaskqueueWritePartitions=1",
+];
+
+/// Where the server keeps its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TemporalStorage {
+    /// Lost when the server ends.
+    #[default]
+    Memory,
+    /// Survives `kill` and `restart`.
+    File,
+}
+
+/// Whether the Web UI is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TemporalUi {
+    #[default]
+    Headless,
+    Served,
+}
+
+/// How to start a Temporal server. The default: in memory, no UI, free ports.
+#[derive(Clone, Debug, Default)]
+pub struct TemporalOptions {
+    pub storage: TemporalStorage,
+    pub ui: TemporalUi,
+    /// Search attributes to register: name to type (`Keyword`, `Int`, …).
+    pub search_attributes: BTreeMap<String, String>,
+    /// Namespaces besides `default`.
+    pub namespaces: Vec<String>,
+    /// `key=value` pairs on top of the ones that make it quick.
+    pub dynamic_config: Vec<String>,
+    /// The port of the gRPC service; a free one when absent.
+    pub port: Option<u16>,
+}
+
+/// The three ports a server listens on.
+#[derive(Debug)]
+pub(crate) struct TemporalPorts {
+    pub(crate) grpc: Port,
+    pub(crate) http: Port,
+    pub(crate) ui: Port,
+}
+
+/// One Temporal server.
+#[derive(Debug)]
+pub struct Temporal {
+    service: Service,
+    ports: TemporalPorts,
+    options: TemporalOptions,
+    site: Site,
+}
+
+impl Temporal {
+    /// On 127.0.0.1; gone when dropped.
+    pub async fn start(options: TemporalOptions) -> anyhow::Result<Self> {
+        let ports = TemporalPorts {
+            grpc: Port::given_or_leased(options.port)?,
+            http: Port::lease()?,
+            ui: Port::lease()?,
+        };
+        let temporal = Self::at(Site::of_this_process("temporal")?, ports, options)?;
+        temporal.launch().await?;
+        Ok(temporal)
+    }
+
+    pub(crate) fn at(
+        site: Site,
+        ports: TemporalPorts,
+        options: TemporalOptions,
+    ) -> anyhow::Result<Self> {
+        let launch = launch(&tools::go_program(GoProgram::Temporal)?, &site, &ports, &options);
+        let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
+        Ok(Self { service, ports, options, site })
+    }
+
+    /// Starts it unless it runs, and waits until every namespace is served.
+    pub(crate) async fn launch(&self) -> anyhow::Result<()> {
+        let data = self.site.data();
+        std::fs::create_dir_all(&data)
+            .with_context(|| format!("make the folder {}", data.display()))?;
+        self.service.start()?;
+        self.service.ready(READY_TIMEOUT, || self.serves_namespaces()).await
+    }
+
+    /// `<address>:<port>` of the gRPC service.
+    pub fn address(&self) -> String {
+        self.at_port(&self.ports.grpc).to_string()
+    }
+
+    /// `http://<address>:<port>`, for Temporal clients that want a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
+    /// The Web UI, when it is served.
+    pub fn ui_url(&self) -> Option<String> {
+        match self.options.ui {
+            TemporalUi::Headless => None,
+            TemporalUi::Served => Some(format!("http://{}", self.at_port(&self.ports.ui))),
+        }
+    }
+
+    /// The server's own HTTP API, e.g. for `/api/v1/namespaces/default`.
+    pub fn http_api_url(&self) -> String {
+        format!("http://{}", self.at_port(&self.ports.http))
+    }
+
+    /// The process and its log.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// `kill -9`. Its ports stay reserved.
+    pub async fn kill(&self) -> anyhow::Result<()> {
+        self.service.kill().await
+    }
+
+    /// SIGSTOP: connections stay open and nothing is answered.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.service.freeze()
+    }
+
+    /// Ends a freeze.
+    pub fn thaw(&self) -> anyhow::Result<()> {
+        self.service.thaw()
+    }
+
+    /// Kills it if it runs and starts it again on the same ports, with its
+    /// state if that is kept in a file.
+    pub async fn restart(&self) -> anyhow::Result<()> {
+        self.kill().await?;
+        self.launch().await
+    }
+
+    /// Runs the command line tool against this server and gives what it prints.
+    pub async fn cli(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command =
+            tokio::process::Command::new(tools::go_program(GoProgram::Temporal)?);
+        command.args(arguments).args(["--address", &self.address(), "--color", "never"]);
+        output(&mut command).await
+    }
+
+    fn at_port(&self, port: &Port) -> SocketAddrV4 {
+        SocketAddrV4::new(self.site.address, port.number())
+    }
+
+    async fn serves_namespaces(&self) -> anyhow::Result<()> {
+        let client = http::client()?;
+        let extra = self.options.namespaces.iter().map(String::as_str);
+        for namespace in std::iter::once("default").chain(extra) {
+            client
+                .get(format!("{}/api/v1/namespaces/{namespace}", self.http_api_url()))
+                .send()
+                .await
+                .and_then(reqwest::Response::error_for_status)
+                .with_context(|| format!("describe namespace {namespace}"))?;
+        }
+        Ok(())
+    }
+}
+
+fn launch(
+    program: &Path,
+    site: &Site,
+    ports: &TemporalPorts,
+    options: &TemporalOptions,
+) -> Launch {
+    let mut launch = Launch::new("temporal", program)
+        .argument("server")
+        .argument("start-dev")
+        .flag("ip", site.address)
+        .flag("port", ports.grpc.number())
+        .flag("http-port", ports.http.number())
+        .flag("log-level", "warn");
+    launch = match options.ui {
+        TemporalUi::Headless => launch.argument("--headless"),
+        TemporalUi::Served => launch.flag("ui-port", ports.ui.number()),
+    };
+    if options.storage == TemporalStorage::File {
+        launch = launch.path_flag("db-filename", site.data().join(DATABASE));
+    }
+    for (name, kind) in &options.search_attributes {
+        launch = launch.flag("search-attribute", format_args!("{name}={kind}"));
+    }
+    for namespace in &options.namespaces {
+        launch = launch.flag("namespace", namespace);
+    }
+    let extra = options.dynamic_config.iter().map(String::as_str);
+    for pair in DYNAMIC_CONFIG.into_iter().chain(extra) {
+        launch = launch.flag("dynamic-config-value", pair);
+    }
+    launch.in_network(site.network.as_deref())
+}

@@ -1,0 +1,61 @@
+//! The programs the platform is made of: where they are, and how they get there.
+//!
+//! A lookup is lazy and touches nothing: a test that needs Redis needs no
+//! Kubernetes program. `install` builds and downloads what is missing, each kind
+//! from its own pin beside this crate (`tools/*/go.mod`, `package-lock.json`,
+//! `requirements.txt`), into cache folders named by the pin's hash. Two
+//! processes never install at once.
+
+mod debian;
+mod go;
+mod npm;
+mod pins;
+mod python;
+mod stage;
+
+use crate::cache::Cache;
+use crate::lock::FileLock;
+
+pub use debian::installed;
+pub use go::{GoProgram, go_program};
+pub use npm::{FakeModelTool, fake_model};
+pub use python::python;
+pub use stage::{Outcome, Stage};
+
+/// What to install.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Debian packages: etcd, containerd, runc, Redis, buildah and more.
+    Debian,
+    /// Kubernetes, Temporal, Helm and CoreDNS, from Go modules.
+    Go,
+    /// The fake model API, from npm.
+    FakeModel,
+    /// The Python clients that tests drive the system with.
+    Python,
+}
+
+impl Kind {
+    pub const ALL: [Self; 4] = [Self::Debian, Self::Go, Self::FakeModel, Self::Python];
+}
+
+/// Makes sure that everything of these kinds is there, and says how long each
+/// stage took.
+pub async fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
+    let cache = Cache::open()?;
+    let _lock = FileLock::acquire(cache.tools().join(".lock")).await?;
+    let mut stages = Vec::new();
+    for kind in kinds {
+        match kind {
+            Kind::Debian => stages.push(debian::install().await?),
+            Kind::Go => {
+                for program in GoProgram::ALL {
+                    stages.push(go::install(&cache, program).await?);
+                }
+            }
+            Kind::FakeModel => stages.push(npm::install(&cache).await?),
+            Kind::Python => stages.push(python::install(&cache).await?),
+        }
+    }
+    Ok(stages)
+}

