@@ -1,0 +1,188 @@
+//! Agent: what a user writes to get a durable agent, and what the operator
+//! says about it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    duration::Duration,
+    environment::{NOT_RESERVED_MESSAGE, NOT_RESERVED_RULE},
+    model::ModelSpec,
+    worker::WorkerSettings,
+};
+
+/// An AI agent: instructions, a model, tools, credentials and the workers that run it.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "steadfast.dev",
+    version = "v1alpha1",
+    kind = "Agent",
+    namespaced,
+    status = "AgentStatus",
+    derive = "PartialEq",
+    shortname = "agt",
+    category = "steadfast",
+    doc = "An AI agent whose conversations survive the loss of any process.",
+    cel,
+    validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        .message("an Agent's name is a DNS label of at most 40 characters: lower case letters, digits and '-'"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Model", type_ = "string", json_path = ".spec.model.name"),
+    printcolumn(name = "Tools", type_ = "integer", json_path = ".status.tools"),
+    printcolumn(name = "Workers", type_ = "string", json_path = ".status.workers.ready"),
+    printcolumn(name = "Revision", type_ = "integer", json_path = ".status.revision"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#, priority = 1)
+)]
+#[x_kube(validation = Rule::new("has(self.instructions) != has(self.instructionsFrom)")
+    .message("exactly one of instructions and instructionsFrom must be set"))]
+#[serde(rename_all = "camelCase")]
+pub struct AgentSpec {
+    /// What the agent is for, in a sentence; shown to people and to other agents.
+    #[serde(default)]
+    #[schemars(length(max = 1024))]
+    pub description: String,
+    /// The system prompt: a minijinja template over `user`, `task`, `now` and `params`, rendered once per turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+    /// Where the system prompt is kept, when not in this object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions_from: Option<InstructionsSource>,
+    /// The model that is called.
+    pub model: ModelSpec,
+    /// Secret values given to the worker as environment variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["envVarName".to_owned()]))]
+    pub credentials: Vec<Credential>,
+    /// What the model may call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = Rule::new("self.all(t, self.exists_one(u, u.tool == t.tool))")
+        .message("a tool is listed at most once"))]
+    pub tools: Vec<AgentToolReference>,
+    /// Bounds of a turn.
+    #[serde(default)]
+    pub limits: AgentLimits,
+    /// The pods that run the agent.
+    #[serde(default)]
+    pub worker: WorkerSettings,
+}
+
+/// Where instructions are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InstructionsSource {
+    /// A key of a ConfigMap in the Agent's namespace; edits are picked up by watch.
+    pub config_map_key_ref: ConfigMapKey,
+}
+
+/// One key of a ConfigMap in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapKey {
+    /// Name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key below `data`.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// One secret value and the environment variable it becomes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Credential {
+    /// Environment variable of the worker. Names of the worker's own wiring are refused.
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    #[x_kube(validation = Rule::new(NOT_RESERVED_RULE).message(NOT_RESERVED_MESSAGE))]
+    pub env_var_name: String,
+    /// Secret in the Agent's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+    /// Key below the Secret's `data`.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_key: String,
+    /// Hosts this value may be sent to (`api.openai.com`, `*.example.com`); any host when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
+    pub hosts: Vec<String>,
+}
+
+/// Something the model may call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentToolReference {
+    /// Name of an AgentTool in the Agent's namespace. The model sees it with `_` for `-`.
+    #[schemars(length(min = 1, max = 63))]
+    pub tool: String,
+}
+
+/// Bounds of what one turn may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentLimits {
+    /// Model calls before a turn fails.
+    #[serde(default = "default_max_model_calls_per_turn")]
+    #[schemars(range(min = 1, max = 10_000), extend("format" = "int32"))]
+    pub max_model_calls_per_turn: u32,
+    /// Longest time a turn may take; unbounded when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_timeout: Option<Duration>,
+}
+
+impl Default for AgentLimits {
+    fn default() -> Self {
+        Self {
+            max_model_calls_per_turn: default_max_model_calls_per_turn(),
+            turn_timeout: None,
+        }
+    }
+}
+
+const fn default_max_model_calls_per_turn() -> u32 {
+    50
+}
+
+/// What the operator knows of an Agent. At most 4 KiB.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Sequence number of the current AgentRevision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// Temporal task queue that this Agent's workers poll.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_queue: Option<String>,
+    /// Number of tools the model sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<i32>,
+    /// The worker pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<WorkersStatus>,
+    /// Keyed hash of the secret values the newest pods were made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_hash: Option<String>,
+    /// What holds and what does not, with reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Counts of worker pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkersStatus {
+    /// Asked for.
+    pub desired: i32,
+    /// Of the newest pod template.
+    pub updated: i32,
+    /// Connected to Temporal, polling, and with a revision loaded.
+    pub available: i32,
+    /// `available/desired`, for people.
+    pub ready: String,
+}

@@ -1,0 +1,289 @@
+//! AgentTool: one tool that agents of its namespace may refer to. Exactly one
+//! kind is set; the policy beside it holds for every kind.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{duration::Duration, schema};
+
+/// A tool: what the model is told of it, what runs, and how failures are handled.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "steadfast.dev",
+    version = "v1alpha1",
+    kind = "AgentTool",
+    namespaced,
+    status = "AgentToolStatus",
+    derive = "PartialEq",
+    shortname = "agtt",
+    category = "steadfast",
+    doc = "A tool that agents of its namespace may call.",
+    cel,
+    validation = Rule::new("self.metadata.name.size() <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
+        .message("an AgentTool's name is a DNS label of at most 63 characters: lower case letters, digits and '-'"),
+    printcolumn(name = "Accepted", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].status"#),
+    printcolumn(name = "Kind", type_ = "string", json_path = ".status.kind"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#, priority = 1)
+)]
+#[x_kube(validation = Rule::new("[has(self.activity), has(self.http)].filter(x, x).size() == 1")
+    .message("exactly one kind of tool must be set: activity or http"))]
+#[serde(rename_all = "camelCase")]
+pub struct AgentToolSpec {
+    /// What the tool does and when to use it, as the model reads it.
+    #[schemars(length(min = 1, max = 4096))]
+    pub description: String,
+    /// JSON Schema of the arguments, an object.
+    #[serde(default = "no_parameters")]
+    #[schemars(schema_with = "schema::any_object")]
+    pub parameters: Map<String, Value>,
+    /// A Temporal activity, in any language, on a task queue of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<ActivityTool>,
+    /// An HTTP request made by the agent's worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpTool>,
+    /// Longest time one attempt may take.
+    #[serde(default = "default_timeout")]
+    pub timeout: Duration,
+    /// How a failed attempt is repeated.
+    #[serde(default)]
+    pub retry: ToolRetry,
+    /// What makes it safe to run a call again after a failure.
+    #[serde(default)]
+    pub idempotency: Idempotency,
+    /// Longest result in bytes; what is over is cut, and the model is told so.
+    #[serde(default = "default_max_result_bytes")]
+    #[schemars(range(min = 1, max = 1_048_576), extend("format" = "int32"))]
+    pub max_result_bytes: u32,
+    /// What happens when the last attempt has failed.
+    #[serde(default)]
+    pub on_error: OnError,
+}
+
+/// The one kind that a tool is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ToolKind<'a> {
+    /// See [`ActivityTool`].
+    Activity(&'a ActivityTool),
+    /// See [`HttpTool`].
+    Http(&'a HttpTool),
+}
+
+impl ToolKind<'_> {
+    /// The name of the field that holds it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Activity(_) => "activity",
+            Self::Http(_) => "http",
+        }
+    }
+}
+
+impl AgentToolSpec {
+    /// The kind that is set; none for an object that admission never saw.
+    #[must_use]
+    pub fn kind(&self) -> Option<ToolKind<'_>> {
+        match (&self.activity, &self.http) {
+            (Some(activity), None) => Some(ToolKind::Activity(activity)),
+            (None, Some(http)) => Some(ToolKind::Http(http)),
+            _ => None,
+        }
+    }
+}
+
+/// A Temporal activity by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivityTool {
+    /// Activity type, as its worker registers it.
+    #[schemars(length(min = 1, max = 256))]
+    pub name: String,
+    /// Task queue its worker polls.
+    #[schemars(length(min = 1, max = 512))]
+    pub task_queue: String,
+    /// How the model's arguments are handed over.
+    #[serde(default)]
+    pub argument_style: ArgumentStyle,
+    /// How long after its last heartbeat an attempt counts as lost; absent for activities that send none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_timeout: Option<Duration>,
+}
+
+/// How arguments reach an activity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ArgumentStyle {
+    /// One argument: the object of all parameters.
+    #[default]
+    Object,
+    /// One argument per property of `parameters`, in the order of its `required` and then alphabetically.
+    Positional,
+}
+
+/// An HTTP request. Every text may name `${env.NAME}` (from the Agent's credentials)
+/// and is a minijinja template over the arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpTool {
+    /// Method of the request.
+    #[serde(default)]
+    pub method: HttpMethod,
+    /// URL; arguments in it need the filter `urlencode`: `https://example.com/?q={{ query | urlencode }}`.
+    #[schemars(length(min = 1, max = 4096), regex(pattern = r"^(https?://|\$\{env\.)"))]
+    pub url: String,
+    /// Headers of the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub headers: Vec<HttpHeader>,
+    /// Body of the request; when absent, POST, PUT and PATCH send the arguments as a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65_536))]
+    pub body: Option<String>,
+}
+
+/// One header of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpHeader {
+    /// Name of the header.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$"))]
+    pub name: String,
+    /// Value, for example `Bearer ${env.WEATHER_TOKEN}`.
+    #[schemars(length(max = 8192))]
+    pub value: String,
+}
+
+/// Methods a tool may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HttpMethod {
+    /// Read.
+    #[default]
+    Get,
+    /// Create or act.
+    Post,
+    /// Replace.
+    Put,
+    /// Change.
+    Patch,
+    /// Remove.
+    Delete,
+}
+
+impl HttpMethod {
+    /// The method as it stands in a request.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// How failed attempts of a tool are repeated.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolRetry {
+    /// Attempts in all, the first one included.
+    #[serde(default = "default_maximum_attempts")]
+    #[schemars(range(min = 1, max = 1000), extend("format" = "int32"))]
+    pub maximum_attempts: u32,
+    /// Pause before the second attempt.
+    #[serde(default = "default_initial_interval")]
+    pub initial_interval: Duration,
+    /// Longest pause between two attempts.
+    #[serde(default = "default_maximum_interval")]
+    pub maximum_interval: Duration,
+    /// What each pause is multiplied by for the next.
+    #[serde(default = "default_backoff_coefficient")]
+    #[schemars(range(min = 1.0, max = 100.0))]
+    pub backoff_coefficient: f64,
+}
+
+impl Default for ToolRetry {
+    fn default() -> Self {
+        Self {
+            maximum_attempts: default_maximum_attempts(),
+            initial_interval: default_initial_interval(),
+            maximum_interval: default_maximum_interval(),
+            backoff_coefficient: default_backoff_coefficient(),
+        }
+    }
+}
+
+/// What makes a second run of the same call safe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Idempotency {
+    /// The tool gets a key that stays the same over all attempts of a call.
+    #[default]
+    Key,
+    /// Nothing does: a call is never attempted again once it may have begun.
+    None,
+    /// The tool by its nature: running it twice equals running it once.
+    Natural,
+}
+
+/// What a failed tool means for the turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnError {
+    /// The model gets the error as the tool's result.
+    #[default]
+    ReturnToModel,
+    /// The turn fails.
+    FailTurn,
+}
+
+/// What the operator knows of an AgentTool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AgentToolStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Which kind of tool this is, for example `activity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// What holds and what does not, with reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+}
+
+fn no_parameters() -> Map<String, Value> {
+    Map::from_iter([
+        ("type".to_owned(), json!("object")),
+        ("properties".to_owned(), json!({})),
+    ])
+}
+
+const fn default_timeout() -> Duration {
+    Duration::from_seconds(60)
+}
+
+const fn default_max_result_bytes() -> u32 {
+    65_536
+}
+
+const fn default_maximum_attempts() -> u32 {
+    3
+}
+
+const fn default_initial_interval() -> Duration {
+    Duration::from_seconds(1)
+}
+
+const fn default_maximum_interval() -> Duration {
+    Duration::from_seconds(60)
+}
+
+const fn default_backoff_coefficient() -> f64 {
+    2.0
+}

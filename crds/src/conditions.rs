@@ -1,0 +1,142 @@
+//! The words of status: condition types and the reasons that explain them.
+//!
+//! Every reason that may appear in a resource is listed here, because people
+//! and alerts match on it; the operator decides which one holds.
+
+use std::fmt;
+
+/// What a condition speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConditionType {
+    /// The resource by itself makes sense.
+    Accepted,
+    /// Everything it names (tools, config maps) exists and is usable.
+    ReferencesResolved,
+    /// Every credential it names can be given to a worker.
+    CredentialsResolved,
+    /// Enough workers of the newest pod template are available.
+    WorkersAvailable,
+    /// All of the above, for the generation observed.
+    Ready,
+    /// Work is under way (kstatus: in progress).
+    Reconciling,
+    /// Nothing will move until a person changes something (kstatus: failed).
+    Stalled,
+}
+
+impl ConditionType {
+    /// The wire name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::ReferencesResolved => "ReferencesResolved",
+            Self::CredentialsResolved => "CredentialsResolved",
+            Self::WorkersAvailable => "WorkersAvailable",
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+        }
+    }
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// Why a condition has its value; the wire name is the variant's name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason { $($(#[$doc])* $name,)+ }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The wire name.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The resource is valid.
+    Valid,
+    /// Everything named exists and is usable.
+    Resolved,
+    /// Enough workers are available.
+    Available,
+    /// All conditions hold.
+    AllConditionsMet,
+    /// What went before failed, so this was not looked at.
+    NotEvaluated,
+    /// Reconciliation has finished.
+    Settled,
+    /// Something that heals without an edit is awaited.
+    Waiting,
+    /// A person must change the resource.
+    ActionRequired,
+
+    /// The object cannot be read as its kind.
+    Malformed,
+    /// `parameters` is not a JSON Schema for an object.
+    InvalidSchema,
+    /// The instructions are not a valid template.
+    InvalidTemplate,
+    /// `worker.podTemplate` cannot be read or would break what the operator relies on.
+    InvalidPodTemplate,
+    /// `worker.resources` is not a set of quantities.
+    InvalidResources,
+    /// Two tools have the same name for the model.
+    DuplicateToolName,
+    /// A credential would set a variable of the worker's own wiring.
+    ReservedEnvVarName,
+    /// The resolved revision is over 1 MiB.
+    RevisionTooLarge,
+
+    /// A tool that the Agent names does not exist.
+    ToolNotFound,
+    /// A tool that the Agent names is not accepted.
+    ToolNotAccepted,
+    /// The config map of the instructions does not exist.
+    ConfigMapNotFound,
+    /// The config map of the instructions lacks the key.
+    ConfigMapKeyNotFound,
+
+    /// A Secret of `credentials` does not exist.
+    SecretNotFound,
+    /// A Secret of `credentials` lacks the key.
+    SecretKeyNotFound,
+    /// A tool or the model uses a variable that no credential sets.
+    EnvVarNotProvided,
+
+    /// Nothing has been deployed yet.
+    NotDeployed,
+    /// A new pod template is being rolled out.
+    RollingOut,
+    /// Fewer pods are available than asked for.
+    WorkersUnavailable,
+    /// Replicas were set to zero.
+    ScaledToZero,
+    /// The worker image cannot be pulled.
+    ImagePullFailed,
+    /// Worker containers end soon after they start.
+    CrashLoop,
+    /// Pods are refused or cannot be scheduled.
+    PodsNotCreated,
+
+    /// The API server refused or failed a request; it is tried again.
+    ApiError,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,36 @@
+//! The Kubernetes API of Steadfast, `steadfast.dev/v1alpha1`: what a user may
+//! write, what the operator answers in status, and what it hands to workers.
+//!
+//! Types, their schema and their CEL rules; names derived from them. It opens
+//! no connection and knows no other crate of this workspace.
+
+pub mod agent;
+pub mod agent_revision;
+pub mod agent_tool;
+pub mod conditions;
+pub mod duration;
+pub mod environment;
+pub mod model;
+pub mod names;
+mod schema;
+pub mod worker;
+
+pub use agent::{Agent, AgentSpec, AgentStatus};
+pub use agent_revision::{AgentRevision, AgentRevisionSpec};
+pub use agent_tool::{AgentTool, AgentToolSpec, AgentToolStatus};
+pub use duration::Duration;
+pub use model::ModelSpec;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// The API group of every resource in this crate.
+pub const GROUP: &str = "steadfast.dev";
+/// The one served version.
+pub const VERSION: &str = "v1alpha1";
+
+/// Every definition a cluster needs, in the order they are installed.
+#[must_use]
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    vec![Agent::crd(), AgentTool::crd(), AgentRevision::crd()]
+}

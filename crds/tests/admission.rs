@@ -1,0 +1,228 @@
+//! What admission accepts and refuses, rule by rule, with the API server's own
+//! rules evaluated here. The schema's bounds are the API server's business.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use kube::core::cel::ValidationErrors;
+use serde_json::{Value, json};
+use steadfast_crds::{Agent, AgentRevision, AgentTool};
+
+fn agent() -> Value {
+    json!({
+        "apiVersion": "steadfast.dev/v1alpha1",
+        "kind": "Agent",
+        "metadata": { "name": "weather", "namespace": "default" },
+        "spec": {
+            "instructions": "Answer.",
+            "model": { "name": "gpt-5-mini" },
+            "credentials": [{ "envVarName": "OPENAI_API_KEY", "secretName": "openai", "secretKey": "api-key" }],
+            "tools": [{ "tool": "get-weather" }, { "tool": "get-time" }],
+        },
+    })
+}
+
+fn tool() -> Value {
+    json!({
+        "apiVersion": "steadfast.dev/v1alpha1",
+        "kind": "AgentTool",
+        "metadata": { "name": "get-weather", "namespace": "default" },
+        "spec": {
+            "description": "Tells the weather.",
+            "activity": { "name": "get_weather", "taskQueue": "weather" },
+        },
+    })
+}
+
+fn revision() -> Value {
+    json!({
+        "apiVersion": "steadfast.dev/v1alpha1",
+        "kind": "AgentRevision",
+        "metadata": { "name": "weather-1", "namespace": "default" },
+        "spec": {
+            "agent": "weather",
+            "sequence": 1,
+            "instructions": "Answer.",
+            "model": { "name": "gpt-5-mini" },
+            "taskQueue": "install/default/agent/weather",
+        },
+    })
+}
+
+/// `base` with the value at each JSON pointer replaced, or removed for null.
+fn edited(mut base: Value, edits: &[(&str, Value)]) -> Value {
+    for (pointer, value) in edits {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let parent = base.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        if value.is_null() {
+            parent.remove(key);
+        } else {
+            parent.insert(key.to_owned(), value.clone());
+        }
+    }
+    base
+}
+
+/// Paths and messages of the rules that failed.
+fn failures(result: Result<(), ValidationErrors>) -> Vec<(String, String)> {
+    result.err().map_or_else(Vec::new, |errors| {
+        errors
+            .into_vec()
+            .into_iter()
+            .map(|error| (error.field_path, error.message))
+            .collect()
+    })
+}
+
+fn agent_failures(edits: &[(&str, Value)]) -> Vec<(String, String)> {
+    let agent: Agent = serde_json::from_value(edited(agent(), edits)).unwrap();
+    failures(agent.validate_cel())
+}
+
+fn tool_failures(edits: &[(&str, Value)]) -> Vec<(String, String)> {
+    let tool: AgentTool = serde_json::from_value(edited(tool(), edits)).unwrap();
+    failures(tool.validate_cel())
+}
+
+fn failure(path: &str, message: &str) -> Vec<(String, String)> {
+    vec![(path.to_owned(), message.to_owned())]
+}
+
+const AGENT_NAME: &str = "an Agent's name is a DNS label of at most 40 characters: lower case letters, digits and '-'";
+const TOOL_NAME: &str =
+    "an AgentTool's name is a DNS label of at most 63 characters: lower case letters, digits and '-'";
+const INSTRUCTIONS: &str = "exactly one of instructions and instructionsFrom must be set";
+const KINDS: &str = "exactly one kind of tool must be set: activity or http";
+const RESERVED: &str = "is reserved: TEMPORAL_*, REDIS_*, STEADFAST_*, KUBERNETES_*, LD_*, SSL_*, PATH and *_PROXY belong to the worker itself";
+
+#[test]
+fn complete_objects_are_accepted() {
+    assert_eq!(agent_failures(&[]), []);
+    assert_eq!(tool_failures(&[]), []);
+}
+
+#[test]
+fn an_agent_name_fits_every_name_derived_from_it() {
+    assert_eq!(agent_failures(&[("/metadata/name", json!("a".repeat(40)))]), []);
+    for name in [&"a".repeat(41), "dotted.name", "-start", "end-"] {
+        assert_eq!(
+            agent_failures(&[("/metadata/name", json!(name))]),
+            failure("", AGENT_NAME),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_tool_name_becomes_a_function_name() {
+    assert_eq!(
+        tool_failures(&[("/metadata/name", json!("get.weather"))]),
+        failure("", TOOL_NAME)
+    );
+}
+
+#[test]
+fn instructions_come_from_exactly_one_place() {
+    let source = json!({ "configMapKeyRef": { "name": "prompts", "key": "weather" } });
+    assert_eq!(
+        agent_failures(&[("/spec/instructionsFrom", source.clone())]),
+        failure("spec", INSTRUCTIONS)
+    );
+    assert_eq!(
+        agent_failures(&[("/spec/instructions", Value::Null)]),
+        failure("spec", INSTRUCTIONS)
+    );
+    assert_eq!(
+        agent_failures(&[("/spec/instructions", Value::Null), ("/spec/instructionsFrom", source)]),
+        []
+    );
+}
+
+#[test]
+fn a_tool_is_listed_at_most_once() {
+    assert_eq!(
+        agent_failures(&[(
+            "/spec/tools",
+            json!([{ "tool": "a" }, { "tool": "b" }, { "tool": "a" }])
+        )]),
+        failure("spec.tools", "a tool is listed at most once")
+    );
+}
+
+#[test]
+fn a_credential_never_sets_a_variable_of_the_worker_itself() {
+    let named = |name: &str| json!([{ "envVarName": name, "secretName": "s", "secretKey": "k" }]);
+    for name in [
+        "TEMPORAL_API_KEY",
+        "REDIS_URL",
+        "STEADFAST_AGENT",
+        "LD_PRELOAD",
+        "PATH",
+        "https_proxy",
+        "SSL_CERT_FILE",
+    ] {
+        assert_eq!(
+            agent_failures(&[("/spec/credentials", named(name))]),
+            failure("spec.credentials[0].envVarName", RESERVED),
+            "{name}"
+        );
+    }
+    assert_eq!(agent_failures(&[("/spec/credentials", named("MY_PATH"))]), []);
+}
+
+#[test]
+fn a_tool_is_exactly_one_kind() {
+    let http = json!({ "url": "https://example.com" });
+    assert_eq!(tool_failures(&[("/spec/http", http.clone())]), failure("spec", KINDS));
+    assert_eq!(
+        tool_failures(&[("/spec/activity", Value::Null)]),
+        failure("spec", KINDS)
+    );
+    assert_eq!(
+        tool_failures(&[("/spec/activity", Value::Null), ("/spec/http", http)]),
+        []
+    );
+}
+
+#[test]
+fn a_revision_never_changes() {
+    let before: AgentRevision = serde_json::from_value(revision()).unwrap();
+    let relabelled: AgentRevision =
+        serde_json::from_value(edited(revision(), &[("/metadata/labels", json!({ "team": "a" }))])).unwrap();
+    let rewritten: AgentRevision =
+        serde_json::from_value(edited(revision(), &[("/spec/instructions", json!("Else."))])).unwrap();
+    assert_eq!(failures(relabelled.validate_cel_update(&before)), []);
+    assert_eq!(
+        failures(rewritten.validate_cel_update(&before)),
+        failure("", "an AgentRevision never changes")
+    );
+}
+
+#[test]
+fn absent_fields_mean_what_the_schema_says() {
+    let agent: Agent = serde_json::from_value(agent()).unwrap();
+    let tool: AgentTool = serde_json::from_value(tool()).unwrap();
+    assert_eq!(
+        json!({
+            "baseUrl": agent.spec.model.base_url,
+            "apiKeyEnvVar": agent.spec.model.api_key_env_var,
+            "timeouts": agent.spec.model.timeouts,
+            "limits": agent.spec.limits,
+            "worker": agent.spec.worker,
+            "toolTimeout": tool.spec.timeout,
+            "retry": tool.spec.retry,
+            "maxResultBytes": tool.spec.max_result_bytes,
+        }),
+        json!({
+            "baseUrl": "https://api.openai.com/v1",
+            "apiKeyEnvVar": "OPENAI_API_KEY",
+            "timeouts": { "idle": "1m", "call": "10m", "heartbeat": "5s" },
+            "limits": { "maxModelCallsPerTurn": 50 },
+            "worker": { "replicas": 1, "drainTimeout": "2m" },
+            "toolTimeout": "1m",
+            "retry": {
+                "maximumAttempts": 3, "initialInterval": "1s",
+                "maximumInterval": "1m", "backoffCoefficient": 2.0,
+            },
+            "maxResultBytes": 65_536,
+        })
+    );
+}
