@@ -22,6 +22,17 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_9a3e_52c4_4b7d_8e0f_3b9a_7c21_d4e
 
 /// The id of the message at a place.
 pub fn message_id(place: MessagePlace<'_>) -> String {
-    let MessagePlace { task_id, turn, call_path, step, part, index } = place;
-    Uuid::new_v5(&NAMESPACE, format!("{task_id}/{turn}/{call_path}/{step}/{part}/{index}").as_bytes()).to_string()
+    let MessagePlace {
+        task_id,
+        turn,
+        call_path,
+        step,
+        part,
+        index,
+    } = place;
+    Uuid::new_v5(
+        &NAMESPACE,
+        format!("{task_id}/{turn}/{call_path}/{step}/{part}/{index}").as_bytes(),
+    )
+    .to_string()
 }

@@ -1,0 +1,187 @@
+//! From events to messages, as a pure function: the gateway, the command line
+//! and the console get the same messages from the same log. A finished message
+//! is the truth; started ones and their deltas are a preview that may be taken back.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::{
+    event::{Event, EventKind},
+    message::{Author, Content, Message, MessageStatus},
+};
+
+/// More parts of a reasoning message than this are not believed.
+const MAX_REASONING_PARTS: usize = 4096;
+
+/// Folds a whole log.
+pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Message> {
+    let mut fold = Fold::default();
+    for event in events {
+        fold.apply(event);
+    }
+    fold.into_messages()
+}
+
+/// The messages so far, event by event.
+#[derive(Clone, Debug, Default)]
+pub struct Fold {
+    /// In order of first appearance; a message that was taken back keeps its place.
+    slots: Vec<Slot>,
+    places: HashMap<String, usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    message: Option<Message>,
+    /// The latest attempt that wrote it. An earlier one that still runs is not listened to.
+    attempt: u32,
+}
+
+impl Fold {
+    /// Takes in the next event of the log.
+    pub fn apply(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::MessageStarted { message_id, content } => self.start(event, message_id, content),
+            EventKind::TextDelta { message_id, delta } => self.extend(event, message_id, |content| {
+                if let Content::Text { text, .. } = content {
+                    text.push_str(delta);
+                }
+            }),
+            EventKind::ReasoningDelta {
+                message_id,
+                index,
+                delta,
+            } => self.extend(event, message_id, |content| {
+                if let Content::Reasoning { content, .. } = content {
+                    extend_part(content, *index, delta);
+                }
+            }),
+            EventKind::ReasoningSummaryDelta {
+                message_id,
+                index,
+                delta,
+            } => self.extend(event, message_id, |content| {
+                if let Content::Reasoning { summary, .. } = content {
+                    extend_part(summary, *index, delta);
+                }
+            }),
+            EventKind::ToolArgumentsDelta { message_id, delta } => self.extend(event, message_id, |content| {
+                if let Content::ToolRequest { arguments, .. } = content {
+                    extend_arguments(arguments, delta);
+                }
+            }),
+            EventKind::MessageDone { message } => {
+                let slot = self.slot(&message.id, event.attempt);
+                slot.message = Some(message.clone());
+            }
+            EventKind::MessageReset { message_id } => {
+                if let Some(place) = self.places.get(message_id) {
+                    let slot = &mut self.slots[*place];
+                    slot.message = None;
+                    slot.attempt = slot.attempt.max(event.attempt);
+                }
+            }
+            EventKind::LogOpened { .. }
+            | EventKind::TaskUpdated { .. }
+            | EventKind::MessageAccepted { .. }
+            | EventKind::MessageRejected { .. }
+            | EventKind::TurnStarted {}
+            | EventKind::TurnEnded { .. }
+            | EventKind::ModelStarted { .. }
+            | EventKind::ModelEnded { .. }
+            | EventKind::ToolStarted { .. }
+            | EventKind::ToolEnded { .. }
+            | EventKind::Unknown => {}
+        }
+    }
+
+    /// The messages in order of first appearance.
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.slots.iter().filter_map(|slot| slot.message.as_ref())
+    }
+
+    /// One message by its id.
+    pub fn message(&self, id: &str) -> Option<&Message> {
+        self.slots[*self.places.get(id)?].message.as_ref()
+    }
+
+    /// The messages in order of first appearance.
+    pub fn into_messages(self) -> Vec<Message> {
+        self.slots.into_iter().filter_map(|slot| slot.message).collect()
+    }
+
+    fn slot(&mut self, id: &str, attempt: u32) -> &mut Slot {
+        let place = *self.places.entry(id.to_owned()).or_insert_with(|| {
+            self.slots.push(Slot { message: None, attempt });
+            self.slots.len() - 1
+        });
+        let slot = &mut self.slots[place];
+        slot.attempt = slot.attempt.max(attempt);
+        slot
+    }
+
+    fn start(&mut self, event: &Event, id: &str, content: &Content) {
+        if let Some(place) = self.places.get(id) {
+            let slot = &self.slots[*place];
+            let outdated = event.attempt < slot.attempt;
+            let done = slot
+                .message
+                .as_ref()
+                .is_some_and(|message| message.status == MessageStatus::Done);
+            // A finished message starts anew only for a later attempt.
+            if outdated || (done && event.attempt == slot.attempt) {
+                return;
+            }
+        }
+        self.slot(id, event.attempt).message = Some(started(event, id, content));
+    }
+
+    fn extend(&mut self, event: &Event, id: &str, change: impl FnOnce(&mut Content)) {
+        let Some(place) = self.places.get(id) else { return };
+        let slot = &mut self.slots[*place];
+        if event.attempt < slot.attempt {
+            return;
+        }
+        if let Some(message) = &mut slot.message
+            && message.status == MessageStatus::InProgress
+        {
+            change(&mut message.content);
+            message.updated_at = event.time;
+        }
+    }
+}
+
+/// The message that a `message_started` event begins.
+pub fn started(event: &Event, id: &str, content: &Content) -> Message {
+    Message {
+        id: id.to_owned(),
+        turn: event.turn,
+        agent: event.agent.clone(),
+        author: Author::Agent,
+        content: content.clone(),
+        status: MessageStatus::InProgress,
+        created_at: event.time,
+        updated_at: event.time,
+    }
+}
+
+fn extend_part(parts: &mut Vec<String>, index: u32, delta: &str) {
+    let Ok(index) = usize::try_from(index) else { return };
+    if index >= MAX_REASONING_PARTS {
+        return;
+    }
+    if parts.len() <= index {
+        parts.resize(index + 1, String::new());
+    }
+    parts[index].push_str(delta);
+}
+
+/// Arguments arrive as pieces of JSON text; until they are whole they stay a string.
+fn extend_arguments(arguments: &mut Value, delta: &str) {
+    if let Value::String(text) = arguments {
+        text.push_str(delta);
+    } else {
+        *arguments = Value::String(delta.to_owned());
+    }
+}
