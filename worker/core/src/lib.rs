@@ -1,0 +1,12 @@
+//! The agent loop as a value: what to do next, given what has happened.
+//!
+//! Nothing here acts. No IO, no clock, no randomness; every value can be
+//! serialised at any point and goes on from there.
+
+pub mod run;
+pub mod tool_call;
+pub mod transcript;
+
+pub use run::{AgentRun, Failure, Input, Limits, ModelAnswer, ProtocolViolation, Step, StepId, TurnOutcome};
+pub use tool_call::{ToolCall, ToolOutput, Verdict};
+pub use transcript::{Body, Segment, SegmentRef, UserContent};

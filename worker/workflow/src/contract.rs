@@ -37,6 +37,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartTask {
     pub schema_version: u32,
+    /// Id of the task, which is also the workflow id.
+    pub task_id: String,
     /// Kubernetes namespace of the agent.
     pub namespace: String,
     /// Name of the agent.
@@ -54,13 +56,14 @@ pub struct StartTask {
 
 impl StartTask {
     /// The input of a new task.
-    pub fn new(namespace: impl Into<String>, agent: impl Into<String>, creator: impl Into<String>, params: Value) -> Self {
+    pub fn new(task_id: impl Into<String>, namespace: impl Into<String>, agent: impl Into<String>) -> Self {
         Self {
             schema_version: SCHEMA_VERSION,
+            task_id: task_id.into(),
             namespace: namespace.into(),
             agent: agent.into(),
-            creator: creator.into(),
-            params,
+            creator: String::new(),
+            params: Value::Null,
             carried: None,
         }
     }

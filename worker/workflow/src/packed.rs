@@ -40,16 +40,24 @@ pub fn pack<T: Serialize>(value: &T) -> Result<Payload, UnpackError> {
     } else {
         (PLAIN, json)
     };
-    Ok(Payload { metadata: [(ENCODING.to_owned(), encoding.to_vec())].into(), data, ..Payload::default() })
+    Ok(Payload {
+        metadata: [(ENCODING.to_owned(), encoding.to_vec())].into(),
+        data,
+        ..Payload::default()
+    })
 }
 
 /// The JSON text inside a payload of ours or of a plain JSON converter.
 pub fn unpack_json(payload: &Payload) -> Result<Vec<u8>, UnpackError> {
     match payload.metadata.get(ENCODING).map(Vec::as_slice) {
         Some(PLAIN) => Ok(payload.data.clone()),
-        Some(ZSTD) => zstd::bulk::decompress(&payload.data, unpacked_capacity(&payload.data)).map_err(UnpackError::Zstd),
+        Some(ZSTD) => {
+            zstd::bulk::decompress(&payload.data, unpacked_capacity(&payload.data)).map_err(UnpackError::Zstd)
+        }
         None | Some(NULL) => Ok(b"null".to_vec()),
-        Some(other) => Err(UnpackError::UnknownEncoding(String::from_utf8_lossy(other).into_owned())),
+        Some(other) => Err(UnpackError::UnknownEncoding(
+            String::from_utf8_lossy(other).into_owned(),
+        )),
     }
 }
 
@@ -60,7 +68,9 @@ pub fn unpack<T: DeserializeOwned>(payload: &Payload) -> Result<T, UnpackError> 
 
 fn unpacked_capacity(compressed: &[u8]) -> usize {
     match zstd::zstd_safe::get_frame_content_size(compressed) {
-        Ok(Some(size)) => usize::try_from(size).unwrap_or(UNPACKED_LIMIT_BYTES).min(UNPACKED_LIMIT_BYTES),
+        Ok(Some(size)) => usize::try_from(size)
+            .unwrap_or(UNPACKED_LIMIT_BYTES)
+            .min(UNPACKED_LIMIT_BYTES),
         _ => UNPACKED_LIMIT_BYTES,
     }
 }
@@ -73,7 +83,9 @@ impl<T: Serialize> TemporalSerializable for Packed<T> {
 
 impl<T: DeserializeOwned> TemporalDeserializable for Packed<T> {
     fn from_payload(_: &SerializationContext<'_>, payload: Payload) -> Result<Self, PayloadConversionError> {
-        unpack(&payload).map(Packed).map_err(|error| PayloadConversionError::EncodingError(error.into()))
+        unpack(&payload)
+            .map(Packed)
+            .map_err(|error| PayloadConversionError::EncodingError(error.into()))
     }
 }
 
@@ -100,7 +112,13 @@ mod tests {
 
     #[test]
     fn an_unknown_encoding_is_named_in_the_error() {
-        let payload = Payload { metadata: [(ENCODING.to_owned(), b"binary/secret".to_vec())].into(), ..Payload::default() };
-        assert_eq!(unpack::<String>(&payload).unwrap_err().to_string(), "unknown payload encoding \"binary/secret\"");
+        let payload = Payload {
+            metadata: [(ENCODING.to_owned(), b"binary/secret".to_vec())].into(),
+            ..Payload::default()
+        };
+        assert_eq!(
+            unpack::<String>(&payload).unwrap_err().to_string(),
+            "unknown payload encoding \"binary/secret\""
+        );
     }
 }

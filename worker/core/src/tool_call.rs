@@ -1,0 +1,115 @@
+//! Tool calls in a model's answer, and what goes back for them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// One call the model made, judged by the activity that heard it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// Which output item of the answer it is.
+    pub index: u32,
+    /// The provider's id; the output must carry the same one.
+    pub call_id: String,
+    pub name: String,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The tool exists and the arguments fit its schema.
+    Run,
+    /// It must not run; the model is told why.
+    Refuse(String),
+}
+
+/// What a tool call came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolOutput {
+    pub call_id: String,
+    pub name: String,
+    pub content: Value,
+    #[serde(default)]
+    pub is_error: bool,
+}
+
+/// The arguments of a `function_call` item. Models write them as JSON text; none means an empty object.
+pub fn arguments(item: &Value) -> Result<Value, serde_json::Error> {
+    match item.get("arguments") {
+        Some(Value::String(text)) if text.trim().is_empty() => Ok(json!({})),
+        Some(Value::String(text)) => serde_json::from_str(text),
+        Some(other) => Ok(other.clone()),
+        None => Ok(json!({})),
+    }
+}
+
+impl ToolOutput {
+    /// The item the model gets (Responses API, `function_call_output`).
+    pub fn to_item(&self) -> Value {
+        let output = match &self.content {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        json!({"type": "function_call_output", "call_id": self.call_id, "output": output})
+    }
+}
+
+/// Cuts a result to a number of bytes and says so to the model. Text is cut at
+/// a character; anything else is cut as its JSON text.
+pub fn bounded(content: Value, max_bytes: usize) -> Value {
+    let size = match &content {
+        Value::String(text) => text.len(),
+        other => other.to_string().len(),
+    };
+    if size <= max_bytes {
+        return content;
+    }
+    let mut text = match content {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    text.truncate(text.floor_char_boundary(max_bytes));
+    Value::String(format!(
+        "{text}\n[cut: the result had {size} bytes, the tool's maxResultBytes is {max_bytes}]"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn text_goes_back_as_it_is_and_anything_else_as_json() {
+        let mut output = ToolOutput {
+            call_id: "c".into(),
+            name: "t".into(),
+            content: json!("warm"),
+            is_error: false,
+        };
+        assert_eq!(
+            output.to_item(),
+            json!({"type": "function_call_output", "call_id": "c", "output": "warm"})
+        );
+        output.content = json!({"degrees": 22});
+        assert_eq!(output.to_item()["output"], json!("{\"degrees\":22}"));
+    }
+
+    #[test]
+    fn a_long_result_is_cut_at_a_character_and_the_model_is_told() {
+        let cut = bounded(json!("ééé"), 3);
+        assert_eq!(
+            cut,
+            json!("é\n[cut: the result had 6 bytes, the tool's maxResultBytes is 3]")
+        );
+        assert_eq!(bounded(json!({"a": 1}), 7), json!({"a": 1}));
+    }
+
+    #[test]
+    fn missing_or_empty_arguments_are_an_empty_object() {
+        assert_eq!(arguments(&json!({"arguments": ""})).unwrap(), json!({}));
+        assert_eq!(arguments(&json!({})).unwrap(), json!({}));
+        assert!(arguments(&json!({"arguments": "{\"city\": "})).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! The transcript: what the model is sent, in segments that each stand in the
+//! task's history exactly once and are otherwise referred to.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::tool_call::ToolOutput;
+
+/// A piece of the transcript that came into being at once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    pub turn: u32,
+    pub step: u32,
+    pub at: jiff::Timestamp,
+    #[serde(flatten)]
+    pub body: Body,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Body {
+    /// What a person said.
+    User { message_id: String, content: UserContent },
+    /// The output items of one model call, as the provider sent them.
+    Model { items: Vec<Value> },
+    /// The output of one tool call; `index` is that of the call among the model's output items.
+    Tool {
+        index: u32,
+        output: ToolOutput,
+        /// The task itself made this output, because the call was refused, failed for good or never
+        /// ran: it stands in the result of no activity.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_task: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserContent {
+    Text(String),
+    Data(Value),
+}
+
+/// Where a segment stands in the history of the run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SegmentRef {
+    /// The segment with this index in the start input of the run.
+    Carried(u32),
+    /// The message with this id, in the signal that brought it.
+    Message(String),
+    /// The result of the model call of this turn and step.
+    Model(u32, u32),
+    /// The result of the tool call of this turn, step and index.
+    Tool(u32, u32, u32),
+}
+
+impl Segment {
+    /// What the model is sent for it.
+    pub fn items(&self) -> Vec<Value> {
+        match &self.body {
+            Body::User {
+                content: UserContent::Text(text),
+                ..
+            } => vec![json!({"role": "user", "content": text})],
+            Body::User {
+                content: UserContent::Data(data),
+                ..
+            } => {
+                vec![json!({"role": "user", "content": data.to_string()})]
+            }
+            Body::Model { items } => items.clone(),
+            Body::Tool { output, .. } => vec![output.to_item()],
+        }
+    }
+
+    /// How it is referred to in the run it came into being in.
+    pub fn reference(&self) -> SegmentRef {
+        match &self.body {
+            Body::User { message_id, .. } => SegmentRef::Message(message_id.clone()),
+            Body::Model { .. } => SegmentRef::Model(self.turn, self.step),
+            Body::Tool { index, .. } => SegmentRef::Tool(self.turn, self.step, *index),
+        }
+    }
+}

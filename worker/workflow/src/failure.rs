@@ -1,0 +1,51 @@
+//! What a failed activity means, in a category and words for people.
+
+use temporalio_workflow::common::{
+    error::ActivityExecutionError,
+    protos::temporal::api::{
+        enums::v1::TimeoutType,
+        failure::v1::{Failure, failure::FailureInfo},
+    },
+};
+
+/// What of a failure's text is kept: it goes to the model and into the log.
+const MESSAGE_LIMIT_BYTES: usize = 2_000;
+
+/// A category and a message.
+pub fn describe(error: &ActivityExecutionError) -> (String, String) {
+    match error {
+        ActivityExecutionError::Serialization(error) => (
+            "unreadable_result".to_owned(),
+            bounded(&format!("the result cannot be read: {error}")),
+        ),
+        _ => error
+            .failure()
+            .map_or_else(|| ("unknown".to_owned(), error.to_string()), describe_failure),
+    }
+}
+
+fn describe_failure(failure: &Failure) -> (String, String) {
+    let mut innermost = failure;
+    while let Some(cause) = innermost.cause.as_deref() {
+        innermost = cause;
+    }
+    match &innermost.failure_info {
+        Some(FailureInfo::TimeoutFailureInfo(info)) => {
+            let what = match info.timeout_type() {
+                TimeoutType::StartToClose => "it took longer than its timeout",
+                TimeoutType::ScheduleToStart => "no worker took it up in time",
+                TimeoutType::Heartbeat => "its worker stopped answering",
+                _ => "it did not finish in time",
+            };
+            ("timeout".to_owned(), what.to_owned())
+        }
+        Some(FailureInfo::ApplicationFailureInfo(info)) if !info.r#type.is_empty() => {
+            (info.r#type.clone(), bounded(&innermost.message))
+        }
+        _ => ("failed".to_owned(), bounded(&innermost.message)),
+    }
+}
+
+fn bounded(text: &str) -> String {
+    text[..text.floor_char_boundary(MESSAGE_LIMIT_BYTES)].to_owned()
+}

@@ -1,0 +1,159 @@
+//! The task's context on everything the workflow starts: which task it is, its
+//! trace, and the step it belongs to. No function passes a task id by hand.
+
+use std::cell::RefCell;
+
+use serde::{Serialize, de::DeserializeOwned};
+use steadfast_core::StepId;
+use temporalio_workflow::{
+    WorkflowContextKey,
+    common::protos::temporal::api::common::v1::Payload,
+    workflow_interceptors::{
+        CancellableWorkflowOutboundFuture, ContinueAsNewInput, ContinueAsNewResult, ExecuteWorkflowInput,
+        ExecuteWorkflowResult, ScheduleActivityInput, ScheduleActivityResult, ScheduleLocalActivityInput,
+        StartChildWorkflowInput, StartChildWorkflowResult, SyncWorkflowInterceptorContext, WorkflowInterceptor,
+        WorkflowInterceptorConstructor, WorkflowInterceptorContext, WorkflowInterceptorFuture, WorkflowNext,
+    },
+};
+use uuid::Uuid;
+
+use crate::packed::{pack, unpack};
+
+/// Header: id of the task.
+pub const HEADER_TASK_ID: &str = "context-task-id";
+/// Header: id of the trace the task belongs to.
+pub const HEADER_TRACE_ID: &str = "context-trace-id";
+/// Header: id of the span that an activity's own span hangs under.
+pub const HEADER_PARENT_SPAN_ID: &str = "context-parent-span-id";
+/// Header: the same for every attempt of one tool call, different for every other.
+pub const HEADER_IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// What belongs to one call the workflow makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallScope {
+    pub step: StepId,
+    /// Set on tool calls.
+    pub idempotency_key: Option<String>,
+}
+
+/// Under which a [`CallScope`] is found while a call is being scheduled.
+pub struct CallScopeKey;
+
+impl WorkflowContextKey for CallScopeKey {
+    type Value = CallScope;
+}
+
+/// One per run.
+pub struct ContextInterceptor {
+    trace_id: RefCell<Option<String>>,
+}
+
+impl ContextInterceptor {
+    /// What a worker and a replayer register.
+    pub fn constructor() -> WorkflowInterceptorConstructor {
+        WorkflowInterceptorConstructor::new(|_: &_| Self {
+            trace_id: RefCell::default(),
+        })
+    }
+
+    fn add_headers(&self, ctx: &WorkflowInterceptorContext, headers: &mut std::collections::HashMap<String, Payload>) {
+        let task_id = ctx.workflow_id();
+        let scope = ctx.context_value::<CallScopeKey>();
+        let span_of = scope.as_ref().map(|scope| scope.step);
+        insert(headers, HEADER_TASK_ID, task_id);
+        insert(headers, HEADER_TRACE_ID, &self.trace_id(task_id));
+        insert(headers, HEADER_PARENT_SPAN_ID, &span_id(task_id, span_of));
+        if let Some(key) = scope.as_ref().and_then(|scope| scope.idempotency_key.as_deref()) {
+            insert(headers, HEADER_IDEMPOTENCY_KEY, key);
+        }
+    }
+
+    /// The caller's trace, or one of the task's own.
+    fn trace_id(&self, task_id: &str) -> String {
+        self.trace_id.borrow().clone().unwrap_or_else(|| task_id.to_owned())
+    }
+}
+
+/// Id of the span of a turn, or of the task where no turn runs; the same on every replay.
+pub fn span_id(task_id: &str, step: Option<StepId>) -> String {
+    let name = step.map_or_else(|| task_id.to_owned(), |step| format!("{task_id}/{}", step.turn));
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
+}
+
+/// A header as the default JSON converter of every Temporal SDK reads it.
+pub fn header<T: Serialize>(value: &T) -> Option<Payload> {
+    pack(value).ok()
+}
+
+/// Reads a header back.
+pub fn read_header<T: DeserializeOwned>(payload: Option<&Payload>) -> Option<T> {
+    payload.and_then(|payload| unpack(payload).ok())
+}
+
+fn insert(headers: &mut std::collections::HashMap<String, Payload>, name: &str, value: &str) {
+    if let Some(payload) = header(&value) {
+        headers.insert(name.to_owned(), payload);
+    }
+}
+
+impl WorkflowInterceptor for ContextInterceptor {
+    fn execute<'a>(
+        &'a self,
+        _: WorkflowInterceptorContext,
+        input: ExecuteWorkflowInput,
+        next: WorkflowNext<'a, ExecuteWorkflowInput, WorkflowInterceptorFuture<'a, ExecuteWorkflowResult>>,
+    ) -> WorkflowInterceptorFuture<'a, ExecuteWorkflowResult> {
+        *self.trace_id.borrow_mut() = read_header(input.headers().get(HEADER_TRACE_ID));
+        next.run(input)
+    }
+
+    fn schedule_activity(
+        &self,
+        ctx: WorkflowInterceptorContext,
+        mut input: ScheduleActivityInput,
+        next: WorkflowNext<'static, ScheduleActivityInput, CancellableWorkflowOutboundFuture<ScheduleActivityResult>>,
+    ) -> CancellableWorkflowOutboundFuture<ScheduleActivityResult> {
+        self.add_headers(&ctx, input.headers_mut());
+        next.run(input)
+    }
+
+    fn schedule_local_activity(
+        &self,
+        ctx: WorkflowInterceptorContext,
+        mut input: ScheduleLocalActivityInput,
+        next: WorkflowNext<
+            'static,
+            ScheduleLocalActivityInput,
+            CancellableWorkflowOutboundFuture<ScheduleActivityResult>,
+        >,
+    ) -> CancellableWorkflowOutboundFuture<ScheduleActivityResult> {
+        self.add_headers(&ctx, input.headers_mut());
+        next.run(input)
+    }
+
+    fn start_child_workflow(
+        &self,
+        ctx: WorkflowInterceptorContext,
+        mut input: StartChildWorkflowInput,
+        next: WorkflowNext<
+            'static,
+            StartChildWorkflowInput,
+            CancellableWorkflowOutboundFuture<StartChildWorkflowResult>,
+        >,
+    ) -> CancellableWorkflowOutboundFuture<StartChildWorkflowResult> {
+        self.add_headers(&ctx, input.headers_mut());
+        next.run(input)
+    }
+
+    fn continue_as_new(
+        &self,
+        ctx: SyncWorkflowInterceptorContext,
+        mut input: ContinueAsNewInput,
+        next: WorkflowNext<'static, ContinueAsNewInput, ContinueAsNewResult>,
+    ) -> ContinueAsNewResult {
+        // A new run begins with no headers of its own.
+        let trace_id = self.trace_id(ctx.workflow_id());
+        insert(input.headers_mut(), HEADER_TRACE_ID, &trace_id);
+        next.run(input)
+    }
+}

@@ -1,0 +1,132 @@
+//! The outbox: events the workflow makes wait here, numbered, until an activity
+//! says that they stand in the log.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use steadfast_core::SegmentRef;
+use steadfast_log::Event;
+
+/// Producer name of the outbox in the log; its counters are the entries' numbers.
+pub const PRODUCER: &str = "task";
+
+/// What one activity carries at most.
+const CARRY_LIMIT_BYTES: usize = 64 * 1024;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutboxEntry {
+    /// 1, 2, 3, … over the whole life of the task.
+    pub number: u64,
+    #[serde(flatten)]
+    pub pending: Pending,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pending {
+    /// A small event, whole.
+    Event(Box<Event>),
+    /// The finished messages of a segment, whose content stands in the history.
+    Messages(SegmentRef),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outbox {
+    last_number: u64,
+    waiting: VecDeque<OutboxEntry>,
+    /// Highest number that a running activity carries.
+    #[serde(skip)]
+    carried: u64,
+}
+
+impl Outbox {
+    pub fn push(&mut self, pending: Pending) {
+        self.last_number += 1;
+        self.waiting.push_back(OutboxEntry {
+            number: self.last_number,
+            pending,
+        });
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Something waits that nobody carries.
+    pub fn has_uncarried(&self) -> bool {
+        self.waiting.back().is_some_and(|entry| entry.number > self.carried)
+    }
+
+    /// What the next activity takes along; at least one entry if any waits.
+    pub fn carry(&mut self) -> Vec<OutboxEntry> {
+        let mut size_bytes = 0;
+        let mut batch = Vec::new();
+        for entry in &self.waiting {
+            size_bytes += serde_json::to_string(entry).map_or(0, |json| json.len());
+            if size_bytes > CARRY_LIMIT_BYTES && !batch.is_empty() {
+                break;
+            }
+            batch.push(entry.clone());
+        }
+        self.carried = self.carried.max(batch.last().map_or(0, |entry| entry.number));
+        batch
+    }
+
+    /// The activity that carried has ended: what it acknowledged is done, the rest waits for the next.
+    pub fn settle(&mut self, acked: u64) {
+        while self.waiting.front().is_some_and(|entry| entry.number <= acked) {
+            self.waiting.pop_front();
+        }
+        self.carried = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(text: &str) -> Pending {
+        Pending::Messages(SegmentRef::Message(text.to_owned()))
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_is_carried_again() {
+        let mut outbox = Outbox::default();
+        outbox.push(pending("a"));
+        outbox.push(pending("b"));
+        assert_eq!(outbox.carry().len(), 2);
+        assert!(!outbox.has_uncarried());
+        outbox.settle(1);
+        assert!(outbox.has_uncarried());
+        assert_eq!(
+            outbox.carry(),
+            vec![OutboxEntry {
+                number: 2,
+                pending: pending("b")
+            }]
+        );
+        outbox.settle(2);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_batch_is_bounded_but_never_empty() {
+        let mut outbox = Outbox::default();
+        outbox.push(pending(&"x".repeat(CARRY_LIMIT_BYTES)));
+        outbox.push(pending("b"));
+        assert_eq!(outbox.carry().iter().map(|entry| entry.number).collect::<Vec<_>>(), [1]);
+        assert!(outbox.has_uncarried());
+    }
+
+    #[test]
+    fn numbers_go_on_after_a_round_trip() {
+        let mut outbox = Outbox::default();
+        outbox.push(pending("a"));
+        outbox.settle(1);
+        #[allow(clippy::unwrap_used, reason = "tests")]
+        let mut revived: Outbox = serde_json::from_value(serde_json::to_value(&outbox).unwrap()).unwrap();
+        revived.push(pending("b"));
+        assert_eq!(revived.carry()[0].number, 2);
+    }
+}

@@ -1,0 +1,200 @@
+//! Projects a task's history to what a person sees: the same messages, with the
+//! same ids, as the live log shows.
+
+use serde_json::Value;
+use steadfast_core::{Body, Segment, UserContent, tool_call::arguments};
+use steadfast_log::{
+    Author, Content, EventKind, Message, MessageStatus, TextFormat,
+    id::{MessagePlace, message_id},
+};
+use temporalio_workflow::common::protos::temporal::api::history::v1::HistoryEvent;
+
+use crate::history::{HistoryView, ReadHistoryError};
+
+/// Whose messages they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    pub task_id: &'a str,
+    pub agent: &'a str,
+}
+
+/// All finished messages in the history of a run, in the order a person saw them begin.
+pub fn messages(task_id: &str, history: &[HistoryEvent]) -> Result<Vec<Message>, ReadHistoryError> {
+    let view = HistoryView::read(history)?;
+    let agent = view
+        .start
+        .as_ref()
+        .map(|start| start.agent.as_str())
+        .unwrap_or_default();
+    let scope = Scope { task_id, agent };
+    let mut messages: Vec<Message> = view
+        .shown
+        .iter()
+        .flat_map(|segment| messages_of(scope, segment))
+        .collect();
+    for event in &view.own_messages {
+        if let EventKind::MessageDone { message } = &event.kind
+            && !messages.iter().any(|known| known.id == message.id)
+        {
+            let place = messages
+                .iter()
+                .rposition(|known| known.updated_at <= message.updated_at);
+            messages.insert(place.map_or(messages.len(), |place| place + 1), message.clone());
+        }
+    }
+    Ok(messages)
+}
+
+/// The finished messages of one segment.
+pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
+    let message = |id: String, author: Author, content: Content| Message {
+        id,
+        turn: segment.turn,
+        agent: scope.agent.to_owned(),
+        author,
+        content,
+        status: MessageStatus::Done,
+        created_at: segment.at,
+        updated_at: segment.at,
+    };
+    match &segment.body {
+        Body::User { message_id, content } => {
+            let content = match content {
+                UserContent::Text(text) => Content::Text {
+                    text: text.clone(),
+                    format: TextFormat::Plain,
+                },
+                UserContent::Data(data) => Content::Data { data: data.clone() },
+            };
+            vec![message(message_id.clone(), Author::User, content)]
+        }
+        Body::Model { items } => items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| {
+                let index = u32::try_from(index).ok()?;
+                let id = output_message_id(scope.task_id, segment.turn, segment.step, index);
+                Some(message(id, Author::Agent, content_of_item(item)?))
+            })
+            .collect(),
+        Body::Tool { index, output, .. } => {
+            let id = response_message_id(scope.task_id, segment.turn, segment.step, *index);
+            let content = Content::ToolResponse {
+                tool_call_id: output.call_id.clone(),
+                name: output.name.clone(),
+                content: output.content.clone(),
+                is_error: output.is_error,
+            };
+            vec![message(id, Author::Agent, content)]
+        }
+    }
+}
+
+/// Id of the message for an output item of a model call.
+pub fn output_message_id(task_id: &str, turn: u32, step: u32, index: u32) -> String {
+    message_id(MessagePlace {
+        task_id,
+        turn,
+        call_path: "",
+        step,
+        part: "output",
+        index,
+    })
+}
+
+/// Id of the message for the answer of a tool call.
+pub fn response_message_id(task_id: &str, turn: u32, step: u32, index: u32) -> String {
+    message_id(MessagePlace {
+        task_id,
+        turn,
+        call_path: "",
+        step,
+        part: "response",
+        index,
+    })
+}
+
+/// What a person sees of an output item; items with nothing to see have no message.
+pub fn content_of_item(item: &Value) -> Option<Content> {
+    match item.get("type").and_then(Value::as_str)? {
+        "message" => {
+            let text = message_text(item);
+            (!text.is_empty()).then_some(Content::Text {
+                text,
+                format: TextFormat::Markdown,
+            })
+        }
+        "reasoning" => {
+            let (summary, content) = (texts(item.get("summary")), texts(item.get("content")));
+            (!summary.is_empty() || !content.is_empty()).then_some(Content::Reasoning { summary, content })
+        }
+        "function_call" => {
+            let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            Some(Content::ToolRequest {
+                tool_call_id: text("call_id"),
+                name: text("name"),
+                // Arguments that are no JSON are shown as the text they are.
+                arguments: arguments(item).unwrap_or_else(|_| item.get("arguments").cloned().unwrap_or_default()),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The text of a message item, refusals included.
+fn message_text(item: &Value) -> String {
+    match item.get("content") {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(parts)) => parts
+            .iter()
+            .filter_map(|part| part.get("text").or_else(|| part.get("refusal")).and_then(Value::as_str))
+            .collect(),
+        _ => String::new(),
+    }
+}
+
+fn texts(parts: Option<&Value>) -> Vec<String> {
+    let parts = parts.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    parts
+        .iter()
+        .filter_map(|part| part.get("text").and_then(Value::as_str))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_shown_as_the_text_it_is() {
+        let item = json!({"type": "message", "content": [{"type": "refusal", "refusal": "I cannot help with that."}]});
+        assert_eq!(
+            content_of_item(&item),
+            Some(Content::Text {
+                text: "I cannot help with that.".into(),
+                format: TextFormat::Markdown
+            })
+        );
+    }
+
+    #[test]
+    fn arguments_that_are_no_json_are_shown_as_text() {
+        let item = json!({"type": "function_call", "call_id": "c", "name": "t", "arguments": "{\"city\": "});
+        assert_eq!(
+            content_of_item(&item),
+            Some(Content::ToolRequest {
+                tool_call_id: "c".into(),
+                name: "t".into(),
+                arguments: json!("{\"city\": ")
+            })
+        );
+    }
+
+    #[test]
+    fn an_empty_reasoning_item_has_no_message() {
+        assert_eq!(content_of_item(&json!({"type": "reasoning", "summary": []})), None);
+    }
+}
