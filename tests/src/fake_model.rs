@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::http;
+use crate::http_client;
 use crate::port::Port;
 use crate::process::{Launch, Service};
 use crate::site::Site;
@@ -129,7 +129,7 @@ impl FakeModel {
     }
 
     async fn control_get(&self, path: &str) -> anyhow::Result<Value> {
-        http::client()?
+        http_client::shared()?
             .get(format!("{}/__aimock/{path}", self.url()))
             .send()
             .await
@@ -141,7 +141,7 @@ impl FakeModel {
     }
 
     async fn control_post(&self, path: &str, body: &Value) -> anyhow::Result<()> {
-        let response = http::client()?
+        let response = http_client::shared()?
             .post(format!("{}/__aimock/{path}", self.url()))
             .json(body)
             .send()

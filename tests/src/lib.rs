@@ -8,6 +8,7 @@
 //! own programs or links a Temporal crate.
 
 pub mod cache;
+pub mod control_plane;
 pub mod fake_model;
 pub mod port;
 pub mod process;
@@ -18,11 +19,14 @@ pub mod tools;
 pub mod wait;
 
 mod args;
+mod cluster;
 mod hash;
-mod http;
+mod http_client;
 mod lock;
 mod scratch;
 
+pub use cluster::{NewUser, User};
+pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fake_model::{FakeModel, FakeModelOptions};
 pub use redis::{Redis, RedisData};
 pub use temporal::{Temporal, TemporalOptions, TemporalStorage, TemporalUi};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::http;
+use crate::http_client;
 use crate::port::Port;
 use crate::process::{Launch, Service, output};
 use crate::site::Site;
@@ -170,7 +170,7 @@ impl Temporal {
     }
 
     async fn serves_namespaces(&self) -> anyhow::Result<()> {
-        let client = http::client()?;
+        let client = http_client::shared()?;
         let extra = self.options.namespaces.iter().map(String::as_str);
         for namespace in std::iter::once("default").chain(extra) {
             client

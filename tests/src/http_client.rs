@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use reqwest::Client;
 
 /// One client for all: no proxy, and a time limit that a frozen service meets.
-pub fn client() -> anyhow::Result<Client> {
+pub fn shared() -> anyhow::Result<Client> {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     if let Some(client) = CLIENT.get() {
         return Ok(client.clone());

@@ -1,0 +1,69 @@
+//! kube-apiserver.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use anyhow::Context as _;
+use http::Request;
+use kube::Client;
+
+use super::certificates::Certificates;
+use super::{SERVICE_RANGE, etcd};
+use crate::process::Launch;
+
+/// Whether the API server has an address that pods can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// It publishes itself as the Service `kubernetes`.
+    Published,
+    /// A loopback address, which Kubernetes rightly refuses to publish.
+    Private,
+}
+
+/// Where it listens and what it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Listener {
+    pub address: Ipv4Addr,
+    pub port: u16,
+    pub endpoint: Endpoint,
+}
+
+pub fn launch(
+    program: &Path,
+    listener: Listener,
+    etcd_port: u16,
+    certificates: &Certificates,
+    token_file: &Path,
+) -> Launch {
+    let reconciler = match listener.endpoint {
+        Endpoint::Published => "lease",
+        Endpoint::Private => "none",
+    };
+    Launch::new("kube-apiserver", program)
+        .flag("bind-address", listener.address)
+        .flag("advertise-address", listener.address)
+        .flag("secure-port", listener.port)
+        .flag("endpoint-reconciler-type", reconciler)
+        .flag("etcd-servers", etcd::client_url(etcd_port))
+        .path_flag("tls-cert-file", certificates.server())
+        .path_flag("tls-private-key-file", certificates.server_key())
+        .path_flag("client-ca-file", certificates.authority())
+        .path_flag("kubelet-client-certificate", certificates.kubelet_client())
+        .path_flag("kubelet-client-key", certificates.kubelet_client_key())
+        .flag("kubelet-preferred-address-types", "InternalIP")
+        .path_flag("token-auth-file", token_file)
+        .flag("authorization-mode", "Node,RBAC")
+        .flag("enable-admission-plugins", "NodeRestriction")
+        .flag("allow-privileged", true)
+        .flag("service-cluster-ip-range", SERVICE_RANGE)
+        .flag("service-account-issuer", "https://kubernetes.default.svc")
+        .path_flag("service-account-signing-key-file", certificates.service_account_key())
+        .path_flag("service-account-key-file", certificates.service_account_public_key())
+        .flag("profiling", false)
+}
+
+/// `/readyz` says yes, which includes etcd and the built-in roles.
+pub async fn is_ready(client: &Client) -> anyhow::Result<()> {
+    let request = Request::get("/readyz").body(Vec::new()).context("build a request")?;
+    client.request_text(request).await.map(drop).context("ask for /readyz")
+}

@@ -1,0 +1,147 @@
+//! The keys and certificates of one cluster: made once, kept in its folder.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+};
+
+use super::FIRST_SERVICE_ADDRESS;
+
+/// Written last: what is older is whole.
+const COMPLETE: &str = "complete";
+
+/// Where each file is.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    folder: PathBuf,
+}
+
+impl Certificates {
+    /// Those in the folder, made first if they are not all there.
+    pub fn ensure(folder: PathBuf, address: Ipv4Addr) -> anyhow::Result<Self> {
+        let certificates = Self { folder };
+        if !certificates.folder.join(COMPLETE).is_file() {
+            std::fs::create_dir_all(&certificates.folder)
+                .with_context(|| format!("make the folder {}", certificates.folder.display()))?;
+            certificates.make(address).context("make the cluster's certificates")?;
+        }
+        Ok(certificates)
+    }
+
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join("ca.crt")
+    }
+
+    pub fn server(&self) -> PathBuf {
+        self.folder.join("apiserver.crt")
+    }
+
+    pub fn server_key(&self) -> PathBuf {
+        self.folder.join("apiserver.key")
+    }
+
+    /// What the API server shows to the kubelet.
+    pub fn kubelet_client(&self) -> PathBuf {
+        self.folder.join("kubelet-client.crt")
+    }
+
+    pub fn kubelet_client_key(&self) -> PathBuf {
+        self.folder.join("kubelet-client.key")
+    }
+
+    /// What signs the tokens of service accounts.
+    pub fn service_account_key(&self) -> PathBuf {
+        self.folder.join("service-account.key")
+    }
+
+    pub fn service_account_public_key(&self) -> PathBuf {
+        self.folder.join("service-account.pub")
+    }
+
+    fn make(&self, address: Ipv4Addr) -> anyhow::Result<()> {
+        let authority = authority()?;
+        write_public(&self.authority(), &authority.pem())?;
+
+        let names: Vec<String> = [
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+            "localhost",
+            "127.0.0.1",
+            FIRST_SERVICE_ADDRESS,
+        ]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(std::iter::once(address.to_string()))
+        .collect();
+        let mut server = CertificateParams::new(names)?;
+        server.distinguished_name = named("kube-apiserver", None);
+        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        issue(&authority, server, &self.server(), &self.server_key())?;
+
+        let mut client = CertificateParams::default();
+        client.distinguished_name = named("kube-apiserver-kubelet-client", Some("system:masters"));
+        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        issue(&authority, client, &self.kubelet_client(), &self.kubelet_client_key())?;
+
+        let service_account = KeyPair::generate()?;
+        write_private(&self.service_account_key(), &service_account.serialize_pem())?;
+        write_public(&self.service_account_public_key(), &service_account.public_key_pem())?;
+
+        write_public(&self.folder.join(COMPLETE), "")
+    }
+}
+
+fn authority() -> anyhow::Result<CertifiedIssuer<'static, KeyPair>> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named("steadfast-local-platform", None);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+}
+
+fn issue(
+    authority: &CertifiedIssuer<'static, KeyPair>,
+    mut params: CertificateParams,
+    certificate: &Path,
+    key: &Path,
+) -> anyhow::Result<()> {
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    let pair = KeyPair::generate()?;
+    write_public(certificate, &params.signed_by(&pair, authority)?.pem())?;
+    write_private(key, &pair.serialize_pem())
+}
+
+fn named(common_name: &str, organization: Option<&str>) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    if let Some(organization) = organization {
+        name.push(DnType::OrganizationName, organization);
+    }
+    name
+}
+
+fn write_public(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
+}
+
+/// Readable by its owner alone.
+pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("write {}", path.display()))
+}

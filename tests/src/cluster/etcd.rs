@@ -1,0 +1,25 @@
+//! etcd: the API server's store. Only the API server speaks to it, on the
+//! loopback address; it never syncs to disk, its data is worth one platform.
+
+use std::path::Path;
+
+use crate::process::Launch;
+
+const LOOPBACK: &str = "127.0.0.1";
+
+pub fn launch(program: &Path, data: &Path, client_port: u16, peer_port: u16) -> Launch {
+    let peer_url = format!("http://{LOOPBACK}:{peer_port}");
+    Launch::new("etcd", program)
+        .path_flag("data-dir", data)
+        .argument("--unsafe-no-fsync")
+        .flag("listen-client-urls", client_url(client_port))
+        .flag("advertise-client-urls", client_url(client_port))
+        .flag("listen-peer-urls", &peer_url)
+        .flag("initial-advertise-peer-urls", &peer_url)
+        .flag("initial-cluster", format_args!("default={peer_url}"))
+        .flag("log-level", "warn")
+}
+
+pub fn client_url(port: u16) -> String {
+    format!("http://{LOOPBACK}:{port}")
+}
