@@ -1,0 +1,160 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::json;
+use steadfast_log::{Event, Fold};
+
+use super::*;
+
+/// Everything a terminal shows after these events, printed one by one.
+fn terminal(events: &[Value]) -> String {
+    let mut fold = Fold::default();
+    let mut screen = Screen::new(Style::Plain);
+    let mut shown = String::new();
+    for event in events {
+        let mut event = event.clone();
+        event["time"] = json!("2026-11-23T00:00:00Z");
+        event["agent"] = json!("weather");
+        let event: Event = serde_json::from_value(event).unwrap();
+        fold.apply(&event);
+        shown.push_str(&screen.show(fold.messages()));
+    }
+    shown
+}
+
+fn started(id: &str) -> Value {
+    json!({"type": "message_started", "message_id": id, "content": {"type": "text", "text": ""}})
+}
+
+fn delta(id: &str, text: &str) -> Value {
+    json!({"type": "text_delta", "message_id": id, "delta": text})
+}
+
+fn done(id: &str, author: &str, content: impl Into<Value>) -> Value {
+    let content = content.into();
+    json!({"type": "message_done", "message": {
+        "id": id, "turn": 1, "agent": "weather", "author": author, "content": content, "status": "done",
+        "created_at": "2026-11-23T00:00:00Z", "updated_at": "2026-11-23T00:00:00Z",
+    }})
+}
+
+fn text(text: &str) -> Value {
+    json!({"type": "text", "text": text})
+}
+
+#[test]
+fn a_turn_with_a_tool_call_reads_from_top_to_bottom() {
+    let shown = terminal(&[
+        done("u", "user", text("Oslo?")),
+        done(
+            "q",
+            "agent",
+            json!({"type": "tool_request", "tool_call_id": "c", "name": "get_weather", "arguments": {"city": "Oslo"}}),
+        ),
+        done(
+            "r",
+            "agent",
+            json!({"type": "tool_response", "tool_call_id": "c", "name": "get_weather", "content": {"celsius": 7}}),
+        ),
+        started("a"),
+        delta("a", "It is "),
+        delta("a", "7 °C."),
+        done("a", "agent", text("It is 7 °C.")),
+    ]);
+    let expected = "you: Oslo?\n\
+        ╭ call get_weather\n│ {\"city\":\"Oslo\"}\n╰\n\
+        ╭ get_weather answered\n│ {\"celsius\":7}\n╰\n\
+        weather: It is 7 °C.\n";
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_failed_tool_says_so() {
+    let response = json!({"type": "tool_response", "tool_call_id": "c", "name": "get_weather", "content": "no station", "is_error": true});
+    assert_eq!(
+        terminal(&[done("r", "agent", response)]),
+        "╭ get_weather failed\n│ no station\n╰\n"
+    );
+}
+
+#[test]
+fn a_repeated_call_that_says_the_same_prints_nothing_twice() {
+    let shown = terminal(&[
+        started("a"),
+        delta("a", "It is"),
+        json!({"type": "message_reset", "message_id": "a", "attempt": 2}),
+        json!({"type": "message_started", "message_id": "a", "attempt": 2, "content": {"type": "text", "text": ""}}),
+        json!({"type": "text_delta", "message_id": "a", "attempt": 2, "delta": "It "}),
+        json!({"type": "text_delta", "message_id": "a", "attempt": 2, "delta": "is 7 °C."}),
+        done("a", "agent", text("It is 7 °C.")),
+    ]);
+    assert_eq!(shown, "weather: It is 7 °C.\n");
+}
+
+#[test]
+fn a_repeated_call_that_says_something_else_is_printed_again_as_a_whole() {
+    let shown = terminal(&[
+        started("a"),
+        delta("a", "It is"),
+        json!({"type": "message_reset", "message_id": "a", "attempt": 2}),
+        done("a", "agent", text("Seven degrees.")),
+    ]);
+    assert_eq!(
+        shown,
+        "weather: It is\n(the model call was repeated)\nweather: Seven degrees.\n"
+    );
+}
+
+#[test]
+fn text_that_is_cut_by_a_card_goes_on_below_it() {
+    let shown = terminal(&[
+        started("a"),
+        delta("a", "Let me see"),
+        done(
+            "q",
+            "agent",
+            json!({"type": "tool_request", "tool_call_id": "c", "name": "look", "arguments": {}}),
+        ),
+        done("a", "agent", text("Let me see: done.")),
+    ]);
+    assert_eq!(shown, "weather: Let me see\n╭ call look\n│ {}\n╰\nweather: … : done.\n");
+}
+
+#[test]
+fn control_characters_never_reach_the_terminal() {
+    let shown = terminal(&[done("a", "agent", text("a\u{1b}[2Jb"))]);
+    assert_eq!(shown, "weather: a\u{fffd}[2Jb\n");
+}
+
+#[test]
+fn a_long_result_is_cut_and_its_size_told() {
+    assert_eq!(
+        card_text(&json!("x".repeat(5000))),
+        format!("{}… (5000 bytes in all)", "x".repeat(4000))
+    );
+}
+
+#[test]
+fn a_message_typed_here_is_not_printed_again() {
+    let mut screen = Screen::new(Style::Plain);
+    screen.skip("u");
+    let event: Event = serde_json::from_value({
+        let mut event = done("u", "user", text("hello"));
+        event["time"] = json!("2026-11-23T00:00:00Z");
+        event
+    })
+    .unwrap();
+    let mut fold = Fold::default();
+    fold.apply(&event);
+    assert_eq!(screen.show(fold.messages()), "");
+}
+
+#[test]
+fn a_failed_turn_names_its_reason() {
+    let mut screen = Screen::new(Style::Plain);
+    let error = TurnError {
+        category: "model_refused_request".to_owned(),
+        message: "no such model".to_owned(),
+    };
+    let shown = screen.show_turn_end(TurnStatus::Failed, Usage::default(), Some(&error));
+    assert_eq!(shown, "the turn failed: no such model (model_refused_request)\n");
+}
