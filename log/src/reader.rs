@@ -50,6 +50,7 @@ pub struct LogReader {
 
 /// The entries of one task as they come; ends only if the reader is stopped.
 pub struct Subscription {
+    begins_after: Option<EntryId>,
     items: Pin<Box<dyn Stream<Item = LogItem> + Send>>,
 }
 
@@ -76,8 +77,16 @@ impl LogReader {
             From::Tail => (tail, false),
         };
         Ok(Subscription {
+            begins_after: cursor,
             items: Box::pin(watch.items(cursor, missing)),
         })
+    }
+}
+
+impl Subscription {
+    /// The entry that the first item follows; none if that is the first of the log.
+    pub fn begins_after(&self) -> Option<EntryId> {
+        self.begins_after
     }
 }
 

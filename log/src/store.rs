@@ -267,15 +267,30 @@ impl EventLog {
 
     /// Reads and folds the whole log of a task.
     pub async fn snapshot(&self, task_id: &str) -> Result<Snapshot, LogError> {
+        self.snapshot_until(
+            task_id,
+            EntryId {
+                epoch: u64::MAX,
+                number: u64::MAX,
+            },
+        )
+        .await
+    }
+
+    /// Reads and folds the log of a task up to an entry.
+    pub async fn snapshot_until(&self, task_id: &str, until: EntryId) -> Result<Snapshot, LogError> {
         let mut fold = Fold::default();
         let mut last: Option<EntryId> = None;
         let mut complete = true;
-        loop {
+        'pages: loop {
             let page = self.page_after(task_id, last).await?;
             if page.is_empty() {
                 break;
             }
             for entry in &page {
+                if entry.id > until {
+                    break 'pages;
+                }
                 complete &= is_next(last, entry);
                 fold.apply(&entry.event);
                 last = Some(entry.id);

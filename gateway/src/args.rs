@@ -1,0 +1,68 @@
+//! What the command line and the environment say. Nothing else reads the environment.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Parser;
+use steadfast_runtime::LogFormat;
+
+/// The HTTP surfaces of Steadfast.
+#[derive(Debug, Parser)]
+#[command(name = "steadfast-gateway", version)]
+pub struct Args {
+    /// Where clients connect.
+    #[arg(long, env = "STEADFAST_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// Where probes and metrics are served.
+    #[arg(long, env = "STEADFAST_ADMIN_ADDRESS", default_value = "0.0.0.0:8081")]
+    pub admin_address: SocketAddr,
+
+    /// Name of this installation; part of every name that leaves Kubernetes.
+    #[arg(long, env = "STEADFAST_INSTALL_ID", default_value = "steadfast")]
+    pub install_id: String,
+
+    /// Namespace whose agents clients see without a prefix.
+    #[arg(long, env = "STEADFAST_DEFAULT_NAMESPACE", default_value = "default")]
+    pub default_namespace: String,
+
+    /// Address of the Temporal frontend: `host:port`, or a URL (https means TLS).
+    #[arg(long, env = "TEMPORAL_ADDRESS", default_value = "127.0.0.1:7233")]
+    pub temporal_address: String,
+
+    /// Temporal namespace of the tasks.
+    #[arg(long, env = "TEMPORAL_NAMESPACE", default_value = "default")]
+    pub temporal_namespace: String,
+
+    /// API key for Temporal.
+    #[arg(long, env = "TEMPORAL_API_KEY", hide_env_values = true)]
+    pub temporal_api_key: Option<String>,
+
+    /// Address of Redis: `redis://` or `rediss://`.
+    #[arg(
+        long,
+        env = "REDIS_URL",
+        default_value = "redis://127.0.0.1:6379",
+        hide_env_values = true
+    )]
+    pub redis_url: String,
+
+    /// Folder of AgentRevision files to serve instead of the Agents of a Kubernetes cluster.
+    #[arg(long, env = "STEADFAST_REVISIONS")]
+    pub revisions: Option<PathBuf>,
+
+    /// Audiences that a client's token must be meant for; the API server's own when none is given.
+    #[arg(long, env = "STEADFAST_TOKEN_AUDIENCES", value_delimiter = ',')]
+    pub token_audiences: Vec<String>,
+
+    /// Lets everyone do everything, unauthenticated. For local use only.
+    #[arg(long)]
+    pub insecure_allow_anonymous: bool,
+
+    /// Format of the log.
+    #[arg(long, env = "STEADFAST_LOG_FORMAT", default_value_t)]
+    pub log_format: LogFormat,
+
+    /// Which log lines are written, as a tracing filter.
+    #[arg(long, env = "STEADFAST_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}

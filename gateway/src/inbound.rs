@@ -1,0 +1,220 @@
+//! What clients send: bodies within a limit, and the content of a message. Pure
+//! but for reading the body.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use steadfast_log::{Content, TextFormat};
+
+use crate::error::ApiError;
+
+/// Longest text or data of a message.
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// A message of the longest text, escaped at the worst, and what stands around it.
+const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
+/// What is read of a body that is too long, so that its sender gets to hear why.
+const MAX_DRAINED_BYTES: usize = 64 * 1024 * 1024;
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// A whole request body.
+pub struct BoundedBody(pub Bytes);
+
+impl<S: Sync> FromRequest<S> for BoundedBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let mut stream = request.into_body().into_data_stream();
+        let mut body = BytesMut::new();
+        while let Some(piece) = stream.next().await {
+            let piece = piece.map_err(|_| ApiError::bad_request("the request body ended early"))?;
+            if body.len() + piece.len() > MAX_BODY_BYTES {
+                // Answering before the sender is done would break its connection.
+                let _ = tokio::time::timeout(DRAIN_LIMIT, drain(stream)).await;
+                return Err(ApiError::too_large(format!(
+                    "a request body is at most {MAX_BODY_BYTES} bytes long"
+                )));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Self(body.freeze()))
+    }
+}
+
+async fn drain(mut stream: <Body as IntoStream>::Stream) {
+    let mut drained = 0;
+    while let Some(Ok(piece)) = stream.next().await {
+        drained += piece.len();
+        if drained > MAX_DRAINED_BYTES {
+            return;
+        }
+    }
+}
+
+/// Names the stream type that a body becomes.
+trait IntoStream {
+    type Stream;
+}
+
+impl IntoStream for Body {
+    type Stream = axum::body::BodyDataStream;
+}
+
+impl BoundedBody {
+    /// The body as a JSON object; an empty body is an empty object.
+    pub fn object(&self) -> Result<Map<String, Value>, ApiError> {
+        if self.0.is_empty() {
+            return Ok(Map::new());
+        }
+        match serde_json::from_slice(&self.0) {
+            Ok(Value::Object(object)) => Ok(object),
+            Ok(_) => Err(ApiError::bad_request("the body must be a JSON object")),
+            Err(error) => Err(ApiError::bad_request(format!("the body is not JSON: {error}"))),
+        }
+    }
+}
+
+/// Why a message cannot be taken.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContentError {
+    #[error("content is required")]
+    Missing,
+    #[error("content is not a message: {0}")]
+    Malformed(String),
+    #[error("the text of a message must not be empty")]
+    Empty,
+    #[error("a message is at most {MAX_MESSAGE_BYTES} bytes long")]
+    TooLarge,
+    #[error("attachments are not supported")]
+    Attachments,
+    #[error("only the author \"user\" may send messages")]
+    NotTheUser,
+}
+
+/// Reads the content of a message that a client sends.
+pub fn read_content(content: Option<&Value>) -> Result<Content, ContentError> {
+    #[derive(Deserialize)]
+    struct Inbound {
+        r#type: Option<String>,
+        author: Option<String>,
+        content: Option<String>,
+        format: Option<TextFormat>,
+        data: Option<Map<String, Value>>,
+        attachments: Option<Vec<Value>>,
+    }
+    let content = match content {
+        None | Some(Value::Null) => return Err(ContentError::Missing),
+        Some(content) => content,
+    };
+    let inbound = Inbound::deserialize(content).map_err(|error| ContentError::Malformed(error.to_string()))?;
+    if inbound.author.is_some_and(|author| author != "user") {
+        return Err(ContentError::NotTheUser);
+    }
+    if inbound.attachments.is_some_and(|attachments| !attachments.is_empty()) {
+        return Err(ContentError::Attachments);
+    }
+    let kind = inbound
+        .r#type
+        .as_deref()
+        .unwrap_or(if inbound.data.is_some() { "data" } else { "text" });
+    match (kind, inbound.content, inbound.data) {
+        ("text", Some(text), _) if text.trim().is_empty() => Err(ContentError::Empty),
+        ("text", Some(text), _) if text.len() > MAX_MESSAGE_BYTES => Err(ContentError::TooLarge),
+        ("text", Some(text), _) => Ok(Content::Text {
+            text,
+            format: inbound.format.unwrap_or_default(),
+        }),
+        ("data", _, Some(data)) => {
+            let data = Value::Object(data);
+            if data.to_string().len() > MAX_MESSAGE_BYTES {
+                return Err(ContentError::TooLarge);
+            }
+            Ok(Content::Data { data })
+        }
+        ("text", None, _) => Err(ContentError::Malformed("a text needs a field \"content\"".to_owned())),
+        ("data", _, None) => Err(ContentError::Malformed("data needs a field \"data\"".to_owned())),
+        (kind, ..) => Err(ContentError::Malformed(format!(
+            "type {kind:?} cannot be sent; send \"text\" or \"data\""
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(content: &Value) -> Result<Content, ContentError> {
+        read_content(Some(content))
+    }
+
+    #[test]
+    fn a_text_and_data_can_be_sent() {
+        let text = |text: &str, format| {
+            Ok(Content::Text {
+                text: text.to_owned(),
+                format,
+            })
+        };
+        assert_eq!(
+            read(&json!({"type": "text", "author": "user", "content": "Hi"})),
+            text("Hi", TextFormat::Plain)
+        );
+        assert_eq!(
+            read(&json!({"content": "Hi", "format": "markdown"})),
+            text("Hi", TextFormat::Markdown)
+        );
+        assert_eq!(
+            read(&json!({"data": {"n": 1}, "author": "user"})),
+            Ok(Content::Data { data: json!({"n": 1}) })
+        );
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        assert_eq!(read_content(None), Err(ContentError::Missing));
+        assert_eq!(read(&Value::Null), Err(ContentError::Missing));
+        for empty in ["", " \n"] {
+            assert_eq!(
+                read(&json!({"type": "text", "content": empty})),
+                Err(ContentError::Empty)
+            );
+        }
+        let long = "x".repeat(MAX_MESSAGE_BYTES + 1);
+        assert_eq!(
+            read(&json!({"type": "text", "content": long})),
+            Err(ContentError::TooLarge)
+        );
+        assert_eq!(
+            read(&json!({"type": "data", "data": {"x": long}})),
+            Err(ContentError::TooLarge)
+        );
+        assert_eq!(
+            read(&json!({"content": "Hi", "author": "agent"})),
+            Err(ContentError::NotTheUser)
+        );
+        assert_eq!(
+            read(&json!({"content": "Hi", "attachments": [{}]})),
+            Err(ContentError::Attachments)
+        );
+        for malformed in [
+            json!("Hi"),
+            json!({"type": "text"}),
+            json!({"type": "data"}),
+            json!({"type": "tool_request"}),
+            json!({"content": 1}),
+        ] {
+            assert!(
+                matches!(read(&malformed), Err(ContentError::Malformed(_))),
+                "{malformed}"
+            );
+        }
+    }
+}

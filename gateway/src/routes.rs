@@ -1,0 +1,78 @@
+//! The routes, and what stands around them: who calls, and what is never answered.
+
+mod agents;
+mod health;
+mod messages;
+mod page;
+mod rpc;
+mod send;
+mod stream;
+mod tasks;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::Method,
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{error::ApiError, gateway::Gateway};
+
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    let guarded = Router::new()
+        .route("/agents", get(agents::list))
+        .route("/agents/{agent_id}", get(agents::by_id))
+        .route("/agents/name/{agent_name}", get(agents::by_name))
+        .route("/agents/{agent_id}/rpc", post(rpc::by_id))
+        .route("/agents/name/{agent_name}/rpc", post(rpc::by_name))
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/{task_id}", get(tasks::by_id))
+        .route("/tasks/name/{task_name}", get(tasks::by_name))
+        .route("/tasks/{task_id}/cancel", post(tasks::cancel))
+        .route("/tasks/{task_id}/complete", post(tasks::complete))
+        .route("/tasks/{task_id}/interrupt", post(tasks::interrupt))
+        .route("/tasks/{task_id}/stream", get(stream::by_id))
+        .route("/tasks/name/{task_name}/stream", get(stream::by_name))
+        .route("/messages", get(messages::list))
+        .route("/messages/{message_id}", get(messages::by_id))
+        .layer(middleware::from_fn_with_state(gateway.clone(), authenticate));
+    let open = Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/openapi.json", get(health::openapi));
+    guarded
+        .merge(open)
+        .fallback(|method: Method, request: Request| async move {
+            ApiError::new(
+                axum::http::StatusCode::NOT_FOUND,
+                format!("there is no {method} {}", request.uri().path()),
+            )
+        })
+        .method_not_allowed_fallback(|method: Method| async move {
+            ApiError::new(
+                axum::http::StatusCode::METHOD_NOT_ALLOWED,
+                format!("{method} is not allowed here"),
+            )
+        })
+        // `BoundedBody` has the limit, and a way to tell it.
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            ApiError::internal("the gateway failed", "a handler panicked").into_response()
+        }))
+        .with_state(gateway)
+}
+
+async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
+    match gateway.access.authenticate(request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}

@@ -1,0 +1,327 @@
+//! The gateway's few requests to Temporal, on the raw service so that each says
+//! exactly what it means. Connects when first needed and bounds every request:
+//! what cannot be asked now is told at once.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+use temporalio_client::{
+    Connection, ConnectionOptions, GrpcCompression, RetryOptions,
+    errors::ClientConnectError,
+    grpc::WorkflowService,
+    tonic::{Code, Request, Response, Status},
+};
+use temporalio_common::protos::temporal::api::{
+    common::v1::{Memo, Payload, Payloads, WorkflowExecution, WorkflowType},
+    enums::v1::{WorkflowIdConflictPolicy, WorkflowIdReusePolicy},
+    history::v1::HistoryEvent,
+    taskqueue::v1::TaskQueue,
+    workflow::v1::WorkflowExecutionInfo,
+    workflowservice::v1::{
+        DescribeNamespaceRequest, DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse,
+        GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest, RequestCancelWorkflowExecutionRequest,
+        SignalWorkflowExecutionRequest, StartWorkflowExecutionRequest,
+    },
+};
+use tokio::{sync::OnceCell, time::timeout};
+use url::Url;
+
+use crate::error::ApiError;
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const RETRY_LIMIT: Duration = Duration::from_secs(3);
+const IDENTITY: &str = "steadfast-gateway";
+
+/// Why Temporal did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TemporalError {
+    #[error("connect to Temporal")]
+    Connect(#[source] Box<ClientConnectError>),
+    #[error("Temporal did not answer within {} s", ANSWER_LIMIT.as_secs())]
+    TimedOut,
+    #[error("Temporal does not know the workflow, or it has ended")]
+    NotFound,
+    /// The request itself cannot be fulfilled; repeating it is pointless.
+    #[error("Temporal refused the request: {0}")]
+    Refuse(String),
+    #[error("ask Temporal")]
+    Rpc(#[source] Box<Status>),
+}
+
+/// Where Temporal is.
+#[derive(Clone, Debug)]
+pub struct TemporalSettings {
+    pub target: Url,
+    pub namespace: String,
+    pub api_key: Option<String>,
+}
+
+impl TemporalSettings {
+    /// Reads `host:port` or a URL.
+    pub fn new(address: &str, namespace: String, api_key: Option<String>) -> Result<Self, url::ParseError> {
+        let target = if address.contains("://") {
+            address.parse()?
+        } else {
+            format!("http://{address}").parse()?
+        };
+        Ok(Self {
+            target,
+            namespace,
+            api_key,
+        })
+    }
+}
+
+pub struct Temporal {
+    settings: TemporalSettings,
+    connection: OnceCell<Connection>,
+}
+
+/// What starts a workflow.
+#[derive(Clone, Debug)]
+pub struct StartRequest {
+    pub workflow_id: String,
+    pub workflow_type: &'static str,
+    pub task_queue: String,
+    pub input: Payload,
+    pub memo: Vec<(&'static str, Payload)>,
+}
+
+/// What became of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    New,
+    /// A workflow with this id runs or ran.
+    Existing,
+}
+
+impl Temporal {
+    /// Does not connect yet: Temporal may be away when the gateway starts.
+    pub fn new(settings: TemporalSettings) -> Self {
+        Self {
+            settings,
+            connection: OnceCell::new(),
+        }
+    }
+
+    /// Whether Temporal answers, and serves our namespace.
+    pub async fn check(&self) -> Result<(), TemporalError> {
+        self.retention().await.map(drop)
+    }
+
+    /// How long Temporal keeps a workflow after it has ended.
+    pub async fn retention(&self) -> Result<Option<Duration>, TemporalError> {
+        let request = DescribeNamespaceRequest {
+            namespace: self.settings.namespace.clone(),
+            ..Default::default()
+        };
+        let answer = self.ask(request, <dyn WorkflowService>::describe_namespace).await?;
+        let retention = answer.config.and_then(|config| config.workflow_execution_retention_ttl);
+        Ok(retention
+            .and_then(|retention| u64::try_from(retention.seconds).ok())
+            .map(Duration::from_secs))
+    }
+
+    /// Starts a workflow unless one with its id runs or ran.
+    pub async fn start(&self, start: StartRequest) -> Result<Started, TemporalError> {
+        let memo = start
+            .memo
+            .into_iter()
+            .map(|(name, payload)| (name.to_owned(), payload))
+            .collect();
+        let request = StartWorkflowExecutionRequest {
+            namespace: self.settings.namespace.clone(),
+            workflow_id: start.workflow_id,
+            workflow_type: Some(WorkflowType {
+                name: start.workflow_type.to_owned(),
+            }),
+            task_queue: Some(TaskQueue {
+                name: start.task_queue,
+                ..Default::default()
+            }),
+            input: Some(Payloads {
+                payloads: vec![start.input],
+            }),
+            identity: IDENTITY.to_owned(),
+            request_id: uuid::Uuid::new_v4().to_string(),
+            workflow_id_reuse_policy: WorkflowIdReusePolicy::RejectDuplicate.into(),
+            workflow_id_conflict_policy: WorkflowIdConflictPolicy::UseExisting.into(),
+            memo: Some(Memo { fields: memo }),
+            ..Default::default()
+        };
+        match self.ask(request, <dyn WorkflowService>::start_workflow_execution).await {
+            Ok(answer) if answer.started => Ok(Started::New),
+            Ok(_) => Ok(Started::Existing),
+            Err(TemporalError::Rpc(status)) if status.code() == Code::AlreadyExists => Ok(Started::Existing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Signals a running workflow. `request_id` makes repeating it harmless.
+    pub async fn signal(
+        &self,
+        workflow_id: &str,
+        signal: &str,
+        input: Payload,
+        request_id: String,
+    ) -> Result<(), TemporalError> {
+        let request = SignalWorkflowExecutionRequest {
+            namespace: self.settings.namespace.clone(),
+            workflow_execution: Some(execution(workflow_id, "")),
+            signal_name: signal.to_owned(),
+            input: Some(Payloads { payloads: vec![input] }),
+            identity: IDENTITY.to_owned(),
+            request_id,
+            ..Default::default()
+        };
+        self.ask(request, <dyn WorkflowService>::signal_workflow_execution)
+            .await
+            .map(drop)
+    }
+
+    /// Asks a running workflow to end.
+    pub async fn cancel(&self, workflow_id: &str, reason: &str) -> Result<(), TemporalError> {
+        let request = RequestCancelWorkflowExecutionRequest {
+            namespace: self.settings.namespace.clone(),
+            workflow_execution: Some(execution(workflow_id, "")),
+            identity: IDENTITY.to_owned(),
+            request_id: uuid::Uuid::new_v4().to_string(),
+            reason: reason.to_owned(),
+            ..Default::default()
+        };
+        self.ask(request, <dyn WorkflowService>::request_cancel_workflow_execution)
+            .await
+            .map(drop)
+    }
+
+    /// The newest run of a workflow.
+    pub async fn describe(&self, workflow_id: &str) -> Result<DescribeWorkflowExecutionResponse, TemporalError> {
+        let request = DescribeWorkflowExecutionRequest {
+            namespace: self.settings.namespace.clone(),
+            execution: Some(execution(workflow_id, "")),
+        };
+        self.ask(request, <dyn WorkflowService>::describe_workflow_execution)
+            .await
+    }
+
+    /// A page of the workflows that a visibility query finds, and the token of the next.
+    pub async fn list(
+        &self,
+        query: &str,
+        page_token: Vec<u8>,
+    ) -> Result<(Vec<WorkflowExecutionInfo>, Vec<u8>), TemporalError> {
+        let request = ListWorkflowExecutionsRequest {
+            namespace: self.settings.namespace.clone(),
+            page_size: 200,
+            next_page_token: page_token,
+            query: query.to_owned(),
+        };
+        let answer = self
+            .ask(request, <dyn WorkflowService>::list_workflow_executions)
+            .await?;
+        Ok((answer.executions, answer.next_page_token))
+    }
+
+    /// The first event of a run: what started it.
+    pub async fn first_event(&self, workflow_id: &str, run_id: &str) -> Result<Option<HistoryEvent>, TemporalError> {
+        let (events, _) = self.history_page(workflow_id, run_id, Vec::new(), 1).await?;
+        Ok(events.into_iter().next())
+    }
+
+    /// The whole history of a run.
+    pub async fn history(&self, workflow_id: &str, run_id: &str) -> Result<Vec<HistoryEvent>, TemporalError> {
+        let mut history = Vec::new();
+        let mut token = Vec::new();
+        loop {
+            let (events, next) = self.history_page(workflow_id, run_id, token, 1000).await?;
+            history.extend(events);
+            if next.is_empty() {
+                return Ok(history);
+            }
+            token = next;
+        }
+    }
+
+    async fn history_page(
+        &self,
+        workflow_id: &str,
+        run_id: &str,
+        token: Vec<u8>,
+        size: i32,
+    ) -> Result<(Vec<HistoryEvent>, Vec<u8>), TemporalError> {
+        let request = GetWorkflowExecutionHistoryRequest {
+            namespace: self.settings.namespace.clone(),
+            execution: Some(execution(workflow_id, run_id)),
+            maximum_page_size: size,
+            next_page_token: token,
+            ..Default::default()
+        };
+        let answer = self
+            .ask(request, <dyn WorkflowService>::get_workflow_execution_history)
+            .await?;
+        Ok((
+            answer.history.map(|history| history.events).unwrap_or_default(),
+            answer.next_page_token,
+        ))
+    }
+
+    async fn ask<Q, A>(&self, request: Q, method: Method<Q, A>) -> Result<A, TemporalError> {
+        let answer = timeout(ANSWER_LIMIT, async {
+            let connection = self.connection.get_or_try_init(|| self.connect()).await?;
+            let mut service = connection.workflow_service();
+            method(service.as_mut(), Request::new(request)).await.map_err(of_status)
+        });
+        answer
+            .await
+            .map_err(|_| TemporalError::TimedOut)?
+            .map(Response::into_inner)
+    }
+
+    async fn connect(&self) -> Result<Connection, TemporalError> {
+        let retry = RetryOptions::builder()
+            .max_elapsed_time(Some(RETRY_LIMIT))
+            .max_retries(5)
+            .build();
+        let options = ConnectionOptions::new(self.settings.target.clone())
+            .identity(IDENTITY.to_owned())
+            .maybe_api_key(self.settings.api_key.clone())
+            .connect_timeout(CONNECT_LIMIT)
+            // Compression made large answers ten times slower.
+            .grpc_compression(GrpcCompression::None)
+            .retry_options(retry)
+            .build();
+        Connection::connect(options)
+            .await
+            .map_err(|error| TemporalError::Connect(Box::new(error)))
+    }
+}
+
+type Method<Q, A> =
+    for<'a> fn(&'a mut (dyn WorkflowService + 'static), Request<Q>) -> BoxFuture<'a, Result<Response<A>, Status>>;
+
+/// A payload that any worker reads: signals are never packed.
+pub fn plain_json<T: Serialize>(value: &T) -> Result<Payload, ApiError> {
+    let data = serde_json::to_vec(value).map_err(|error| ApiError::internal("a payload cannot be written", error))?;
+    Ok(Payload {
+        metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
+        data,
+        ..Default::default()
+    })
+}
+
+fn execution(workflow_id: &str, run_id: &str) -> WorkflowExecution {
+    WorkflowExecution {
+        workflow_id: workflow_id.to_owned(),
+        run_id: run_id.to_owned(),
+    }
+}
+
+fn of_status(status: Status) -> TemporalError {
+    match status.code() {
+        Code::NotFound => TemporalError::NotFound,
+        Code::InvalidArgument | Code::OutOfRange => TemporalError::Refuse(status.message().to_owned()),
+        _ => TemporalError::Rpc(Box::new(status)),
+    }
+}

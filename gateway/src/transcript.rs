@@ -1,0 +1,144 @@
+//! All messages of a task: from its log, and where the log does not reach back
+//! to the beginning, from the task's history too.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::http::StatusCode;
+use steadfast_log::{EntryId, LogError, Message, MessageStatus, Snapshot};
+use steadfast_workflow::project;
+
+use crate::{error::ApiError, gateway::Gateway, task::TaskRecord, temporal::TemporalError};
+
+/// The messages of a task, oldest first. While Redis is away, the finished ones.
+pub async fn messages(gateway: &Gateway, task: &TaskRecord) -> Result<Vec<Message>, ApiError> {
+    let snapshot = match gateway.log.snapshot(&task.id).await {
+        Ok(snapshot) => snapshot,
+        Err(error @ (LogError::Connect(_) | LogError::TimedOut(_) | LogError::Command(_))) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "reading messages from Temporal alone"
+            );
+            Snapshot::default()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    completed(gateway, task, snapshot).await
+}
+
+/// The messages of a task as of an entry of its log.
+pub async fn messages_until(gateway: &Gateway, task: &TaskRecord, until: EntryId) -> Result<Vec<Message>, ApiError> {
+    let snapshot = gateway.log.snapshot_until(&task.id, until).await?;
+    completed(gateway, task, snapshot).await
+}
+
+/// Adds what a log that is not complete has lost.
+pub async fn completed(gateway: &Gateway, task: &TaskRecord, snapshot: Snapshot) -> Result<Vec<Message>, ApiError> {
+    if snapshot.complete {
+        return Ok(snapshot.messages);
+    }
+    let history = match gateway.temporal.history(&task.id, &task.run_id).await {
+        Ok(history) => history,
+        Err(TemporalError::NotFound) => return Err(gone(gateway).await),
+        Err(error) => return Err(error.into()),
+    };
+    let projected = project::messages(&task.id, &history)
+        .map_err(|error| ApiError::internal("the task's history cannot be read", error))?;
+    Ok(merge(projected, snapshot.messages))
+}
+
+/// What to say of a task that Temporal no longer keeps.
+pub async fn gone(gateway: &Gateway) -> ApiError {
+    let message = match gateway.temporal.retention().await.ok().flatten() {
+        Some(retention) => {
+            format!(
+                "the task is gone: Temporal keeps tasks for {} after they end",
+                in_words(retention)
+            )
+        }
+        None => "the task is gone: Temporal no longer keeps it".to_owned(),
+    };
+    ApiError::new(StatusCode::GONE, message)
+}
+
+/// Temporal's messages in their order, each in the log's version if that is
+/// finished; then those that only the log has.
+fn merge(projected: Vec<Message>, logged: Vec<Message>) -> Vec<Message> {
+    let mut order = Vec::with_capacity(logged.len());
+    let mut from_log: BTreeMap<String, Message> = BTreeMap::new();
+    for message in logged {
+        order.push(message.id.clone());
+        from_log.insert(message.id.clone(), message);
+    }
+    let mut merged: Vec<Message> = projected
+        .into_iter()
+        .map(|message| match from_log.remove(&message.id) {
+            Some(logged) if logged.status == MessageStatus::Done => logged,
+            _ => message,
+        })
+        .collect();
+    merged.extend(order.into_iter().filter_map(|id| from_log.remove(&id)));
+    merged
+}
+
+fn in_words(duration: Duration) -> String {
+    let hours = duration.as_secs() / 3600;
+    match hours {
+        0 => format!("{} minutes", duration.as_secs() / 60),
+        hours if hours % 24 == 0 => format!("{} days", hours / 24),
+        hours => format!("{hours} hours"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_log::{Author, Content, TextFormat};
+
+    use super::*;
+
+    fn message(id: &str, text: &str, status: MessageStatus) -> Message {
+        Message {
+            id: id.to_owned(),
+            turn: 1,
+            agent: "haiku".to_owned(),
+            author: Author::Agent,
+            content: Content::Text {
+                text: text.to_owned(),
+                format: TextFormat::Plain,
+            },
+            status,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            updated_at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn history_gives_the_order_and_the_log_its_finished_and_newer_messages() {
+        use MessageStatus::{Done, InProgress};
+        let projected = vec![
+            message("a", "history", Done),
+            message("b", "history", Done),
+            message("c", "history", Done),
+        ];
+        let logged = vec![
+            message("d", "log", InProgress),
+            message("c", "log", Done),
+            message("b", "lo", InProgress),
+        ];
+        assert_eq!(
+            merge(projected, logged),
+            vec![
+                message("a", "history", Done),
+                message("b", "history", Done),
+                message("c", "log", Done),
+                message("d", "log", InProgress),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_retention_is_told_in_words() {
+        assert_eq!(in_words(Duration::from_hours(72)), "3 days");
+        assert_eq!(in_words(Duration::from_hours(30)), "30 hours");
+        assert_eq!(in_words(Duration::from_mins(5)), "5 minutes");
+    }
+}
