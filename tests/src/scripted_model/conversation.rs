@@ -1,0 +1,83 @@
+//! What a strict provider demands of a conversation. Pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// Everything that is wrong with the body of a request.
+pub(super) fn violations(body: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if body["stream"] != true {
+        found.push("stream is not true".to_owned());
+    }
+    if body["model"].as_str().is_none_or(str::is_empty) {
+        found.push("no model is named".to_owned());
+    }
+    let Some(input) = body["input"].as_array() else {
+        found.push("input is not an array of items".to_owned());
+        return found;
+    };
+    let mut open = BTreeSet::new();
+    let mut known = BTreeSet::new();
+    for (index, item) in input.iter().enumerate() {
+        let call_id = item["call_id"].as_str().unwrap_or_default();
+        let kind = item["type"].as_str().unwrap_or_default();
+        if kind == "function_call" {
+            if !known.insert(call_id) {
+                found.push(format!("function_call {call_id:?} appears twice"));
+            }
+            open.insert(call_id);
+        } else if kind == "function_call_output" {
+            if !open.remove(call_id) {
+                found.push(format!(
+                    "function_call_output {call_id:?} has no open function_call before it"
+                ));
+            }
+        } else if item["role"] == "user" && !open.is_empty() {
+            found.push(format!(
+                "the person speaks at item {index} while calls are open: {open:?}"
+            ));
+        }
+    }
+    found.extend(
+        open.iter()
+            .map(|call_id| format!("function_call {call_id:?} has no function_call_output")),
+    );
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn body(input: &Value) -> Value {
+        json!({"model": "m", "stream": true, "input": input})
+    }
+
+    #[test]
+    fn a_call_with_its_output_is_fine() {
+        let input = json!([
+            {"role": "user", "content": "hi"},
+            {"type": "function_call", "call_id": "a", "name": "t", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "a", "output": "1"},
+        ]);
+        assert_eq!(violations(&body(&input)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn orphans_of_either_kind_are_found() {
+        let input = json!([
+            {"type": "function_call", "call_id": "a", "name": "t", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "b", "output": "1"},
+        ]);
+        assert_eq!(
+            violations(&body(&input)),
+            [
+                "function_call_output \"b\" has no open function_call before it",
+                "function_call \"a\" has no function_call_output"
+            ]
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! What a script answers: an error, or a stream described by what is in it.
+
+use serde_json::{Value, json};
+
+use super::{Gate, Text};
+
+/// The tokens every complete answer claims, unless told otherwise.
+pub const USAGE: Usage = Usage {
+    input: 11,
+    cached: 3,
+    output: 7,
+    reasoning: 2,
+};
+
+/// Tokens as a provider counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub input: u64,
+    pub cached: u64,
+    pub output: u64,
+    pub reasoning: u64,
+}
+
+/// The reply to one request.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Body,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    Plain(String),
+    Stream { parts: Vec<Part>, end: End },
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Part {
+    Reasoning(Text),
+    Message(Text),
+    Refusal(Text),
+    FunctionCall {
+        call_id: Option<String>,
+        name: String,
+        arguments: Text,
+    },
+    Event(Value),
+    Hold(Gate),
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    Completed,
+    Incomplete {
+        reason: String,
+    },
+    Failed {
+        code: String,
+        message: String,
+    },
+    ErrorEvent {
+        code: String,
+        message: String,
+    },
+    /// The connection breaks.
+    Cut,
+    /// The stream ends cleanly, without the event that says so.
+    Missing,
+}
+
+impl Reply {
+    /// A stream that says this and is complete.
+    pub fn text(text: impl Into<Text>) -> Self {
+        Self::stream().and_text(text)
+    }
+
+    /// A stream that asks for one tool and is complete.
+    pub fn call(name: &str, arguments: &Value) -> Self {
+        Self::stream().and_call(name, arguments)
+    }
+
+    /// An empty stream, to be filled by the methods that follow.
+    pub fn stream() -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: Body::Stream {
+                parts: Vec::new(),
+                end: End::Completed,
+            },
+        }
+    }
+
+    /// An error as the provider writes it.
+    pub fn error(status: u16, code: &str, message: &str) -> Self {
+        let body = json!({"error": {"message": message, "type": code, "param": null, "code": code}});
+        Self::plain(status, body.to_string()).header("content-type", "application/json")
+    }
+
+    /// Any status with any body, for instance a proxy's HTML.
+    pub fn plain(status: u16, body: impl Into<String>) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Body::Plain(body.into()),
+        }
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    #[must_use]
+    pub fn and_text(self, text: impl Into<Text>) -> Self {
+        self.part(Part::Message(text.into()))
+    }
+
+    /// The model declines, in the words given.
+    #[must_use]
+    pub fn and_refusal(self, text: impl Into<Text>) -> Self {
+        self.part(Part::Refusal(text.into()))
+    }
+
+    /// A summary of reasoning.
+    #[must_use]
+    pub fn and_reasoning(self, summary: impl Into<Text>) -> Self {
+        self.part(Part::Reasoning(summary.into()))
+    }
+
+    #[must_use]
+    pub fn and_call(self, name: &str, arguments: &Value) -> Self {
+        self.and_raw_call(name, arguments.to_string())
+    }
+
+    /// A call whose arguments may be no JSON at all.
+    #[must_use]
+    pub fn and_raw_call(self, name: &str, arguments: impl Into<String>) -> Self {
+        let arguments = Text::whole(arguments);
+        self.part(Part::FunctionCall {
+            call_id: None,
+            name: name.to_owned(),
+            arguments,
+        })
+    }
+
+    /// A call with an id of the caller's.
+    #[must_use]
+    pub fn and_call_with_id(self, call_id: &str, name: &str, arguments: &Value) -> Self {
+        let arguments = Text::whole(arguments.to_string());
+        self.part(Part::FunctionCall {
+            call_id: Some(call_id.to_owned()),
+            name: name.to_owned(),
+            arguments,
+        })
+    }
+
+    /// Any event, known or unknown; its `sequence_number` is filled in.
+    #[must_use]
+    pub fn and_event(self, event: Value) -> Self {
+        self.part(Part::Event(event))
+    }
+
+    /// Waits at the gate before what follows.
+    #[must_use]
+    pub fn and_hold(self, gate: &Gate) -> Self {
+        self.part(Part::Hold(gate.clone()))
+    }
+
+    /// Ends with `response.incomplete`.
+    #[must_use]
+    pub fn incomplete(self, reason: &str) -> Self {
+        self.end(End::Incomplete {
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// Ends with `response.failed`.
+    #[must_use]
+    pub fn failed(self, code: &str, message: &str) -> Self {
+        self.end(End::Failed {
+            code: code.to_owned(),
+            message: message.to_owned(),
+        })
+    }
+
+    /// Ends with a bare `error` event.
+    #[must_use]
+    pub fn error_event(self, code: &str, message: &str) -> Self {
+        self.end(End::ErrorEvent {
+            code: code.to_owned(),
+            message: message.to_owned(),
+        })
+    }
+
+    /// The connection breaks after what was said.
+    #[must_use]
+    pub fn cut(self) -> Self {
+        self.end(End::Cut)
+    }
+
+    /// The stream ends after what was said, without the event that completes it.
+    #[must_use]
+    pub fn ends_early(self) -> Self {
+        self.end(End::Missing)
+    }
+
+    fn part(mut self, part: Part) -> Self {
+        if let Body::Stream { parts, .. } = &mut self.body {
+            parts.push(part);
+        }
+        self
+    }
+
+    fn end(mut self, chosen: End) -> Self {
+        if let Body::Stream { end, .. } = &mut self.body {
+            *end = chosen;
+        }
+        self
+    }
+}

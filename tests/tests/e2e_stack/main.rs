@@ -1,0 +1,17 @@
+//! Steadfast end to end without Kubernetes: gateway and workers as processes on
+//! a real Temporal and a real Redis, with a scripted model.
+//!
+//! Tests share one stack, each with an agent and workers of its own; what takes
+//! a shared service down has a stack to itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod bad_input;
+mod conversation;
+mod gateway_loss;
+mod history;
+mod model_faults;
+mod redis_loss;
+mod shared;
+mod stopping;
+mod tools;
+mod worker_loss;

@@ -1,0 +1,282 @@
+//! Tools: activities of another language, HTTP, and calls that cannot run.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serde_json::{Value, json};
+use steadfast_log::TurnStatus;
+use steadfast_platform::scripted_model::{ModelRequest, Reply};
+use steadfast_platform::stack::{AgentSetup, Line, Stack, Task, activity_tool};
+
+use crate::shared::{TOOLS, stack};
+
+/// Calls one tool once, and then repeats what it answered.
+fn calling(name: &'static str, arguments: Value) -> impl Fn(&ModelRequest) -> Reply + Send + Sync + 'static {
+    move |request| match request.last_tool_output() {
+        None => Reply::call(name, &arguments),
+        Some(output) => Reply::text(format!("Got {output}")),
+    }
+}
+
+/// The history of a task as the command line tool prints it.
+async fn history(stack: &Stack, task: &Task) -> Value {
+    let arguments = ["workflow", "show", "--output", "json", "--workflow-id", task.id()];
+    serde_json::from_str(&stack.temporal().cli(&arguments).await.unwrap()).unwrap()
+}
+
+/// The attributes of all events of a kind.
+fn events<'a>(history: &'a Value, attributes: &str) -> Vec<&'a Value> {
+    let events = history["events"].as_array().unwrap();
+    events.iter().filter_map(|event| event.get(attributes)).collect()
+}
+
+#[tokio::test]
+async fn arguments_and_results_of_300_kb_pass_as_plain_json_and_history_is_readable() {
+    let stack = stack().await;
+    let text: String = "The quick brown fox. ".chars().cycle().take(300_000).collect();
+    let reversed: String = text.chars().rev().collect();
+    let sent = text.clone();
+    let setup = AgentSetup::new("large", move |request| match request.last_tool_output() {
+        None => Reply::call("reverse", &json!({"text": sent})),
+        Some(output) => Reply::text(format!("{} bytes", output.len())),
+    })
+    .tool("reverse", {
+        let mut spec = activity_tool("reverse", TOOLS, &json!({"text": {"type": "string"}}));
+        spec["maxResultBytes"] = 1_000_000.into();
+        spec
+    });
+    let agent = stack.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "Reverse it.").await.unwrap().status, TurnStatus::Completed);
+
+    let result = json!({"text": reversed});
+    let expected = [
+        Line::user("Reverse it."),
+        Line::request("reverse", json!({"text": text})),
+        Line::response("reverse", result.clone()),
+        Line::agent(format!("{} bytes", result.to_string().len())),
+    ];
+    let lines = task.lines().await.unwrap();
+    // Not assert_eq: a failure would print a megabyte.
+    assert!(lines == expected, "the messages differ from what was sent");
+
+    // The tool decodes payloads that are plain JSON on its own, so a readable history is what it has.
+    let history = history(stack, &task).await;
+    let scheduled = events(&history, "activityTaskScheduledEventAttributes");
+    let names: Vec<&Value> = scheduled.iter().map(|event| &event["activityType"]["name"]).collect();
+    let call = names
+        .iter()
+        .position(|name| **name == "reverse")
+        .expect("the tool is in the history");
+    assert!(
+        scheduled[call]["input"].as_array().unwrap() == &[json!({"text": text})],
+        "the argument is not plain JSON"
+    );
+    let completed = events(&history, "activityTaskCompletedEventAttributes");
+    assert!(
+        completed.iter().any(|event| event["result"] == json!([result])),
+        "the result is not plain JSON"
+    );
+
+    let all = history["events"].as_array().unwrap();
+    let summaries: Vec<&Value> = all
+        .iter()
+        .filter(|event| event.get("activityTaskScheduledEventAttributes").is_some())
+        .map(|event| &event["userMetadata"]["summary"])
+        .collect();
+    assert!(summaries.contains(&&json!("large: reverse")), "{summaries:?}");
+    assert!(summaries.contains(&&json!("large: scripted")), "{summaries:?}");
+}
+
+#[tokio::test]
+async fn a_foreign_activity_is_told_of_its_task_and_of_an_idempotency_key() {
+    let setup = AgentSetup::new("headers", calling("context", json!({})))
+        .tool("context", activity_tool("context", TOOLS, &json!({})));
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "Where am I?").await.unwrap().status, TurnStatus::Completed);
+
+    let lines = task.lines().await.unwrap();
+    let Line::ToolResponse { content: headers, .. } = &lines[2] else {
+        panic!("{lines:#?}")
+    };
+    assert_eq!(
+        (&headers["context-task-id"], &headers["context-trace-id"]),
+        (&json!(task.id()), &json!(task.id()))
+    );
+    assert!(
+        headers["context-parent-span-id"]
+            .as_str()
+            .is_some_and(|id| !id.is_empty()),
+        "{headers}"
+    );
+    let key = headers["idempotency-key"].as_str().unwrap_or_default();
+    assert!(key.starts_with(task.id()), "{headers}");
+}
+
+#[tokio::test]
+async fn calls_in_parallel_are_all_answered_before_the_model_is_asked_again() {
+    let setup = AgentSetup::new("parallel", |request| match request.tool_outputs_of_turn().len() {
+        0 => Reply::stream()
+            .and_call("nonce", &json!({"of": "a"}))
+            .and_call("nonce", &json!({"of": "b"})),
+        count => Reply::text(format!("{count} answers")),
+    })
+    .tool(
+        "nonce",
+        activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}})),
+    );
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "Two nonces.").await.unwrap().status, TurnStatus::Completed);
+    let lines = task.lines().await.unwrap();
+    assert_eq!(lines.last(), Some(&Line::agent("2 answers")));
+    assert_eq!((lines.len(), agent.model().journal().len()), (6, 2));
+    assert_eq!(agent.model().violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn calls_that_cannot_run_go_back_to_the_model() {
+    let setup = AgentSetup::new("refused-calls", |request| match request.number {
+        1 => Reply::call("no_such_tool", &json!({})),
+        2 => Reply::call("nonce", &json!({"of": 7})),
+        3 => Reply::stream().and_raw_call("nonce", "{\"of\": \"unfini"),
+        _ => Reply::text("I give up."),
+    })
+    .tool(
+        "nonce",
+        activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}})),
+    );
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "Try.").await.unwrap().status, TurnStatus::Completed);
+
+    let calls = agent.model().journal();
+    let outputs = calls[3].request.tool_outputs();
+    for (output, reason) in outputs.iter().zip(["no_such_tool", "schema", "not JSON"]) {
+        assert!(output.contains(reason), "{output:?} does not say {reason:?}");
+    }
+    let lines = task.lines().await.unwrap();
+    let errors = lines
+        .iter()
+        .filter(|line| matches!(line, Line::ToolResponse { is_error: true, .. }))
+        .count();
+    assert_eq!(
+        (calls.len(), outputs.len(), errors, lines.len()),
+        (4, 3, 3, 8),
+        "{lines:#?}"
+    );
+    assert_eq!(lines.last(), Some(&Line::agent("I give up.")));
+    assert_eq!(agent.model().violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_tool_that_fails_for_good_tells_the_model_why() {
+    let setup = AgentSetup::new("failing-tool", calling("fail", json!({"what": "unicorn"}))).tool(
+        "fail",
+        activity_tool("fail", TOOLS, &json!({"what": {"type": "string"}})),
+    );
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "Find it.").await.unwrap().status, TurnStatus::Completed);
+    let lines = task.lines().await.unwrap();
+    let Some(Line::ToolResponse {
+        content,
+        is_error: true,
+        ..
+    }) = lines.get(2)
+    else {
+        panic!("{lines:#?}")
+    };
+    assert!(content.to_string().contains("no such thing: unicorn"), "{content}");
+}
+
+#[tokio::test]
+async fn a_turn_ends_at_its_limit_of_model_calls() {
+    let setup = AgentSetup::new("endless", |_| Reply::call("nonce", &json!({"of": "more"})))
+        .tool(
+            "nonce",
+            activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}})),
+        )
+        .configure(|spec| spec.limits.max_model_calls_per_turn = 2);
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    let end = task.turn(1, "Go on and on.").await.unwrap();
+    assert_eq!(
+        (end.status, end.error.unwrap().category.as_str()),
+        (TurnStatus::Failed, "max_model_calls")
+    );
+    assert_eq!(agent.model().journal().len(), 2);
+}
+
+/// What a tool's HTTP server saw of one request.
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    authorization: String,
+    idempotency_key: String,
+    body: Value,
+}
+
+/// Fails the first request with 503, as a server does that is being deployed.
+async fn flaky_server(seen: Arc<Mutex<Vec<Seen>>>) -> String {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/orders", listener.local_addr().unwrap());
+    let handler = async move |headers: HeaderMap, body: String| {
+        let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+        let mut seen = seen.lock().unwrap();
+        seen.push(Seen {
+            authorization: header("authorization"),
+            idempotency_key: header("idempotency-key"),
+            body: serde_json::from_str(&body).unwrap(),
+        });
+        if seen.len() == 1 {
+            return (StatusCode::SERVICE_UNAVAILABLE, "try later".to_owned());
+        }
+        (StatusCode::OK, r#"{"order": 17}"#.to_owned())
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/orders", post(handler))).await });
+    url
+}
+
+#[tokio::test]
+async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_attempts() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let url = flaky_server(seen.clone()).await;
+    let tool = json!({
+        "description": "Orders something.",
+        "parameters": {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]},
+        "http": {
+            "method": "POST", "url": url,
+            "headers": [{"name": "Authorization", "value": "Bearer ${env.OPENAI_API_KEY}"}],
+        },
+        "retry": {"initialInterval": "100ms"},
+    });
+    let setup = AgentSetup::new("http-tool", calling("order", json!({"item": "tea"}))).tool("order", tool);
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "Order tea.").await.unwrap().status, TurnStatus::Completed);
+
+    let expected = [
+        Line::user("Order tea."),
+        Line::request("order", json!({"item": "tea"})),
+        Line::response("order", json!({"order": 17})),
+        Line::agent(r#"Got {"order":17}"#),
+    ];
+    assert_eq!(task.lines().await.unwrap(), expected);
+    let seen = seen.lock().unwrap().clone();
+    let request = Seen {
+        authorization: format!("Bearer {}", steadfast_platform::stack::API_KEY),
+        idempotency_key: seen[0].idempotency_key.clone(),
+        body: json!({"item": "tea"}),
+    };
+    assert!(request.idempotency_key.starts_with(task.id()), "{request:?}");
+    assert_eq!(seen, [request.clone(), request]);
+}
+
+/// The Python worker of the example is what the documentation shows: it must be there.
+#[test]
+fn the_weather_example_has_its_worker() {
+    assert!(Path::new(&steadfast_platform::stack::example("weather/worker/worker.py")).is_file());
+}

@@ -1,0 +1,74 @@
+"""One conversation through the public client `agentex-client`, unmodified.
+
+Usage: conversation.py GATEWAY_URL AGENT_NAME TEXT
+
+Does what any program written for Agentex does: finds the agent, creates a task,
+opens its stream, sends an event, reads until the agent has answered, and then
+reads the messages. Prints all of it as one JSON object.
+"""
+
+import json
+import queue
+import sys
+import threading
+
+from agentex import Agentex
+
+PATIENCE_SECONDS = 60
+
+
+def main() -> None:
+    url, agent_name, text = sys.argv[1:]
+    client = Agentex(base_url=url, api_key="unused", max_retries=0)
+
+    agents = client.agents.list()
+    agent = client.agents.retrieve_by_name(agent_name)
+    task = client.agents.create_task(agent_name=agent_name, params={"name": f"{agent_name} by agentex-client"}).result
+    again = client.agents.create_task(agent_name=agent_name, params={"name": f"{agent_name} by agentex-client"}).result
+
+    # The rule of the protocol: open the stream first, and wait for `connected`.
+    frames: queue.Queue = queue.Queue()
+    threading.Thread(target=read_stream, args=(client, task.id, frames), daemon=True).start()
+    stream = [frames.get(timeout=PATIENCE_SECONDS)]
+
+    content = {"type": "text", "author": "user", "content": text}
+    event = client.agents.send_event(agent_name=agent_name, params={"task_id": task.id, "content": content}).result
+
+    while not answered(stream):
+        stream.append(frames.get(timeout=PATIENCE_SECONDS))
+
+    messages = client.messages.list(task_id=task.id, order_direction="asc")
+    print(
+        json.dumps(
+            {
+                "agent_names": [agent.name for agent in agents],
+                "agent": plain(agent),
+                "task": plain(task),
+                "same_task_for_same_name": again.id == task.id,
+                "event": plain(event),
+                "stream": stream,
+                "messages": [plain(message) for message in messages],
+                "task_by_id": plain(client.tasks.retrieve(task.id)),
+            }
+        )
+    )
+
+
+def read_stream(client: Agentex, task_id: str, frames: queue.Queue) -> None:
+    for frame in client.tasks.stream_events(task_id):
+        frames.put(frame if isinstance(frame, dict) else plain(frame))
+
+
+def answered(stream: list) -> bool:
+    """The agent's text is complete: a `done` for a text that is the agent's."""
+    last = stream[-1]
+    content = (last.get("parent_task_message") or {}).get("content") or {}
+    return last["type"] == "done" and content.get("type") == "text" and content.get("author") == "agent"
+
+
+def plain(model) -> dict:
+    return model.model_dump(mode="json")
+
+
+if __name__ == "__main__":
+    main()

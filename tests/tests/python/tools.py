@@ -1,0 +1,79 @@
+"""A Temporal worker with the activities that tests use as tools.
+
+An ordinary worker that knows nothing of Steadfast. It serves the task queue in
+TASK_QUEUE; `page` reads from the file in PAGES.
+"""
+
+import asyncio
+import os
+import uuid
+from contextvars import ContextVar
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
+
+
+@activity.defn
+async def nonce(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Something new each time: whoever repeats it has seen the result of this very execution."""
+    return {"of": arguments["of"], "nonce": str(uuid.uuid4())}
+
+
+@activity.defn
+async def reverse(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"text": arguments["text"][::-1]}
+
+
+@activity.defn
+async def page(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The page of the given number, of the given size."""
+    number, size = arguments["number"], arguments["size"]
+    with open(os.environ["PAGES"], encoding="utf-8") as file:
+        text = file.read()
+    return {"text": text[number * size : (number + 1) * size]}
+
+
+@activity.defn
+async def fail(arguments: dict[str, Any]) -> None:
+    raise ApplicationError(f"no such thing: {arguments['what']}", type="NoSuchThing", non_retryable=True)
+
+
+@activity.defn
+async def context(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The headers of its own call."""
+    return headers_of_call.get()
+
+
+headers_of_call: ContextVar[dict[str, Any]] = ContextVar("headers_of_call")
+
+
+class ReadHeaders(Interceptor):
+    """Decodes headers as the Agentex interceptor does: with the default converter."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return ReadHeadersOfActivity(next)
+
+
+class ReadHeadersOfActivity(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        converter = activity.payload_converter()
+        headers_of_call.set({name: converter.from_payload(payload) for name, payload in input.headers.items()})
+        return await self.next.execute_activity(input)
+
+
+async def main() -> None:
+    client = await Client.connect(os.environ["TEMPORAL_ADDRESS"], namespace=os.environ["TEMPORAL_NAMESPACE"])
+    async with Worker(
+        client,
+        task_queue=os.environ["TASK_QUEUE"],
+        activities=[nonce, reverse, page, fail, context],
+        interceptors=[ReadHeaders()],
+    ):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
