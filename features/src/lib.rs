@@ -1,0 +1,1 @@
+//! Nothing. See this crate's manifest.
