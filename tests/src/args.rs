@@ -29,9 +29,7 @@ impl Environment {
 
     /// `$STEADFAST_CACHE`, else `$XDG_CACHE_HOME/steadfast`, else `~/.cache/steadfast`.
     pub fn cache_folder(&self) -> anyhow::Result<PathBuf> {
-        let set = |value: &Option<OsString>| {
-            value.clone().filter(|value| !value.is_empty()).map(PathBuf::from)
-        };
+        let set = |value: &Option<OsString>| value.clone().filter(|value| !value.is_empty()).map(PathBuf::from);
         set(&self.steadfast_cache)
             .or_else(|| set(&self.xdg_cache_home).map(|folder| folder.join("steadfast")))
             .or_else(|| set(&self.home).map(|folder| folder.join(".cache/steadfast")))

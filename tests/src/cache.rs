@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-
 use crate::args::Environment;
+use crate::files;
 
 /// The cache folder and the names of what is in it.
 #[derive(Clone, Debug)]
@@ -17,8 +16,7 @@ impl Cache {
     /// `~/.cache/steadfast`; made when missing.
     pub fn open() -> anyhow::Result<Self> {
         let root = Environment::read()?.cache_folder()?;
-        std::fs::create_dir_all(&root)
-            .with_context(|| format!("make the cache folder {}", root.display()))?;
+        files::make_folder(&root)?;
         Ok(Self { root })
     }
 

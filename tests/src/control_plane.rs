@@ -1,10 +1,10 @@
 //! A Kubernetes API without nodes: etcd, API server and controller manager.
 //! Needs no root and is ready in a few seconds; no pod ever runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use kube::Client;
 use tokio::sync::Mutex;
 
@@ -12,8 +12,9 @@ use crate::cluster::apiserver::{self, Endpoint, Listener};
 use crate::cluster::certificates::Certificates;
 use crate::cluster::users::{self, Users};
 use crate::cluster::{NewUser, User, controller_manager, etcd, kubeconfig};
+use crate::files;
 use crate::port::Port;
-use crate::process::{Service, output};
+use crate::process::{Launch, Service, output};
 use crate::site::Site;
 use crate::tools::{self, GoProgram};
 
@@ -84,7 +85,7 @@ impl ControlPlane {
         let admin = users.get(users::ADMIN)?.clone();
         let client = kubeconfig::client(&url, &certificates.authority(), &admin).await?;
 
-        let service = |launch: crate::process::Launch| {
+        let service = |launch: Launch| {
             let launch = launch.in_network(site.network.as_deref());
             Service::new(launch, site.lifetime.clone(), &site.logs())
         };
@@ -94,7 +95,11 @@ impl ControlPlane {
             ports.etcd_client.number(),
             ports.etcd_peer.number(),
         ))?;
-        let listener = Listener { address: site.address, port: ports.api.number(), endpoint };
+        let listener = Listener {
+            address: site.address,
+            port: ports.api.number(),
+            endpoint,
+        };
         let apiserver = service(apiserver::launch(
             &tools::go_program(GoProgram::KubeApiserver)?,
             listener,
@@ -109,6 +114,7 @@ impl ControlPlane {
             &tools::go_program(GoProgram::KubeControllerManager)?,
             &controller_kubeconfig,
             &certificates,
+            &site.data().join("plugins-of-volumes"),
         ))?;
         let control_plane = Self {
             controller_manager,
@@ -128,8 +134,7 @@ impl ControlPlane {
 
     /// Starts what does not run, and waits until it is ready.
     pub(crate) async fn launch(&self) -> anyhow::Result<()> {
-        std::fs::create_dir_all(self.site.data())
-            .with_context(|| format!("make the folder {}", self.site.data().display()))?;
+        files::make_folder(&self.site.data())?;
         self.etcd.start()?;
         self.apiserver.start()?;
         self.apiserver
@@ -236,7 +241,9 @@ impl ControlPlane {
     }
 
     fn kubeconfig_path(&self, user: &User) -> PathBuf {
-        self.site.folder.join(format!("{}.kubeconfig", user.name.replace(':', "-")))
+        self.site
+            .folder
+            .join(format!("{}.kubeconfig", user.name.replace(':', "-")))
     }
 
     fn write_kubeconfig(&self, user: &User) -> anyhow::Result<PathBuf> {
@@ -245,8 +252,9 @@ impl ControlPlane {
         Ok(path)
     }
 
-    pub(crate) fn certificates(&self) -> &Certificates {
-        &self.certificates
+    /// All its programs.
+    pub(crate) fn services(&self) -> Vec<&Service> {
+        vec![&self.etcd, &self.apiserver, &self.controller_manager]
     }
 
     /// Writes the kubeconfig of a component for the user it is.
@@ -254,9 +262,4 @@ impl ControlPlane {
         let user = self.user(user).await?;
         self.write_kubeconfig(&user)
     }
-}
-
-/// Where the files of a control plane in this folder are.
-pub(crate) fn admin_kubeconfig(folder: &Path) -> PathBuf {
-    folder.join(format!("{}.kubeconfig", users::ADMIN))
 }

@@ -31,7 +31,12 @@ pub struct FakeModelOptions {
 
 impl FakeModelOptions {
     pub fn new(fixtures: impl Into<PathBuf>) -> Self {
-        Self { fixtures: vec![fixtures.into()], port: None, latency_ms: 0, chunk_size: 20 }
+        Self {
+            fixtures: vec![fixtures.into()],
+            port: None,
+            latency_ms: 0,
+            chunk_size: 20,
+        }
     }
 }
 
@@ -157,13 +162,7 @@ impl FakeModel {
     }
 }
 
-fn launch(
-    node: &Path,
-    script: &Path,
-    site: &Site,
-    port: u16,
-    options: &FakeModelOptions,
-) -> Launch {
+fn launch(node: &Path, script: &Path, site: &Site, port: u16, options: &FakeModelOptions) -> Launch {
     let launch = Launch::new("fake-model", node)
         .argument(script.display())
         .flag("host", site.address)

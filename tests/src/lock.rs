@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::files;
+
 /// An exclusive lock on a file. The file stays; only the lock matters.
 #[derive(Debug)]
 pub struct FileLock {
@@ -33,17 +35,14 @@ impl FileLock {
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => {
-                Err(source).with_context(|| format!("lock {}", path.display()))
-            }
+            Err(TryLockError::Error(source)) => Err(source).with_context(|| format!("lock {}", path.display())),
         }
     }
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("make the folder {}", folder.display()))?;
+        files::make_folder(folder)?;
     }
     File::options()
         .create(true)

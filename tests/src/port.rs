@@ -36,7 +36,10 @@ impl Port {
                 continue;
             };
             if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
-                return Ok(Self { number, _lease: Some(lease) });
+                return Ok(Self {
+                    number,
+                    _lease: Some(lease),
+                });
             }
         }
         bail!("no free port between {FIRST} and {}", FIRST + COUNT)

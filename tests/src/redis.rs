@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::files;
 use crate::port::Port;
 use crate::process::{Launch, Service};
 use crate::site::Site;
@@ -53,9 +54,7 @@ impl Redis {
 
     /// Starts it unless it runs, and waits until it answers.
     pub(crate) async fn launch(&self) -> anyhow::Result<()> {
-        let data = self.site.data();
-        std::fs::create_dir_all(&data)
-            .with_context(|| format!("make the folder {}", data.display()))?;
+        files::make_folder(&self.site.data())?;
         self.service.start()?;
         self.service.ready(READY_TIMEOUT, || ping(self.socket_address())).await
     }
@@ -92,10 +91,8 @@ impl Redis {
     /// Kills it if it runs and starts it again on the same port.
     pub async fn restart(&self, data: RedisData) -> anyhow::Result<()> {
         self.kill().await?;
-        let folder = self.site.data();
-        if data == RedisData::Empty && folder.exists() {
-            std::fs::remove_dir_all(&folder)
-                .with_context(|| format!("empty {}", folder.display()))?;
+        if data == RedisData::Empty {
+            files::remove_folder(&self.site.data())?;
         }
         self.launch().await
     }
@@ -134,7 +131,10 @@ async fn ping(address: SocketAddrV4) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(address).await.context("connect")?;
     stream.write_all(b"PING\r\n").await.context("send PING")?;
     let mut answer = [0; 7];
-    stream.read_exact(&mut answer).await.context("read the answer to PING")?;
+    stream
+        .read_exact(&mut answer)
+        .await
+        .context("read the answer to PING")?;
     if &answer != b"+PONG\r\n" {
         bail!("PING was answered by {:?}", String::from_utf8_lossy(&answer));
     }

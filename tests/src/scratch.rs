@@ -5,9 +5,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
-
 use crate::cache::Cache;
+use crate::files;
 use crate::process::ProcessId;
 
 /// How long the folders of dead processes stay, for whoever reads their logs.
@@ -25,8 +24,7 @@ impl Scratch {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = own_folder()?.join(format!("{name}-{number}"));
-        std::fs::create_dir_all(&path)
-            .with_context(|| format!("make the folder {}", path.display()))?;
+        files::make_folder(&path)?;
         Ok(Self { path })
     }
 
@@ -65,14 +63,16 @@ fn own_folder() -> anyhow::Result<&'static Path> {
 fn remove_folders_of_the_dead(runs: &Path) {
     let Ok(entries) = std::fs::read_dir(runs) else { return };
     for entry in entries.flatten() {
-        let owner = entry.file_name().to_str().and_then(|name| name.parse::<ProcessId>().ok());
+        let owner = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<ProcessId>().ok());
         let age = entry
             .metadata()
             .and_then(|metadata| metadata.modified())
             .ok()
             .and_then(|modified| SystemTime::now().duration_since(modified).ok());
-        let forgotten = owner.is_some_and(|owner| !owner.is_alive())
-            && age.is_some_and(|age| age > KEPT_FOR);
+        let forgotten = owner.is_some_and(|owner| !owner.is_alive()) && age.is_some_and(|age| age > KEPT_FOR);
         if forgotten && let Err(error) = std::fs::remove_dir_all(entry.path()) {
             tracing::debug!("left {} behind: {error}", entry.path().display());
         }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::http_client;
 use crate::port::Port;
 use crate::process::{Launch, Service, output};
 use crate::site::Site;
 use crate::tools::{self, GoProgram};
+use crate::{files, http_client};
 
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
 const DATABASE: &str = "temporal.db";
@@ -88,21 +88,20 @@ impl Temporal {
         Ok(temporal)
     }
 
-    pub(crate) fn at(
-        site: Site,
-        ports: TemporalPorts,
-        options: TemporalOptions,
-    ) -> anyhow::Result<Self> {
+    pub(crate) fn at(site: Site, ports: TemporalPorts, options: TemporalOptions) -> anyhow::Result<Self> {
         let launch = launch(&tools::go_program(GoProgram::Temporal)?, &site, &ports, &options);
         let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
-        Ok(Self { service, ports, options, site })
+        Ok(Self {
+            service,
+            ports,
+            options,
+            site,
+        })
     }
 
     /// Starts it unless it runs, and waits until every namespace is served.
     pub(crate) async fn launch(&self) -> anyhow::Result<()> {
-        let data = self.site.data();
-        std::fs::create_dir_all(&data)
-            .with_context(|| format!("make the folder {}", data.display()))?;
+        files::make_folder(&self.site.data())?;
         self.service.start()?;
         self.service.ready(READY_TIMEOUT, || self.serves_namespaces()).await
     }
@@ -159,9 +158,10 @@ impl Temporal {
 
     /// Runs the command line tool against this server and gives what it prints.
     pub async fn cli(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let mut command =
-            tokio::process::Command::new(tools::go_program(GoProgram::Temporal)?);
-        command.args(arguments).args(["--address", &self.address(), "--color", "never"]);
+        let mut command = tokio::process::Command::new(tools::go_program(GoProgram::Temporal)?);
+        command
+            .args(arguments)
+            .args(["--address", &self.address(), "--color", "never"]);
         output(&mut command).await
     }
 
@@ -184,12 +184,7 @@ impl Temporal {
     }
 }
 
-fn launch(
-    program: &Path,
-    site: &Site,
-    ports: &TemporalPorts,
-    options: &TemporalOptions,
-) -> Launch {
+fn launch(program: &Path, site: &Site, ports: &TemporalPorts, options: &TemporalOptions) -> Launch {
     let mut launch = Launch::new("temporal", program)
         .argument("server")
         .argument("start-dev")

@@ -11,11 +11,7 @@ const PERIOD: Duration = Duration::from_millis(25);
 
 /// Asks until `condition` gives a value. Its last error is part of the error
 /// when `timeout` passes first.
-pub async fn until<T, F, Answer>(
-    what: impl Display,
-    timeout: Duration,
-    mut condition: F,
-) -> anyhow::Result<T>
+pub async fn until<T, F, Answer>(what: impl Display, timeout: Duration, mut condition: F) -> anyhow::Result<T>
 where
     F: FnMut() -> Answer,
     Answer: Future<Output = anyhow::Result<T>>,

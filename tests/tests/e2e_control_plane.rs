@@ -16,24 +16,41 @@ async fn a_control_plane_serves_its_namespaces_to_client_and_kubectl() {
     names.sort();
     assert_eq!(names, ["default", "kube-node-lease", "kube-public", "kube-system"]);
 
-    let listed = control_plane.kubectl(&["get", "namespace", "default", "-o", "name"]).await;
+    let listed = control_plane
+        .kubectl(&["get", "namespace", "default", "-o", "name"])
+        .await;
     assert_eq!(listed.unwrap(), "namespace/default\n");
 }
 
 #[tokio::test]
 async fn tokens_of_users_from_the_start_and_added_later_are_reviewed_alike() {
-    let options = ControlPlaneOptions { users: vec![NewUser::new("alice", &["staff"])] };
+    let options = ControlPlaneOptions {
+        users: vec![NewUser::new("alice", &["staff"])],
+    };
     let control_plane = ControlPlane::start_with(options).await.unwrap();
     let alice = control_plane.user("alice").await.unwrap();
-    let bob = control_plane.add_user(NewUser::new("bob", &["guests", "staff"])).await.unwrap();
+    let bob = control_plane
+        .add_user(NewUser::new("bob", &["guests", "staff"]))
+        .await
+        .unwrap();
 
     let reviews: Api<TokenReview> = Api::all(control_plane.client());
     let mut reviewed = Vec::new();
     for user in [&alice, &bob] {
-        let spec = TokenReviewSpec { token: Some(user.token.clone()), ..TokenReviewSpec::default() };
-        let review = TokenReview { spec, ..TokenReview::default() };
-        let status =
-            reviews.create(&PostParams::default(), &review).await.unwrap().status.unwrap();
+        let spec = TokenReviewSpec {
+            token: Some(user.token.clone()),
+            ..TokenReviewSpec::default()
+        };
+        let review = TokenReview {
+            spec,
+            ..TokenReview::default()
+        };
+        let status = reviews
+            .create(&PostParams::default(), &review)
+            .await
+            .unwrap()
+            .status
+            .unwrap();
         let info = status.user.unwrap();
         reviewed.push((info.username.unwrap(), info.groups.unwrap()));
     }
@@ -48,5 +65,8 @@ async fn tokens_of_users_from_the_start_and_added_later_are_reviewed_alike() {
 
     let as_alice: Api<Namespace> = Api::all(control_plane.client_of(&alice).await.unwrap());
     let refused = as_alice.list(&ListParams::default()).await.unwrap_err();
-    assert!(matches!(&refused, kube::Error::Api(status) if status.code == 403), "{refused}");
+    assert!(
+        matches!(&refused, kube::Error::Api(status) if status.code == 403),
+        "{refused}"
+    );
 }

@@ -4,9 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use steadfast_platform::{
-    FakeModel, Redis, RedisData, Temporal, TemporalOptions, TemporalStorage, TemporalUi, wait,
-};
+use steadfast_platform::{FakeModel, Redis, RedisData, Temporal, TemporalOptions, TemporalStorage, TemporalUi, wait};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -72,7 +70,10 @@ async fn temporal_serves_its_ui_and_its_search_attributes_and_is_healthy() {
     .await
     .unwrap();
 
-    assert_eq!(temporal.cli(&["operator", "cluster", "health"]).await.unwrap().trim(), "SERVING");
+    assert_eq!(
+        temporal.cli(&["operator", "cluster", "health"]).await.unwrap().trim(),
+        "SERVING"
+    );
     let attributes = temporal.cli(&["operator", "search-attribute", "list"]).await.unwrap();
     assert!(attributes.contains("SteadfastAgent"), "{attributes}");
 
@@ -93,10 +94,22 @@ async fn temporal_with_a_file_keeps_its_workflows_when_killed() {
     })
     .await
     .unwrap();
-    let start = ["workflow", "start", "--type", "T", "--task-queue", "q", "--workflow-id", "kept"];
+    let start = [
+        "workflow",
+        "start",
+        "--type",
+        "T",
+        "--task-queue",
+        "q",
+        "--workflow-id",
+        "kept",
+    ];
     temporal.cli(&start).await.unwrap();
     temporal.restart().await.unwrap();
-    let described = temporal.cli(&["workflow", "describe", "--workflow-id", "kept"]).await.unwrap();
+    let described = temporal
+        .cli(&["workflow", "describe", "--workflow-id", "kept"])
+        .await
+        .unwrap();
     assert!(described.contains("kept"), "{described}");
 }
 
@@ -117,8 +130,13 @@ async fn the_fake_model_answers_from_its_fixtures_and_keeps_a_journal() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.contains("Hello from the fake."), "{answer}");
 
-    let paths: Vec<_> =
-        model.journal().await.unwrap().iter().map(|entry| entry["path"].clone()).collect();
+    let paths: Vec<_> = model
+        .journal()
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry["path"].clone())
+        .collect();
     assert_eq!(paths, ["/v1/responses"]);
     model.clear_journal().await.unwrap();
     assert_eq!(model.journal().await.unwrap().len(), 0);

@@ -1,18 +1,16 @@
 //! The keys and certificates of one cluster: made once, kept in its folder.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
 };
 
 use super::FIRST_SERVICE_ADDRESS;
+use crate::files;
 
 /// Written last: what is older is whole.
 const COMPLETE: &str = "complete";
@@ -28,8 +26,6 @@ impl Certificates {
     pub fn ensure(folder: PathBuf, address: Ipv4Addr) -> anyhow::Result<Self> {
         let certificates = Self { folder };
         if !certificates.folder.join(COMPLETE).is_file() {
-            std::fs::create_dir_all(&certificates.folder)
-                .with_context(|| format!("make the folder {}", certificates.folder.display()))?;
             certificates.make(address).context("make the cluster's certificates")?;
         }
         Ok(certificates)
@@ -67,7 +63,7 @@ impl Certificates {
 
     fn make(&self, address: Ipv4Addr) -> anyhow::Result<()> {
         let authority = authority()?;
-        write_public(&self.authority(), &authority.pem())?;
+        files::write(&self.authority(), &authority.pem())?;
 
         let names: Vec<String> = [
             "kubernetes",
@@ -93,10 +89,10 @@ impl Certificates {
         issue(&authority, client, &self.kubelet_client(), &self.kubelet_client_key())?;
 
         let service_account = KeyPair::generate()?;
-        write_private(&self.service_account_key(), &service_account.serialize_pem())?;
-        write_public(&self.service_account_public_key(), &service_account.public_key_pem())?;
+        files::write_private(&self.service_account_key(), &service_account.serialize_pem())?;
+        files::write(&self.service_account_public_key(), &service_account.public_key_pem())?;
 
-        write_public(&self.folder.join(COMPLETE), "")
+        files::write(&self.folder.join(COMPLETE), "")
     }
 }
 
@@ -117,8 +113,8 @@ fn issue(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
     let pair = KeyPair::generate()?;
-    write_public(certificate, &params.signed_by(&pair, authority)?.pem())?;
-    write_private(key, &pair.serialize_pem())
+    files::write(certificate, &params.signed_by(&pair, authority)?.pem())?;
+    files::write_private(key, &pair.serialize_pem())
 }
 
 fn named(common_name: &str, organization: Option<&str>) -> DistinguishedName {
@@ -128,20 +124,4 @@ fn named(common_name: &str, organization: Option<&str>) -> DistinguishedName {
         name.push(DnType::OrganizationName, organization);
     }
     name
-}
-
-fn write_public(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
-}
-
-/// Readable by its owner alone.
-pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("write {}", path.display()))
 }

@@ -13,12 +13,14 @@ use crate::process::Launch;
 /// objects measures.
 const REQUESTS_PER_SECOND: u32 = 1000;
 
-pub fn launch(program: &Path, kubeconfig: &Path, certificates: &Certificates) -> Launch {
+pub fn launch(program: &Path, kubeconfig: &Path, certificates: &Certificates, plugins: &Path) -> Launch {
     Launch::new("kube-controller-manager", program)
         .path_flag("kubeconfig", kubeconfig)
         .path_flag("root-ca-file", certificates.authority())
         .path_flag("service-account-private-key-file", certificates.service_account_key())
         .argument("--use-service-account-credentials")
+        // Else it makes a folder below /usr.
+        .path_flag("flex-volume-plugin-dir", plugins)
         .flag("leader-elect", false)
         .flag("secure-port", 0)
         .flag("kube-api-qps", REQUESTS_PER_SECOND)
@@ -29,5 +31,9 @@ pub fn launch(program: &Path, kubeconfig: &Path, certificates: &Certificates) ->
 /// which no pod can be made.
 pub async fn is_ready(client: &Client) -> anyhow::Result<()> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
-    accounts.get("default").await.map(drop).context("get the default service account")
+    accounts
+        .get("default")
+        .await
+        .map(drop)
+        .context("get the default service account")
 }

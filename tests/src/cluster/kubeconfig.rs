@@ -4,49 +4,36 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use kube::config::{
-    AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster,
-    NamedContext,
+    AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
 };
 use kube::{Client, Config};
-use serde_json::{Value, json};
 
-use super::certificates::write_private;
 use super::users::User;
-use crate::http_client;
+use crate::{files, http_client};
 
 const CLUSTER: &str = "steadfast";
 
-/// Writes the file with which this user reaches the API server at this URL.
-pub fn write(path: &Path, url: &str, authority: &Path, user: &User) -> anyhow::Result<()> {
-    let text = build(url, authority, user).to_string();
-    if std::fs::read_to_string(path).is_ok_and(|present| present == text) {
-        return Ok(());
-    }
-    write_private(path, &text)
-}
-
+/// Writes the file with which this user reaches the API server at this URL, in
 /// JSON, which every reader of YAML reads.
-fn build(url: &str, authority: &Path, user: &User) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{
-            "name": CLUSTER,
-            "cluster": {"server": url, "certificate-authority": authority},
-        }],
-        "users": [{"name": user.name, "user": {"token": user.token}}],
-        "contexts": [{
-            "name": CLUSTER,
-            "context": {"cluster": CLUSTER, "user": user.name, "namespace": "default"},
-        }],
-        "current-context": CLUSTER,
-    })
+pub fn write(path: &Path, url: &str, authority: &Path, user: &User) -> anyhow::Result<()> {
+    let text = serde_json::to_string(&build(url, authority, user)).context("write a kubeconfig")?;
+    files::write_private(path, &text)
 }
 
 /// A client that is this user.
 pub async fn client(url: &str, authority: &Path, user: &User) -> anyhow::Result<Client> {
     http_client::install_tls_provider();
-    let kubeconfig = Kubeconfig {
+    let kubeconfig = build(url, authority, user);
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .context("make a client configuration")?;
+    Client::try_from(config).context("make a Kubernetes client")
+}
+
+fn build(url: &str, authority: &Path, user: &User) -> Kubeconfig {
+    Kubeconfig {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Config".to_owned()),
         clusters: vec![NamedCluster {
             name: CLUSTER.to_owned(),
             cluster: Some(Cluster {
@@ -69,15 +56,12 @@ pub async fn client(url: &str, authority: &Path, user: &User) -> anyhow::Result<
             context: Some(Context {
                 cluster: CLUSTER.to_owned(),
                 user: Some(user.name.clone()),
+                namespace: Some("default".to_owned()),
                 ..Context::default()
             }),
             ..NamedContext::default()
         }],
         current_context: Some(CLUSTER.to_owned()),
         ..Kubeconfig::default()
-    };
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .context("make a client configuration")?;
-    Client::try_from(config).context("make a Kubernetes client")
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use super::certificates::write_private;
+use crate::files;
 
 /// A user to be made: a name and the groups it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +65,14 @@ impl Users {
             return Ok(known.clone());
         }
         let NewUser { name, groups } = wanted;
-        let user = User { name, groups, token: random_token()? };
+        let user = User {
+            name,
+            groups,
+            token: random_token()?,
+        };
         self.users.push(user.clone());
         let lines: String = self.users.iter().map(line).collect();
-        write_private(&self.path, &lines)?;
+        files::write_private(&self.path, &lines)?;
         Ok(user)
     }
 
@@ -77,7 +81,8 @@ impl Users {
     }
 
     pub fn get(&self, name: &str) -> anyhow::Result<&User> {
-        self.find(name).with_context(|| format!("the cluster has no user {name}"))
+        self.find(name)
+            .with_context(|| format!("the cluster has no user {name}"))
     }
 
     pub fn path(&self) -> &Path {
@@ -87,12 +92,17 @@ impl Users {
 
 /// `token,name,uid,"group,group"`
 fn line(user: &User) -> String {
-    format!("{},{},{},\"{}\"\n", user.token, user.name, user.name, user.groups.join(","))
+    format!(
+        "{},{},{},\"{}\"\n",
+        user.token,
+        user.name,
+        user.name,
+        user.groups.join(",")
+    )
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<User>> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     Ok(text.lines().filter_map(parse_line).collect())
 }
 
@@ -101,7 +111,11 @@ fn parse_line(line: &str) -> Option<User> {
     let token = fields.next()?.to_owned();
     let name = fields.next()?.to_owned();
     let groups = fields.nth(1)?.trim_matches('"');
-    let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::to_owned).collect();
+    let groups = groups
+        .split(',')
+        .filter(|group| !group.is_empty())
+        .map(str::to_owned)
+        .collect();
     Some(User { name, groups, token })
 }
 
@@ -122,7 +136,11 @@ mod tests {
     #[test]
     fn a_user_is_written_and_read_back_unchanged() {
         for groups in [vec![], vec!["one".to_owned()], vec!["one".to_owned(), "two".to_owned()]] {
-            let user = User { name: "system:node:n".to_owned(), groups, token: "t".to_owned() };
+            let user = User {
+                name: "system:node:n".to_owned(),
+                groups,
+                token: "t".to_owned(),
+            };
             assert_eq!(parse_line(line(&user).trim_end()), Some(user));
         }
     }

@@ -29,7 +29,10 @@ impl ProcessId {
     /// The process that has this id now.
     pub fn of(id: i32) -> anyhow::Result<Self> {
         let stat = read_stat(id).with_context(|| format!("read the state of process {id}"))?;
-        Ok(Self { id, started_ticks: stat.started_ticks })
+        Ok(Self {
+            id,
+            started_ticks: stat.started_ticks,
+        })
     }
 
     pub fn of_this_process() -> anyhow::Result<Self> {
@@ -42,8 +45,7 @@ impl ProcessId {
 
     /// A zombie is dead.
     pub fn is_alive(self) -> bool {
-        read_stat(self.id)
-            .is_some_and(|stat| stat.started_ticks == self.started_ticks && stat.state != 'Z')
+        read_stat(self.id).is_some_and(|stat| stat.started_ticks == self.started_ticks && stat.state != 'Z')
     }
 
     /// Does nothing when the process is gone.
@@ -53,9 +55,7 @@ impl ProcessId {
         }
         match kill(Pid::from_raw(self.id), signal) {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
-            Err(source) => {
-                Err(source).with_context(|| format!("send {signal} to process {}", self.id))
-            }
+            Err(source) => Err(source).with_context(|| format!("send {signal} to process {}", self.id)),
         }
     }
 
@@ -63,7 +63,11 @@ impl ProcessId {
     pub async fn kill(self) -> anyhow::Result<()> {
         self.signal(Signal::SIGKILL)?;
         crate::wait::until(format!("process {} to die", self.id), KILL_TIMEOUT, async || {
-            if self.is_gone() { Ok(()) } else { bail!("it is still there") }
+            if self.is_gone() {
+                Ok(())
+            } else {
+                bail!("it is still there")
+            }
         })
         .await
     }
@@ -111,9 +115,14 @@ impl FromStr for ProcessId {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        let (id, started_ticks) =
-            text.trim().split_once('-').with_context(|| format!("no process id: {text:?}"))?;
-        Ok(Self { id: id.parse()?, started_ticks: started_ticks.parse()? })
+        let (id, started_ticks) = text
+            .trim()
+            .split_once('-')
+            .with_context(|| format!("no process id: {text:?}"))?;
+        Ok(Self {
+            id: id.parse()?,
+            started_ticks: started_ticks.parse()?,
+        })
     }
 }
 
@@ -154,7 +163,10 @@ mod tests {
     #[test]
     fn a_recycled_id_is_not_alive() {
         let this = ProcessId::of_this_process().unwrap();
-        let earlier = ProcessId { started_ticks: this.started_ticks - 1, ..this };
+        let earlier = ProcessId {
+            started_ticks: this.started_ticks - 1,
+            ..this
+        };
         assert_eq!((this.is_alive(), earlier.is_alive()), (true, false));
     }
 }

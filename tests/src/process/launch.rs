@@ -21,6 +21,8 @@ pub struct Launch {
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
     network: Option<PathBuf>,
+    /// The contents of files it reads at its start.
+    inputs: Vec<String>,
 }
 
 impl Launch {
@@ -31,6 +33,7 @@ impl Launch {
             arguments: Vec::new(),
             environment: BTreeMap::new(),
             network: None,
+            inputs: Vec::new(),
         }
     }
 
@@ -56,6 +59,14 @@ impl Launch {
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl Display) -> Self {
         self.environment.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Remembers what a configuration file holds, so that a change of it is a
+    /// change of the launch.
+    #[must_use]
+    pub fn input(mut self, content: impl Into<String>) -> Self {
+        self.inputs.push(content.into());
         self
     }
 
@@ -92,8 +103,7 @@ impl Launch {
 
         let mut words = words.into_iter();
         let first = words.next().context("an empty command line")?;
-        let search_path = std::env::join_paths(environment.search_path())
-            .context("join the search path")?;
+        let search_path = std::env::join_paths(environment.search_path()).context("join the search path")?;
         let mut command = Command::new(find(&first, &environment)?);
         command
             .args(words)
@@ -119,7 +129,12 @@ pub(crate) async fn output(command: &mut tokio::process::Command) -> anyhow::Res
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!("{shown} failed ({}): {}\n{}", output.status, stdout.trim(), stderr.trim());
+        bail!(
+            "{shown} failed ({}): {}\n{}",
+            output.status,
+            stdout.trim(),
+            stderr.trim()
+        );
     }
     Ok(stdout)
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use nix::sys::signal::Signal;
 
+use crate::files;
+
 use super::{Launch, ProcessId, spawner};
 
 /// How many of the last lines of a log an error shows.
@@ -42,7 +44,12 @@ impl Service {
             Lifetime::UntilKilled { records } => adopt(&launch, records)?,
         };
         let log = logs.join(format!("{}.log", launch.name));
-        Ok(Self { launch, lifetime, log, running: Mutex::new(running) })
+        Ok(Self {
+            launch,
+            lifetime,
+            log,
+            running: Mutex::new(running),
+        })
     }
 
     pub fn name(&self) -> &str {
@@ -68,8 +75,7 @@ impl Service {
             return Ok(());
         }
         if let Some(folder) = self.log.parent() {
-            std::fs::create_dir_all(folder)
-                .with_context(|| format!("make the folder {}", folder.display()))?;
+            files::make_folder(folder)?;
         }
         let log = File::options()
             .create(true)
@@ -81,8 +87,7 @@ impl Service {
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("share the log file")?)
             .stderr(log);
-        let process = ProcessId::of(spawner::spawn(command)?)
-            .with_context(|| format!("start {}", self.launch.name))?;
+        let process = ProcessId::of(spawner::spawn(command)?).with_context(|| format!("start {}", self.launch.name))?;
         if let Lifetime::UntilKilled { records } = &self.lifetime {
             write_record(&self.launch, records, process)?;
         }
@@ -100,7 +105,13 @@ impl Service {
         let outcome = crate::wait::until(format!("{} to be ready", self.name()), timeout, || {
             let alive = self.is_alive();
             let answer = sign();
-            async move { if alive { answer.await.map(Ok) } else { Ok(Err(anyhow!("it ended"))) } }
+            async move {
+                if alive {
+                    answer.await.map(Ok)
+                } else {
+                    Ok(Err(anyhow!("it ended")))
+                }
+            }
         })
         .await;
         match outcome {
@@ -123,7 +134,9 @@ impl Service {
         let Some(process) = self.process() else { return Ok(()) };
         process.signal(Signal::SIGTERM)?;
         let ended = crate::wait::until(format!("{} to end", self.name()), grace, async || {
-            if process.is_alive() { bail!("it still runs") }
+            if process.is_alive() {
+                bail!("it still runs")
+            }
             Ok(())
         })
         .await;
@@ -152,11 +165,15 @@ impl Service {
     }
 
     /// The end of the log, as a sentence for an error.
-    fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let shown = lines.split_at(lines.len().saturating_sub(TAIL_LINES)).1.join("\n  ");
-        format!("{} failed; its log {} ends:\n  {shown}\n", self.name(), self.log.display())
+        format!(
+            "{} failed; its log {} ends:\n  {shown}\n",
+            self.name(),
+            self.log.display()
+        )
     }
 
     fn running(&self) -> MutexGuard<'_, Option<ProcessId>> {
@@ -176,17 +193,16 @@ impl Drop for Service {
 
 /// A record is two lines: the process, and the fingerprint of what it runs.
 fn write_record(launch: &Launch, records: &Path, process: ProcessId) -> anyhow::Result<()> {
-    std::fs::create_dir_all(records)
-        .with_context(|| format!("make the folder {}", records.display()))?;
-    let path = records.join(&launch.name);
-    std::fs::write(&path, format!("{process}\n{}\n", launch.fingerprint()?))
-        .with_context(|| format!("write {}", path.display()))
+    let record = format!("{process}\n{}\n", launch.fingerprint()?);
+    files::write(&records.join(&launch.name), &record)
 }
 
 /// The recorded process, killed first if it runs something else by now.
 fn adopt(launch: &Launch, records: &Path) -> anyhow::Result<Option<ProcessId>> {
     let path = records.join(&launch.name);
-    let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        return Ok(None);
+    };
     let mut lines = text.lines();
     let Some(process) = lines.next().and_then(|line| line.parse::<ProcessId>().ok()) else {
         return Ok(None);

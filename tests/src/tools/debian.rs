@@ -30,10 +30,16 @@ const PACKAGES: [(&str, Sign); 15] = [
     ("util-linux", Sign::Program("nsenter")),
     ("buildah", Sign::Program("buildah")),
     ("mmdebstrap", Sign::Program("mmdebstrap")),
-    ("busybox-static", Sign::Succeeds("dpkg-query", &["--status", "busybox-static"])),
+    (
+        "busybox-static",
+        Sign::Succeeds("dpkg-query", &["--status", "busybox-static"]),
+    ),
     ("redis-server", Sign::Program("redis-server")),
     ("npm", Sign::Program("npm")),
-    ("python3-venv", Sign::Succeeds("python3", &["-c", "import ensurepip, venv"])),
+    (
+        "python3-venv",
+        Sign::Succeeds("python3", &["-c", "import ensurepip, venv"]),
+    ),
 ];
 
 /// The path of a program from a Debian package.
@@ -45,7 +51,10 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
         .iter()
         .find(|(_, sign)| matches!(sign, Sign::Program(name) if *name == program))
         .map_or(program, |(package, _)| package);
-    bail!("{program} is not installed: run `{}` as root", install_command(&[package]))
+    bail!(
+        "{program} is not installed: run `{}` as root",
+        install_command(&[package])
+    )
 }
 
 pub(super) async fn install() -> anyhow::Result<Stage> {
@@ -101,5 +110,8 @@ fn is_there(sign: &Sign) -> anyhow::Result<bool> {
 
 fn find(program: &str) -> anyhow::Result<Option<PathBuf>> {
     let folders = Environment::read()?.search_path();
-    Ok(folders.into_iter().map(|folder| folder.join(program)).find(|path| path.is_file()))
+    Ok(folders
+        .into_iter()
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file()))
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 
 use super::{Stage, pins};
 use crate::cache::Cache;
+use crate::files;
 use crate::process::output;
 
 /// Every Go program the platform or its users run.
@@ -115,9 +116,7 @@ fn path(cache: &Cache, program: GoProgram) -> anyhow::Result<PathBuf> {
 
 async fn build(program: GoProgram, path: &Path) -> anyhow::Result<()> {
     let folder = path.parent().context("a program inside a folder")?;
-    tokio::fs::create_dir_all(folder)
-        .await
-        .with_context(|| format!("make the folder {}", folder.display()))?;
+    files::make_folder(folder)?;
     // Under another name until it is whole.
     let unfinished = path.with_extension("unfinished");
     let mut command = tokio::process::Command::new("go");
@@ -128,9 +127,9 @@ async fn build(program: GoProgram, path: &Path) -> anyhow::Result<()> {
         .arg("-o")
         .arg(&unfinished)
         .arg(program.package());
-    output(&mut command).await.with_context(|| {
-        format!("build {} with Go (https://go.dev/doc/install)", program.name())
-    })?;
+    output(&mut command)
+        .await
+        .with_context(|| format!("build {} with Go (https://go.dev/doc/install)", program.name()))?;
     tokio::fs::rename(&unfinished, path)
         .await
         .with_context(|| format!("name {}", path.display()))
@@ -140,8 +139,7 @@ async fn build(program: GoProgram, path: &Path) -> anyhow::Result<()> {
 /// claim to be v0.0.0 and clients refuse them.
 fn kubernetes_linker_flags(folder: &Path) -> anyhow::Result<String> {
     let manifest = folder.join("go.mod");
-    let text = std::fs::read_to_string(&manifest)
-        .with_context(|| format!("read {}", manifest.display()))?;
+    let text = std::fs::read_to_string(&manifest).with_context(|| format!("read {}", manifest.display()))?;
     let version = required_version(&text, "k8s.io/kubernetes")
         .with_context(|| format!("{} does not require k8s.io/kubernetes", manifest.display()))?;
     let mut numbers = version.trim_start_matches('v').split('.');
@@ -173,9 +171,7 @@ mod tests {
         let version = "k8s.io/component-base/version";
         assert_eq!(
             flags,
-            format!(
-                "-s -w -X {version}.gitVersion=v1.34.4 -X {version}.gitMajor=1 -X {version}.gitMinor=34"
-            )
+            format!("-s -w -X {version}.gitVersion=v1.34.4 -X {version}.gitMajor=1 -X {version}.gitMinor=34")
         );
     }
 

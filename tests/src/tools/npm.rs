@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 
 use super::{Stage, pins};
 use crate::cache::Cache;
+use crate::files;
 use crate::process::output;
 
 const NAME: &str = "aimock";
@@ -52,18 +53,15 @@ pub(super) async fn install(cache: &Cache) -> anyhow::Result<Stage> {
 async fn fetch(folder: &Path) -> anyhow::Result<()> {
     // Under another name until it is whole.
     let unfinished = folder.with_extension("unfinished");
-    if unfinished.exists() {
-        std::fs::remove_dir_all(&unfinished)
-            .with_context(|| format!("remove {}", unfinished.display()))?;
-    }
-    std::fs::create_dir_all(&unfinished)
-        .with_context(|| format!("make the folder {}", unfinished.display()))?;
+    files::remove_folder(&unfinished)?;
+    files::make_folder(&unfinished)?;
     for pin in PINS {
-        std::fs::copy(pins::folder(NAME).join(pin), unfinished.join(pin))
-            .with_context(|| format!("copy {pin}"))?;
+        std::fs::copy(pins::folder(NAME).join(pin), unfinished.join(pin)).with_context(|| format!("copy {pin}"))?;
     }
     let mut command = tokio::process::Command::new("npm");
-    command.current_dir(&unfinished).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    command
+        .current_dir(&unfinished)
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
     output(&mut command).await.context("install the fake model with npm")?;
     std::fs::rename(&unfinished, folder).with_context(|| format!("name {}", folder.display()))
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 
 use super::{Stage, pins};
 use crate::cache::Cache;
+use crate::files;
 use crate::process::output;
 
 const NAME: &str = "python";
@@ -40,7 +41,8 @@ async fn create(folder: &Path) -> anyhow::Result<()> {
     command
         .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"])
         .arg(pins::folder(NAME).join(PIN));
-    output(&mut command).await.context("install the Python clients with pip")?;
-    let complete = folder.join(COMPLETE);
-    std::fs::write(&complete, "").with_context(|| format!("write {}", complete.display()))
+    output(&mut command)
+        .await
+        .context("install the Python clients with pip")?;
+    files::write(&folder.join(COMPLETE), "")
 }

@@ -20,7 +20,11 @@ pub struct Stage {
 
 impl Stage {
     pub(super) fn already_there(name: impl Into<String>) -> Self {
-        Self { name: name.into(), outcome: Outcome::AlreadyThere, took: Duration::ZERO }
+        Self {
+            name: name.into(),
+            outcome: Outcome::AlreadyThere,
+            took: Duration::ZERO,
+        }
     }
 
     pub(super) async fn install(
@@ -31,7 +35,11 @@ impl Stage {
         tracing::info!("installing {name}");
         let started = Instant::now();
         work.await?;
-        let stage = Self { name, outcome: Outcome::Installed, took: started.elapsed() };
+        let stage = Self {
+            name,
+            outcome: Outcome::Installed,
+            took: started.elapsed(),
+        };
         tracing::info!("{stage}");
         Ok(stage)
     }

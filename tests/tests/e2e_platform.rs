@@ -1,0 +1,177 @@
+//! The whole platform: it runs pods, repairs itself, and leaves nothing behind.
+//! Needs root and all tools (`cargo xtask tools`).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use steadfast_platform::process::ProcessId;
+use steadfast_platform::{FakeModelOptions, Platform, RedisData, images, wait};
+
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/web.yaml");
+const WAIT: &str = "--timeout=90s";
+
+/// What a platform could leave on the machine, each thing as one line.
+#[derive(Debug, PartialEq, Eq)]
+struct Traces {
+    processes: BTreeSet<String>,
+    mounts: BTreeSet<String>,
+    links: BTreeSet<String>,
+    network_namespaces: BTreeSet<String>,
+    control_groups: BTreeSet<String>,
+}
+
+impl Traces {
+    fn now() -> Self {
+        let print = |command: &str| {
+            let output = Command::new("sh").args(["-c", command]).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout);
+            text.lines().map(str::to_owned).collect::<BTreeSet<_>>()
+        };
+        Self {
+            // Of all that runs on a machine, only what the platform is made of.
+            processes: print(
+                "ps -eo comm | grep -E '^(etcd|kube|containerd|runc|coredns|temporal|redis|busybox)' | sort | uniq -c",
+            ),
+            mounts: print("cut -d' ' -f5 /proc/self/mountinfo"),
+            links: print("ls /sys/class/net"),
+            network_namespaces: print("lsns --type net --noheadings --output NS"),
+            control_groups: print("find /sys/fs/cgroup -type d -path '*steadfast*'"),
+        }
+    }
+}
+
+fn busybox_image_folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("busybox");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy("/bin/busybox", folder.join("busybox")).unwrap();
+    std::fs::write(
+        folder.join("Dockerfile"),
+        "FROM scratch\nCOPY busybox /bin/busybox\nUSER 65532:65532\nENTRYPOINT [\"/bin/busybox\"]\n",
+    )
+    .unwrap();
+    folder
+}
+
+async fn web_answer(platform: &Platform, url: &str) -> anyhow::Result<String> {
+    platform
+        .kubectl(&["exec", "deployment/web", "--", "busybox", "wget", "-q", "-O", "-", url])
+        .await
+}
+
+#[tokio::test]
+async fn a_platform_runs_pods_repairs_itself_and_leaves_nothing_behind() {
+    const NAME: &str = "e2e-platform";
+    Platform::down(NAME).await.unwrap();
+    let before = Traces::now();
+
+    let platform = Platform::up(NAME).await.unwrap();
+    let archive = images::build(&busybox_image_folder(), "localhost/steadfast/busybox:e2e")
+        .await
+        .unwrap();
+    platform.load_image(&archive).await.unwrap();
+    platform.kubectl(&["apply", "-f", MANIFEST]).await.unwrap();
+    platform
+        .kubectl(&["wait", "--for=condition=Available", "deployment/web", WAIT])
+        .await
+        .unwrap();
+
+    pods_reach_services_by_name_and_the_host(&platform).await;
+    pods_reach_the_fake_model(&platform).await;
+    a_killed_container_is_back_within_seconds(&platform).await;
+    platform.redis().restart(RedisData::Empty).await.unwrap();
+    platform.temporal().restart().await.unwrap();
+    up_repairs_what_died(&platform, NAME).await;
+    up_cleans_up_after_a_crash(&platform, NAME).await;
+
+    Platform::down(NAME).await.unwrap();
+    assert_eq!(Traces::now(), before);
+    assert!(Platform::find(NAME).await.is_err());
+}
+
+async fn pods_reach_services_by_name_and_the_host(platform: &Platform) {
+    let by_name = wait::until("the Service to answer", Duration::from_secs(20), || {
+        web_answer(platform, "http://web.default.svc.cluster.local")
+    });
+    assert_eq!(by_name.await.unwrap(), "hello\n");
+
+    let listener = tokio::net::TcpListener::bind((platform.host_address(), 0))
+        .await
+        .unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (reached, _) = tokio::join!(listener.accept(), async {
+        tokio::time::timeout(Duration::from_secs(5), web_answer(platform, &url)).await
+    });
+    // The address is the node's: pods hide behind it.
+    assert_eq!(reached.unwrap().1.ip(), platform.node_address());
+}
+
+async fn pods_reach_the_fake_model(platform: &Platform) {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/greeting.json");
+    let model = platform.fake_model(FakeModelOptions::new(fixtures)).await.unwrap();
+    let health = web_answer(platform, &format!("{}/__aimock/health", model.url()))
+        .await
+        .unwrap();
+    assert_eq!(health, r#"{"status":"ok"}"#);
+}
+
+async fn a_killed_container_is_back_within_seconds(platform: &Platform) {
+    let pod = platform
+        .kubectl(&["get", "pod", "-l", "app=web", "-o", "name"])
+        .await
+        .unwrap();
+    let pod = pod.trim().trim_start_matches("pod/").to_owned();
+    let mut killed = Vec::new();
+    // The second time is the one that a back-off would delay.
+    for _ in 0..2 {
+        let process: ProcessId = wait::until("the container to run", Duration::from_secs(15), async || {
+            let process = platform.container_process("default", &pod, "web").await?;
+            anyhow::ensure!(!killed.contains(&process), "the old one is still listed");
+            Ok(process)
+        })
+        .await
+        .unwrap();
+        process.kill().await.unwrap();
+        killed.push(process);
+    }
+    platform
+        .kubectl(&[
+            "wait",
+            "--for=jsonpath={.status.containerStatuses[0].restartCount}=2",
+            "pod",
+            &pod,
+            WAIT,
+        ])
+        .await
+        .unwrap();
+    platform
+        .kubectl(&["wait", "--for=condition=Ready", "pod", &pod, WAIT])
+        .await
+        .unwrap();
+}
+
+async fn up_repairs_what_died(platform: &Platform, name: &str) {
+    for service in platform.services() {
+        service.kill().await.unwrap();
+    }
+    let repaired = Platform::up(name).await.unwrap();
+    let alive: Vec<_> = repaired.services().iter().map(|service| service.is_alive()).collect();
+    assert_eq!(alive, vec![true; 10]);
+    // Pods outlive their kubelet and containerd.
+    assert_eq!(web_answer(&repaired, "http://127.0.0.1:8080").await.unwrap(), "hello\n");
+}
+
+async fn up_cleans_up_after_a_crash(platform: &Platform, name: &str) {
+    // What a start that died before the network was whole would have left.
+    let kubeconfig = platform.control_plane().kubeconfig();
+    let folder = kubeconfig.parent().and_then(Path::parent).unwrap();
+    std::fs::remove_file(folder.join("network.made")).unwrap();
+    let fresh = Platform::up(name).await.unwrap();
+    let pods = fresh
+        .kubectl(&["get", "pods", "--all-namespaces", "-o", "name"])
+        .await
+        .unwrap();
+    assert_eq!(pods, "");
+}
