@@ -2,8 +2,12 @@
 //!
 //! Each command is a file; this one only names them.
 
+mod demo;
+mod generate;
+mod image;
 mod platform;
 mod tools;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 
@@ -17,6 +21,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// From nothing to a conversation with an agent on a real Kubernetes.
+    Demo(demo::Arguments),
+    /// Makes the files that are made from the API types.
+    Generate(generate::Arguments),
+    /// Builds the container images.
+    Image(image::Arguments),
     /// A whole local platform: Kubernetes, Temporal, Redis.
     #[command(subcommand)]
     Platform(platform::Command),
@@ -28,10 +38,14 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_env_filter("info,kube_client=off")
         .with_target(false)
         .without_time()
         .init();
     match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Image(arguments) => image::run(arguments).await,
         Command::Platform(command) => platform::run(command).await,
         Command::Tools => tools::run().await,
     }

@@ -1,0 +1,69 @@
+//! The objects an install needs beside the charts. Pure.
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+/// Where Temporal's own chart puts its frontend, and where the examples look for it.
+pub const TEMPORAL_ADDRESS: &str = "temporal-frontend.temporal.svc.cluster.local:7233";
+const SERVICE: &str = "temporal-frontend";
+const SERVICE_NAMESPACE: &str = "temporal";
+
+/// Gives the Temporal at `address`, outside of the cluster, its usual name inside.
+pub fn temporal_service(address: &str) -> anyhow::Result<Value> {
+    let (host, port) = address.rsplit_once(':').context("Temporal's address has no port")?;
+    let port: u16 = port.parse().context("read the port of Temporal's address")?;
+    let metadata = json!({"name": SERVICE, "namespace": SERVICE_NAMESPACE});
+    Ok(json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SERVICE_NAMESPACE}},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {"ports": [{"name": "grpc", "port": 7233, "targetPort": port}]},
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": SERVICE,
+                "namespace": SERVICE_NAMESPACE,
+                "labels": {"kubernetes.io/service-name": SERVICE},
+            },
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [host]}],
+            "ports": [{"name": "grpc", "port": port}],
+        },
+    ]}))
+}
+
+/// A namespace whose pods must meet the restricted Pod Security standard.
+pub fn restricted_namespace(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    })
+}
+
+pub fn secret(namespace: &str, name: &str, key: &str, value: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "stringData": {key: value},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn temporal_outside_of_the_cluster_gets_an_endpoint() {
+        let manifests = temporal_service("10.1.2.3:17233").unwrap();
+        assert_eq!(manifests["items"][2]["endpoints"], json!([{"addresses": ["10.1.2.3"]}]));
+        assert_eq!(manifests["items"][2]["ports"], json!([{"name": "grpc", "port": 17233}]));
+        assert!(temporal_service("nonsense").is_err());
+    }
+}

@@ -1,0 +1,106 @@
+//! Builds programs that run with nothing else in their image: linked
+//! statically against the host's C library.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+use tokio::process::Command;
+
+use crate::process::output;
+
+/// How much the compiler shall optimise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Quick to build; for tests and the demo.
+    #[default]
+    Ci,
+    /// What users run.
+    Release,
+}
+
+impl Profile {
+    /// Cargo's name for it, and that of its output folder.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ci => "ci",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Builds the programs of these packages; returns the folder they are in.
+pub async fn build(profile: Profile, packages: &[String]) -> anyhow::Result<PathBuf> {
+    let host = host_triple().await?;
+    let mut command = Command::new("cargo");
+    command
+        .args([
+            "build",
+            "--locked",
+            "--quiet",
+            "--bins",
+            "--profile",
+            profile.name(),
+            "--target",
+            &host,
+        ])
+        .args(packages.iter().flat_map(|package| ["--package", package.as_str()]))
+        .env(flags_variable(&host), "-C target-feature=+crt-static")
+        // Either would replace the flags for the target.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        // A test has Cargo's variables of its own package in its environment.
+        .current_dir(workspace())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let status = command.status().await.context("start cargo")?;
+    ensure!(status.success(), "building {} failed ({status})", packages.join(", "));
+    Ok(target_folder().await?.join(host).join(profile.name()))
+}
+
+/// This machine's target triple, as rustc says it.
+pub async fn host_triple() -> anyhow::Result<String> {
+    let version = output(Command::new("rustc").arg("-vV").current_dir(workspace())).await?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
+}
+
+fn flags_variable(target: &str) -> String {
+    format!(
+        "CARGO_TARGET_{}_RUSTFLAGS",
+        target.to_uppercase().replace(['-', '.'], "_")
+    )
+}
+
+async fn target_folder() -> anyhow::Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Metadata {
+        target_directory: PathBuf,
+    }
+    let mut command = Command::new("cargo");
+    command
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(workspace());
+    let metadata: Metadata = serde_json::from_str(&output(&mut command).await?).context("read cargo's metadata")?;
+    Ok(metadata.target_directory)
+}
+
+/// The root of the checkout.
+pub fn workspace() -> PathBuf {
+    let own = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_path_buf()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_set_for_the_target_alone() {
+        assert_eq!(
+            flags_variable("x86_64-unknown-linux-gnu"),
+            "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS"
+        );
+    }
+}

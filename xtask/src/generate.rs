@@ -1,0 +1,139 @@
+//! `cargo xtask generate [--check]`: everything that is made from the API
+//! types: `crds/*.yaml`, and their copies in the chart `steadfast-crds`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+
+/// The one `metadata` of a definition: nested ones are indented.
+const METADATA: &str = "\nmetadata:\n";
+/// Uninstalling the chart must not delete every Agent of the cluster.
+const KEEP: &str = "\nmetadata:\n  annotations:\n    helm.sh/resource-policy: keep\n";
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Writes nothing and fails when a file differs from what it is made from.
+    #[arg(long)]
+    check: bool,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let root = crate::workspace::root();
+    run_crdgen(arguments.check)?;
+    let chart = root.join("charts/steadfast-crds/files");
+    let made = chart_files(&root.join("crds"))?;
+    if arguments.check {
+        check(&chart, &made)
+    } else {
+        write(&chart, &made)
+    }
+}
+
+fn run_crdgen(check: bool) -> anyhow::Result<()> {
+    let mut command = Command::new("cargo");
+    // The profile of images and tests: its dependencies are compiled already.
+    command.args([
+        "run",
+        "--quiet",
+        "--profile",
+        "ci",
+        "--package",
+        "steadfast-crds",
+        "--bin",
+        "crdgen",
+        "--",
+    ]);
+    command.args(check.then_some("--check"));
+    let status = command.status().context("start cargo")?;
+    ensure!(
+        status.success(),
+        "crds/*.yaml are not what the types say: run `cargo xtask generate`"
+    );
+    Ok(())
+}
+
+/// Name and text of every file of the chart.
+fn chart_files(crds: &Path) -> anyhow::Result<Vec<(OsString, String)>> {
+    let mut files = Vec::new();
+    for path in yaml_files(crds)? {
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let name = path.file_name().context("a file without a name")?.to_owned();
+        files.push((
+            name,
+            kept_on_uninstall(&text).with_context(|| path.display().to_string())?,
+        ));
+    }
+    Ok(files)
+}
+
+fn kept_on_uninstall(text: &str) -> anyhow::Result<String> {
+    ensure!(
+        text.matches(METADATA).count() == 1,
+        "expected one metadata at the top level"
+    );
+    ensure!(
+        !text.contains("\n  annotations:\n"),
+        "the definition has annotations: teach this function to add to them"
+    );
+    Ok(text.replacen(METADATA, KEEP, 1))
+}
+
+fn check(folder: &Path, made: &[(OsString, String)]) -> anyhow::Result<()> {
+    let names: BTreeSet<&OsString> = made.iter().map(|(name, _)| name).collect();
+    let mut wrong: BTreeSet<PathBuf> = yaml_files(folder)?
+        .into_iter()
+        .filter(|path| !path.file_name().is_some_and(|name| names.contains(&name.to_owned())))
+        .collect();
+    for (name, text) in made {
+        let path = folder.join(name);
+        if std::fs::read_to_string(&path).ok().as_ref() != Some(text) {
+            wrong.insert(path);
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let shown: Vec<String> = wrong.iter().map(|path| path.display().to_string()).collect();
+    bail!("out of date: {}; run `cargo xtask generate`", shown.join(", "))
+}
+
+fn write(folder: &Path, made: &[(OsString, String)]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
+    for path in yaml_files(folder)? {
+        std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
+    }
+    for (name, text) in made {
+        let path = folder.join(name);
+        std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn yaml_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("list {}", folder.display()))?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_definition_in_the_chart_outlives_its_release() {
+        let text = "# Made.\nkind: CustomResourceDefinition\nmetadata:\n  name: agents.steadfast.dev\nspec: {}\n";
+        let expected = "# Made.\nkind: CustomResourceDefinition\nmetadata:\n  annotations:\n    helm.sh/resource-policy: keep\n  name: agents.steadfast.dev\nspec: {}\n";
+        assert_eq!(kept_on_uninstall(text).unwrap(), expected);
+        assert!(kept_on_uninstall("spec: {}\n").is_err());
+    }
+}
