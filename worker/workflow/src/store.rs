@@ -11,6 +11,7 @@ use steadfast_core::{Segment, SegmentRef};
 
 use crate::{
     activities::{NewSegment, Revision},
+    contract::StartTask,
     history::HistoryView,
 };
 
@@ -31,6 +32,7 @@ struct Inner {
 struct Run {
     segments: HashMap<SegmentRef, Arc<Segment>>,
     revisions: HashMap<String, Arc<Revision>>,
+    start: Option<Arc<StartTask>>,
     /// What the model calls were told of so far, in order.
     transcript: Vec<Arc<Segment>>,
     size_bytes: usize,
@@ -68,6 +70,15 @@ impl SegmentStore {
             .touch(run_id)
             .revisions
             .insert(revision.name.clone(), Arc::new(revision));
+    }
+
+    /// Keeps how the task was started, without what it carries.
+    pub fn put_start(&self, run_id: &str, start: StartTask) {
+        self.lock().touch(run_id).start = Some(Arc::new(start));
+    }
+
+    pub fn start(&self, run_id: &str) -> Option<Arc<StartTask>> {
+        self.lock().runs.get(run_id)?.start.clone()
     }
 
     pub fn segment(&self, run_id: &str, reference: &SegmentRef) -> Option<Arc<Segment>> {
@@ -113,6 +124,7 @@ impl SegmentStore {
         for (name, revision) in view.revisions {
             run.revisions.insert(name, Arc::new(revision));
         }
+        run.start = view.start.map(Arc::new);
         let segments = &run.segments;
         run.transcript = view
             .transcript

@@ -93,6 +93,7 @@ impl Task {
         let carried = start.carried.take();
         let is_new = carried.is_none();
         let carried = carried.map(|carried| *carried).unwrap_or_default();
+        store.put_start(run_id, start.clone());
         for (index, segment) in carried.transcript.iter().enumerate() {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             store.put(run_id, SegmentRef::Carried(index), segment.clone());

@@ -1,0 +1,63 @@
+//! What the worker is told from outside. The only place that reads the environment.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::Parser;
+use steadfast_runtime::LogFormat;
+use url::Url;
+
+/// Runs the turns, model calls and tools of one agent.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "steadfast-worker", version)]
+pub struct Args {
+    /// Name of the installation; part of every name outside Kubernetes.
+    #[arg(long, env = "STEADFAST_INSTALL", default_value = "steadfast")]
+    pub install: String,
+    /// Kubernetes namespace of the agent.
+    #[arg(long, env = "STEADFAST_NAMESPACE", default_value = "default")]
+    pub namespace: String,
+    /// Name of the agent.
+    #[arg(long, env = "STEADFAST_AGENT")]
+    pub agent: String,
+    /// Temporal task queue to serve; by default the one that follows from install, namespace and agent.
+    #[arg(long, env = "STEADFAST_TASK_QUEUE")]
+    pub task_queue: Option<String>,
+    /// Folder with AgentRevision manifests, instead of Kubernetes.
+    #[arg(long, env = "STEADFAST_REVISIONS")]
+    pub revisions: Option<PathBuf>,
+    /// Temporal's frontend, HOST:PORT or a URL (https for TLS).
+    #[arg(long, env = "TEMPORAL_ADDRESS", default_value = "127.0.0.1:7233")]
+    pub temporal_address: String,
+    /// Temporal namespace.
+    #[arg(long, env = "TEMPORAL_NAMESPACE", default_value = "default")]
+    pub temporal_namespace: String,
+    /// Redis, as a redis:// or rediss:// URL.
+    #[arg(
+        long,
+        env = "REDIS_URL",
+        default_value = "redis://127.0.0.1:6379",
+        hide_env_values = true
+    )]
+    pub redis_url: String,
+    /// Sends all model calls here instead of to `model.baseUrl`: for tests and local models.
+    #[arg(long, env = "STEADFAST_MODEL_BASE_URL")]
+    pub model_base_url: Option<Url>,
+    /// Where health and metrics are served.
+    #[arg(long, env = "STEADFAST_ADMIN_ADDRESS", default_value = "0.0.0.0:8081")]
+    pub admin_address: SocketAddr,
+    /// How long running activities may go on after the word to stop, in seconds.
+    #[arg(long, env = "STEADFAST_DRAIN_TIMEOUT_SECONDS", default_value_t = 120)]
+    pub drain_timeout_seconds: u64,
+    /// Log format.
+    #[arg(long, env = "STEADFAST_LOG_FORMAT", default_value_t)]
+    pub log_format: LogFormat,
+    /// Log filter, e.g. `info` or `info,steadfast_worker=debug`.
+    #[arg(long, env = "STEADFAST_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// The variables an agent may name in `apiKeyEnvVar` and `${env.NAME}`: which ones is known only from its revisions.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}

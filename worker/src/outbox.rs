@@ -1,0 +1,70 @@
+//! Turns what waits in a task's outbox into events for the log.
+
+use steadfast_log::{Event, EventKind, Genesis, Numbered};
+use steadfast_workflow::{
+    outbox::{OutboxEntry, Pending},
+    project::{Scope, messages_of},
+};
+
+use crate::known::{Known, KnownError};
+
+/// Events one entry may become; the log's counters leave room for as many.
+const EVENTS_PER_ENTRY: u64 = 1_024;
+
+/// What an activity carries to the log for the task.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    pub events: Vec<Numbered>,
+    /// To be acknowledged when the events stand in the log.
+    pub last_number: u64,
+    pub genesis: Genesis,
+}
+
+impl Resolved {
+    pub fn nothing() -> Self {
+        Self {
+            events: Vec::new(),
+            last_number: 0,
+            genesis: Genesis::No,
+        }
+    }
+}
+
+/// The events of the entries, each with a counter that is the same however often it is carried.
+pub async fn resolve(entries: Vec<OutboxEntry>, scope: Scope<'_>, known: &Known<'_>) -> Result<Resolved, KnownError> {
+    let last_number = entries.last().map_or(0, |entry| entry.number);
+    let genesis = if entries.first().is_some_and(|entry| entry.number == 1) {
+        Genesis::Yes
+    } else {
+        Genesis::No
+    };
+    let mut events = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let first = entry.number * EVENTS_PER_ENTRY;
+        match entry.pending {
+            Pending::Event(event) => events.push(Numbered {
+                counter: first,
+                event: *event,
+            }),
+            Pending::Messages(reference) => {
+                let segment = known.segment(&reference).await?;
+                let messages = messages_of(scope, &segment);
+                for (counter, message) in (first..first + EVENTS_PER_ENTRY).zip(messages) {
+                    let event = Event {
+                        turn: message.turn,
+                        attempt: 1,
+                        agent: message.agent.clone(),
+                        time: message.updated_at,
+                        kind: EventKind::MessageDone { message },
+                    };
+                    events.push(Numbered { counter, event });
+                }
+            }
+        }
+    }
+    Ok(Resolved {
+        events,
+        last_number,
+        genesis,
+    })
+}

@@ -1,0 +1,130 @@
+//! Puts the worker together and runs it until it is told to stop.
+
+use std::{sync::Arc, time::Duration};
+
+use steadfast_crds::names::agent_task_queue;
+use steadfast_log::{EventLog, LogSettings};
+use steadfast_runtime::Readiness;
+use steadfast_workflow::{
+    AgentTask, interceptor::ContextInterceptor as WorkflowContextInterceptor, store::SegmentStore,
+};
+use temporalio_client::Client;
+use temporalio_sdk::{
+    Runtime, Worker, WorkerOptions,
+    runtime::{PollerBehavior, RuntimeOptions},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    activities::Activities,
+    args::{Args, environment},
+    context::ContextInterceptor,
+    credentials::Credentials,
+    http_tool::HttpToolClient,
+    model::ModelClient,
+    readiness::watch_temporal,
+    revisions::Revisions,
+    temporal,
+};
+
+/// After a worker is killed the next workflow task waits out this time before another worker gets it.
+const STICKY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Fewer leave one activity in eighty waiting for two seconds.
+const POLLERS: usize = 20;
+
+/// Serves the agent's task queue until `stop` is cancelled and what runs has ended.
+pub async fn run(args: Args, readiness: Readiness, stop: CancellationToken) -> anyhow::Result<()> {
+    let temporal_ready = readiness.register("temporal");
+    let polling = readiness.register("polling");
+    let revision_ready = readiness.register("revision");
+    let revisions = if let Some(folder) = &args.revisions {
+        let revisions = Revisions::Folder(folder.clone());
+        revisions.newest(&args.agent)?;
+        revision_ready.set(true);
+        revisions
+    } else {
+        let client = kube::Client::try_default().await?;
+        Revisions::watch(client, &args.namespace, &args.agent, revision_ready, stop.clone())
+    };
+    let task_queue = args
+        .task_queue
+        .clone()
+        .unwrap_or_else(|| agent_task_queue(&args.install, &args.namespace, &args.agent));
+    let identity = format!("{}@{task_queue}", std::process::id());
+    let connected = temporal::connect(
+        &args.temporal_address,
+        &args.temporal_namespace,
+        &identity,
+        &temporal_ready,
+        &stop,
+    )
+    .await;
+    let client = match connected {
+        Err(temporal::TemporalError::Stopped) => return Ok(()),
+        other => other?,
+    };
+    let credentials = Arc::new(Credentials::new(environment()));
+    let store = Arc::new(SegmentStore::default());
+    let activities = Activities {
+        store: store.clone(),
+        log: EventLog::new(&args.redis_url, LogSettings::for_install(""))?,
+        revisions,
+        model: ModelClient::new(credentials.clone(), args.model_base_url.clone())?,
+        http_tools: HttpToolClient::new(credentials)?,
+        shutdown: stop.clone(),
+    };
+    let watching = tokio::spawn(watch_temporal(client.clone(), temporal_ready, stop.clone()));
+    let drain = Duration::from_secs(args.drain_timeout_seconds);
+    let options = options(&task_queue, activities, store, drain)?;
+    tracing::info!(%task_queue, agent = %args.agent, "serving");
+    polling.set(true);
+    serve(client, options, stop.clone()).await?;
+    polling.set(false);
+    stop.cancel();
+    watching.await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn options(
+    task_queue: &str,
+    activities: Activities,
+    store: Arc<SegmentStore>,
+    drain: Duration,
+) -> anyhow::Result<WorkerOptions> {
+    Ok(WorkerOptions::new(task_queue)
+        .workflow_interceptor(WorkflowContextInterceptor::constructor())
+        .activity_inbound_interceptor(ContextInterceptor)
+        .register_activities(activities)
+        .register_workflow_with_factory::<AgentTask, _>(move || AgentTask::new(store.clone()))?
+        .sticky_queue_schedule_to_start_timeout(STICKY_TIMEOUT)
+        .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))
+        .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))
+        .graceful_shutdown_period(drain)
+        .build())
+}
+
+/// Workflow code lives on one thread of its own; activities run on this runtime.
+async fn serve(client: Client, options: WorkerOptions, stop: CancellationToken) -> anyhow::Result<()> {
+    let runtime = Runtime::from_current_tokio(RuntimeOptions::default())?;
+    let handle = tokio::runtime::Handle::current();
+    let (done, ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("workflows".to_owned())
+        .spawn(move || {
+            let result = handle.block_on(async {
+                let mut worker = Worker::new(&runtime, client, options).map_err(|error| anyhow::anyhow!("{error}"))?;
+                let shut_down = worker.shutdown_handle();
+                let stopping = tokio::spawn(async move {
+                    stop.cancelled().await;
+                    shut_down();
+                });
+                let result = worker.run().await.map_err(|error| anyhow::anyhow!("{error}"));
+                stopping.abort();
+                result
+            });
+            // Nobody waits any more if the process is being torn down.
+            drop(done.send(result));
+        })?;
+    ended.await?
+}
