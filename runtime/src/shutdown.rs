@@ -24,9 +24,14 @@ pub fn on_signal() -> io::Result<CancellationToken> {
         cancelled.cancel();
         let name = first_of(&mut terminate, &mut interrupt).await;
         tracing::warn!(signal = name, "second signal: leaving without waiting");
-        std::process::exit(FORCED_EXIT_CODE);
+        leave();
     });
     Ok(token)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the person asked twice: what is not flushed by now is given up")]
+fn leave() -> ! {
+    std::process::exit(FORCED_EXIT_CODE)
 }
 
 async fn first_of(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
