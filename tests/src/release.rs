@@ -15,7 +15,7 @@ use crate::cache::Cache;
 use crate::platform::Platform;
 use crate::{hash, images};
 
-pub use binaries::{Profile, workspace};
+pub use binaries::{Profile, flags_variable, host_triple, workspace};
 
 /// The image that `examples/` name.
 pub const EXAMPLE_PYTHON: &str = "localhost/steadfast/example-python:0.1.0";

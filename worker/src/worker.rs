@@ -67,7 +67,7 @@ pub async fn run(args: Args, readiness: Readiness, stop: CancellationToken) -> a
     let store = Arc::new(SegmentStore::default());
     let activities = Activities {
         store: store.clone(),
-        log: EventLog::new(&args.redis_url, LogSettings::for_install(""))?,
+        log: EventLog::new(&args.redis_url, LogSettings::for_install(&args.install))?,
         revisions,
         model: ModelClient::new(credentials.clone(), args.model_base_url.clone())?,
         http_tools: HttpToolClient::new(credentials)?,

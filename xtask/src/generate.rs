@@ -18,7 +18,7 @@ const KEEP: &str = "\nmetadata:\n  annotations:\n    helm.sh/resource-policy: ke
 pub struct Arguments {
     /// Writes nothing and fails when a file differs from what it is made from.
     #[arg(long)]
-    check: bool,
+    pub check: bool,
 }
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {

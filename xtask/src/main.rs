@@ -6,6 +6,7 @@ mod demo;
 mod generate;
 mod image;
 mod platform;
+mod test;
 mod tools;
 mod workspace;
 
@@ -30,6 +31,8 @@ enum Command {
     /// A whole local platform: Kubernetes, Temporal, Redis.
     #[command(subcommand)]
     Platform(platform::Command),
+    /// Everything CI runs.
+    Test(test::Arguments),
     /// Builds and downloads the programs the platform and the tests need.
     Tools,
 }
@@ -47,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Image(arguments) => image::run(arguments).await,
         Command::Platform(command) => platform::run(command).await,
+        Command::Test(arguments) => test::run_tests(arguments).await,
         Command::Tools => tools::run().await,
     }
 }

@@ -66,7 +66,8 @@ pub async fn host_triple() -> anyhow::Result<String> {
     Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
 
-fn flags_variable(target: &str) -> String {
+/// The variable with which cargo takes flags for one target, and not for build scripts.
+pub fn flags_variable(target: &str) -> String {
     format!(
         "CARGO_TARGET_{}_RUSTFLAGS",
         target.to_uppercase().replace(['-', '.'], "_")
