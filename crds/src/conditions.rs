@@ -74,10 +74,6 @@ reasons! {
     Available,
     /// All conditions hold.
     AllConditionsMet,
-    /// What went before failed, so this was not looked at.
-    NotEvaluated,
-    /// Reconciliation has finished.
-    Settled,
     /// Something that heals without an edit is awaited.
     Waiting,
     /// A person must change the resource.
@@ -91,8 +87,6 @@ reasons! {
     InvalidTemplate,
     /// `worker.podTemplate` cannot be read or would break what the operator relies on.
     InvalidPodTemplate,
-    /// `worker.resources` is not a set of quantities.
-    InvalidResources,
     /// Two tools have the same name for the model.
     DuplicateToolName,
     /// A credential would set a variable of the worker's own wiring.
@@ -126,10 +120,18 @@ reasons! {
     ScaledToZero,
     /// The worker image cannot be pulled.
     ImagePullFailed,
+    /// A container cannot be started as its pod says.
+    ContainerNotStarted,
     /// Worker containers end soon after they start.
     CrashLoop,
-    /// Pods are refused or cannot be scheduled.
+    /// Pods are refused, by a quota or a policy.
     PodsNotCreated,
+    /// No node takes the pods.
+    Unschedulable,
+    /// A rollout made no progress for too long.
+    RolloutStuck,
+    /// An object of the same name belongs to somebody else.
+    NameTaken,
 
     /// The API server refused or failed a request; it is tried again.
     ApiError,

@@ -1,0 +1,106 @@
+//! Reconciles Agents: dereference, validate, build, apply, status.
+//!
+//! Decides the order of the steps and what happens between them; each step is
+//! a module. A missing reference is a condition, never an error; errors are
+//! for what is worth trying again.
+
+pub mod apply;
+pub mod build;
+pub mod context;
+pub mod dereference;
+pub mod housekeeping;
+pub mod malformed;
+pub mod run;
+pub mod status;
+pub mod transitions;
+pub mod validate;
+pub mod workers;
+
+use std::sync::Arc;
+
+use kube::{core::DeserializeGuard, runtime::controller::Action};
+use steadfast_crds::Agent;
+
+use crate::{
+    agent_controller::{context::Context, status::Outcome},
+    cache::ObjectKey,
+    metrics,
+};
+
+/// Label of this controller in metrics.
+pub const CONTROLLER: &str = "agent";
+
+/// An Agent as the watch delivers it, readable or not.
+pub type GuardedAgent = DeserializeGuard<Agent>;
+
+/// Why an Agent could not be reconciled for now.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// See [`dereference`].
+    #[error("read what the Agent refers to")]
+    Dereference(#[from] dereference::Error),
+    /// See [`validate`].
+    #[error("resolve the Agent")]
+    Validate(#[from] validate::Error),
+    /// See [`apply`].
+    #[error("apply what belongs to the Agent")]
+    Apply(#[from] apply::Error),
+    /// See [`status`].
+    #[error("write the Agent's status")]
+    Status(#[source] kube::Error),
+}
+
+impl Error {
+    /// A short fixed word, for logs and labels.
+    #[must_use]
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::Dereference(_) => "dereference",
+            Self::Validate(_) => "validate",
+            Self::Apply(_) => "apply",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+/// Brings one Agent's objects and status in line with its spec.
+pub async fn reconcile(agent: Arc<GuardedAgent>, context: Arc<Context>) -> Result<Action, Error> {
+    let measurement = context.metrics.begin(CONTROLLER);
+    let result = match &agent.0 {
+        Ok(agent) => reconcile_readable(agent, &context).await,
+        Err(invalid) => malformed::report(invalid, &context).await.map_err(Error::Status),
+    };
+    measurement.end(match &result {
+        Ok(()) => metrics::Outcome::Success,
+        Err(_) => metrics::Outcome::Error,
+    });
+    result.map(|()| {
+        context.backoff.forget(&ObjectKey::of(agent.as_ref()));
+        Action::await_change()
+    })
+}
+
+async fn reconcile_readable(agent: &Agent, context: &Context) -> Result<(), Error> {
+    if agent.metadata.deletion_timestamp.is_some() {
+        // Everything that belongs to it is owned by it.
+        return Ok(());
+    }
+    let result = pipeline(agent, context).await;
+    let changed = status::write(context, agent, &result).await.map_err(Error::Status)?;
+    transitions::announce(context, agent, &result, changed).await;
+    let outcome = result?;
+    housekeeping::remove_leftovers(context, agent, &outcome.applied).await;
+    Ok(())
+}
+
+async fn pipeline(agent: &Agent, context: &Context) -> Result<Outcome, Error> {
+    let found = dereference::dereference(context, agent).await?;
+    let validated = validate::validate(agent, &found, &context.settings, context.contents.hash())?;
+    let desired = build::build(agent, &validated, &found.history);
+    // Boxed: whole manifests live across its awaits.
+    let applied = Box::pin(apply::apply(context, agent, desired)).await?;
+    Ok(Outcome {
+        problems: validated.problems,
+        applied,
+    })
+}

@@ -1,0 +1,441 @@
+//! Turns an Agent and what it refers to into what will be built, or into the
+//! problems that stand in the way. Pure; after this step nobody reads the raw
+//! spec of what is built.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::{
+    api::core::v1::{EnvVar, EnvVarSource, PodTemplateSpec, ResourceRequirements, SecretKeySelector},
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+};
+use kube::ResourceExt as _;
+use serde_json::Value;
+use steadfast_crds::{
+    Agent, AgentRevisionSpec, Duration,
+    agent_revision::{MAXIMUM_REVISION_BYTES, RevisionCredential, RevisionTool},
+    conditions::{ConditionType, Reason},
+    environment::{is_reserved, referenced_variables},
+    names::{agent_task_queue, function_name},
+    worker::WorkerResources,
+};
+
+use crate::{
+    agent_controller::{
+        build::deployment::WORKER_CONTAINER,
+        dereference::{Found, Instructions, digest_content},
+    },
+    conditions::Problem,
+    keyed_hash::KeyedHash,
+    settings::Settings,
+    tool_rules,
+};
+
+/// Why an Agent could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The revision cannot be put into words.
+    #[error("encode the revision")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// What holds for an Agent.
+#[derive(Debug)]
+pub struct Validated {
+    /// What stands in the way.
+    pub problems: Vec<Problem>,
+    /// The content of its revision; none while the Agent or a reference is unusable.
+    pub revision: Option<RevisionContent>,
+    /// Its workers; none while any problem stands.
+    pub workers: Option<Workers>,
+}
+
+/// What a revision will say, but for its number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RevisionContent {
+    /// Everything; the sequence is 0.
+    pub spec: AgentRevisionSpec,
+    /// Digest of it.
+    pub digest: String,
+}
+
+/// What an Agent's pods are made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workers {
+    /// Container image.
+    pub image: String,
+    /// When nodes pull it.
+    pub image_pull_policy: &'static str,
+    /// Number of pods.
+    pub replicas: i32,
+    /// Requests and limits.
+    pub resources: ResourceRequirements,
+    /// What the user lays over the template.
+    pub overlay: Option<PodTemplateSpec>,
+    /// How long a leaving pod may go on.
+    pub drain_timeout: Duration,
+    /// Environment, credentials included, in the order it is written.
+    pub environment: Vec<EnvVar>,
+    /// Keyed hash of every secret value among it.
+    pub credentials_hash: String,
+}
+
+/// Looks at all of it.
+pub fn validate(agent: &Agent, found: &Found, settings: &Settings, hash: &KeyedHash) -> Result<Validated, Error> {
+    let mut problems = Vec::new();
+    let instructions = check_instructions(agent, found, &mut problems);
+    let tools = check_tools(agent, found, &mut problems);
+    check_variables(agent, &tools, &mut problems);
+    let overlay = check_overlay(agent, &mut problems);
+    let digests = check_secrets(agent, found, settings, &mut problems);
+
+    let content = AgentRevisionSpec {
+        agent: agent.name_any(),
+        sequence: 0,
+        description: agent.spec.description.clone(),
+        instructions: instructions.unwrap_or_default(),
+        model: agent.spec.model.clone(),
+        tools,
+        limits: agent.spec.limits.clone(),
+        task_queue: task_queue(agent, settings),
+        credentials: revision_credentials(agent),
+    };
+    check_size(&content, &mut problems)?;
+
+    let about_content =
+        |p: &Problem| p.condition != ConditionType::CredentialsResolved || p.reason == Reason::EnvVarNotProvided;
+    let revision = if problems.iter().any(about_content) {
+        None
+    } else {
+        Some(RevisionContent {
+            digest: digest_content(&content)?,
+            spec: content,
+        })
+    };
+    let workers = problems.is_empty().then(|| Workers {
+        image: agent
+            .spec
+            .worker
+            .image
+            .clone()
+            .unwrap_or_else(|| settings.worker_image.clone()),
+        image_pull_policy: settings.image_pull_policy.as_str(),
+        replicas: agent.spec.worker.replicas,
+        resources: resources(agent.spec.worker.resources.as_ref()),
+        overlay,
+        drain_timeout: agent.spec.worker.drain_timeout,
+        environment: environment(agent, settings),
+        credentials_hash: hash.digest_all(&digests),
+    });
+    Ok(Validated {
+        problems,
+        revision,
+        workers,
+    })
+}
+
+/// The Temporal task queue of an Agent's workers.
+#[must_use]
+pub fn task_queue(agent: &Agent, settings: &Settings) -> String {
+    agent_task_queue(
+        &settings.install_id,
+        &agent.namespace().unwrap_or_default(),
+        &agent.name_any(),
+    )
+}
+
+fn check_instructions(agent: &Agent, found: &Found, problems: &mut Vec<Problem>) -> Option<String> {
+    let source = agent
+        .spec
+        .instructions_from
+        .as_ref()
+        .map(|from| &from.config_map_key_ref);
+    let (map, key) = source.map_or(("", ""), |source| (source.name.as_str(), source.key.as_str()));
+    let (reason, message) = match &found.instructions {
+        Instructions::Text(text) => match tool_rules::check_template("instructions", text) {
+            Ok(()) => return Some(text.clone()),
+            Err(defect) => {
+                problems.push(Problem::new(ConditionType::Accepted, defect.reason, defect.message));
+                return None;
+            }
+        },
+        Instructions::ConfigMapNotFound => (
+            Reason::ConfigMapNotFound,
+            format!("ConfigMap \"{map}\" of the instructions does not exist"),
+        ),
+        Instructions::ConfigMapKeyNotFound => (
+            Reason::ConfigMapKeyNotFound,
+            format!("ConfigMap \"{map}\" of the instructions has no key \"{key}\""),
+        ),
+    };
+    problems.push(Problem::new(ConditionType::ReferencesResolved, reason, message));
+    None
+}
+
+fn check_tools(agent: &Agent, found: &Found, problems: &mut Vec<Problem>) -> Vec<RevisionTool> {
+    let mut tools = Vec::new();
+    let mut names: BTreeMap<String, &str> = BTreeMap::new();
+    for reference in &agent.spec.tools {
+        let resource = reference.tool.as_str();
+        let unresolved = |reason, message| Problem::new(ConditionType::ReferencesResolved, reason, message);
+        let Some(guarded) = found.tools.get(resource).and_then(Option::as_ref) else {
+            problems.push(unresolved(
+                Reason::ToolNotFound,
+                format!("AgentTool \"{resource}\" does not exist"),
+            ));
+            continue;
+        };
+        let name = function_name(resource);
+        if let Some(other) = names.insert(name.clone(), resource) {
+            let message = format!("tools \"{other}\" and \"{resource}\" would both be \"{name}\" to the model");
+            problems.push(Problem::new(
+                ConditionType::Accepted,
+                Reason::DuplicateToolName,
+                message,
+            ));
+            continue;
+        }
+        let spec = match &guarded.0 {
+            Ok(tool) => &tool.spec,
+            Err(invalid) => {
+                let message = format!("AgentTool \"{resource}\" cannot be read: {invalid}");
+                problems.push(unresolved(Reason::ToolNotAccepted, message));
+                continue;
+            }
+        };
+        match tool_rules::check(spec) {
+            Ok(()) => tools.push(RevisionTool {
+                name,
+                spec: spec.clone(),
+            }),
+            Err(defect) => problems.push(unresolved(
+                Reason::ToolNotAccepted,
+                format!("AgentTool \"{resource}\" is not accepted: {}", defect.message),
+            )),
+        }
+    }
+    tools
+}
+
+/// Every variable that texts name must be a credential: nothing else of the
+/// worker's environment may leave it.
+fn check_variables(agent: &Agent, tools: &[RevisionTool], problems: &mut Vec<Problem>) {
+    let provided: BTreeSet<&str> = agent.spec.credentials.iter().map(|c| c.env_var_name.as_str()).collect();
+    let model = &agent.spec.model;
+    let key = (!model.api_key_env_var.is_empty()).then(|| model.api_key_env_var.clone());
+    let of_model = key
+        .into_iter()
+        .map(|name| ("model.apiKeyEnvVar".to_owned(), name))
+        .chain(
+            referenced_variables(&model.base_url)
+                .into_iter()
+                .map(|name| ("model.baseUrl".to_owned(), name)),
+        );
+    let of_tools = tools.iter().flat_map(|tool| {
+        tool_rules::variables(&tool.spec)
+            .into_iter()
+            .map(|name| (format!("tool \"{}\"", tool.name), name))
+    });
+    for (user, name) in of_model.chain(of_tools) {
+        if !provided.contains(name.as_str()) {
+            problems.push(Problem::new(
+                ConditionType::CredentialsResolved,
+                Reason::EnvVarNotProvided,
+                format!("{user} uses {name}, which no entry of credentials sets"),
+            ));
+        }
+    }
+    for credential in &agent.spec.credentials {
+        if is_reserved(&credential.env_var_name) {
+            let message = format!(
+                "credentials may not set {}: the name is reserved",
+                credential.env_var_name
+            );
+            problems.push(Problem::new(
+                ConditionType::Accepted,
+                Reason::ReservedEnvVarName,
+                message,
+            ));
+        }
+    }
+}
+
+fn check_overlay(agent: &Agent, problems: &mut Vec<Problem>) -> Option<PodTemplateSpec> {
+    let template = &agent.spec.worker.pod_template;
+    if template.is_empty() {
+        return None;
+    }
+    let mut refuse = |message: String| {
+        problems.push(Problem::new(
+            ConditionType::Accepted,
+            Reason::InvalidPodTemplate,
+            message,
+        ));
+        None
+    };
+    let overlay: PodTemplateSpec = match serde_json::from_value(Value::Object(template.clone())) {
+        Ok(overlay) => overlay,
+        Err(error) => return refuse(format!("worker.podTemplate is not a pod template: {error}")),
+    };
+    let unnamed = overlay
+        .spec
+        .iter()
+        .flat_map(|spec| &spec.containers)
+        .any(|c| c.name.is_empty());
+    if unnamed {
+        return refuse(format!(
+            "worker.podTemplate has a container without a name; the worker's is \"{WORKER_CONTAINER}\""
+        ));
+    }
+    Some(overlay)
+}
+
+/// The digest of each secret value that the environment names, by variable.
+fn check_secrets(
+    agent: &Agent,
+    found: &Found,
+    settings: &Settings,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, String> {
+    let namespace = agent.namespace().unwrap_or_default();
+    let own = agent
+        .spec
+        .credentials
+        .iter()
+        .map(|c| (c.env_var_name.as_str(), c.secret_name.as_str(), c.secret_key.as_str()));
+    let common = settings
+        .worker_secret_env
+        .iter()
+        .map(|v| (v.name.as_str(), v.source.secret.as_str(), v.source.key.as_str()));
+    let wanted: Vec<(&str, &str, &str)> = own.chain(common).collect();
+    let mut digests = BTreeMap::new();
+    let mut missing = BTreeSet::new();
+    for &(variable, secret, key) in &wanted {
+        let problem = match found.secrets.get(secret).and_then(Option::as_ref) {
+            Some(keys) => match keys.get(key) {
+                Some(digest) => {
+                    digests.insert(variable.to_owned(), format!("{secret}/{key}={digest}"));
+                    continue;
+                }
+                None => (
+                    Reason::SecretKeyNotFound,
+                    format!("Secret \"{secret}\" has no key \"{key}\", which {variable} is read from"),
+                ),
+            },
+            None if missing.insert(secret) => {
+                let keys: BTreeSet<&str> = wanted.iter().filter(|w| w.1 == secret).map(|w| w.2).collect();
+                let literals: Vec<String> = keys.iter().map(|key| format!("--from-literal={key}=…")).collect();
+                let literals = literals.join(" ");
+                (
+                    Reason::SecretNotFound,
+                    format!(
+                        "Secret \"{secret}\" does not exist; create it with: kubectl -n {namespace} create secret generic {secret} {literals}"
+                    ),
+                )
+            }
+            None => continue,
+        };
+        problems.push(Problem::new(ConditionType::CredentialsResolved, problem.0, problem.1));
+    }
+    digests
+}
+
+fn check_size(content: &AgentRevisionSpec, problems: &mut Vec<Problem>) -> Result<(), serde_json::Error> {
+    let bytes = serde_json::to_vec(content)?.len();
+    if bytes > MAXIMUM_REVISION_BYTES {
+        let message =
+            format!("instructions and tools together are {bytes} bytes; the limit is {MAXIMUM_REVISION_BYTES}");
+        problems.push(Problem::new(ConditionType::Accepted, Reason::RevisionTooLarge, message));
+    }
+    Ok(())
+}
+
+fn revision_credentials(agent: &Agent) -> Vec<RevisionCredential> {
+    let credentials = agent.spec.credentials.iter();
+    credentials
+        .map(|c| RevisionCredential {
+            env_var_name: c.env_var_name.clone(),
+            hosts: c.hosts.clone(),
+        })
+        .collect()
+}
+
+fn environment(agent: &Agent, settings: &Settings) -> Vec<EnvVar> {
+    let plain = |name: &str, value: String| EnvVar {
+        name: name.to_owned(),
+        value: Some(value),
+        value_from: None,
+    };
+    let secret = |name: &str, secret: &str, key: &str| EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: key.to_owned(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+    };
+    let worker = &agent.spec.worker;
+    let mut environment = vec![
+        plain("STEADFAST_INSTALL", settings.install_id.clone()),
+        plain("STEADFAST_NAMESPACE", agent.namespace().unwrap_or_default()),
+        plain("STEADFAST_AGENT", agent.name_any()),
+        plain("STEADFAST_TASK_QUEUE", task_queue(agent, settings)),
+        plain(
+            "STEADFAST_ADMIN_ADDRESS",
+            format!("0.0.0.0:{}", crate::agent_controller::build::deployment::ADMIN_PORT),
+        ),
+        plain(
+            "STEADFAST_DRAIN_TIMEOUT_SECONDS",
+            worker.drain_timeout.whole_seconds().to_string(),
+        ),
+    ];
+    environment.extend(settings.worker_env.iter().map(|v| plain(&v.name, v.value.clone())));
+    environment.extend(
+        settings
+            .worker_secret_env
+            .iter()
+            .map(|v| secret(&v.name, &v.source.secret, &v.source.key)),
+    );
+    environment.extend(
+        agent
+            .spec
+            .credentials
+            .iter()
+            .map(|c| secret(&c.env_var_name, &c.secret_name, &c.secret_key)),
+    );
+    environment
+}
+
+fn resources(given: Option<&WorkerResources>) -> ResourceRequirements {
+    let quantity = |text: &str| Quantity(text.to_owned());
+    match given {
+        None => ResourceRequirements {
+            requests: Some(BTreeMap::from([
+                ("cpu".to_owned(), quantity("10m")),
+                ("memory".to_owned(), quantity("32Mi")),
+            ])),
+            ..ResourceRequirements::default()
+        },
+        Some(given) => ResourceRequirements {
+            requests: quantities(&given.requests),
+            limits: quantities(&given.limits),
+            ..ResourceRequirements::default()
+        },
+    }
+}
+
+fn quantities(given: &BTreeMap<String, IntOrString>) -> Option<BTreeMap<String, Quantity>> {
+    let text = |value: &IntOrString| match value {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(text) => text.clone(),
+    };
+    (!given.is_empty()).then(|| {
+        given
+            .iter()
+            .map(|(name, value)| (name.clone(), Quantity(text(value))))
+            .collect()
+    })
+}

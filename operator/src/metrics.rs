@@ -1,0 +1,104 @@
+//! What is counted, under the names that dashboards for controllers know.
+
+use std::time::Instant;
+
+use steadfast_runtime::prometheus::{self, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+/// Metrics of all controllers of this process.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    reconciles: IntCounterVec,
+    errors: IntCounterVec,
+    seconds: HistogramVec,
+    active: IntGaugeVec,
+}
+
+/// How a reconciliation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing left to do until something changes.
+    Success,
+    /// It will be tried again.
+    Error,
+}
+
+impl Metrics {
+    /// Registers the metrics.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            reconciles: IntCounterVec::new(
+                Opts::new("controller_runtime_reconcile_total", "Reconciliations per controller"),
+                &["controller", "result"],
+            )?,
+            errors: IntCounterVec::new(
+                Opts::new(
+                    "controller_runtime_reconcile_errors_total",
+                    "Failed reconciliations per controller",
+                ),
+                &["controller"],
+            )?,
+            seconds: HistogramVec::new(
+                HistogramOpts::new(
+                    "controller_runtime_reconcile_time_seconds",
+                    "Length of a reconciliation",
+                ),
+                &["controller"],
+            )?,
+            active: IntGaugeVec::new(
+                Opts::new("controller_runtime_active_workers", "Reconciliations under way"),
+                &["controller"],
+            )?,
+        };
+        registry.register(Box::new(metrics.reconciles.clone()))?;
+        registry.register(Box::new(metrics.errors.clone()))?;
+        registry.register(Box::new(metrics.seconds.clone()))?;
+        registry.register(Box::new(metrics.active.clone()))?;
+        Ok(metrics)
+    }
+
+    /// Starts measuring one reconciliation.
+    #[must_use]
+    pub fn begin(&self, controller: &'static str) -> Measurement<'_> {
+        self.active.with_label_values(&[controller]).inc();
+        Measurement {
+            metrics: self,
+            controller,
+            started: Instant::now(),
+        }
+    }
+}
+
+/// One reconciliation under way; dropping it counts it as no longer active.
+#[derive(Debug)]
+pub struct Measurement<'a> {
+    metrics: &'a Metrics,
+    controller: &'static str,
+    started: Instant,
+}
+
+impl Measurement<'_> {
+    /// Counts how it ended.
+    pub fn end(self, outcome: Outcome) {
+        let result = match outcome {
+            Outcome::Success => "success",
+            Outcome::Error => "error",
+        };
+        self.metrics
+            .reconciles
+            .with_label_values(&[self.controller, result])
+            .inc();
+        if outcome == Outcome::Error {
+            self.metrics.errors.with_label_values(&[self.controller]).inc();
+        }
+        self.metrics
+            .seconds
+            .with_label_values(&[self.controller])
+            .observe(self.started.elapsed().as_secs_f64());
+    }
+}
+
+impl Drop for Measurement<'_> {
+    fn drop(&mut self) {
+        self.metrics.active.with_label_values(&[self.controller]).dec();
+    }
+}

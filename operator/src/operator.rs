@@ -1,0 +1,268 @@
+//! The operator as a value: configuration in, controllers running until told
+//! to stop or until the Lease is lost.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, channel::mpsc, future};
+use kube::{
+    Client,
+    runtime::{
+        controller,
+        events::{Recorder, Reporter},
+        reflector,
+    },
+};
+use steadfast_runtime::{AdminServer, Readiness, prometheus};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    MANAGER,
+    agent_controller::{
+        self,
+        context::{AppliedMarks, Caches, Context, RevisionDigests},
+        run::AgentQueue,
+    },
+    args::{Args, LeaderElection, SecretVariable, Variable},
+    backoff::Backoff,
+    contents::Contents,
+    hash_key,
+    keyed_hash::KeyedHash,
+    leader,
+    metrics::Metrics,
+    reference_index::ReferenceIndex,
+    settings::Settings,
+    tool_controller,
+    watch::{Scope, StoreFeed},
+};
+
+/// Everything the operator needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is watched; each scope has controllers of its own.
+    pub scopes: Vec<Scope>,
+    /// Namespace the operator runs in.
+    pub operator_namespace: String,
+    /// What all workers have in common.
+    pub settings: Settings,
+    /// Objects of one kind reconciled at the same time, at most.
+    pub concurrency: u16,
+    /// How long changes to one object are collected.
+    pub debounce: Duration,
+    /// Whether a Lease decides who acts.
+    pub leader_election: LeaderElection,
+    /// Address of probes and metrics.
+    pub admin_address: SocketAddr,
+}
+
+impl From<Args> for Config {
+    fn from(args: Args) -> Self {
+        let scopes = match args.namespaces.as_slice() {
+            [] => vec![Scope::Cluster],
+            namespaces => namespaces.iter().cloned().map(Scope::Namespace).collect(),
+        };
+        let variable = |name: &str, value: String| Variable {
+            name: name.to_owned(),
+            value,
+        };
+        let mut worker_env = vec![
+            variable("TEMPORAL_ADDRESS", args.temporal_address),
+            variable("TEMPORAL_NAMESPACE", args.temporal_namespace),
+        ];
+        worker_env.extend(args.redis_url.map(|url| variable("REDIS_URL", url)));
+        worker_env.extend(args.worker_env);
+        let redis_secret = args.redis_url_secret;
+        let mut worker_secret_env: Vec<SecretVariable> = redis_secret
+            .map(|source| SecretVariable {
+                name: "REDIS_URL".to_owned(),
+                source,
+            })
+            .into_iter()
+            .collect();
+        worker_secret_env.extend(args.worker_secret_env);
+        Self {
+            scopes,
+            operator_namespace: args.operator_namespace,
+            settings: Settings {
+                install_id: args.install_id,
+                worker_image: args.worker_image,
+                image_pull_policy: args.image_pull_policy,
+                worker_env,
+                worker_secret_env,
+            },
+            concurrency: args.concurrency,
+            debounce: Duration::from_millis(args.debounce_milliseconds),
+            leader_election: args.leader_election,
+            admin_address: args.admin_address,
+        }
+    }
+}
+
+/// Why the operator ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A client cannot be made from the configuration.
+    #[error("make a client for the Kubernetes API")]
+    Client(#[source] kube::Error),
+    /// The metrics cannot be set up.
+    #[error("set up metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// There is no key to hash credentials with.
+    #[error("get the key of the credentials hash")]
+    HashKey(#[from] hash_key::Error),
+    /// This replica may not act.
+    #[error("lead")]
+    Leader(#[from] leader::Error),
+}
+
+/// Runs the operator until `stop`. `admin` is where probes and metrics are asked for.
+pub async fn run(
+    config: Config,
+    kube_config: kube::Config,
+    admin: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let registry = prometheus::Registry::new();
+    let metrics = Metrics::register(&registry)?;
+    let readiness = Readiness::new();
+    // A replica that waits for the Lease is as ready as the one that has it.
+    let gauge = readiness.register("kubernetes");
+    let admin_server = tokio::spawn(AdminServer::new(readiness, registry).serve(admin, stop.clone().cancelled_owned()));
+
+    let mut lease_config = kube_config.clone();
+    lease_config.connect_timeout = Some(leader::REQUEST_TIMEOUT);
+    lease_config.read_timeout = Some(leader::REQUEST_TIMEOUT);
+    lease_config.write_timeout = Some(leader::REQUEST_TIMEOUT);
+    let lease_client = Client::try_from(lease_config).map_err(Error::Client)?;
+    let client = Client::try_from(kube_config).map_err(Error::Client)?;
+    let hash = hash_key::ensure(&client, &config.operator_namespace).await?;
+    gauge.set(true);
+
+    let result = match config.leader_election {
+        LeaderElection::Disabled => {
+            run_controllers(&config, &client, &hash, &metrics, &stop).await;
+            Ok(())
+        }
+        LeaderElection::Enabled => lead(&config, lease_client, &client, &hash, &metrics, &stop).await,
+    };
+    stop.cancel();
+    if let Err(error) = admin_server.await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the admin server ended badly");
+    }
+    result
+}
+
+async fn lead(
+    config: &Config,
+    lease_client: Client,
+    client: &Client,
+    hash: &KeyedHash,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let lease = format!("{MANAGER}-{}", config.settings.install_id);
+    let acquired = leader::acquire(lease_client, &config.operator_namespace, &lease, stop).await?;
+    let Some(leadership) = acquired else { return Ok(()) };
+    tracing::info!(lease, "leading");
+    tokio::select! {
+        error = leadership.hold() => return Err(error.into()),
+        () = run_controllers(config, client, hash, metrics, stop) => {}
+    }
+    leadership.release().await;
+    Ok(())
+}
+
+async fn run_controllers(
+    config: &Config,
+    client: &Client,
+    hash: &KeyedHash,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) {
+    let scopes = config
+        .scopes
+        .iter()
+        .map(|scope| run_scope(scope, config, client, hash, metrics, stop));
+    future::join_all(scopes).await;
+}
+
+/// Both controllers of one scope, with caches of their own.
+async fn run_scope(
+    scope: &Scope,
+    config: &Config,
+    client: &Client,
+    hash: &KeyedHash,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) {
+    let (agent_store, agent_writer) = reflector::store();
+    let (tool_store, tool_writer) = reflector::store();
+    let (agent_sender, agent_receiver) = mpsc::unbounded();
+    let (tool_sender, tool_receiver) = mpsc::unbounded();
+    let agent_queue = AgentQueue::new(agent_sender);
+
+    let agents = Arc::new(Context {
+        client: client.clone(),
+        settings: config.settings.clone(),
+        contents: Contents::new(client.clone(), hash.clone()),
+        caches: Caches::new(tool_store.clone()),
+        index: ReferenceIndex::default(),
+        applied: AppliedMarks::default(),
+        revision_digests: RevisionDigests::default(),
+        recorder: Recorder::new(client.clone(), Reporter::from(MANAGER)),
+        metrics: metrics.clone(),
+        backoff: Backoff::default(),
+    });
+    let tools = Arc::new(tool_controller::Context {
+        client: client.clone(),
+        metrics: metrics.clone(),
+        backoff: Backoff::default(),
+    });
+
+    let watches = future::join(
+        future::join_all(agent_controller::run::watches(
+            &agents,
+            scope,
+            StoreFeed::new(agent_writer),
+            &agent_queue,
+        )),
+        tool_controller::run::watch(
+            Arc::clone(&agents),
+            scope,
+            StoreFeed::new(tool_writer),
+            tool_sender,
+            agent_queue.clone(),
+        ),
+    );
+    let controllers = async {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = agents.wait_until_synced() => {}
+        }
+        tracing::info!(?scope, "caches are filled");
+        let limits = || {
+            controller::Config::default()
+                .concurrency(config.concurrency)
+                .debounce(config.debounce)
+        };
+        future::join(
+            agent_controller::run::run(
+                Arc::clone(&agents),
+                agent_store,
+                agent_receiver.take_until(stop.clone().cancelled_owned()),
+                limits(),
+            ),
+            tool_controller::run::run(
+                tools,
+                tool_store,
+                tool_receiver.take_until(stop.clone().cancelled_owned()),
+                limits(),
+            ),
+        )
+        .await;
+    };
+    tokio::select! {
+        _ = watches => {}
+        () = controllers => {}
+    }
+}

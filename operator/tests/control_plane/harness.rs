@@ -1,0 +1,339 @@
+//! Verbs of these tests: one control plane for all, one namespace and one
+//! operator for each.
+
+use std::{fmt::Debug, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Namespace, Pod, Secret},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::NamespaceResourceScope,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use steadfast_crds::{Agent, AgentRevision, AgentTool, conditions::ConditionType};
+use steadfast_operator::{
+    args::{ImagePullPolicy, LeaderElection, Variable},
+    conditions::find,
+    operator,
+    settings::Settings,
+    watch::Scope,
+};
+use steadfast_platform::{ControlPlane, wait};
+use tokio::{net::TcpListener, sync::OnceCell, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+static CONTROL_PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One namespace of the control plane.
+pub struct Cluster {
+    pub client: Client,
+    pub namespace: String,
+    kube_config: kube::Config,
+}
+
+/// An operator that is running.
+pub struct Operator {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), operator::Error>>,
+}
+
+impl Operator {
+    /// Ends it and waits until it has.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+impl Cluster {
+    /// A fresh namespace with an operator that watches only it.
+    pub async fn with_operator(name: &str) -> (Self, Operator) {
+        let cluster = Self::new(name).await;
+        let operator = cluster.start_operator(LeaderElection::Disabled).await;
+        (cluster, operator)
+    }
+
+    /// A fresh namespace.
+    pub async fn new(name: &str) -> Self {
+        steadfast_runtime::crypto::install();
+        let control_plane = CONTROL_PLANE.get_or_init(start).await;
+        let file = Kubeconfig::read_from(control_plane.kubeconfig()).unwrap();
+        let options = KubeConfigOptions::default();
+        let kube_config = kube::Config::from_custom_kubeconfig(file, &options).await.unwrap();
+        let client = Client::try_from(kube_config.clone()).unwrap();
+        let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap();
+        Api::all(client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+        Self {
+            client,
+            namespace: name.to_owned(),
+            kube_config,
+        }
+    }
+
+    /// Starts an operator for this namespace.
+    pub async fn start_operator(&self, leader_election: LeaderElection) -> Operator {
+        let config = operator::Config {
+            scopes: vec![Scope::Namespace(self.namespace.clone())],
+            operator_namespace: self.namespace.clone(),
+            settings: Settings {
+                install_id: "test".to_owned(),
+                worker_image: "worker:1".to_owned(),
+                image_pull_policy: ImagePullPolicy::IfNotPresent,
+                worker_env: vec![Variable {
+                    name: "TEMPORAL_ADDRESS".to_owned(),
+                    value: "temporal:7233".to_owned(),
+                }],
+                worker_secret_env: vec![],
+            },
+            concurrency: 16,
+            debounce: Duration::from_millis(20),
+            leader_election,
+            admin_address: "127.0.0.1:0".parse().unwrap(),
+        };
+        let admin = TcpListener::bind(config.admin_address).await.unwrap();
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(operator::run(config, self.kube_config.clone(), admin, stop.clone()));
+        Operator { stop, task }
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Creates an object from its JSON.
+    pub async fn create<K>(&self, object: Value) -> Result<K, kube::Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Serialize + Debug,
+    {
+        let object: K = serde_json::from_value(object).unwrap();
+        self.api::<K>().create(&PostParams::default(), &object).await
+    }
+
+    /// Merges `change` into an object.
+    pub async fn edit<K>(&self, name: &str, change: Value) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        self.api::<K>()
+            .patch(name, &PatchParams::default(), &Patch::Merge(&change))
+            .await
+            .unwrap()
+    }
+
+    pub async fn delete<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        self.api::<K>().delete(name, &DeleteParams::background()).await.unwrap();
+    }
+
+    pub async fn agent(&self, name: &str, spec: Value) -> Agent {
+        self.create(agent(name, spec)).await.unwrap()
+    }
+
+    pub async fn tool(&self, name: &str, spec: Value) -> AgentTool {
+        self.create(tool(name, spec)).await.unwrap()
+    }
+
+    pub async fn secret(&self, name: &str, values: Value) -> Secret {
+        self.create(json!({ "metadata": { "name": name }, "stringData": values }))
+            .await
+            .unwrap()
+    }
+
+    /// Waits until an Agent's condition has this value and reason; its message.
+    pub async fn condition(&self, agent: &str, condition: ConditionType, status: &str, reason: &str) -> String {
+        let api = self.api::<Agent>();
+        wait::until(
+            format!("{condition}={status}/{reason} of Agent {agent}"),
+            PATIENCE,
+            || async {
+                let agent = api.get(agent).await?;
+                let status_now = agent.status.clone().unwrap_or_default();
+                let found = find(&status_now.conditions, condition).context("no such condition")?;
+                ensure!(
+                    status_now.observed_generation == agent.metadata.generation,
+                    "generation not observed"
+                );
+                ensure!(
+                    (found.status.as_str(), found.reason.as_str()) == (status, reason),
+                    "it is {}/{}: {}",
+                    found.status,
+                    found.reason,
+                    found.message
+                );
+                Ok(found.message.clone())
+            },
+        )
+        .await
+        .unwrap()
+    }
+
+    /// Waits until a revision exists.
+    pub async fn revision(&self, name: &str) -> AgentRevision {
+        let api = self.api::<AgentRevision>();
+        wait::until(format!("AgentRevision {name}"), PATIENCE, || async {
+            Ok(api.get(name).await?)
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Waits until an Agent's Deployment satisfies `condition`.
+    pub async fn deployment(&self, agent: &str, condition: impl Fn(&Deployment) -> bool) -> Deployment {
+        let api = self.api::<Deployment>();
+        let name = format!("agent-{agent}");
+        wait::until(format!("Deployment {name}"), PATIENCE, || async {
+            let deployment = api.get(&name).await?;
+            ensure!(condition(&deployment), "not yet: {:?}", deployment.status);
+            Ok(deployment)
+        })
+        .await
+        .unwrap()
+    }
+
+    /// Waits until no object of that name is left.
+    pub async fn gone<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let api = self.api::<K>();
+        wait::until(format!("the end of {} {name}", K::kind(&())), PATIENCE, || async {
+            ensure!(api.get_opt(name).await?.is_none(), "still there");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Plays the kubelet: gives every pod of an Agent this status, until `condition` holds for the Agent.
+    pub async fn pods_say(&self, agent: &str, status: &Value) {
+        let api = self.api::<Pod>();
+        let of_agent = ListParams::default().labels(&format!("steadfast.dev/agent={agent}"));
+        wait::until(format!("pods of Agent {agent}"), PATIENCE, || async {
+            let pods = api.list(&of_agent).await?;
+            let live: Vec<_> = pods
+                .iter()
+                .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+                .collect();
+            if live.is_empty() {
+                bail!("there is none");
+            }
+            for pod in live {
+                let patch = json!({ "status": status });
+                api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+                    .await?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Makes an Agent's workers available and waits until it is Ready.
+    pub async fn make_ready(&self, agent: &str) {
+        let now = k8s_openapi::jiff::Timestamp::now();
+        self.pods_say(
+            agent,
+            &json!({
+                "phase": "Running",
+                "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": now.to_string() }],
+            }),
+        )
+        .await;
+        self.condition(agent, ConditionType::Ready, "True", "AllConditionsMet")
+            .await;
+    }
+
+    /// Name and resource version of all objects of a kind.
+    pub async fn versions<K>(&self) -> Vec<(String, Option<String>)>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let objects = self.api::<K>().list(&ListParams::default()).await.unwrap();
+        objects
+            .iter()
+            .map(|object| (object.name_any(), object.resource_version()))
+            .collect()
+    }
+}
+
+async fn start() -> ControlPlane {
+    let control_plane = ControlPlane::start().await.unwrap();
+    let client = control_plane.client();
+    let api: Api<CustomResourceDefinition> = Api::all(client);
+    for definition in steadfast_crds::definitions() {
+        api.create(&PostParams::default(), &definition).await.unwrap();
+        wait::until("the definition to be served", PATIENCE, || async {
+            let conditions = api.get(&definition.name_any()).await?.status.and_then(|s| s.conditions);
+            let established = conditions
+                .iter()
+                .flatten()
+                .any(|c| c.type_ == "Established" && c.status == "True");
+            ensure!(established, "not established");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+    control_plane
+}
+
+/// An Agent that needs nothing, with `spec` over it.
+pub fn agent(name: &str, spec: Value) -> Value {
+    let mut base = json!({
+        "instructions": "Answer.",
+        "model": { "name": "m", "apiKeyEnvVar": "" },
+    });
+    base.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    json!({
+        "apiVersion": "steadfast.dev/v1alpha1",
+        "kind": "Agent",
+        "metadata": { "name": name },
+        "spec": base,
+    })
+}
+
+/// A tool by activity, with `spec` over it.
+pub fn tool(name: &str, spec: Value) -> Value {
+    let mut base = json!({
+        "description": "Tells the weather.",
+        "activity": { "name": "get_weather", "taskQueue": "weather" },
+    });
+    base.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    json!({
+        "apiVersion": "steadfast.dev/v1alpha1",
+        "kind": "AgentTool",
+        "metadata": { "name": name },
+        "spec": base,
+    })
+}
+
+/// The pod template of a Deployment as JSON.
+pub fn template(deployment: &Deployment) -> Value {
+    serde_json::to_value(&deployment.spec.as_ref().unwrap().template).unwrap()
+}
+
+/// The credentials hash in a Deployment's pod template.
+pub fn credentials_hash(deployment: &Deployment) -> String {
+    template(deployment)["metadata"]["annotations"]["steadfast.dev/credentials-hash"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}

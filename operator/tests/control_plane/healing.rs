@@ -1,0 +1,201 @@
+//! What is missing or wrong is told by name, and heals when it is there.
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Secret},
+};
+use serde_json::json;
+use steadfast_crds::{Agent, AgentRevision, AgentTool, conditions::ConditionType};
+use steadfast_platform::wait;
+
+use crate::harness::Cluster;
+
+#[tokio::test]
+async fn a_missing_secret_is_named_and_nothing_is_deployed_until_it_appears() {
+    let (cluster, operator) = Cluster::with_operator("missing-secret").await;
+    cluster
+        .agent(
+            "weather",
+            json!({
+                "model": { "name": "m" },
+                "credentials": [{ "envVarName": "OPENAI_API_KEY", "secretName": "openai", "secretKey": "api-key" }],
+            }),
+        )
+        .await;
+    let message = cluster
+        .condition("weather", ConditionType::CredentialsResolved, "False", "SecretNotFound")
+        .await;
+    assert_eq!(
+        message,
+        "Secret \"openai\" does not exist; create it with: kubectl -n missing-secret create secret generic openai --from-literal=api-key=…"
+    );
+    cluster
+        .condition("weather", ConditionType::Ready, "False", "SecretNotFound")
+        .await;
+    assert_eq!(cluster.versions::<Deployment>().await, []);
+
+    cluster.secret("openai", json!({ "other": "x" })).await;
+    let message = cluster
+        .condition(
+            "weather",
+            ConditionType::CredentialsResolved,
+            "False",
+            "SecretKeyNotFound",
+        )
+        .await;
+    assert_eq!(
+        message,
+        "Secret \"openai\" has no key \"api-key\", which OPENAI_API_KEY is read from"
+    );
+    assert_eq!(cluster.versions::<Deployment>().await, []);
+
+    cluster
+        .edit::<Secret>("openai", json!({ "stringData": { "api-key": "sk-1" } }))
+        .await;
+    cluster
+        .condition("weather", ConditionType::CredentialsResolved, "True", "Resolved")
+        .await;
+    cluster.make_ready("weather").await;
+
+    // Pods that run go on running; the Agent says what they could not be restarted with.
+    cluster.delete::<Secret>("openai").await;
+    cluster
+        .condition("weather", ConditionType::Ready, "False", "SecretNotFound")
+        .await;
+    cluster.deployment("weather", |_| true).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_missing_tool_is_named_and_heals_when_it_appears() {
+    let (cluster, operator) = Cluster::with_operator("missing-tool").await;
+    cluster
+        .agent("weather", json!({ "tools": [{ "tool": "get-weather" }] }))
+        .await;
+    let message = cluster
+        .condition("weather", ConditionType::ReferencesResolved, "False", "ToolNotFound")
+        .await;
+    assert_eq!(message, "AgentTool \"get-weather\" does not exist");
+    assert_eq!(cluster.versions::<AgentRevision>().await, []);
+
+    cluster.tool("get-weather", json!({})).await;
+    cluster
+        .condition("weather", ConditionType::ReferencesResolved, "True", "Resolved")
+        .await;
+    let revision = cluster.revision("weather-1").await;
+    let names: Vec<_> = revision.spec.tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["get_weather"]);
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_tool_with_an_invalid_schema_says_so_and_so_do_its_agents() {
+    let (cluster, operator) = Cluster::with_operator("invalid-schema").await;
+    cluster
+        .tool(
+            "get-weather",
+            json!({ "parameters": { "properties": { "city": { "type": "text" } } } }),
+        )
+        .await;
+    cluster
+        .agent("weather", json!({ "tools": [{ "tool": "get-weather" }] }))
+        .await;
+    cluster
+        .condition("weather", ConditionType::ReferencesResolved, "False", "ToolNotAccepted")
+        .await;
+    tool_accepted(&cluster, "False", "InvalidSchema").await;
+
+    let mended = json!({ "spec": { "parameters": { "properties": { "city": { "type": "string" } } } } });
+    cluster.edit::<AgentTool>("get-weather", mended).await;
+    cluster
+        .condition("weather", ConditionType::ReferencesResolved, "True", "Resolved")
+        .await;
+    tool_accepted(&cluster, "True", "Valid").await;
+    operator.stop().await;
+}
+
+async fn tool_accepted(cluster: &Cluster, status: &str, reason: &str) {
+    let api = cluster.api::<AgentTool>();
+    wait::until(
+        format!("Accepted={status}"),
+        std::time::Duration::from_secs(30),
+        || async {
+            let conditions = api.get("get-weather").await?.status.unwrap_or_default().conditions;
+            let accepted = steadfast_operator::conditions::find(&conditions, ConditionType::Accepted);
+            let found = accepted.map(|c| (c.status.as_str(), c.reason.as_str()));
+            anyhow::ensure!(found == Some((status, reason)), "it is {found:?}");
+            Ok(())
+        },
+    )
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn instructions_follow_their_config_map() {
+    let (cluster, operator) = Cluster::with_operator("config-map").await;
+    let mut agent = crate::harness::agent("weather", json!({}));
+    let spec = agent["spec"].as_object_mut().unwrap();
+    spec.remove("instructions");
+    spec.insert(
+        "instructionsFrom".to_owned(),
+        json!({ "configMapKeyRef": { "name": "prompts", "key": "weather" } }),
+    );
+    cluster.create::<Agent>(agent).await.unwrap();
+    cluster
+        .condition(
+            "weather",
+            ConditionType::ReferencesResolved,
+            "False",
+            "ConfigMapNotFound",
+        )
+        .await;
+
+    let prompts = json!({ "metadata": { "name": "prompts" }, "data": { "weather": "First." } });
+    cluster.create::<ConfigMap>(prompts).await.unwrap();
+    assert_eq!(cluster.revision("weather-1").await.spec.instructions, "First.");
+    cluster
+        .edit::<ConfigMap>("prompts", json!({ "data": { "weather": "Second." } }))
+        .await;
+    assert_eq!(cluster.revision("weather-2").await.spec.instructions, "Second.");
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_variable_that_no_credential_sets_is_named() {
+    let (cluster, operator) = Cluster::with_operator("variables").await;
+    let http = json!({
+        "activity": null,
+        "http": { "url": "https://example.com", "headers": [{ "name": "Authorization", "value": "Bearer ${env.TOKEN}" }] },
+    });
+    cluster.tool("search", http).await;
+    cluster
+        .agent("weather", json!({ "tools": [{ "tool": "search" }] }))
+        .await;
+    let message = cluster
+        .condition(
+            "weather",
+            ConditionType::CredentialsResolved,
+            "False",
+            "EnvVarNotProvided",
+        )
+        .await;
+    assert_eq!(
+        message,
+        "tool \"search\" uses TOKEN, which no entry of credentials sets"
+    );
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_revision_over_the_limit_is_refused_and_told() {
+    let (cluster, operator) = Cluster::with_operator("too-large").await;
+    cluster
+        .agent("weather", json!({ "instructions": "a".repeat(1_100_000) }))
+        .await;
+    cluster
+        .condition("weather", ConditionType::Accepted, "False", "RevisionTooLarge")
+        .await;
+    assert_eq!(cluster.versions::<AgentRevision>().await, []);
+    operator.stop().await;
+}
