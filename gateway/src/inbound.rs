@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
-    extract::{FromRequest, Request},
+    body::BodyDataStream,
+    extract::{FromRequest, FromRequestParts, Query, Request},
+    http::request::Parts,
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use steadfast_log::{Content, TextFormat};
 
@@ -47,7 +48,20 @@ impl<S: Sync> FromRequest<S> for BoundedBody {
     }
 }
 
-async fn drain(mut stream: <Body as IntoStream>::Stream) {
+/// The query of a request; what is wrong with it is told as every other error.
+pub struct Params<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let Query(params) =
+            Query::try_from_uri(&parts.uri).map_err(|error| ApiError::bad_request(error.body_text()))?;
+        Ok(Self(params))
+    }
+}
+
+async fn drain(mut stream: BodyDataStream) {
     let mut drained = 0;
     while let Some(Ok(piece)) = stream.next().await {
         drained += piece.len();
@@ -55,15 +69,6 @@ async fn drain(mut stream: <Body as IntoStream>::Stream) {
             return;
         }
     }
-}
-
-/// Names the stream type that a body becomes.
-trait IntoStream {
-    type Stream;
-}
-
-impl IntoStream for Body {
-    type Stream = axum::body::BodyDataStream;
 }
 
 impl BoundedBody {

@@ -320,7 +320,8 @@ fn execution(workflow_id: &str, run_id: &str) -> WorkflowExecution {
 
 fn of_status(status: Status) -> TemporalError {
     match status.code() {
-        Code::NotFound => TemporalError::NotFound,
+        // A namespace that is missing is a mistake of ours, not of the client's.
+        Code::NotFound if !status.message().starts_with("Namespace") => TemporalError::NotFound,
         Code::InvalidArgument | Code::OutOfRange => TemporalError::Refuse(status.message().to_owned()),
         _ => TemporalError::Rpc(Box::new(status)),
     }

@@ -322,3 +322,6 @@ fn begun(message: &Message) -> Message {
         ..message.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Extension, Json,
-    extract::{Path, Query, State},
+    extract::{Path, State},
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 
@@ -14,6 +14,7 @@ use crate::{
     directory::AgentEntry,
     error::ApiError,
     gateway::Gateway,
+    inbound::Params,
     wire,
 };
 
@@ -24,7 +25,7 @@ const AT_ONCE: usize = 16;
 pub async fn list(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
-    Query(page): Query<Page>,
+    Params(page): Params<Page>,
 ) -> Result<Json<Vec<wire::Agent>>, ApiError> {
     let agents = visible(&gateway, &caller).await?;
     Ok(Json(page.apply(agents.iter().map(AgentEntry::to_wire).collect())?))

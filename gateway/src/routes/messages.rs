@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
-    extract::{Path, Query, State},
+    extract::{Path, State},
 };
 use serde::Deserialize;
 
@@ -13,6 +13,7 @@ use crate::{
     access::{Action, Caller},
     error::ApiError,
     gateway::Gateway,
+    inbound::Params,
     transcript, wire,
 };
 
@@ -39,7 +40,7 @@ enum OrderDirection {
 pub async fn list(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
-    Query(selection): Query<Selection>,
+    Params(selection): Params<Selection>,
 ) -> Result<Json<Vec<wire::TaskMessage>>, ApiError> {
     let task_id = selection
         .task_id
@@ -77,7 +78,7 @@ pub async fn by_id(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(message_id): Path<String>,
-    Query(OfTask { task_id }): Query<OfTask>,
+    Params(OfTask { task_id }): Params<OfTask>,
 ) -> Result<Json<wire::TaskMessage>, ApiError> {
     let task_id = task_id.ok_or_else(|| ApiError::bad_request("task_id is required to find a message"))?;
     let task = gateway.task(&caller, Action::ReadTasks, &task_id).await?;

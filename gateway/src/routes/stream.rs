@@ -7,7 +7,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{
         IntoResponse, Response,
@@ -25,6 +25,7 @@ use crate::{
     access::{Action, Caller},
     error::ApiError,
     gateway::Gateway,
+    inbound::Params,
     task::TaskRecord,
     transcript,
     translation::{Translation, bounded_message},
@@ -62,7 +63,7 @@ pub async fn by_id(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    Query(options): Query<Options>,
+    Params(options): Params<Options>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let after = resume_from(&headers, &options)?;
@@ -74,7 +75,7 @@ pub async fn by_name(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-    Query(options): Query<Options>,
+    Params(options): Params<Options>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let after = resume_from(&headers, &options)?;

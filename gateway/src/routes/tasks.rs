@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
-    extract::{Path, Query, State},
+    extract::{Path, State},
 };
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
@@ -23,7 +23,7 @@ use crate::{
     directory::AgentEntry,
     error::ApiError,
     gateway::Gateway,
-    inbound::BoundedBody,
+    inbound::{BoundedBody, Params},
     task::TaskRecord,
     temporal::{TemporalError, plain_json},
     wire,
@@ -49,7 +49,7 @@ pub struct Selection {
 pub async fn list(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
-    Query(selection): Query<Selection>,
+    Params(selection): Params<Selection>,
 ) -> Result<Json<Vec<Value>>, ApiError> {
     let agent = match (&selection.agent_id, &selection.agent_name) {
         (None, None) => None,

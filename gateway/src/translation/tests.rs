@@ -1,0 +1,306 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::{Value, json};
+use steadfast_log::{Author, EntryId, TaskStatus};
+
+use super::*;
+
+fn task() -> Task {
+    Task {
+        id: "t".to_owned(),
+        name: None,
+        status: crate::wire::TaskStatus::Running,
+        status_reason: None,
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        updated_at: jiff::Timestamp::UNIX_EPOCH,
+        cleaned_at: None,
+        params: None,
+        task_metadata: None,
+    }
+}
+
+fn entry(attempt: u32, kind: EventKind) -> Entry {
+    let event = Event {
+        kind,
+        turn: 1,
+        attempt,
+        agent: "haiku".to_owned(),
+        time: jiff::Timestamp::UNIX_EPOCH,
+    };
+    Entry {
+        id: EntryId { epoch: 1, number: 1 },
+        json: "{}".into(),
+        event,
+    }
+}
+
+fn started_text(attempt: u32) -> Entry {
+    let content = Content::Text {
+        text: String::new(),
+        format: TextFormat::Markdown,
+    };
+    entry(
+        attempt,
+        EventKind::MessageStarted {
+            message_id: "m".to_owned(),
+            content,
+        },
+    )
+}
+
+fn delta(attempt: u32, delta: &str) -> Entry {
+    entry(
+        attempt,
+        EventKind::TextDelta {
+            message_id: "m".to_owned(),
+            delta: delta.to_owned(),
+        },
+    )
+}
+
+fn message(content: Content, status: MessageStatus) -> Message {
+    Message {
+        id: "m".to_owned(),
+        turn: 1,
+        agent: "haiku".to_owned(),
+        author: Author::Agent,
+        content,
+        status,
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        updated_at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn done(attempt: u32, text: &str) -> Entry {
+    let content = Content::Text {
+        text: text.to_owned(),
+        format: TextFormat::Markdown,
+    };
+    entry(
+        attempt,
+        EventKind::MessageDone {
+            message: message(content, MessageStatus::Done),
+        },
+    )
+}
+
+fn reset(attempt: u32) -> Entry {
+    entry(
+        attempt,
+        EventKind::MessageReset {
+            message_id: "m".to_owned(),
+        },
+    )
+}
+
+/// The frames of entries, as type and text.
+fn told(translation: &mut Translation, entries: &[Entry]) -> Vec<(String, String)> {
+    let frames = entries.iter().flat_map(|entry| {
+        if translation.unknown_message(entry).is_some() {
+            translation.learn(entry, None);
+        }
+        translation.frames(entry)
+    });
+    let frames: Vec<Frame> = frames.collect();
+    let text = |frame: &Value, at: &str| frame.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+    frames
+        .iter()
+        .map(|frame| serde_json::to_value(frame).unwrap())
+        .map(|frame| {
+            (
+                text(&frame, "/type"),
+                text(&frame, "/content/content") + &text(&frame, "/delta/text_delta"),
+            )
+        })
+        .collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected
+        .iter()
+        .map(|(kind, text)| ((*kind).to_owned(), (*text).to_owned()))
+        .collect()
+}
+
+#[test]
+fn a_retried_attempt_is_told_as_a_message_that_is_empty_again() {
+    let entries = [
+        started_text(1),
+        delta(1, "old"),
+        reset(2),
+        started_text(2),
+        delta(2, "new"),
+        done(2, "new"),
+    ];
+    assert_eq!(
+        told(&mut Translation::new(task()), &entries),
+        pairs(&[
+            ("start", ""),
+            ("delta", "old"),
+            ("full", ""),
+            ("start", ""),
+            ("delta", "new"),
+            ("full", "new"),
+            ("done", "")
+        ])
+    );
+}
+
+#[test]
+fn what_the_fold_leaves_out_is_not_told() {
+    let entries = [
+        started_text(2),
+        delta(1, "of an outdated attempt"),
+        started_text(1),
+        reset(2),
+        delta(2, "of what was taken back"),
+        started_text(2),
+        done(1, "whole"),
+        delta(2, "after the end"),
+        started_text(2),
+    ];
+    assert_eq!(
+        told(&mut Translation::new(task()), &entries),
+        pairs(&[
+            ("start", ""),
+            ("full", ""),
+            ("start", ""),
+            ("full", "whole"),
+            ("done", "")
+        ])
+    );
+}
+
+#[test]
+fn a_viewer_who_joins_in_the_middle_is_told_by_what_came_before() {
+    let mut translation = Translation::new(task());
+    let next = delta(1, "on");
+    assert_eq!(translation.unknown_message(&next), Some("m"));
+    let content = Content::Text {
+        text: String::new(),
+        format: TextFormat::Code,
+    };
+    let earlier = entry(
+        1,
+        EventKind::MessageStarted {
+            message_id: "m".to_owned(),
+            content,
+        },
+    );
+    translation.learn(&next, Some(&earlier.event));
+    assert_eq!(translation.unknown_message(&next), None);
+    let frame = serde_json::to_value(&translation.frames(&next)[0]).unwrap();
+    assert_eq!(frame["parent_task_message"]["content"]["format"], "code");
+
+    // After its end nothing is added to a message.
+    let mut translation = Translation::new(task());
+    translation.learn(&next, Some(&done(1, "whole").event));
+    assert_eq!(translation.frames(&next), []);
+}
+
+#[test]
+fn a_reset_tells_all_messages_and_goes_on_with_the_open_ones() {
+    let mut translation = Translation::new(task());
+    let content = Content::Text {
+        text: "so far".to_owned(),
+        format: TextFormat::Plain,
+    };
+    let frame = serde_json::to_value(translation.reset(&[message(content, MessageStatus::InProgress)])).unwrap();
+    assert_eq!(
+        (&frame["type"], &frame["messages"][0]["content"]["content"]),
+        (&json!("log_reset"), &json!("so far"))
+    );
+    let next = delta(1, ", so good");
+    assert_eq!(translation.unknown_message(&next), None);
+    let frame = serde_json::to_value(&translation.frames(&next)[0]).unwrap();
+    assert_eq!(frame["parent_task_message"]["content"]["content"], "");
+}
+
+#[test]
+fn tool_calls_and_reasoning_have_deltas_of_their_own() {
+    let mut translation = Translation::new(task());
+    let content = Content::ToolRequest {
+        tool_call_id: "c".to_owned(),
+        name: "get".to_owned(),
+        arguments: json!({}),
+    };
+    let id = || "m".to_owned();
+    translation.frames(&entry(
+        1,
+        EventKind::MessageStarted {
+            message_id: id(),
+            content,
+        },
+    ));
+    let mut delta_of = |kind| {
+        let entry = entry(1, kind);
+        if translation.unknown_message(&entry).is_some() {
+            translation.learn(&entry, None);
+        }
+        serde_json::to_value(&translation.frames(&entry)[0]).unwrap()["delta"].clone()
+    };
+    assert_eq!(
+        delta_of(EventKind::ToolArgumentsDelta {
+            message_id: id(),
+            delta: "{\"a\"".to_owned()
+        }),
+        json!({"type": "tool_request", "tool_call_id": "c", "name": "get", "arguments_delta": "{\"a\""})
+    );
+    assert_eq!(
+        delta_of(EventKind::ReasoningSummaryDelta {
+            message_id: "r".to_owned(),
+            index: 1,
+            delta: "Hm".to_owned()
+        }),
+        json!({"type": "reasoning_summary", "summary_index": 1, "summary_delta": "Hm"})
+    );
+    assert_eq!(
+        delta_of(EventKind::ReasoningDelta {
+            message_id: "r".to_owned(),
+            index: 0,
+            delta: "Hm".to_owned()
+        }),
+        json!({"type": "reasoning_content", "content_index": 0, "content_delta": "Hm"})
+    );
+}
+
+#[test]
+fn a_task_update_keeps_what_the_task_is() {
+    let mut translation = Translation::new(Task {
+        name: Some("monday".to_owned()),
+        ..task()
+    });
+    let update = entry(
+        1,
+        EventKind::TaskUpdated {
+            status: TaskStatus::Failed,
+            reason: Some("boom".to_owned()),
+        },
+    );
+    let frame = serde_json::to_value(&translation.frames(&update)[0]).unwrap();
+    assert_eq!(
+        (
+            &frame["task"]["status"],
+            &frame["task"]["status_reason"],
+            &frame["task"]["name"]
+        ),
+        (&json!("FAILED"), &json!("boom"), &json!("monday"))
+    );
+}
+
+#[test]
+fn arguments_that_are_no_object_are_shown_as_none() {
+    for (arguments, shown) in [
+        (json!({"a": 1}), json!({"a": 1})),
+        (json!("{\"a\""), json!({})),
+        (json!(null), json!({})),
+    ] {
+        let content = Content::ToolRequest {
+            tool_call_id: "c".to_owned(),
+            name: "get".to_owned(),
+            arguments,
+        };
+        let wire = TaskMessage::new("t", &message(content, MessageStatus::Done));
+        assert_eq!(serde_json::to_value(&wire).unwrap()["content"]["arguments"], shown);
+    }
+}

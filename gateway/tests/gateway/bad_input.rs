@@ -1,0 +1,191 @@
+//! What cannot be done is said clearly, whatever is missing behind the gateway.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::support::lonely;
+
+/// The id that the agent of the tests has: it must never change.
+const HAIKU_ID: &str = "a1fd65d1-17be-5d7a-8d39-b132fedb3f3d";
+
+#[tokio::test]
+async fn agents_are_listed_and_found_by_id_and_by_name() {
+    let site = lonely();
+    let agents = site.get("/agents").await;
+    assert_eq!(agents.status, StatusCode::OK);
+    let names: Vec<&Value> = agents
+        .body
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|agent| &agent["name"])
+        .collect();
+    assert_eq!(names, [&json!("haiku"), &json!("poets.haiku")]);
+    let haiku = &agents.body[0];
+    assert_eq!(
+        (&haiku["acp_type"], &haiku["status"]),
+        (&json!("async"), &json!("Ready"))
+    );
+    assert_eq!(haiku["id"], HAIKU_ID);
+    for path in [
+        format!("/agents/{HAIKU_ID}"),
+        "/agents/name/haiku".to_owned(),
+        "/agents/name/default.haiku".to_owned(),
+    ] {
+        assert_eq!(site.get(&path).await.body, *haiku, "{path}");
+    }
+    assert_eq!(
+        site.get("/agents?limit=1&page_number=2").await.body[0]["name"],
+        "poets.haiku"
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_agent_is_not_found() {
+    let site = lonely();
+    for path in [
+        "/agents/nobody",
+        "/agents/00000000-0000-0000-0000-000000000000",
+        "/agents/name/nobody",
+        "/agents/name/a.b",
+    ] {
+        let answer = site.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        assert_eq!(
+            answer.body,
+            json!({"message": "the agent does not exist, or you may not see it", "code": 404, "data": null})
+        );
+    }
+    let answer = site
+        .post("/agents/name/nobody/rpc", r#"{"id":7,"method":"task/create"}"#)
+        .await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    let message = "the agent does not exist, or you may not see it";
+    assert_eq!(
+        answer.body,
+        json!({
+            "jsonrpc": "2.0", "id": 7, "result": null, "error": {"code": -32602, "message": message, "data": null},
+            "message": message, "code": 404, "data": null,
+        })
+    );
+}
+
+#[tokio::test]
+async fn malformed_requests_are_refused() {
+    let site = lonely();
+    let rpc = "/agents/name/haiku/rpc";
+    for (body, code) in [
+        ("", -32700),
+        ("{", -32700),
+        ("[]", -32600),
+        ("{}", -32600),
+        (r#"{"method":"task/create","params":[]}"#, -32602),
+        (r#"{"method":"task/destroy"}"#, -32601),
+        (r#"{"method":"message/send","params":{}}"#, -32601),
+        (r#"{"method":"task/create","params":{"name":""}}"#, -32602),
+        (r#"{"method":"task/create","params":{"params":7}}"#, -32602),
+        (r#"{"method":"event/send","params":{"task_id":"t"}}"#, -32602),
+        (
+            r#"{"method":"event/send","params":{"content":{"content":"Hi"}}}"#,
+            -32602,
+        ),
+        (
+            r#"{"method":"event/send","params":{"task_id":"t","task_name":"n","content":{"content":"Hi"}}}"#,
+            -32602,
+        ),
+        (
+            r#"{"method":"event/send","params":{"task_id":"t","content":{"type":"text","content":""}}}"#,
+            -32602,
+        ),
+    ] {
+        let answer = site.post(rpc, body).await;
+        assert_eq!(
+            (answer.status, &answer.body["error"]["code"]),
+            (StatusCode::BAD_REQUEST, &json!(code)),
+            "{body}"
+        );
+        assert_eq!(
+            (&answer.body["code"], &answer.body["result"]),
+            (&json!(400), &Value::Null),
+            "{body}"
+        );
+    }
+    for path in [
+        "/messages",
+        "/messages?task_id=t&limit=0",
+        "/messages?task_id=t&limit=many",
+        "/messages?task_id=t&order_by=colour",
+        "/messages?task_id=t&filters=[]",
+        "/messages/m",
+        "/tasks/t/stream?after=yesterday",
+        "/tasks?status=DELETED",
+    ] {
+        let answer = site.get(path).await;
+        assert_eq!(
+            (answer.status, &answer.body["code"]),
+            (StatusCode::BAD_REQUEST, &json!(400)),
+            "{path}"
+        );
+    }
+    assert_eq!(site.get("/nowhere").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(site.post("/agents", "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(site.post("/tasks/t/cancel", "{").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_refused() {
+    let site = lonely();
+    let body = vec![b' '; 10 * 1024 * 1024];
+    let answer = site.post("/agents/name/haiku/rpc", body).await;
+    assert_eq!(
+        (answer.status, &answer.body["code"]),
+        (StatusCode::PAYLOAD_TOO_LARGE, &json!(413))
+    );
+    let long = "x".repeat(1024 * 1024 + 1);
+    let answer = site
+        .rpc(
+            "event/send",
+            json!({"task_id": "t", "content": {"type": "text", "content": long}}),
+        )
+        .await;
+    assert_eq!(
+        (answer.status, &answer.body["error"]["code"]),
+        (StatusCode::PAYLOAD_TOO_LARGE, &json!(-32602))
+    );
+    let answer = site
+        .rpc("task/create", json!({"task_metadata": {"x": "x".repeat(20_000)}}))
+        .await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let site = lonely();
+    for path in ["/tasks/t", "/tasks", "/messages?task_id=t", "/tasks/t/stream"] {
+        let answer = site.get(path).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        let expected =
+            json!({"message": "Temporal is not available now", "code": 503, "data": {"missing": "Temporal"}});
+        assert_eq!(answer.body, expected, "{path}");
+    }
+    let content = json!({"type": "text", "author": "user", "content": "Hi"});
+    let answer = site
+        .rpc("event/send", json!({"task_id": "t", "content": content}))
+        .await;
+    assert_eq!(
+        (answer.status, &answer.body["error"]["code"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!(-32603))
+    );
+
+    assert_eq!(site.get("/healthz").await.body, json!({"status": "ok"}));
+    let ready = site.get("/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.body["checks"]["temporal"]["healthy"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!(false))
+    );
+    assert_eq!(ready.body["checks"]["redis"]["healthy"], false);
+    assert_eq!(
+        site.get("/openapi.json").await.body["info"]["version"],
+        env!("CARGO_PKG_VERSION")
+    );
+}

@@ -1,0 +1,263 @@
+//! Streams against a real Redis: frames, ids, resuming, and what a viewer is told
+//! when the log lost something.
+
+use serde_json::json;
+use steadfast_log::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
+use steadfast_platform::{Redis, RedisData};
+
+use super::support::{delta, done, entry, started, text, with_redis};
+
+fn turn_ended() -> EventKind {
+    EventKind::TurnEnded {
+        status: TurnStatus::Completed,
+        usage: Usage::default(),
+        error: None,
+    }
+}
+
+fn completed() -> EventKind {
+    EventKind::TaskUpdated {
+        status: TaskStatus::Completed,
+        reason: None,
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_sees_a_turn_in_the_frames_of_agentex() {
+    let redis = Redis::start().await.unwrap();
+    let site = with_redis(&redis).await;
+    let id = site.create_task().await;
+    let mut frames = site.stream(&format!("/tasks/{id}/stream"), None).await;
+    let connected = frames.next().await.unwrap();
+    assert_eq!(
+        (connected.data, connected.id),
+        (json!({"type": "connected", "taskId": id}), Some("0".to_owned()))
+    );
+
+    let last = site
+        .append(
+            &id,
+            1,
+            [
+                EventKind::TurnStarted {},
+                started("a"),
+                delta("a", "Autumn "),
+                delta("a", "moon"),
+            ],
+        )
+        .await
+        .last;
+    let first = frames.next().await.unwrap();
+    let content = json!({"author": "agent", "style": "static", "type": "text", "content": "", "format": "markdown", "attachments": null});
+    let parent = json!({
+        "id": "a", "task_id": id, "content": content, "streaming_status": "IN_PROGRESS",
+        "created_at": "1970-01-01T00:00:00Z", "updated_at": "1970-01-01T00:00:00Z",
+    });
+    assert_eq!(
+        first.data,
+        json!({"type": "start", "index": null, "parent_task_message": parent, "content": content})
+    );
+    assert_eq!(first.id, entry(last, 3));
+    let second = frames.next().await.unwrap();
+    let text_delta = json!({"type": "text", "text_delta": "Autumn "});
+    assert_eq!(
+        second.data,
+        json!({"type": "delta", "index": null, "parent_task_message": parent, "delta": text_delta})
+    );
+    assert_eq!(frames.outline(1).await, [("delta".to_owned(), entry(last, 5))]);
+
+    let error = Some(TurnError {
+        category: "max_model_calls".to_owned(),
+        message: "too many".to_owned(),
+    });
+    let failed = EventKind::TurnEnded {
+        status: TurnStatus::Failed,
+        usage: Usage::default(),
+        error,
+    };
+    let reset = EventKind::MessageReset {
+        message_id: "a".to_owned(),
+    };
+    site.append(&id, 5, [done("a", "Autumn moonlight"), failed, reset, completed()])
+        .await;
+    let full = frames.next().await.unwrap();
+    assert_eq!((full.id, &full.data["type"]), (None, &json!("full")));
+    assert_eq!(full.data["content"]["content"], "Autumn moonlight");
+    assert_eq!(full.data["parent_task_message"]["streaming_status"], "DONE");
+    assert_eq!(frames.outline(1).await, [("done".to_owned(), entry(last, 6))]);
+    assert_eq!(
+        frames.next().await.unwrap().data,
+        json!({"type": "error", "message": "too many"})
+    );
+    let reset = frames.next().await.unwrap();
+    assert_eq!(
+        (&reset.data["type"], &reset.data["content"]["content"]),
+        (&json!("full"), &json!(""))
+    );
+    assert_eq!(reset.data["parent_task_message"]["streaming_status"], "IN_PROGRESS");
+    let updated = frames.next().await.unwrap();
+    assert_eq!(
+        (&updated.data["type"], &updated.data["task"]["status"]),
+        (&json!("task_updated"), &json!("COMPLETED"))
+    );
+    assert_eq!(frames.next().await, None);
+}
+
+#[tokio::test]
+async fn a_viewer_goes_on_where_it_stopped_at_any_gateway() {
+    let redis = Redis::start().await.unwrap();
+    let site = with_redis(&redis).await;
+    let id = site.create_task().await;
+    let last = site
+        .append(&id, 1, [started("a"), delta("a", "one "), delta("a", "two ")])
+        .await
+        .last;
+    let resume = entry(last, 3);
+    let other = with_redis(&redis).await;
+    for mut frames in [
+        other.stream(&format!("/tasks/{id}/stream"), resume.as_deref()).await,
+        site.stream(
+            &format!("/tasks/{id}/stream?after={}", resume.as_deref().unwrap()),
+            None,
+        )
+        .await,
+    ] {
+        assert_eq!(
+            frames.outline(2).await,
+            [("connected".to_owned(), None), ("delta".to_owned(), entry(last, 4))]
+        );
+    }
+    // From the middle of a message the frames still tell how it began.
+    let mut frames = other.stream(&format!("/tasks/{id}/stream"), None).await;
+    assert_eq!(frames.outline(1).await, [("connected".to_owned(), entry(last, 4))]);
+    site.append(&id, 4, [delta("a", "three")]).await;
+    let frame = frames.next().await.unwrap();
+    assert_eq!(frame.data["parent_task_message"]["content"]["format"], "markdown");
+    assert_eq!(
+        (frame.id, &frame.data["delta"]["text_delta"]),
+        (entry(last, 5), &json!("three"))
+    );
+}
+
+#[tokio::test]
+async fn events_can_be_had_as_they_are() {
+    let redis = Redis::start().await.unwrap();
+    let site = with_redis(&redis).await;
+    let id = site.create_task().await;
+    let last = site
+        .append(
+            &id,
+            1,
+            [EventKind::TurnStarted {}, done("a", "text"), turn_ended(), completed()],
+        )
+        .await
+        .last;
+    let mut frames = site
+        .stream(&format!("/tasks/{id}/stream?format=events"), Some("0"))
+        .await;
+    let names = [
+        "connected",
+        "log_opened",
+        "turn_started",
+        "message_done",
+        "turn_ended",
+        "task_updated",
+    ];
+    for (number, name) in names.into_iter().enumerate() {
+        let frame = frames.next().await.unwrap();
+        assert_eq!(
+            (frame.event.as_deref(), &frame.data["type"]),
+            (Some(name), &json!(name))
+        );
+        let id = (number > 0).then(|| entry(last, number as u64).unwrap());
+        assert_eq!(frame.id, id, "{name}");
+    }
+    assert_eq!(frames.next().await, None);
+}
+
+#[tokio::test]
+async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
+    let redis = Redis::start().await.unwrap();
+    let site = with_redis(&redis).await;
+    let id = site.create_task().await;
+    let hello = json!({"type": "text", "author": "user", "content": "Hello"});
+    site.keyed_rpc("m1", "event/send", json!({"task_id": id, "content": hello}))
+        .await;
+    let mut frames = site
+        .stream(&format!("/tasks/{id}/stream"), Some("1700000000000-5"))
+        .await;
+    assert_eq!(frames.outline(1).await[0].0, "connected");
+    let reset = frames.next().await.unwrap();
+    assert_eq!(
+        (&reset.data["type"], &reset.data["messages"][0]["id"]),
+        (&json!("log_reset"), &json!("m1"))
+    );
+    assert_eq!(reset.id, Some("0".to_owned()));
+
+    // Live events follow.
+    let last = site.append(&id, 2, [started("a")]).await.last;
+    let reset = frames.next().await.unwrap();
+    assert_eq!((&reset.data["type"], reset.id), (&json!("log_reset"), entry(last, 2)));
+    let messages = reset.data["messages"].as_array().unwrap();
+    assert_eq!(
+        messages
+            .iter()
+            .map(|message| message["id"].as_str().unwrap())
+            .collect::<Vec<_>>(),
+        ["m1", "a"]
+    );
+    site.append(&id, 3, [delta("a", "Hi")]).await;
+    assert_eq!(frames.outline(1).await, [("delta".to_owned(), entry(last, 3))]);
+    // What was finished before the loss is in history once the turn has ended.
+    site.append(&id, 4, [turn_ended()]).await;
+    let settled = frames.next().await.unwrap();
+    assert_eq!((&settled.data["type"], settled.id), (&json!("log_reset"), None));
+    assert_eq!(settled.data["messages"][1]["content"]["content"], "Hi");
+}
+
+#[tokio::test]
+async fn a_stream_outlives_a_redis_that_restarts_empty() {
+    let redis = Redis::start().await.unwrap();
+    let site = with_redis(&redis).await;
+    let id = site.create_task().await;
+    let first = site.append(&id, 1, [started("a"), delta("a", "lost")]).await.last;
+    let mut frames = site
+        .stream(&format!("/tasks/{id}/stream?format=events"), Some("0"))
+        .await;
+    assert_eq!(
+        frames.outline(4).await.pop().unwrap(),
+        ("text_delta".to_owned(), entry(first, 3))
+    );
+
+    redis.restart(RedisData::Empty).await.unwrap();
+    let reset = frames.next().await.unwrap();
+    assert_eq!(
+        (reset.event.as_deref(), &reset.data),
+        (Some("log_reset"), &json!({"type": "log_reset", "messages": []}))
+    );
+    let batch = [
+        EventKind::MessageStarted {
+            message_id: "a".to_owned(),
+            content: text(""),
+        },
+        done("a", "found"),
+    ];
+    let second = site.append(&id, 10, batch).await.last;
+    assert!(second.epoch > first.epoch);
+    let reset = frames.next().await.unwrap();
+    assert_eq!(
+        (reset.event.as_deref(), reset.id),
+        (Some("log_reset"), entry(second, 3))
+    );
+    assert_eq!(reset.data["messages"][0]["content"]["text"], "found");
+}
+
+#[tokio::test]
+async fn a_task_stream_can_be_had_by_name() {
+    let redis = Redis::start().await.unwrap();
+    let site = with_redis(&redis).await;
+    let created = site.rpc("task/create", json!({"name": "streamed"})).await;
+    let id = created.body["result"]["id"].as_str().unwrap();
+    let mut frames = site.stream("/tasks/name/streamed/stream", None).await;
+    assert_eq!(frames.next().await.unwrap().data["taskId"], id);
+}
