@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use serde_json::Value;
 use steadfast_core::{Body, Segment, SegmentRef, ToolOutput, tool_call};
-use steadfast_log::{Batch, EntryId, EventKind, EventLog, Message, MessageStatus, SpillPlace};
+use steadfast_log::{Batch, EntryId, EventKind, EventLog, Message, SpillPlace};
 use steadfast_workflow::{
     activities::{
         Append, AppendEvents, CallHttpTool, HttpToolCall, HttpToolOutcome, InvokeModel, LoadRevision, LogAck,
@@ -32,12 +32,12 @@ use crate::{
     known::Known,
     log_writer::{LogWriter, Scope as WriterScope},
     model::{Answer, Interpreter, ModelClient, ModelError, request::build_request},
-    outbox::{Resolved, resolve},
+    outbox::{Resolved, resolve, tool_ended},
     revisions::Revisions,
     tools::refused_calls,
 };
 
-/// Output items of one model call that may have been left open by an attempt before.
+/// Output items of one model call that an attempt before may have shown.
 const MESSAGES_PER_CALL: u32 = 256;
 
 /// What all activities of a worker share.
@@ -62,8 +62,7 @@ impl Activities {
         let context = context::current();
         let _heartbeat = Heartbeat::start(&activity);
         let known = Known::new(&self.store, &activity, &context);
-        let running = self.run_model(&activity, &known, &context, call.0);
-        self.until_cancelled(&activity, running).await.map(Packed)
+        self.run_model(&activity, &known, &context, call.0).await.map(Packed)
     }
 
     #[activity(definition = CallHttpTool)]
@@ -74,8 +73,10 @@ impl Activities {
     ) -> Result<Packed<HttpToolOutcome>, ActivityError> {
         let context = context::current();
         let known = Known::new(&self.store, &activity, &context);
-        let running = self.run_http_tool(&activity, &known, &context, call.0);
-        self.until_cancelled(&activity, running).await.map(Packed)
+        tokio::select! {
+            result = self.run_http_tool(&activity, &known, &context, call.0) => result.map(Packed),
+            () = activity.cancelled() => Err(self.stopped()),
+        }
     }
 
     #[activity(definition = AppendEvents)]
@@ -125,22 +126,14 @@ impl Activities {
 }
 
 impl Activities {
-    async fn until_cancelled<T>(
-        &self,
-        activity: &ActivityContext,
-        running: impl Future<Output = Result<T, ActivityError>>,
-    ) -> Result<T, ActivityError> {
-        tokio::select! {
-            result = running => result,
-            () = activity.cancelled() => {
-                if self.shutdown.is_cancelled() {
-                    // Nobody cancelled the call: another worker is to take it up.
-                    let failure = ApplicationFailure::builder(std::io::Error::other("the worker is shutting down"));
-                    return Err(ActivityError::application(failure.type_name("worker_shutdown".to_owned()).build()));
-                }
-                Err(ActivityError::cancelled())
-            }
+    /// What an activity answers that was told to stop.
+    fn stopped(&self) -> ActivityError {
+        if !self.shutdown.is_cancelled() {
+            return ActivityError::cancelled();
         }
+        // Nobody cancelled the call: another worker is to take it up.
+        let failure = ApplicationFailure::builder(std::io::Error::other("the worker is shutting down"));
+        ActivityError::application(failure.type_name("worker_shutdown".to_owned()).build())
     }
 
     async fn run_model(
@@ -178,11 +171,11 @@ impl Activities {
             step: call.step,
         };
         if attempt > 1 {
-            self.take_back(context, call.turn, call.step, &writer).await;
             if let Some(answer) = self.finished_before(place).await {
                 show_answer(&writer, &context.task_id, &spec.agent, call.turn, call.step, &answer);
                 return Ok(outcome(answer, writer, &revision, call.step).await);
             }
+            self.take_back(context, call.turn, call.step, &writer).await;
         }
         let start = known.start().await?;
         let instructions = build_instructions(&spec.instructions, &start, call.now).map_err(|error| {
@@ -203,19 +196,27 @@ impl Activities {
                     turn: call.turn,
                     step: call.step,
                 };
-                self.stream_answer(&request, transcript.iter().map(Arc::as_ref), &writer)
-                    .await
+                tokio::select! {
+                    answer = self.stream_answer(&request, transcript.iter().map(Arc::as_ref), &writer) => {
+                        answer.map_err(Some)
+                    }
+                    () = activity.cancelled() => Err(None),
+                }
             }
-            Err(error) => Err(error),
+            Err(error) => Err(Some(error)),
         };
         match answer {
             Ok(answer) => {
                 self.spill(place, &answer).await;
                 Ok(outcome(answer, writer, &revision, call.step).await)
             }
-            Err(error) => {
-                tracing::warn!(task_id = %context.task_id, attempt, category = error.category, %error, "model call failed");
+            Err(failure) => {
+                writer.take_back();
                 writer.finish().await;
+                let Some(error) = failure else {
+                    return Err(self.stopped());
+                };
+                tracing::warn!(task_id = %context.task_id, attempt, category = error.category, %error, "model call failed");
                 Err(ActivityError::application(error.into_failure()))
             }
         }
@@ -250,19 +251,19 @@ impl Activities {
         interpreter.finish()
     }
 
-    /// Takes back what an attempt before this one left open in the log.
+    /// Takes back what an attempt before this one left in the log.
     async fn take_back(&self, context: &TaskContext, turn: u32, step: u32, writer: &LogWriter) {
         let Ok(snapshot) = self.log.snapshot(&context.task_id).await else {
             return;
         };
-        let open: Vec<&Message> = snapshot
+        let shown: Vec<&Message> = snapshot
             .messages
             .iter()
-            .filter(|message| message.turn == turn && message.status == MessageStatus::InProgress)
+            .filter(|message| message.turn == turn)
             .collect();
         for index in 0..MESSAGES_PER_CALL {
             let id = output_message_id(&context.task_id, turn, step, index);
-            if open.iter().any(|message| message.id == id) {
+            if shown.iter().any(|message| message.id == id) {
                 writer.show(EventKind::MessageReset { message_id: id });
             }
         }
@@ -378,11 +379,6 @@ impl Activities {
             seen: parse_seen(call.seen.as_deref()),
         };
         let writer = LogWriter::start(self.log.clone(), writer_scope, Resolved::nothing());
-        let ended = EventKind::ToolEnded {
-            tool_call_id: output.call_id.clone(),
-            name: output.name.clone(),
-            is_error: output.is_error,
-        };
         let segment = Segment {
             turn: call.turn,
             step: call.step,
@@ -402,7 +398,9 @@ impl Activities {
         ) {
             writer.show(EventKind::MessageDone { message });
         }
-        writer.show(ended);
+        if let Some(ended) = tool_ended(&segment.body) {
+            writer.show(ended);
+        }
         writer.finish().await
     }
 }

@@ -22,6 +22,9 @@ pub struct Args {
     /// Temporal task queue to serve; by default the one that follows from install, namespace and agent.
     #[arg(long, env = "STEADFAST_TASK_QUEUE")]
     pub task_queue: Option<String>,
+    /// Name of the pod; its last part tells workers apart in Temporal.
+    #[arg(long, env = "HOSTNAME")]
+    pub hostname: Option<String>,
     /// Folder with AgentRevision manifests, instead of Kubernetes.
     #[arg(long, env = "STEADFAST_REVISIONS")]
     pub revisions: Option<PathBuf>,

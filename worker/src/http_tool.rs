@@ -99,11 +99,7 @@ impl HttpToolClient {
                 excerpt(&text)
             )));
         }
-        let content = if is_json {
-            serde_json::from_str(&text).unwrap_or(Value::String(text))
-        } else {
-            Value::String(text)
-        };
+        let content = read_content(text, is_json);
         if status.is_success() {
             return Ok(HttpToolAnswer {
                 content,
@@ -203,6 +199,14 @@ async fn read_body(response: Response, limit_bytes: usize) -> Result<String, req
         }
     }
     Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+/// JSON where the server says so, and where it forgot to: an object or a list is nothing else.
+fn read_content(text: String, is_json: bool) -> Value {
+    match serde_json::from_str::<Value>(&text) {
+        Ok(value) if is_json || value.is_object() || value.is_array() => value,
+        _ => Value::String(text),
+    }
 }
 
 fn host(url: &Url) -> String {

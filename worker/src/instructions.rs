@@ -19,7 +19,7 @@ pub fn build_instructions(template: &str, start: &StartTask, now: jiff::Timestam
         template,
         json!({
             "user": {"name": start.creator},
-            "task": {"id": start.task_id, "agent": start.agent, "namespace": start.namespace},
+            "task": {"id": start.task_id, "agent": start.agent, "namespace": start.namespace, "params": params},
             "params": params,
             "now": now.to_string(),
         }),
@@ -38,7 +38,12 @@ mod tests {
         start.creator = "ada".to_owned();
         start.params = json!({"tone": "kind"});
         let now = jiff::Timestamp::UNIX_EPOCH;
-        let text = build_instructions("Be {{ params.tone }} to {{ user.name }} at {{ now }}.", &start, now).unwrap();
+        let text = build_instructions(
+            "Be {{ task.params.tone }} to {{ user.name }} at {{ now }}.",
+            &start,
+            now,
+        )
+        .unwrap();
         assert_eq!(text, "Be kind to ada at 1970-01-01T00:00:00Z.");
     }
 }

@@ -33,7 +33,7 @@ pub struct Scope {
 
 /// A handle on the writer of one attempt.
 pub struct LogWriter {
-    sender: mpsc::UnboundedSender<EventKind>,
+    sender: mpsc::UnboundedSender<Command>,
     writer: JoinHandle<LogAck>,
 }
 
@@ -58,7 +58,12 @@ impl LogWriter {
     /// Hands over an event; never waits.
     pub fn show(&self, event: EventKind) {
         // The writer ends only after this handle is gone.
-        drop(self.sender.send(event));
+        drop(self.sender.send(Command::Show(Box::new(event))));
+    }
+
+    /// Takes back every message this attempt has shown: it came to nothing.
+    pub fn take_back(&self) {
+        drop(self.sender.send(Command::TakeBack));
     }
 
     /// Waits until everything stands in the log, or the log has shown that it cannot take it now.
@@ -72,6 +77,11 @@ impl LogWriter {
             }
         })
     }
+}
+
+enum Command {
+    Show(Box<EventKind>),
+    TakeBack,
 }
 
 struct Writer {
@@ -98,17 +108,17 @@ struct OpenMessage {
 }
 
 impl Writer {
-    async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<EventKind>, outbox: Resolved) -> LogAck {
+    async fn run(mut self, mut receiver: mpsc::UnboundedReceiver<Command>, outbox: Resolved) -> LogAck {
         let mut carried = outbox.events.is_empty();
         let mut next_slice = Instant::now();
         loop {
             if !carried && self.may_try() {
                 carried = self.append_outbox(&outbox).await;
             }
-            let Some(event) = receiver.recv().await else { break };
-            self.take(event);
-            while let Ok(Some(event)) = timeout_at(next_slice, receiver.recv()).await {
-                self.take(event);
+            let Some(command) = receiver.recv().await else { break };
+            self.obey(command);
+            while let Ok(Some(command)) = timeout_at(next_slice, receiver.recv()).await {
+                self.obey(command);
             }
             next_slice = Instant::now() + SLICE;
             if carried && self.may_try() {
@@ -128,6 +138,17 @@ impl Writer {
 
     fn may_try(&self) -> bool {
         self.retry_at.is_none_or(|at| Instant::now() >= at)
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Show(event) => self.take(*event),
+            Command::TakeBack => {
+                for event in self.attempt.resets() {
+                    self.take(event);
+                }
+            }
+        }
     }
 
     fn take(&mut self, event: EventKind) {
@@ -225,7 +246,10 @@ impl Shown {
                 self.open.retain(|open| open.id != message.id);
                 self.done.push(message.clone());
             }
-            EventKind::MessageReset { message_id } => self.open.retain(|open| open.id != *message_id),
+            EventKind::MessageReset { message_id } => {
+                self.open.retain(|open| open.id != *message_id);
+                self.done.retain(|done| done.id != *message_id);
+            }
             _ => {
                 let Some(id) = delta_target(event) else { return };
                 if let Some(open) = self.open.iter_mut().find(|open| open.id == id)
@@ -235,6 +259,17 @@ impl Shown {
                 }
             }
         }
+    }
+
+    fn resets(&self) -> Vec<EventKind> {
+        let shown = self
+            .done
+            .iter()
+            .map(|done| &done.id)
+            .chain(self.open.iter().map(|open| &open.id));
+        shown
+            .map(|id| EventKind::MessageReset { message_id: id.clone() })
+            .collect()
     }
 
     fn open_again(&self) -> Vec<EventKind> {

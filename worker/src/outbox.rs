@@ -1,5 +1,6 @@
 //! Turns what waits in a task's outbox into events for the log.
 
+use steadfast_core::Body;
 use steadfast_log::{Event, EventKind, Genesis, Numbered};
 use steadfast_workflow::{
     outbox::{OutboxEntry, Pending},
@@ -48,14 +49,17 @@ pub async fn resolve(entries: Vec<OutboxEntry>, scope: Scope<'_>, known: &Known<
             }),
             Pending::Messages(reference) => {
                 let segment = known.segment(&reference).await?;
-                let messages = messages_of(scope, &segment);
-                for (counter, message) in (first..first + EVENTS_PER_ENTRY).zip(messages) {
+                let messages = messages_of(scope, &segment)
+                    .into_iter()
+                    .map(|message| EventKind::MessageDone { message });
+                let kinds = messages.chain(tool_ended(&segment.body));
+                for (counter, kind) in (first..first + EVENTS_PER_ENTRY).zip(kinds) {
                     let event = Event {
-                        turn: message.turn,
+                        kind,
+                        turn: segment.turn,
                         attempt: 1,
-                        agent: message.agent.clone(),
-                        time: message.updated_at,
-                        kind: EventKind::MessageDone { message },
+                        agent: scope.agent.to_owned(),
+                        time: segment.at,
                     };
                     events.push(Numbered { counter, event });
                 }
@@ -67,4 +71,16 @@ pub async fn resolve(entries: Vec<OutboxEntry>, scope: Scope<'_>, known: &Known<
         last_number,
         genesis,
     })
+}
+
+/// A tool's answer is also its end.
+pub fn tool_ended(body: &Body) -> Option<EventKind> {
+    match body {
+        Body::Tool { output, .. } => Some(EventKind::ToolEnded {
+            tool_call_id: output.call_id.clone(),
+            name: output.name.clone(),
+            is_error: output.is_error,
+        }),
+        Body::User { .. } | Body::Model { .. } => None,
+    }
 }

@@ -50,7 +50,8 @@ pub async fn run(args: Args, readiness: Readiness, stop: CancellationToken) -> a
         .task_queue
         .clone()
         .unwrap_or_else(|| agent_task_queue(&args.install, &args.namespace, &args.agent));
-    let identity = format!("{}@{task_queue}", std::process::id());
+    // Stands in several events of every step: short, and enough to find the pod by.
+    let identity = identity(&args);
     let connected = temporal::connect(
         &args.temporal_address,
         &args.temporal_namespace,
@@ -78,12 +79,33 @@ pub async fn run(args: Args, readiness: Readiness, stop: CancellationToken) -> a
     let options = options(&task_queue, activities, store, drain)?;
     tracing::info!(%task_queue, agent = %args.agent, "serving");
     polling.set(true);
+    let leaving = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            stop.cancelled().await;
+            polling.set(false);
+        }
+    });
     serve(client, options, stop.clone()).await?;
-    polling.set(false);
     stop.cancel();
     watching.await?;
+    leaving.await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The pod by the last part of its name, a process by its number.
+fn identity(args: &Args) -> String {
+    let pod = args
+        .hostname
+        .as_deref()
+        .and_then(|name| name.rsplit_once('-'))
+        .map(|(_, last)| last.to_owned());
+    format!(
+        "{}-{}",
+        args.agent,
+        pod.unwrap_or_else(|| std::process::id().to_string())
+    )
 }
 
 fn options(

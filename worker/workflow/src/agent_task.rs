@@ -335,7 +335,7 @@ async fn call_tools(ctx: &Context, id: StepId, calls: Vec<ToolCall>) -> Result<(
                 body,
             };
             if done.made_by != MadeBy::OurActivity {
-                tell_of_tool(task, &segment, now);
+                task.tell_of(&segment);
             }
             task.join(segment);
             failure = failure.or(done.fails_turn);
@@ -345,18 +345,6 @@ async fn call_tools(ctx: &Context, id: StepId, calls: Vec<ToolCall>) -> Result<(
         }
         record(task, failure.map_or(Input::ToolsFinished, Input::Failed))
     })
-}
-
-fn tell_of_tool(task: &mut Task, segment: &Segment, now: jiff::Timestamp) {
-    task.tell_of(segment);
-    if let Body::Tool { output, .. } = &segment.body {
-        let kind = EventKind::ToolEnded {
-            tool_call_id: output.call_id.clone(),
-            name: output.name.clone(),
-            is_error: output.is_error,
-        };
-        task.emit(segment.turn, now, kind);
-    }
 }
 
 struct ToolDone {

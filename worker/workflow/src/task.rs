@@ -317,11 +317,18 @@ impl Task {
     /// Sends the messages of a segment to the log by way of the outbox.
     pub fn tell_of(&mut self, segment: &Segment) {
         match &segment.body {
-            Body::Tool { by_task: true, .. } => {
+            Body::Tool {
+                by_task: true, output, ..
+            } => {
+                let ended = EventKind::ToolEnded {
+                    tool_call_id: output.call_id.clone(),
+                    name: output.name.clone(),
+                    is_error: output.is_error,
+                };
                 for message in crate::project::messages_of(self.task_scope(), segment) {
-                    let at = message.updated_at;
-                    self.emit(segment.turn, at, EventKind::MessageDone { message });
+                    self.emit(segment.turn, segment.at, EventKind::MessageDone { message });
                 }
+                self.emit(segment.turn, segment.at, ended);
             }
             _ => self.outbox.push(Pending::Messages(segment.reference())),
         }
