@@ -15,7 +15,7 @@ use crate::cache::Cache;
 use crate::platform::Platform;
 use crate::{hash, images};
 
-pub use binaries::{Profile, flags_variable, host_triple, workspace};
+pub use binaries::{Profile, build as build_programs, flags_variable, host_triple, workspace};
 
 /// The image that `examples/` name.
 pub const EXAMPLE_PYTHON: &str = "localhost/steadfast/example-python:0.1.0";
@@ -150,7 +150,7 @@ async fn build_program(program: Program, binary: &Path) -> anyhow::Result<Image>
         .with_context(|| format!("read {}", binary.display()))?;
     let digest = hash::sha256_hex([bytes.as_slice()]);
     let reference = format!("{REGISTRY}/steadfast/{}:{}", program.name(), &digest[..TAG_LENGTH]);
-    let context = context::of_program(program, binary)?;
+    let context = context::of_program(program, binary).await?;
     let archive = images::build(context.path(), &reference).await?;
     Ok(Image { reference, archive })
 }

@@ -184,29 +184,5 @@ fn innermost(error: &reqwest::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    fn frame(data: &str) -> Frame {
-        Frame {
-            id: None,
-            name: None,
-            data: data.to_owned(),
-        }
-    }
-
-    #[test]
-    fn events_resets_and_other_frames_are_told_apart() {
-        let event = r#"{"type":"turn_started","turn":1,"agent":"a","time":"2026-11-23T00:00:00Z"}"#;
-        assert!(matches!(parse_frame(&frame(event)).unwrap(), Some(Item::Event(_))));
-        let reset = r#"{"type":"log_reset","messages":[]}"#;
-        assert!(matches!(parse_frame(&frame(reset)).unwrap(), Some(Item::Reset(messages)) if messages.is_empty()));
-        assert!(
-            parse_frame(&frame(r#"{"type":"connected","taskId":"t"}"#))
-                .unwrap()
-                .is_none()
-        );
-        assert!(parse_frame(&frame("<html>")).is_err());
-    }
-}
+#[path = "stream_tests.rs"]
+mod tests;

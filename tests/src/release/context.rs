@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use tokio::process::Command;
 
 use super::Program;
-use crate::files;
+use crate::process::output;
 use crate::scratch::Scratch;
+use crate::{files, tools};
 
 /// Debian's bundle, under the path where every TLS library looks.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
@@ -16,12 +18,12 @@ const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 pub const USER: &str = "65532:65532";
 
 /// Puts the folder together; it is gone when dropped.
-pub fn of_program(program: Program, binary: &Path) -> anyhow::Result<Scratch> {
+pub async fn of_program(program: Program, binary: &Path) -> anyhow::Result<Scratch> {
     let folder = Scratch::new("image")?;
     let root = folder.path().join("root");
     let certificates = Path::new("/").join(CERTIFICATES);
     copy(&certificates, &root.join(CERTIFICATES)).context("the package ca-certificates is needed for images")?;
-    copy(binary, &root.join(program.package()))?;
+    strip(binary, &root.join(program.package())).await?;
     let dockerfile = folder.path().join("Dockerfile");
     files::write(&dockerfile, &self::dockerfile(program))?;
     Ok(folder)
@@ -43,6 +45,14 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     files::make_folder(to.parent().context("a file is in a folder")?)?;
     fs::copy(from, to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
     Ok(())
+}
+
+/// Copies a program without its debug information, which is most of it. The
+/// names of functions stay, so that a backtrace can be read.
+async fn strip(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(tools::installed("strip")?);
+    command.arg("--strip-debug").arg("-o").arg(to).arg(from);
+    output(&mut command).await.map(drop)
 }
 
 #[cfg(test)]
