@@ -1,11 +1,12 @@
 //! A real Temporal server: the command line tool's development server.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use reqwest::StatusCode;
 
 use crate::port::Port;
 use crate::process::{Launch, Service, output};
@@ -14,6 +15,8 @@ use crate::tools::{self, GoProgram};
 use crate::{files, http_client};
 
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
+/// A part that is not there yet keeps the front asking.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 const DATABASE: &str = "temporal.db";
 
 /// What the single-shard server needs so that fast steps are not held up in
@@ -99,11 +102,11 @@ impl Temporal {
         })
     }
 
-    /// Starts it unless it runs, and waits until every namespace is served.
+    /// Starts it unless it runs, and waits until workflows can be started.
     pub(crate) async fn launch(&self) -> anyhow::Result<()> {
         files::make_folder(&self.site.data())?;
         self.service.start()?;
-        self.service.ready(READY_TIMEOUT, || self.serves_namespaces()).await
+        self.service.ready(READY_TIMEOUT, || self.is_ready()).await
     }
 
     /// `<address>:<port>` of the gRPC service.
@@ -169,16 +172,22 @@ impl Temporal {
         SocketAddrV4::new(self.site.address, port.number())
     }
 
-    async fn serves_namespaces(&self) -> anyhow::Result<()> {
-        let client = http_client::shared()?;
+    /// Every namespace is there, and the parts behind the front answer for each
+    /// of them: history says that it has no such workflow, matching describes a
+    /// task queue.
+    async fn is_ready(&self) -> anyhow::Result<()> {
         let extra = self.options.namespaces.iter().map(String::as_str);
         for namespace in std::iter::once("default").chain(extra) {
-            client
-                .get(format!("{}/api/v1/namespaces/{namespace}", self.http_api_url()))
-                .send()
-                .await
-                .and_then(reqwest::Response::error_for_status)
-                .with_context(|| format!("describe namespace {namespace}"))?;
+            for (path, expected) in [
+                ("", StatusCode::OK),
+                ("/workflows/readiness", StatusCode::NOT_FOUND),
+                ("/task-queues/readiness", StatusCode::OK),
+            ] {
+                let url = format!("{}/api/v1/namespaces/{namespace}{path}", self.http_api_url());
+                let answer = http_client::shared()?.get(&url).timeout(PROBE_TIMEOUT).send().await;
+                let status = answer.with_context(|| format!("ask {url}"))?.status();
+                ensure!(status == expected, "{url} answered {status}");
+            }
         }
         Ok(())
     }
@@ -188,7 +197,7 @@ fn launch(program: &Path, site: &Site, ports: &TemporalPorts, options: &Temporal
     let mut launch = Launch::new("temporal", program)
         .argument("server")
         .argument("start-dev")
-        .flag("ip", site.address)
+        .flag("ip", bind_address(site.address))
         .flag("port", ports.grpc.number())
         .flag("http-port", ports.http.number())
         .flag("log-level", "warn");
@@ -210,4 +219,14 @@ fn launch(program: &Path, site: &Site, ports: &TemporalPorts, options: &Temporal
         launch = launch.flag("dynamic-config-value", pair);
     }
     launch.in_network(site.network.as_deref())
+}
+
+/// The server's parts look for each other on the loopback address, whatever
+/// address it is told to bind: elsewhere it has to bind all.
+fn bind_address(address: Ipv4Addr) -> Ipv4Addr {
+    if address.is_loopback() {
+        address
+    } else {
+        Ipv4Addr::UNSPECIFIED
+    }
 }

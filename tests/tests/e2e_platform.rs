@@ -13,15 +13,9 @@ use steadfast_platform::{FakeModelOptions, Platform, RedisData, images, wait};
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/web.yaml");
 const WAIT: &str = "--timeout=90s";
 
-/// What a platform could leave on the machine, each thing as one line.
+/// What is on the machine that a platform could have put there, by kind.
 #[derive(Debug, PartialEq, Eq)]
-struct Traces {
-    processes: BTreeSet<String>,
-    mounts: BTreeSet<String>,
-    links: BTreeSet<String>,
-    network_namespaces: BTreeSet<String>,
-    control_groups: BTreeSet<String>,
-}
+struct Traces([BTreeSet<String>; 5]);
 
 impl Traces {
     fn now() -> Self {
@@ -30,16 +24,24 @@ impl Traces {
             let text = String::from_utf8_lossy(&output.stdout);
             text.lines().map(str::to_owned).collect::<BTreeSet<_>>()
         };
-        Self {
-            // Of all that runs on a machine, only what the platform is made of.
-            processes: print(
-                "ps -eo comm | grep -E '^(etcd|kube|containerd|runc|coredns|temporal|redis|busybox)' | sort | uniq -c",
-            ),
-            mounts: print("cut -d' ' -f5 /proc/self/mountinfo"),
-            links: print("ls /sys/class/net"),
-            network_namespaces: print("lsns --type net --noheadings --output NS"),
-            control_groups: print("find /sys/fs/cgroup -type d -path '*steadfast*'"),
-        }
+        Self([
+            // All that is not in this machine's own network namespace.
+            print("ps -eo netns,pid,args | grep -v \"^ *$(stat -Lc %i /proc/self/ns/net) \" | grep -v '^ *- '"),
+            print("cut -d' ' -f5 /proc/self/mountinfo"),
+            print("ls /sys/class/net"),
+            print("lsns --type net --noheadings --output NS"),
+            print("find /sys/fs/cgroup -type d"),
+        ])
+    }
+
+    /// What is here and was not there.
+    fn without(&self, earlier: &Self) -> Self {
+        Self(std::array::from_fn(|kind| &self.0[kind] - &earlier.0[kind]))
+    }
+
+    /// What is both here and there.
+    fn and(&self, other: &Self) -> Self {
+        Self(std::array::from_fn(|kind| &self.0[kind] & &other.0[kind]))
     }
 }
 
@@ -78,16 +80,22 @@ async fn a_platform_runs_pods_repairs_itself_and_leaves_nothing_behind() {
         .await
         .unwrap();
 
+    let made = Traces::now().without(&before);
+    assert!(
+        made.0.iter().all(|kind| !kind.is_empty()),
+        "it should leave traces while it runs: {made:#?}"
+    );
+
     pods_reach_services_by_name_and_the_host(&platform).await;
     pods_reach_the_fake_model(&platform).await;
     a_killed_container_is_back_within_seconds(&platform).await;
     platform.redis().restart(RedisData::Empty).await.unwrap();
-    platform.temporal().restart().await.unwrap();
+    temporal_keeps_its_workflows(&platform).await;
     up_repairs_what_died(&platform, NAME).await;
     up_cleans_up_after_a_crash(&platform, NAME).await;
 
     Platform::down(NAME).await.unwrap();
-    assert_eq!(Traces::now(), before);
+    assert_eq!(Traces::now().and(&made), Traces(Default::default()));
     assert!(Platform::find(NAME).await.is_err());
 }
 
@@ -115,6 +123,26 @@ async fn pods_reach_the_fake_model(platform: &Platform) {
         .await
         .unwrap();
     assert_eq!(health, r#"{"status":"ok"}"#);
+}
+
+async fn temporal_keeps_its_workflows(platform: &Platform) {
+    let temporal = platform.temporal();
+    let start = [
+        "workflow",
+        "start",
+        "--type",
+        "T",
+        "--task-queue",
+        "q",
+        "--workflow-id",
+        "kept",
+    ];
+    temporal.cli(&start).await.unwrap();
+    temporal.restart().await.unwrap();
+    temporal
+        .cli(&["workflow", "describe", "--workflow-id", "kept"])
+        .await
+        .unwrap();
 }
 
 async fn a_killed_container_is_back_within_seconds(platform: &Platform) {
@@ -160,7 +188,10 @@ async fn up_repairs_what_died(platform: &Platform, name: &str) {
     let alive: Vec<_> = repaired.services().iter().map(|service| service.is_alive()).collect();
     assert_eq!(alive, vec![true; 10]);
     // Pods outlive their kubelet and containerd.
-    assert_eq!(web_answer(&repaired, "http://127.0.0.1:8080").await.unwrap(), "hello\n");
+    let answer = wait::until("the kubelet to know its pods", Duration::from_secs(20), || {
+        web_answer(&repaired, "http://127.0.0.1:8080")
+    });
+    assert_eq!(answer.await.unwrap(), "hello\n");
 }
 
 async fn up_cleans_up_after_a_crash(platform: &Platform, name: &str) {

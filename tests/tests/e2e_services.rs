@@ -1,11 +1,13 @@
 //! The services that stand alone: each can be lost and brought back.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
+use steadfast_platform::process::ProcessId;
 use steadfast_platform::{FakeModel, Redis, RedisData, Temporal, TemporalOptions, TemporalStorage, TemporalUi, wait};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 /// Sends one inline command and gives the first bytes of the answer.
@@ -140,4 +142,37 @@ async fn the_fake_model_answers_from_its_fixtures_and_keeps_a_journal() {
     assert_eq!(paths, ["/v1/responses"]);
     model.clear_journal().await.unwrap();
     assert_eq!(model.journal().await.unwrap().len(), 0);
+}
+
+/// Not a test: what `a_killed_process_takes_its_services_along` runs and kills.
+#[tokio::test]
+#[ignore = "started by another test"]
+async fn start_redis_and_wait_to_be_killed() {
+    let redis = Redis::start().await.unwrap();
+    println!("started {}", redis.service().process().unwrap());
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn a_killed_process_takes_its_services_along() {
+    let mut process = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "--nocapture", "start_redis_and_wait_to_be_killed"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let redis: ProcessId = loop {
+        let line = lines.next_line().await.unwrap().expect("the process to say what it started");
+        if let Some((_, started)) = line.split_once("started ") {
+            break started.parse().unwrap();
+        }
+    };
+    assert!(redis.is_alive());
+    process.kill().await.unwrap();
+    wait::until("Redis to die too", Duration::from_secs(10), async || {
+        anyhow::ensure!(!redis.is_alive(), "it is alive");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }

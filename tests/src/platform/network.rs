@@ -43,26 +43,25 @@ pub async fn make(home: &Home) -> anyhow::Result<()> {
     let enter = format!("--net={}", namespace.display());
     run("unshare", &[&enter, "true"]).await?;
 
-    let ip = tools::installed("ip")?.display().to_string();
     let link = home.machine_wide_name();
     let file = namespace.display().to_string();
     let host = format!("{}/24", home.host_address());
     let node = format!("{}/24", home.node_address());
     run(
-        &ip,
+        "ip",
         &[
             "link", "add", &link, "type", "veth", "peer", "name", INNER_LINK, "netns", &file,
         ],
     )
     .await?;
-    run(&ip, &["address", "add", &host, "dev", &link]).await?;
-    run(&ip, &["link", "set", &link, "up"]).await?;
+    run("ip", &["address", "add", &host, "dev", &link]).await?;
+    run("ip", &["link", "set", &link, "up"]).await?;
     for inside in [
         ["link", "set", "lo", "up"].as_slice(),
         &["address", "add", &node, "dev", INNER_LINK],
         &["link", "set", INNER_LINK, "up"],
     ] {
-        let mut arguments = vec![enter.as_str(), "--", ip.as_str()];
+        let mut arguments = vec![enter.as_str(), "--", "ip"];
         arguments.extend(inside);
         run("nsenter", &arguments).await?;
     }
@@ -80,11 +79,15 @@ pub async fn make(home: &Home) -> anyhow::Result<()> {
 /// mount, which is too late for whoever looks at the host's links now.
 pub async fn remove_link(home: &Home) -> anyhow::Result<()> {
     let link = home.machine_wide_name();
-    if Path::new("/sys/class/net").join(&link).exists() {
-        let ip = tools::installed("ip")?.display().to_string();
-        run(&ip, &["link", "delete", &link]).await?;
+    let is_there = || Path::new("/sys/class/net").join(&link).exists();
+    if !is_there() {
+        return Ok(());
     }
-    Ok(())
+    match run("ip", &["link", "delete", &link]).await {
+        // A namespace that was left without a process or a mount took it along.
+        Err(_) if !is_there() => Ok(()),
+        removed => removed,
+    }
 }
 
 fn marker(home: &Home) -> PathBuf {

@@ -28,8 +28,8 @@ pub async fn sweep(home: &Home) -> anyhow::Result<()> {
     })
     .await?;
     let strays = containerd::stray_files(home);
-    mounts::unmount_below(home.folder())?;
     network::remove_link(home).await?;
+    mounts::unmount_below(home.folder())?;
     crate::wait::until("the control groups to be empty", TIMEOUT, async || cgroup::remove(home)).await?;
     for stray in strays {
         remove_stray(&stray);
