@@ -188,7 +188,8 @@ impl EventLog {
         let stream = self.key(task_id);
         let opening = Event {
             kind: EventKind::LogOpened {
-                complete: batch.genesis == Genesis::Yes,
+                // Who has seen entries that are gone cannot begin the log anew.
+                complete: batch.genesis == Genesis::Yes && batch.seen.is_none(),
             },
             turn: batch.events.first().map_or(0, |first| first.event.turn),
             attempt: 1,

@@ -139,6 +139,7 @@ pub async fn send_event(
         sender: caller.name().to_owned(),
     };
     let request_id = Uuid::new_v4().to_string();
+    let created_at = Timestamp::now();
     match gateway
         .temporal
         .signal(&task.id, SIGNAL_RECEIVE_EVENT, plain_json(&event)?, request_id)
@@ -183,7 +184,7 @@ pub async fn send_event(
         sequence_id,
         task_id: task.id,
         agent_id: agent.id.to_string(),
-        created_at: Timestamp::now(),
+        created_at,
         content: wire::Content::new(Author::User, &content),
     })
 }

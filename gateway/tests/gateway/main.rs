@@ -3,6 +3,7 @@
 //! to the log what a worker would.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod access;
 mod bad_input;
 mod streams;
 mod support;

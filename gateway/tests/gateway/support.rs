@@ -47,7 +47,7 @@ pub struct Site {
     pub log: EventLog,
 }
 
-fn site(temporal_address: &str, redis_url: &str) -> Site {
+fn site(access: Access, temporal_address: &str, redis_url: &str) -> Site {
     let revision = serde_yaml_ng::from_str(REVISION).unwrap();
     let elsewhere = serde_yaml_ng::from_str(&REVISION.replace("default", "poets")).unwrap();
     let naming = Naming {
@@ -56,7 +56,7 @@ fn site(temporal_address: &str, redis_url: &str) -> Site {
     };
     let log = EventLog::new(redis_url, LogSettings::default()).unwrap();
     let gateway = Gateway {
-        access: Access::Anonymous,
+        access,
         directory: AgentDirectory::of_revisions(naming, vec![revision, elsewhere]),
         temporal: TemporalConnection::new(TemporalSettings::new(temporal_address, "default".to_owned(), None).unwrap()),
         reader: LogReader::start(log.clone()),
@@ -71,16 +71,21 @@ fn site(temporal_address: &str, redis_url: &str) -> Site {
 
 /// A gateway that can reach nothing.
 pub fn lonely() -> Site {
-    site(NOWHERE, &format!("redis://{NOWHERE}"))
+    site(Access::Anonymous, NOWHERE, &format!("redis://{NOWHERE}"))
 }
 
 /// A gateway with a Redis of its own and the Temporal that all tests share.
 pub async fn with_redis(redis: &Redis) -> Site {
+    guarded(Access::Anonymous, redis).await
+}
+
+/// The same for callers with permissions.
+pub async fn guarded(access: Access, redis: &Redis) -> Site {
     static TEMPORAL: OnceCell<Temporal> = OnceCell::const_new();
     let temporal = TEMPORAL
         .get_or_init(async || Temporal::start(TemporalOptions::default()).await.unwrap())
         .await;
-    site(&temporal.address(), &redis.url())
+    site(access, &temporal.address(), &redis.url())
 }
 
 /// The status and the body of an answer.
@@ -106,6 +111,20 @@ impl Site {
             json!({"method": method, "params": params}).to_string(),
         )
         .await
+    }
+
+    /// A request of somebody with this token.
+    pub async fn get_as(&self, token: &str, path: &str) -> Answer {
+        let request = Request::get(path).header("Authorization", format!("Bearer {token}"));
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// A call of somebody with this token.
+    pub async fn rpc_as(&self, token: &str, agent: &str, method: &str, params: Value) -> Answer {
+        let body = json!({"method": method, "params": params}).to_string();
+        let request =
+            Request::post(format!("/agents/name/{agent}/rpc")).header("Authorization", format!("Bearer {token}"));
+        self.send(request.body(body.into()).unwrap()).await
     }
 
     /// The same under an idempotency key.

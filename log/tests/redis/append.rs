@@ -139,6 +139,23 @@ async fn a_log_behind_what_its_producer_saw_opens_a_new_epoch() {
 }
 
 #[tokio::test]
+async fn the_first_events_sent_again_do_not_make_a_lost_log_complete() {
+    let (redis, log) = redis_and_log().await;
+    let first = begin(&log, &numbered(1, [done("a")])).await;
+    append(&log, "model", &numbered(1, [done("b")]), None).await.unwrap();
+    let _: String = command(&redis, &["FLUSHALL"]).await;
+    let batch = Batch {
+        producer: "outbox",
+        events: &numbered(1, [done("a")]),
+        seen: Some(first.last),
+        genesis: Genesis::Yes,
+    };
+    log.append(TASK, batch).await.unwrap();
+    let snapshot = log.snapshot(TASK).await.unwrap();
+    assert_eq!((ids(&snapshot.messages), snapshot.complete), (vec!["a"], false));
+}
+
+#[tokio::test]
 async fn an_epoch_is_above_the_one_seen_even_if_the_clock_went_back() {
     let (_redis, log) = redis_and_log().await;
     let future = EntryId {

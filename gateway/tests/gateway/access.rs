@@ -1,0 +1,144 @@
+//! Who may do what, as a real Kubernetes API server says.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use steadfast_gateway::access::{Access, KubernetesAccess};
+use steadfast_platform::{ControlPlane, ControlPlaneOptions, NewUser, Redis};
+
+use super::support::{Site, guarded};
+
+/// What `group` may do in the namespace `default`.
+async fn grant(cluster: &ControlPlane, group: &str, resources: &[&str]) {
+    for resource in resources {
+        let verbs = if *resource == "agents" {
+            "get,list"
+        } else {
+            "get,create"
+        };
+        let name = format!("{group}-{}", resource.replace('/', "-"));
+        // Their resources need not exist: a role is but words.
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name, "namespace": "default"},
+            "rules": [{"apiGroups": ["steadfast.dev"], "resources": [resource], "verbs": verbs.split(',').collect::<Vec<_>>()}],
+        });
+        let api: kube::Api<k8s_openapi::api::rbac::v1::Role> = kube::Api::namespaced(cluster.client(), "default");
+        api.create(
+            &kube::api::PostParams::default(),
+            &serde_json::from_value(role).unwrap(),
+        )
+        .await
+        .unwrap();
+        cluster
+            .kubectl(&[
+                "create",
+                "rolebinding",
+                &name,
+                "-n",
+                "default",
+                &format!("--role={name}"),
+                &format!("--group={group}"),
+            ])
+            .await
+            .unwrap();
+    }
+}
+
+fn names(agents: &Value) -> Vec<&str> {
+    agents
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|agent| agent["name"].as_str().unwrap())
+        .collect()
+}
+
+async fn create_task(site: &Site, token: &str) -> String {
+    let answer = site.rpc_as(token, "haiku", "task/create", json!({})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer.body["result"]["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn callers_may_do_what_kubernetes_lets_them() {
+    steadfast_runtime::crypto::install();
+    let users = vec![
+        NewUser::new("alice", &["writers"]),
+        NewUser::new("bob", &["writers"]),
+        NewUser::new("carol", &["strangers"]),
+        NewUser::new("dora", &["writers", "auditors"]),
+    ];
+    let cluster = ControlPlane::start_with(ControlPlaneOptions { users }).await.unwrap();
+    grant(&cluster, "writers", &["agents", "agents/tasks"]).await;
+    grant(&cluster, "auditors", &["agents/alltasks"]).await;
+    let redis = Redis::start().await.unwrap();
+    let access = KubernetesAccess::new(cluster.client(), Vec::new());
+    let site = guarded(Access::Kubernetes(Box::new(access)), &redis).await;
+    let token = async |name: &str| cluster.user(name).await.unwrap().token.clone();
+    let (alice, bob, carol, dora) = (
+        token("alice").await,
+        token("bob").await,
+        token("carol").await,
+        token("dora").await,
+    );
+
+    // Nobody gets in without a valid token.
+    assert_eq!(site.get("/agents").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(site.get_as("forged", "/agents").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(site.get("/healthz").await.status, StatusCode::OK);
+
+    // Agents are seen by namespace.
+    assert_eq!(names(&site.get_as(&alice, "/agents").await.body), ["haiku"]);
+    assert_eq!(names(&site.get_as(&carol, "/agents").await.body), [""; 0]);
+    assert_eq!(
+        site.get_as(&alice, "/agents/name/poets.haiku").await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        site.get_as(&carol, "/agents/name/haiku").await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        site.rpc_as(&carol, "haiku", "task/create", json!({})).await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        site.rpc_as(&alice, "poets.haiku", "task/create", json!({}))
+            .await
+            .status,
+        StatusCode::NOT_FOUND
+    );
+
+    // A task is its creator's, and of those who may see all.
+    let id = create_task(&site, &alice).await;
+    let path = format!("/tasks/{id}");
+    let hello = json!({"task_id": id, "content": {"type": "text", "author": "user", "content": "Hello"}});
+    for (token, status) in [
+        (&alice, StatusCode::OK),
+        (&bob, StatusCode::NOT_FOUND),
+        (&carol, StatusCode::NOT_FOUND),
+        (&dora, StatusCode::OK),
+    ] {
+        assert_eq!(site.get_as(token, &path).await.status, status);
+        assert_eq!(
+            site.get_as(token, &format!("/messages?task_id={id}")).await.status,
+            status
+        );
+        assert_eq!(
+            site.rpc_as(token, "haiku", "event/send", hello.clone()).await.status,
+            status
+        );
+    }
+    let unknown = site.get_as(&bob, "/tasks/nope").await;
+    let forbidden = site.get_as(&bob, &path).await;
+    assert_eq!((unknown.status, unknown.body), (forbidden.status, forbidden.body));
+
+    // Without the API server what was decided holds for a while, and nothing new is let in.
+    cluster.apiserver().freeze().unwrap();
+    assert_eq!(site.get_as(&alice, &path).await.status, StatusCode::OK);
+    let answer = site.get_as("another", &path).await;
+    assert_eq!(
+        (answer.status, &answer.body["data"]["missing"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("the Kubernetes API server"))
+    );
+    cluster.apiserver().thaw().unwrap();
+}
