@@ -2,6 +2,7 @@
 //!
 //! Each command is a file; this one only names them.
 
+mod bench;
 mod demo;
 mod generate;
 mod image;
@@ -22,6 +23,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measures the real system and prints JSON.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// From nothing to a conversation with an agent on a real Kubernetes.
     Demo(demo::Arguments),
     /// Makes the files that are made from the API types.
@@ -46,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
         .without_time()
         .init();
     match Arguments::parse().command {
+        Command::Bench(command) => bench::run(command).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Image(arguments) => image::run(arguments).await,

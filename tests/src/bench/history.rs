@@ -1,6 +1,7 @@
 //! How a task's history grows: one long turn of many model calls, each with a
 //! tool result, on a conversation that starts with a long text.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -48,6 +49,8 @@ pub struct HistoryReport {
     pub history_bytes_before: usize,
     pub history_bytes_after: usize,
     pub history_events_after: usize,
+    /// Events of the last run by type, most frequent first.
+    pub events_by_type: Vec<(String, usize)>,
     /// Runs in the chain.
     pub runs: usize,
     /// JSON of the items that joined the conversation in between.
@@ -104,6 +107,7 @@ pub async fn run(stack: &Stack, options: HistoryOptions) -> anyhow::Result<Histo
         history_bytes_before: before.bytes,
         history_bytes_after: after.bytes,
         history_events_after: after.events,
+        events_by_type: events_by_type(stack, &task).await?,
         runs: after.runs,
         new_item_bytes,
         growth_ratio: ratio(after.bytes.saturating_sub(before.bytes), new_item_bytes),
@@ -193,22 +197,34 @@ async fn chain(stack: &Stack, task: &Task) -> anyhow::Result<Chain> {
     }
 }
 
+/// What the newest run's history is made of; activities are told apart.
+async fn events_by_type(stack: &Stack, task: &Task) -> anyhow::Result<Vec<(String, usize)>> {
+    let history = show(stack, task, None).await?;
+    let mut counts = BTreeMap::new();
+    for event in history["events"].as_array().context("a history has events")? {
+        let kind = event["eventType"].as_str().unwrap_or_default();
+        let activity = event["activityTaskScheduledEventAttributes"]["activityType"]["name"].as_str();
+        let name = activity.map_or_else(|| kind.to_owned(), |activity| format!("{kind} {activity}"));
+        *counts.entry(name).or_insert(0) += 1;
+    }
+    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    Ok(counts)
+}
+
 /// The run that continued as this one, if there was one.
 async fn previous_run(stack: &Stack, task: &Task, run_id: &str) -> anyhow::Result<Option<String>> {
-    let arguments = [
-        "workflow",
-        "show",
-        "--output",
-        "json",
-        "--workflow-id",
-        task.id(),
-        "--run-id",
-        run_id,
-    ];
-    let history: Value = serde_json::from_str(&stack.temporal().cli(&arguments).await?)?;
+    let history = show(stack, task, Some(run_id)).await?;
     let started = &history["events"][0]["workflowExecutionStartedEventAttributes"];
     let previous = started["continuedExecutionRunId"].as_str().filter(|id| !id.is_empty());
     Ok(previous.map(str::to_owned))
+}
+
+/// The history of a run, the newest one unless it is named.
+async fn show(stack: &Stack, task: &Task, run_id: Option<&str>) -> anyhow::Result<Value> {
+    let mut arguments = vec!["workflow", "show", "--output", "json", "--workflow-id", task.id()];
+    arguments.extend(run_id.map(|run_id| ["--run-id", run_id]).iter().flatten());
+    serde_json::from_str(&stack.temporal().cli(&arguments).await?).context("read a history")
 }
 
 /// 64-bit numbers are strings in this JSON.

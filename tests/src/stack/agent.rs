@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use steadfast_crds::agent_revision::AgentRevisionSpec;
 
-use super::{API_KEY, Client, INSTALL, NAMESPACE, Program, Stack, Task, revision};
+use super::{API_KEY, Client, INSTALL, NAMESPACE, PATIENCE, Program, Stack, Task, revision};
 use crate::port::Port;
 use crate::process::Launch;
 use crate::scripted_model::{ModelRequest, Reply, ScriptedModel};
@@ -99,6 +99,11 @@ impl Agent {
             worker.launch().await?;
         }
         let client = Client::new(stack.url())?;
+        let path = format!("/agents/name/{}", setup.name);
+        crate::wait::until("the gateway to know the agent", PATIENCE, async || {
+            client.get(&path).await?.ok()
+        })
+        .await?;
         Ok(Self {
             workers,
             model,

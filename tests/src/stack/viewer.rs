@@ -153,6 +153,17 @@ impl Seen {
         self.lines().into_iter().rev().find_map(text).unwrap_or_default()
     }
 
+    /// The text of the agent's newest message as it was after each frame.
+    pub fn texts(&self) -> Vec<String> {
+        let mut replayed = Self::default();
+        let frames = self.frames.iter().cloned();
+        let texts = frames.map(|frame| {
+            replayed.show(frame);
+            replayed.last_text()
+        });
+        texts.collect()
+    }
+
     pub fn count(&self, kind: &str) -> usize {
         self.frames.iter().filter(|frame| frame.kind == kind).count()
     }
@@ -209,13 +220,17 @@ impl Seen {
             .map(str::to_owned)
             .or(event.name)
             .unwrap_or_default();
-        if kind == "log_reset" {
-            self.fold = of_snapshot(&data["messages"]);
-        } else if let Ok(event) = serde_json::from_value::<Event>(data.clone()) {
+        let id = event.id.and_then(|id| id.parse().ok());
+        self.show(Frame { id, kind, data });
+    }
+
+    fn show(&mut self, frame: Frame) {
+        if frame.kind == "log_reset" {
+            self.fold = of_snapshot(&frame.data["messages"]);
+        } else if let Ok(event) = serde_json::from_value::<Event>(frame.data.clone()) {
             self.fold.apply(&event);
         }
-        let id = event.id.and_then(|id| id.parse().ok());
-        self.frames.push(Frame { id, kind, data });
+        self.frames.push(frame);
     }
 }
 

@@ -109,14 +109,17 @@ async fn a_prompt_edit_reaches_the_next_message_and_restarts_nothing() {
 #[tokio::test]
 async fn instructions_are_a_template_over_the_task() {
     let setup = AgentSetup::new("template", |_| Reply::text("Yes."))
-        .configure(|spec| spec.instructions = "Speak {{ task.params.language }}.".to_owned());
+        .configure(|spec| spec.instructions = "Speak {{ params.language }} in task {{ task.id }}.".to_owned());
     let agent = stack().await.agent(setup).await.unwrap();
     let task = agent
         .task_with(json!({"params": {"language": "Norwegian"}}))
         .await
         .unwrap();
     assert_eq!(task.turn(1, "hello").await.unwrap(), completed(1));
-    assert_eq!(agent.model().journal()[0].request.instructions(), "Speak Norwegian.");
+    assert_eq!(
+        agent.model().journal()[0].request.instructions(),
+        format!("Speak Norwegian in task {}.", task.id())
+    );
 }
 
 #[tokio::test]

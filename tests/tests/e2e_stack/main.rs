@@ -8,6 +8,7 @@
 mod bad_input;
 mod conversation;
 mod gateway_loss;
+mod hand_over;
 mod history;
 mod model_faults;
 mod redis_loss;

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse as _;
 use axum::routing::post;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use steadfast_log::TurnStatus;
 use steadfast_platform::scripted_model::{ModelRequest, Reply};
@@ -30,6 +32,16 @@ async fn history(stack: &Stack, task: &Task) -> Value {
 fn events<'a>(history: &'a Value, attributes: &str) -> Vec<&'a Value> {
     let events = history["events"].as_array().unwrap();
     events.iter().filter_map(|event| event.get(attributes)).collect()
+}
+
+/// The content of a payload that any language and the Temporal UI can read.
+fn plain_json(payload: &Value) -> Option<Value> {
+    let base64 = |value: &Value| BASE64_STANDARD.decode(value.as_str()?).ok();
+    let encoding = base64(&payload["metadata"]["encoding"])?;
+    if encoding != b"json/plain" {
+        return None;
+    }
+    serde_json::from_slice(&base64(&payload["data"])?).ok()
 }
 
 #[tokio::test]
@@ -62,7 +74,6 @@ async fn arguments_and_results_of_300_kb_pass_as_plain_json_and_history_is_reada
     // Not assert_eq: a failure would print a megabyte.
     assert!(lines == expected, "the messages differ from what was sent");
 
-    // The tool decodes payloads that are plain JSON on its own, so a readable history is what it has.
     let history = history(stack, &task).await;
     let scheduled = events(&history, "activityTaskScheduledEventAttributes");
     let names: Vec<&Value> = scheduled.iter().map(|event| &event["activityType"]["name"]).collect();
@@ -71,23 +82,25 @@ async fn arguments_and_results_of_300_kb_pass_as_plain_json_and_history_is_reada
         .position(|name| **name == "reverse")
         .expect("the tool is in the history");
     assert!(
-        scheduled[call]["input"].as_array().unwrap() == &[json!({"text": text})],
+        plain_json(&scheduled[call]["input"]["payloads"][0]) == Some(json!({"text": text})),
         "the argument is not plain JSON"
     );
     let completed = events(&history, "activityTaskCompletedEventAttributes");
     assert!(
-        completed.iter().any(|event| event["result"] == json!([result])),
+        completed
+            .iter()
+            .any(|event| plain_json(&event["result"]["payloads"][0]).as_ref() == Some(&result)),
         "the result is not plain JSON"
     );
 
     let all = history["events"].as_array().unwrap();
-    let summaries: Vec<&Value> = all
+    let summaries: Vec<Option<Value>> = all
         .iter()
         .filter(|event| event.get("activityTaskScheduledEventAttributes").is_some())
-        .map(|event| &event["userMetadata"]["summary"])
+        .map(|event| plain_json(&event["userMetadata"]["summary"]))
         .collect();
-    assert!(summaries.contains(&&json!("large: reverse")), "{summaries:?}");
-    assert!(summaries.contains(&&json!("large: scripted")), "{summaries:?}");
+    assert!(summaries.contains(&Some(json!("large: reverse"))), "{summaries:?}");
+    assert!(summaries.contains(&Some(json!("large: scripted"))), "{summaries:?}");
 }
 
 #[tokio::test]
@@ -232,9 +245,9 @@ async fn flaky_server(seen: Arc<Mutex<Vec<Seen>>>) -> String {
             body: serde_json::from_str(&body).unwrap(),
         });
         if seen.len() == 1 {
-            return (StatusCode::SERVICE_UNAVAILABLE, "try later".to_owned());
+            return (StatusCode::SERVICE_UNAVAILABLE, "try later".into_response());
         }
-        (StatusCode::OK, r#"{"order": 17}"#.to_owned())
+        (StatusCode::OK, axum::Json(json!({"order": 17})).into_response())
     };
     tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/orders", post(handler))).await });
     url
