@@ -19,7 +19,7 @@ pub mod workers;
 use std::sync::Arc;
 
 use kube::{core::DeserializeGuard, runtime::controller::Action};
-use steadfast_crds::Agent;
+use steadfast_crds::{Agent, conditions::Reason};
 
 use crate::{
     agent_controller::{context::Context, status::Outcome},
@@ -63,34 +63,54 @@ impl Error {
     }
 }
 
+/// What an Agent waits for after it was reconciled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Something that is watched changes.
+    Change,
+    /// Something that is not watched changes: an object of somebody else.
+    LookAgain,
+}
+
 /// Brings one Agent's objects and status in line with its spec.
 pub async fn reconcile(agent: Arc<GuardedAgent>, context: Arc<Context>) -> Result<Action, Error> {
     let measurement = context.metrics.begin(CONTROLLER);
     let result = match &agent.0 {
         Ok(agent) => reconcile_readable(agent, &context).await,
-        Err(invalid) => malformed::report(invalid, &context).await.map_err(Error::Status),
+        Err(invalid) => malformed::report(invalid, &context)
+            .await
+            .map(|()| Next::Change)
+            .map_err(Error::Status),
     };
     measurement.end(match &result {
-        Ok(()) => metrics::Outcome::Success,
+        Ok(_) => metrics::Outcome::Success,
         Err(_) => metrics::Outcome::Error,
     });
-    result.map(|()| {
-        context.backoff.forget(&ObjectKey::of(agent.as_ref()));
-        Action::await_change()
+    let key = ObjectKey::of(agent.as_ref());
+    result.map(|next| match next {
+        Next::Change => {
+            context.backoff.forget(&key);
+            Action::await_change()
+        }
+        Next::LookAgain => Action::requeue(context.backoff.after_failure(&key)),
     })
 }
 
-async fn reconcile_readable(agent: &Agent, context: &Context) -> Result<(), Error> {
+async fn reconcile_readable(agent: &Agent, context: &Context) -> Result<Next, Error> {
     if agent.metadata.deletion_timestamp.is_some() {
         // Everything that belongs to it is owned by it.
-        return Ok(());
+        return Ok(Next::Change);
     }
     let result = pipeline(agent, context).await;
     let changed = status::write(context, agent, &result).await.map_err(Error::Status)?;
     transitions::announce(context, agent, &result, changed).await;
     let outcome = result?;
     housekeeping::remove_leftovers(context, agent, &outcome.applied).await;
-    Ok(())
+    let taken = outcome
+        .applied
+        .refusal
+        .is_some_and(|problem| problem.reason == Reason::NameTaken);
+    Ok(if taken { Next::LookAgain } else { Next::Change })
 }
 
 async fn pipeline(agent: &Agent, context: &Context) -> Result<Outcome, Error> {

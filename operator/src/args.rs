@@ -27,7 +27,7 @@ pub struct Args {
     pub worker_image: String,
 
     /// When nodes pull worker images.
-    #[arg(long, env = "STEADFAST_WORKER_IMAGE_PULL_POLICY", default_value = "if-not-present")]
+    #[arg(long, env = "STEADFAST_WORKER_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     pub image_pull_policy: ImagePullPolicy,
 
     /// Temporal frontend that workers connect to, host:port.
@@ -47,15 +47,11 @@ pub struct Args {
     pub redis_url_secret: Option<SecretKey>,
 
     /// A further variable of every worker, NAME=VALUE; may be given several times.
-    #[arg(long = "worker-env", env = "STEADFAST_WORKER_ENV", value_delimiter = ',')]
+    #[arg(long = "worker-env")]
     pub worker_env: Vec<Variable>,
 
     /// A further variable of every worker, NAME=SECRET/KEY, looked up in each Agent's namespace.
-    #[arg(
-        long = "worker-secret-env",
-        env = "STEADFAST_WORKER_SECRET_ENV",
-        value_delimiter = ','
-    )]
+    #[arg(long = "worker-secret-env")]
     pub worker_secret_env: Vec<SecretVariable>,
 
     /// Agents reconciled at the same time, at most.
@@ -87,10 +83,13 @@ pub struct Args {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ImagePullPolicy {
     /// At every start of a container.
+    #[value(name = "Always")]
     Always,
     /// When the node has none of that name.
+    #[value(name = "IfNotPresent")]
     IfNotPresent,
     /// Never: the image must have been loaded.
+    #[value(name = "Never")]
     Never,
 }
 

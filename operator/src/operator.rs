@@ -57,10 +57,15 @@ pub struct Config {
 
 impl From<Args> for Config {
     fn from(args: Args) -> Self {
-        let scopes = match args.namespaces.as_slice() {
-            [] => vec![Scope::Cluster],
-            namespaces => namespaces.iter().cloned().map(Scope::Namespace).collect(),
-        };
+        let mut scopes: Vec<Scope> = args
+            .namespaces
+            .into_iter()
+            .filter(|namespace| !namespace.is_empty())
+            .map(Scope::Namespace)
+            .collect();
+        if scopes.is_empty() {
+            scopes.push(Scope::Cluster);
+        }
         let variable = |name: &str, value: String| Variable {
             name: name.to_owned(),
             value,

@@ -5,13 +5,18 @@ use kube::{
     Resource as _,
     runtime::events::{Event, EventType},
 };
-use steadfast_crds::{Agent, AgentStatus, conditions::ConditionType};
+use steadfast_crds::{
+    Agent, AgentStatus,
+    conditions::{ConditionType, Reason},
+};
 
 use crate::{
     agent_controller::{Error, apply::RevisionMade, context::Context, status::Outcome},
     conditions::{find, shorten},
 };
 
+/// Being under way is no news; how it ends is.
+const UNDER_WAY: [Reason; 3] = [Reason::NotDeployed, Reason::RollingOut, Reason::WorkersUnavailable];
 /// The API server refuses longer notes.
 const MAXIMUM_NOTE_BYTES: usize = 1000;
 
@@ -45,8 +50,7 @@ fn ready_change(agent: &Agent, status: &AgentStatus) -> Option<Event> {
         .as_ref()
         .and_then(|status| find(&status.conditions, ConditionType::Ready));
     let same = before.is_some_and(|before| before.status == after.status && before.reason == after.reason);
-    // Being under way is no news; ending is.
-    let under_way = ["RollingOut", "NotDeployed", "WorkersUnavailable"].contains(&after.reason.as_str());
+    let under_way = UNDER_WAY.iter().any(|reason| reason.as_str() == after.reason);
     if same || under_way {
         return None;
     }

@@ -3,7 +3,7 @@
 
 use std::{fmt::Debug, time::Duration};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -33,6 +33,8 @@ use tokio_util::sync::CancellationToken;
 
 static CONTROL_PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The garbage collector learns of a new kind only every 30 s.
+const COLLECTION_PATIENCE: Duration = Duration::from_mins(2);
 
 /// One namespace of the control plane.
 pub struct Cluster {
@@ -159,30 +161,37 @@ impl Cluster {
 
     /// Waits until an Agent's condition has this value and reason; its message.
     pub async fn condition(&self, agent: &str, condition: ConditionType, status: &str, reason: &str) -> String {
-        let api = self.api::<Agent>();
         wait::until(
             format!("{condition}={status}/{reason} of Agent {agent}"),
             PATIENCE,
-            || async {
-                let agent = api.get(agent).await?;
-                let status_now = agent.status.clone().unwrap_or_default();
-                let found = find(&status_now.conditions, condition).context("no such condition")?;
-                ensure!(
-                    status_now.observed_generation == agent.metadata.generation,
-                    "generation not observed"
-                );
-                ensure!(
-                    (found.status.as_str(), found.reason.as_str()) == (status, reason),
-                    "it is {}/{}: {}",
-                    found.status,
-                    found.reason,
-                    found.message
-                );
-                Ok(found.message.clone())
-            },
+            || self.check_condition(agent, condition, status, reason),
         )
         .await
         .unwrap()
+    }
+
+    async fn check_condition(
+        &self,
+        agent: &str,
+        condition: ConditionType,
+        status: &str,
+        reason: &str,
+    ) -> anyhow::Result<String> {
+        let agent = self.api::<Agent>().get(agent).await?;
+        let now = agent.status.unwrap_or_default();
+        let found = find(&now.conditions, condition).context("no such condition")?;
+        ensure!(
+            now.observed_generation == agent.metadata.generation,
+            "generation not observed"
+        );
+        ensure!(
+            (found.status.as_str(), found.reason.as_str()) == (status, reason),
+            "it is {}/{}: {}",
+            found.status,
+            found.reason,
+            found.message
+        );
+        Ok(found.message.clone())
     }
 
     /// Waits until a revision exists.
@@ -214,51 +223,59 @@ impl Cluster {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
         let api = self.api::<K>();
-        wait::until(format!("the end of {} {name}", K::kind(&())), PATIENCE, || async {
-            ensure!(api.get_opt(name).await?.is_none(), "still there");
-            Ok(())
+        wait::until(
+            format!("the end of {} {name}", K::kind(&())),
+            COLLECTION_PATIENCE,
+            || async {
+                ensure!(api.get_opt(name).await?.is_none(), "still there");
+                Ok(())
+            },
+        )
+        .await
+        .unwrap();
+    }
+
+    /// Plays the kubelet once: gives every pod of an Agent this status.
+    pub async fn pods_say(&self, agent: &str, status: &Value) {
+        wait::until(format!("pods of Agent {agent}"), PATIENCE, || {
+            self.set_pod_status(agent, status)
         })
         .await
         .unwrap();
     }
 
-    /// Plays the kubelet: gives every pod of an Agent this status, until `condition` holds for the Agent.
-    pub async fn pods_say(&self, agent: &str, status: &Value) {
+    async fn set_pod_status(&self, agent: &str, status: &Value) -> anyhow::Result<()> {
         let api = self.api::<Pod>();
         let of_agent = ListParams::default().labels(&format!("steadfast.dev/agent={agent}"));
-        wait::until(format!("pods of Agent {agent}"), PATIENCE, || async {
-            let pods = api.list(&of_agent).await?;
-            let live: Vec<_> = pods
-                .iter()
-                .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-                .collect();
-            if live.is_empty() {
-                bail!("there is none");
-            }
-            for pod in live {
-                let patch = json!({ "status": status });
-                api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
-                    .await?;
-            }
-            Ok(())
-        })
-        .await
-        .unwrap();
+        let pods = api.list(&of_agent).await?;
+        let live: Vec<_> = pods
+            .iter()
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+            .collect();
+        ensure!(!live.is_empty(), "there is none");
+        for pod in live {
+            let patch = json!({ "status": status });
+            api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+                .await?;
+        }
+        Ok(())
     }
 
     /// Makes an Agent's workers available and waits until it is Ready.
     pub async fn make_ready(&self, agent: &str) {
         let now = k8s_openapi::jiff::Timestamp::now();
-        self.pods_say(
-            agent,
-            &json!({
-                "phase": "Running",
-                "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": now.to_string() }],
-            }),
-        )
-        .await;
-        self.condition(agent, ConditionType::Ready, "True", "AllConditionsMet")
-            .await;
+        let running = json!({
+            "phase": "Running",
+            "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": now.to_string() }],
+        });
+        wait::until(format!("Agent {agent} to be Ready"), PATIENCE, || async {
+            // A pod may appear at any time until the rollout is over.
+            self.set_pod_status(agent, &running).await?;
+            self.check_condition(agent, ConditionType::Ready, "True", "AllConditionsMet")
+                .await
+        })
+        .await
+        .unwrap();
     }
 
     /// Name and resource version of all objects of a kind.

@@ -30,7 +30,7 @@ async fn the_last_agent_of_a_namespace_takes_everything_with_it() {
 }
 
 #[tokio::test]
-async fn a_deployment_of_somebody_else_is_left_alone() {
+async fn a_deployment_of_somebody_else_is_left_alone_until_its_owner_removes_it() {
     let (cluster, operator) = Cluster::with_operator("name-taken").await;
     let labels = json!({ "app": "mine" });
     cluster
@@ -57,6 +57,9 @@ async fn a_deployment_of_somebody_else_is_left_alone() {
     );
     let theirs = cluster.deployment("weather", |_| true).await;
     assert_eq!(theirs.metadata.generation, Some(1));
+
+    cluster.delete::<Deployment>("agent-weather").await;
+    cluster.make_ready("weather").await;
     operator.stop().await;
 }
 
