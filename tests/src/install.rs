@@ -197,6 +197,13 @@ async fn describe(platform: &Platform, namespace: &str) -> String {
             namespace,
         ],
         ["get", "events", "--sort-by=.lastTimestamp", "--namespace", namespace],
+        [
+            "logs",
+            "--selector=app.kubernetes.io/name=steadfast",
+            "--tail=10",
+            "--namespace",
+            namespace,
+        ],
     ] {
         seen.push(
             platform

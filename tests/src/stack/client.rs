@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 
+use super::Task;
 use crate::http_client;
 
 /// No answer takes longer.
@@ -27,13 +29,33 @@ pub struct Answer {
 }
 
 impl Client {
+    /// Without a token.
     pub fn new(url: String) -> anyhow::Result<Self> {
+        Self::with_headers(url, HeaderMap::new())
+    }
+
+    /// As the user that the bearer token stands for.
+    pub fn with_token(url: String, token: &str) -> anyhow::Result<Self> {
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).context("put the token into a header")?;
+        value.set_sensitive(true);
+        Self::with_headers(url, HeaderMap::from_iter([(AUTHORIZATION, value)]))
+    }
+
+    fn with_headers(url: String, headers: HeaderMap) -> anyhow::Result<Self> {
         http_client::install_tls_provider();
         let http = reqwest::Client::builder()
             .no_proxy()
+            .default_headers(headers)
             .build()
             .context("build an HTTP client")?;
         Ok(Self { http, url })
+    }
+
+    /// Begins a conversation with an agent.
+    pub async fn task(&self, agent: &str) -> anyhow::Result<Task> {
+        Task::create(self.clone(), agent, json!({}))
+            .await
+            .with_context(|| format!("create a task of agent {agent:?}"))
     }
 
     pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {

@@ -1,6 +1,6 @@
 """One conversation through the public client `agentex-client`, unmodified.
 
-Usage: conversation.py GATEWAY_URL AGENT_NAME TEXT
+Usage: conversation.py GATEWAY_URL AGENT_NAME TEXT [TOKEN]
 
 Does what any program written for Agentex does: finds the agent, creates a task,
 opens its stream, sends an event, reads until the agent has answered, and then
@@ -18,8 +18,9 @@ PATIENCE_SECONDS = 60
 
 
 def main() -> None:
-    url, agent_name, text = sys.argv[1:]
-    client = Agentex(base_url=url, api_key="unused", max_retries=0)
+    url, agent_name, text = sys.argv[1:4]
+    token = sys.argv[4] if len(sys.argv) > 4 else "unused"
+    client = Agentex(base_url=url, api_key=token, max_retries=0)
 
     agents = client.agents.list()
     agent = client.agents.retrieve_by_name(agent_name)
