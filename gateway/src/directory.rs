@@ -1,6 +1,11 @@
 //! Which agents there are, and under which id and name clients know them. Fed by
 //! a watch on a cluster or by a folder of revisions; never asks anyone on a request.
 
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use jiff::Timestamp;
 use steadfast_crds::{Agent, AgentRevision, names};
 use uuid::Uuid;
@@ -30,9 +35,18 @@ pub struct AgentDirectory {
     source: Source,
 }
 
+struct Folder {
+    path: PathBuf,
+    /// What was read last without an error.
+    last: Mutex<Arc<[AgentRevision]>>,
+}
+
 #[derive(Clone)]
 enum Source {
-    Folder(std::sync::Arc<[AgentRevision]>),
+    /// Fixed ones.
+    Revisions(Arc<[AgentRevision]>),
+    /// Read anew for each question, so that an edit is seen at once.
+    Folder(Arc<Folder>),
     Kubernetes(kube::runtime::reflector::Store<Agent>),
 }
 
@@ -41,8 +55,17 @@ impl AgentDirectory {
     pub fn of_revisions(naming: Naming, revisions: Vec<AgentRevision>) -> Self {
         Self {
             naming,
-            source: Source::Folder(revisions.into()),
+            source: Source::Revisions(revisions.into()),
         }
+    }
+
+    /// The agents of a folder's files, as they are when they are asked for.
+    pub fn of_folder(naming: Naming, path: PathBuf) -> Result<Self, folder::ReadFolderError> {
+        let last = Mutex::new(folder::read(&path)?.into());
+        Ok(Self {
+            naming,
+            source: Source::Folder(Arc::new(Folder { path, last })),
+        })
     }
 
     /// The agents that a watch keeps in a store.
@@ -60,7 +83,8 @@ impl AgentDirectory {
     /// All agents, by namespace and name.
     pub fn list(&self) -> Vec<AgentEntry> {
         let mut agents: Vec<AgentEntry> = match &self.source {
-            Source::Folder(revisions) => revisions.iter().map(|revision| self.of_revision(revision)).collect(),
+            Source::Revisions(revisions) => self.of_all(revisions),
+            Source::Folder(folder) => self.of_all(&folder.read()),
             Source::Kubernetes(store) => store.state().iter().filter_map(|agent| self.of_agent(agent)).collect(),
         };
         agents.sort_by(|one, other| one.name.cmp(&other.name));
@@ -84,12 +108,16 @@ impl AgentDirectory {
 
     pub fn by_name(&self, name: &AgentName) -> Option<AgentEntry> {
         match &self.source {
-            Source::Folder(_) => self.list().into_iter().find(|agent| agent.name == *name),
+            Source::Revisions(_) | Source::Folder(_) => self.list().into_iter().find(|agent| agent.name == *name),
             Source::Kubernetes(store) => {
                 let reference = kube::runtime::reflector::ObjectRef::new(&name.name).within(&name.namespace);
                 store.get(&reference).and_then(|agent| self.of_agent(&agent))
             }
         }
+    }
+
+    fn of_all(&self, revisions: &[AgentRevision]) -> Vec<AgentEntry> {
+        revisions.iter().map(|revision| self.of_revision(revision)).collect()
     }
 
     fn id(&self, name: &AgentName) -> Uuid {
@@ -153,5 +181,20 @@ impl AgentDirectory {
             created_at,
             updated_at: created_at,
         }
+    }
+}
+
+impl Folder {
+    /// A file that is just being written does not make its agent disappear.
+    fn read(&self) -> Arc<[AgentRevision]> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match folder::read(&self.path) {
+            Ok(revisions) => *last = revisions.into(),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "going on with the revisions read before"
+            ),
+        }
+        last.clone()
     }
 }

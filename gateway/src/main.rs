@@ -8,7 +8,7 @@ use steadfast_gateway::{
     Gateway,
     access::{Access, KubernetesAccess},
     app,
-    directory::{AgentDirectory, Naming, folder, kubernetes},
+    directory::{AgentDirectory, Naming, kubernetes},
     temporal::{Temporal, TemporalSettings},
 };
 use steadfast_log::{EventLog, LogReader, LogSettings};
@@ -74,10 +74,10 @@ async fn build(args: &Args, agents_known: ReadinessGauge, stop: &CancellationTok
     };
     let directory = match (&args.revisions, &client) {
         (Some(folder), _) => {
-            let revisions = folder::read(folder)?;
-            tracing::info!(agents = revisions.len(), folder = %folder.display(), "serving the agents of a folder");
+            let directory = AgentDirectory::of_folder(naming, folder.clone())?;
+            tracing::info!(agents = directory.list().len(), folder = %folder.display(), "serving the agents of a folder");
             agents_known.set(true);
-            AgentDirectory::of_revisions(naming, revisions)
+            directory
         }
         (None, Some(client)) => {
             let store = kubernetes::watch(client.clone(), stop.clone());
@@ -105,7 +105,7 @@ async fn build(args: &Args, agents_known: ReadinessGauge, stop: &CancellationTok
         args.temporal_api_key.clone(),
     )
     .context("read the address of Temporal")?;
-    let log = EventLog::new(&args.redis_url, LogSettings::default())?;
+    let log = EventLog::new(&args.redis_url, LogSettings::for_install(&args.install_id))?;
     Ok(Gateway {
         access,
         directory,

@@ -42,7 +42,7 @@ async fn record(stack: &Stack, client: &Client, task: &Task, name: &str) {
         .unwrap();
     std::fs::write(&file, history).unwrap();
     let mut lines = String::new();
-    let log = EventLog::new(stack.redis().url(), LogSettings::for_install(INSTALL)).unwrap();
+    let log = EventLog::new(&stack.redis().url(), LogSettings::for_install(INSTALL)).unwrap();
     for message in log.snapshot(task.id()).await.unwrap().messages {
         lines.push_str(&format!(
             "{} {}\n",

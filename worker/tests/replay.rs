@@ -18,7 +18,9 @@ use steadfast_workflow::{
 };
 use temporalio_client::WorkflowHistory;
 use temporalio_macros::{workflow, workflow_methods};
-use temporalio_sdk::{WorkflowReplayError, WorkflowReplayFailure, WorkflowReplayer, WorkflowReplayerOptions};
+use temporalio_sdk::workflow_replayer::{
+    WorkflowReplayError, WorkflowReplayFailure, WorkflowReplayer, WorkflowReplayerOptions,
+};
 use temporalio_workflow::{WorkflowContext, WorkflowResult};
 
 fn recorded() -> Vec<PathBuf> {

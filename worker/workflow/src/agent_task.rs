@@ -196,6 +196,7 @@ enum Next {
 
 async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
     task(ctx, |task| task.phase = Phase::Idle);
+    ctx.set_current_details("waits for a message");
     let awaited = ctx
         .wait_condition(|state| {
             state
@@ -248,6 +249,7 @@ async fn call_model(ctx: &Context, id: StepId) -> Result<(), WorkflowTermination
     let Some((token, revision)) = turn_scope(ctx) else {
         return protocol_error("a model call outside of a turn");
     };
+    ctx.set_current_details(format!("turn {}: calls {}", id.turn, revision.spec.model.name));
     let now_at_start = now(ctx);
     let call = task(ctx, |task| {
         task.phase = Phase::CallingModel;
@@ -311,6 +313,8 @@ async fn call_tools(ctx: &Context, id: StepId, calls: Vec<ToolCall>) -> Result<(
         return protocol_error("a tool call outside of a turn");
     };
     task(ctx, |task| task.phase = Phase::CallingTools);
+    let names: Vec<&str> = calls.iter().map(|call| call.name.as_str()).collect();
+    ctx.set_current_details(format!("turn {}: calls {}", id.turn, names.join(", ")));
     let outputs = join_all(
         calls
             .into_iter()
