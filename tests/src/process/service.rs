@@ -32,23 +32,21 @@ pub struct Service {
     launch: Launch,
     lifetime: Lifetime,
     log: PathBuf,
-    running: Mutex<Option<ProcessId>>,
+    /// The process, of a service of this process.
+    own: Mutex<Option<ProcessId>>,
 }
 
 impl Service {
-    /// Describes it; nothing runs yet. If a process of that name was recorded
-    /// and still runs the same launch, it is taken over.
+    /// Describes it, with a log in this folder; nothing is started. Whoever
+    /// describes the same service of a platform speaks of the same process.
     pub fn new(launch: Launch, lifetime: Lifetime, logs: &Path) -> anyhow::Result<Self> {
-        let running = match &lifetime {
-            Lifetime::OfThisProcess => None,
-            Lifetime::UntilKilled { records } => adopt(&launch, records)?,
-        };
+        files::make_folder(logs)?;
         let log = logs.join(format!("{}.log", launch.name));
         Ok(Self {
             launch,
             lifetime,
             log,
-            running: Mutex::new(running),
+            own: Mutex::new(None),
         })
     }
 
@@ -61,21 +59,26 @@ impl Service {
     }
 
     pub fn is_alive(&self) -> bool {
-        self.running().is_some_and(ProcessId::is_alive)
+        self.process().is_some_and(ProcessId::is_alive)
     }
 
     /// The process, if one was started; it may be dead by now.
     pub fn process(&self) -> Option<ProcessId> {
-        *self.running()
+        match &self.lifetime {
+            Lifetime::OfThisProcess => *self.own(),
+            Lifetime::UntilKilled { records } => read_record(&self.launch, records).map(|(process, _)| process),
+        }
     }
 
-    /// Starts the program unless it runs. Says nothing about readiness.
+    /// Starts the program unless it runs; one that runs with other arguments is
+    /// killed first. Says nothing about readiness.
     pub fn start(&self) -> anyhow::Result<()> {
-        if self.is_alive() {
-            return Ok(());
-        }
-        if let Some(folder) = self.log.parent() {
-            files::make_folder(folder)?;
+        if let Some(process) = self.process().filter(|process| process.is_alive()) {
+            if !self.is_outdated()? {
+                return Ok(());
+            }
+            tracing::info!("{} is to run differently: restarting it", self.name());
+            process.kill_blocking()?;
         }
         let log = File::options()
             .create(true)
@@ -88,10 +91,10 @@ impl Service {
             .stdout(log.try_clone().context("share the log file")?)
             .stderr(log);
         let process = ProcessId::of(spawner::spawn(command)?).with_context(|| format!("start {}", self.launch.name))?;
-        if let Lifetime::UntilKilled { records } = &self.lifetime {
-            write_record(&self.launch, records, process)?;
+        match &self.lifetime {
+            Lifetime::OfThisProcess => *self.own() = Some(process),
+            Lifetime::UntilKilled { records } => write_record(&self.launch, records, process)?,
         }
-        *self.running() = Some(process);
         Ok(())
     }
 
@@ -164,6 +167,14 @@ impl Service {
         }
     }
 
+    /// True when the recorded process was started in another way than this one
+    /// would be.
+    fn is_outdated(&self) -> anyhow::Result<bool> {
+        let Lifetime::UntilKilled { records } = &self.lifetime else { return Ok(false) };
+        let fingerprint = self.launch.fingerprint()?;
+        Ok(read_record(&self.launch, records).is_some_and(|(_, recorded)| recorded != fingerprint))
+    }
+
     /// The end of the log, as a sentence for an error.
     pub(crate) fn tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
@@ -176,8 +187,8 @@ impl Service {
         )
     }
 
-    fn running(&self) -> MutexGuard<'_, Option<ProcessId>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn own(&self) -> MutexGuard<'_, Option<ProcessId>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -197,23 +208,10 @@ fn write_record(launch: &Launch, records: &Path, process: ProcessId) -> anyhow::
     files::write(&records.join(&launch.name), &record)
 }
 
-/// The recorded process, killed first if it runs something else by now.
-fn adopt(launch: &Launch, records: &Path) -> anyhow::Result<Option<ProcessId>> {
-    let path = records.join(&launch.name);
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        return Ok(None);
-    };
+/// The recorded process, dead or alive, and the fingerprint of what it runs.
+fn read_record(launch: &Launch, records: &Path) -> Option<(ProcessId, String)> {
+    let text = std::fs::read_to_string(records.join(&launch.name)).ok()?;
     let mut lines = text.lines();
-    let Some(process) = lines.next().and_then(|line| line.parse::<ProcessId>().ok()) else {
-        return Ok(None);
-    };
-    if !process.is_alive() {
-        return Ok(None);
-    }
-    if lines.next() == Some(launch.fingerprint()?.as_str()) {
-        return Ok(Some(process));
-    }
-    tracing::info!("{} is to run differently: restarting it", launch.name);
-    process.kill_blocking()?;
-    Ok(None)
+    let process = lines.next()?.parse().ok()?;
+    Some((process, lines.next()?.to_owned()))
 }
