@@ -15,7 +15,7 @@ use crate::cache::Cache;
 use crate::platform::Platform;
 use crate::{hash, images};
 
-pub use binaries::{Profile, build as build_programs, flags_variable, host_triple, workspace};
+pub use binaries::{Profile, SET_BY_CARGO, build as build_programs, flags_variable, host_triple, workspace};
 
 /// The image that `examples/` name.
 pub const EXAMPLE_PYTHON: &str = "localhost/steadfast/example-python:0.1.0";

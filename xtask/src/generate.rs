@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
+
+use crate::cargo::Cargo;
 
 /// The one `metadata` of a definition: nested ones are indented.
 const METADATA: &str = "\nmetadata:\n";
@@ -21,9 +22,9 @@ pub struct Arguments {
     pub check: bool,
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub fn run(arguments: &Arguments, cargo: &Cargo) -> anyhow::Result<()> {
     let root = crate::workspace::root();
-    run_crdgen(arguments.check)?;
+    run_crdgen(arguments.check, cargo)?;
     let chart = root.join("charts/steadfast-crds/files");
     let made = chart_files(&root.join("crds"))?;
     if arguments.check {
@@ -33,10 +34,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn run_crdgen(check: bool) -> anyhow::Result<()> {
-    let mut command = Command::new("cargo");
-    // The profile of images and tests: its dependencies are compiled already.
-    command.args([
+fn run_crdgen(check: bool, cargo: &Cargo) -> anyhow::Result<()> {
+    let mut arguments = vec![
         "run",
         "--quiet",
         "--profile",
@@ -45,15 +44,13 @@ fn run_crdgen(check: bool) -> anyhow::Result<()> {
         "steadfast-crds",
         "--bin",
         "crdgen",
-        "--",
-    ]);
-    command.args(check.then_some("--check"));
-    let status = command.status().context("start cargo")?;
-    ensure!(
-        status.success(),
-        "crds/*.yaml are not what the types say: run `cargo xtask generate`"
-    );
-    Ok(())
+    ];
+    if check {
+        arguments.extend(["--", "--check"]);
+    }
+    cargo
+        .run(&arguments)
+        .context("crds/*.yaml must be what the types say: run `cargo xtask generate`")
 }
 
 /// Name and text of every file of the chart.

@@ -3,6 +3,7 @@
 //! Each command is a file; this one only names them.
 
 mod bench;
+mod cargo;
 mod demo;
 mod generate;
 mod image;
@@ -52,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Bench(command) => bench::run(command).await,
         Command::Demo(arguments) => demo::run(arguments).await,
-        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments, &cargo::Cargo::of_this_machine().await?),
         Command::Image(arguments) => image::run(arguments).await,
         Command::Platform(command) => platform::run(command).await,
         Command::Test(arguments) => test::run_tests(arguments).await,

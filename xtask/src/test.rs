@@ -2,20 +2,16 @@
 //! minutes of each stage. Nothing is skipped: what a test needs is installed
 //! first, and a test whose service does not start fails.
 
-use std::{
-    io::Write as _,
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::{io::Write as _, process::Command, time::Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::Args;
-use steadfast_platform::{
-    release::{flags_variable, host_triple},
-    tools::{self, GoProgram, Kind},
-};
+use steadfast_platform::tools::{self, GoProgram, Kind};
 
-use crate::{generate, workspace};
+use crate::{
+    cargo::{Cargo, run},
+    generate, workspace,
+};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -26,39 +22,13 @@ pub struct Arguments {
     filter: Option<String>,
 }
 
-/// Cargo as the images are built with, so that both share what is compiled.
-struct Cargo {
-    host: String,
-}
-
-impl Cargo {
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("cargo");
-        command
-            .args(arguments)
-            .env("CARGO_BUILD_TARGET", &self.host)
-            .env(flags_variable(&self.host), "-C target-feature=+crt-static")
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .current_dir(workspace::root())
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        run(&mut self.command(arguments))
-    }
-}
-
 pub async fn run_tests(arguments: Arguments) -> anyhow::Result<()> {
     let mut stages = Stages::default();
-    let cargo = Cargo {
-        host: host_triple().await?,
-    };
+    let cargo = Cargo::of_this_machine().await?;
     if !arguments.no_lint {
         stages.time("format", || cargo.run(&["fmt", "--all", "--check"]))?;
         stages.time("generated files", || {
-            generate::run(&generate::Arguments { check: true })
+            generate::run(&generate::Arguments { check: true }, &cargo)
         })?;
         stages.time("lints", || {
             let target = [
@@ -112,17 +82,6 @@ fn lint_charts() -> anyhow::Result<()> {
             .args(["lint", "--strict", "--quiet", chart])
             .current_dir(workspace::root()))?;
     }
-    Ok(())
-}
-
-fn run(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("start {command:?}"))?;
-    ensure!(
-        status.success(),
-        "{:?} {:?} failed ({status})",
-        command.get_program(),
-        command.get_args()
-    );
     Ok(())
 }
 

@@ -30,6 +30,28 @@ impl Profile {
     }
 }
 
+/// What a cargo sets for the programs it runs. A cargo started by one of them must not inherit it:
+/// build scripts watch some of these (ring's does), and half the tree would be compiled anew.
+pub const SET_BY_CARGO: [&str; 17] = [
+    "CARGO",
+    "CARGO_BIN_NAME",
+    "CARGO_CRATE_NAME",
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PKG_AUTHORS",
+    "CARGO_PKG_DESCRIPTION",
+    "CARGO_PKG_HOMEPAGE",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_REPOSITORY",
+    "CARGO_PKG_VERSION",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+    "OUT_DIR",
+];
+
 /// Builds the programs of these packages; returns the folder they are in.
 pub async fn build(profile: Profile, packages: &[String]) -> anyhow::Result<PathBuf> {
     let host = host_triple().await?;
@@ -50,10 +72,12 @@ pub async fn build(profile: Profile, packages: &[String]) -> anyhow::Result<Path
         // Either would replace the flags for the target.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        // A test has Cargo's variables of its own package in its environment.
         .current_dir(workspace())
         .stdin(Stdio::null())
         .kill_on_drop(true);
+    for variable in SET_BY_CARGO {
+        command.env_remove(variable);
+    }
     let status = command.status().await.context("start cargo")?;
     ensure!(status.success(), "building {} failed ({status})", packages.join(", "));
     Ok(target_folder().await?.join(host).join(profile.name()))
