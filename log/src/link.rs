@@ -21,7 +21,7 @@ pub enum LogError {
     ParseAddress(#[source] RedisError),
     #[error("connect to Redis")]
     Connect(#[source] RedisError),
-    #[error("Redis did not answer within {}", .0.as_secs_f32())]
+    #[error("Redis did not answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
     #[error("ask Redis")]
     Command(#[source] RedisError),
