@@ -165,7 +165,14 @@ impl Writer {
             seen: self.scope.seen,
             genesis: outbox.genesis,
         };
-        self.append(batch).await.is_some()
+        let opened_epoch = self.append(batch).await;
+        if opened_epoch == Some(true) && self.counter > 0 {
+            // The log lost what this attempt had written before.
+            let mut queue = self.attempt.everything_again();
+            queue.extend(self.queue.drain(..).filter(|event| !is_of_message(event)));
+            self.queue = queue;
+        }
+        opened_epoch.is_some()
     }
 
     async fn flush(&mut self) -> bool {
@@ -298,6 +305,14 @@ fn keep_without_deltas(events: Vec<EventKind>) -> Vec<EventKind> {
         .into_iter()
         .filter(|event| delta_target(event).is_none() && !matches!(event, EventKind::MessageStarted { .. }))
         .collect()
+}
+
+fn is_of_message(event: &EventKind) -> bool {
+    delta_target(event).is_some()
+        || matches!(
+            event,
+            EventKind::MessageStarted { .. } | EventKind::MessageDone { .. } | EventKind::MessageReset { .. }
+        )
 }
 
 fn delta_target(event: &EventKind) -> Option<&str> {
