@@ -199,7 +199,8 @@ async fn create_revision(
     Ok(revision.spec.sequence)
 }
 
-fn metadata_only<K>(metadata: ObjectMeta) -> PartialObjectMeta<K> {
+fn metadata_only<K>(mut metadata: ObjectMeta) -> PartialObjectMeta<K> {
+    metadata.managed_fields = None;
     PartialObjectMeta {
         types: None,
         metadata,

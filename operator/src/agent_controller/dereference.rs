@@ -177,10 +177,18 @@ async fn history(context: &Context, agent: &Agent, key: &ObjectKey) -> Result<Hi
 async fn fetch_digest(context: &Context, key: &ObjectKey, sequence: i64, uid: &str) -> Result<Option<String>, Error> {
     let name = revision_name(&key.name, sequence);
     let api: Api<AgentRevision> = Api::namespaced(context.client.clone(), &key.namespace);
-    let revision = api
-        .get_opt(&name)
-        .await
-        .map_err(|source| Error::FetchRevision(name.clone(), source))?;
+    let revision = match api.get_opt(&name).await {
+        // Made under another definition: a revision that workers can read takes its place.
+        Err(kube::Error::SerdeError(error)) => {
+            tracing::warn!(
+                name,
+                error = &error as &dyn std::error::Error,
+                "an AgentRevision cannot be read"
+            );
+            return Ok(None);
+        }
+        read => read.map_err(|source| Error::FetchRevision(name.clone(), source))?,
+    };
     let Some(revision) = revision else { return Ok(None) };
     let digest = digest_content(&revision.spec).map_err(|source| Error::DigestRevision(name, source))?;
     context.revision_digests.set(key, uid.to_owned(), digest.clone());

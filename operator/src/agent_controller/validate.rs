@@ -2,19 +2,20 @@
 //! problems that stand in the way. Pure; after this step nobody reads the raw
 //! spec of what is built.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod credentials;
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{EnvVar, EnvVarSource, PodTemplateSpec, ResourceRequirements, SecretKeySelector},
+    api::core::v1::{EnvVar, PodTemplateSpec, ResourceRequirements},
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 use kube::ResourceExt as _;
 use serde_json::Value;
 use steadfast_crds::{
     Agent, AgentRevisionSpec, Duration,
-    agent_revision::{MAXIMUM_REVISION_BYTES, RevisionCredential, RevisionTool},
+    agent_revision::{MAXIMUM_REVISION_BYTES, RevisionTool},
     conditions::{ConditionType, Reason},
-    environment::{is_reserved, referenced_variables},
     names::{agent_task_queue, function_name},
     worker::WorkerResources,
 };
@@ -84,9 +85,9 @@ pub fn validate(agent: &Agent, found: &Found, settings: &Settings, hash: &KeyedH
     let mut problems = Vec::new();
     let instructions = check_instructions(agent, found, &mut problems);
     let tools = check_tools(agent, found, &mut problems);
-    check_variables(agent, &tools, &mut problems);
+    credentials::check_variables(agent, &tools, &mut problems);
     let overlay = check_overlay(agent, &mut problems);
-    let digests = check_secrets(agent, found, settings, &mut problems);
+    let digests = credentials::check_secrets(agent, found, settings, &mut problems);
 
     let content = AgentRevisionSpec {
         agent: agent.name_any(),
@@ -97,7 +98,7 @@ pub fn validate(agent: &Agent, found: &Found, settings: &Settings, hash: &KeyedH
         tools,
         limits: agent.spec.limits.clone(),
         task_queue: task_queue(agent, settings),
-        credentials: revision_credentials(agent),
+        credentials: credentials::names_and_hosts(agent),
     };
     check_size(&content, &mut problems)?;
 
@@ -123,7 +124,7 @@ pub fn validate(agent: &Agent, found: &Found, settings: &Settings, hash: &KeyedH
         resources: resources(agent.spec.worker.resources.as_ref()),
         overlay,
         drain_timeout: agent.spec.worker.drain_timeout,
-        environment: environment(agent, settings),
+        environment: credentials::environment(agent, settings),
         credentials_hash: hash.digest_all(&digests),
     });
     Ok(Validated {
@@ -216,49 +217,6 @@ fn check_tools(agent: &Agent, found: &Found, problems: &mut Vec<Problem>) -> Vec
     tools
 }
 
-/// Every variable that texts name must be a credential: nothing else of the
-/// worker's environment may leave it.
-fn check_variables(agent: &Agent, tools: &[RevisionTool], problems: &mut Vec<Problem>) {
-    let provided: BTreeSet<&str> = agent.spec.credentials.iter().map(|c| c.env_var_name.as_str()).collect();
-    let model = &agent.spec.model;
-    let key = (!model.api_key_env_var.is_empty()).then(|| model.api_key_env_var.clone());
-    let of_model = key
-        .into_iter()
-        .map(|name| ("model.apiKeyEnvVar".to_owned(), name))
-        .chain(
-            referenced_variables(&model.base_url)
-                .into_iter()
-                .map(|name| ("model.baseUrl".to_owned(), name)),
-        );
-    let of_tools = tools.iter().flat_map(|tool| {
-        tool_rules::variables(&tool.spec)
-            .into_iter()
-            .map(|name| (format!("tool \"{}\"", tool.name), name))
-    });
-    for (user, name) in of_model.chain(of_tools) {
-        if !provided.contains(name.as_str()) {
-            problems.push(Problem::new(
-                ConditionType::CredentialsResolved,
-                Reason::EnvVarNotProvided,
-                format!("{user} uses {name}, which no entry of credentials sets"),
-            ));
-        }
-    }
-    for credential in &agent.spec.credentials {
-        if is_reserved(&credential.env_var_name) {
-            let message = format!(
-                "credentials may not set {}: the name is reserved",
-                credential.env_var_name
-            );
-            problems.push(Problem::new(
-                ConditionType::Accepted,
-                Reason::ReservedEnvVarName,
-                message,
-            ));
-        }
-    }
-}
-
 fn check_overlay(agent: &Agent, problems: &mut Vec<Problem>) -> Option<PodTemplateSpec> {
     let template = &agent.spec.worker.pod_template;
     if template.is_empty() {
@@ -289,56 +247,6 @@ fn check_overlay(agent: &Agent, problems: &mut Vec<Problem>) -> Option<PodTempla
     Some(overlay)
 }
 
-/// The digest of each secret value that the environment names, by variable.
-fn check_secrets(
-    agent: &Agent,
-    found: &Found,
-    settings: &Settings,
-    problems: &mut Vec<Problem>,
-) -> BTreeMap<String, String> {
-    let namespace = agent.namespace().unwrap_or_default();
-    let own = agent
-        .spec
-        .credentials
-        .iter()
-        .map(|c| (c.env_var_name.as_str(), c.secret_name.as_str(), c.secret_key.as_str()));
-    let common = settings
-        .worker_secret_env
-        .iter()
-        .map(|v| (v.name.as_str(), v.source.secret.as_str(), v.source.key.as_str()));
-    let wanted: Vec<(&str, &str, &str)> = own.chain(common).collect();
-    let mut digests = BTreeMap::new();
-    let mut missing = BTreeSet::new();
-    for &(variable, secret, key) in &wanted {
-        let problem = match found.secrets.get(secret).and_then(Option::as_ref) {
-            Some(keys) => match keys.get(key) {
-                Some(digest) => {
-                    digests.insert(variable.to_owned(), format!("{secret}/{key}={digest}"));
-                    continue;
-                }
-                None => (
-                    Reason::SecretKeyNotFound,
-                    format!("Secret \"{secret}\" has no key \"{key}\", which {variable} is read from"),
-                ),
-            },
-            None if missing.insert(secret) => {
-                let keys: BTreeSet<&str> = wanted.iter().filter(|w| w.1 == secret).map(|w| w.2).collect();
-                let literals: Vec<String> = keys.iter().map(|key| format!("--from-literal={key}=…")).collect();
-                let literals = literals.join(" ");
-                (
-                    Reason::SecretNotFound,
-                    format!(
-                        "Secret \"{secret}\" does not exist; create it with: kubectl -n {namespace} create secret generic {secret} {literals}"
-                    ),
-                )
-            }
-            None => continue,
-        };
-        problems.push(Problem::new(ConditionType::CredentialsResolved, problem.0, problem.1));
-    }
-    digests
-}
-
 fn check_size(content: &AgentRevisionSpec, problems: &mut Vec<Problem>) -> Result<(), serde_json::Error> {
     let bytes = serde_json::to_vec(content)?.len();
     if bytes > MAXIMUM_REVISION_BYTES {
@@ -347,66 +255,6 @@ fn check_size(content: &AgentRevisionSpec, problems: &mut Vec<Problem>) -> Resul
         problems.push(Problem::new(ConditionType::Accepted, Reason::RevisionTooLarge, message));
     }
     Ok(())
-}
-
-fn revision_credentials(agent: &Agent) -> Vec<RevisionCredential> {
-    let credentials = agent.spec.credentials.iter();
-    credentials
-        .map(|c| RevisionCredential {
-            env_var_name: c.env_var_name.clone(),
-            hosts: c.hosts.clone(),
-        })
-        .collect()
-}
-
-fn environment(agent: &Agent, settings: &Settings) -> Vec<EnvVar> {
-    let plain = |name: &str, value: String| EnvVar {
-        name: name.to_owned(),
-        value: Some(value),
-        value_from: None,
-    };
-    let secret = |name: &str, secret: &str, key: &str| EnvVar {
-        name: name.to_owned(),
-        value: None,
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: secret.to_owned(),
-                key: key.to_owned(),
-                optional: None,
-            }),
-            ..EnvVarSource::default()
-        }),
-    };
-    let worker = &agent.spec.worker;
-    let mut environment = vec![
-        plain("STEADFAST_INSTALL", settings.install_id.clone()),
-        plain("STEADFAST_NAMESPACE", agent.namespace().unwrap_or_default()),
-        plain("STEADFAST_AGENT", agent.name_any()),
-        plain("STEADFAST_TASK_QUEUE", task_queue(agent, settings)),
-        plain(
-            "STEADFAST_ADMIN_ADDRESS",
-            format!("0.0.0.0:{}", crate::agent_controller::build::deployment::ADMIN_PORT),
-        ),
-        plain(
-            "STEADFAST_DRAIN_TIMEOUT_SECONDS",
-            worker.drain_timeout.whole_seconds().to_string(),
-        ),
-    ];
-    environment.extend(settings.worker_env.iter().map(|v| plain(&v.name, v.value.clone())));
-    environment.extend(
-        settings
-            .worker_secret_env
-            .iter()
-            .map(|v| secret(&v.name, &v.source.secret, &v.source.key)),
-    );
-    environment.extend(
-        agent
-            .spec
-            .credentials
-            .iter()
-            .map(|c| secret(&c.env_var_name, &c.secret_name, &c.secret_key)),
-    );
-    environment
 }
 
 fn resources(given: Option<&WorkerResources>) -> ResourceRequirements {
