@@ -29,7 +29,10 @@ pub fn on_signal() -> io::Result<CancellationToken> {
     Ok(token)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the person asked twice: what is not flushed by now is given up")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the person asked twice: what is not flushed by now is given up"
+)]
 fn leave() -> ! {
     std::process::exit(FORCED_EXIT_CODE)
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use steadfast_platform::{FakeModelOptions, Platform, RedisData, images, wait};
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/web.yaml");
 const WAIT: &str = "--timeout=90s";
 
-/// What is on the machine that a platform could have put there, by kind.
-#[derive(Debug, PartialEq, Eq)]
+/// What is on the machine that a platform could have put there, by kind:
+/// processes, mounts, links, network namespaces and control groups.
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Traces([BTreeSet<String>; 5]);
 
 impl Traces {
@@ -22,11 +24,10 @@ impl Traces {
         let print = |command: &str| {
             let output = Command::new("sh").args(["-c", command]).output().unwrap();
             let text = String::from_utf8_lossy(&output.stdout);
-            text.lines().map(str::to_owned).collect::<BTreeSet<_>>()
+            text.lines().map(|line| line.trim().to_owned()).collect::<BTreeSet<_>>()
         };
         Self([
-            // All that is not in this machine's own network namespace.
-            print("ps -eo netns,pid,args | grep -v \"^ *$(stat -Lc %i /proc/self/ns/net) \" | grep -v '^ *- '"),
+            print("ps -e --no-headers -o netns,pid,args"),
             print("cut -d' ' -f5 /proc/self/mountinfo"),
             print("ls /sys/class/net"),
             print("lsns --type net --noheadings --output NS"),
@@ -34,9 +35,27 @@ impl Traces {
         ])
     }
 
-    /// What is here and was not there.
-    fn without(&self, earlier: &Self) -> Self {
-        Self(std::array::from_fn(|kind| &self.0[kind] - &earlier.0[kind]))
+    /// Only what belongs to this platform: others may come and go meanwhile.
+    fn of(self, platform: &Platform) -> Self {
+        let kubeconfig = platform.control_plane().kubeconfig();
+        let folder = kubeconfig.parent().and_then(Path::parent).unwrap();
+        let link = format!("steadfast{}", platform.node_address().octets()[2]);
+        let [mut processes, mut mounts, mut links, mut namespaces, mut groups] = self.0;
+        mounts.retain(|mount| Path::new(mount).starts_with(folder));
+        links.retain(|found| *found == link);
+        groups.retain(|group| Path::new(group).iter().any(|part| *part == *link));
+        let own: BTreeSet<String> = mounts
+            .iter()
+            .filter_map(|mount| Some(std::fs::metadata(mount).ok()?.ino().to_string()))
+            .collect();
+        namespaces.retain(|namespace| own.contains(namespace));
+        processes.retain(|process| {
+            process
+                .split_whitespace()
+                .next()
+                .is_some_and(|namespace| own.contains(namespace))
+        });
+        Self([processes, mounts, links, namespaces, groups])
     }
 
     /// What is both here and there.
@@ -67,7 +86,6 @@ async fn web_answer(platform: &Platform, url: &str) -> anyhow::Result<String> {
 async fn a_platform_runs_pods_repairs_itself_and_leaves_nothing_behind() {
     const NAME: &str = "e2e-platform";
     Platform::down(NAME).await.unwrap();
-    let before = Traces::now();
 
     let platform = Platform::up(NAME).await.unwrap();
     let archive = images::build(&busybox_image_folder(), "localhost/steadfast/busybox:e2e")
@@ -80,7 +98,7 @@ async fn a_platform_runs_pods_repairs_itself_and_leaves_nothing_behind() {
         .await
         .unwrap();
 
-    let made = Traces::now().without(&before);
+    let made = Traces::now().of(&platform);
     assert!(
         made.0.iter().all(|kind| !kind.is_empty()),
         "it should leave traces while it runs: {made:#?}"
@@ -95,7 +113,7 @@ async fn a_platform_runs_pods_repairs_itself_and_leaves_nothing_behind() {
     up_cleans_up_after_a_crash(&platform, NAME).await;
 
     Platform::down(NAME).await.unwrap();
-    assert_eq!(Traces::now().and(&made), Traces(Default::default()));
+    assert_eq!(Traces::now().and(&made), Traces::default());
     assert!(Platform::find(NAME).await.is_err());
 }
 

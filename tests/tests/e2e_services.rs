@@ -1,5 +1,11 @@
 //! The services that stand alone: each can be lost and brought back.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 use std::path::Path;
 use std::process::Stdio;
@@ -156,13 +162,22 @@ async fn start_redis_and_wait_to_be_killed() {
 #[tokio::test]
 async fn a_killed_process_takes_its_services_along() {
     let mut process = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "--nocapture", "start_redis_and_wait_to_be_killed"])
+        .args([
+            "--ignored",
+            "--exact",
+            "--nocapture",
+            "start_redis_and_wait_to_be_killed",
+        ])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let redis: ProcessId = loop {
-        let line = lines.next_line().await.unwrap().expect("the process to say what it started");
+        let line = lines
+            .next_line()
+            .await
+            .unwrap()
+            .expect("the process to say what it started");
         if let Some((_, started)) = line.split_once("started ") {
             break started.parse().unwrap();
         }

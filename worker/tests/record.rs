@@ -41,16 +41,13 @@ async fn record(stack: &Stack, client: &Client, task: &Task, name: &str) {
         .await
         .unwrap();
     std::fs::write(&file, history).unwrap();
-    let mut lines = String::new();
     let log = EventLog::new(&stack.redis().url(), LogSettings::for_install(INSTALL)).unwrap();
-    for message in log.snapshot(task.id()).await.unwrap().messages {
-        lines.push_str(&format!(
-            "{} {}\n",
-            message.id,
-            serde_json::to_string(&message.content).unwrap()
-        ));
-    }
-    std::fs::write(file.with_extension("messages"), lines).unwrap();
+    let messages = log.snapshot(task.id()).await.unwrap().messages;
+    let lines: Vec<String> = messages
+        .iter()
+        .map(|message| format!("{} {}\n", message.id, serde_json::to_string(&message.content).unwrap()))
+        .collect();
+    std::fs::write(file.with_extension("messages"), lines.concat()).unwrap();
 }
 
 fn weather(request: &ModelRequest) -> Reply {

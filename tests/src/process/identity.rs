@@ -73,7 +73,10 @@ impl ProcessId {
     }
 
     /// The same for places that cannot wait asynchronously.
-    #[expect(clippy::disallowed_methods, reason = "called from drop, where nothing can be awaited")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "called from drop, where nothing can be awaited"
+    )]
     pub fn kill_blocking(self) -> anyhow::Result<()> {
         self.signal(Signal::SIGKILL)?;
         let deadline = Instant::now() + KILL_TIMEOUT;

@@ -170,7 +170,9 @@ impl Service {
     /// True when the recorded process was started in another way than this one
     /// would be.
     fn is_outdated(&self) -> anyhow::Result<bool> {
-        let Lifetime::UntilKilled { records } = &self.lifetime else { return Ok(false) };
+        let Lifetime::UntilKilled { records } = &self.lifetime else {
+            return Ok(false);
+        };
         let fingerprint = self.launch.fingerprint()?;
         Ok(read_record(&self.launch, records).is_some_and(|(_, recorded)| recorded != fingerprint))
     }

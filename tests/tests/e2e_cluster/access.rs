@@ -49,6 +49,7 @@ pub async fn only_those_who_may_see_an_agent_and_only_the_creator_sees_a_task(na
     assert_eq!(names(&alice, "/tasks", "id").await, [json!(task.id())]);
 
     let nobody = Client::new(namespace.gateway().to_owned()).unwrap();
+    assert_eq!(nobody.get("/agents").await.unwrap().status, 401);
     assert_eq!(statuses(&nobody, &agent, task.id()).await, [401; 6]);
     let liar = namespace.client("eyJhbGciOiJub25lIn0.e30.").unwrap();
     assert_eq!(statuses(&liar, &agent, task.id()).await, [401; 6]);

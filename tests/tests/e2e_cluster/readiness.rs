@@ -2,7 +2,7 @@
 //! heal by themselves.
 
 use serde_json::json;
-use steadfast_crds::conditions::Reason;
+use steadfast_crds::conditions::{ConditionType, Reason};
 use steadfast_log::TurnStatus;
 use steadfast_platform::scripted_model::Reply;
 
@@ -19,6 +19,13 @@ pub async fn a_wrong_image_is_never_ready_and_says_why(namespace: Namespace) {
         .unwrap();
     let ready = namespace.until_not_ready(Reason::ImagePullFailed).await.unwrap();
     assert!(ready.message.contains(IMAGE), "{}", ready.message);
+    // Nor was it Ready for a moment before: the spec was accepted as long ago.
+    let conditions = namespace.status().await.unwrap().conditions;
+    let accepted = conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Accepted.as_str())
+        .unwrap();
+    assert_eq!(ready.last_transition_time, accepted.last_transition_time);
 
     namespace
         .patch_agent(AGENT, &json!({"worker": {"image": null}}))

@@ -15,7 +15,9 @@ async fn a_task_goes_on_in_a_new_run_with_all_it_knows() {
         dynamic_config: vec!["limit.historyCount.suggestContinueAsNew=30".to_owned()],
         ..TemporalOptions::default()
     };
-    let stack = Stack::start_with(options, Programs::beside_this_test().unwrap()).await.unwrap();
+    let stack = Stack::start_with(options, Programs::beside_this_test().unwrap())
+        .await
+        .unwrap();
     let _tools = tools(&stack);
     let setup = AgentSetup::new("long", |request| match request.tool_outputs_of_turn().len() {
         0..3 => Reply::call("context", &json!({})),
@@ -24,7 +26,11 @@ async fn a_task_goes_on_in_a_new_run_with_all_it_knows() {
     .tool("context", activity_tool("context", TOOLS, &json!({})));
     let agent = stack.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    task.send_with_key("the-first", "Say 1.").await.unwrap().result().unwrap();
+    task.send_with_key("the-first", "Say 1.")
+        .await
+        .unwrap()
+        .result()
+        .unwrap();
     assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
     for turn in 2..=4 {
         let end = task.turn(turn, &format!("Say {turn}.")).await.unwrap();
@@ -33,26 +39,40 @@ async fn a_task_goes_on_in_a_new_run_with_all_it_knows() {
 
     let arguments = ["workflow", "list", "--output", "json", "--query"];
     let query = format!("WorkflowId = '{}'", task.id());
-    let runs: Vec<Value> = steadfast_platform::wait::until("several runs", steadfast_platform::stack::PATIENCE, async || {
-        let listed = stack.temporal().cli(&[&arguments[..], &[query.as_str()]].concat()).await?;
-        let runs: Vec<Value> = serde_json::from_str(&listed)?;
-        anyhow::ensure!(runs.len() > 2, "there are {}", runs.len());
-        Ok(runs)
-    })
-    .await
-    .unwrap();
+    let runs: Vec<Value> =
+        steadfast_platform::wait::until("several runs", steadfast_platform::stack::PATIENCE, async || {
+            let listed = stack
+                .temporal()
+                .cli(&[&arguments[..], &[query.as_str()]].concat())
+                .await?;
+            let runs: Vec<Value> = serde_json::from_str(&listed)?;
+            anyhow::ensure!(runs.len() > 2, "there are {}", runs.len());
+            Ok(runs)
+        })
+        .await
+        .unwrap();
     assert!(runs.len() > 2);
 
-    task.send_with_key("the-first", "Say 1.").await.unwrap().result().unwrap();
+    task.send_with_key("the-first", "Say 1.")
+        .await
+        .unwrap()
+        .result()
+        .unwrap();
     assert_eq!(task.turn(5, "And last?").await.unwrap().status, TurnStatus::Completed);
     let lines = task.lines().await.unwrap();
     let answers: Vec<&Line> = lines.iter().filter(|line| matches!(line, Line::Agent(_))).collect();
-    let expected: Vec<Line> = (1..=5).map(|count| Line::agent(format!("{count} messages so far."))).collect();
+    let expected: Vec<Line> = (1..=5)
+        .map(|count| Line::agent(format!("{count} messages so far.")))
+        .collect();
     assert_eq!(answers, expected.iter().collect::<Vec<_>>());
     assert_eq!(agent.model().violations(), Vec::<String>::new());
 
     // What the log shows is what the history of the last run says.
     let live = task.lines().await.unwrap();
-    stack.redis().restart(steadfast_platform::RedisData::Empty).await.unwrap();
+    stack
+        .redis()
+        .restart(steadfast_platform::RedisData::Empty)
+        .await
+        .unwrap();
     task.until_lines(&live).await.unwrap();
 }

@@ -1,6 +1,5 @@
 //! Tools: activities of another language, HTTP, and calls that cannot run.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::http::{HeaderMap, StatusCode};
@@ -286,10 +285,4 @@ async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_atte
     };
     assert!(request.idempotency_key.starts_with(task.id()), "{request:?}");
     assert_eq!(seen, [request.clone(), request]);
-}
-
-/// The Python worker of the example is what the documentation shows: it must be there.
-#[test]
-fn the_weather_example_has_its_worker() {
-    assert!(Path::new(&steadfast_platform::stack::example("weather/worker/worker.py")).is_file());
 }

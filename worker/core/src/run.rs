@@ -219,7 +219,7 @@ impl ModelAnswer {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
     use proptest::prelude::*;
     use serde_json::json;
