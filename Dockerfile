@@ -11,17 +11,11 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
-RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target <<'SCRIPT'
-set -eu
-host=$(rustc -vV | sed -n 's/^host: //p')
-export RUSTFLAGS='-C target-feature=+crt-static'
-cargo build --locked --release --bins --target "$host" \
-  --package steadfast-operator --package steadfast-gateway --package steadfast-worker
-mkdir /programs
-for program in operator gateway worker; do
-  cp "target/$host/release/steadfast-$program" /programs/
-done
-SCRIPT
+RUN host=$(rustc -vV | sed -n 's/^host: //p') \
+ && RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --bins --target "$host" \
+      --package steadfast-operator --package steadfast-gateway --package steadfast-worker \
+ && mkdir /programs \
+ && for program in operator gateway worker; do cp "target/$host/release/steadfast-$program" /programs/; done
 
 FROM scratch AS base
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
