@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use serde_json::Value;
 use steadfast_core::{Body, Segment, SegmentRef, ToolOutput, tool_call};
+use steadfast_crds::model::ModelApi;
 use steadfast_log::{Batch, EntryId, EventKind, EventLog, Message, SpillPlace};
 use steadfast_workflow::{
     activities::{
@@ -228,6 +229,10 @@ impl Activities {
         transcript: impl Iterator<Item = &'a Segment>,
         writer: &LogWriter,
     ) -> Result<Answer, ModelError> {
+        if call.spec.model.api != ModelApi::Responses {
+            let message = "model.api ChatCompletions is not served by this release; use Responses";
+            return Err(ModelError::permanent("model_configuration", message));
+        }
         let base_url = self.model.base_url(call.spec)?;
         let task_id = &call.context.task_id;
         let body = build_request(call.spec, &call.instructions, transcript, task_id, call.step, &base_url);

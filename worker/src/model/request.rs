@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn settings_are_forwarded_under_the_apis_names() {
         let body = build(
-            "{temperature: 0.5, topP: 0.9, maxOutputTokens: 100, reasoning: {effort: low}, verbosity: Low, truncation: Auto, extraBody: {metadata: {a: b}}}",
+            "{temperature: 0.5, topP: 0.9, maxOutputTokens: 100, reasoning: {effort: low}, verbosity: low, truncation: auto, extraBody: {metadata: {a: b}}}",
             0,
             "http://localhost/v1",
         );
