@@ -49,8 +49,8 @@ pub struct HistoryReport {
     pub history_bytes_before: usize,
     pub history_bytes_after: usize,
     pub history_events_after: usize,
-    /// Events of the last run by type, most frequent first.
-    pub events_by_type: Vec<(String, usize)>,
+    /// Events of the last run by type.
+    pub events_by_type: BTreeMap<String, usize>,
     /// Runs in the chain.
     pub runs: usize,
     /// JSON of the items that joined the conversation in between.
@@ -198,7 +198,7 @@ async fn chain(stack: &Stack, task: &Task) -> anyhow::Result<Chain> {
 }
 
 /// What the newest run's history is made of; activities are told apart.
-async fn events_by_type(stack: &Stack, task: &Task) -> anyhow::Result<Vec<(String, usize)>> {
+async fn events_by_type(stack: &Stack, task: &Task) -> anyhow::Result<BTreeMap<String, usize>> {
     let history = show(stack, task, None).await?;
     let mut counts = BTreeMap::new();
     for event in history["events"].as_array().context("a history has events")? {
@@ -207,8 +207,6 @@ async fn events_by_type(stack: &Stack, task: &Task) -> anyhow::Result<Vec<(Strin
         let name = activity.map_or_else(|| kind.to_owned(), |activity| format!("{kind} {activity}"));
         *counts.entry(name).or_insert(0) += 1;
     }
-    let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     Ok(counts)
 }
 
