@@ -36,6 +36,6 @@ mod scratch;
 pub use cluster::{NewUser, User};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fake_model::{FakeModel, FakeModelOptions};
-pub use platform::Platform;
+pub use platform::{Platform, Reach};
 pub use redis::{Redis, RedisData};
 pub use temporal::{Temporal, TemporalOptions, TemporalStorage, TemporalUi};

@@ -8,6 +8,7 @@
 mod cgroup;
 mod containerd;
 mod home;
+mod internet;
 mod kubelet;
 mod mounts;
 mod network;
@@ -36,6 +37,7 @@ use crate::temporal::{Temporal, TemporalOptions, TemporalPorts, TemporalStorage,
 use crate::tools::{self, GoProgram};
 
 use home::Home;
+pub use internet::Reach;
 
 const READY_TIMEOUT: Duration = Duration::from_mins(2);
 /// Of the fake model that stays; aimock's own default.
@@ -50,13 +52,25 @@ pub struct Platform {
     kubelet: Service,
     proxy: Service,
     dns: Service,
+    /// Runs only when pods may reach the internet.
+    internet: Service,
     temporal: Temporal,
     redis: Redis,
 }
 
 impl Platform {
-    /// Starts the platform of that name, or what is missing of it. Needs root.
+    /// Starts the platform of that name, or what is missing of it, with the
+    /// reach it had; a new one is closed. Needs root.
     pub async fn up(name: &str) -> anyhow::Result<Self> {
+        Self::start(name, None).await
+    }
+
+    /// The same, with a reach that it keeps until told otherwise.
+    pub async fn up_reaching(name: &str, reach: Reach) -> anyhow::Result<Self> {
+        Self::start(name, Some(reach)).await
+    }
+
+    async fn start(name: &str, reach: Option<Reach>) -> anyhow::Result<Self> {
         require_root()?;
         let _lock = Home::lock(name).await?;
         let home = Home::find_or_make(name).await?;
@@ -69,6 +83,9 @@ impl Platform {
             network::make(&home).await?;
         }
         cgroup::make(&home)?;
+        if let Some(reach) = reach {
+            reach.remember(&home)?;
+        }
         let platform = Self::assemble(home).await?;
         platform.launch().await?;
         Ok(platform)
@@ -206,7 +223,7 @@ impl Platform {
         ])
     }
 
-    /// All its programs, running or not, by name.
+    /// All programs that are to run, running or not.
     pub fn services(&self) -> Vec<&Service> {
         let mut services = self.control_plane.services();
         services.extend([
@@ -218,6 +235,9 @@ impl Platform {
             self.temporal.service(),
             self.redis.service(),
         ]);
+        if Reach::of(&self.home) == Reach::Internet {
+            services.push(&self.internet);
+        }
         services
     }
 
@@ -253,6 +273,8 @@ impl Platform {
         let proxy = control_plane.component_kubeconfig(users::PROXY).await?;
         let proxy = service(service_network::prepare_proxy(&home, &proxy)?)?;
         let dns = service(service_network::prepare_dns(&home, &control_plane.kubeconfig())?)?;
+        // In the host's namespace, whose way out it lends.
+        let internet = Service::new(internet::launch(&home)?, lifetime(&home)?, &home.logs())?;
         let temporal = Temporal::at(
             site(&home, "temporal")?,
             TemporalPorts {
@@ -275,6 +297,7 @@ impl Platform {
             kubelet,
             proxy,
             dns,
+            internet,
             temporal,
             redis,
         })
@@ -295,6 +318,15 @@ impl Platform {
             self.temporal.launch(),
             self.redis.launch(),
         )?;
+        match Reach::of(&self.home) {
+            Reach::Inside => self.internet.kill().await?,
+            Reach::Internet => {
+                self.internet.start()?;
+                self.internet
+                    .ready(READY_TIMEOUT, || internet::is_ready(&self.home))
+                    .await?;
+            }
+        }
         self.scheduler.start()?;
         self.kubelet.start()?;
         self.proxy.start()?;

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use steadfast_platform::process::ProcessId;
-use steadfast_platform::{FakeModelOptions, Platform, RedisData, images, wait};
+use steadfast_platform::{FakeModelOptions, Platform, Reach, RedisData, images, wait};
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/web.yaml");
 const WAIT: &str = "--timeout=90s";
@@ -110,6 +110,7 @@ async fn a_platform_runs_pods_repairs_itself_and_leaves_nothing_behind() {
     platform.redis().restart(RedisData::Empty).await.unwrap();
     temporal_keeps_its_workflows(&platform).await;
     up_repairs_what_died(&platform, NAME).await;
+    pods_get_out_only_when_told(&platform, NAME).await;
     up_cleans_up_after_a_crash(&platform, NAME).await;
 
     Platform::down(NAME).await.unwrap();
@@ -210,6 +211,31 @@ async fn up_repairs_what_died(platform: &Platform, name: &str) {
         web_answer(&repaired, "http://127.0.0.1:8080")
     });
     assert_eq!(answer.await.unwrap(), "hello\n");
+}
+
+async fn pods_get_out_only_when_told(platform: &Platform, name: &str) {
+    // This machine's address towards the world; asking sends no packet.
+    let asking = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    asking.connect("192.0.2.1:9").unwrap();
+    let listener = tokio::net::TcpListener::bind((asking.local_addr().unwrap().ip(), 0))
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    let knock = ["exec", "deployment/web", "--", "busybox", "nc", "-w", "3"];
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let knock = [knock.as_slice(), &[&host, &port]].concat();
+
+    platform.kubectl(&knock).await.unwrap_err();
+    Platform::up_reaching(name, Reach::Internet).await.unwrap();
+    // Closing the connection at once is what ends `nc`.
+    let came = async { listener.accept().await.map(drop) };
+    let (came, _) = tokio::join!(
+        tokio::time::timeout(Duration::from_secs(10), came),
+        platform.kubectl(&knock)
+    );
+    came.expect("the pod to get out").unwrap();
+    Platform::up_reaching(name, Reach::Inside).await.unwrap();
+    platform.kubectl(&knock).await.unwrap_err();
 }
 
 async fn up_cleans_up_after_a_crash(platform: &Platform, name: &str) {

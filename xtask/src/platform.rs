@@ -4,17 +4,26 @@ use std::io::Write as _;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
-use steadfast_platform::Platform;
 use steadfast_platform::tools::{self, Kind};
+use steadfast_platform::{Platform, Reach};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Starts it, or what is missing of it, and leaves it running.
-    Up(Name),
+    Up(Up),
     /// Ends it and leaves nothing behind.
     Down(Name),
     /// Prints what a shell needs to use it: eval "$(cargo xtask platform env)".
     Env(Name),
+}
+
+#[derive(Debug, Args)]
+pub struct Up {
+    #[command(flatten)]
+    name: Name,
+    /// Lets pods reach what this machine reaches; traffic stays inside otherwise.
+    #[arg(long)]
+    internet: bool,
 }
 
 /// Which platform; several can stand side by side.
@@ -26,16 +35,20 @@ pub struct Name {
 
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Up(Name { name }) => up(&name).await,
+        Command::Up(Up {
+            name: Name { name },
+            internet,
+        }) => up(&name, internet).await,
         Command::Down(Name { name }) => Platform::down(&name).await,
         Command::Env(Name { name }) => print_variables(&Platform::find(&name).await?),
     }
 }
 
-async fn up(name: &str) -> anyhow::Result<()> {
+async fn up(name: &str, internet: bool) -> anyhow::Result<()> {
     tools::install(&[Kind::Debian, Kind::Go]).await?;
     let started = Instant::now();
-    let platform = Platform::up(name).await?;
+    let reach = if internet { Reach::Internet } else { Reach::Inside };
+    let platform = Platform::up_reaching(name, reach).await?;
     let mut stdout = std::io::stdout().lock();
     writeln!(
         stdout,

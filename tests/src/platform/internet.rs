@@ -33,7 +33,11 @@ pub enum Reach {
 impl Reach {
     /// What the platform was last started with.
     pub fn of(home: &Home) -> Self {
-        if home.path(LINK).is_file() { Self::Internet } else { Self::Inside }
+        if home.path(LINK).is_file() {
+            Self::Internet
+        } else {
+            Self::Inside
+        }
     }
 
     /// Makes it so for this and later starts.

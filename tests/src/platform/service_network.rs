@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::containerd::POD_RANGE;
 use super::home::Home;
+use super::internet::Reach;
 use super::kubelet::NODE;
 use crate::process::Launch;
 use crate::tools::{self, GoProgram};
@@ -46,10 +47,14 @@ pub async fn proxy_is_ready(home: &Home) -> anyhow::Result<()> {
     answers(format!("http://{address}/healthz")).await
 }
 
-/// Names outside the cluster do not exist: pods have no way out.
+/// Names outside the cluster exist only for pods that can go there.
 pub fn prepare_dns(home: &Home, kubeconfig: &Path) -> anyhow::Result<Launch> {
     let node = home.node_address();
     let kubeconfig = kubeconfig.display();
+    let outside = Reach::of(home).resolver().map_or_else(
+        || "template ANY ANY {\n        rcode NXDOMAIN\n    }".to_owned(),
+        |resolver| format!("forward . {resolver}"),
+    );
     let config = format!(
         "cluster.local:53 in-addr.arpa:53 {{
     bind {node}
@@ -63,9 +68,7 @@ pub fn prepare_dns(home: &Home, kubeconfig: &Path) -> anyhow::Result<Launch> {
 .:53 {{
     bind {node}
     errors
-    template ANY ANY {{
-        rcode NXDOMAIN
-    }}
+    {outside}
 }}
 "
     );

@@ -18,7 +18,7 @@ enum Sign {
 }
 
 /// Every package, by what it is needed for.
-const PACKAGES: [(&str, Sign); 15] = [
+const PACKAGES: [(&str, Sign); 16] = [
     ("etcd-server", Sign::Program("etcd")),
     ("containerd", Sign::Program("containerd")),
     ("runc", Sign::Program("runc")),
@@ -26,6 +26,7 @@ const PACKAGES: [(&str, Sign); 15] = [
     ("nftables", Sign::Program("nft")),
     ("iptables", Sign::Program("iptables")),
     ("iproute2", Sign::Program("ip")),
+    ("slirp4netns", Sign::Program("slirp4netns")),
     ("procps", Sign::Program("sysctl")),
     ("util-linux", Sign::Program("nsenter")),
     ("buildah", Sign::Program("buildah")),
