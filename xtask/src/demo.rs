@@ -12,7 +12,7 @@ use clap::Args;
 use steadfast_platform::install::{self, InstallOptions};
 use steadfast_platform::release::{Profile, Release};
 use steadfast_platform::tools::{self, Kind};
-use steadfast_platform::{FakeModelOptions, Platform};
+use steadfast_platform::{FakeModelOptions, Platform, Reach};
 
 use crate::workspace;
 
@@ -38,13 +38,16 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let stages = tools::install(&Kind::ALL).await?;
     progress.say(&format!("programs are there ({})", stages.len()))?;
 
-    let platform = Platform::up(&arguments.name).await?;
+    let key = arguments.openai_api_key.filter(|key| !key.is_empty());
+    // A real model is out there; with a fake one, nothing leaves the platform.
+    let reach = if key.is_some() { Reach::Internet } else { Reach::Inside };
+    let platform = Platform::up_reaching(&arguments.name, reach).await?;
     progress.say("Kubernetes, Temporal and Redis run")?;
 
     let release = Release::build(Profile::Ci).await?;
     progress.say("images are built")?;
 
-    let (options, key) = choose_model(&platform, arguments.openai_api_key, &progress).await?;
+    let (options, key) = choose_model(&platform, key, &progress).await?;
     install::install(&platform, &release, &options).await?;
     progress.say("Steadfast is installed with Helm")?;
 
@@ -66,7 +69,7 @@ async fn choose_model(
     key: Option<String>,
     progress: &Progress,
 ) -> anyhow::Result<(InstallOptions, String)> {
-    if let Some(key) = key.filter(|key| !key.is_empty()) {
+    if let Some(key) = key {
         return Ok((InstallOptions::default(), key));
     }
     let model = platform.standing_fake_model(fixtures()).await?;
