@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::tool_call::{ToolCall, Verdict};
+use crate::tool_call::ToolCall;
 
 /// Bounds of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,13 +210,6 @@ impl From<Failure> for TurnOutcome {
     }
 }
 
-impl ModelAnswer {
-    /// The calls that may run, without those that are refused.
-    pub fn runnable(&self) -> impl Iterator<Item = &ToolCall> {
-        self.calls.iter().filter(|call| call.verdict == Verdict::Run)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
@@ -225,6 +218,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::tool_call::Verdict;
 
     const LIMITS: Limits = Limits {
         max_model_calls_per_turn: 3,
