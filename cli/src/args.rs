@@ -18,6 +18,57 @@ pub enum Command {
     /// The conversation lives in the cluster: leave at any time and go on later
     /// with --task.
     Chat(ChatArguments),
+    /// See what agents ask people, and decide it.
+    #[command(subcommand)]
+    Approvals(ApprovalsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ApprovalsCommand {
+    /// List what waits for a person, the longest wait first.
+    List(ListApprovalsArguments),
+    /// Let a call run as it stands, or answer a question.
+    Approve(ApproveArguments),
+    /// Refuse; the agent is told and goes on.
+    Reject(DecideArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct ListApprovalsArguments {
+    /// Only what this Agent asks.
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// Only what this task asks.
+    #[arg(long, value_name = "ID")]
+    pub task: Option<String>,
+    /// Namespace of the Agent; the kubeconfig's when absent.
+    #[arg(long, short)]
+    pub namespace: Option<String>,
+    #[command(flatten)]
+    pub connection: ConnectionArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct ApproveArguments {
+    #[command(flatten)]
+    pub decide: DecideArguments,
+    /// What is filled in, where the approval has a form.
+    #[arg(long, value_name = "JSON")]
+    pub answer: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DecideArguments {
+    /// Id of the approval, from `steadfast approvals list`.
+    pub id: String,
+    /// Why; the agent is told.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Namespace of the service account; the kubeconfig's when absent.
+    #[arg(long, short)]
+    pub namespace: Option<String>,
+    #[command(flatten)]
+    pub connection: ConnectionArguments,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,8 @@
-//! Calls the gateway: creates tasks and sends messages. Every call may be
+//! Calls the gateway: creates tasks, sends messages, decides approvals. Every call may be
 //! repeated: a message carries an idempotency key, so that sending it again
 //! after a broken connection changes nothing.
 
+mod approvals;
 mod stream;
 
 use std::time::Duration;
@@ -12,11 +13,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
+pub use approvals::{Listed, Outcome, Ruling, Verdict, Wanted};
 pub use stream::{Item, stream_task};
 
 /// How often a call is made before it counts as failed.
 const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_ANSWER: Duration = Duration::from_secs(30);
 
 /// A gateway, and who we are to it.
 #[derive(Clone, Debug)]
@@ -76,20 +79,25 @@ impl Gateway {
                 .header("Idempotency-Key", idempotency_key)
                 .json(&body)
         };
+        let response = self.send_repeatedly(request).await?;
+        self.read_answer(method, response).await
+    }
+
+    /// Sends a request that may be repeated until the gateway is there to answer it.
+    async fn send_repeatedly(&self, request: impl Fn() -> RequestBuilder) -> anyhow::Result<Response> {
         let mut pause = FIRST_PAUSE;
         for _ in 1..ATTEMPTS {
-            match request().timeout(Duration::from_secs(30)).send().await {
-                Ok(response) if !is_transient(response.status()) => return self.read_answer(method, response).await,
+            match request().timeout(LONGEST_ANSWER).send().await {
+                Ok(response) if !is_transient(response.status()) => return Ok(response),
                 _ => tokio::time::sleep(pause).await,
             }
             pause *= 2;
         }
-        let response = request()
-            .timeout(Duration::from_secs(30))
+        request()
+            .timeout(LONGEST_ANSWER)
             .send()
             .await
-            .with_context(|| self.unreachable())?;
-        self.read_answer(method, response).await
+            .with_context(|| self.unreachable())
     }
 
     async fn read_answer(&self, method: &str, response: Response) -> anyhow::Result<String> {
@@ -146,12 +154,17 @@ fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 502..=504)
 }
 
-/// What a refusal means for the person at the terminal.
-fn explain(server: &Url, status: StatusCode, body: &str) -> String {
-    let said = serde_json::from_str::<Value>(body)
+/// The words of a refusal.
+fn said(body: &str) -> String {
+    serde_json::from_str::<Value>(body)
         .ok()
         .and_then(|body| Some(body.get("message").or_else(|| body.get("detail"))?.as_str()?.to_owned()))
-        .unwrap_or_else(|| body.chars().take(200).collect());
+        .unwrap_or_else(|| body.chars().take(200).collect())
+}
+
+/// What a refusal means for the person at the terminal.
+fn explain(server: &Url, status: StatusCode, body: &str) -> String {
+    let said = said(body);
     let advice = match status.as_u16() {
         401 => "log in: pass --token, or use a kubeconfig with a token (kubectl auth whoami shows who you are)",
         403 | 404 => {

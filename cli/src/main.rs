@@ -1,5 +1,6 @@
-//! `steadfast`: talk to agents from a terminal.
+//! `steadfast`: talk to agents from a terminal, and decide what they ask.
 
+mod approvals;
 mod args;
 mod chat;
 mod connect;
@@ -19,8 +20,11 @@ use chat::Outcome;
 async fn main() -> ExitCode {
     // The one TLS provider of the process; an error means that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let Command::Chat(arguments) = Arguments::parse().command;
-    match chat::run(arguments).await {
+    let done = match Arguments::parse().command {
+        Command::Chat(arguments) => chat::run(arguments).await,
+        Command::Approvals(command) => approvals::run(command).await.map(|()| Outcome::Answered),
+    };
+    match done {
         Ok(Outcome::Answered) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Err(error) => {

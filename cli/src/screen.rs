@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use steadfast_log::{Author, Content, Message, MessageStatus, TurnError, TurnStatus, Usage};
+use steadfast_log::{Approval, ApprovalKind, Author, Content, Message, MessageStatus, TurnError, TurnStatus, Usage};
 
 /// Longest tool argument or result that is shown whole.
 const MAX_CARD_CHARACTERS: usize = 4_000;
@@ -98,32 +98,70 @@ impl Screen {
     /// What to print to say something that is not part of the conversation.
     pub fn show_note(&mut self, text: &str) -> String {
         let mut out = self.close_line();
-        out.push_str(&self.paint(Paint::Dim, text));
+        out.push_str(&self.paint(Paint::Dim, &visible(text)));
         out.push('\n');
         out
     }
 
+    /// What to print to ask a person: exactly what will run.
+    pub fn show_approval(&mut self, approval: &Approval) -> String {
+        let mut out = self.close_line();
+        let (agent, tool) = (visible(&approval.agent), visible(&approval.tool));
+        let title = match approval.kind {
+            ApprovalKind::ToolCall => format!("{agent} wants to call {tool}"),
+            ApprovalKind::Question => format!("{agent} asks ({tool})"),
+            ApprovalKind::Elicitation => format!("{tool} asks in the middle of its call"),
+        };
+        let _ = writeln!(out, "╭ {}", self.paint(Paint::Bold, &title));
+        let mut lines = visible(&approval.prompt);
+        if !approval.arguments.is_null() {
+            // A part of it would be approved unseen if it were cut.
+            let _ = write!(lines, "\n{}", visible(&approval.arguments.to_string()));
+        }
+        if !approval.form.is_null() {
+            let _ = write!(lines, "\nanswer: {}", card_text(&approval.form));
+        }
+        if let Some(expires_at) = approval.expires_at {
+            let _ = write!(lines, "\nuntil {}", expires_at.strftime("%Y-%m-%d %H:%M:%S UTC"));
+        }
+        for line in lines.lines().filter(|line| !line.is_empty()) {
+            let _ = writeln!(out, "│ {line}");
+        }
+        out.push_str("╰\n");
+        out
+    }
+
+    /// What to print so that a prompt has a line of its own.
+    pub fn end_line(&mut self) -> String {
+        self.close_line()
+    }
+
     fn show_message(&mut self, message: &Message, out: &mut String) {
-        let done = message.status == MessageStatus::Done;
+        let done = message.status.is_final();
+        let ending = match message.status {
+            MessageStatus::InProgress => None,
+            MessageStatus::Done => Some(""),
+            MessageStatus::Interrupted => Some(" (interrupted)"),
+        };
         match &message.content {
             Content::Text { text, .. } => {
                 let head = match message.author {
                     Author::User => self.paint(Paint::Bold, "you: "),
                     Author::Agent => self.paint(Paint::Bold, &format!("{}: ", visible(&message.agent))),
                 };
-                self.grow(&message.id, &head, &visible(text), done, out);
+                self.grow(&message.id, &head, &visible(text), ending, out);
             }
             Content::Reasoning { summary, content } => {
                 let parts = if summary.is_empty() { content } else { summary };
                 let head = self.paint(Paint::Dim, "thinking: ");
-                self.grow(&message.id, &head, &visible(&parts.join("\n")), done, out);
+                self.grow(&message.id, &head, &visible(&parts.join("\n")), ending, out);
             }
             // Arguments that are still arriving are half a JSON text: a card is shown once it is whole.
             Content::ToolRequest { .. } | Content::ToolResponse { .. } | Content::Data { .. } if !done => {}
             Content::ToolRequest { name, arguments, .. } => {
                 self.card(
                     &message.id,
-                    &format!("call {}", visible(name)),
+                    &format!("call {}{}", visible(name), ending.unwrap_or_default()),
                     arguments,
                     Paint::Bold,
                     out,
@@ -161,8 +199,9 @@ impl Screen {
         }
     }
 
-    /// Prints what of `body` is not on the terminal yet.
-    fn grow(&mut self, id: &str, head: &str, body: &str, done: bool, out: &mut String) {
+    /// Prints what of `body` is not on the terminal yet, and its ending once it has one.
+    fn grow(&mut self, id: &str, head: &str, body: &str, ending: Option<&str>, out: &mut String) {
+        let done = ending.is_some();
         let shown = self.printed.get(id).map_or("", |printed| printed.body.as_str());
         if !done && shown.starts_with(body) {
             // Nothing new; or a repeated call that has not caught up with what its first attempt said.
@@ -184,7 +223,12 @@ impl Screen {
             out.push_str(&addition);
             self.open = Some(id.to_owned());
         }
-        if done && self.open.as_deref() == Some(id) {
+        if let Some(ending) = ending
+            && self.open.as_deref() == Some(id)
+        {
+            if !ending.is_empty() {
+                out.push_str(&self.paint(Paint::Dim, ending));
+            }
             out.push_str(&self.close_line());
         }
         self.printed.insert(
@@ -229,7 +273,7 @@ impl Screen {
 }
 
 /// Text as it may be printed: a model or a tool must not steer the terminal.
-fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     text.chars()
         .map(|character| match character {
             '\n' | '\t' => character,

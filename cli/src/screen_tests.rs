@@ -158,3 +158,35 @@ fn a_failed_turn_names_its_reason() {
     let shown = screen.show_turn_end(TurnStatus::Failed, Usage::default(), Some(&error));
     assert_eq!(shown, "the turn failed: no such model (model_refused_request)\n");
 }
+
+#[test]
+fn an_interrupted_message_is_marked() {
+    let interrupted = json!({"type": "message_done", "message": {
+        "id": "a", "turn": 1, "agent": "weather", "author": "agent", "content": text("It is"), "status": "interrupted",
+        "created_at": "2026-11-23T00:00:00Z", "updated_at": "2026-11-23T00:00:00Z",
+    }});
+    let shown = terminal(&[started("a"), delta("a", "It "), interrupted]);
+    assert_eq!(shown, "weather: It is (interrupted)\n");
+}
+
+#[test]
+fn what_a_person_is_asked_is_shown_whole_and_cannot_steer_the_terminal() {
+    let approval: Approval = serde_json::from_value(json!({
+        "id": "t.1.0.0", "kind": "tool_call", "agent": "bank", "turn": 1, "tool": "pay", "tool_call_id": "c",
+        "arguments": {"note": "x".repeat(5_000)}, "prompt": "Pay?\u{1b}[2J", "form": {"type": "object"},
+        "requested_at": "2026-11-23T00:00:00Z", "expires_at": "2026-11-24T00:00:00Z",
+    }))
+    .unwrap();
+    let shown = Screen::new(Style::Plain).show_approval(&approval);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines[..2], ["╭ bank wants to call pay", "│ Pay?\u{fffd}[2J"]);
+    assert_eq!(lines[2].len(), "│ {\"note\":\"\"}".len() + 5_000);
+    assert_eq!(
+        lines[3..],
+        [
+            "│ answer: {\"type\":\"object\"}",
+            "│ until 2026-11-24 00:00:00 UTC",
+            "╰"
+        ]
+    );
+}

@@ -1,12 +1,27 @@
 //! Agent: what a user writes to get a durable agent, and what the operator
 //! says about it.
 
+pub mod context;
+pub mod guardrail;
+pub mod hook;
+pub mod limits;
+pub mod references;
+pub mod schedule;
+pub mod stream;
+
+pub use context::{CompactionSettings, ContextSettings, OutputSettings, ToolUse, ToolUseBehavior};
+pub use guardrail::{Guardrail, Guardrails};
+pub use hook::{Hook, HookEvent, Webhook};
+pub use limits::AgentLimits;
+pub use references::{AgentToolReference, Handoff, HandoffInput};
+pub use schedule::{OverlapPolicy, Schedule};
+pub use stream::StreamSettings;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    duration::Duration,
     environment::{NOT_RESERVED_MESSAGE, NOT_RESERVED_RULE},
     model::ModelSpec,
     worker::WorkerSettings,
@@ -59,12 +74,47 @@ pub struct AgentSpec {
     /// What the model may call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
-    #[x_kube(validation = Rule::new("self.all(t, self.exists_one(u, u.tool == t.tool))")
+    #[x_kube(validation = Rule::new("self.filter(t, has(t.tool)).all(t, self.exists_one(u, has(u.tool) && u.tool == t.tool))")
         .message("a tool is listed at most once"))]
     pub tools: Vec<AgentToolReference>,
-    /// Bounds of a turn.
+    /// Agents that may take over the conversation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.all(h, self.exists_one(g, g.agent == h.agent))")
+        .message("an agent is handed to under one entry"))]
+    pub handoffs: Vec<Handoff>,
+    /// What happens after a tool was called.
+    #[serde(default)]
+    pub tool_use: ToolUse,
+    /// The form of the final answer; plain text when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputSettings>,
+    /// Checks of what goes in and what comes out.
+    #[serde(default)]
+    pub guardrails: Guardrails,
+    /// Who is told of what happens in a turn, and may change what is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub hooks: Vec<Hook>,
+    /// What people see of a turn.
+    #[serde(default)]
+    pub stream: StreamSettings,
+    /// Bounds of turns and tasks.
     #[serde(default)]
     pub limits: AgentLimits,
+    /// How much of a long conversation the model is sent.
+    #[serde(default)]
+    pub context: ContextSettings,
+    /// What the agent says when a task is created; not sent to the model.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16_384))]
+    pub welcome: String,
+    /// Messages the agent is sent by the clock.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(validation = Rule::new("self.all(s, self.exists_one(t, t.name == s.name))")
+        .message("each schedule has a name of its own"))]
+    pub schedules: Vec<Schedule>,
     /// The pods that run the agent.
     #[serde(default)]
     pub worker: WorkerSettings,
@@ -108,41 +158,6 @@ pub struct Credential {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
     pub hosts: Vec<String>,
-}
-
-/// Something the model may call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AgentToolReference {
-    /// Name of an AgentTool in the Agent's namespace. The model sees it with `_` for `-`.
-    #[schemars(length(min = 1, max = 63))]
-    pub tool: String,
-}
-
-/// Bounds of what one turn may use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AgentLimits {
-    /// Model calls before a turn fails.
-    #[serde(default = "default_max_model_calls_per_turn")]
-    #[schemars(range(min = 1, max = 10_000), extend("format" = "int32"))]
-    pub max_model_calls_per_turn: u32,
-    /// Longest time a turn may take; unbounded when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub turn_timeout: Option<Duration>,
-}
-
-impl Default for AgentLimits {
-    fn default() -> Self {
-        Self {
-            max_model_calls_per_turn: default_max_model_calls_per_turn(),
-            turn_timeout: None,
-        }
-    }
-}
-
-const fn default_max_model_calls_per_turn() -> u32 {
-    50
 }
 
 /// What the operator knows of an Agent. At most 4 KiB.

@@ -2,10 +2,16 @@
 //! and never changed. It is all that a worker reads of Kubernetes, and holds
 //! no secret value.
 
+use std::collections::BTreeMap;
+
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use crate::{agent::AgentLimits, agent_tool::AgentToolSpec, model::ModelSpec};
+use crate::{
+    agent::{AgentLimits, ContextSettings, Guardrails, HandoffInput, Hook, OutputSettings, StreamSettings, ToolUse},
+    agent_tool::{AgentToolSpec, ApprovalPolicy},
+    model::ModelSpec,
+};
 
 /// Largest revision, as JSON; leaves room below the store's limit for an object.
 pub const MAXIMUM_REVISION_BYTES: usize = 1 << 20;
@@ -45,10 +51,44 @@ pub struct AgentRevisionSpec {
     pub model: ModelSpec,
     /// What the model may call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
     pub tools: Vec<RevisionTool>,
-    /// Bounds of a turn.
+    /// Agents that answer a question of the model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub agents: Vec<RevisionAgent>,
+    /// Agents that may take over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub handoffs: Vec<RevisionHandoff>,
+    /// What happens after a tool was called.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tool_use: ToolUse,
+    /// The form of the final answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputSettings>,
+    /// Checks of what goes in and what comes out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub guardrails: Guardrails,
+    /// Task queues of the agents that judge in guardrails, by agent.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub judges: BTreeMap<String, String>,
+    /// Who is told of what happens in a turn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub hooks: Vec<Hook>,
+    /// What people see of a turn.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub stream: StreamSettings,
+    /// Bounds of turns and tasks.
     #[serde(default)]
     pub limits: AgentLimits,
+    /// How much of a long conversation the model is sent.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub context: ContextSettings,
+    /// What the agent says when a task is created.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub welcome: String,
     /// Temporal task queue that serves this agent.
     pub task_queue: String,
     /// Which environment variables hold credentials, and where each may be sent.
@@ -66,6 +106,42 @@ pub struct RevisionTool {
     pub spec: AgentToolSpec,
 }
 
+/// An agent that answers a question of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionAgent {
+    /// Name of the function, for example `ask_researcher`.
+    pub name: String,
+    /// Name of the agent.
+    pub agent: String,
+    /// What the model reads.
+    #[serde(default)]
+    pub description: String,
+    /// Temporal task queue that serves it.
+    pub task_queue: String,
+    /// Whether a person must agree to each call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalPolicy>,
+}
+
+/// An agent that may take over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RevisionHandoff {
+    /// Name of the function, for example `transfer_to_billing`.
+    pub name: String,
+    /// Name of the agent.
+    pub agent: String,
+    /// What the model reads.
+    #[serde(default)]
+    pub description: String,
+    /// Temporal task queue that serves it.
+    pub task_queue: String,
+    /// What of the conversation crosses over.
+    #[serde(default)]
+    pub input: HandoffInput,
+}
+
 /// The name of a credential; its value is in the worker's environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -75,4 +151,9 @@ pub struct RevisionCredential {
     /// Hosts the value may be sent to; any when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
+}
+
+/// Fields at their default are left out, so that a revision made before they existed has the same digest.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

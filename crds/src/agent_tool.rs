@@ -1,6 +1,24 @@
 //! AgentTool: one tool that agents of its namespace may refer to. Exactly one
 //! kind is set; the policy beside it holds for every kind.
 
+pub mod activity;
+pub mod approval;
+pub mod hosted;
+pub mod http;
+pub mod human;
+pub mod mcp;
+pub mod steps;
+pub mod workflow;
+
+pub use activity::{ActivityTool, ArgumentStyle};
+pub use approval::{ApprovalPolicy, OnTimeout};
+pub use hosted::HostedTool;
+pub use http::{HttpHeader, HttpMethod, HttpTool};
+pub use human::HumanTool;
+pub use mcp::{McpTool, McpToolSelection};
+pub use steps::{Compensation, StepAction, ToolStep};
+pub use workflow::WorkflowTool;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -29,8 +47,8 @@ use crate::{duration::Duration, schema};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Accepted")].reason"#, priority = 1)
 )]
-#[x_kube(validation = Rule::new("[has(self.activity), has(self.http)].filter(x, x).size() == 1")
-    .message("exactly one kind of tool must be set: activity or http"))]
+#[x_kube(validation = Rule::new("[has(self.activity), has(self.steps), has(self.http), has(self.mcp), has(self.human), has(self.workflow), has(self.hosted)].filter(x, x).size() == 1")
+    .message("exactly one kind of tool must be set: activity, steps, http, mcp, human, workflow or hosted"))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentToolSpec {
     /// What the tool does and when to use it, as the model reads it.
@@ -43,9 +61,30 @@ pub struct AgentToolSpec {
     /// A Temporal activity, in any language, on a task queue of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<ActivityTool>,
+    /// Several activities or HTTP requests in order, undone in reverse when one fails for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.all(s, self.exists_one(t, t.name == s.name))")
+        .message("each step has a name of its own"))]
+    pub steps: Option<Vec<ToolStep>>,
     /// An HTTP request made by the agent's worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpTool>,
+    /// The tools of a remote MCP server. `parameters` is not used: the server describes its tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<McpTool>,
+    /// A question to a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub human: Option<HumanTool>,
+    /// A child workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<WorkflowTool>,
+    /// A tool that the model's provider runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosted: Option<HostedTool>,
+    /// Whether a person must agree to each call before it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalPolicy>,
     /// Longest time one attempt may take.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,
@@ -69,8 +108,18 @@ pub struct AgentToolSpec {
 pub enum ToolKind<'a> {
     /// See [`ActivityTool`].
     Activity(&'a ActivityTool),
+    /// See [`ToolStep`].
+    Steps(&'a [ToolStep]),
     /// See [`HttpTool`].
     Http(&'a HttpTool),
+    /// See [`McpTool`].
+    Mcp(&'a McpTool),
+    /// See [`HumanTool`].
+    Human(&'a HumanTool),
+    /// See [`WorkflowTool`].
+    Workflow(&'a WorkflowTool),
+    /// See [`HostedTool`].
+    Hosted(&'a HostedTool),
 }
 
 impl ToolKind<'_> {
@@ -79,7 +128,12 @@ impl ToolKind<'_> {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Activity(_) => "activity",
+            Self::Steps(_) => "steps",
             Self::Http(_) => "http",
+            Self::Mcp(_) => "mcp",
+            Self::Human(_) => "human",
+            Self::Workflow(_) => "workflow",
+            Self::Hosted(_) => "hosted",
         }
     }
 }
@@ -88,103 +142,23 @@ impl AgentToolSpec {
     /// The kind that is set; none for an object that admission never saw.
     #[must_use]
     pub fn kind(&self) -> Option<ToolKind<'_>> {
-        match (&self.activity, &self.http) {
-            (Some(activity), None) => Some(ToolKind::Activity(activity)),
-            (None, Some(http)) => Some(ToolKind::Http(http)),
-            _ => None,
-        }
+        let kinds = [
+            self.activity.as_ref().map(ToolKind::Activity),
+            self.steps.as_deref().map(ToolKind::Steps),
+            self.http.as_ref().map(ToolKind::Http),
+            self.mcp.as_ref().map(ToolKind::Mcp),
+            self.human.as_ref().map(ToolKind::Human),
+            self.workflow.as_ref().map(ToolKind::Workflow),
+            self.hosted.as_ref().map(ToolKind::Hosted),
+        ];
+        let mut set = kinds.into_iter().flatten();
+        set.next().filter(|_| set.next().is_none())
     }
-}
 
-/// A Temporal activity by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ActivityTool {
-    /// Activity type, as its worker registers it.
-    #[schemars(length(min = 1, max = 256))]
-    pub name: String,
-    /// Task queue its worker polls.
-    #[schemars(length(min = 1, max = 512))]
-    pub task_queue: String,
-    /// How the model's arguments are handed over.
-    #[serde(default)]
-    pub argument_style: ArgumentStyle,
-    /// How long after its last heartbeat an attempt counts as lost; absent for activities that send none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heartbeat_timeout: Option<Duration>,
-}
-
-/// How arguments reach an activity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ArgumentStyle {
-    /// One argument: the object of all parameters.
-    #[default]
-    Object,
-    /// One argument per property of `parameters`, in the order of its `required` and then alphabetically.
-    Positional,
-}
-
-/// An HTTP request. Every text may name `${env.NAME}` (from the Agent's credentials)
-/// and is a minijinja template over the arguments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpTool {
-    /// Method of the request.
-    #[serde(default)]
-    pub method: HttpMethod,
-    /// URL; arguments in it need the filter `urlencode`: `https://example.com/?q={{ query | urlencode }}`.
-    #[schemars(length(min = 1, max = 4096), regex(pattern = r"^(https?://|\$\{env\.)"))]
-    pub url: String,
-    /// Headers of the request.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
-    pub headers: Vec<HttpHeader>,
-    /// Body of the request; when absent, POST, PUT and PATCH send the arguments as a JSON object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 65_536))]
-    pub body: Option<String>,
-}
-
-/// One header of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpHeader {
-    /// Name of the header.
-    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[-!#$%&'*+.^_`|~0-9A-Za-z]+$"))]
-    pub name: String,
-    /// Value, for example `Bearer ${env.WEATHER_TOKEN}`.
-    #[schemars(length(max = 8192))]
-    pub value: String,
-}
-
-/// Methods a tool may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum HttpMethod {
-    /// Read.
-    #[default]
-    Get,
-    /// Create or act.
-    Post,
-    /// Replace.
-    Put,
-    /// Change.
-    Patch,
-    /// Remove.
-    Delete,
-}
-
-impl HttpMethod {
-    /// The method as it stands in a request.
+    /// The policy when a person must agree to each call.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-        }
+    pub fn required_approval(&self) -> Option<&ApprovalPolicy> {
+        self.approval.as_ref().filter(|policy| policy.required)
     }
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 pub enum ConditionType {
     /// The resource by itself makes sense.
     Accepted,
-    /// Everything it names (tools, config maps) exists and is usable.
+    /// Everything it names (tools, agents, config maps) exists and is usable.
     ReferencesResolved,
     /// Every credential it names can be given to a worker.
     CredentialsResolved,
@@ -18,6 +18,8 @@ pub enum ConditionType {
     WorkersAvailable,
     /// All of the above, for the generation observed.
     Ready,
+    /// Temporal has every schedule; absent for an Agent without any. Ready does not depend on it.
+    SchedulesSynced,
     /// Work is under way (kstatus: in progress).
     Reconciling,
     /// Nothing will move until a person changes something (kstatus: failed).
@@ -34,6 +36,7 @@ impl ConditionType {
             Self::CredentialsResolved => "CredentialsResolved",
             Self::WorkersAvailable => "WorkersAvailable",
             Self::Ready => "Ready",
+            Self::SchedulesSynced => "SchedulesSynced",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
         }
@@ -81,13 +84,19 @@ reasons! {
 
     /// The object cannot be read as its kind.
     Malformed,
-    /// `parameters` is not a JSON Schema for an object.
+    /// A JSON Schema (`parameters`, `human.form`, `output.schema`) is none, or not one that can be used there.
     InvalidSchema,
-    /// The instructions are not a valid template.
+    /// A text that is a template (the instructions, the texts of a tool) is not a valid one.
     InvalidTemplate,
+    /// A CEL expression of a guardrail cannot be read.
+    InvalidExpression,
+    /// A schedule lacks what it needs to run.
+    InvalidSchedule,
+    /// Approval is asked for a tool that runs at the model's provider, where no call can wait.
+    ApprovalImpossible,
     /// `worker.podTemplate` cannot be read or would break what the operator relies on.
     InvalidPodTemplate,
-    /// Two tools have the same name for the model.
+    /// Two of the tools, agents and handoffs have the same name for the model.
     DuplicateToolName,
     /// A credential would set a variable of the worker's own wiring.
     ReservedEnvVarName,
@@ -98,6 +107,10 @@ reasons! {
     ToolNotFound,
     /// A tool that the Agent names is not accepted.
     ToolNotAccepted,
+    /// An Agent that the Agent asks, hands over to or is judged by does not exist.
+    AgentNotFound,
+    /// An Agent that the Agent names cannot be read.
+    AgentNotAccepted,
     /// The config map of the instructions does not exist.
     ConfigMapNotFound,
     /// The config map of the instructions lacks the key.
@@ -107,7 +120,7 @@ reasons! {
     SecretNotFound,
     /// A Secret of `credentials` lacks the key.
     SecretKeyNotFound,
-    /// A tool or the model uses a variable that no credential sets.
+    /// The model, a tool or a hook uses a variable that no credential sets.
     EnvVarNotProvided,
 
     /// Nothing has been deployed yet.
@@ -132,6 +145,13 @@ reasons! {
     RolloutStuck,
     /// An object of the same name belongs to somebody else.
     NameTaken,
+
+    /// Temporal has every schedule.
+    Synced,
+    /// Temporal cannot be asked about schedules; it is tried again.
+    TemporalUnavailable,
+    /// Temporal does not take a schedule, because of its cron expression or its time zone.
+    ScheduleRefused,
 
     /// The API server refused or failed a request; it is tried again.
     ApiError,

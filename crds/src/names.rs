@@ -33,6 +33,18 @@ pub fn function_name(tool: &str) -> String {
     tool.replace(['-', '.'], "_")
 }
 
+/// The name under which a model asks the agent `agent`, unless its author chose another.
+#[must_use]
+pub fn ask_function_name(agent: &str) -> String {
+    format!("ask_{}", function_name(agent))
+}
+
+/// The name under which a model hands over to the agent `agent`.
+#[must_use]
+pub fn transfer_function_name(agent: &str) -> String {
+    format!("transfer_to_{}", function_name(agent))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +57,7 @@ mod tests {
         );
         assert_eq!(revision_name("weather", 12), "weather-12");
         assert_eq!(function_name("get-weather"), "get_weather");
+        assert_eq!(ask_function_name("web-search"), "ask_web_search");
+        assert_eq!(transfer_function_name("spanish-support"), "transfer_to_spanish_support");
     }
 }

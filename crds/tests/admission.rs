@@ -4,7 +4,7 @@
 
 use kube::core::cel::ValidationErrors;
 use serde_json::{Value, json};
-use steadfast_crds::{Agent, AgentRevision, AgentTool};
+use steadfast_crds::{Agent, AgentRevision, AgentTool, agent::Schedule, agent_tool::ApprovalPolicy};
 
 fn agent() -> Value {
     json!({
@@ -90,7 +90,8 @@ const AGENT_NAME: &str = "an Agent's name is a DNS label of at most 40 character
 const TOOL_NAME: &str =
     "an AgentTool's name is a DNS label of at most 63 characters: lower case letters, digits and '-'";
 const INSTRUCTIONS: &str = "exactly one of instructions and instructionsFrom must be set";
-const KINDS: &str = "exactly one kind of tool must be set: activity or http";
+const KINDS: &str = "exactly one kind of tool must be set: activity, steps, http, mcp, human, workflow or hosted";
+const STEP: &str = "a step has exactly one of activity and http";
 const RESERVED: &str = "is reserved: TEMPORAL_*, REDIS_*, STEADFAST_*, KUBERNETES_*, LD_*, SSL_*, PATH and *_PROXY belong to the worker itself";
 
 #[test]
@@ -141,10 +142,125 @@ fn a_tool_is_listed_at_most_once() {
     assert_eq!(
         agent_failures(&[(
             "/spec/tools",
-            json!([{ "tool": "a" }, { "tool": "b" }, { "tool": "a" }])
+            json!([{ "tool": "a" }, { "agent": "b" }, { "tool": "b" }, { "tool": "a" }])
         )]),
         failure("spec.tools", "a tool is listed at most once")
     );
+    assert_eq!(
+        agent_failures(&[("/spec/tools", json!([{ "agent": "a", "name": "x" }, { "agent": "a" }]))]),
+        []
+    );
+}
+
+#[test]
+fn an_entry_of_tools_is_a_tool_or_an_agent() {
+    let one = |reference: Value| agent_failures(&[("/spec/tools", json!([reference]))]);
+    let kind = "exactly one of tool and agent must be set";
+    assert_eq!(one(json!({})), failure("spec.tools[0]", kind));
+    assert_eq!(
+        one(json!({ "tool": "a", "agent": "b" })),
+        failure("spec.tools[0]", kind)
+    );
+    assert_eq!(
+        one(json!({ "tool": "a", "description": "d" })),
+        failure(
+            "spec.tools[0]",
+            "name and description are for an agent; an AgentTool has its own"
+        )
+    );
+    assert_eq!(
+        one(json!({ "agent": "b", "name": "n", "description": "d", "approval": { "required": true } })),
+        []
+    );
+}
+
+#[test]
+fn handoffs_and_schedules_are_listed_once() {
+    assert_eq!(
+        agent_failures(&[(
+            "/spec/handoffs",
+            json!([{ "agent": "a" }, { "agent": "b" }, { "agent": "a" }])
+        )]),
+        failure("spec.handoffs", "an agent is handed to under one entry")
+    );
+    let schedule = |name: &str| json!({ "name": name, "cron": "@daily", "message": "Go." });
+    assert_eq!(
+        agent_failures(&[("/spec/schedules", json!([schedule("a"), schedule("a")]))]),
+        failure("spec.schedules", "each schedule has a name of its own")
+    );
+    assert_eq!(
+        agent_failures(&[("/spec/schedules", json!([schedule("a"), schedule("b")]))]),
+        []
+    );
+}
+
+#[test]
+fn tools_that_end_a_turn_are_named_exactly_when_the_behavior_asks_for_them() {
+    let message = "tools are named for the behavior StopAtTools, and only for it";
+    for (tool_use, accepted) in [
+        (json!({}), true),
+        (json!({ "behavior": "StopOnFirstTool" }), true),
+        (json!({ "behavior": "StopAtTools", "tools": ["get_weather"] }), true),
+        (json!({ "behavior": "StopAtTools" }), false),
+        (json!({ "behavior": "RunAgain", "tools": ["get_weather"] }), false),
+    ] {
+        let expected = if accepted {
+            vec![]
+        } else {
+            failure("spec.toolUse", message)
+        };
+        assert_eq!(
+            agent_failures(&[("/spec/toolUse", tool_use.clone())]),
+            expected,
+            "{tool_use}"
+        );
+    }
+}
+
+#[test]
+fn a_guardrail_is_exactly_one_kind() {
+    let message = "exactly one of agent, activity and cel must be set";
+    let stages = |check: Value| {
+        [
+            agent_failures(&[("/spec/guardrails", json!({ "input": [check] }))]),
+            agent_failures(&[("/spec/guardrails", json!({ "output": [check] }))]),
+        ]
+    };
+    for check in [
+        json!({ "name": "g" }),
+        json!({ "name": "g", "agent": "judge", "cel": "true" }),
+    ] {
+        assert_eq!(
+            stages(check),
+            [
+                failure("spec.guardrails.input[0]", message),
+                failure("spec.guardrails.output[0]", message)
+            ]
+        );
+    }
+    for check in [
+        json!({ "name": "g", "agent": "judge" }),
+        json!({ "name": "g", "activity": { "name": "check" } }),
+        json!({ "name": "g", "cel": "text.size() > 10" }),
+    ] {
+        assert_eq!(stages(check), [vec![], vec![]]);
+    }
+}
+
+#[test]
+fn a_hook_is_an_activity_or_a_webhook() {
+    let hook = |hook: Value| agent_failures(&[("/spec/hooks", json!([hook]))]);
+    let message = "exactly one of activity and webhook must be set";
+    let webhook = json!({ "url": "https://example.com" });
+    assert_eq!(
+        hook(json!({ "events": ["ToolStarted"] })),
+        failure("spec.hooks[0]", message)
+    );
+    assert_eq!(
+        hook(json!({ "events": ["ToolStarted"], "activity": { "name": "a" }, "webhook": webhook })),
+        failure("spec.hooks[0]", message)
+    );
+    assert_eq!(hook(json!({ "events": ["ToolStarted"], "webhook": webhook })), []);
 }
 
 #[test]
@@ -170,15 +286,57 @@ fn a_credential_never_sets_a_variable_of_the_worker_itself() {
 
 #[test]
 fn a_tool_is_exactly_one_kind() {
-    let http = json!({ "url": "https://example.com" });
-    assert_eq!(tool_failures(&[("/spec/http", http.clone())]), failure("spec", KINDS));
+    let kinds = [
+        ("activity", json!({ "name": "a" })),
+        ("steps", json!([{ "name": "a", "activity": { "name": "a" } }])),
+        ("http", json!({ "url": "https://example.com" })),
+        ("mcp", json!({ "url": "https://example.com/mcp" })),
+        ("human", json!({})),
+        ("workflow", json!({ "type": "Order", "taskQueue": "orders" })),
+        ("hosted", json!({ "type": "web_search" })),
+    ];
     assert_eq!(
         tool_failures(&[("/spec/activity", Value::Null)]),
         failure("spec", KINDS)
     );
+    for (name, kind) in &kinds {
+        let pointer = format!("/spec/{name}");
+        let alone = [("/spec/activity", Value::Null), (pointer.as_str(), kind.clone())];
+        assert_eq!(tool_failures(&alone), [], "{name}");
+        if *name != "activity" {
+            assert_eq!(
+                tool_failures(&[(pointer.as_str(), kind.clone())]),
+                failure("spec", KINDS),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_step_has_one_action_and_a_name_of_its_own() {
+    let steps = |steps: Value| tool_failures(&[("/spec/activity", Value::Null), ("/spec/steps", steps)]);
+    let act = json!({ "name": "act" });
+    let http = json!({ "url": "https://example.com" });
     assert_eq!(
-        tool_failures(&[("/spec/activity", Value::Null), ("/spec/http", http)]),
+        steps(json!([{ "name": "a", "activity": act }, { "name": "b", "http": http }])),
         []
+    );
+    assert_eq!(
+        steps(json!([{ "name": "a", "activity": act }, { "name": "a", "http": http }])),
+        failure("spec.steps", "each step has a name of its own")
+    );
+    assert_eq!(steps(json!([{ "name": "a" }])), failure("spec.steps[0]", STEP));
+    assert_eq!(
+        steps(json!([{ "name": "a", "activity": act, "http": http }])),
+        failure("spec.steps[0]", STEP)
+    );
+    assert_eq!(
+        steps(json!([{ "name": "a", "activity": act, "compensate": {} }])),
+        failure(
+            "spec.steps[0].compensate",
+            "a compensation has exactly one of activity and http"
+        )
     );
 }
 
@@ -200,12 +358,20 @@ fn a_revision_never_changes() {
 fn absent_fields_mean_what_the_schema_says() {
     let agent: Agent = serde_json::from_value(agent()).unwrap();
     let tool: AgentTool = serde_json::from_value(tool()).unwrap();
+    let approval: ApprovalPolicy = serde_json::from_value(json!({ "required": true })).unwrap();
+    let schedule = json!({ "name": "daily", "cron": "@daily", "message": "Go." });
+    let schedule: Schedule = serde_json::from_value(schedule).unwrap();
     assert_eq!(
         json!({
             "baseUrl": agent.spec.model.base_url,
             "apiKeyEnvVar": agent.spec.model.api_key_env_var,
             "timeouts": agent.spec.model.timeouts,
             "limits": agent.spec.limits,
+            "context": agent.spec.context,
+            "toolUse": agent.spec.tool_use,
+            "stream": agent.spec.stream,
+            "approval": approval,
+            "schedule": schedule,
             "worker": agent.spec.worker,
             "toolTimeout": tool.spec.timeout,
             "retry": tool.spec.retry,
@@ -215,7 +381,18 @@ fn absent_fields_mean_what_the_schema_says() {
             "baseUrl": "https://api.openai.com/v1",
             "apiKeyEnvVar": "OPENAI_API_KEY",
             "timeouts": { "idle": "1m", "call": "10m", "heartbeat": "5s" },
-            "limits": { "maxModelCallsPerTurn": 50 },
+            "limits": { "maxModelCallsPerTurn": 50, "maxQueuedMessages": 100 },
+            "context": { "windowTokens": 128_000, "compaction": { "enabled": true, "thresholdPercent": 80 } },
+            "toolUse": { "behavior": "RunAgain" },
+            "stream": {
+                "toolRequests": true, "toolResponses": true, "handoffs": true, "reasoning": true,
+                "agents": false, "modelCalls": false,
+            },
+            "approval": { "required": true, "timeout": "24h", "onTimeout": "Reject" },
+            "schedule": {
+                "name": "daily", "cron": "@daily", "timeZone": "UTC", "message": "Go.",
+                "overlap": "Skip", "catchUp": "10m", "suspend": false,
+            },
             "worker": { "replicas": 1, "drainTimeout": "2m" },
             "toolTimeout": "1m",
             "retry": {

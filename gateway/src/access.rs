@@ -19,6 +19,13 @@ pub enum Access {
     Kubernetes(Box<KubernetesAccess>),
 }
 
+/// Whether who created a task may decide its approvals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelfApproval {
+    Allowed,
+    Forbidden,
+}
+
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
@@ -58,13 +65,18 @@ pub enum Action {
     WriteAllTasks,
     /// `get agents/alltasks`
     ReadAllTasks,
+    /// `get agents/approvals`: see what an agent asks people, in anyone's task.
+    ReadApprovals,
+    /// `update agents/approvals`: decide it.
+    DecideApprovals,
 }
 
 impl Action {
     pub(crate) fn verb(self) -> &'static str {
         match self {
-            Self::ReadAgent | Self::ReadTasks | Self::ReadAllTasks => "get",
+            Self::ReadAgent | Self::ReadTasks | Self::ReadAllTasks | Self::ReadApprovals => "get",
             Self::WriteTasks | Self::WriteAllTasks => "create",
+            Self::DecideApprovals => "update",
         }
     }
 
@@ -73,6 +85,7 @@ impl Action {
             Self::ReadAgent => None,
             Self::WriteTasks | Self::ReadTasks => Some("tasks"),
             Self::WriteAllTasks | Self::ReadAllTasks => Some("alltasks"),
+            Self::ReadApprovals | Self::DecideApprovals => Some("approvals"),
         }
     }
 

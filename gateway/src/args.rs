@@ -58,6 +58,10 @@ pub struct Args {
     #[arg(long)]
     pub insecure_allow_anonymous: bool,
 
+    /// Who created a task may not decide its approvals.
+    #[arg(long, env = "STEADFAST_FORBID_SELF_APPROVAL", value_parser = clap::builder::BoolishValueParser::new())]
+    pub forbid_self_approval: bool,
+
     /// Format of the log.
     #[arg(long, env = "STEADFAST_LOG_FORMAT", default_value_t)]
     pub log_format: LogFormat,

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    access::{Access, Action, Caller},
+    access::{Access, Action, Caller, SelfApproval},
     directory::{AgentDirectory, AgentEntry},
     error::ApiError,
     task::TaskRecord,
@@ -19,6 +19,7 @@ const MAX_TASK_ID_BYTES: usize = 255;
 /// The parts of a gateway. Holds no state of its own.
 pub struct Gateway {
     pub access: Access,
+    pub self_approval: SelfApproval,
     pub directory: AgentDirectory,
     pub temporal: Temporal,
     pub log: EventLog,
@@ -45,6 +46,16 @@ impl Gateway {
 
     /// The task, if the caller may do this with it.
     pub async fn task(&self, caller: &Caller, action: Action, id: &str) -> Result<TaskRecord, ApiError> {
+        let task = self.known_task(id).await?;
+        if self.allows(caller, action, &task).await? {
+            Ok(task)
+        } else {
+            Err(ApiError::not_found("the task"))
+        }
+    }
+
+    /// The task, whoever asks: what the caller may see of it is not decided here.
+    pub async fn known_task(&self, id: &str) -> Result<TaskRecord, ApiError> {
         let unknown = || ApiError::not_found("the task");
         if id.is_empty() || id.len() > MAX_TASK_ID_BYTES || id.chars().any(char::is_control) {
             return Err(unknown());
@@ -55,11 +66,7 @@ impl Gateway {
             Err(error) => return Err(error.into()),
         };
         let task = TaskRecord::read(description).ok_or_else(unknown)?;
-        if self.is_ours(&task) && self.allows(caller, action, &task).await? {
-            Ok(task)
-        } else {
-            Err(unknown())
-        }
+        if self.is_ours(&task) { Ok(task) } else { Err(unknown()) }
     }
 
     /// Whether a caller may do something with a task: with one's own by the

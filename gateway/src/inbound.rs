@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::{
     body::BodyDataStream,
     extract::{FromRequest, FromRequestParts, Query, Request},
-    http::request::Parts,
+    http::{HeaderMap, request::Parts},
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
@@ -150,14 +150,60 @@ pub fn read_content(content: Option<&Value>) -> Result<Content, ContentError> {
     }
 }
 
+/// The W3C trace context of a request; one that is not well formed counts as none, as W3C says.
+pub fn traceparent(headers: &HeaderMap) -> Option<String> {
+    const ID_LENGTHS: [usize; 3] = [32, 16, 2];
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = text.split('-');
+    if parts.next()? != "00" {
+        return None;
+    }
+    for length in ID_LENGTHS {
+        let part = parts.next()?;
+        let is_hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_id = length > 2;
+        if part.len() != length || !part.bytes().all(is_hexadecimal) || (is_id && part.bytes().all(|byte| byte == b'0'))
+        {
+            return None;
+        }
+    }
+    parts.next().is_none().then(|| text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use serde_json::json;
 
     use super::*;
 
     fn read(content: &Value) -> Result<Content, ContentError> {
         read_content(Some(content))
+    }
+
+    #[test]
+    fn a_trace_context_that_is_not_well_formed_counts_as_none() {
+        let read = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", value.parse().unwrap());
+            traceparent(&headers)
+        };
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(read(good).as_deref(), Some(good));
+        assert_eq!(traceparent(&HeaderMap::new()), None);
+        for bad in [
+            "",
+            "00",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     #[test]

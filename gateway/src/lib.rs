@@ -1,4 +1,4 @@
-//! The HTTP surfaces of Steadfast: Agentex's REST, JSON-RPC and streams.
+//! The HTTP surfaces of Steadfast: Agentex's REST, JSON-RPC and streams, and approvals.
 //! Authenticates and authorises, turns requests into signals, and the log into
 //! messages and streams. Keeps nothing: any number of replicas may run.
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 
 pub mod access;
+pub mod approvals;
 pub mod directory;
 pub mod error;
 pub mod gateway;

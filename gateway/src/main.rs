@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use steadfast_gateway::{
     Gateway,
-    access::{Access, KubernetesAccess},
+    access::{Access, KubernetesAccess, SelfApproval},
     app,
     directory::{AgentDirectory, Naming, kubernetes},
     temporal::{Temporal, TemporalSettings},
@@ -28,7 +28,7 @@ const CHECK_PERIOD: Duration = Duration::from_secs(5);
 async fn main() -> anyhow::Result<()> {
     crypto::install();
     let args = Args::parse();
-    telemetry::init("steadfast-gateway", args.log_format, &args.log_level)?;
+    let _telemetry = telemetry::init("steadfast-gateway", args.log_format, &args.log_level)?;
     let stop = shutdown::on_signal().context("listen for signals")?;
 
     let readiness = Readiness::new();
@@ -63,6 +63,9 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn build(args: &Args, agents_known: ReadinessGauge, stop: &CancellationToken) -> anyhow::Result<Gateway> {
+    if args.forbid_self_approval && args.insecure_allow_anonymous {
+        bail!("--forbid-self-approval needs to know who calls: leave out --insecure-allow-anonymous");
+    }
     let naming = Naming {
         install: args.install_id.clone(),
         default_namespace: args.default_namespace.clone(),
@@ -108,6 +111,11 @@ async fn build(args: &Args, agents_known: ReadinessGauge, stop: &CancellationTok
     let log = EventLog::new(&args.redis_url, LogSettings::for_install(&args.install_id))?;
     Ok(Gateway {
         access,
+        self_approval: if args.forbid_self_approval {
+            SelfApproval::Forbidden
+        } else {
+            SelfApproval::Allowed
+        },
         directory,
         temporal: Temporal::new(settings),
         reader: LogReader::start(log.clone()),

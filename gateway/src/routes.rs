@@ -1,6 +1,7 @@
 //! The routes, and what stands around them: who calls, and what is never answered.
 
 mod agents;
+mod approvals;
 mod health;
 mod messages;
 mod page;
@@ -38,6 +39,10 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/tasks/{task_id}/interrupt", post(tasks::interrupt))
         .route("/tasks/{task_id}/stream", get(stream::by_id))
         .route("/tasks/name/{task_name}/stream", get(stream::by_name))
+        .route("/approvals", get(approvals::list))
+        .route("/approvals/{approval_id}", get(approvals::by_id))
+        .route("/approvals/{approval_id}/approve", post(approvals::approve))
+        .route("/approvals/{approval_id}/reject", post(approvals::reject))
         .route("/messages", get(messages::list))
         .route("/messages/{message_id}", get(messages::by_id))
         .layer(middleware::from_fn_with_state(gateway.clone(), authenticate));

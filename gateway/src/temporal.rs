@@ -14,7 +14,7 @@ use temporalio_client::{
 };
 use temporalio_common::protos::temporal::api::{
     common::v1::{Memo, Payload, Payloads, WorkflowExecution, WorkflowType},
-    enums::v1::{WorkflowIdConflictPolicy, WorkflowIdReusePolicy},
+    enums::v1::{HistoryEventFilterType, WorkflowIdConflictPolicy, WorkflowIdReusePolicy},
     history::v1::HistoryEvent,
     taskqueue::v1::TaskQueue,
     workflow::v1::WorkflowExecutionInfo,
@@ -226,8 +226,18 @@ impl Temporal {
 
     /// The first event of a run: what started it.
     pub async fn first_event(&self, workflow_id: &str, run_id: &str) -> Result<Option<HistoryEvent>, TemporalError> {
-        let (events, _) = self.history_page(workflow_id, run_id, Vec::new(), 1).await?;
+        let (events, _) = self
+            .history_page(workflow_id, run_id, Vec::new(), 1, HistoryEventFilterType::AllEvent)
+            .await?;
         Ok(events.into_iter().next())
+    }
+
+    /// The last event of a run that has ended: how it ended.
+    pub async fn close_event(&self, workflow_id: &str, run_id: &str) -> Result<Option<HistoryEvent>, TemporalError> {
+        let (events, _) = self
+            .history_page(workflow_id, run_id, Vec::new(), 1, HistoryEventFilterType::CloseEvent)
+            .await?;
+        Ok(events.into_iter().next_back())
     }
 
     /// The whole history of a run.
@@ -235,7 +245,9 @@ impl Temporal {
         let mut history = Vec::new();
         let mut token = Vec::new();
         loop {
-            let (events, next) = self.history_page(workflow_id, run_id, token, 1000).await?;
+            let (events, next) = self
+                .history_page(workflow_id, run_id, token, 1000, HistoryEventFilterType::AllEvent)
+                .await?;
             history.extend(events);
             if next.is_empty() {
                 return Ok(history);
@@ -250,11 +262,13 @@ impl Temporal {
         run_id: &str,
         token: Vec<u8>,
         size: i32,
+        filter: HistoryEventFilterType,
     ) -> Result<(Vec<HistoryEvent>, Vec<u8>), TemporalError> {
         let request = GetWorkflowExecutionHistoryRequest {
             namespace: self.settings.namespace.clone(),
             execution: Some(execution(workflow_id, run_id)),
             maximum_page_size: size,
+            history_event_filter_type: filter.into(),
             next_page_token: token,
             ..Default::default()
         };

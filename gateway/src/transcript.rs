@@ -4,8 +4,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::StatusCode;
-use steadfast_log::{EntryId, LogError, Message, MessageStatus, Snapshot};
+use steadfast_log::{EntryId, LogError, Message, Snapshot};
 use steadfast_workflow::project;
+use temporalio_common::protos::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
 
 use crate::{error::ApiError, gateway::Gateway, task::TaskRecord, temporal::TemporalError};
 
@@ -36,14 +37,57 @@ pub async fn completed(gateway: &Gateway, task: &TaskRecord, snapshot: Snapshot)
     if snapshot.complete {
         return Ok(snapshot.messages);
     }
-    let history = match gateway.temporal.history(&task.id, &task.run_id).await {
-        Ok(history) => history,
-        Err(TemporalError::NotFound) => return Err(gone(gateway).await),
-        Err(error) => return Err(error.into()),
-    };
-    let projected = project::messages(&task.id, &history)
-        .map_err(|error| ApiError::internal("the task's history cannot be read", error))?;
-    Ok(merge(projected, snapshot.messages))
+    match of_run_chain(gateway, task).await? {
+        Some(projected) => Ok(merge(projected, snapshot.messages)),
+        None => Err(gone(gateway).await),
+    }
+}
+
+/// The finished messages of all runs that Temporal still has; `None` when it has none. What a
+/// compaction took out of the transcript stands in earlier runs only.
+async fn of_run_chain(gateway: &Gateway, task: &TaskRecord) -> Result<Option<Vec<Message>>, ApiError> {
+    let mut runs = Vec::new();
+    let mut run_id = Some(task.run_id.clone());
+    while let Some(id) = run_id {
+        // One history at a time: together they could be larger than memory.
+        let history = match gateway.temporal.history(&task.id, &id).await {
+            Ok(history) => history,
+            // Older runs are gone too: they ended earlier.
+            Err(TemporalError::NotFound) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let messages = project::messages(&task.id, &history)
+            .map_err(|error| ApiError::internal("the task's history cannot be read", error))?;
+        runs.push(messages);
+        run_id = run_before(&history);
+    }
+    Ok((!runs.is_empty()).then(|| join_runs(runs.into_iter().rev())))
+}
+
+/// The run that handed over to this one.
+fn run_before(history: &[HistoryEvent]) -> Option<String> {
+    match &history.first()?.attributes {
+        Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
+            Some(started.continued_execution_run_id.clone()).filter(|id| !id.is_empty())
+        }
+        _ => None,
+    }
+}
+
+/// The messages of a chain of runs, oldest first. What several runs hold stands where it stood
+/// first, as the last of them has it.
+fn join_runs(runs: impl IntoIterator<Item = Vec<Message>>) -> Vec<Message> {
+    let mut joined: Vec<Message> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for message in runs.into_iter().flatten() {
+        if let Some(place) = places.get(&message.id) {
+            joined[*place] = message;
+        } else {
+            places.insert(message.id.clone(), joined.len());
+            joined.push(message);
+        }
+    }
+    joined
 }
 
 /// What to say of a task that Temporal no longer keeps.
@@ -72,7 +116,7 @@ fn merge(projected: Vec<Message>, logged: Vec<Message>) -> Vec<Message> {
     let mut merged: Vec<Message> = projected
         .into_iter()
         .map(|message| match from_log.remove(&message.id) {
-            Some(logged) if logged.status == MessageStatus::Done => logged,
+            Some(logged) if logged.status.is_final() => logged,
             _ => message,
         })
         .collect();
@@ -91,7 +135,8 @@ fn in_words(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use steadfast_log::{Author, Content, TextFormat};
+    use steadfast_log::{Author, Content, MessageStatus, TextFormat};
+    use temporalio_common::protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
 
     use super::*;
 
@@ -133,6 +178,55 @@ mod tests {
                 message("d", "log", InProgress),
             ]
         );
+    }
+
+    #[test]
+    fn what_an_interrupted_message_said_is_taken_from_the_log() {
+        use MessageStatus::{Done, Interrupted};
+        assert_eq!(
+            merge(
+                vec![message("a", "history", Done)],
+                vec![message("a", "lo", Interrupted)]
+            ),
+            vec![message("a", "lo", Interrupted)]
+        );
+    }
+
+    #[test]
+    fn what_only_an_earlier_run_holds_stays_in_its_place() {
+        use MessageStatus::Done;
+        let runs = [
+            vec![message("a", "first", Done), message("b", "first", Done)],
+            vec![message("b", "second", Done), message("c", "second", Done)],
+            vec![message("d", "third", Done), message("c", "third", Done)],
+        ];
+        assert_eq!(
+            join_runs(runs),
+            vec![
+                message("a", "first", Done),
+                message("b", "second", Done),
+                message("c", "third", Done),
+                message("d", "third", Done),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_run_names_the_one_before_it() {
+        let started = |before: &str| {
+            vec![HistoryEvent {
+                attributes: Some(Attributes::WorkflowExecutionStartedEventAttributes(
+                    WorkflowExecutionStartedEventAttributes {
+                        continued_execution_run_id: before.to_owned(),
+                        ..Default::default()
+                    },
+                )),
+                ..Default::default()
+            }]
+        };
+        assert_eq!(run_before(&started("earlier")).as_deref(), Some("earlier"));
+        assert_eq!(run_before(&started("")), None);
+        assert_eq!(run_before(&[]), None);
     }
 
     #[test]

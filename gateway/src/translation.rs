@@ -56,6 +56,9 @@ impl Translation {
 
     /// The message an entry changes, if nothing is known of it.
     pub fn unknown_message<'a>(&self, entry: &'a Entry) -> Option<&'a str> {
+        if !entry.event.path.is_empty() {
+            return None;
+        }
         let id = changed_message(&entry.event.kind)?;
         (!self.shown.contains_key(id)).then_some(id)
     }
@@ -91,7 +94,7 @@ impl Translation {
         for message in messages {
             let state = match message.status {
                 MessageStatus::InProgress => State::Open,
-                MessageStatus::Done => State::Done,
+                MessageStatus::Done | MessageStatus::Interrupted => State::Done,
             };
             self.show(&begun(message), 1, state);
         }
@@ -106,6 +109,10 @@ impl Translation {
     /// The frames an entry becomes; none for what Agentex does not show.
     pub fn frames(&mut self, entry: &Entry) -> Vec<Frame> {
         let event = &entry.event;
+        if !event.path.is_empty() {
+            // What an agent says to the agent that asked it is no part of the conversation.
+            return Vec::new();
+        }
         match &event.kind {
             EventKind::MessageStarted { message_id, content } => self.start(event, message_id, content),
             EventKind::TextDelta { message_id, delta } => self.delta(event, message_id, |_| Delta::Text {
@@ -168,6 +175,14 @@ impl Translation {
             | EventKind::ModelEnded { .. }
             | EventKind::ToolStarted { .. }
             | EventKind::ToolEnded { .. }
+            | EventKind::AgentStarted { .. }
+            | EventKind::AgentEnded { .. }
+            | EventKind::Handoff { .. }
+            | EventKind::ApprovalRequested { .. }
+            | EventKind::ApprovalDecided { .. }
+            | EventKind::GuardrailTripped { .. }
+            | EventKind::ContextCompacted { .. }
+            | EventKind::ToolsUnavailable { .. }
             | EventKind::Unknown => Vec::new(),
         }
     }

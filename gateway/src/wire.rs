@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use steadfast_log::{Author, Message, MessageStatus, TextFormat};
+use steadfast_log::{Author, Decision, Message, MessageStatus, TextFormat};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Agent {
@@ -84,6 +84,62 @@ impl From<steadfast_log::TaskStatus> for TaskStatus {
     }
 }
 
+/// Something a person is asked; not of Agentex.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Approval {
+    #[serde(flatten)]
+    pub asked: steadfast_log::Approval,
+    /// The name under which clients know the agent that asks.
+    pub agent_name: String,
+    /// The task whose workflow waits.
+    pub task_id: String,
+    /// The conversation it is a part of, when an agent asks that works as another's tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_task_id: Option<String>,
+    #[serde(flatten)]
+    pub ruling: Ruling,
+}
+
+/// What became of an approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ruling {
+    pub decision: ApprovalDecision,
+    /// Who decided.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+impl Ruling {
+    pub const PENDING: Self = Self {
+        decision: ApprovalDecision::Pending,
+        by: String::new(),
+        reason: String::new(),
+    };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalDecision {
+    Pending,
+    Approved,
+    Rejected,
+    Expired,
+    Withdrawn,
+}
+
+impl From<Decision> for ApprovalDecision {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Approved => Self::Approved,
+            Decision::Rejected => Self::Rejected,
+            Decision::Expired => Self::Expired,
+            Decision::Withdrawn => Self::Withdrawn,
+        }
+    }
+}
+
 /// What `event/send` answers: a message on its way to the agent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Event {
@@ -158,7 +214,8 @@ impl TaskMessage {
             content: Content::new(message.author, &message.content),
             streaming_status: match message.status {
                 MessageStatus::InProgress => StreamingStatus::InProgress,
-                MessageStatus::Done => StreamingStatus::Done,
+                // Agentex has no word for what was stopped before its end.
+                MessageStatus::Done | MessageStatus::Interrupted => StreamingStatus::Done,
             },
             created_at: message.created_at,
             updated_at: message.updated_at,

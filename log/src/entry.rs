@@ -88,6 +88,7 @@ impl Entry {
                 turn: 0,
                 attempt: 1,
                 agent: String::new(),
+                path: String::new(),
                 time: jiff::Timestamp::UNIX_EPOCH,
             }
         });

@@ -3,7 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::{Content, Message};
+use serde_json::Value;
+
+use crate::{
+    approval::{Approval, Decision},
+    message::{Content, Message},
+};
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,6 +23,10 @@ pub struct Event {
     pub attempt: u32,
     #[serde(default)]
     pub agent: String,
+    /// Empty in the conversation itself; inside of a tool that is an agent, the calls that led there, as
+    /// `<turn>.<step>.<index>` joined by `/`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
     pub time: jiff::Timestamp,
 }
 
@@ -104,6 +113,51 @@ pub enum EventKind {
         name: String,
         is_error: bool,
     },
+    /// An agent takes up the turn, at its start or by a handoff.
+    AgentStarted {
+        name: String,
+    },
+    AgentEnded {
+        name: String,
+    },
+    /// Another agent takes over the conversation.
+    Handoff {
+        from: String,
+        to: String,
+    },
+    /// A person is asked.
+    ApprovalRequested {
+        approval: Approval,
+    },
+    ApprovalDecided {
+        approval_id: String,
+        decision: Decision,
+        /// Who decided; empty when nobody did.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        by: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+        /// What the person filled in.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        answer: Value,
+    },
+    /// A check has stopped the turn.
+    GuardrailTripped {
+        name: String,
+        stage: GuardrailStage,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
+    /// The model goes on from a summary of the conversation so far.
+    ContextCompacted {
+        /// Counts the transcripts of the task; the first is 0.
+        generation: u32,
+    },
+    /// The tools of a server are not there for this model call.
+    ToolsUnavailable {
+        tool: String,
+        reason: String,
+    },
     /// An event of a newer version.
     #[serde(other)]
     Unknown,
@@ -127,6 +181,13 @@ pub enum TurnStatus {
     Failed,
     Interrupted,
     Canceled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardrailStage {
+    Input,
+    Output,
 }
 
 /// Why a turn failed, in words a client can act on.

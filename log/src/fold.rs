@@ -41,6 +41,10 @@ struct Slot {
 impl Fold {
     /// Takes in the next event of the log.
     pub fn apply(&mut self, event: &Event) {
+        if !event.path.is_empty() {
+            // What an agent says to the agent that asked it is no part of the conversation.
+            return;
+        }
         match &event.kind {
             EventKind::MessageStarted { message_id, content } => self.start(event, message_id, content),
             EventKind::TextDelta { message_id, delta } => self.extend(event, message_id, |content| {
@@ -92,6 +96,14 @@ impl Fold {
             | EventKind::ModelEnded { .. }
             | EventKind::ToolStarted { .. }
             | EventKind::ToolEnded { .. }
+            | EventKind::AgentStarted { .. }
+            | EventKind::AgentEnded { .. }
+            | EventKind::Handoff { .. }
+            | EventKind::ApprovalRequested { .. }
+            | EventKind::ApprovalDecided { .. }
+            | EventKind::GuardrailTripped { .. }
+            | EventKind::ContextCompacted { .. }
+            | EventKind::ToolsUnavailable { .. }
             | EventKind::Unknown => {}
         }
     }
@@ -125,10 +137,7 @@ impl Fold {
         if let Some(place) = self.places.get(id) {
             let slot = &self.slots[*place];
             let outdated = event.attempt < slot.attempt;
-            let done = slot
-                .message
-                .as_ref()
-                .is_some_and(|message| message.status == MessageStatus::Done);
+            let done = slot.message.as_ref().is_some_and(|message| message.status.is_final());
             // A finished message starts anew only for a later attempt.
             if outdated || (done && event.attempt == slot.attempt) {
                 return;

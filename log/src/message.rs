@@ -31,6 +31,15 @@ pub enum Author {
 pub enum MessageStatus {
     InProgress,
     Done,
+    /// Stopped before its end; what was said stays.
+    Interrupted,
+}
+
+impl MessageStatus {
+    /// Nothing more will be said.
+    pub fn is_final(self) -> bool {
+        self != Self::InProgress
+    }
 }
 
 /// The body of a message, tagged `type` on the wire.

@@ -197,6 +197,7 @@ impl EventLog {
                 .events
                 .first()
                 .map_or_else(String::new, |first| first.event.agent.clone()),
+            path: String::new(),
             time: jiff::Timestamp::now(),
         };
         let seen = batch.seen.unwrap_or(EntryId { epoch: 0, number: 0 });

@@ -32,7 +32,21 @@ fn every_vector_folds_to_its_messages() {
         );
         seen += 1;
     }
-    assert!(seen >= 8, "only {seen} vectors found");
+    assert!(seen >= 12, "only {seen} vectors found");
+}
+
+#[test]
+fn events_are_written_as_they_were_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    for name in ["lifecycle", "nested", "interrupted"] {
+        let text = fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        let vector: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for written in vector["events"].as_array().unwrap() {
+            let event: Event = serde_json::from_value(written.clone()).unwrap();
+            assert_ne!(event.kind, EventKind::Unknown, "{written}");
+            assert_eq!(&serde_json::to_value(&event).unwrap(), written);
+        }
+    }
 }
 
 fn event(attempt: u32, kind: EventKind) -> Event {
@@ -41,6 +55,7 @@ fn event(attempt: u32, kind: EventKind) -> Event {
         turn: 1,
         attempt,
         agent: "haiku".to_owned(),
+        path: String::new(),
         time: jiff::Timestamp::UNIX_EPOCH,
     }
 }

@@ -9,6 +9,7 @@ pub mod build;
 pub mod context;
 pub mod dereference;
 pub mod housekeeping;
+pub mod introduction;
 pub mod malformed;
 pub mod run;
 pub mod status;
@@ -24,7 +25,7 @@ use steadfast_crds::{Agent, conditions::Reason};
 use crate::{
     agent_controller::{context::Context, status::Outcome},
     cache::ObjectKey,
-    metrics,
+    metrics, schedules,
 };
 
 /// Label of this controller in metrics.
@@ -117,10 +118,16 @@ async fn pipeline(agent: &Agent, context: &Context) -> Result<Outcome, Error> {
     let found = dereference::dereference(context, agent).await?;
     let validated = validate::validate(agent, &found, &context.settings, context.contents.hash())?;
     let desired = build::build(agent, &validated, &found.history);
+    let key = ObjectKey::of(agent);
+    if validated.revision.is_some() {
+        let wanted = schedules::desired::of_agent(agent, &context.settings.install_id);
+        context.schedules.want(&key, wanted);
+    }
     // Boxed: whole manifests live across its awaits.
     let applied = Box::pin(apply::apply(context, agent, desired)).await?;
     Ok(Outcome {
         problems: validated.problems,
         applied,
+        schedules: context.schedules.finding(&key),
     })
 }

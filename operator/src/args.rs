@@ -38,6 +38,10 @@ pub struct Args {
     #[arg(long, env = "TEMPORAL_NAMESPACE", default_value = "default")]
     pub temporal_namespace: String,
 
+    /// API key for Temporal, where it asks for one.
+    #[arg(long, env = "TEMPORAL_API_KEY", hide_env_values = true)]
+    pub temporal_api_key: Option<String>,
+
     /// Redis that workers write their event log to. Use the secret form when it holds a password.
     #[arg(long, env = "REDIS_URL", required_unless_present = "redis_url_secret")]
     pub redis_url: Option<String>,
@@ -53,6 +57,28 @@ pub struct Args {
     /// A further variable of every worker, NAME=SECRET/KEY, looked up in each Agent's namespace.
     #[arg(long = "worker-secret-env")]
     pub worker_secret_env: Vec<SecretVariable>,
+
+    /// Whether http tools and webhooks of workers may reach Services of the cluster, true or false.
+    #[arg(
+        long,
+        env = "STEADFAST_ALLOW_CLUSTER_SERVICES",
+        default_value_t = true,
+        action = clap::ArgAction::Set
+    )]
+    pub allow_cluster_services: bool,
+
+    /// Where workers send traces by OTLP, a URL; no traces when absent.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+
+    /// Whether workers write prompts and answers into traces, true or false.
+    #[arg(
+        long,
+        env = "STEADFAST_CAPTURE_CONTENT",
+        default_value_t = false,
+        action = clap::ArgAction::Set
+    )]
+    pub capture_content: bool,
 
     /// Agents reconciled at the same time, at most.
     #[arg(long, env = "STEADFAST_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]

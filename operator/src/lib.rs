@@ -15,6 +15,8 @@ pub mod leader;
 pub mod metrics;
 pub mod operator;
 pub mod reference_index;
+pub mod schedules;
+pub mod schema_rules;
 pub mod settings;
 pub mod status_patch;
 pub mod tool_controller;

@@ -9,7 +9,7 @@ use steadfast_runtime::{crypto, shutdown, telemetry};
 async fn main() -> anyhow::Result<()> {
     crypto::install();
     let args = Args::parse();
-    telemetry::init("steadfast-operator", args.log_format, &args.log_level)?;
+    let _telemetry = telemetry::init("steadfast-operator", args.log_format, &args.log_level)?;
     let config = operator::Config::from(args);
     let stop = shutdown::on_signal()?;
     let kube_config = kube::Config::infer().await.context("find the Kubernetes API")?;

@@ -31,6 +31,10 @@ use crate::{
     leader,
     metrics::Metrics,
     reference_index::ReferenceIndex,
+    schedules::{
+        keeper::Keeper,
+        temporal::{ScheduleClient, TemporalSettings},
+    },
     settings::Settings,
     tool_controller,
     watch::{Scope, StoreFeed},
@@ -45,6 +49,8 @@ pub struct Config {
     pub operator_namespace: String,
     /// What all workers have in common.
     pub settings: Settings,
+    /// Where schedules are kept; without it Agents' schedules do not run.
+    pub temporal: Option<TemporalSettings>,
     /// Objects of one kind reconciled at the same time, at most.
     pub concurrency: u16,
     /// How long changes to one object are collected.
@@ -70,11 +76,23 @@ impl From<Args> for Config {
             name: name.to_owned(),
             value,
         };
+        let temporal = TemporalSettings {
+            address: args.temporal_address.clone(),
+            namespace: args.temporal_namespace.clone(),
+            api_key: args.temporal_api_key.filter(|key| !key.is_empty()),
+        };
         let mut worker_env = vec![
             variable("TEMPORAL_ADDRESS", args.temporal_address),
             variable("TEMPORAL_NAMESPACE", args.temporal_namespace),
         ];
         worker_env.extend(args.redis_url.map(|url| variable("REDIS_URL", url)));
+        worker_env.push(variable(
+            "STEADFAST_ALLOW_CLUSTER_SERVICES",
+            args.allow_cluster_services.to_string(),
+        ));
+        let otlp_endpoint = args.otlp_endpoint.filter(|endpoint| !endpoint.is_empty());
+        worker_env.extend(otlp_endpoint.map(|endpoint| variable("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)));
+        worker_env.push(variable("STEADFAST_CAPTURE_CONTENT", args.capture_content.to_string()));
         worker_env.extend(args.worker_env);
         let redis_secret = args.redis_url_secret;
         let mut worker_secret_env: Vec<SecretVariable> = redis_secret
@@ -95,6 +113,7 @@ impl From<Args> for Config {
                 worker_env,
                 worker_secret_env,
             },
+            temporal: Some(temporal),
             concurrency: args.concurrency,
             debounce: Duration::from_millis(args.debounce_milliseconds),
             leader_election: args.leader_election,
@@ -210,8 +229,9 @@ async fn run_scope(
         client: client.clone(),
         settings: config.settings.clone(),
         contents: Contents::new(client.clone(), hash.clone()),
-        caches: Caches::new(tool_store.clone()),
+        caches: Caches::new(agent_store.clone(), tool_store.clone()),
         index: ReferenceIndex::default(),
+        schedules: Arc::default(),
         applied: AppliedMarks::default(),
         revision_digests: RevisionDigests::default(),
         recorder: Recorder::new(client.clone(), Reporter::from(MANAGER)),
@@ -224,6 +244,14 @@ async fn run_scope(
         backoff: Backoff::default(),
     });
 
+    let keeper = config.temporal.clone().map(|temporal| Keeper {
+        client: ScheduleClient::new(temporal),
+        install: config.settings.install_id.clone(),
+        scope: scope.clone(),
+        board: Arc::clone(&agents.schedules),
+        queue: agent_queue.clone(),
+    });
+    let has_keeper = keeper.is_some();
     let watches = future::join(
         future::join_all(agent_controller::run::watches(
             &agents,
@@ -250,7 +278,12 @@ async fn run_scope(
                 .concurrency(config.concurrency)
                 .debounce(config.debounce)
         };
-        future::join(
+        let keep_schedules = async {
+            if let Some(keeper) = keeper {
+                keeper.run(Arc::clone(&agents)).await;
+            }
+        };
+        let controllers = future::join(
             agent_controller::run::run(
                 Arc::clone(&agents),
                 agent_store,
@@ -263,11 +296,67 @@ async fn run_scope(
                 tool_receiver.take_until(stop.clone().cancelled_owned()),
                 limits(),
             ),
-        )
-        .await;
+        );
+        tokio::select! {
+            _ = controllers => {}
+            // Without a keeper it would end at once.
+            () = keep_schedules, if has_keeper => {}
+        }
     };
     tokio::select! {
         _ = watches => {}
         () = controllers => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use clap::Parser as _;
+
+    use super::*;
+
+    fn worker_env(further: &[&str]) -> Vec<(String, String)> {
+        let base = [
+            "steadfast-operator",
+            "--install-id=demo",
+            "--worker-image=worker:1",
+            "--temporal-address=temporal:7233",
+            "--redis-url=redis://redis",
+        ];
+        let args = Args::try_parse_from(base.iter().chain(further)).unwrap();
+        let env = Config::from(args).settings.worker_env;
+        env.into_iter().map(|v| (v.name, v.value)).collect()
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn workers_are_told_of_cluster_services_and_traces() {
+        let plain = worker_env(&["--otlp-endpoint="]);
+        assert_eq!(
+            plain[3..],
+            [
+                pair("STEADFAST_ALLOW_CLUSTER_SERVICES", "true"),
+                pair("STEADFAST_CAPTURE_CONTENT", "false"),
+            ]
+        );
+        let set = worker_env(&[
+            "--allow-cluster-services=false",
+            "--otlp-endpoint=http://collector:4317",
+            "--capture-content=true",
+            "--worker-env=A=b",
+        ]);
+        assert_eq!(
+            set[3..],
+            [
+                pair("STEADFAST_ALLOW_CLUSTER_SERVICES", "false"),
+                pair("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
+                pair("STEADFAST_CAPTURE_CONTENT", "true"),
+                pair("A", "b"),
+            ]
+        );
     }
 }

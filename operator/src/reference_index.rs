@@ -1,4 +1,4 @@
-//! Which Agents name which Secret, ConfigMap or AgentTool, so that a change to
+//! Which Agents name which Secret, ConfigMap, AgentTool or other Agent, so that a change to
 //! one of those wakes exactly the Agents that use it. Pure; fed by the Agent watch.
 
 use std::{
@@ -19,6 +19,8 @@ pub enum Reference {
     ConfigMap(String),
     /// An AgentTool.
     Tool(String),
+    /// Another Agent, or the Agent itself.
+    Agent(String),
 }
 
 /// What an Agent names, and what every worker of this install needs.
@@ -36,12 +38,25 @@ pub fn references(agent: &Agent, settings: &Settings) -> BTreeSet<Reference> {
         .cloned()
         .map(Reference::Secret)
         .chain(config_map.cloned().map(Reference::ConfigMap))
-        .chain(
-            spec.tools
-                .iter()
-                .map(|reference| Reference::Tool(reference.tool.clone())),
-        )
+        .chain(named_tools(agent).cloned().map(Reference::Tool))
+        .chain(named_agents(agent).cloned().map(Reference::Agent))
         .collect()
+}
+
+/// The AgentTools an Agent names.
+pub fn named_tools(agent: &Agent) -> impl Iterator<Item = &String> {
+    agent.spec.tools.iter().filter_map(|reference| reference.tool.as_ref())
+}
+
+/// The Agents an Agent names: those it asks, hands over to and is judged by.
+pub fn named_agents(agent: &Agent) -> impl Iterator<Item = &String> {
+    let spec = &agent.spec;
+    let asked = spec.tools.iter().filter_map(|reference| reference.agent.as_ref());
+    let taking_over = spec.handoffs.iter().map(|handoff| &handoff.agent);
+    let checks = spec.guardrails.input.iter().chain(&spec.guardrails.output);
+    asked
+        .chain(taking_over)
+        .chain(checks.filter_map(|check| check.agent.as_ref()))
 }
 
 /// Both directions: Agent to references and back.
@@ -126,7 +141,33 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn an_agent_names_those_it_asks_hands_over_to_and_is_judged_by() {
+        let agent: Agent = serde_json::from_value(json!({
+            "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
+            "metadata": { "name": "a", "namespace": "team" },
+            "spec": {
+                "instructions": "Answer.", "model": { "name": "m" },
+                "tools": [{ "tool": "t" }, { "agent": "asked" }],
+                "handoffs": [{ "agent": "other" }],
+                "guardrails": {
+                    "input": [{ "name": "g", "agent": "judge" }, { "name": "h", "cel": "true" }],
+                    "output": [{ "name": "g", "agent": "proofreader" }],
+                },
+            },
+        }))
+        .unwrap();
+        assert_eq!(named_tools(&agent).collect::<Vec<_>>(), ["t"]);
+        assert_eq!(
+            named_agents(&agent).collect::<Vec<_>>(),
+            ["asked", "other", "judge", "proofreader"]
+        );
+    }
 
     fn key(name: &str) -> ObjectKey {
         ObjectKey::new("team", name)

@@ -1,15 +1,20 @@
-//! What an AgentTool must be beyond what admission checks: a schema that
-//! compiles and templates that parse. Pure; nothing is fetched or called.
+//! What an AgentTool must be beyond what admission checks: schemas that
+//! compile, templates that parse, a policy that can be kept. Pure; nothing is
+//! fetched or called.
+
+pub mod texts;
 
 use std::collections::BTreeSet;
 
 use minijinja::Environment;
-use serde_json::Value;
 use steadfast_crds::{
     agent_tool::{AgentToolSpec, ToolKind},
     conditions::Reason,
     environment::referenced_variables,
 };
+
+use self::texts::Text;
+use crate::schema_rules;
 
 /// Why a tool cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,15 +27,32 @@ pub struct Defect {
 
 /// Finds the first thing that makes a tool unusable.
 pub fn check(tool: &AgentToolSpec) -> Result<(), Defect> {
-    check_schema(tool)?;
+    schema_rules::check_object("parameters", &tool.parameters)?;
     let Some(kind) = tool.kind() else {
         return Err(Defect {
             reason: Reason::Malformed,
             message: "exactly one kind of tool must be set".to_owned(),
         });
     };
-    for (field, text) in templates(kind) {
-        check_template(&field, text)?;
+    if let ToolKind::Human(human) = kind {
+        schema_rules::check("human.form", &human.form)?;
+    }
+    check_approval(tool)?;
+    for text in texts::of_tool(kind).iter().filter(|text| text.holds.is_template()) {
+        check_template(&text.field, text.text)?;
+    }
+    Ok(())
+}
+
+/// Whether calls of a tool can wait for a person as its policy asks.
+pub fn check_approval(tool: &AgentToolSpec) -> Result<(), Defect> {
+    let hosted = matches!(tool.kind(), Some(ToolKind::Hosted(_)));
+    if hosted && tool.required_approval().is_some() {
+        return Err(Defect {
+            reason: Reason::ApprovalImpossible,
+            message: "approval cannot be required of a hosted tool: the model's provider runs it inside the model call"
+                .to_owned(),
+        });
     }
     Ok(())
 }
@@ -38,11 +60,17 @@ pub fn check(tool: &AgentToolSpec) -> Result<(), Defect> {
 /// The environment variables a tool names.
 #[must_use]
 pub fn variables(tool: &AgentToolSpec) -> BTreeSet<String> {
-    tool.kind()
-        .map(templates)
-        .into_iter()
-        .flatten()
-        .flat_map(|(_, text)| referenced_variables(text))
+    let texts = tool.kind().map(texts::of_tool).unwrap_or_default();
+    named_variables(&texts)
+}
+
+/// The environment variables that texts name, where they may.
+#[must_use]
+pub fn named_variables(texts: &[Text<'_>]) -> BTreeSet<String> {
+    texts
+        .iter()
+        .filter(|text| text.holds.names_variables())
+        .flat_map(|text| referenced_variables(text.text))
         .collect()
 }
 
@@ -57,45 +85,6 @@ pub fn check_template(field: &str, text: &str) -> Result<(), Defect> {
         })
 }
 
-fn templates(kind: ToolKind<'_>) -> Vec<(String, &str)> {
-    match kind {
-        ToolKind::Activity(_) => vec![],
-        ToolKind::Http(http) => std::iter::once(("http.url".to_owned(), http.url.as_str()))
-            .chain(
-                http.headers
-                    .iter()
-                    .map(|h| (format!("http.headers[{}]", h.name), h.value.as_str())),
-            )
-            .chain(http.body.iter().map(|body| ("http.body".to_owned(), body.as_str())))
-            .collect(),
-    }
-}
-
-fn check_schema(tool: &AgentToolSpec) -> Result<(), Defect> {
-    let invalid = |message: String| Defect {
-        reason: Reason::InvalidSchema,
-        message,
-    };
-    match tool.parameters.get("type").and_then(Value::as_str) {
-        None | Some("object") => {}
-        Some(other) => {
-            return Err(invalid(format!(
-                "parameters must describe an object: type is {other:?}, not \"object\""
-            )));
-        }
-    }
-    let schema = Value::Object(tool.parameters.clone());
-    jsonschema::meta::validate(&schema).map_err(|error| {
-        invalid(format!(
-            "parameters is not a JSON Schema: at \"{}\": {error}",
-            error.instance_path()
-        ))
-    })?;
-    jsonschema::validator_for(&schema)
-        .map(|_| ())
-        .map_err(|error| invalid(format!("parameters is not a usable JSON Schema: {error}")))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(
@@ -105,7 +94,7 @@ mod tests {
         clippy::needless_pass_by_value,
         reason = "tests"
     )]
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -179,5 +168,96 @@ mod tests {
             variables(&tool(json!({}), "${env.BASE_URL}/x")),
             BTreeSet::from(["BASE_URL".to_owned(), "TOKEN".to_owned()])
         );
+    }
+
+    fn of_kind(kind: Value) -> AgentToolSpec {
+        let mut spec = json!({ "description": "d" });
+        spec.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn every_text_of_a_step_and_of_its_compensation_must_be_a_template() {
+        let step = |step: Value| {
+            let mut whole = json!({ "name": "a" });
+            whole.as_object_mut().unwrap().extend(step.as_object().unwrap().clone());
+            check(&of_kind(json!({ "steps": [whole] }))).map_err(|defect| (defect.reason, defect.message))
+        };
+        let act = json!({ "name": "act" });
+        let arguments = json!({ "deep": [{ "amount": "{{ amount }}", "count": 1 }] });
+        assert_eq!(step(json!({ "activity": act, "arguments": arguments })), Ok(()));
+        for (broken, field) in [
+            (
+                json!({ "activity": act, "arguments": { "deep": [{ "amount": "{{ amount" }] } }),
+                "steps[a].arguments.deep[0].amount",
+            ),
+            (
+                json!({ "http": { "url": "https://example.com/{{ x" } }),
+                "steps[a].http.url",
+            ),
+            (
+                json!({ "activity": act, "compensate": { "activity": act, "arguments": { "x": "{% if" } } }),
+                "steps[a].compensate.arguments.x",
+            ),
+            (
+                json!({ "activity": act, "compensate": { "http": { "url": "https://e.org", "body": "{{" } } }),
+                "steps[a].compensate.http.body",
+            ),
+        ] {
+            let (reason, message) = step(broken).unwrap_err();
+            assert_eq!(reason, Reason::InvalidTemplate);
+            assert!(
+                message.starts_with(&format!("{field} is not a valid template")),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn variables_are_found_in_servers_providers_and_steps() {
+        let header = |name: &str| json!([{ "name": "Authorization", "value": format!("Bearer ${{env.{name}}}") }]);
+        assert_eq!(
+            variables(&of_kind(
+                json!({ "mcp": { "url": "${env.MCP_URL}", "headers": header("MCP_TOKEN") } })
+            )),
+            names(&["MCP_URL", "MCP_TOKEN"])
+        );
+        let settings = json!({ "server_url": "https://e.org", "headers": { "Authorization": "${env.HOSTED}" } });
+        assert_eq!(
+            variables(&of_kind(json!({ "hosted": { "type": "mcp", "settings": settings } }))),
+            names(&["HOSTED"])
+        );
+        let steps = json!([
+            { "name": "a", "activity": { "name": "act" }, "arguments": { "x": "${env.NEVER}" } },
+            {
+                "name": "b",
+                "http": { "url": "https://e.org", "headers": header("STEP") },
+                "compensate": { "http": { "url": "${env.UNDO}" } },
+            },
+        ]);
+        assert_eq!(variables(&of_kind(json!({ "steps": steps }))), names(&["STEP", "UNDO"]));
+    }
+
+    #[test]
+    fn a_form_is_a_json_schema() {
+        let form = json!({ "type": "object", "properties": { "city": { "type": "text" } } });
+        let defect = check(&of_kind(json!({ "human": { "form": form } }))).unwrap_err();
+        assert_eq!(defect.reason, Reason::InvalidSchema);
+        assert_eq!(check(&of_kind(json!({ "human": {} }))), Ok(()));
+    }
+
+    #[test]
+    fn no_call_of_a_hosted_tool_can_wait_for_a_person() {
+        let hosted = |required: bool| {
+            check(&of_kind(
+                json!({ "hosted": { "type": "web_search" }, "approval": { "required": required } }),
+            ))
+        };
+        assert_eq!(hosted(false), Ok(()));
+        assert_eq!(hosted(true).unwrap_err().reason, Reason::ApprovalImpossible);
     }
 }

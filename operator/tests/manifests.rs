@@ -12,6 +12,7 @@ use steadfast_operator::{
     agent_controller::{
         build::{Desired, RevisionPlan, build},
         dereference::{Found, History, Instructions},
+        introduction::Introduction,
         validate::validate,
     },
     args::{ImagePullPolicy, SecretKey, SecretVariable, Variable},
@@ -42,15 +43,22 @@ fn settings() -> Settings {
     }
 }
 
-/// The Agent, its tools and the Secrets of one file; Secret values are plain text.
+/// The first Agent of a file, and as what it refers to, the other Agents, tools and Secrets of the file;
+/// Secret values are plain text.
 fn read(path: &Path) -> (Agent, Found) {
-    let mut agent = None;
+    let mut agent: Option<Agent> = None;
+    let mut agents = BTreeMap::new();
     let mut tools = BTreeMap::new();
     let mut secrets = BTreeMap::new();
     for document in serde_yaml_ng::Deserializer::from_str(&fs::read_to_string(path).unwrap()) {
         let document = Value::deserialize(document).unwrap();
         match document["kind"].as_str().unwrap() {
-            "Agent" => agent = Some(serde_json::from_value::<Agent>(document).unwrap()),
+            "Agent" => {
+                let read: Agent = serde_json::from_value(document).unwrap();
+                let guarded = DeserializeGuard(Ok(read.clone()));
+                agents.insert(read.name_any(), Introduction::of(Some(&guarded)));
+                agent.get_or_insert(read);
+            }
             "AgentTool" => {
                 let tool: AgentTool = serde_json::from_value(document).unwrap();
                 tools.insert(tool.name_any(), Some(Arc::new(DeserializeGuard(Ok(tool)))));
@@ -71,6 +79,7 @@ fn read(path: &Path) -> (Agent, Found) {
         Found {
             instructions,
             tools,
+            agents,
             secrets,
             history: History::default(),
         },

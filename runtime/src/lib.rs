@@ -1,15 +1,20 @@
-//! What every Steadfast program needs before it does its own work: logging,
-//! the TLS provider, stopping on a signal, and the admin server with probes
-//! and metrics. Knows nothing of agents, Kubernetes, Temporal or Redis, and
-//! reads no environment variable: a program's `args.rs` does, and passes values in.
+//! What every Steadfast program needs before it does its own work: logging, the
+//! export of spans, the TLS provider, stopping on a signal, and the admin server
+//! with probes and metrics. Knows nothing of agents, Kubernetes, Temporal or
+//! Redis, and reads no environment variable but the standard `OTEL_*` ones: a
+//! program's `args.rs` does, and passes values in.
 
 pub mod admin;
 pub mod crypto;
 pub mod readiness;
 pub mod shutdown;
+pub mod span_export;
 pub mod telemetry;
+pub mod trace_context;
 
 pub use admin::AdminServer;
+pub use opentelemetry;
+pub use opentelemetry_sdk;
 pub use prometheus;
 pub use readiness::{Readiness, ReadinessGauge};
 pub use telemetry::LogFormat;

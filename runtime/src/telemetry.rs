@@ -1,17 +1,33 @@
-//! Sets up logging to standard error, once per process. Decides the format
-//! and which targets never speak; never reads the environment.
+//! Sets up logging to standard error and the export of spans, once per process.
+//! Decides the log format, which targets never speak and whose spans are
+//! exported.
 
 use std::fmt;
 use std::panic::PanicHookInfo;
 use std::str::FromStr;
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+use crate::span_export::{self, ExportError, ExportSettings};
 
 /// Targets that log what must not be logged: async-openai writes the bodies
 /// of model calls, prompts included, when it cannot decode them.
 const SILENCED: &[&str] = &["async_openai=off"];
+
+/// Under which name our spans are exported; also the prefix of our crates.
+const SCOPE: &str = "steadfast";
+
+/// How long the last spans may take to leave.
+const FLUSH_LIMIT: Duration = Duration::from_secs(5);
+
+static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,10 +75,47 @@ pub enum TelemetryError {
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Starts logging for `program`. `filter` is a level (`info`) or a list of
-/// directives (`info,steadfast_operator=debug`).
-pub fn init(program: &'static str, format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
-    let registry = tracing_subscriber::registry().with(parse_filter(filter)?);
+/// Keep it until the program ends: what was not exported by then is sent when it
+/// is dropped, for at most five seconds.
+#[must_use = "spans are flushed when this is dropped"]
+#[derive(Debug)]
+pub struct Telemetry {
+    provider: Option<SdkTracerProvider>,
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(provider) = self.provider.take()
+            && let Err(error) = provider.shutdown_with_timeout(FLUSH_LIMIT)
+        {
+            tracing::warn!(%error, "the last spans did not reach the OTLP collector");
+        }
+    }
+}
+
+/// The tracer of this process; nothing when it exports no spans.
+pub fn tracer() -> Option<SdkTracer> {
+    TRACER.get().cloned()
+}
+
+/// Starts logging for `program`, and exporting its spans when the standard
+/// variable `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector. `filter` is a level
+/// (`info`) or a list of directives (`info,steadfast_operator=debug`).
+///
+/// Exporting needs the tokio runtime this is called in. Where it cannot be set
+/// up, the program runs without, and its log says why.
+pub fn init(program: &'static str, format: LogFormat, filter: &str) -> Result<Telemetry, TelemetryError> {
+    let exporting = export_spans(program);
+    let provider = exporting.as_ref().ok().cloned().flatten();
+    // Libraries have spans too, many and with who knows what in them: ours alone are exported.
+    let spans = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(SCOPE))
+            .with_filter(filter_fn(|metadata| {
+                metadata.is_span() && metadata.target().starts_with(SCOPE)
+            }))
+    });
+    let registry = tracing_subscriber::registry().with(parse_filter(filter)?).with(spans);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
         LogFormat::Json => registry
@@ -73,7 +126,21 @@ pub fn init(program: &'static str, format: LogFormat, filter: &str) -> Result<()
     .map_err(TelemetryError::AlreadySet)?;
     std::panic::set_hook(Box::new(log_panic));
     tracing::info!(program, version = env!("CARGO_PKG_VERSION"), "starting");
-    Ok(())
+    if let Err(error) = exporting {
+        tracing::error!(error = &error as &dyn std::error::Error, "spans are not exported");
+    }
+    if let Some(provider) = &provider {
+        opentelemetry::global::set_tracer_provider(provider.clone());
+        let _ = TRACER.set(provider.tracer(SCOPE));
+    }
+    Ok(Telemetry { provider })
+}
+
+fn export_spans(program: &'static str) -> Result<Option<SdkTracerProvider>, ExportError> {
+    let settings = ExportSettings::from_environment()?;
+    settings
+        .map(|settings| span_export::provider(program, &settings))
+        .transpose()
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {

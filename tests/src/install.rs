@@ -2,6 +2,8 @@
 //! charts, kubectl for Secrets and examples. Verbs for the demo and for tests;
 //! none of them asserts anything.
 
+mod administer;
+mod examples;
 mod manifests;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,9 @@ use crate::files;
 use crate::platform::Platform;
 use crate::release::{REGISTRY, Release, workspace};
 use crate::scratch::Scratch;
+
+pub use administer::{Administer, ExistingCluster};
+pub use examples::{Elsewhere, Example, set_model_key_in, set_model_keys};
 
 /// Where the charts are installed.
 pub const NAMESPACE: &str = "steadfast-system";
@@ -55,21 +60,38 @@ impl InstallOptions {
 pub async fn install(platform: &Platform, release: &Release, options: &InstallOptions) -> anyhow::Result<()> {
     release.load_onto(platform).await?;
     apply(platform, &manifests::temporal_service(&platform.temporal().address())?).await?;
-    apply(platform, &manifests::restricted_namespace(NAMESPACE)).await?;
-    let scratch = Scratch::new("helm")?;
-    let values = scratch.path().join("values.json");
-    files::write_private(&values, &values_of(platform, release, options).to_string())?;
-    helm(platform, "steadfast-crds", "steadfast-crds", &[]).await?;
-    helm(
-        platform,
-        RELEASE,
-        "steadfast",
-        &["--values", &values.display().to_string()],
-    )
-    .await
+    install_charts(platform, &values_of(platform, release, options)).await
 }
 
-async fn helm(platform: &Platform, name: &str, chart: &str, arguments: &[&str]) -> anyhow::Result<()> {
+/// The same on a cluster that has a Temporal and a Redis and pulls its images from a registry.
+pub async fn install_elsewhere(
+    cluster: &impl Administer,
+    elsewhere: &Elsewhere,
+    redis_url: &str,
+    options: &InstallOptions,
+) -> anyhow::Result<()> {
+    let values = json!({
+        "images": {"registry": elsewhere.registry, "tag": elsewhere.tag},
+        "temporal": {"address": elsewhere.temporal_address},
+        "redis": {"url": redis_url},
+        "worker": {"extraEnv": extra_env(options)},
+        "operator": {"replicas": options.operator_replicas},
+        "gateway": {"replicas": options.gateway_replicas},
+    });
+    install_charts(cluster, &values).await
+}
+
+async fn install_charts(cluster: &impl Administer, values: &Value) -> anyhow::Result<()> {
+    apply(cluster, &manifests::restricted_namespace(NAMESPACE)).await?;
+    let scratch = Scratch::new("helm")?;
+    let path = scratch.path().join("values.json");
+    files::write_private(&path, &values.to_string())?;
+    helm(cluster, "steadfast-crds", "steadfast-crds", &[]).await?;
+    let path = path.display().to_string();
+    helm(cluster, RELEASE, "steadfast", &["--values", &path]).await
+}
+
+async fn helm(cluster: &impl Administer, name: &str, chart: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let chart = workspace().join("charts").join(chart).display().to_string();
     let mut command = vec![
         "upgrade",
@@ -82,19 +104,14 @@ async fn helm(platform: &Platform, name: &str, chart: &str, arguments: &[&str]) 
         HELM_TIMEOUT,
     ];
     command.extend(arguments);
-    if let Err(error) = platform.helm(&command).await {
-        let seen = describe(platform, NAMESPACE).await;
+    if let Err(error) = cluster.helm(&command).await {
+        let seen = describe(cluster, NAMESPACE).await;
         return Err(error.context(format!("install the chart {name}; its pods:\n{seen}")));
     }
     Ok(())
 }
 
 fn values_of(platform: &Platform, release: &Release, options: &InstallOptions) -> Value {
-    let extra_env: Vec<Value> = options
-        .worker_env
-        .iter()
-        .map(|(name, value)| json!({"name": name, "value": value}))
-        .collect();
     json!({
         "images": {
             "registry": REGISTRY,
@@ -103,43 +120,62 @@ fn values_of(platform: &Platform, release: &Release, options: &InstallOptions) -
         },
         "temporal": {"address": manifests::TEMPORAL_ADDRESS},
         "redis": {"url": platform.redis().url()},
-        "worker": {"image": release.worker.reference, "extraEnv": extra_env},
+        "worker": {"image": release.worker.reference, "extraEnv": extra_env(options)},
         "operator": {"replicas": options.operator_replicas},
         "gateway": {"replicas": options.gateway_replicas, "service": {"type": "NodePort"}},
     })
 }
 
-/// Makes, or replaces, the Secret with the model's key that the examples name.
-pub async fn set_model_key(platform: &Platform, namespace: &str, key: &str) -> anyhow::Result<()> {
-    apply(platform, &manifests::secret(namespace, "openai-secret", "api-key", key)).await
+fn extra_env(options: &InstallOptions) -> Vec<Value> {
+    options
+        .worker_env
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect()
+}
+
+/// Makes, or replaces, the Secret with the model's key that most examples name.
+pub async fn set_model_key(cluster: &impl Administer, namespace: &str, key: &str) -> anyhow::Result<()> {
+    set_model_key_in(cluster, namespace, "openai-secret", key).await
+}
+
+/// Lets a ServiceAccount, made if there is none, talk to the agents of its namespace and decide what they ask.
+pub async fn let_talk_and_decide(cluster: &impl Administer, namespace: &str, account: &str) -> anyhow::Result<()> {
+    let roles = ["user", "approver"].map(|role| format!("{RELEASE}-{role}"));
+    apply(cluster, &manifests::account_with_roles(namespace, account, &roles)).await
 }
 
 /// `kubectl apply -f examples/<name>`.
-pub async fn apply_example(platform: &Platform, namespace: &str, name: &str) -> anyhow::Result<()> {
+pub async fn apply_example(cluster: &impl Administer, namespace: &str, name: &str) -> anyhow::Result<()> {
     let folder = workspace().join("examples").join(name).display().to_string();
-    platform
+    cluster
         .kubectl(&["apply", "--namespace", namespace, "--filename", &folder])
         .await
         .map(drop)
 }
 
 /// Waits until an Agent is Ready; what stands in its way is in the error.
-pub async fn wait_for_agent(platform: &Platform, namespace: &str, name: &str, timeout: Duration) -> anyhow::Result<()> {
-    wait_for(platform, namespace, &format!("agent/{name}"), "Ready", timeout).await
-}
-
-/// Waits until a Deployment has the replicas it shall have.
-pub async fn wait_for_deployment(
-    platform: &Platform,
+pub async fn wait_for_agent(
+    cluster: &impl Administer,
     namespace: &str,
     name: &str,
     timeout: Duration,
 ) -> anyhow::Result<()> {
-    wait_for(platform, namespace, &format!("deployment/{name}"), "Available", timeout).await
+    wait_for(cluster, namespace, &format!("agent/{name}"), "Ready", timeout).await
+}
+
+/// Waits until a Deployment has the replicas it shall have.
+pub async fn wait_for_deployment(
+    cluster: &impl Administer,
+    namespace: &str,
+    name: &str,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    wait_for(cluster, namespace, &format!("deployment/{name}"), "Available", timeout).await
 }
 
 async fn wait_for(
-    platform: &Platform,
+    cluster: &impl Administer,
     namespace: &str,
     object: &str,
     condition: &str,
@@ -147,11 +183,11 @@ async fn wait_for(
 ) -> anyhow::Result<()> {
     let condition = format!("--for=condition={condition}");
     let timeout = format!("--timeout={}s", timeout.as_secs());
-    let waited = platform
+    let waited = cluster
         .kubectl(&["wait", &condition, object, "--namespace", namespace, &timeout])
         .await;
     if let Err(error) = waited {
-        let seen = describe(platform, namespace).await;
+        let seen = describe(cluster, namespace).await;
         return Err(error.context(format!("wait for {object}; what is there:\n{seen}")));
     }
     Ok(())
@@ -169,7 +205,7 @@ pub async fn gateway_url(platform: &Platform) -> anyhow::Result<String> {
 }
 
 /// Applies manifests that are not in a file.
-pub async fn apply(platform: &Platform, manifests: &Value) -> anyhow::Result<()> {
+pub async fn apply(cluster: &impl Administer, manifests: &Value) -> anyhow::Result<()> {
     let scratch = Scratch::new("manifests")?;
     let path = scratch.path().join("manifests.json");
     files::write_private(&path, &manifests.to_string())?;
@@ -182,11 +218,11 @@ pub async fn apply(platform: &Platform, manifests: &Value) -> anyhow::Result<()>
         "--filename",
         &path,
     ];
-    platform.kubectl(&arguments).await.map(drop)
+    cluster.kubectl(&arguments).await.map(drop)
 }
 
 /// What a person would look at when something does not become ready.
-async fn describe(platform: &Platform, namespace: &str) -> String {
+async fn describe(cluster: &impl Administer, namespace: &str) -> String {
     let mut seen = Vec::new();
     for arguments in [
         [
@@ -206,7 +242,7 @@ async fn describe(platform: &Platform, namespace: &str) -> String {
         ],
     ] {
         seen.push(
-            platform
+            cluster
                 .kubectl(&arguments)
                 .await
                 .unwrap_or_else(|error| format!("{error:#}")),

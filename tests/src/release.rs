@@ -4,6 +4,8 @@
 
 mod binaries;
 mod context;
+mod debian;
+mod example_node;
 mod example_python;
 
 use std::path::{Path, PathBuf};
@@ -17,8 +19,10 @@ use crate::{hash, images};
 
 pub use binaries::{Profile, SET_BY_CARGO, build as build_programs, flags_variable, host_triple, workspace};
 
-/// The image that `examples/` name.
+/// The images that `examples/` name.
 pub const EXAMPLE_PYTHON: &str = "localhost/steadfast/example-python:0.1.0";
+pub const EXAMPLE_NODE: &str = "localhost/steadfast/example-node:0.1.0";
+pub const EXAMPLE_RUST_TOOL: &str = "localhost/steadfast/example-rust-tool:0.1.0";
 /// What stands for a registry in the names of images that no registry holds.
 pub const REGISTRY: &str = "localhost";
 const TAG_LENGTH: usize = 12;
@@ -31,10 +35,12 @@ pub enum Program {
     Operator,
     Gateway,
     Worker,
+    /// The worker of `examples/rust-tool`.
+    ExampleRustTool,
 }
 
 impl Program {
-    pub const ALL: [Self; 3] = [Self::Operator, Self::Gateway, Self::Worker];
+    pub const ALL: [Self; 4] = [Self::Operator, Self::Gateway, Self::Worker, Self::ExampleRustTool];
 
     /// Its name in image names and paths.
     pub const fn name(self) -> &'static str {
@@ -42,6 +48,17 @@ impl Program {
             Self::Operator => "operator",
             Self::Gateway => "gateway",
             Self::Worker => "worker",
+            Self::ExampleRustTool => "example-rust-tool",
+        }
+    }
+
+    /// The name of its image. A new build is a new name, but for what a manifest in `examples/` names.
+    fn reference(self, digest: &str) -> String {
+        match self {
+            Self::ExampleRustTool => EXAMPLE_RUST_TOOL.to_owned(),
+            Self::Operator | Self::Gateway | Self::Worker => {
+                format!("{REGISTRY}/steadfast/{}:{}", self.name(), &digest[..TAG_LENGTH])
+            }
         }
     }
 
@@ -73,6 +90,8 @@ pub struct Release {
     pub gateway: Image,
     pub worker: Image,
     pub example_python: Image,
+    pub example_node: Image,
+    pub example_rust_tool: Image,
     /// The command `steadfast`, for this machine.
     pub cli: PathBuf,
 }
@@ -85,30 +104,47 @@ impl Release {
         let mut packages = vec!["steadfast".to_owned()];
         packages.extend(Program::ALL.map(Program::package));
         // The compiler and the package managers wait for different things.
-        let (binaries, example_python) =
-            tokio::try_join!(binaries::build(profile, &packages), example_python::build())?;
+        let examples = async { anyhow::Ok((example_python::build().await?, example_node::build().await?)) };
+        let (binaries, (example_python, example_node)) =
+            tokio::try_join!(binaries::build(profile, &packages), examples)?;
         let image = async |program: Program| build_program(program, &binaries.join(program.package())).await;
         let release = Self {
             operator: image(Program::Operator).await?,
             gateway: image(Program::Gateway).await?,
             worker: image(Program::Worker).await?,
             example_python,
+            example_node,
+            example_rust_tool: image(Program::ExampleRustTool).await?,
             cli: binaries.join("steadfast"),
         };
         remove_old_archives(&release)?;
         Ok(release)
     }
 
-    /// Makes all images available to the platform's pods.
-    pub async fn load_onto(&self, platform: &Platform) -> anyhow::Result<()> {
+    /// All of them.
+    pub fn images(&self) -> [&Image; 6] {
         let Self {
             operator,
             gateway,
             worker,
             example_python,
+            example_node,
+            example_rust_tool,
             cli: _,
         } = self;
-        for image in [operator, gateway, worker, example_python] {
+        [
+            operator,
+            gateway,
+            worker,
+            example_python,
+            example_node,
+            example_rust_tool,
+        ]
+    }
+
+    /// Makes all images available to the platform's pods.
+    pub async fn load_onto(&self, platform: &Platform) -> anyhow::Result<()> {
+        for image in self.images() {
             platform
                 .load_image(&image.archive)
                 .await
@@ -120,14 +156,7 @@ impl Release {
 
 /// Every build of a program leaves an archive under a name of its own.
 fn remove_old_archives(release: &Release) -> anyhow::Result<()> {
-    let Release {
-        operator,
-        gateway,
-        worker,
-        example_python,
-        cli: _,
-    } = release;
-    let wanted = [operator, gateway, worker, example_python].map(|image| image.archive.as_path());
+    let wanted = release.images().map(|image| image.archive.as_path());
     let folder = Cache::open()?.images();
     let entries = std::fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
     for entry in entries.flatten() {
@@ -149,7 +178,7 @@ async fn build_program(program: Program, binary: &Path) -> anyhow::Result<Image>
         .await
         .with_context(|| format!("read {}", binary.display()))?;
     let digest = hash::sha256_hex([bytes.as_slice()]);
-    let reference = format!("{REGISTRY}/steadfast/{}:{}", program.name(), &digest[..TAG_LENGTH]);
+    let reference = program.reference(&digest);
     let context = context::of_program(program, binary).await?;
     let archive = images::build(context.path(), &reference).await?;
     Ok(Image { reference, archive })

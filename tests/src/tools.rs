@@ -18,7 +18,7 @@ use crate::lock::FileLock;
 
 pub use debian::installed;
 pub use go::{GoProgram, go_program};
-pub use npm::{FakeModelTool, fake_model};
+pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
 pub use python::python;
 pub use stage::{Outcome, Stage};
 
@@ -31,12 +31,14 @@ pub enum Kind {
     Go,
     /// The fake model API, from npm.
     FakeModel,
+    /// An MCP server, from npm; it runs on the fake model's Node.js.
+    McpServer,
     /// The Python clients that tests drive the system with.
     Python,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Debian, Self::Go, Self::FakeModel, Self::Python];
+    pub const ALL: [Self; 5] = [Self::Debian, Self::Go, Self::FakeModel, Self::McpServer, Self::Python];
 }
 
 /// Makes sure that everything of these kinds is there, and says how long each
@@ -54,6 +56,7 @@ pub async fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
                 }
             }
             Kind::FakeModel => stages.push(npm::install(&cache).await?),
+            Kind::McpServer => stages.push(npm::install_mcp_server(&cache).await?),
             Kind::Python => stages.push(python::install(&cache).await?),
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use steadfast_platform::ControlPlane;
+use steadfast_platform::install::Example;
 use steadfast_platform::release::workspace;
 use steadfast_platform::tools::{GoProgram, go_program};
 
@@ -14,7 +15,6 @@ const REQUIRED: [&str; 3] = [
     "temporal.address=temporal:7233",
     "redis.url=redis://redis",
 ];
-const EXAMPLES: [&str; 3] = ["haiku", "http-tool", "weather"];
 
 fn chart(name: &str) -> PathBuf {
     workspace().join("charts").join(name)
@@ -108,8 +108,8 @@ async fn an_api_server_takes_both_charts_and_every_example() {
 
     let definitions = ["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"];
     cluster.kubectl(&definitions).await.unwrap();
-    for name in EXAMPLES {
-        let folder = workspace().join("examples").join(name).display().to_string();
+    for example in Example::ALL {
+        let (name, folder) = (example.name, example.folder().display().to_string());
         let applied = cluster.kubectl(&["apply", "--filename", &folder]).await;
         assert!(applied.is_ok(), "examples/{name}: {:#}", applied.unwrap_err());
     }
@@ -124,10 +124,11 @@ async fn an_api_server_takes_both_charts_and_every_example() {
         .await
         .unwrap();
     let agents = cluster.kubectl(&["get", "agents", "--output=name"]).await.unwrap();
-    let expected = [
-        "agent.steadfast.dev/haiku",
-        "agent.steadfast.dev/order-desk",
-        "agent.steadfast.dev/weather",
-    ];
+    let mut expected: Vec<String> = Example::ALL
+        .iter()
+        .flat_map(|example| example.agents)
+        .map(|agent| format!("agent.steadfast.dev/{agent}"))
+        .collect();
+    expected.sort();
     assert_eq!(agents.lines().collect::<Vec<_>>(), expected);
 }

@@ -9,6 +9,7 @@ use url::Url;
 /// Runs the turns, model calls and tools of one agent.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "steadfast-worker", version)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub struct Args {
     /// Name of the installation; part of every name outside Kubernetes.
     #[arg(long, env = "STEADFAST_INSTALL", default_value = "steadfast")]
@@ -17,7 +18,12 @@ pub struct Args {
     #[arg(long, env = "STEADFAST_NAMESPACE", default_value = "default")]
     pub namespace: String,
     /// Name of the agent.
-    #[arg(long, env = "STEADFAST_AGENT")]
+    #[arg(
+        long,
+        env = "STEADFAST_AGENT",
+        required_unless_present = "print_tools",
+        default_value = ""
+    )]
     pub agent: String,
     /// Temporal task queue to serve; by default the one that follows from install, namespace and agent.
     #[arg(long, env = "STEADFAST_TASK_QUEUE")]
@@ -45,6 +51,18 @@ pub struct Args {
     /// Sends all model calls here instead of to `model.baseUrl`: for tests and local models.
     #[arg(long, env = "STEADFAST_MODEL_BASE_URL")]
     pub model_base_url: Option<Url>,
+    /// Whether http tools, MCP servers and webhooks may be Services of the cluster and private addresses.
+    #[arg(long, env = "STEADFAST_ALLOW_CLUSTER_SERVICES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub allow_cluster_services: bool,
+    /// Lets http tools, MCP servers and webhooks be on this machine: for tests and local use, never in a cluster.
+    #[arg(long, env = "STEADFAST_INSECURE_ALLOW_LOOPBACK", default_value_t = false, action = clap::ArgAction::Set)]
+    pub insecure_allow_loopback: bool,
+    /// Whether spans hold what people, models and tools say.
+    #[arg(long, env = "STEADFAST_CAPTURE_CONTENT", default_value_t = false, action = clap::ArgAction::Set)]
+    pub capture_content: bool,
+    /// Prints the AgentTools of the tools built into this program, and ends.
+    #[arg(long)]
+    pub print_tools: bool,
     /// Where health and metrics are served.
     #[arg(long, env = "STEADFAST_ADMIN_ADDRESS", default_value = "0.0.0.0:8081")]
     pub admin_address: SocketAddr,

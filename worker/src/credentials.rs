@@ -21,6 +21,9 @@ pub enum CredentialError {
         host: String,
         allowed: Vec<String>,
     },
+    /// The host itself is made of the value, and is not told.
+    #[error("the credential {name} makes the host it would be sent to; its hosts are {allowed:?}")]
+    HostFromValue { name: String, allowed: Vec<String> },
     #[error("the environment variable {name} is reserved and cannot be used by an agent")]
     Reserved { name: String },
 }
@@ -34,9 +37,6 @@ impl Credentials {
 
     /// The value of a variable, for a request to this URL.
     pub fn for_url(&self, name: &str, url: &Url, revision: &AgentRevisionSpec) -> Result<&str, CredentialError> {
-        if is_reserved(name) {
-            return Err(CredentialError::Reserved { name: name.to_owned() });
-        }
         let hosts = revision
             .credentials
             .iter()
@@ -55,6 +55,14 @@ impl Credentials {
                     allowed: credential.hosts.clone(),
                 });
             }
+        }
+        self.value(name)
+    }
+
+    /// The value of a variable, to find out which URL it makes. It must not be sent before `for_url` has agreed.
+    pub(crate) fn value(&self, name: &str) -> Result<&str, CredentialError> {
+        if is_reserved(name) {
+            return Err(CredentialError::Reserved { name: name.to_owned() });
         }
         let value = self
             .0

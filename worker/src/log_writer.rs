@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use steadfast_log::{Batch, EntryId, Event, EventKind, EventLog, Genesis, Message, Numbered};
-use steadfast_workflow::{activities::LogAck, outbox::PRODUCER};
+use steadfast_workflow::activities::LogAck;
 use tokio::{
     sync::mpsc,
     task::JoinHandle,
@@ -25,9 +25,13 @@ pub struct Scope {
     pub task_id: String,
     /// Unique for each attempt of each activity of the task.
     pub producer: String,
+    /// Name of the task's outbox in the log.
+    pub outbox_producer: String,
     pub turn: u32,
     pub attempt: u32,
     pub agent: String,
+    /// See [`steadfast_log::Event::path`].
+    pub path: String,
     pub seen: Option<EntryId>,
 }
 
@@ -159,8 +163,9 @@ impl Writer {
     }
 
     async fn append_outbox(&mut self, outbox: &Resolved) -> bool {
+        let producer = self.scope.outbox_producer.clone();
         let batch = Batch {
-            producer: PRODUCER,
+            producer: &producer,
             events: &outbox.events,
             seen: self.scope.seen,
             genesis: outbox.genesis,
@@ -206,6 +211,7 @@ impl Writer {
                     turn: self.scope.turn,
                     attempt: self.scope.attempt,
                     agent: self.scope.agent.clone(),
+                    path: self.scope.path.clone(),
                     time,
                 },
             })

@@ -1,9 +1,11 @@
 //! Turns what waits in a task's outbox into events for the log.
 
 use steadfast_core::Body;
+use steadfast_crds::AgentRevisionSpec;
 use steadfast_log::{Event, EventKind, Genesis, Numbered};
 use steadfast_workflow::{
-    outbox::{OutboxEntry, Pending},
+    contract::StartTask,
+    outbox::{OutboxEntry, PRODUCER, Pending},
     project::{Scope, messages_of},
 };
 
@@ -31,10 +33,30 @@ impl Resolved {
     }
 }
 
+/// Name of a task's outbox among the producers of the log it writes to.
+pub fn producer(start: &StartTask) -> String {
+    match start.path() {
+        "" => PRODUCER.to_owned(),
+        path => format!("{path}:{PRODUCER}"),
+    }
+}
+
 /// The events of the entries, each with a counter that is the same however often it is carried.
-pub async fn resolve(entries: Vec<OutboxEntry>, scope: Scope<'_>, known: &Known<'_>) -> Result<Resolved, KnownError> {
+pub async fn resolve(
+    entries: Vec<OutboxEntry>,
+    start: &StartTask,
+    revision: Option<&AgentRevisionSpec>,
+    known: &Known<'_>,
+) -> Result<Resolved, KnownError> {
+    let scope = Scope {
+        task_id: &start.task_id,
+        agent: revision.map_or(&start.agent, |revision| &revision.agent),
+        revision,
+    };
     let last_number = entries.last().map_or(0, |entry| entry.number);
-    let genesis = if entries.first().is_some_and(|entry| entry.number == 1) {
+    let is_first = entries.first().is_some_and(|entry| entry.number == 1);
+    // A task that works for another does not begin the log of that one.
+    let genesis = if is_first && start.parent.is_none() {
         Genesis::Yes
     } else {
         Genesis::No
@@ -59,6 +81,7 @@ pub async fn resolve(entries: Vec<OutboxEntry>, scope: Scope<'_>, known: &Known<
                         turn: segment.turn,
                         attempt: 1,
                         agent: scope.agent.to_owned(),
+                        path: start.path().to_owned(),
                         time: segment.at,
                     };
                     events.push(Numbered { counter, event });
@@ -81,6 +104,8 @@ pub fn tool_ended(body: &Body) -> Option<EventKind> {
             name: output.name.clone(),
             is_error: output.is_error,
         }),
-        Body::User { .. } | Body::Model { .. } => None,
+        Body::User { .. } | Body::Model { .. } | Body::Note { .. } | Body::Handoff { .. } | Body::Summary { .. } => {
+            None
+        }
     }
 }

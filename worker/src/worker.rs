@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_crds::names::agent_task_queue;
 use steadfast_log::{EventLog, LogSettings};
-use steadfast_runtime::Readiness;
+use steadfast_runtime::{Readiness, prometheus::Registry, telemetry};
 use steadfast_workflow::{
     AgentTask, interceptor::ContextInterceptor as WorkflowContextInterceptor, store::SegmentStore,
 };
@@ -17,14 +17,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     activities::Activities,
+    address::AddressPolicy,
     args::{Args, environment},
+    builder::DynamicActivity,
+    capabilities::SearchAttributes,
     context::ContextInterceptor,
+    control::{Control, RunningCalls, channel},
     credentials::Credentials,
     http_tool::HttpToolClient,
+    mcp::McpClient,
+    metrics::Metrics,
     model::ModelClient,
+    pace::Pace,
     readiness::watch_temporal,
     revisions::Revisions,
+    spans::{ContentCapture, Spans},
     temporal,
+    webhook::WebhookClient,
 };
 
 /// After a worker is killed the next workflow task waits out this time before another worker gets it.
@@ -33,7 +42,13 @@ const STICKY_TIMEOUT: Duration = Duration::from_secs(2);
 const POLLERS: usize = 20;
 
 /// Serves the agent's task queue until `stop` is cancelled and what runs has ended.
-pub async fn run(args: Args, readiness: Readiness, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    args: Args,
+    own: Vec<DynamicActivity>,
+    registry: &Registry,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let temporal_ready = readiness.register("temporal");
     let polling = readiness.register("polling");
     let revision_ready = readiness.register("revision");
@@ -66,17 +81,35 @@ pub async fn run(args: Args, readiness: Readiness, stop: CancellationToken) -> a
     };
     let credentials = Arc::new(Credentials::new(environment()));
     let store = Arc::new(SegmentStore::default());
+    let policy = AddressPolicy {
+        cluster_services: args.allow_cluster_services,
+        loopback: args.insecure_allow_loopback,
+    };
+    let content = if args.capture_content {
+        ContentCapture::On
+    } else {
+        ContentCapture::Off
+    };
+    let running = RunningCalls::default();
     let activities = Activities {
         store: store.clone(),
         log: EventLog::new(&args.redis_url, LogSettings::for_install(&args.install))?,
         revisions,
         model: ModelClient::new(credentials.clone(), args.model_base_url.clone())?,
-        http_tools: HttpToolClient::new(credentials)?,
+        http_tools: HttpToolClient::new(credentials.clone(), policy)?,
+        mcp: McpClient::new(credentials.clone(), policy)?,
+        webhooks: WebhookClient::new(credentials, policy)?,
+        control: Control::start(&args.redis_url, channel(&args.install), running.clone(), stop.clone())?,
+        running,
+        pace: Pace::default(),
+        search_attributes: SearchAttributes::learn(client.clone(), args.temporal_namespace.clone(), stop.clone()),
+        metrics: Metrics::register(registry)?,
+        spans: Spans::new(telemetry::tracer(), content),
         shutdown: stop.clone(),
     };
     let watching = tokio::spawn(watch_temporal(client.clone(), temporal_ready, stop.clone()));
     let drain = Duration::from_secs(args.drain_timeout_seconds);
-    let options = options(&task_queue, activities, store, drain)?;
+    let options = options(&task_queue, activities, own, store, drain)?;
     tracing::info!(%task_queue, agent = %args.agent, "serving");
     polling.set(true);
     let leaving = tokio::spawn({
@@ -111,10 +144,11 @@ fn identity(args: &Args) -> String {
 fn options(
     task_queue: &str,
     activities: Activities,
+    own: Vec<DynamicActivity>,
     store: Arc<SegmentStore>,
     drain: Duration,
 ) -> anyhow::Result<WorkerOptions> {
-    Ok(WorkerOptions::new(task_queue)
+    let mut options = WorkerOptions::new(task_queue)
         .workflow_interceptor(WorkflowContextInterceptor::constructor())
         .activity_inbound_interceptor(ContextInterceptor)
         .register_activities(activities)
@@ -123,7 +157,11 @@ fn options(
         .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))
         .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))
         .graceful_shutdown_period(drain)
-        .build())
+        .build();
+    for activity in own {
+        activity.register(&mut options);
+    }
+    Ok(options)
 }
 
 /// Workflow code lives on one thread of its own; activities run on this runtime.

@@ -37,7 +37,7 @@ impl From<ProfileArgument> for Profile {
 }
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    tools::install(&[Kind::Debian, Kind::Python]).await?;
+    tools::install(&[Kind::Debian, Kind::Python, Kind::FakeModel, Kind::McpServer]).await?;
     let started = Instant::now();
     let release = Release::build(arguments.profile.into()).await?;
     let mut stdout = std::io::stdout().lock();
@@ -46,12 +46,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         "images are built after {:.1} s",
         started.elapsed().as_secs_f64()
     )?;
-    for image in [
-        &release.operator,
-        &release.gateway,
-        &release.worker,
-        &release.example_python,
-    ] {
+    for image in release.images() {
         writeln!(stdout, "  {}  {}", image.reference, image.archive.display())?;
     }
     if let Some(name) = arguments.load {

@@ -52,6 +52,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
   value: {{ .settings.logLevel | quote }}
 - name: STEADFAST_LOG_FORMAT
   value: {{ .settings.logFormat | quote }}
+{{- with .root.Values.telemetry.otlpEndpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+- name: STEADFAST_CAPTURE_CONTENT
+  value: {{ .root.Values.telemetry.captureContent | quote }}
 {{- end }}
 
 {{/* What the operator gives every worker, beyond its own wiring. */}}

@@ -5,7 +5,6 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use tokio::sync::mpsc;
 
-const PROMPT: &str = "> ";
 /// Back to the first column, and clear the line.
 const CLEAR_LINE: &str = "\r\x1b[2K";
 
@@ -18,6 +17,21 @@ pub struct Lines {
 }
 
 impl Lines {
+    /// What a person types, who may be asked; nothing if there is none.
+    pub fn of_a_person() -> Self {
+        let lines = Self {
+            receiver: mpsc::channel(1).1,
+            ended: true,
+            interactive: is_a_person(),
+            prompted: false,
+        };
+        if lines.interactive {
+            Self::of_standard_input()
+        } else {
+            lines
+        }
+    }
+
     pub fn of_standard_input() -> Self {
         let (sender, receiver) = mpsc::channel(1);
         // A thread of its own: a read that waits for a person must not keep the program from ending.
@@ -29,11 +43,10 @@ impl Lines {
                 }
             }
         });
-        let interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         Self {
             receiver,
             ended: false,
-            interactive,
+            interactive: is_a_person(),
             prompted: false,
         }
     }
@@ -50,11 +63,19 @@ impl Lines {
         self.ended
     }
 
+    /// Whether there is somebody to ask.
+    pub fn can_ask(&self) -> bool {
+        self.interactive && !self.ended
+    }
+
     /// Asks for a line, if it is the person's turn.
-    pub fn prompt(&mut self, wanted: bool) -> std::io::Result<()> {
-        if wanted && self.interactive && !self.prompted {
+    pub fn prompt(&mut self, text: Option<&str>) -> std::io::Result<()> {
+        if let Some(text) = text
+            && self.interactive
+            && !self.prompted
+        {
             self.prompted = true;
-            write_now(PROMPT)?;
+            write_now(text)?;
         }
         Ok(())
     }
@@ -67,6 +88,10 @@ impl Lines {
             Ok(())
         }
     }
+}
+
+fn is_a_person() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
 fn write_now(text: &str) -> std::io::Result<()> {

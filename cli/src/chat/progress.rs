@@ -57,6 +57,10 @@ impl Progress {
 
     /// Takes in the next event of the log.
     pub fn take(&mut self, event: &Event) -> Step {
+        if !event.path.is_empty() {
+            // The turns of an agent that works for another are no turns of the conversation.
+            return Step::None;
+        }
         match &event.kind {
             EventKind::MessageDone { message } => {
                 self.take_message(message);
@@ -168,6 +172,21 @@ mod tests {
         assert_eq!(progress.first_turn(), Some(2));
         assert_eq!(progress.take(&turn_ended(2)), Step::OwnTurnEnded);
         assert!(progress.is_idle());
+    }
+
+    #[test]
+    fn the_turns_of_an_agent_that_works_for_another_answer_nobody() {
+        let mut progress = Progress::default();
+        progress.sent("m");
+        progress.take(&user_message("m", 1));
+        let nested = |event: Event| Event {
+            path: "1.0.0".to_owned(),
+            ..event
+        };
+        assert_eq!(progress.take(&nested(turn_ended(1))), Step::None);
+        let ended = json!({"type": "task_updated", "status": "completed"});
+        assert_eq!(progress.take(&nested(event(ended, 0))), Step::None);
+        assert!(!progress.is_idle() && !progress.task_ended());
     }
 
     #[test]

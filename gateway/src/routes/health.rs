@@ -34,11 +34,12 @@ pub async fn readyz(State(gateway): State<Arc<Gateway>>) -> (StatusCode, Json<Va
     )
 }
 
-/// The version, where Agentex's own tools look for it.
+/// The version, where Agentex's own tools look for it, and what is not Agentex's.
 pub async fn openapi() -> Json<Value> {
     Json(json!({
         "openapi": "3.1.0",
         "info": { "title": "Steadfast", "version": env!("CARGO_PKG_VERSION") },
-        "paths": {},
+        "paths": super::approvals::openapi(),
+        "components": { "schemas": super::approvals::openapi_schemas() },
     }))
 }

@@ -25,7 +25,7 @@ use crate::{
     directory::AgentEntry,
     error::ApiError,
     gateway::Gateway,
-    inbound::{ContentError, MAX_MESSAGE_BYTES, read_content},
+    inbound::{ContentError, MAX_MESSAGE_BYTES, read_content, traceparent},
     temporal::{StartRequest, Started, TemporalError, plain_json},
     wire,
 };
@@ -68,6 +68,7 @@ pub async fn create_task(
 
     let mut start = StartTask::new(&id, &agent.name.namespace, &agent.name.name);
     caller.name().clone_into(&mut start.creator);
+    start.traceparent = traceparent(headers);
     start.params = task_params.clone().unwrap_or_default();
     let mut memo = vec![
         (MEMO_AGENT, payload(&agent.name.to_string())?),

@@ -206,7 +206,7 @@ impl Viewer {
                         for event in self.tell(&entry).await {
                             yield Ok(event);
                         }
-                        if self.unsettled && matches!(entry.event.kind, EventKind::TurnEnded { .. }) {
+                        if self.unsettled && is_turn_end(&entry) {
                             self.unsettled = false;
                             if let Some(event) = self.reset_at(entry.id).await {
                                 yield Ok(event);
@@ -352,8 +352,14 @@ impl Viewer {
     }
 }
 
+fn is_turn_end(entry: &Entry) -> bool {
+    entry.event.path.is_empty() && matches!(entry.event.kind, EventKind::TurnEnded { .. })
+}
+
 fn is_end(entry: &Entry) -> bool {
     match &entry.event.kind {
+        // An agent that worked as a tool is done; the task is not.
+        _ if !entry.event.path.is_empty() => false,
         EventKind::TaskUpdated { status, .. } => crate::wire::TaskStatus::from(*status).is_terminal(),
         _ => false,
     }

@@ -24,7 +24,7 @@ use crate::{
     error::ApiError,
     gateway::Gateway,
     inbound::{BoundedBody, Params},
-    task::TaskRecord,
+    task::{TaskRecord, ran_out_of_time},
     temporal::{TemporalError, plain_json},
     wire,
 };
@@ -72,7 +72,9 @@ pub async fn list(
     loop {
         let (page, next) = gateway.temporal.list(&query, token).await?;
         for record in page.into_iter().filter_map(TaskRecord::of_info) {
-            if agent.as_ref().is_some_and(|agent| agent.name != record.agent)
+            // A task that works for another is a part of that one's conversation.
+            if record.is_nested()
+                || agent.as_ref().is_some_and(|agent| agent.name != record.agent)
                 || !gateway.is_ours(&record)
                 || !gateway.allows(&caller, Action::ReadTasks, &record).await?
             {
@@ -136,8 +138,7 @@ pub async fn by_id(
     Path(id): Path<String>,
 ) -> Result<Json<wire::Task>, ApiError> {
     let task = gateway.task(&caller, Action::ReadTasks, &id).await?;
-    let params = params(&gateway, &task).await?;
-    Ok(Json(task.to_wire(params)))
+    Ok(Json(whole(&gateway, &task).await?))
 }
 
 pub async fn by_name(
@@ -146,8 +147,24 @@ pub async fn by_name(
     Path(name): Path<String>,
 ) -> Result<Json<wire::Task>, ApiError> {
     let task = named(&gateway, &caller, &name).await?;
-    let params = params(&gateway, &task).await?;
-    Ok(Json(task.to_wire(params)))
+    Ok(Json(whole(&gateway, &task).await?))
+}
+
+/// A task with what only its history knows.
+async fn whole(gateway: &Gateway, task: &TaskRecord) -> Result<wire::Task, ApiError> {
+    let mut whole = task.to_wire(params(gateway, task).await?);
+    if task.status == wire::TaskStatus::Failed {
+        let last = match gateway.temporal.close_event(&task.id, &task.run_id).await {
+            Ok(last) => last,
+            Err(TemporalError::NotFound) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(reason) = last.as_ref().and_then(ran_out_of_time) {
+            whole.status = wire::TaskStatus::TimedOut;
+            whole.status_reason = Some(reason);
+        }
+    }
+    Ok(whole)
 }
 
 /// What the task was created with, from the input of its newest run.
@@ -275,7 +292,7 @@ async fn after_end(gateway: &Gateway, mut task: TaskRecord) -> Result<wire::Task
     Ok(task.to_wire(None))
 }
 
-fn reason(body: &BoundedBody) -> Result<Option<String>, ApiError> {
+pub(super) fn reason(body: &BoundedBody) -> Result<Option<String>, ApiError> {
     match body.object()?.remove("reason") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(reason)) => Ok(Some(reason.chars().take(1000).collect())),

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use serde_json::{Value, json};
 use steadfast_log::{Author, EntryId, TaskStatus};
@@ -25,6 +25,7 @@ fn entry(attempt: u32, kind: EventKind) -> Entry {
         turn: 1,
         attempt,
         agent: "haiku".to_owned(),
+        path: String::new(),
         time: jiff::Timestamp::UNIX_EPOCH,
     };
     Entry {
@@ -32,6 +33,37 @@ fn entry(attempt: u32, kind: EventKind) -> Entry {
         json: "{}".into(),
         event,
     }
+}
+
+#[test]
+fn what_an_agent_does_for_another_is_not_shown() {
+    let mut translation = Translation::new(task());
+    for entry in [started_text(1), delta(1, "secret"), done(1, "secret")] {
+        let event = Event {
+            path: "1.0.0".to_owned(),
+            ..entry.event
+        };
+        let nested = Entry { event, ..entry };
+        assert_eq!(translation.unknown_message(&nested), None);
+        assert_eq!(translation.frames(&nested), []);
+    }
+}
+
+#[test]
+fn an_interrupted_message_is_done_for_a_client() {
+    let content = Content::Text {
+        text: "It is".to_owned(),
+        format: TextFormat::Markdown,
+    };
+    let interrupted = message(content, MessageStatus::Interrupted);
+    let frames = Translation::new(task()).frames(&entry(1, EventKind::MessageDone { message: interrupted }));
+    let Some(Frame::Done {
+        parent_task_message, ..
+    }) = frames.last()
+    else {
+        panic!("{frames:?}");
+    };
+    assert_eq!(parent_task_message.streaming_status, StreamingStatus::Done);
 }
 
 fn started_text(attempt: u32) -> Entry {

@@ -8,12 +8,12 @@ use steadfast_platform::{ControlPlane, ControlPlaneOptions, NewUser, Redis};
 use super::support::{Site, guarded};
 
 /// What `group` may do in the namespace `default`.
-async fn grant(cluster: &ControlPlane, group: &str, resources: &[&str]) {
+pub async fn grant(cluster: &ControlPlane, group: &str, resources: &[&str]) {
     for resource in resources {
-        let verbs = if *resource == "agents" {
-            "get,list"
-        } else {
-            "get,create"
+        let verbs = match *resource {
+            "agents" => "get,list",
+            "agents/approvals" => "get,update",
+            _ => "get,create",
         };
         let name = format!("{group}-{}", resource.replace('/', "-"));
         // Their resources need not exist: a role is but words.

@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
 use steadfast_gateway::{
     Gateway,
-    access::Access,
+    access::{Access, SelfApproval},
     app,
     directory::{AgentDirectory, Naming},
     temporal::{Temporal as TemporalConnection, TemporalSettings},
@@ -45,9 +45,11 @@ spec:
 pub struct Site {
     pub router: Router,
     pub log: EventLog,
+    /// The same Temporal, for a test to speak to.
+    pub temporal: TemporalConnection,
 }
 
-fn site(access: Access, temporal_address: &str, redis_url: &str) -> Site {
+fn site(access: Access, self_approval: SelfApproval, temporal_address: &str, redis_url: &str) -> Site {
     let revision = serde_yaml_ng::from_str(REVISION).unwrap();
     let elsewhere = serde_yaml_ng::from_str(&REVISION.replace("default", "poets")).unwrap();
     let naming = Naming {
@@ -57,8 +59,9 @@ fn site(access: Access, temporal_address: &str, redis_url: &str) -> Site {
     let log = EventLog::new(redis_url, LogSettings::default()).unwrap();
     let gateway = Gateway {
         access,
+        self_approval,
         directory: AgentDirectory::of_revisions(naming, vec![revision, elsewhere]),
-        temporal: TemporalConnection::new(TemporalSettings::new(temporal_address, "default".to_owned(), None).unwrap()),
+        temporal: connection(temporal_address),
         reader: LogReader::start(log.clone()),
         log: log.clone(),
         stopping: CancellationToken::new(),
@@ -66,12 +69,22 @@ fn site(access: Access, temporal_address: &str, redis_url: &str) -> Site {
     Site {
         router: app(Arc::new(gateway)),
         log,
+        temporal: connection(temporal_address),
     }
+}
+
+fn connection(address: &str) -> TemporalConnection {
+    TemporalConnection::new(TemporalSettings::new(address, "default".to_owned(), None).unwrap())
 }
 
 /// A gateway that can reach nothing.
 pub fn lonely() -> Site {
-    site(Access::Anonymous, NOWHERE, &format!("redis://{NOWHERE}"))
+    site(
+        Access::Anonymous,
+        SelfApproval::Allowed,
+        NOWHERE,
+        &format!("redis://{NOWHERE}"),
+    )
 }
 
 /// A gateway with a Redis of its own and the Temporal that all tests share.
@@ -85,7 +98,12 @@ pub async fn guarded(access: Access, redis: &Redis) -> Site {
     let temporal = TEMPORAL
         .get_or_init(async || Temporal::start(TemporalOptions::default()).await.unwrap())
         .await;
-    site(access, &temporal.address(), &redis.url())
+    beside(temporal, redis, access, SelfApproval::Allowed)
+}
+
+/// The same with a Temporal of the test's own.
+pub fn beside(temporal: &Temporal, redis: &Redis, access: Access, self_approval: SelfApproval) -> Site {
+    site(access, self_approval, &temporal.address(), &redis.url())
 }
 
 /// The status and the body of an answer.
@@ -125,6 +143,12 @@ impl Site {
         let request =
             Request::post(format!("/agents/name/{agent}/rpc")).header("Authorization", format!("Bearer {token}"));
         self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// A request of somebody with this token, with a body.
+    pub async fn post_as(&self, token: &str, path: &str, body: &Value) -> Answer {
+        let request = Request::post(path).header("Authorization", format!("Bearer {token}"));
+        self.send(request.body(body.to_string().into()).unwrap()).await
     }
 
     /// The same under an idempotency key.
@@ -199,6 +223,7 @@ pub fn event(kind: EventKind) -> Event {
         turn: 1,
         attempt: 1,
         agent: "haiku".to_owned(),
+        path: String::new(),
         time: jiff::Timestamp::UNIX_EPOCH,
     }
 }

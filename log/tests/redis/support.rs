@@ -19,6 +19,7 @@ pub fn event(kind: EventKind) -> Event {
         turn: 1,
         attempt: 1,
         agent: "haiku".to_owned(),
+        path: String::new(),
         time: jiff::Timestamp::UNIX_EPOCH,
     }
 }

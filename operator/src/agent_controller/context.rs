@@ -21,12 +21,13 @@ use kube::{
 use steadfast_crds::AgentRevision;
 
 use crate::{
-    agent_controller::build::worker_name,
+    agent_controller::{GuardedAgent, build::worker_name},
     backoff::Backoff,
     cache::{Cache, ObjectKey},
     contents::Contents,
     metrics::Metrics,
     reference_index::ReferenceIndex,
+    schedules::board::Board,
     settings::Settings,
     tool_controller::GuardedTool,
 };
@@ -43,6 +44,8 @@ pub struct Context {
     pub caches: Caches,
     /// Which Agents name what.
     pub index: ReferenceIndex,
+    /// What schedules Agents want.
+    pub schedules: Arc<Board>,
     /// What was applied by this process.
     pub applied: AppliedMarks,
     /// Digest of each Agent's newest revision, by the revision's uid.
@@ -57,6 +60,8 @@ pub struct Context {
 
 /// One cache per kind.
 pub struct Caches {
+    /// Agents, readable or not, for those that name others.
+    pub agents: Store<GuardedAgent>,
     /// Tools, readable or not.
     pub tools: Store<GuardedTool>,
     /// Revisions, without their content.
@@ -74,10 +79,11 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Empty caches, but for tools, which the other controller needs too.
+    /// Empty caches, but for what the controllers themselves need too.
     #[must_use]
-    pub fn new(tools: Store<GuardedTool>) -> Self {
+    pub fn new(agents: Store<GuardedAgent>, tools: Store<GuardedTool>) -> Self {
         Self {
+            agents,
             tools,
             revisions: Cache::default(),
             deployments: Cache::default(),
@@ -94,9 +100,16 @@ impl Caches {
         self.tools.get(&ObjectRef::new(&key.name).within(&key.namespace))
     }
 
+    /// The Agent of that name.
+    #[must_use]
+    pub fn agent(&self, key: &ObjectKey) -> Option<Arc<GuardedAgent>> {
+        self.agents.get(&ObjectRef::new(&key.name).within(&key.namespace))
+    }
+
     /// Returns once every cache knows what there is.
     pub async fn wait_until_synced(&self) {
-        // Fails only when its watch is gone, and then nobody waits.
+        // These fail only when their watch is gone, and then nobody waits.
+        let _ = self.agents.wait_until_ready().await;
         let _ = self.tools.wait_until_ready().await;
         self.revisions.wait_until_synced().await;
         self.deployments.wait_until_synced().await;
@@ -119,6 +132,7 @@ impl Context {
     pub fn forget(&self, agent: &ObjectKey) {
         self.backoff.forget(agent);
         self.revision_digests.forget(agent);
+        self.schedules.forget(agent);
         let name = worker_name(&agent.name);
         self.applied.forget(&ObjectKey::new(&agent.namespace, name));
     }

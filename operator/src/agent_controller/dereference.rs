@@ -10,10 +10,11 @@ use steadfast_crds::{
 };
 
 use crate::{
-    agent_controller::{build::is_owned_by, context::Context},
+    agent_controller::{build::is_owned_by, context::Context, introduction::Introduction},
     cache::ObjectKey,
     content_digest,
     contents::KeyDigests,
+    reference_index::{named_agents, named_tools},
 };
 
 /// Why something could not be read for now.
@@ -40,6 +41,8 @@ pub struct Found {
     pub instructions: Instructions,
     /// Each tool of the spec; absent ones are None.
     pub tools: BTreeMap<String, Option<Arc<DeserializeGuard<AgentTool>>>>,
+    /// Each other Agent of the spec.
+    pub agents: BTreeMap<String, Introduction>,
     /// Digests of each Secret named by the Agent or the settings; absent ones are None.
     pub secrets: BTreeMap<String, Option<Arc<KeyDigests>>>,
     /// Its revisions so far.
@@ -81,6 +84,7 @@ pub async fn dereference(context: &Context, agent: &Agent) -> Result<Found, Erro
     Ok(Found {
         instructions: instructions(context, agent, &key).await?,
         tools: tools(context, agent, &key),
+        agents: agents(context, agent, &key),
         secrets: secrets(context, agent, &key).await?,
         history: history(context, agent, &key).await?,
     })
@@ -111,13 +115,19 @@ fn tools(
     agent: &Agent,
     key: &ObjectKey,
 ) -> BTreeMap<String, Option<Arc<DeserializeGuard<AgentTool>>>> {
-    agent
-        .spec
-        .tools
-        .iter()
-        .map(|reference| {
-            let tool = ObjectKey::new(&key.namespace, &reference.tool);
-            (reference.tool.clone(), context.caches.tool(&tool))
+    named_tools(agent)
+        .map(|name| {
+            let tool = context.caches.tool(&ObjectKey::new(&key.namespace, name));
+            (name.clone(), tool)
+        })
+        .collect()
+}
+
+fn agents(context: &Context, agent: &Agent, key: &ObjectKey) -> BTreeMap<String, Introduction> {
+    named_agents(agent)
+        .map(|name| {
+            let other = context.caches.agent(&ObjectKey::new(&key.namespace, name));
+            (name.clone(), Introduction::of(other.as_deref()))
         })
         .collect()
 }

@@ -19,7 +19,13 @@ use serde::de::DeserializeOwned;
 use steadfast_crds::names::{AGENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
 
 use crate::{
-    agent_controller::{Error, GuardedAgent, context::Context, housekeeping, reconcile},
+    agent_controller::{
+        Error, GuardedAgent,
+        context::Context,
+        housekeeping,
+        introduction::{Introduction, Introductions},
+        reconcile,
+    },
     cache::{Cache, ObjectKey},
     reference_index::{Reference, references},
     watch::{Scope, StoreFeed, follow},
@@ -107,11 +113,19 @@ pub fn watches(
 
     let agent_watch = {
         let (context, queue) = (Arc::clone(context), queue.clone());
+        let mut introductions = Introductions::default();
         follow(scope.api(client), everything(), move |event| {
             index_agents(&context, &event);
             let news = agents.observe(&event);
             for gone in news.iter().filter(|key| !agents.knows(key)) {
                 context.index.remove(gone);
+            }
+            for agent in &news {
+                let now = Introduction::of(context.caches.agent(agent).as_deref());
+                if introductions.update(agent, now) {
+                    let named = Reference::Agent(agent.name.clone());
+                    queue.wake(context.index.dependents(&agent.namespace, named));
+                }
             }
             queue.wake(news);
         })

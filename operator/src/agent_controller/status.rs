@@ -41,6 +41,8 @@ pub struct Outcome {
     pub problems: Vec<Problem>,
     /// What there is now.
     pub applied: Applied,
+    /// How far Temporal is with the schedules; none without any.
+    pub schedules: Option<Finding>,
 }
 
 /// Writes the status if it differs; the new one if it was written.
@@ -79,7 +81,8 @@ pub fn build(agent: &Agent, outcome: &Outcome, pods: &[Arc<Pod>], settings: &Set
     } = &outcome.applied;
     let problems: Vec<Problem> = outcome.problems.iter().chain(refusal).cloned().collect();
     let assessment = workers::assess(deployment.as_deref(), pods);
-    let findings = findings(&problems, &assessment);
+    let mut findings = findings(&problems, &assessment);
+    findings.extend(outcome.schedules.clone());
     bounded(AgentStatus {
         observed_generation: agent.metadata.generation,
         revision: (*revision).max(previous.revision),

@@ -2,7 +2,9 @@
 //! problems that stand in the way. Pure; after this step nobody reads the raw
 //! spec of what is built.
 
+mod behavior;
 mod credentials;
+mod references;
 
 use std::collections::BTreeMap;
 
@@ -14,12 +16,13 @@ use kube::ResourceExt as _;
 use serde_json::Value;
 use steadfast_crds::{
     Agent, AgentRevisionSpec, Duration,
-    agent_revision::{MAXIMUM_REVISION_BYTES, RevisionTool},
+    agent_revision::MAXIMUM_REVISION_BYTES,
     conditions::{ConditionType, Reason},
-    names::{agent_task_queue, function_name},
+    names::agent_task_queue,
     worker::WorkerResources,
 };
 
+use self::references::References;
 use crate::{
     agent_controller::{
         build::deployment::WORKER_CONTAINER,
@@ -84,22 +87,13 @@ pub struct Workers {
 pub fn validate(agent: &Agent, found: &Found, settings: &Settings, hash: &KeyedHash) -> Result<Validated, Error> {
     let mut problems = Vec::new();
     let instructions = check_instructions(agent, found, &mut problems);
-    let tools = check_tools(agent, found, &mut problems);
-    credentials::check_variables(agent, &tools, &mut problems);
+    let resolved = references::check(agent, found, settings, &mut problems);
+    behavior::check(agent, &mut problems);
+    credentials::check_variables(agent, &resolved.tools, &mut problems);
     let overlay = check_overlay(agent, &mut problems);
     let digests = credentials::check_secrets(agent, found, settings, &mut problems);
 
-    let content = AgentRevisionSpec {
-        agent: agent.name_any(),
-        sequence: 0,
-        description: agent.spec.description.clone(),
-        instructions: instructions.unwrap_or_default(),
-        model: agent.spec.model.clone(),
-        tools,
-        limits: agent.spec.limits.clone(),
-        task_queue: task_queue(agent, settings),
-        credentials: credentials::names_and_hosts(agent),
-    };
+    let content = content(agent, instructions.unwrap_or_default(), resolved, settings);
     check_size(&content, &mut problems)?;
 
     let about_content =
@@ -132,6 +126,37 @@ pub fn validate(agent: &Agent, found: &Found, settings: &Settings, hash: &KeyedH
         revision,
         workers,
     })
+}
+
+fn content(agent: &Agent, instructions: String, resolved: References, settings: &Settings) -> AgentRevisionSpec {
+    let spec = &agent.spec;
+    let References {
+        tools,
+        agents,
+        handoffs,
+        judges,
+    } = resolved;
+    AgentRevisionSpec {
+        agent: agent.name_any(),
+        sequence: 0,
+        description: spec.description.clone(),
+        instructions,
+        model: spec.model.clone(),
+        tools,
+        agents,
+        handoffs,
+        tool_use: spec.tool_use.clone(),
+        output: spec.output.clone(),
+        guardrails: spec.guardrails.clone(),
+        judges,
+        hooks: spec.hooks.clone(),
+        stream: spec.stream.clone(),
+        limits: spec.limits.clone(),
+        context: spec.context.clone(),
+        welcome: spec.welcome.clone(),
+        task_queue: task_queue(agent, settings),
+        credentials: credentials::names_and_hosts(agent),
+    }
 }
 
 /// The Temporal task queue of an Agent's workers.
@@ -170,51 +195,6 @@ fn check_instructions(agent: &Agent, found: &Found, problems: &mut Vec<Problem>)
     };
     problems.push(Problem::new(ConditionType::ReferencesResolved, reason, message));
     None
-}
-
-fn check_tools(agent: &Agent, found: &Found, problems: &mut Vec<Problem>) -> Vec<RevisionTool> {
-    let mut tools = Vec::new();
-    let mut names: BTreeMap<String, &str> = BTreeMap::new();
-    for reference in &agent.spec.tools {
-        let resource = reference.tool.as_str();
-        let unresolved = |reason, message| Problem::new(ConditionType::ReferencesResolved, reason, message);
-        let Some(guarded) = found.tools.get(resource).and_then(Option::as_ref) else {
-            problems.push(unresolved(
-                Reason::ToolNotFound,
-                format!("AgentTool \"{resource}\" does not exist"),
-            ));
-            continue;
-        };
-        let name = function_name(resource);
-        if let Some(other) = names.insert(name.clone(), resource) {
-            let message = format!("tools \"{other}\" and \"{resource}\" would both be \"{name}\" to the model");
-            problems.push(Problem::new(
-                ConditionType::Accepted,
-                Reason::DuplicateToolName,
-                message,
-            ));
-            continue;
-        }
-        let spec = match &guarded.0 {
-            Ok(tool) => &tool.spec,
-            Err(invalid) => {
-                let message = format!("AgentTool \"{resource}\" cannot be read: {invalid}");
-                problems.push(unresolved(Reason::ToolNotAccepted, message));
-                continue;
-            }
-        };
-        match tool_rules::check(spec) {
-            Ok(()) => tools.push(RevisionTool {
-                name,
-                spec: spec.clone(),
-            }),
-            Err(defect) => problems.push(unresolved(
-                Reason::ToolNotAccepted,
-                format!("AgentTool \"{resource}\" is not accepted: {}", defect.message),
-            )),
-        }
-    }
-    tools
 }
 
 fn check_overlay(agent: &Agent, problems: &mut Vec<Problem>) -> Option<PodTemplateSpec> {

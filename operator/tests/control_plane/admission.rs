@@ -32,6 +32,9 @@ async fn the_api_server_enforces_the_rules() {
             .await,
     );
     assert!(both.contains("exactly one kind"), "{both}");
+    let unnamed = json!({ "guardrails": { "input": [{ "name": "g", "agent": "judge", "cel": "true" }] } });
+    let unnamed = refusal(cluster.create::<Agent>(agent("a", unnamed)).await);
+    assert!(unnamed.contains("exactly one of agent, activity and cel"), "{unnamed}");
     let quantity = json!({ "worker": { "resources": { "limits": { "memory": "much" } } } });
     let quantity = refusal(cluster.create::<Agent>(agent("a", quantity)).await);
     assert!(quantity.contains("spec.worker.resources.limits"), "{quantity}");

@@ -100,6 +100,7 @@ impl Cluster {
                 }],
                 worker_secret_env: vec![],
             },
+            temporal: None,
             concurrency: 16,
             debounce: Duration::from_millis(20),
             leader_election,

@@ -114,6 +114,26 @@ async fn a_tool_with_an_invalid_schema_says_so_and_so_do_its_agents() {
     operator.stop().await;
 }
 
+#[tokio::test]
+async fn agents_that_name_each_other_resolve_once_both_are_there() {
+    let (cluster, operator) = Cluster::with_operator("cycle").await;
+    cluster
+        .agent("triage", json!({ "handoffs": [{ "agent": "billing" }] }))
+        .await;
+    cluster
+        .condition("triage", ConditionType::ReferencesResolved, "False", "AgentNotFound")
+        .await;
+    cluster
+        .agent("billing", json!({ "handoffs": [{ "agent": "triage" }] }))
+        .await;
+    for name in ["triage", "billing"] {
+        cluster
+            .condition(name, ConditionType::ReferencesResolved, "True", "Resolved")
+            .await;
+    }
+    operator.stop().await;
+}
+
 async fn tool_accepted(cluster: &Cluster, status: &str, reason: &str) {
     let api = cluster.api::<AgentTool>();
     wait::until(

@@ -58,6 +58,10 @@ pub struct HistoryReport {
     /// Growth of the history per byte of new items.
     pub growth_ratio: f64,
     pub seconds: f64,
+    /// From one model call to the next, on average over the first and the last tenth of the calls; the scripted
+    /// model's own time to read an ever longer conversation is part of it.
+    pub milliseconds_per_call_at_first: f64,
+    pub milliseconds_per_call_at_last: f64,
 }
 
 /// Runs it on a stack with nothing else on it.
@@ -79,7 +83,11 @@ pub async fn run(stack: &Stack, options: HistoryOptions) -> anyhow::Result<Histo
     let properties = json!({"number": {"type": "integer"}, "size": {"type": "integer"}});
     let setup = AgentSetup::new("history", script(options, first.clone(), sizes.clone()))
         .tool("page", activity_tool("page", TASK_QUEUE, &properties))
-        .configure(|spec| spec.limits.max_model_calls_per_turn = 1_000);
+        .configure(|spec| {
+            spec.limits.max_model_calls_per_turn = 10_000;
+            // Nothing is summed up: the window is larger than all that is said.
+            spec.context.window_tokens = 1_000_000_000;
+        });
     let agent = stack.agent(setup).await?;
     let task = agent.task().await?;
     let started = Instant::now();
@@ -99,6 +107,8 @@ pub async fn run(stack: &Stack, options: HistoryOptions) -> anyhow::Result<Histo
     );
 
     let new_item_bytes = sizes.new_item_bytes();
+    let received: Vec<Instant> = agent.model().journal().iter().map(|call| call.received_at).collect();
+    let tenth = (received.len() / 10).max(2).min(received.len());
     Ok(HistoryReport {
         model_calls: options.model_calls,
         tool_result_bytes: options.tool_result_bytes,
@@ -112,7 +122,21 @@ pub async fn run(stack: &Stack, options: HistoryOptions) -> anyhow::Result<Histo
         new_item_bytes,
         growth_ratio: ratio(after.bytes.saturating_sub(before.bytes), new_item_bytes),
         seconds,
+        milliseconds_per_call_at_first: milliseconds_per_call(&received[..tenth]),
+        milliseconds_per_call_at_last: milliseconds_per_call(&received[received.len() - tenth..]),
     })
+}
+
+/// The mean distance of neighbours.
+fn milliseconds_per_call(received: &[Instant]) -> f64 {
+    match (received.first(), received.last()) {
+        (Some(first), Some(last)) if received.len() > 1 => {
+            #[expect(clippy::cast_precision_loss, reason = "a count of calls")]
+            let distances = (received.len() - 1) as f64;
+            last.duration_since(*first).as_secs_f64() * 1_000.0 / distances
+        }
+        _ => 0.0,
+    }
 }
 
 /// A long turn is given as long as it makes progress.

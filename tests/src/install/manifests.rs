@@ -45,6 +45,22 @@ pub fn restricted_namespace(name: &str) -> Value {
     })
 }
 
+/// A ServiceAccount, and bindings of ClusterRoles to it in its own namespace.
+pub fn account_with_roles(namespace: &str, name: &str, roles: &[String]) -> Value {
+    let metadata = |name: &str| json!({"name": name, "namespace": namespace});
+    let mut items = vec![json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(name)})];
+    items.extend(roles.iter().map(|role| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata(&format!("{name}-{role}")),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+        })
+    }));
+    json!({"apiVersion": "v1", "kind": "List", "items": items})
+}
+
 pub fn secret(namespace: &str, name: &str, key: &str, value: &str) -> Value {
     json!({
         "apiVersion": "v1",

@@ -1,49 +1,58 @@
-//! The Python image of the examples, with no base image: Debian's Python,
-//! extracted from its packages, and the worker's pinned requirements beside it.
+//! The Python image of the examples: Debian's Python, the programs of all
+//! examples, each at its path below `/app`, and the pinned requirements beside them.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::process::Command;
 
 use super::binaries::{host_triple, workspace};
 use super::context::USER;
+use super::debian::Debian;
 use super::{EXAMPLE_PYTHON, Image};
 use crate::cache::Cache;
 use crate::process::output;
-use crate::{files, hash, images, tools};
+use crate::{files, images, tools};
 
-const KEY_LENGTH: usize = 16;
-/// Where apt's own sources are, newest spelling first.
-const APT_SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
 const PACKAGES: &str = "python3,ca-certificates";
-/// Makes the new system's `/bin`, `/lib` … links into `/usr`, as Debian's are.
-const MERGE_USR: &str = r#"for d in bin lib lib64 sbin; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done"#;
-/// What a container has no use for.
-const SUPERFLUOUS: [&str; 7] = [
-    "dev",
-    "var",
-    "etc/apt",
-    "usr/share/doc",
-    "usr/share/info",
-    "usr/share/locale",
-    "usr/share/man",
+/// Of all of them, for one image: they are pinned in one place.
+const REQUIREMENTS: &str = "weather/worker/requirements.txt";
+/// Below `examples/` and, in the image, below `/app`.
+const PROGRAMS: [&str; 4] = [
+    "weather/worker/worker.py",
+    "move-money/worker/worker.py",
+    "move-money/worker/ledger.py",
+    "human-in-the-loop/worker/worker.py",
 ];
+const DOCKERFILE: &str = r#"FROM scratch
+COPY root/ /
+ENV PATH=/usr/local/bin:/usr/bin:/bin PYTHONPATH=/app/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER {USER}
+CMD ["python3", "--version"]
+"#;
 
 /// Builds the image, or finds it built.
 pub async fn build() -> anyhow::Result<Image> {
-    let source = workspace().join("examples/weather/worker");
-    let recipe = Recipe::read(&source)?;
-    let folder = Cache::open()?.images().join(format!("example-python-{}", recipe.key()));
+    let examples = workspace().join("examples");
+    let debian = Debian::of_this_machine(PACKAGES)?;
+    let mut contents = vec![DOCKERFILE.into()];
+    for path in PROGRAMS.iter().chain([&REQUIREMENTS]) {
+        let path = examples.join(path);
+        contents.push(fs::read(&path).with_context(|| format!("read {}", path.display()))?);
+    }
+    let contents: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
+    let folder = Cache::open()?
+        .images()
+        .join(format!("example-python-{}", debian.key(&contents)));
     // Written last: a folder without it was not finished.
     let dockerfile = folder.join("Dockerfile");
     if !dockerfile.is_file() {
+        tracing::info!("making the Python image of the examples");
         files::remove_folder(&folder)?;
         let root = folder.join("root");
         files::make_folder(&root)?;
-        recipe.fill(&root, &source).await?;
+        fill(&root, &debian, &examples).await?;
         files::write(&dockerfile, &DOCKERFILE.replace("{USER}", USER))?;
     }
     let archive = images::build(&folder, EXAMPLE_PYTHON).await?;
@@ -53,86 +62,22 @@ pub async fn build() -> anyhow::Result<Image> {
     })
 }
 
-const DOCKERFILE: &str = r#"FROM scratch
-COPY root/ /
-ENV PATH=/usr/local/bin:/usr/bin:/bin PYTHONPATH=/app/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-USER {USER}
-CMD ["python3", "/app/worker.py"]
-"#;
-
-/// Everything the content of the image depends on.
-struct Recipe {
-    suite: String,
-    apt_sources: PathBuf,
-    contents: Vec<Vec<u8>>,
-}
-
-impl Recipe {
-    fn read(source: &Path) -> anyhow::Result<Self> {
-        let release = fs::read_to_string("/etc/os-release").context("read /etc/os-release")?;
-        let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-        let suite = suite
-            .context("/etc/os-release names no Debian suite")?
-            .trim_matches('"')
-            .to_owned();
-        let found = APT_SOURCES.iter().map(PathBuf::from).find(|path| path.is_file());
-        let Some(apt_sources) = found else {
-            bail!("none of {} exists", APT_SOURCES.join(", "))
-        };
-        let mut contents = vec![suite.clone().into_bytes(), PACKAGES.into(), DOCKERFILE.into()];
-        for path in [
-            &source.join("requirements.txt"),
-            &source.join("worker.py"),
-            &apt_sources,
-        ] {
-            contents.push(fs::read(path).with_context(|| format!("read {}", path.display()))?);
-        }
-        Ok(Self {
-            suite,
-            apt_sources,
-            contents,
-        })
+async fn fill(root: &Path, debian: &Debian, examples: &Path) -> anyhow::Result<()> {
+    debian.extract(root).await.context("extract Debian's Python")?;
+    files::make_folder(&root.join("app/packages"))?;
+    install_requirements(root, &examples.join(REQUIREMENTS))
+        .await
+        .context("install the examples' requirements with pip")?;
+    for path in PROGRAMS {
+        let program = root.join("app").join(path);
+        files::make_folder(program.parent().context("a program is in a folder")?)?;
+        fs::copy(examples.join(path), &program).with_context(|| format!("write {}", program.display()))?;
     }
-
-    fn key(&self) -> String {
-        hash::sha256_hex(self.contents.iter().map(Vec::as_slice))[..KEY_LENGTH].to_owned()
-    }
-
-    async fn fill(&self, root: &Path, source: &Path) -> anyhow::Result<()> {
-        tracing::info!("making the Python image of the examples");
-        self.extract_python(root).await.context("extract Debian's Python")?;
-        install_requirements(root, source)
-            .await
-            .context("install the worker's requirements with pip")?;
-        let worker = root.join("app/worker.py");
-        fs::copy(source.join("worker.py"), &worker).with_context(|| format!("write {}", worker.display()))?;
-        let temporary = root.join("tmp");
-        fs::set_permissions(&temporary, fs::Permissions::from_mode(0o1777))
-            .with_context(|| format!("open {}", temporary.display()))
-    }
-
-    async fn extract_python(&self, root: &Path) -> anyhow::Result<()> {
-        let mut command = Command::new(tools::installed("mmdebstrap")?);
-        command
-            .args(["--quiet", "--variant=extract", "--mode=root", "--format=directory"])
-            .arg(format!("--include={PACKAGES}"))
-            .arg(format!("--setup-hook={MERGE_USR}"))
-            .arg(&self.suite)
-            .arg(root)
-            .arg(&self.apt_sources);
-        output(&mut command).await?;
-        for path in SUPERFLUOUS {
-            files::remove_folder(&root.join(path))?;
-        }
-        for path in ["tmp", "app/packages"] {
-            files::make_folder(&root.join(path))?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Wheels for the Python in the image, whatever Python runs pip here.
-async fn install_requirements(root: &Path, source: &Path) -> anyhow::Result<()> {
+async fn install_requirements(root: &Path, requirements: &Path) -> anyhow::Result<()> {
     let host = host_triple().await?;
     let architecture = host.split('-').next().unwrap_or_default();
     let mut command = Command::new(tools::python()?);
@@ -152,7 +97,7 @@ async fn install_requirements(root: &Path, source: &Path) -> anyhow::Result<()> 
         .arg("--target")
         .arg(root.join("app/packages"))
         .arg("--requirement")
-        .arg(source.join("requirements.txt"));
+        .arg(requirements);
     output(&mut command).await.map(drop)
 }
 

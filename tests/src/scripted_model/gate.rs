@@ -45,7 +45,8 @@ impl Gate {
         self.reached_by(1, timeout).await
     }
 
-    pub(super) async fn pass(&self) {
+    /// Waits here, as an answer does.
+    pub async fn pass(&self) {
         self.0.arrived.send_modify(|arrived| *arrived += 1);
         // An error is impossible: we hold the sender.
         let _ = self.0.open.subscribe().wait_for(|open| *open).await;

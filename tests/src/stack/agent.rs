@@ -22,6 +22,7 @@ pub struct AgentSetup {
     script: Script,
     workers: usize,
     changes: Vec<Change>,
+    variables: Vec<(String, String)>,
 }
 
 impl AgentSetup {
@@ -32,12 +33,20 @@ impl AgentSetup {
             script: Box::new(script),
             workers: 1,
             changes: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
     #[must_use]
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
+        self
+    }
+
+    /// Gives its workers an environment variable; an `OPENAI_API_KEY` of its own, for one.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -89,7 +98,7 @@ impl Agent {
         let revisions = stack.revisions.folder().to_path_buf();
         revision::publish(&revisions, &spec)?;
         let workers = (0..setup.workers)
-            .map(|_| worker(stack, &setup.name))
+            .map(|_| worker(stack, &setup.name, &setup.variables))
             .collect::<anyhow::Result<Vec<Program>>>()?;
         for worker in &workers {
             // All at once: each starts while the others do.
@@ -178,7 +187,7 @@ impl Drop for Agent {
     }
 }
 
-fn worker(stack: &Stack, agent: &str) -> anyhow::Result<Program> {
+fn worker(stack: &Stack, agent: &str, variables: &[(String, String)]) -> anyhow::Result<Program> {
     let admin = Port::lease()?;
     let launch = Launch::new("worker", stack.programs.worker()?)
         .path_flag("revisions", stack.revisions.folder())
@@ -195,6 +204,11 @@ fn worker(stack: &Stack, agent: &str) -> anyhow::Result<Program> {
         .variable("TEMPORAL_ADDRESS", stack.temporal.url())
         .variable("TEMPORAL_NAMESPACE", "default")
         .variable("REDIS_URL", stack.redis.url())
+        // Tools of tests are on this machine.
+        .variable("STEADFAST_INSECURE_ALLOW_LOOPBACK", true)
         .variable("OPENAI_API_KEY", API_KEY);
+    let launch = variables
+        .iter()
+        .fold(launch, |launch, (name, value)| launch.variable(name, value));
     Program::new(launch, admin, Site::of_this_process("worker")?)
 }

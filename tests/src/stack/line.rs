@@ -2,7 +2,7 @@
 //! a whole conversation.
 
 use serde_json::{Value, json};
-use steadfast_log::{Author, Content, Message, MessageStatus};
+use steadfast_log::{Author, Content, Message};
 
 /// What a person sees of one message.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,7 +99,7 @@ impl Line {
             },
             (Content::Data { data }, author) => Self::Other(json!({"author": author, "data": data})),
         };
-        line.with_status(message.status == MessageStatus::Done)
+        line.with_status(message.status.is_final())
     }
 
     fn with_status(self, done: bool) -> Self {

@@ -20,6 +20,13 @@ pub struct Frame {
     pub data: Value,
 }
 
+impl Frame {
+    /// It tells of an agent that was asked by the one people talk to.
+    pub fn is_nested(&self) -> bool {
+        self.data["path"].as_str().is_some_and(|path| !path.is_empty())
+    }
+}
+
 /// Everything a viewer has seen.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
@@ -168,11 +175,11 @@ impl Seen {
         self.frames.iter().filter(|frame| frame.kind == kind).count()
     }
 
-    /// The first frame of a kind that belongs to a turn.
+    /// The first frame of a kind that belongs to a turn of the conversation itself.
     pub fn of_turn(&self, kind: &str, turn: u32) -> Option<&Frame> {
         self.frames
             .iter()
-            .find(|frame| frame.kind == kind && frame.data["turn"] == turn)
+            .find(|frame| frame.kind == kind && frame.data["turn"] == turn && !frame.is_nested())
     }
 
     pub fn last_id(&self) -> Option<EntryId> {
@@ -240,7 +247,7 @@ fn of_snapshot(messages: &Value) -> Fold {
     let mut fold = Fold::default();
     for message in messages {
         let kind = match message.status {
-            MessageStatus::Done => EventKind::MessageDone {
+            MessageStatus::Done | MessageStatus::Interrupted => EventKind::MessageDone {
                 message: message.clone(),
             },
             MessageStatus::InProgress => EventKind::MessageStarted {
@@ -254,6 +261,7 @@ fn of_snapshot(messages: &Value) -> Fold {
             turn: message.turn,
             attempt: 0,
             agent: message.agent.clone(),
+            path: String::new(),
             time: message.updated_at,
         };
         fold.apply(&event);

@@ -167,6 +167,18 @@ impl Namespace {
         Client::with_token(self.gateway().to_owned(), token)
     }
 
+    /// Somebody who may talk to the agents here and decide what they ask, once the gateway shows one of them.
+    pub async fn approver(&self, agent: &str) -> anyhow::Result<Client> {
+        let token = self.user("alice").await?;
+        let account = format!("--serviceaccount={}:alice", self.name);
+        let role = format!("--clusterrole={}-approver", install::RELEASE);
+        self.kubectl(&["create", "rolebinding", "alice-approves", &role, &account])
+            .await?;
+        let client = self.client(&token)?;
+        self.until_agent_visible(&client, agent).await?;
+        Ok(client)
+    }
+
     /// The client of somebody who may talk to the scenario's agent, once the
     /// gateway knows of both.
     pub async fn talk(&self) -> anyhow::Result<Client> {
@@ -177,7 +189,11 @@ impl Namespace {
 
     /// Waits until the gateway shows somebody the scenario's agent.
     pub async fn until_visible(&self, client: &Client) -> anyhow::Result<()> {
-        let path = format!("/agents/name/{}", self.public_name(AGENT));
+        self.until_agent_visible(client, AGENT).await
+    }
+
+    async fn until_agent_visible(&self, client: &Client, agent: &str) -> anyhow::Result<()> {
+        let path = format!("/agents/name/{}", self.public_name(agent));
         wait::until("the gateway to show the agent", PATIENCE, async || {
             client.get(&path).await?.ok().map(drop)
         })

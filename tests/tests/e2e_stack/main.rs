@@ -5,14 +5,24 @@
 //! a shared service down has a stack to itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod agents;
+mod approvals;
 mod bad_input;
+mod carry_over;
+mod chat_completions;
 mod conversation;
 mod gateway_loss;
+mod guardrails;
 mod hand_over;
 mod history;
+mod hooks;
+mod ledger;
+mod limits;
+mod mcp;
 mod model_faults;
 mod redis_loss;
 mod shared;
+mod steps;
 mod stopping;
 mod tools;
 mod worker_loss;

@@ -177,3 +177,16 @@ async fn what_the_model_said_goes_back_to_it_unchanged() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_provider_that_fails_once_is_asked_again() {
+    let setup = AgentSetup::new("server-error-once", |request| match request.number {
+        1 => Reply::error(500, "server_error", "try later"),
+        _ => Reply::text("Now."),
+    });
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "hello").await.unwrap().status, TurnStatus::Completed);
+    assert_eq!(agent.model().journal().len(), 2);
+    assert_eq!(task.lines().await.unwrap(), [Line::user("hello"), Line::agent("Now.")]);
+}

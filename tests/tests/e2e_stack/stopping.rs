@@ -43,6 +43,12 @@ async fn an_interrupt_stops_the_turn_and_keeps_the_task() {
         .unwrap();
     assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Interrupted);
     first_call_is_abandoned(&agent).await;
+    // What was said stays, and the model knows of it.
+    let said = task.lines().await.unwrap();
+    let Some(Line::Agent(partial)) = said.last() else {
+        panic!("{said:#?}")
+    };
+    assert!("This takes a while".starts_with(partial.as_str()), "{partial:?}");
 
     assert_eq!(task.turn(2, "two").await.unwrap().status, TurnStatus::Completed);
     let lines = task.lines().await.unwrap();

@@ -286,3 +286,31 @@ async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_atte
     assert!(request.idempotency_key.starts_with(task.id()), "{request:?}");
     assert_eq!(seen, [request.clone(), request]);
 }
+
+#[tokio::test]
+async fn five_megabytes_are_cut_to_the_tools_limit_and_the_model_is_told() {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let handler = async || "x".repeat(5_000_000);
+    tokio::spawn(
+        async move { axum::serve(listener, axum::Router::new().route("/", axum::routing::get(handler))).await },
+    );
+    let tool = json!({
+        "description": "Reads a lot.", "parameters": {"type": "object", "properties": {}},
+        "http": {"url": url}, "maxResultBytes": 10_000,
+    });
+    let setup = AgentSetup::new("large-result", |request| match request.last_tool_output() {
+        None => Reply::call("read", &json!({})),
+        Some(output) => Reply::text(format!("{} bytes", output.len())),
+    })
+    .tool("read", tool);
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "Read.").await.unwrap().status, TurnStatus::Completed);
+    let output = agent.model().journal()[1].request.last_tool_output().unwrap();
+    assert!(
+        output.len() < 10_300 && output.contains("maxResultBytes is 10000"),
+        "{} bytes",
+        output.len()
+    );
+}

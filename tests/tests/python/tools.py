@@ -5,15 +5,23 @@ TASK_QUEUE; `page` reads from the file in PAGES.
 """
 
 import asyncio
+import json
 import os
+import urllib.request
 import uuid
 from contextvars import ContextVar
 from typing import Any
 
-from temporalio import activity
+from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+    UnsandboxedWorkflowRunner,
+    Worker,
+)
 
 
 @activity.defn
@@ -42,9 +50,46 @@ async def fail(arguments: dict[str, Any]) -> None:
 
 
 @activity.defn
+async def effect(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Has an effect at a ledger, unless the account is closed."""
+    if arguments["account"] == "closed":
+        raise ApplicationError("the account is closed", type="AccountClosed", non_retryable=True)
+    body = {**arguments, "key": headers_of_call.get().get("idempotency-key")}
+    request = urllib.request.Request(
+        arguments["ledger"], data=json.dumps(body).encode(), headers={"content-type": "application/json"}
+    )
+    await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=60).read())
+    return {"done": arguments["what"], "amount": arguments["amount"]}
+
+
+@activity.defn
+async def hook(event: dict[str, Any]) -> dict[str, Any]:
+    """Announces agents and hides the tool named `secret`."""
+    about = event["about"]
+    if event["event"] == "AgentStarted":
+        return {"messages": [f"{about['agent']} is here"]}
+    return {"suppress": about.get("tool") == "secret"}
+
+
+@activity.defn
+async def judge(check: dict[str, Any]) -> dict[str, Any]:
+    """Trips at the word `password`."""
+    return {"tripped": "password" in check["text"], "reason": f"a secret in the {check['stage']}"}
+
+
+@activity.defn
 async def context(arguments: dict[str, Any]) -> dict[str, Any]:
     """The headers of its own call."""
     return headers_of_call.get()
+
+
+@workflow.defn
+class Greeting:
+    """A workflow that is a tool."""
+
+    @workflow.run
+    async def run(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"greeting": f"Hello, {arguments['name']}."}
 
 
 headers_of_call: ContextVar[dict[str, Any]] = ContextVar("headers_of_call")
@@ -69,7 +114,9 @@ async def main() -> None:
     async with Worker(
         client,
         task_queue=os.environ["TASK_QUEUE"],
-        activities=[nonce, reverse, page, fail, context],
+        workflows=[Greeting],
+        workflow_runner=UnsandboxedWorkflowRunner(),
+        activities=[nonce, reverse, page, fail, effect, hook, judge, context],
         interceptors=[ReadHeaders()],
     ):
         await asyncio.Event().wait()

@@ -7,6 +7,8 @@ pub mod run;
 pub mod tool_call;
 pub mod transcript;
 
-pub use run::{AgentRun, Failure, Input, Limits, ModelAnswer, ProtocolViolation, Step, StepId, TurnOutcome};
+pub use run::{
+    AfterTools, AgentRun, Failure, Guarded, Input, Limits, ModelAnswer, ProtocolViolation, Step, StepId, TurnOutcome,
+};
 pub use tool_call::{ToolCall, ToolOutput, Verdict};
 pub use transcript::{Body, Segment, SegmentRef, UserContent};

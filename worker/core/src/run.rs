@@ -24,10 +24,18 @@ pub struct StepId {
 pub enum Step {
     /// No turn runs.
     AwaitMessage,
-    /// Send the transcript to the model; answer with [`Input::ModelAnswered`] or [`Input::Failed`].
+    /// Check the person's message; answer with [`Input::InputPassed`] or [`Input::Failed`].
+    CheckInput(StepId),
+    /// Sum up the transcript; answer with [`Input::Compacted`] or [`Input::Failed`].
+    Compact(StepId),
+    /// Send the transcript to the model; answer with [`Input::ModelAnswered`], [`Input::WindowFull`] or [`Input::Failed`].
     CallModel(StepId),
     /// Run these calls, all at once; answer with [`Input::ToolsFinished`] or [`Input::Failed`].
     CallTools(StepId, Vec<ToolCall>),
+    /// Let this agent take over; answer with [`Input::HandedOver`] or [`Input::Failed`].
+    HandOver(StepId, String),
+    /// Check the final answer; answer with [`Input::OutputPassed`] or [`Input::Failed`].
+    CheckOutput(StepId),
     /// The turn is over; answer with [`Input::TurnClosed`].
     Done(TurnOutcome),
 }
@@ -39,14 +47,30 @@ pub enum Input {
     TurnStarted {
         turn: u32,
         limits: Limits,
+        guarded: Guarded,
     },
+    InputPassed,
+    /// The transcript no longer fits the model's window.
+    WindowFull,
+    Compacted,
     ModelAnswered(ModelAnswer),
     /// Every call of the step has an output.
-    ToolsFinished,
+    ToolsFinished(AfterTools),
+    HandedOver,
+    OutputPassed,
     /// The running step failed for good, or the turn was stopped from outside.
     Failed(Failure),
     /// The end of the turn is recorded.
     TurnClosed,
+}
+
+/// Whether a check stands before what follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarded {
+    #[default]
+    No,
+    Yes,
 }
 
 /// What of a model's answer decides the next step.
@@ -54,6 +78,25 @@ pub enum Input {
 pub struct ModelAnswer {
     /// The tool calls in the order the model made them.
     pub calls: Vec<ToolCall>,
+    /// Why a final answer does not have the form it must have.
+    #[serde(default)]
+    pub rejected: Option<String>,
+    /// Whether a final answer is checked before the turn ends.
+    #[serde(default)]
+    pub guarded: Guarded,
+}
+
+/// Where a turn goes when its tool calls are done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterTools {
+    /// The model gets the results.
+    #[default]
+    CallModel,
+    /// Another agent takes over.
+    HandOver(String),
+    /// A result is the final answer.
+    Stop,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +118,10 @@ pub enum Failure {
 
 /// Category of a turn that used up its model calls.
 pub const MAX_MODEL_CALLS: &str = "max_model_calls";
+/// Category of a turn whose final answer never had the form it must have.
+pub const OUTPUT_INVALID: &str = "output_invalid";
+/// Answers of the wrong form that go back to the model in one turn.
+const MAX_REJECTIONS: u32 = 2;
 
 /// The loop.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,19 +129,51 @@ pub struct AgentRun {
     state: State,
 }
 
+/// What is counted over a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Budget {
+    id: StepId,
+    limits: Limits,
+    /// Final answers that went back to the model.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    rejections: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 enum State {
     #[default]
     Idle,
+    CheckingInput {
+        #[serde(flatten)]
+        budget: Budget,
+    },
+    Compacting {
+        #[serde(flatten)]
+        budget: Budget,
+    },
     CallingModel {
-        id: StepId,
-        limits: Limits,
+        #[serde(flatten)]
+        budget: Budget,
     },
     CallingTools {
-        id: StepId,
-        limits: Limits,
+        #[serde(flatten)]
+        budget: Budget,
         calls: Vec<ToolCall>,
+    },
+    HandingOver {
+        #[serde(flatten)]
+        budget: Budget,
+        to: String,
+    },
+    CheckingOutput {
+        #[serde(flatten)]
+        budget: Budget,
     },
     Ended {
         outcome: TurnOutcome,
@@ -105,10 +184,18 @@ impl State {
     fn name(&self) -> &'static str {
         match self {
             Self::Idle => "idle",
+            Self::CheckingInput { .. } => "checking the input",
+            Self::Compacting { .. } => "compacting",
             Self::CallingModel { .. } => "calling the model",
             Self::CallingTools { .. } => "calling tools",
+            Self::HandingOver { .. } => "handing over",
+            Self::CheckingOutput { .. } => "checking the output",
             Self::Ended { .. } => "ended",
         }
+    }
+
+    fn is_running(&self) -> bool {
+        !matches!(self, Self::Idle | Self::Ended { .. })
     }
 }
 
@@ -125,8 +212,12 @@ impl AgentRun {
     pub fn next_step(&self) -> Step {
         match &self.state {
             State::Idle => Step::AwaitMessage,
-            State::CallingModel { id, .. } => Step::CallModel(*id),
-            State::CallingTools { id, calls, .. } => Step::CallTools(*id, calls.clone()),
+            State::CheckingInput { budget } => Step::CheckInput(budget.id),
+            State::Compacting { budget } => Step::Compact(budget.id),
+            State::CallingModel { budget } => Step::CallModel(budget.id),
+            State::CallingTools { budget, calls } => Step::CallTools(budget.id, calls.clone()),
+            State::HandingOver { budget, to } => Step::HandOver(budget.id, to.clone()),
+            State::CheckingOutput { budget } => Step::CheckOutput(budget.id),
             State::Ended { outcome } => Step::Done(outcome.clone()),
         }
     }
@@ -134,16 +225,29 @@ impl AgentRun {
     /// Takes in what has happened. After an error nothing has changed.
     pub fn record(&mut self, input: Input) -> Result<(), ProtocolViolation> {
         let next = match (&self.state, input) {
-            (State::Idle, Input::TurnStarted { turn, limits }) => call_model(StepId { turn, step: 0 }, limits),
-            (State::CallingModel { id, limits }, Input::ModelAnswered(answer)) => after_model(*id, *limits, answer),
-            (State::CallingTools { id, limits, .. }, Input::ToolsFinished) => call_model(
-                StepId {
-                    turn: id.turn,
-                    step: id.step + 1,
-                },
-                *limits,
-            ),
-            (State::CallingModel { .. } | State::CallingTools { .. }, Input::Failed(failure)) => State::Ended {
+            (State::Idle, Input::TurnStarted { turn, limits, guarded }) => {
+                let budget = Budget {
+                    id: StepId { turn, step: 0 },
+                    limits,
+                    rejections: 0,
+                };
+                match guarded {
+                    Guarded::Yes => State::CheckingInput { budget },
+                    Guarded::No => call_model(budget),
+                }
+            }
+            (State::CheckingInput { budget }, Input::InputPassed) => call_model(*budget),
+            (State::CallingModel { budget }, Input::WindowFull) => State::Compacting { budget: *budget },
+            (State::Compacting { budget }, Input::Compacted) => State::CallingModel { budget: *budget },
+            (State::CallingModel { budget }, Input::ModelAnswered(answer)) => after_model(*budget, answer),
+            (State::CallingTools { budget, .. }, Input::ToolsFinished(after)) => match after {
+                AfterTools::CallModel => call_model(budget.next()),
+                AfterTools::HandOver(to) => State::HandingOver { budget: *budget, to },
+                AfterTools::Stop => State::completed(),
+            },
+            (State::HandingOver { budget, .. }, Input::HandedOver) => call_model(budget.next()),
+            (State::CheckingOutput { .. }, Input::OutputPassed) => State::completed(),
+            (state, Input::Failed(failure)) if state.is_running() => State::Ended {
                 outcome: failure.into(),
             },
             (State::Ended { .. }, Input::TurnClosed) => State::Idle,
@@ -159,32 +263,67 @@ impl AgentRun {
     }
 }
 
-fn call_model(id: StepId, limits: Limits) -> State {
-    if id.step < limits.max_model_calls_per_turn {
-        return State::CallingModel { id, limits };
+impl State {
+    fn completed() -> Self {
+        Self::Ended {
+            outcome: TurnOutcome::Completed,
+        }
     }
-    State::Ended {
-        outcome: TurnOutcome::Failed {
-            category: MAX_MODEL_CALLS.to_owned(),
-            message: format!(
-                "the agent made {} model calls in this turn and has not finished; raise limits.maxModelCallsPerTurn if it should go on",
-                limits.max_model_calls_per_turn
-            ),
-        },
+
+    fn failed(category: &str, message: String) -> Self {
+        Self::Ended {
+            outcome: TurnOutcome::Failed {
+                category: category.to_owned(),
+                message,
+            },
+        }
     }
 }
 
+impl Budget {
+    fn next(self) -> Self {
+        Self {
+            id: StepId {
+                turn: self.id.turn,
+                step: self.id.step + 1,
+            },
+            ..self
+        }
+    }
+}
+
+fn call_model(budget: Budget) -> State {
+    if budget.id.step < budget.limits.max_model_calls_per_turn {
+        return State::CallingModel { budget };
+    }
+    State::failed(
+        MAX_MODEL_CALLS,
+        format!(
+            "the agent made {} model calls in this turn and has not finished; raise limits.maxModelCallsPerTurn if it should go on",
+            budget.limits.max_model_calls_per_turn
+        ),
+    )
+}
+
 /// Any call at all, also one that is refused, goes back to the model: it must see an output for each.
-fn after_model(id: StepId, limits: Limits, answer: ModelAnswer) -> State {
-    if answer.calls.is_empty() {
-        return State::Ended {
-            outcome: TurnOutcome::Completed,
+fn after_model(budget: Budget, answer: ModelAnswer) -> State {
+    if !answer.calls.is_empty() {
+        return State::CallingTools {
+            budget,
+            calls: answer.calls,
         };
     }
-    State::CallingTools {
-        id,
-        limits,
-        calls: answer.calls,
+    match (answer.rejected, answer.guarded) {
+        (Some(reason), _) if budget.rejections == MAX_REJECTIONS => State::failed(
+            OUTPUT_INVALID,
+            format!("the model's answer does not have the form of output.schema, also when asked again: {reason}"),
+        ),
+        (Some(_), _) => call_model(Budget {
+            rejections: budget.rejections + 1,
+            ..budget.next()
+        }),
+        (None, Guarded::Yes) => State::CheckingOutput { budget },
+        (None, Guarded::No) => State::completed(),
     }
 }
 
@@ -192,8 +331,13 @@ impl Input {
     fn name(&self) -> &'static str {
         match self {
             Self::TurnStarted { .. } => "the start of a turn",
+            Self::InputPassed => "a passed check of the input",
+            Self::WindowFull => "a full window",
+            Self::Compacted => "a summary",
             Self::ModelAnswered(_) => "a model's answer",
-            Self::ToolsFinished => "the end of tool calls",
+            Self::ToolsFinished(_) => "the end of tool calls",
+            Self::HandedOver => "a handoff",
+            Self::OutputPassed => "a passed check of the output",
             Self::Failed(_) => "a failed step",
             Self::TurnClosed => "the close of a turn",
         }
@@ -211,134 +355,5 @@ impl From<Failure> for TurnOutcome {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-    use crate::tool_call::Verdict;
-
-    const LIMITS: Limits = Limits {
-        max_model_calls_per_turn: 3,
-    };
-
-    fn call(id: &str) -> ToolCall {
-        ToolCall {
-            index: 0,
-            call_id: id.to_owned(),
-            name: "get_weather".to_owned(),
-            verdict: Verdict::Run,
-        }
-    }
-
-    fn started() -> AgentRun {
-        let mut run = AgentRun::default();
-        run.record(Input::TurnStarted {
-            turn: 1,
-            limits: LIMITS,
-        })
-        .unwrap();
-        run
-    }
-
-    #[test]
-    fn an_answer_without_calls_completes_the_turn() {
-        let mut run = started();
-        assert_eq!(run.next_step(), Step::CallModel(StepId { turn: 1, step: 0 }));
-        run.record(Input::ModelAnswered(ModelAnswer::default())).unwrap();
-        assert_eq!(run.next_step(), Step::Done(TurnOutcome::Completed));
-        run.record(Input::TurnClosed).unwrap();
-        assert_eq!(run.next_step(), Step::AwaitMessage);
-    }
-
-    #[test]
-    fn tool_outputs_go_back_to_the_model() {
-        let mut run = started();
-        run.record(Input::ModelAnswered(ModelAnswer {
-            calls: vec![call("a"), call("b")],
-        }))
-        .unwrap();
-        assert_eq!(
-            run.next_step(),
-            Step::CallTools(StepId { turn: 1, step: 0 }, vec![call("a"), call("b")])
-        );
-        run.record(Input::ToolsFinished).unwrap();
-        assert_eq!(run.next_step(), Step::CallModel(StepId { turn: 1, step: 1 }));
-    }
-
-    #[test]
-    fn the_call_beyond_the_budget_is_not_made() {
-        let mut run = started();
-        for _ in 0..LIMITS.max_model_calls_per_turn {
-            run.record(Input::ModelAnswered(ModelAnswer { calls: vec![call("a")] }))
-                .unwrap();
-            run.record(Input::ToolsFinished).unwrap();
-        }
-        let Step::Done(TurnOutcome::Failed { category, .. }) = run.next_step() else {
-            panic!("not failed")
-        };
-        assert_eq!(category, MAX_MODEL_CALLS);
-    }
-
-    #[test]
-    fn a_failed_turn_leaves_the_task_usable() {
-        let mut run = started();
-        run.record(Input::Failed(Failure::Interrupted)).unwrap();
-        assert_eq!(run.next_step(), Step::Done(TurnOutcome::Interrupted));
-        run.record(Input::TurnClosed).unwrap();
-        run.record(Input::TurnStarted {
-            turn: 2,
-            limits: LIMITS,
-        })
-        .unwrap();
-        assert_eq!(run.next_step(), Step::CallModel(StepId { turn: 2, step: 0 }));
-    }
-
-    #[test]
-    fn what_cannot_have_happened_is_refused_and_changes_nothing() {
-        let mut run = started();
-        let before = run.clone();
-        let error = run.record(Input::ToolsFinished).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the end of tool calls cannot happen while calling the model"
-        );
-        assert_eq!(run, before);
-    }
-
-    #[test]
-    fn the_serialised_form_of_each_state_is_fixed() {
-        let run = started();
-        assert_eq!(
-            serde_json::to_value(&run).unwrap(),
-            json!({"state": {"state": "calling_model", "id": {"turn": 1, "step": 0}, "limits": {"max_model_calls_per_turn": 3}}})
-        );
-    }
-
-    fn any_input() -> impl Strategy<Value = Input> {
-        prop_oneof![
-            (1..5_u32).prop_map(|turn| Input::TurnStarted { turn, limits: LIMITS }),
-            (0..3_usize).prop_map(|count| Input::ModelAnswered(ModelAnswer {
-                calls: vec![call("a"); count]
-            })),
-            Just(Input::ToolsFinished),
-            Just(Input::Failed(Failure::Canceled)),
-            Just(Input::TurnClosed),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_run_goes_on_from_its_serialised_form_as_if_nothing_had_happened(inputs in prop::collection::vec(any_input(), 0..40)) {
-            let mut run = AgentRun::default();
-            for input in inputs {
-                let mut revived: AgentRun = serde_json::from_str(&serde_json::to_string(&run).unwrap()).unwrap();
-                prop_assert_eq!(revived.next_step(), run.next_step());
-                prop_assert_eq!(revived.record(input.clone()), run.record(input));
-                prop_assert_eq!(revived, run.clone());
-            }
-        }
-    }
-}
+#[path = "run_tests.rs"]
+mod tests;

@@ -22,7 +22,12 @@ pub enum Body {
     /// What a person said.
     User { message_id: String, content: UserContent },
     /// The output items of one model call, as the provider sent them.
-    Model { items: Vec<Value> },
+    Model {
+        items: Vec<Value>,
+        /// The agent whose model answered; empty in tasks of the first release, which knew one only.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        agent: String,
+    },
     /// The output of one tool call; `index` is that of the call among the model's output items.
     Tool {
         index: u32,
@@ -32,6 +37,16 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         by_task: bool,
     },
+    /// What the task tells the model about its last answer; no person sees it.
+    Note { text: String },
+    /// Another agent takes over; nothing is sent for it.
+    Handoff {
+        to: String,
+        /// Tool calls, their results and reasoning from before are not sent any more.
+        messages_only: bool,
+    },
+    /// Stands for everything before it, which is no longer sent.
+    Summary { generation: u32, text: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +68,12 @@ pub enum SegmentRef {
     Model(u32, u32),
     /// The result of the tool call of this turn, step and index.
     Tool(u32, u32, u32),
+    /// The note about the answer of this turn and step.
+    Note(u32, u32),
+    /// The handoff after this turn and step.
+    Handoff(u32, u32),
+    /// The summary that begins this generation of the transcript.
+    Summary(u32),
 }
 
 impl Segment {
@@ -69,8 +90,13 @@ impl Segment {
             } => {
                 vec![json!({"role": "user", "content": data.to_string()})]
             }
-            Body::Model { items } => items.clone(),
+            Body::Model { items, .. } => items.clone(),
             Body::Tool { output, .. } => vec![output.to_item()],
+            Body::Note { text } => vec![json!({"role": "developer", "content": text})],
+            Body::Handoff { .. } => Vec::new(),
+            Body::Summary { text, .. } => {
+                vec![json!({"role": "user", "content": format!("The conversation so far, summed up:\n\n{text}")})]
+            }
         }
     }
 
@@ -80,6 +106,20 @@ impl Segment {
             Body::User { message_id, .. } => SegmentRef::Message(message_id.clone()),
             Body::Model { .. } => SegmentRef::Model(self.turn, self.step),
             Body::Tool { index, .. } => SegmentRef::Tool(self.turn, self.step, *index),
+            Body::Note { .. } => SegmentRef::Note(self.turn, self.step),
+            Body::Handoff { .. } => SegmentRef::Handoff(self.turn, self.step),
+            Body::Summary { generation, .. } => SegmentRef::Summary(*generation),
+        }
+    }
+}
+
+impl Body {
+    /// Made by the task itself: it stands in the result of no activity and in no signal.
+    pub fn is_by_task(&self) -> bool {
+        match self {
+            Self::Tool { by_task, .. } => *by_task,
+            Self::Note { .. } | Self::Handoff { .. } | Self::Summary { .. } => true,
+            Self::User { .. } | Self::Model { .. } => false,
         }
     }
 }

@@ -61,7 +61,11 @@ impl ModelError {
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
         let request_id = request_id.map(|id| format!(" (request id {id})")).unwrap_or_default();
         let message = bounded(format!("the model API answered {status}: {said}{request_id}"));
-        let category = category(status, code);
+        let category = if status.is_client_error() && says_too_long(code, said) {
+            "context_length_exceeded"
+        } else {
+            category(status, code)
+        };
         let retry = if may_retry(status, headers, code) {
             Retry::After(retry_delay(headers))
         } else {
@@ -74,20 +78,37 @@ impl ModelError {
         }
     }
 
-    /// Judges an error that came inside a stream after status 200.
-    pub fn from_stream(code: Option<&str>, message: &str) -> Self {
-        let message = bounded(format!("the model API reported an error in its stream: {message}"));
-        match code {
-            Some("server_error" | "rate_limit_exceeded" | "overloaded" | "vector_store_timeout") | None => Self {
+    /// Judges an error that came inside a stream after status 200: an object with a code or a type,
+    /// or just text.
+    pub fn from_frame(error: &Value) -> Self {
+        let code = match &error["code"] {
+            Value::Number(number) => Some(number.to_string()),
+            code => code.as_str().or_else(|| error["type"].as_str()).map(str::to_owned),
+        };
+        let said = error["message"].as_str().or_else(|| error.as_str());
+        let said = said.unwrap_or("no reason was given");
+        let message = bounded(format!("the model API reported an error in its stream: {said}"));
+        let code = code.as_deref();
+        if says_too_long(code, said) {
+            return Self {
+                category: "context_length_exceeded",
+                message,
+                retry: Retry::Never,
+            };
+        }
+        if code.is_none_or(passes) {
+            return Self {
                 category: "model_stream_error",
                 message,
                 retry: Retry::After(None),
-            },
-            Some(code) => Self {
-                category: category(StatusCode::BAD_REQUEST, Some(code)),
-                message,
-                retry: Retry::Never,
-            },
+            };
+        }
+        let status = code.and_then(|code| code.parse().ok());
+        let status = status.and_then(|status: u16| StatusCode::from_u16(status).ok());
+        Self {
+            category: category(status.unwrap_or(StatusCode::BAD_REQUEST), code),
+            message,
+            retry: Retry::Never,
         }
     }
 
@@ -114,6 +135,33 @@ fn category(status: StatusCode, code: Option<&str>) -> &'static str {
         (500.., _) => "model_unavailable",
         _ => "model_request_refused",
     }
+}
+
+/// Only OpenAI has a code for it; others say it in words.
+fn says_too_long(code: Option<&str>, message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    code == Some("context_length_exceeded")
+        || ["maximum context length", "context window", "prompt is too long"]
+            .iter()
+            .any(|words| message.contains(words))
+}
+
+/// Whether what a code in a stream speaks of may be over at the next attempt.
+fn passes(code: &str) -> bool {
+    matches!(
+        code,
+        "error" | "408" | "409" | "429" | "slow_down" | "too_many_requests"
+    ) || (code.len() == 3 && code.starts_with('5'))
+        || [
+            "server_error",
+            "rate_limit",
+            "overloaded",
+            "timeout",
+            "unavailable",
+            "internal",
+        ]
+        .iter()
+        .any(|word| code.contains(word))
 }
 
 fn may_retry(status: StatusCode, headers: &HeaderMap, code: Option<&str>) -> bool {
@@ -204,5 +252,56 @@ mod tests {
     fn the_provider_has_the_last_word_on_retries() {
         assert_eq!(judge(500, &[("x-should-retry", "false")], "").retry, Retry::Never);
         assert_eq!(judge(400, &[("x-should-retry", "true")], "").retry, Retry::After(None));
+    }
+
+    #[test]
+    fn an_error_inside_a_stream_is_retried_when_it_may_pass() {
+        for (error, category, retry) in [
+            (
+                serde_json::json!({"code": "rate_limit_exceeded"}),
+                "model_stream_error",
+                Retry::After(None),
+            ),
+            (
+                serde_json::json!({"code": 429, "message": "slow"}),
+                "model_stream_error",
+                Retry::After(None),
+            ),
+            (
+                serde_json::json!({"code": null, "type": "overloaded_error"}),
+                "model_stream_error",
+                Retry::After(None),
+            ),
+            (serde_json::json!("went away"), "model_stream_error", Retry::After(None)),
+            (
+                serde_json::json!({"code": "context_length_exceeded"}),
+                "context_length_exceeded",
+                Retry::Never,
+            ),
+            (
+                serde_json::json!({"type": "BadRequestError", "message": "This model's maximum context length is 8192 tokens."}),
+                "context_length_exceeded",
+                Retry::Never,
+            ),
+            (
+                serde_json::json!({"code": "insufficient_quota"}),
+                "insufficient_quota",
+                Retry::Never,
+            ),
+            (
+                serde_json::json!({"code": "content_filter"}),
+                "content_policy",
+                Retry::Never,
+            ),
+            (
+                serde_json::json!({"type": "invalid_request_error"}),
+                "model_request_refused",
+                Retry::Never,
+            ),
+            (serde_json::json!({"code": 401}), "model_authentication", Retry::Never),
+        ] {
+            let judged = ModelError::from_frame(&error);
+            assert_eq!((judged.category, judged.retry), (category, retry), "{error}");
+        }
     }
 }

@@ -1,44 +1,75 @@
-//! The body of a call to the Responses API. Pure.
+//! The body of a model call. Pure. What both APIs share is here, and the
+//! Responses API itself.
 
 use serde_json::{Map, Value, json};
 use steadfast_core::Segment;
-use steadfast_crds::{AgentRevisionSpec, ModelSpec};
+use steadfast_crds::{
+    AgentRevisionSpec, ModelSpec,
+    agent_tool::{HostedTool, ToolKind},
+    model::ModelApi,
+};
 use url::Url;
 
-use crate::tools::build_tools;
+use super::{chat, conversation::items_to_send, error::ModelError};
+use crate::tools::{FunctionTool, ListedTool, function_tools};
 
-/// Builds the body. `step` is the model call's place in the turn.
+/// Gives the value of an environment variable that may be sent to the model's API.
+pub type Variable<'a> = dyn Fn(&str) -> Result<String, ModelError> + Sync + 'a;
+
+/// What a body is built from, beside the transcript.
+#[derive(Clone, Copy)]
+pub struct RequestContext<'a> {
+    pub revision: &'a AgentRevisionSpec,
+    /// The rendered system prompt.
+    pub instructions: &'a str,
+    pub task_id: &'a str,
+    /// The model call's place in the turn.
+    pub step: u32,
+    pub base_url: &'a Url,
+    /// The tools of MCP servers, as they were listed for this call.
+    pub listed: &'a [ListedTool],
+    /// For `${env.NAME}` in the settings of hosted tools.
+    pub variable: &'a Variable<'a>,
+}
+
+/// Builds the body for the API that the revision names.
 pub fn build_request<'a>(
-    revision: &AgentRevisionSpec,
-    instructions: &str,
+    context: &RequestContext<'_>,
     transcript: impl IntoIterator<Item = &'a Segment>,
-    task_id: &str,
-    step: u32,
-    base_url: &Url,
-) -> Value {
-    let model = &revision.model;
+) -> Result<Value, ModelError> {
+    let items = items_to_send(transcript, &context.revision.agent);
+    match context.revision.model.api {
+        ModelApi::Responses => build_responses_request(context, items),
+        ModelApi::ChatCompletions => chat::build_request(context, &items),
+    }
+}
+
+fn build_responses_request(context: &RequestContext<'_>, items: Vec<Value>) -> Result<Value, ModelError> {
+    let model = &context.revision.model;
     let settings = &model.settings;
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(model.name));
-    body.insert("instructions".to_owned(), json!(instructions));
-    let input: Vec<Value> = transcript.into_iter().flat_map(Segment::items).collect();
-    body.insert("input".to_owned(), Value::Array(input));
+    body.insert("instructions".to_owned(), json!(context.instructions));
+    body.insert("input".to_owned(), Value::Array(items));
     body.insert("stream".to_owned(), json!(true));
     // The history of the conversation is ours; the provider keeps none.
     body.insert("store".to_owned(), json!(false));
-    if is_openai(base_url) {
+    if is_openai(context.base_url) {
         // Keeps the calls of one task on one prompt cache.
-        body.insert("prompt_cache_key".to_owned(), json!(task_id));
+        body.insert("prompt_cache_key".to_owned(), json!(context.task_id));
         if reasons(model) {
             body.insert("include".to_owned(), json!(["reasoning.encrypted_content"]));
         }
     }
-    let tools = build_tools(revision);
+    let functions = function_tools(context.revision, context.listed);
+    let choice = chosen_tool(context, &functions).map(|choice| tool_choice(choice, context.revision));
+    let mut tools: Vec<Value> = functions.iter().map(function).collect();
+    for tool in hosted_tools(context.revision) {
+        tools.push(hosted(tool, context.variable)?);
+    }
     if !tools.is_empty() {
         body.insert("tools".to_owned(), Value::Array(tools));
-        if let Some(choice) = settings.tool_choice.as_deref().filter(|choice| may_force(choice, step)) {
-            body.insert("tool_choice".to_owned(), tool_choice(choice));
-        }
+        insert(&mut body, "tool_choice", choice.as_ref());
         insert(&mut body, "parallel_tool_calls", settings.parallel_tool_calls.as_ref());
     }
     insert(&mut body, "temperature", settings.temperature.as_ref());
@@ -47,26 +78,118 @@ pub fn build_request<'a>(
     insert(&mut body, "reasoning", settings.reasoning.as_ref());
     insert(&mut body, "truncation", settings.truncation.as_ref());
     insert(&mut body, "service_tier", settings.service_tier.as_ref());
-    if let Some(verbosity) = &settings.verbosity {
-        body.insert("text".to_owned(), json!({"verbosity": verbosity}));
+    let mut text = Map::new();
+    if let Some(output) = &context.revision.output {
+        let format = json!({"type": "json_schema", "name": "output", "schema": output.schema, "strict": output.strict});
+        text.insert("format".to_owned(), format);
     }
-    body.extend(settings.extra_body.clone());
-    Value::Object(body)
+    insert(&mut text, "verbosity", settings.verbosity.as_ref());
+    if !text.is_empty() {
+        body.insert("text".to_owned(), Value::Object(text));
+    }
+    merge(&mut body, &settings.extra_body);
+    Ok(Value::Object(body))
 }
 
-/// A forced tool call is forced once; after it the model may answer.
-fn may_force(choice: &str, step: u32) -> bool {
-    step == 0 || matches!(choice, "auto" | "none")
+fn function(tool: &FunctionTool<'_>) -> Value {
+    json!({
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.parameters,
+        "strict": false,
+    })
 }
 
-fn tool_choice(choice: &str) -> Value {
+fn hosted_tools(revision: &AgentRevisionSpec) -> impl Iterator<Item = &HostedTool> {
+    revision.tools.iter().filter_map(|tool| match tool.spec.kind() {
+        Some(ToolKind::Hosted(hosted)) => Some(hosted),
+        _ => None,
+    })
+}
+
+fn hosted(tool: &HostedTool, variable: &Variable<'_>) -> Result<Value, ModelError> {
+    let mut body = Map::new();
+    body.insert("type".to_owned(), json!(tool.tool_type));
+    for (name, value) in &tool.settings {
+        body.insert(name.clone(), fill(value, variable)?);
+    }
+    Ok(Value::Object(body))
+}
+
+/// Puts variables into the texts of a value; what they hold is not looked at again.
+fn fill(value: &Value, variable: &Variable<'_>) -> Result<Value, ModelError> {
+    Ok(match value {
+        Value::String(text) => Value::String(fill_text(text, variable)?),
+        Value::Array(values) => Value::Array(
+            values
+                .iter()
+                .map(|value| fill(value, variable))
+                .collect::<Result<_, _>>()?,
+        ),
+        Value::Object(members) => Value::Object(
+            members
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), fill(value, variable)?)))
+                .collect::<Result<_, ModelError>>()?,
+        ),
+        other => other.clone(),
+    })
+}
+
+/// Puts variables where a text names them as `${env.NAME}`.
+pub(super) fn fill_text(text: &str, variable: &Variable<'_>) -> Result<String, ModelError> {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${env.") {
+        let Some((name, after)) = after.split_once('}') else {
+            break;
+        };
+        filled.push_str(before);
+        filled.push_str(&variable(name)?);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+/// The setting `toolChoice`, where it holds for this call. A forced call is forced once; after it the
+/// model may answer. A tool whose server is away cannot be forced.
+pub(super) fn chosen_tool<'a>(context: &RequestContext<'a>, functions: &[FunctionTool<'_>]) -> Option<&'a str> {
+    let choice = context.revision.model.settings.tool_choice.as_deref()?;
+    let holds = match choice {
+        "auto" | "none" => true,
+        "required" => context.step == 0,
+        name => {
+            let known =
+                functions.iter().any(|function| function.name == name) || hosted_type(name, context.revision).is_some();
+            context.step == 0 && known
+        }
+    };
+    holds.then_some(choice)
+}
+
+fn tool_choice(choice: &str, revision: &AgentRevisionSpec) -> Value {
     match choice {
         "auto" | "none" | "required" => json!(choice),
-        name => json!({"type": "function", "name": name}),
+        name => match hosted_type(name, revision) {
+            Some(tool_type) => json!({"type": tool_type}),
+            None => json!({"type": "function", "name": name}),
+        },
     }
 }
 
-fn is_openai(base_url: &Url) -> bool {
+/// The provider's name of a hosted tool, which may be chosen by that name or by our own.
+fn hosted_type<'a>(name: &str, revision: &'a AgentRevisionSpec) -> Option<&'a str> {
+    revision.tools.iter().find_map(|tool| match tool.spec.kind() {
+        Some(ToolKind::Hosted(hosted)) if tool.name == name || hosted.tool_type == name => {
+            Some(hosted.tool_type.as_str())
+        }
+        _ => None,
+    })
+}
+
+pub(super) fn is_openai(base_url: &Url) -> bool {
     base_url.host_str() == Some("api.openai.com")
 }
 
@@ -78,9 +201,20 @@ fn reasons(model: &ModelSpec) -> bool {
             .any(|family| model.name.starts_with(family))
 }
 
-fn insert<T: serde::Serialize>(body: &mut Map<String, Value>, name: &str, value: Option<&T>) {
+pub(super) fn insert<T: serde::Serialize>(body: &mut Map<String, Value>, name: &str, value: Option<&T>) {
     if let Some(value) = value {
         body.insert(name.to_owned(), json!(value));
+    }
+}
+
+/// Members that win over ours; null takes one of ours away.
+pub(super) fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
+    for (name, value) in extra {
+        if value.is_null() {
+            body.shift_remove(name);
+        } else {
+            body.insert(name.clone(), value.clone());
+        }
     }
 }
 
@@ -114,14 +248,23 @@ mod tests {
     }
 
     fn build(settings: &str, step: u32, url: &str) -> Value {
-        build_request(
-            &revision(settings),
-            "be brief",
-            [&hello()],
-            "task-1",
+        build_for(&revision(settings), step, url).unwrap()
+    }
+
+    fn build_for(revision: &AgentRevisionSpec, step: u32, url: &str) -> Result<Value, ModelError> {
+        let context = RequestContext {
+            revision,
+            instructions: "be brief",
+            task_id: "task-1",
             step,
-            &Url::parse(url).unwrap(),
-        )
+            base_url: &Url::parse(url).unwrap(),
+            listed: &[],
+            variable: &|name| match name {
+                "TOKEN" => Ok("${env.OTHER}".to_owned()),
+                other => Err(ModelError::permanent("model_credentials", other)),
+            },
+        };
+        build_request(&context, [&hello()])
     }
 
     #[test]
@@ -177,5 +320,54 @@ mod tests {
             assert_eq!(body[name], value, "{name}");
         }
         assert_eq!(body["reasoning"]["effort"], "low");
+    }
+
+    #[test]
+    fn a_member_of_the_body_is_taken_away_by_null() {
+        let body = build("{temperature: 0.5, extraBody: {store: null}}", 0, "http://localhost/v1");
+        assert!(!body.as_object().unwrap().contains_key("store"));
+    }
+
+    #[test]
+    fn structured_output_stands_beside_verbosity() {
+        let mut revision = revision("{verbosity: low}");
+        revision.output = serde_yaml_ng::from_str("{schema: {type: object}}").unwrap();
+        let body = build_for(&revision, 0, "http://localhost/v1").unwrap();
+        assert_eq!(
+            body["text"],
+            json!({"verbosity": "low",
+                "format": {"type": "json_schema", "name": "output", "schema": {"type": "object"}, "strict": true}})
+        );
+    }
+
+    #[test]
+    fn hosted_tools_are_sent_with_their_variables() {
+        let mut revision = revision("{toolChoice: web}");
+        revision.tools = serde_yaml_ng::from_str(
+            "[{name: web, spec: {description: d, hosted: {type: web_search}}},
+              {name: docs, spec: {description: d, hosted: {type: mcp, settings: {server_label: s, headers: {Authorization: 'Bearer ${env.TOKEN}!'}}}}}]",
+        )
+        .unwrap();
+        let body = build_for(&revision, 0, "http://localhost/v1").unwrap();
+        assert_eq!(
+            body["tools"],
+            json!([{"type": "web_search"},
+                {"type": "mcp", "server_label": "s", "headers": {"Authorization": "Bearer ${env.OTHER}!"}}])
+        );
+        assert_eq!(body["tool_choice"], json!({"type": "web_search"}));
+        let hosted = serde_yaml_ng::from_str("{type: mcp, settings: {token: '${env.NOBODY}'}}").unwrap();
+        revision.tools[0].spec.hosted = Some(hosted);
+        assert_eq!(
+            build_for(&revision, 0, "http://localhost/v1").unwrap_err().category,
+            "model_credentials"
+        );
+    }
+
+    #[test]
+    fn a_tool_that_is_not_there_is_not_forced() {
+        assert_eq!(
+            build("{toolChoice: away}", 0, "http://localhost/v1")["tool_choice"],
+            Value::Null
+        );
     }
 }

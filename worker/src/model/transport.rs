@@ -10,12 +10,13 @@ use std::{
 
 use async_openai::{Client, config::OpenAIConfig, error::OpenAIError, middleware::HttpRequestFactory};
 use futures::{Stream, StreamExt, future::BoxFuture};
+use reqwest::header::HeaderValue;
 use serde_json::Value;
-use steadfast_crds::AgentRevisionSpec;
+use steadfast_crds::{AgentRevisionSpec, model::ModelApi};
 use tower::Service;
 use url::Url;
 
-use super::{error::ModelError, interpret::StreamEvent};
+use super::{error::ModelError, request::fill_text};
 use crate::credentials::Credentials;
 
 /// How long the first byte of a connection may take.
@@ -29,8 +30,8 @@ pub struct ModelClient {
     base_url: Option<Url>,
 }
 
-/// The events of one answer.
-pub type EventStream = Pin<Box<dyn Stream<Item = Result<StreamEvent, ModelError>> + Send>>;
+/// The events of one answer, as the provider sent them.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<Value, ModelError>> + Send>>;
 
 impl ModelClient {
     /// `base_url` replaces that of every revision: for tests and local models.
@@ -52,12 +53,24 @@ impl ModelClient {
         if let Some(url) = &self.base_url {
             return Ok(url.clone());
         }
-        Url::parse(&revision.model.base_url).map_err(|error| {
-            ModelError::permanent(
-                "model_configuration",
-                format!("model.baseUrl {:?}: {error}", revision.model.base_url),
-            )
-        })
+        let template = &revision.model.base_url;
+        let text = fill_text(template, &|name| {
+            self.variable(name, &own_host(name, revision)?, revision)
+        })?;
+        let url = Url::parse(&text).map_err(|error| {
+            ModelError::permanent("model_configuration", format!("model.baseUrl {template:?}: {error}"))
+        })?;
+        // Where it leads is known only now: each variable must be allowed to go there.
+        fill_text(template, &|name| self.variable(name, &url, revision))?;
+        Ok(url)
+    }
+
+    /// The value of an environment variable for a request to this URL.
+    pub fn variable(&self, name: &str, url: &Url, revision: &AgentRevisionSpec) -> Result<String, ModelError> {
+        let value = self.credentials.for_url(name, url, revision);
+        value
+            .map(str::to_owned)
+            .map_err(|error| ModelError::permanent("model_credentials", error.to_string()))
     }
 
     /// Sends a request; its answer comes as a stream in which no gap is longer than `model.timeouts.idle`.
@@ -66,25 +79,27 @@ impl ModelClient {
         revision: &AgentRevisionSpec,
         base_url: &Url,
         body: Value,
+        traceparent: Option<&str>,
     ) -> Result<EventStream, ModelError> {
         let mut config = OpenAIConfig::new()
             .with_api_base(base_url.as_str().trim_end_matches('/'))
             .with_api_key("");
-        if revision.model.api_key_env_var.is_empty() {
-            config = config.with_api_key("");
-        } else {
-            let key = self
-                .credentials
-                .for_url(&revision.model.api_key_env_var, base_url, revision)
-                .map_err(|error| ModelError::permanent("model_credentials", error.to_string()))?;
-            config = config.with_api_key(key);
+        let key = &revision.model.api_key_env_var;
+        if !key.is_empty() {
+            config = config.with_api_key(self.variable(key, base_url, revision)?);
         }
         let client = Client::with_config(config).with_http_service(OneAttempt {
             http: self.http.clone(),
+            traceparent: traceparent.and_then(|value| HeaderValue::try_from(value).ok()),
         });
         let idle = revision.model.timeouts.idle.as_std();
-        let responses = client.responses();
-        let opening = responses.create_stream_byot::<_, Value>(body);
+        let api = revision.model.api;
+        let opening = async move {
+            match api {
+                ModelApi::Responses => client.responses().create_stream_byot::<_, Value>(body).await,
+                ModelApi::ChatCompletions => client.chat().create_stream_byot::<_, Value>(body).await,
+            }
+        };
         let stream: Pin<Box<dyn Stream<Item = Result<Value, OpenAIError>> + Send>> =
             match tokio::time::timeout(idle, opening).await {
                 Ok(opened) => opened.map_err(transport_error)?,
@@ -95,12 +110,9 @@ impl ModelClient {
             move |stream| async move {
                 let mut stream = stream?;
                 match tokio::time::timeout(idle, stream.next()).await {
-                    Ok(Some(Ok(event))) => {
-                        // An event of a shape nobody foresaw is passed over, like an event nobody knows.
-                        Some((Ok(serde_json::from_value(event).unwrap_or_default()), Some(stream)))
-                    }
+                    Ok(Some(Ok(event))) => Some((Ok(event), Some(stream))),
                     // One frame that is no JSON does not end the answer; a broken connection does.
-                    Ok(Some(Err(OpenAIError::JSONDeserialize(..)))) => Some((Ok(StreamEvent::default()), Some(stream))),
+                    Ok(Some(Err(OpenAIError::JSONDeserialize(..)))) => Some((Ok(Value::Null), Some(stream))),
                     Ok(Some(Err(error))) => Some((Err(transport_error(error)), None)),
                     Ok(None) => None,
                     Err(_) => Some((Err(idle_error(idle)), None)),
@@ -108,6 +120,18 @@ impl ModelClient {
             },
         )))
     }
+}
+
+/// A place that a variable may be sent to.
+fn own_host(name: &str, revision: &AgentRevisionSpec) -> Result<Url, ModelError> {
+    let mut credentials = revision.credentials.iter();
+    let credential = credentials.find(|credential| credential.env_var_name == name);
+    let host = credential.and_then(|credential| credential.hosts.first());
+    let host = host.map_or("localhost", String::as_str);
+    Url::parse(&format!("https://{host}")).map_err(|error| {
+        let message = format!("the host {host:?} of the credential {name}: {error}");
+        ModelError::permanent("model_configuration", message)
+    })
 }
 
 fn idle_error(idle: Duration) -> ModelError {
@@ -135,6 +159,8 @@ fn transport_error(error: OpenAIError) -> ModelError {
 #[derive(Clone)]
 struct OneAttempt {
     http: reqwest::Client,
+    /// W3C trace context of the call.
+    traceparent: Option<HeaderValue>,
 }
 
 impl Service<HttpRequestFactory> for OneAttempt {
@@ -147,9 +173,12 @@ impl Service<HttpRequestFactory> for OneAttempt {
     }
 
     fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
-        let http = self.http.clone();
+        let (http, traceparent) = (self.http.clone(), self.traceparent.clone());
         Box::pin(async move {
-            let request = request.build().await?;
+            let mut request = request.build().await?;
+            if let Some(traceparent) = traceparent {
+                request.headers_mut().insert("traceparent", traceparent);
+            }
             let url = request.url().clone();
             let response = http
                 .execute(request)
@@ -185,4 +214,108 @@ fn connection_error(url: &Url, error: &reqwest::Error) -> ModelError {
 
 fn boxed(error: ModelError) -> OpenAIError {
     OpenAIError::Boxed(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::{super::error::Retry, *};
+
+    fn client() -> ModelClient {
+        steadfast_runtime::crypto::install();
+        let variables = [("WHERE".to_owned(), "models.test".to_owned())];
+        ModelClient::new(Arc::new(Credentials::new(variables)), None).unwrap()
+    }
+
+    fn base_url(template: &str, hosts: &str) -> Result<Url, ModelError> {
+        let revision = serde_yaml_ng::from_str(&format!(
+            "{{agent: a, sequence: 1, taskQueue: q, model: {{name: m, baseUrl: '{template}'}},
+              credentials: [{{envVarName: WHERE, hosts: {hosts}}}]}}"
+        ))
+        .unwrap();
+        client().base_url(&revision)
+    }
+
+    #[test]
+    fn a_base_url_may_name_a_variable_that_may_go_there() {
+        let template = "https://${env.WHERE}/v1";
+        assert_eq!(base_url(template, "[]").unwrap().as_str(), "https://models.test/v1");
+        assert_eq!(
+            base_url(template, "[models.test]").unwrap().as_str(),
+            "https://models.test/v1"
+        );
+        let error = base_url(template, "[other.test]").unwrap_err();
+        assert_eq!(error.category, "model_credentials");
+        assert_eq!(
+            base_url("https://${env.NOBODY}/v1", "[]").unwrap_err().category,
+            "model_credentials"
+        );
+    }
+
+    /// Answers one request; gives what was asked for, the events and the end of the answer.
+    async fn call(answer: &'static str) -> (String, Vec<Value>, Option<ModelError>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = Url::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
+        let server = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 8_192];
+            let length = connection.read(&mut request).await.unwrap();
+            connection.write_all(answer.as_bytes()).await.unwrap();
+            // Nobody listens any more: a second attempt would fail to connect.
+            drop(listener);
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            request.lines().next().unwrap_or_default().to_owned()
+        });
+        let revision = serde_yaml_ng::from_str(
+            "{agent: a, sequence: 1, taskQueue: q, model: {name: m, api: ChatCompletions, apiKeyEnvVar: ''}}",
+        )
+        .unwrap();
+        let (mut events, mut error) = (Vec::new(), None);
+        match client()
+            .stream(&revision, &base_url, json!({"stream": true}), None)
+            .await
+        {
+            Ok(mut stream) => {
+                while let Some(event) = stream.next().await {
+                    match event {
+                        Ok(event) => events.push(event),
+                        Err(broken) => error = Some(broken),
+                    }
+                }
+            }
+            Err(refused) => error = Some(refused),
+        }
+        (server.await.unwrap(), events, error)
+    }
+
+    #[tokio::test]
+    async fn a_chat_stream_ends_with_done() {
+        let (request, events, error) = call(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+             data: {\"a\":1}\n\ndata: no json\n\ndata: [DONE]\n\ndata: {\"b\":2}\n\n",
+        )
+        .await;
+        assert_eq!(request, "POST /v1/chat/completions HTTP/1.1");
+        assert_eq!(events, [json!({"a": 1}), Value::Null]);
+        assert_eq!(error, None);
+    }
+
+    #[tokio::test]
+    async fn a_refused_call_is_made_once_and_judged() {
+        let (_, events, error) = call(
+            "HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbusy",
+        )
+        .await;
+        assert_eq!(events, Vec::<Value>::new());
+        let error = error.unwrap();
+        assert_eq!(error.category, "model_unavailable");
+        assert_eq!(error.retry, Retry::After(Some(Duration::from_secs(7))));
+    }
 }

@@ -1,10 +1,64 @@
 //! Tool calls among a model's output items, by one rule for the workflow, the
-//! activities and the reader of histories.
+//! activities and the reader of histories; and how far a running call has come.
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use steadfast_core::{ToolCall, Verdict};
+use steadfast_core::{ToolCall, ToolOutput, Verdict};
+
+use crate::activities::{McpInputRequest, McpTarget};
+
+/// The result of a call, kept until all calls of its step have one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FinishedCall {
+    pub output: ToolOutput,
+    pub made_by: MadeBy,
+    /// Why the turn is to fail: the tool says `onError: FailTurn`, or nobody decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fails_turn: Option<TurnFailure>,
+    /// The agent that takes over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hands_over_to: Option<String>,
+    /// A hook wants it hidden.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suppressed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnFailure {
+    pub category: String,
+    pub message: String,
+}
+
+/// Who made an output, which decides where it stands in history and who shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MadeBy {
+    /// It wrote its answer to the log itself.
+    OurActivity,
+    /// Its answer stands in history and not in the log.
+    ForeignActivity,
+    /// It stands in the result of no activity.
+    Task,
+}
+
+/// How far a call has come that is not finished: what must not be asked or done twice.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallProgress {
+    /// A person has agreed to it.
+    #[serde(default)]
+    pub approved: bool,
+    /// How often the tool has asked for more.
+    #[serde(default)]
+    pub rounds: u32,
+    /// What it asks for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<McpInputRequest>,
+    /// The tool of an MCP server that it goes to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<McpTarget>,
+}
 
 /// The function calls among the items, in order. `index` is the index of the item.
 pub fn function_calls(items: &[Value], refused: &BTreeMap<u32, String>) -> Vec<ToolCall> {

@@ -1,7 +1,7 @@
 //! What a failed activity means, in a category and words for people.
 
 use temporalio_workflow::common::{
-    error::ActivityExecutionError,
+    error::{ActivityExecutionError, ChildWorkflowExecutionError},
     protos::temporal::api::{
         enums::v1::TimeoutType,
         failure::v1::{Failure, failure::FailureInfo},
@@ -15,6 +15,19 @@ const MESSAGE_LIMIT_BYTES: usize = 2_000;
 pub fn describe(error: &ActivityExecutionError) -> (String, String) {
     match error {
         ActivityExecutionError::Serialization(error) => (
+            "unreadable_result".to_owned(),
+            bounded(&format!("the result cannot be read: {error}")),
+        ),
+        _ => error
+            .failure()
+            .map_or_else(|| ("unknown".to_owned(), error.to_string()), describe_failure),
+    }
+}
+
+/// The same for a child workflow.
+pub fn describe_child(error: &ChildWorkflowExecutionError) -> (String, String) {
+    match error {
+        ChildWorkflowExecutionError::Serialization(error) => (
             "unreadable_result".to_owned(),
             bounded(&format!("the result cannot be read: {error}")),
         ),

@@ -14,7 +14,9 @@ use temporalio_workflow::common::protos::temporal::api::{
 };
 
 use crate::{
-    activities::{Append, HttpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision, name},
+    activities::{
+        Append, CarriedRequest, HttpToolOutcome, McpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision, name,
+    },
     calls::function_calls,
     contract::{ReceiveEvent, SIGNAL_COMPLETE_TASK, SIGNAL_RECEIVE_EVENT, StartTask},
     outbox::{OutboxEntry, Pending},
@@ -25,6 +27,7 @@ use crate::{
 /// Marker with which the SDK records the result of a local activity.
 const LOCAL_ACTIVITY_MARKER: &str = "core_local_activity";
 const MARKER_RESULT: &str = "result";
+const MARKER_DATA: &str = "data";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadHistoryError {
@@ -48,12 +51,23 @@ pub struct HistoryView {
     /// What the model calls were told of, in order.
     pub transcript: Vec<NewSegment>,
     /// Segments in the order a person saw them begin.
-    pub shown: Vec<Segment>,
+    pub shown: Vec<Shown>,
     /// Finished messages that the workflow made itself.
     pub own_messages: Vec<Event>,
+    /// Ids of messages that the workflow took back.
+    pub withheld: BTreeSet<String>,
     revision: Option<String>,
+    /// Servers that calls of MCP tools went to, by turn, step and index.
+    mcp: BTreeMap<(u32, u32, u32), String>,
     queued: QueueView,
     scheduled: HashMap<i64, Scheduled>,
+}
+
+/// A segment, and the revision that says what people see of it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub segment: Segment,
+    pub revision: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,6 +84,8 @@ struct Scheduled {
     /// Where its messages stand among those shown.
     shown_at: usize,
     call: Option<(u32, u32)>,
+    /// Place in the transcript of the first segment it fetches.
+    fetches_from: u32,
 }
 
 impl HistoryView {
@@ -91,8 +107,12 @@ impl HistoryView {
         };
         match attributes {
             Attributes::WorkflowExecutionStartedEventAttributes(started) => {
-                if let Some(start) = read(event, "the input", started.input.as_ref())? {
-                    self.begin(start);
+                if let Some(mut start) = read::<StartTask>(event, "the input", started.input.as_ref())? {
+                    if start.task_id.is_empty() {
+                        // Started by a schedule, which gives each workflow an id of its own.
+                        start.task_id.clone_from(&started.workflow_id);
+                    }
+                    self.begin(start, time_of(event));
                 }
             }
             Attributes::WorkflowExecutionSignaledEventAttributes(signaled) => match signaled.signal_name.as_str() {
@@ -112,8 +132,14 @@ impl HistoryView {
                     .map(|kind| kind.name.clone())
                     .unwrap_or_default();
                 let mut call = None;
+                let mut fetches_from = 0;
                 match activity_type.as_str() {
-                    name::INVOKE_MODEL => {
+                    name::FETCH_CARRIED => {
+                        if let Some(input) = read::<CarriedRequest>(event, "a request", scheduled.input.as_ref())? {
+                            fetches_from = input.first;
+                        }
+                    }
+                    name::INVOKE_MODEL | name::COMPACT => {
                         if let Some(input) = read::<ModelCall>(event, "a model call", scheduled.input.as_ref())? {
                             call = Some((input.turn, input.step));
                             self.announce(&input);
@@ -132,6 +158,7 @@ impl HistoryView {
                     activity_id: scheduled.activity_id.clone(),
                     shown_at: self.shown.len(),
                     call,
+                    fetches_from,
                 };
                 self.scheduled.insert(event.event_id, scheduled);
             }
@@ -141,31 +168,39 @@ impl HistoryView {
                 }
             }
             Attributes::MarkerRecordedEventAttributes(marker) if marker.marker_name == LOCAL_ACTIVITY_MARKER => {
-                let revision = read::<Option<Revision>>(event, "a revision", marker.details.get(MARKER_RESULT))?;
-                if let Some(revision) = revision.flatten() {
-                    self.revision = Some(revision.name.clone());
-                    self.revisions.insert(revision.name.clone(), revision);
+                if !is_of_activity(marker.details.get(MARKER_DATA), name::LOAD_REVISION) {
+                    return Ok(());
                 }
+                let revision = read::<Option<Revision>>(event, "a revision", marker.details.get(MARKER_RESULT))?;
+                self.adopt(revision.flatten());
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn begin(&mut self, mut start: StartTask) {
+    fn adopt(&mut self, revision: Option<Revision>) {
+        if let Some(revision) = revision {
+            self.revision = Some(revision.name.clone());
+            self.revisions.insert(revision.name.clone(), revision);
+        }
+    }
+
+    fn show(&mut self, segment: Segment) {
+        let revision = self.revision.clone();
+        self.shown.push(Shown { segment, revision });
+    }
+
+    fn begin(&mut self, mut start: StartTask, at: jiff::Timestamp) {
+        let messages = std::mem::take(&mut start.messages);
+        let is_new = start.carried.is_none();
         if let Some(carried) = start.carried.take() {
-            for (index, segment) in carried.transcript.into_iter().enumerate() {
-                let index = u32::try_from(index).unwrap_or(u32::MAX);
-                self.segments.insert(SegmentRef::Carried(index), segment.clone());
-                self.segments.insert(segment.reference(), segment.clone());
-                self.shown.push(segment);
+            self.adopt(carried.revision);
+            for (index, segment) in (0..).zip(carried.transcript) {
+                self.carry(index, segment);
             }
             for message in carried.queue {
                 self.show_message(message.to_segment());
-            }
-            if let Some(revision) = carried.revision {
-                self.revision = Some(revision.name.clone());
-                self.revisions.insert(revision.name.clone(), revision);
             }
             self.queued = QueueView {
                 turns_accepted: carried.turns_accepted,
@@ -174,6 +209,20 @@ impl HistoryView {
             };
         }
         self.start = Some(start);
+        if is_new {
+            for message in messages {
+                self.receive(message, at);
+            }
+        }
+    }
+
+    /// A segment of the run before, in its place.
+    fn carry(&mut self, index: u32, segment: Segment) {
+        self.segments.insert(SegmentRef::Carried(index), segment.clone());
+        self.segments.insert(segment.reference(), segment.clone());
+        let place = usize::try_from(index).unwrap_or(usize::MAX).min(self.shown.len());
+        let revision = self.revision.clone();
+        self.shown.insert(place, Shown { segment, revision });
     }
 
     fn receive(&mut self, message: ReceiveEvent, at: jiff::Timestamp) {
@@ -196,7 +245,7 @@ impl HistoryView {
 
     fn show_message(&mut self, segment: Segment) {
         self.segments.insert(segment.reference(), segment.clone());
-        self.shown.push(segment);
+        self.show(segment);
     }
 
     fn announce(&mut self, call: &ModelCall) {
@@ -212,10 +261,13 @@ impl HistoryView {
 
     fn collect(&mut self, outbox: Vec<OutboxEntry>) {
         for entry in outbox {
-            if let Pending::Event(event) = entry.pending
-                && matches!(event.kind, EventKind::MessageDone { .. })
-            {
-                self.own_messages.push(*event);
+            let Pending::Event(event) = entry.pending else { continue };
+            match &event.kind {
+                EventKind::MessageDone { .. } => self.own_messages.push(*event),
+                EventKind::MessageReset { message_id } => {
+                    self.withheld.insert(message_id.clone());
+                }
+                _ => {}
             }
         }
     }
@@ -230,25 +282,57 @@ impl HistoryView {
         let segment = match (scheduled.activity_type.as_str(), scheduled.call) {
             (name::INVOKE_MODEL, Some((turn, step))) => {
                 let outcome = read::<ModelOutcome>(event, "a model's answer", result)?.unwrap_or_default();
-                Segment {
+                let segment = Segment {
                     turn,
                     step,
                     at,
-                    body: Body::Model { items: outcome.items },
+                    body: Body::Model {
+                        items: outcome.items,
+                        agent: self.acting_agent(),
+                    },
+                };
+                if outcome.rejected.is_some() {
+                    // People never saw it to its end.
+                    self.segments.insert(segment.reference(), segment);
+                    return Ok(());
                 }
+                for (index, target) in outcome.mcp {
+                    self.mcp.insert((turn, step, index), target.server);
+                }
+                segment
             }
-            (name::APPEND_EVENTS | name::LOAD_REVISION, _) => return Ok(()),
+            (name::LOAD_REVISION, _) => {
+                let revision = read::<Option<Revision>>(event, "a revision", result)?;
+                self.adopt(revision.flatten());
+                return Ok(());
+            }
+            (name::FETCH_CARRIED, _) => {
+                let segments = read::<Vec<Segment>>(event, "carried segments", result)?.unwrap_or_default();
+                for (index, segment) in (scheduled.fetches_from..).zip(segments) {
+                    self.carry(index, segment);
+                }
+                return Ok(());
+            }
+            (name::APPEND_EVENTS | name::COMPACT | name::CALL_HTTP_STEP | name::CALL_WEBHOOK, _) => return Ok(()),
             (kind, _) => {
                 let Some((turn, step, index)) = parse_tool_activity_id(&scheduled.activity_id) else {
                     return Ok(());
                 };
-                let (content, is_error) = if kind == name::CALL_HTTP_TOOL {
-                    let Some(outcome) = read::<HttpToolOutcome>(event, "a tool's answer", result)? else {
-                        return Ok(());
-                    };
-                    (outcome.content, outcome.is_error)
-                } else {
-                    (foreign_result(result.map_or(&[], |payloads| &payloads.payloads)), false)
+                let (content, is_error) = match kind {
+                    name::CALL_HTTP_TOOL => {
+                        let Some(outcome) = read::<HttpToolOutcome>(event, "a tool's answer", result)? else {
+                            return Ok(());
+                        };
+                        (outcome.content, outcome.is_error)
+                    }
+                    name::CALL_MCP_TOOL => {
+                        let outcome = read::<McpToolOutcome>(event, "a tool's answer", result)?;
+                        let Some(outcome) = outcome.filter(|outcome| outcome.input_required.is_none()) else {
+                            return Ok(());
+                        };
+                        (outcome.content, outcome.is_error)
+                    }
+                    _ => (foreign_result(result.map_or(&[], |payloads| &payloads.payloads)), false),
                 };
                 let Some(segment) = self.tool_segment(turn, step, index, at, content, is_error) else {
                     return Ok(());
@@ -260,11 +344,22 @@ impl HistoryView {
         let place = scheduled.shown_at.min(self.shown.len());
         if matches!(segment.body, Body::Model { .. }) {
             // A person saw it begin when the call was made, before what came in meanwhile.
-            self.shown.insert(place, segment);
+            let revision = self.revision.clone();
+            self.shown.insert(place, Shown { segment, revision });
         } else {
-            self.shown.push(segment);
+            self.show(segment);
         }
         Ok(())
+    }
+
+    /// The agent whose revision is in force; unnamed in tasks of the first release.
+    fn acting_agent(&self) -> String {
+        let is_named = self.start.as_ref().is_some_and(|start| start.schema_version > 1);
+        let revision = self.revision.as_ref().filter(|_| is_named);
+        revision
+            .and_then(|name| self.revisions.get(name))
+            .map(|revision| revision.spec.agent.clone())
+            .unwrap_or_default()
     }
 
     fn tool_segment(
@@ -276,7 +371,7 @@ impl HistoryView {
         content: Value,
         is_error: bool,
     ) -> Option<Segment> {
-        let Body::Model { items } = &self.segments.get(&SegmentRef::Model(turn, step))?.body else {
+        let Body::Model { items, .. } = &self.segments.get(&SegmentRef::Model(turn, step))?.body else {
             return None;
         };
         let call = function_calls(items, &BTreeMap::new())
@@ -287,7 +382,8 @@ impl HistoryView {
             .as_ref()
             .and_then(|name| self.revisions.get(name))
             .map(|revision| &revision.spec);
-        let content = bounded_result(spec, &call.name, content);
+        let server = self.mcp.get(&(turn, step, index));
+        let content = bounded_result(spec, server.unwrap_or(&call.name), content);
         let output = ToolOutput {
             call_id: call.call_id,
             name: call.name,
@@ -318,6 +414,8 @@ pub fn model_activity_id(turn: u32, step: u32) -> String {
 }
 
 fn parse_tool_activity_id(id: &str) -> Option<(u32, u32, u32)> {
+    // Later rounds of the same call are numbered behind a tilde.
+    let id = id.split_once('~').map_or(id, |(first, _)| first);
     let mut numbers = id.strip_prefix('t')?.split('.').map(str::parse);
     match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
         (Some(Ok(turn)), Some(Ok(step)), Some(Ok(index)), None) => Some((turn, step, index)),
@@ -360,6 +458,18 @@ fn read<T: DeserializeOwned>(
     })
 }
 
+/// Whether a marker is that of a local activity of this type.
+fn is_of_activity(data: Option<&Payloads>, activity_type: &str) -> bool {
+    let Some(payload) = data.and_then(|payloads| payloads.payloads.first()) else {
+        // Histories of the first release have one local activity only.
+        return true;
+    };
+    match serde_json::from_slice::<Value>(&payload.data) {
+        Ok(data) => data.get("activity_type").is_none_or(|found| found == activity_type),
+        Err(_) => true,
+    }
+}
+
 fn time_of(event: &HistoryEvent) -> jiff::Timestamp {
     event
         .event_time
@@ -376,6 +486,9 @@ mod tests {
     fn activity_ids_of_tools_can_be_read_back() {
         assert_eq!(parse_tool_activity_id(&tool_activity_id(3, 0, 12)), Some((3, 0, 12)));
         assert_eq!(parse_tool_activity_id(&model_activity_id(3, 0)), None);
+        assert_eq!(parse_tool_activity_id("t1.2.3~2"), Some((1, 2, 3)));
         assert_eq!(parse_tool_activity_id("t1.2"), None);
+        assert_eq!(parse_tool_activity_id("t1.2.3/withdraw"), None);
+        assert_eq!(parse_tool_activity_id("t1.2.3/withdraw~undo"), None);
     }
 }

@@ -17,7 +17,10 @@ use temporalio_workflow::{
 };
 use uuid::Uuid;
 
-use crate::packed::{pack, unpack};
+use crate::{
+    contract::StartTask,
+    packed::{Packed, pack, unpack},
+};
 
 /// Header: id of the task.
 pub const HEADER_TASK_ID: &str = "context-task-id";
@@ -103,7 +106,8 @@ impl WorkflowInterceptor for ContextInterceptor {
         input: ExecuteWorkflowInput,
         next: WorkflowNext<'a, ExecuteWorkflowInput, WorkflowInterceptorFuture<'a, ExecuteWorkflowResult>>,
     ) -> WorkflowInterceptorFuture<'a, ExecuteWorkflowResult> {
-        *self.trace_id.borrow_mut() = read_header(input.headers().get(HEADER_TRACE_ID));
+        let of_client = || input.input_ref::<Packed<StartTask>>()?.0.trace_id();
+        *self.trace_id.borrow_mut() = read_header(input.headers().get(HEADER_TRACE_ID)).or_else(of_client);
         next.run(input)
     }
 

@@ -2,18 +2,23 @@
 
 pub mod activities;
 pub mod agent_task;
+pub mod approvals;
 pub mod arguments;
 pub mod calls;
 pub mod carried;
 pub mod contract;
+mod drive;
 pub mod failure;
 pub mod history;
+pub mod hosted;
 pub mod interceptor;
 pub mod options;
 pub mod outbox;
 pub mod packed;
+pub mod policy;
 pub mod project;
 pub mod store;
 pub mod task;
+pub mod transcript;
 
 pub use agent_task::AgentTask;

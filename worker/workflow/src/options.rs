@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use steadfast_crds::{AgentRevisionSpec, agent_tool::AgentToolSpec};
+use steadfast_core::StepId;
+use steadfast_crds::{
+    AgentRevisionSpec,
+    agent_tool::{AgentToolSpec, Idempotency, ToolRetry},
+};
 use temporalio_workflow::{
     ActivityCancellationType, ActivityCloseTimeouts, ActivityOptions, LocalActivityOptions, RetryPolicy,
     WorkflowCancellationToken,
@@ -18,51 +22,215 @@ const REVISION_TIMEOUT: Duration = Duration::from_secs(10);
 const REVISION_WAIT: Duration = Duration::from_hours(24);
 /// Retries of the revision beyond this pause run on a timer of the server.
 const LOCAL_RETRY_LIMIT: Duration = Duration::from_secs(5);
+/// One look at a run that has ended.
+const FETCH_TIMEOUT: Duration = Duration::from_mins(1);
+/// One evaluation of all CEL checks of a stage.
+const CEL_TIMEOUT: Duration = Duration::from_secs(10);
+/// One rendering of a step's arguments.
+const RENDER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Telling all workers to stop, or giving up on it.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Asking the server what it can do, or going on as if it could do nothing.
+const CAPABILITIES_TIMEOUT: Duration = Duration::from_secs(10);
+/// Attempts of a compensation, unless its author says otherwise: half undone is the worst there is.
+const COMPENSATION_ATTEMPTS: u32 = 10;
 /// How long a task that ends waits for its last events to reach the log.
 pub const FINAL_FLUSH: Duration = Duration::from_mins(1);
 
 /// The model call: heartbeats tell a dead worker apart from a slow model.
-pub fn model_call(id: String, spec: &AgentRevisionSpec, token: WorkflowCancellationToken) -> ActivityOptions {
+pub fn model_call(
+    id: String,
+    spec: &AgentRevisionSpec,
+    task_queue: Option<String>,
+    token: WorkflowCancellationToken,
+) -> ActivityOptions {
     let timeouts = &spec.model.timeouts;
-    let retry = &spec.model.retry;
-    let policy = RetryPolicy::builder()
-        .initial_interval(retry.initial_interval.as_std())
-        .maximum_interval(retry.maximum_interval.as_std())
-        .maximum_attempts(retry.maximum_attempts)
-        .build();
     ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(timeouts.call.as_std()))
         .activity_id(id)
+        .maybe_task_queue(task_queue)
         .heartbeat_timeout(timeouts.heartbeat.as_std())
-        .retry_policy(policy)
+        .retry_policy(model_retry(spec))
         .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
         .cancellation_token(token)
         .summary(format!("{}: {}", spec.agent, spec.model.name))
         .build()
 }
 
-/// A tool call, on a foreign queue if one is given.
-pub fn tool_call(
-    id: String,
-    agent: &str,
-    tool: &str,
-    spec: &AgentToolSpec,
+fn model_retry(spec: &AgentRevisionSpec) -> RetryPolicy {
+    let retry = &spec.model.retry;
+    RetryPolicy::builder()
+        .initial_interval(retry.initial_interval.as_std())
+        .maximum_interval(retry.maximum_interval.as_std())
+        .maximum_attempts(retry.maximum_attempts)
+        .build()
+}
+
+/// A summary is a model call that nobody watches.
+pub fn compact(
+    id: StepId,
+    spec: &AgentRevisionSpec,
     task_queue: Option<String>,
-    heartbeat: Option<Duration>,
     token: WorkflowCancellationToken,
 ) -> ActivityOptions {
-    let policy = RetryPolicy::builder()
-        .initial_interval(spec.retry.initial_interval.as_std())
-        .backoff_coefficient(spec.retry.backoff_coefficient)
-        .maximum_interval(spec.retry.maximum_interval.as_std())
-        .maximum_attempts(spec.retry.maximum_attempts)
-        .build();
-    ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(spec.timeout.as_std()))
-        .activity_id(id)
+    let timeouts = &spec.model.timeouts;
+    ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(timeouts.call.as_std()))
+        .activity_id(format!("c{}.{}", id.turn, id.step))
         .maybe_task_queue(task_queue)
-        .maybe_heartbeat_timeout(heartbeat)
+        .heartbeat_timeout(timeouts.heartbeat.as_std())
+        .retry_policy(model_retry(spec))
+        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
+        .cancellation_token(token)
+        .summary(format!("{}: sums up the conversation", spec.agent))
+        .build()
+}
+
+/// What a tool call runs as.
+pub struct ToolCallOptions<'a> {
+    pub id: String,
+    pub agent: &'a str,
+    /// What Temporal's UI shows beside the agent.
+    pub name: &'a str,
+    pub timeout: Duration,
+    pub retry: &'a ToolRetry,
+    pub idempotency: Idempotency,
+    /// The task's own queue when absent.
+    pub task_queue: Option<String>,
+    pub heartbeat: Option<Duration>,
+    pub token: WorkflowCancellationToken,
+}
+
+impl<'a> ToolCallOptions<'a> {
+    /// By the tool's own policy.
+    pub fn of(
+        id: String,
+        agent: &'a str,
+        name: &'a str,
+        spec: &'a AgentToolSpec,
+        token: WorkflowCancellationToken,
+    ) -> Self {
+        Self {
+            id,
+            agent,
+            name,
+            timeout: spec.timeout.as_std(),
+            retry: &spec.retry,
+            idempotency: spec.idempotency,
+            task_queue: None,
+            heartbeat: None,
+            token,
+        }
+    }
+}
+
+/// A tool call, or one step of a tool.
+pub fn tool_call(call: ToolCallOptions<'_>) -> ActivityOptions {
+    ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(call.timeout))
+        .activity_id(call.id)
+        .maybe_task_queue(call.task_queue)
+        .maybe_heartbeat_timeout(call.heartbeat)
+        .retry_policy(tool_retry(call.retry, call.idempotency))
+        .cancellation_token(call.token)
+        .summary(format!("{}: {}", call.agent, call.name))
+        .build()
+}
+
+fn tool_retry(retry: &ToolRetry, idempotency: Idempotency) -> RetryPolicy {
+    // Nothing makes a second run safe: whether the first one acted cannot be known.
+    let attempts = match idempotency {
+        Idempotency::None => 1,
+        Idempotency::Key | Idempotency::Natural => retry.maximum_attempts,
+    };
+    RetryPolicy::builder()
+        .initial_interval(retry.initial_interval.as_std())
+        .backoff_coefficient(retry.backoff_coefficient)
+        .maximum_interval(retry.maximum_interval.as_std())
+        .maximum_attempts(attempts)
+        .build()
+}
+
+/// How a compensation is repeated, unless its author says otherwise.
+pub fn compensation_retry() -> ToolRetry {
+    ToolRetry {
+        maximum_attempts: COMPENSATION_ATTEMPTS,
+        ..ToolRetry::default()
+    }
+}
+
+/// A hook: tried for as long as it may take, and never cancelled with the turn.
+pub fn hook(name: &str, task_queue: Option<String>, timeout: Duration) -> ActivityOptions {
+    ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::ScheduleToClose(timeout))
+        .maybe_task_queue(task_queue)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(2).build())
+        .summary(format!("hook {name}"))
+        .build()
+}
+
+/// A check that is an activity of somebody else's.
+pub fn guardrail(
+    name: &str,
+    task_queue: Option<String>,
+    timeout: Duration,
+    token: WorkflowCancellationToken,
+) -> ActivityOptions {
+    ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::ScheduleToClose(timeout))
+        .maybe_task_queue(task_queue)
+        .cancellation_token(token)
+        .summary(format!("guardrail {name}"))
+        .build()
+}
+
+/// Reads from the run before, as often as it takes.
+pub fn fetch_carried() -> ActivityOptions {
+    ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(FETCH_TIMEOUT))
+        .cancellation_token(WorkflowCancellationToken::new())
+        .summary("takes over from the run before".to_owned())
+        .build()
+}
+
+pub fn check_cel(token: WorkflowCancellationToken) -> LocalActivityOptions {
+    LocalActivityOptions::builder()
+        .start_to_close_timeout(CEL_TIMEOUT)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(3).build())
+        .cancellation_token(token)
+        .build()
+}
+
+/// Not cancelled with the turn: steps that have begun are finished or undone.
+pub fn render_step() -> LocalActivityOptions {
+    LocalActivityOptions::builder()
+        .start_to_close_timeout(RENDER_TIMEOUT)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(3).build())
+        .cancellation_token(WorkflowCancellationToken::new())
+        .build()
+}
+
+pub fn stop_running() -> LocalActivityOptions {
+    LocalActivityOptions::builder()
+        .start_to_close_timeout(STOP_TIMEOUT)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
+        .cancellation_token(WorkflowCancellationToken::new())
+        .build()
+}
+
+pub fn load_capabilities() -> LocalActivityOptions {
+    LocalActivityOptions::builder()
+        .start_to_close_timeout(CAPABILITIES_TIMEOUT)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(2).build())
+        .cancellation_token(WorkflowCancellationToken::new())
+        .build()
+}
+
+/// The revision of an agent whose workers are others: they have it, or will have it.
+pub fn load_revision_of(agent: &str, task_queue: String, token: WorkflowCancellationToken) -> ActivityOptions {
+    let policy = RetryPolicy::builder()
+        .initial_interval(Duration::from_secs(1))
+        .maximum_interval(Duration::from_mins(1))
+        .build();
+    ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(REVISION_TIMEOUT))
+        .task_queue(task_queue)
         .retry_policy(policy)
         .cancellation_token(token)
-        .summary(format!("{agent}: {tool}"))
+        .summary(format!("{agent}: reads its revision"))
         .build()
 }
 

@@ -47,6 +47,11 @@ pub fn pack<T: Serialize>(value: &T) -> Result<Payload, UnpackError> {
     })
 }
 
+/// How many bytes a value takes as a payload.
+pub fn packed_size<T: Serialize>(value: &T) -> usize {
+    pack(value).map_or(0, |payload| payload.data.len())
+}
+
 /// The JSON text inside a payload of ours or of a plain JSON converter.
 pub fn unpack_json(payload: &Payload) -> Result<Vec<u8>, UnpackError> {
     match payload.metadata.get(ENCODING).map(Vec::as_slice) {

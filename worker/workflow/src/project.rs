@@ -3,35 +3,49 @@
 
 use serde_json::Value;
 use steadfast_core::{Body, Segment, UserContent, tool_call::arguments};
+use steadfast_crds::AgentRevisionSpec;
 use steadfast_log::{
     Author, Content, EventKind, Message, MessageStatus, TextFormat,
     id::{MessagePlace, message_id},
 };
 use temporalio_workflow::common::protos::temporal::api::history::v1::HistoryEvent;
 
-use crate::history::{HistoryView, ReadHistoryError};
+use crate::{
+    history::{HistoryView, ReadHistoryError},
+    policy,
+};
 
 /// Whose messages they are.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     pub task_id: &'a str,
     pub agent: &'a str,
+    /// What people see; everything when absent.
+    pub revision: Option<&'a AgentRevisionSpec>,
 }
 
 /// All finished messages in the history of a run, in the order a person saw them begin.
 pub fn messages(task_id: &str, history: &[HistoryEvent]) -> Result<Vec<Message>, ReadHistoryError> {
     let view = HistoryView::read(history)?;
-    let agent = view
+    let home = view
         .start
         .as_ref()
         .map(|start| start.agent.as_str())
         .unwrap_or_default();
-    let scope = Scope { task_id, agent };
-    let mut messages: Vec<Message> = view
-        .shown
-        .iter()
-        .flat_map(|segment| messages_of(scope, segment))
-        .collect();
+    let mut messages = Vec::new();
+    for shown in &view.shown {
+        let revision = shown
+            .revision
+            .as_ref()
+            .and_then(|name| view.revisions.get(name))
+            .map(|revision| &revision.spec);
+        let scope = Scope {
+            task_id,
+            agent: revision.map_or(home, |spec| &spec.agent),
+            revision,
+        };
+        messages.extend(messages_of(scope, &shown.segment));
+    }
     for event in &view.own_messages {
         if let EventKind::MessageDone { message } = &event.kind
             && !messages.iter().any(|known| known.id == message.id)
@@ -39,23 +53,31 @@ pub fn messages(task_id: &str, history: &[HistoryEvent]) -> Result<Vec<Message>,
             let place = messages
                 .iter()
                 .rposition(|known| known.updated_at <= message.updated_at);
-            messages.insert(place.map_or(messages.len(), |place| place + 1), message.clone());
+            messages.insert(place.map_or(0, |place| place + 1), message.clone());
         }
     }
+    messages.retain(|message| !view.withheld.contains(&message.id));
     Ok(messages)
 }
 
-/// The finished messages of one segment.
+/// The finished messages of one segment that people see.
 pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
-    let message = |id: String, author: Author, content: Content| Message {
-        id,
-        turn: segment.turn,
-        agent: scope.agent.to_owned(),
-        author,
-        content,
-        status: MessageStatus::Done,
-        created_at: segment.at,
-        updated_at: segment.at,
+    let is_shown = |content: &Content| {
+        scope
+            .revision
+            .is_none_or(|revision| policy::is_shown(revision, content))
+    };
+    let message = |id: String, author: Author, content: Content, status: MessageStatus| {
+        is_shown(&content).then(|| Message {
+            id,
+            turn: segment.turn,
+            agent: scope.agent.to_owned(),
+            author,
+            content,
+            status,
+            created_at: segment.at,
+            updated_at: segment.at,
+        })
     };
     match &segment.body {
         Body::User { message_id, content } => {
@@ -66,15 +88,20 @@ pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
                 },
                 UserContent::Data(data) => Content::Data { data: data.clone() },
             };
-            vec![message(message_id.clone(), Author::User, content)]
+            message(message_id.clone(), Author::User, content, MessageStatus::Done)
+                .into_iter()
+                .collect()
         }
-        Body::Model { items } => items
-            .iter()
-            .enumerate()
-            .filter_map(|(index, item)| {
-                let index = u32::try_from(index).ok()?;
-                let id = output_message_id(scope.task_id, segment.turn, segment.step, index);
-                Some(message(id, Author::Agent, content_of_item(item)?))
+        Body::Model { items, .. } => (0..)
+            .zip(items)
+            .flat_map(|(index, item)| {
+                contents_of_item(item)
+                    .into_iter()
+                    .map(move |(part, content)| (index, part, content, status_of_item(item)))
+            })
+            .filter_map(|(index, part, content, status)| {
+                let id = part_message_id(scope.task_id, segment.turn, segment.step, part, index);
+                message(id, Author::Agent, content, status)
             })
             .collect(),
         Body::Tool { index, output, .. } => {
@@ -85,33 +112,63 @@ pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
                 content: output.content.clone(),
                 is_error: output.is_error,
             };
-            vec![message(id, Author::Agent, content)]
+            message(id, Author::Agent, content, MessageStatus::Done)
+                .into_iter()
+                .collect()
         }
+        Body::Note { .. } | Body::Handoff { .. } | Body::Summary { .. } => Vec::new(),
+    }
+}
+
+/// An item that its provider or we ourselves did not finish.
+fn status_of_item(item: &Value) -> MessageStatus {
+    if item.get("status").and_then(Value::as_str) == Some("incomplete") {
+        MessageStatus::Interrupted
+    } else {
+        MessageStatus::Done
     }
 }
 
 /// Id of the message for an output item of a model call.
 pub fn output_message_id(task_id: &str, turn: u32, step: u32, index: u32) -> String {
-    message_id(MessagePlace {
-        task_id,
-        turn,
-        call_path: "",
-        step,
-        part: "output",
-        index,
-    })
+    part_message_id(task_id, turn, step, OUTPUT, index)
 }
 
 /// Id of the message for the answer of a tool call.
 pub fn response_message_id(task_id: &str, turn: u32, step: u32, index: u32) -> String {
+    part_message_id(task_id, turn, step, "response", index)
+}
+
+/// Part of an item that is its own message.
+pub const OUTPUT: &str = "output";
+/// Part of the item of a hosted tool that is what the tool found.
+pub const HOSTED_RESPONSE: &str = "hosted_response";
+
+/// Id of the message for one part of an output item.
+pub fn part_message_id(task_id: &str, turn: u32, step: u32, part: &str, index: u32) -> String {
     message_id(MessagePlace {
         task_id,
         turn,
         call_path: "",
         step,
-        part: "response",
+        part,
         index,
     })
+}
+
+/// What a person sees of an output item, each with the part it is: a hosted tool's item is a call and its result.
+pub fn contents_of_item(item: &Value) -> Vec<(&'static str, Content)> {
+    crate::hosted::shown_contents(item)
+}
+
+/// What the message items among these say.
+pub fn text_of_items(items: &[Value]) -> String {
+    items
+        .iter()
+        .filter(|item| item.get("type").and_then(Value::as_str) == Some("message"))
+        .map(message_text)
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 /// What a person sees of an output item; items with nothing to see have no message.

@@ -55,14 +55,25 @@ impl SegmentStore {
 
     /// Keeps a segment under a name.
     pub fn put(&self, run_id: &str, reference: SegmentRef, segment: Segment) {
-        let size_bytes = size_of_segment(&segment);
         let mut inner = self.lock();
-        let run = inner.touch(run_id);
-        if run.segments.insert(reference, Arc::new(segment)).is_none() {
-            run.size_bytes += size_bytes;
-            inner.size_bytes += size_bytes;
-            inner.make_room(self.limit_bytes, run_id);
+        // A replay says again what is known already.
+        if inner.touch(run_id).segments.contains_key(&reference) {
+            return;
         }
+        inner.insert(run_id, [reference], segment);
+        inner.make_room(self.limit_bytes, run_id);
+    }
+
+    /// Keeps a segment that the run before has handed over, under its number and its own name.
+    pub fn put_carried(&self, run_id: &str, index: u32, segment: Segment) {
+        let mut inner = self.lock();
+        let carried = SegmentRef::Carried(index);
+        if inner.touch(run_id).segments.contains_key(&carried) {
+            return;
+        }
+        let own = segment.reference();
+        inner.insert(run_id, [carried, own], segment);
+        inner.make_room(self.limit_bytes, run_id);
     }
 
     pub fn put_revision(&self, run_id: &str, revision: Revision) {
@@ -154,6 +165,17 @@ impl SegmentStore {
 }
 
 impl Inner {
+    fn insert<const N: usize>(&mut self, run_id: &str, names: [SegmentRef; N], segment: Segment) {
+        let size_bytes = size_of_segment(&segment);
+        let segment = Arc::new(segment);
+        let run = self.touch(run_id);
+        for name in names {
+            run.segments.insert(name, segment.clone());
+        }
+        run.size_bytes += size_bytes;
+        self.size_bytes += size_bytes;
+    }
+
     fn touch(&mut self, run_id: &str) -> &mut Run {
         self.clock += 1;
         let run = self.runs.entry(run_id.to_owned()).or_default();

@@ -1,30 +1,43 @@
 //! The state of a task and its changes, without Temporal: what signals do, what
 //! joins the transcript, what goes to the log. The workflow drives it.
 
+mod telling;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steadfast_core::{
-    AgentRun, Body, Input, Limits, Segment, SegmentRef, StepId, TurnOutcome, UserContent, tool_call::arguments,
+    AgentRun, Body, Failure, Guarded, Input, Limits, Segment, SegmentRef, StepId, TurnOutcome, UserContent,
 };
-use steadfast_log::{Content, Event, EventKind, TaskStatus, TurnError, TurnStatus, Usage};
+use steadfast_log::{Content, EventKind, TaskStatus, TurnError, TurnStatus, Usage};
 
 use crate::{
     activities::{LogAck, NewSegment, Revision},
-    carried::Carried,
+    approvals::Approvals,
+    calls::{CallProgress, FinishedCall, MadeBy},
+    carried::{Acting, Carried, INLINE_LIMIT_BYTES, Paged, paginate},
     contract::{Phase, ReceiveEvent, SCHEMA_VERSION, StartTask, TaskState},
     outbox::{Outbox, Pending},
+    packed::packed_size,
     store::SegmentStore,
+    transcript::Transcript,
 };
 
 /// Message ids remembered for deduplication.
 const REMEMBERED_MESSAGE_IDS: usize = 1_000;
 /// Signals after which a run hands over to the next, however small it is.
 const SIGNALS_PER_RUN: u32 = 2_000;
+/// Tasks of this schema version and above do what the first release did not.
+const COMPLETE_RUN_VERSION: u32 = 2;
+/// A transcript of fewer segments has nothing to sum up.
+const FEWEST_SEGMENTS_TO_COMPACT: usize = 4;
+/// What of a request goes along with a summary made in the middle of its turn.
+const LONGEST_REQUEST_BYTES: usize = 16 * 1024;
 
 /// A message that was accepted and waits for its turn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +61,19 @@ impl QueuedMessage {
             },
         }
     }
+
+    /// The message that a segment came from.
+    pub fn of_segment(segment: Segment) -> Option<Self> {
+        match segment.body {
+            Body::User { message_id, content } => Some(Self {
+                turn: segment.turn,
+                message_id,
+                content,
+                at: segment.at,
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// What a person may send: text that is not empty, or data.
@@ -60,12 +86,20 @@ pub fn user_content(content: Content) -> Option<UserContent> {
 }
 
 /// The state of a running task.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word that came from outside, at its own time"
+)]
 pub struct Task {
     run_id: String,
     store: Arc<SegmentStore>,
     pub start: StartTask,
     pub run: AgentRun,
+    /// The agent that has the turn, when it is not the task's own.
+    pub acting: Option<Acting>,
+    /// The revision of the agent that has the turn.
     pub revision: Option<Revision>,
+    created_at: jiff::Timestamp,
     pub turn_started_at: Option<jiff::Timestamp>,
     pub queue: VecDeque<QueuedMessage>,
     pub outbox: Outbox,
@@ -74,17 +108,44 @@ pub struct Task {
     pub phase: Phase,
     pub complete_requested: bool,
     pub interrupt_requested: bool,
+    pub checkpoint_requested: bool,
+    /// A time limit has passed.
+    pub timed_out: Option<Deadline>,
+    /// What runs is to be stopped at once, and nobody has told the workers yet.
+    pub stop_unsaid: bool,
     pub log_seen: Option<String>,
-    transcript: Vec<Segment>,
-    /// How many segments of the transcript the model calls of this run were told of.
-    announced: usize,
-    /// How many of them stand in the start input.
-    from_start: usize,
+    pub approvals: Approvals,
+    pub finished_calls: BTreeMap<u32, FinishedCall>,
+    pub progress: BTreeMap<u32, CallProgress>,
+    /// Whether the server indexes our search attributes; asked once.
+    pub search_attributes: Option<bool>,
+    pub transcript: Transcript,
+    /// What did not fit into the start input; fetched before anything else.
+    pub paged: Option<Paged>,
+    fetched: Vec<Segment>,
+    generation: u32,
+    /// Tokens that the newest model call took in and gave out.
+    context_tokens: u64,
     turns_accepted: u32,
     seen_message_ids: VecDeque<String>,
     signals: u32,
+    own_messages: u32,
     usage: Usage,
     turn_usage: Usage,
+    last_outcome: Option<TurnOutcome>,
+}
+
+/// What an activity of this run has answered stands in no history that the next run can read.
+fn by_task((index, call): (u32, FinishedCall)) -> (u32, FinishedCall) {
+    let made_by = MadeBy::Task;
+    (index, FinishedCall { made_by, ..call })
+}
+
+/// A time limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    Turn,
+    Task,
 }
 
 impl Task {
@@ -93,28 +154,16 @@ impl Task {
         let carried = start.carried.take();
         let is_new = carried.is_none();
         let carried = carried.map(|carried| *carried).unwrap_or_default();
+        let first_messages = std::mem::take(&mut start.messages);
         store.put_start(run_id, start.clone());
-        for (index, segment) in carried.transcript.iter().enumerate() {
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
-            store.put(run_id, SegmentRef::Carried(index), segment.clone());
-            store.put(run_id, segment.reference(), segment.clone());
-        }
-        for message in &carried.queue {
-            store.put(
-                run_id,
-                SegmentRef::Message(message.message_id.clone()),
-                message.to_segment(),
-            );
-        }
-        if let Some(revision) = &carried.revision {
-            store.put_revision(run_id, revision.clone());
-        }
         let mut task = Self {
             run_id: run_id.to_owned(),
             store,
             start,
             run: carried.run,
+            acting: carried.acting,
             revision: carried.revision,
+            created_at: carried.created_at.unwrap_or(now),
             turn_started_at: carried.turn_started_at,
             queue: carried.queue,
             outbox: carried.outbox,
@@ -122,53 +171,127 @@ impl Task {
             phase: Phase::Idle,
             complete_requested: carried.complete_requested,
             interrupt_requested: false,
+            checkpoint_requested: false,
+            timed_out: None,
+            stop_unsaid: false,
             log_seen: carried.log_seen,
-            from_start: carried.transcript.len(),
-            transcript: carried.transcript,
-            announced: 0,
+            approvals: carried.approvals,
+            finished_calls: carried.finished_calls,
+            progress: carried.progress,
+            search_attributes: None,
+            transcript: Transcript::default(),
+            paged: carried.paged,
+            fetched: Vec::new(),
+            generation: carried.generation,
+            context_tokens: carried.context_tokens,
             turns_accepted: carried.turns_accepted,
             seen_message_ids: carried.seen_message_ids,
             signals: 0,
+            own_messages: carried.own_messages,
             usage: carried.usage,
             turn_usage: carried.turn_usage,
+            last_outcome: None,
         };
+        task.take_over(carried.transcript);
+        for message in &task.queue {
+            let reference = SegmentRef::Message(message.message_id.clone());
+            task.store.put(&task.run_id, reference, message.to_segment());
+        }
+        if let Some(revision) = &task.revision {
+            task.store.put_revision(&task.run_id, revision.clone());
+        }
         if is_new {
-            task.emit(
-                0,
-                now,
-                EventKind::TaskUpdated {
-                    status: TaskStatus::Running,
-                    reason: None,
-                },
-            );
+            let status = TaskStatus::Running;
+            task.emit(0, now, EventKind::TaskUpdated { status, reason: None });
+            for message in first_messages {
+                task.receive(message, now);
+            }
         }
         task
     }
 
+    fn take_over(&mut self, segments: Vec<Segment>) {
+        for (index, segment) in (0..).zip(&segments) {
+            self.store.put_carried(&self.run_id, index, segment.clone());
+        }
+        self.transcript = Transcript::carried(segments);
+    }
+
+    /// Takes in the next page of what did not fit into the start input.
+    pub fn take_page(&mut self, segments: Vec<Segment>) {
+        self.fetched.extend(segments);
+    }
+
+    /// All pages are there.
+    pub fn take_pages(&mut self) {
+        let Some(paged) = self.paged.take() else { return };
+        let mut segments = std::mem::take(&mut self.fetched);
+        let queued = segments.split_off(segments.len().saturating_sub(paged.queued));
+        self.take_over(segments);
+        let mut queue: VecDeque<QueuedMessage> = queued.into_iter().filter_map(QueuedMessage::of_segment).collect();
+        for message in &queue {
+            let reference = SegmentRef::Message(message.message_id.clone());
+            self.store.put(&self.run_id, reference, message.to_segment());
+        }
+        // What has come in meanwhile comes after.
+        queue.append(&mut self.queue);
+        self.queue = queue;
+    }
+
+    /// Whether the task does what the first release did not: its first runs must replay as they ran.
+    pub fn is_complete_run(&self) -> bool {
+        self.start.schema_version >= COMPLETE_RUN_VERSION
+    }
+
     /// Everything the next run needs. Call it with no activity in flight.
     pub fn hand_over(&self) -> StartTask {
+        let mut carried = Carried {
+            run: self.run.clone(),
+            transcript: self.transcript.segments().cloned().collect(),
+            revision: self.revision.clone(),
+            turn_started_at: self.turn_started_at,
+            turns_accepted: self.turns_accepted,
+            queue: self.queue.clone(),
+            seen_message_ids: self.seen_message_ids.clone(),
+            outbox: self.outbox.clone(),
+            log_seen: self.log_seen.clone(),
+            usage: self.usage,
+            turn_usage: self.turn_usage,
+            complete_requested: self.complete_requested,
+            created_at: Some(self.created_at),
+            acting: self.acting.clone(),
+            approvals: self.approvals.clone(),
+            finished_calls: self.finished_calls.clone().into_iter().map(by_task).collect(),
+            progress: self.progress.clone(),
+            own_messages: self.own_messages,
+            generation: self.generation,
+            context_tokens: self.context_tokens,
+            paged: None,
+        };
+        if packed_size(&carried) > INLINE_LIMIT_BYTES {
+            let queued: Vec<Segment> = self.queue.iter().map(QueuedMessage::to_segment).collect();
+            let references = self.transcript.references();
+            let transcript = references.into_iter().zip(self.transcript.segments());
+            let queue = queued
+                .iter()
+                .map(|segment| (NewSegment::Ref(segment.reference()), segment));
+            carried.paged = Some(Paged {
+                run_id: self.run_id.clone(),
+                pages: paginate(transcript.chain(queue)),
+                queued: queued.len(),
+            });
+            carried.transcript.clear();
+            carried.queue.clear();
+        }
         StartTask {
             schema_version: SCHEMA_VERSION,
-            carried: Some(Box::new(Carried {
-                run: self.run.clone(),
-                transcript: self.transcript.clone(),
-                revision: self.revision.clone(),
-                turn_started_at: self.turn_started_at,
-                turns_accepted: self.turns_accepted,
-                queue: self.queue.clone(),
-                seen_message_ids: self.seen_message_ids.clone(),
-                outbox: self.outbox.clone(),
-                log_seen: self.log_seen.clone(),
-                usage: self.usage,
-                turn_usage: self.turn_usage,
-                complete_requested: self.complete_requested,
-            })),
+            carried: Some(Box::new(carried)),
             ..self.start.clone()
         }
     }
 
     pub fn wants_hand_over(&self) -> bool {
-        self.signals >= SIGNALS_PER_RUN
+        self.signals >= SIGNALS_PER_RUN || self.checkpoint_requested
     }
 
     pub fn count_signal(&mut self) {
@@ -182,16 +305,26 @@ impl Task {
         if self.seen_message_ids.contains(&message_id) {
             return;
         }
-        let Some(content) = user_content(message.content) else {
-            let reason = "a message needs text that is not empty, or data".to_owned();
+        let (content, refused) = match user_content(message.content) {
+            None => (None, "a message needs text that is not empty, or data".to_owned()),
+            Some(_) if self.complete_requested => (
+                None,
+                "the task is being completed and takes no more messages".to_owned(),
+            ),
+            Some(_) if self.queue_is_full() => (
+                None,
+                format!(
+                    "{} messages wait already (limits.maxQueuedMessages); send it again when the agent has answered",
+                    self.queue.len()
+                ),
+            ),
+            Some(content) => (Some(content), String::new()),
+        };
+        let Some(content) = content else {
+            let reason = refused;
             self.emit(0, now, EventKind::MessageRejected { message_id, reason });
             return;
         };
-        if self.complete_requested {
-            let reason = "the task is being completed and takes no more messages".to_owned();
-            self.emit(0, now, EventKind::MessageRejected { message_id, reason });
-            return;
-        }
         self.seen_message_ids.push_back(message_id.clone());
         if self.seen_message_ids.len() > REMEMBERED_MESSAGE_IDS {
             self.seen_message_ids.pop_front();
@@ -219,21 +352,37 @@ impl Task {
         self.queue.push_back(queued);
     }
 
+    fn queue_is_full(&self) -> bool {
+        let limit = self
+            .revision
+            .as_ref()
+            .map(|revision| revision.spec.limits.max_queued_messages);
+        self.is_complete_run()
+            && limit.is_some_and(|limit| u32::try_from(self.queue.len()).unwrap_or(u32::MAX) >= limit)
+    }
+
     /// Begins the turn of the oldest message. Needs a revision and a message.
     pub fn start_turn(&mut self, now: jiff::Timestamp) -> Option<Input> {
-        let limits = &self.revision.as_ref()?.spec.limits;
+        let spec = &self.revision.as_ref()?.spec;
         let limits = Limits {
-            max_model_calls_per_turn: limits.max_model_calls_per_turn,
+            max_model_calls_per_turn: spec.limits.max_model_calls_per_turn,
+        };
+        let guarded = if spec.guardrails.input.is_empty() {
+            Guarded::No
+        } else {
+            Guarded::Yes
         };
         let message = self.queue.pop_front()?;
         self.turn_started_at = Some(now);
         self.turn_usage = Usage::default();
         self.interrupt_requested = false;
+        self.stop_unsaid = false;
         self.transcript.push(message.to_segment());
         self.emit(message.turn, now, EventKind::TurnStarted {});
         Some(Input::TurnStarted {
             turn: message.turn,
             limits,
+            guarded,
         })
     }
 
@@ -242,10 +391,84 @@ impl Task {
         self.revision = Some(revision);
     }
 
+    /// The queue that the acting agent's activities run on; the task's own when absent.
+    pub fn acting_queue(&self) -> Option<String> {
+        self.acting.as_ref().map(|acting| acting.task_queue.clone())
+    }
+
+    /// Name of the agent that has the turn.
+    pub fn acting_agent(&self) -> &str {
+        self.acting.as_ref().map_or(&self.start.agent, |acting| &acting.agent)
+    }
+
     /// Adds a segment to the transcript, and keeps it at hand for the activities of this process.
     pub fn join(&mut self, segment: Segment) {
         self.store.put(&self.run_id, segment.reference(), segment.clone());
         self.transcript.push(segment);
+    }
+
+    /// The next transcript begins with a summary and keeps the last segments.
+    pub fn compact(&mut self, id: StepId, text: String, kept: usize, now: jiff::Timestamp) {
+        self.generation += 1;
+        self.context_tokens = 0;
+        let generation = self.generation;
+        let text = if kept == 0 { self.with_request(text) } else { text };
+        let segment = Segment {
+            turn: id.turn,
+            step: id.step,
+            at: now,
+            body: Body::Summary { generation, text },
+        };
+        self.store.put(&self.run_id, segment.reference(), segment.clone());
+        self.transcript.compact(segment, kept);
+        self.emit(id.turn, now, EventKind::ContextCompacted { generation });
+    }
+
+    /// A summary in the middle of a turn takes along what the turn is about.
+    fn with_request(&self, summary: String) -> String {
+        let request = self
+            .transcript
+            .segments()
+            .rev()
+            .find_map(|segment| match &segment.body {
+                Body::User {
+                    content: UserContent::Text(text),
+                    ..
+                } => Some(&text[..text.floor_char_boundary(LONGEST_REQUEST_BYTES)]),
+                _ => None,
+            });
+        match request {
+            Some(request) => format!("{summary}\n\nThe request you are working on: {request}"),
+            None => summary,
+        }
+    }
+
+    /// Whether the conversation is to be summed up before the next model call.
+    pub fn window_is_full(&self) -> bool {
+        let Some(revision) = self.revision.as_ref().filter(|_| self.may_compact()) else {
+            return false;
+        };
+        let context = &revision.spec.context;
+        let threshold = context
+            .window_tokens
+            .saturating_mul(u64::from(context.compaction.threshold_percent))
+            / 100;
+        self.context_tokens > threshold
+    }
+
+    /// Whether summing up is wanted and would help.
+    pub fn may_compact(&self) -> bool {
+        let wanted = self
+            .revision
+            .as_ref()
+            .is_some_and(|revision| revision.spec.context.compaction.enabled);
+        self.is_complete_run() && wanted && self.transcript.len() >= FEWEST_SEGMENTS_TO_COMPACT
+    }
+
+    /// The tokens of the whole task are used up.
+    pub fn tokens_exhausted(&self) -> Option<u64> {
+        let limit = self.revision.as_ref()?.spec.limits.max_tokens_per_task?;
+        (self.usage.input_tokens + self.usage.output_tokens >= limit).then_some(limit)
     }
 
     pub fn count_usage(&mut self, usage: Usage) {
@@ -253,98 +476,23 @@ impl Task {
         self.turn_usage.add(usage);
     }
 
-    /// What the next model call must be told: how much it knows, and what is new.
-    pub fn announce(&mut self) -> (u32, Vec<NewSegment>) {
-        let base = self.announced;
-        let new = self.transcript[base..]
-            .iter()
-            .enumerate()
-            .map(|(offset, segment)| self.refer(base + offset, segment))
-            .collect();
-        self.announced = self.transcript.len();
-        (u32::try_from(base).unwrap_or(u32::MAX), new)
+    /// What the newest model call says of the size of the conversation.
+    pub fn note_context(&mut self, usage: Usage) {
+        self.context_tokens = usage.input_tokens + usage.output_tokens;
     }
 
-    fn refer(&self, index: usize, segment: &Segment) -> NewSegment {
-        if index < self.from_start {
-            return NewSegment::Ref(SegmentRef::Carried(u32::try_from(index).unwrap_or(u32::MAX)));
-        }
-        match &segment.body {
-            Body::Tool { by_task: true, .. } => NewSegment::Whole(Box::new(segment.clone())),
-            _ => NewSegment::Ref(segment.reference()),
-        }
-    }
-
-    /// Every function call of the transcript has its output, or gets one that says why it has none:
-    /// a provider refuses a conversation with an open call.
+    /// Every function call of the transcript has its output, or gets one that says why it has none.
     pub fn close_open_calls(&mut self, now: jiff::Timestamp, reason: &str) {
-        let mut open = BTreeMap::new();
-        for segment in &self.transcript {
-            match &segment.body {
-                Body::Model { items } => {
-                    for call in crate::calls::function_calls(items, &BTreeMap::new()) {
-                        open.insert((segment.turn, segment.step, call.index), call);
-                    }
-                }
-                Body::Tool { index, .. } => {
-                    open.remove(&(segment.turn, segment.step, *index));
-                }
-                Body::User { .. } => {}
-            }
-        }
-        for ((turn, step, index), call) in open {
-            let output = steadfast_core::ToolOutput {
-                call_id: call.call_id,
-                name: call.name,
-                content: reason.into(),
-                is_error: true,
-            };
-            let segment = Segment {
-                turn,
-                step,
-                at: now,
-                body: Body::Tool {
-                    index,
-                    output,
-                    by_task: true,
-                },
-            };
+        for segment in self.transcript.outputs_of_open_calls(now, reason) {
             self.tell_of(&segment);
             self.join(segment);
-        }
-    }
-
-    /// Sends the messages of a segment to the log by way of the outbox.
-    pub fn tell_of(&mut self, segment: &Segment) {
-        match &segment.body {
-            Body::Tool {
-                by_task: true, output, ..
-            } => {
-                let ended = EventKind::ToolEnded {
-                    tool_call_id: output.call_id.clone(),
-                    name: output.name.clone(),
-                    is_error: output.is_error,
-                };
-                for message in crate::project::messages_of(self.task_scope(), segment) {
-                    self.emit(segment.turn, segment.at, EventKind::MessageDone { message });
-                }
-                self.emit(segment.turn, segment.at, ended);
-            }
-            _ => self.outbox.push(Pending::Messages(segment.reference())),
-        }
-    }
-
-    fn task_scope(&self) -> crate::project::Scope<'_> {
-        crate::project::Scope {
-            task_id: &self.start.task_id,
-            agent: &self.start.agent,
         }
     }
 
     /// Records the end of the turn.
     pub fn close_turn(&mut self, outcome: TurnOutcome, now: jiff::Timestamp) {
         let turn = self.turn();
-        let (status, error) = match outcome {
+        let (status, error) = match outcome.clone() {
             TurnOutcome::Completed => (TurnStatus::Completed, None),
             TurnOutcome::Failed { category, message } => (TurnStatus::Failed, Some(TurnError { category, message })),
             TurnOutcome::Interrupted => (TurnStatus::Interrupted, None),
@@ -352,6 +500,13 @@ impl Task {
         };
         self.turn_started_at = None;
         self.interrupt_requested = false;
+        self.stop_unsaid = false;
+        if self.timed_out == Some(Deadline::Turn) {
+            self.timed_out = None;
+        }
+        self.finished_calls.clear();
+        self.progress.clear();
+        self.last_outcome = Some(outcome);
         self.emit(
             turn,
             now,
@@ -363,15 +518,34 @@ impl Task {
         );
     }
 
-    pub fn emit(&mut self, turn: u32, now: jiff::Timestamp, kind: EventKind) {
-        let event = Event {
-            kind,
-            turn,
-            attempt: 1,
-            agent: self.start.agent.clone(),
-            time: now,
-        };
-        self.outbox.push(Pending::Event(Box::new(event)));
+    /// Why what runs was stopped.
+    pub fn stop_reason(&self) -> Failure {
+        match self.timed_out {
+            _ if self.interrupt_requested => Failure::Interrupted,
+            Some(Deadline::Turn) => Failure::Error {
+                category: "turn_timeout".to_owned(),
+                message: "the turn took longer than limits.turnTimeout".to_owned(),
+            },
+            Some(Deadline::Task) => Failure::Error {
+                category: "task_timeout".to_owned(),
+                message: "the task took longer than limits.taskTimeout".to_owned(),
+            },
+            None => Failure::Canceled,
+        }
+    }
+
+    /// The next time limit, and when it passes.
+    pub fn next_deadline(&self) -> Option<(Deadline, jiff::Timestamp)> {
+        if !self.is_complete_run() || self.timed_out.is_some() {
+            return None;
+        }
+        let limits = &self.revision.as_ref()?.spec.limits;
+        let at = |from: Option<jiff::Timestamp>, limit: Option<Duration>| from?.checked_add(limit?).ok();
+        let turn = at(self.turn_started_at, limits.turn_timeout.map(Into::into));
+        let task = at(Some(self.created_at), limits.task_timeout.map(Into::into));
+        let turn = turn.map(|at| (Deadline::Turn, at));
+        let task = task.map(|at| (Deadline::Task, at));
+        [turn, task].into_iter().flatten().min_by_key(|(_, at)| *at)
     }
 
     /// An activity that carried the outbox has ended.
@@ -388,24 +562,8 @@ impl Task {
     }
 
     /// The turn that runs, or the last one.
-    fn turn(&self) -> u32 {
+    pub fn turn(&self) -> u32 {
         self.turns_accepted - u32::try_from(self.queue.len()).unwrap_or(0)
-    }
-
-    /// The arguments of a call, from the model's answer.
-    pub fn arguments(&self, id: StepId, index: u32) -> Result<Value, String> {
-        let reference = SegmentRef::Model(id.turn, id.step);
-        let answer = self
-            .transcript
-            .iter()
-            .rev()
-            .find(|segment| segment.reference() == reference);
-        let item = answer.and_then(|segment| match &segment.body {
-            Body::Model { items } => items.get(usize::try_from(index).ok()?),
-            _ => None,
-        });
-        let item = item.ok_or_else(|| "the call is not in the model's answer".to_owned())?;
-        arguments(item).map_err(|error| format!("the arguments are not JSON: {error}"))
     }
 
     pub fn state(&self) -> TaskState {
@@ -414,13 +572,25 @@ impl Task {
             turn: self.turn(),
             phase: self.phase,
             queued_messages: self.queue.len(),
-            transcript_items: self.transcript.iter().map(|segment| segment.items().len()).sum(),
+            transcript_items: self.transcript.segments().map(|segment| segment.items().len()).sum(),
             revision: self.revision.as_ref().map(|revision| revision.name.clone()),
+            acting_agent: self.acting_agent().to_owned(),
+            approvals: self.approvals.waiting(),
+            generation: self.generation,
+            usage: self.usage,
+        }
+    }
+
+    /// What the task has come to.
+    pub fn result(&self) -> crate::contract::TaskResult {
+        crate::contract::TaskResult {
+            text: self.transcript.last_words(),
+            outcome: self.last_outcome.clone(),
             usage: self.usage,
         }
     }
 
     pub fn items(&self) -> Vec<Value> {
-        self.transcript.iter().flat_map(Segment::items).collect()
+        self.transcript.items()
     }
 }

@@ -52,6 +52,7 @@ fn outcome(problems: Vec<Problem>, revision: Option<i64>, deployment: Option<Arc
             deployment,
             ..Applied::default()
         },
+        schedules: None,
     }
 }
 
@@ -255,4 +256,22 @@ fn a_status_is_at_most_4_kib_whatever_there_is_to_tell() {
         let bytes = serde_json::to_vec(&status).unwrap().len();
         assert!(bytes <= MAXIMUM_STATUS_BYTES, "{bytes} bytes");
     }
+}
+
+#[test]
+fn an_agent_whose_schedules_are_not_synced_is_as_ready_as_it_was() {
+    let mut seen = outcome(vec![], Some(1), Some(deployment(1, 1)));
+    seen.schedules = Some(Finding::fails(
+        ConditionType::SchedulesSynced,
+        Reason::TemporalUnavailable,
+        "later",
+    ));
+    let status = build(&agent(1, None), &seen, &[], &settings(), at(9));
+    assert_eq!(
+        conditions(&status).as_array().unwrap()[4..],
+        [
+            json!(["Ready", "True", "AllConditionsMet"]),
+            json!(["SchedulesSynced", "False", "TemporalUnavailable"]),
+        ]
+    );
 }

@@ -16,7 +16,7 @@ use crate::{
     agent_controller::{build::deployment::ADMIN_PORT, dereference::Found, validate::task_queue},
     conditions::Problem,
     settings::Settings,
-    tool_rules,
+    tool_rules::{self, texts},
 };
 
 /// Every variable that texts name must be a credential: nothing else of the
@@ -38,7 +38,16 @@ pub fn check_variables(agent: &Agent, tools: &[RevisionTool], problems: &mut Vec
             .into_iter()
             .map(|name| (format!("tool \"{}\"", tool.name), name))
     });
-    for (user, name) in of_model.chain(of_tools) {
+    let of_hooks = agent.spec.hooks.iter().enumerate().flat_map(|(index, hook)| {
+        let texts = hook
+            .webhook
+            .as_ref()
+            .map(|webhook| texts::of_endpoint("webhook", &webhook.url, &webhook.headers));
+        tool_rules::named_variables(&texts.unwrap_or_default())
+            .into_iter()
+            .map(move |name| (format!("hooks[{index}].webhook"), name))
+    });
+    for (user, name) in of_model.chain(of_tools).chain(of_hooks) {
         if !provided.contains(name.as_str()) {
             problems.push(Problem::new(
                 ConditionType::CredentialsResolved,

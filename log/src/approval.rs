@@ -1,0 +1,53 @@
+//! A durable wait for a person, as people and programs see it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Something a person is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Approval {
+    /// `<task id>.<turn>.<step>.<index>`: the task whose workflow waits, and the call it waits for.
+    pub id: String,
+    pub kind: ApprovalKind,
+    /// The agent that asks.
+    pub agent: String,
+    pub turn: u32,
+    /// Name of the tool, as the model calls it.
+    pub tool: String,
+    pub tool_call_id: String,
+    /// Exactly what will run when it is approved.
+    pub arguments: Value,
+    /// What the person is asked, in plain text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prompt: String,
+    /// JSON Schema of the answer; null when there is only yes and no.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub form: Value,
+    pub requested_at: jiff::Timestamp,
+    /// When it expires; never when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<jiff::Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalKind {
+    /// May this call run?
+    ToolCall,
+    /// The model asks a person (a tool of kind `human`).
+    Question,
+    /// A tool asks for more in the middle of its call (MCP elicitation).
+    Elicitation,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    Approved,
+    Rejected,
+    /// Nobody decided in time.
+    Expired,
+    /// The turn ended before anybody decided.
+    Withdrawn,
+}

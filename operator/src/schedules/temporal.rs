@@ -1,0 +1,317 @@
+//! The few requests about schedules, on Temporal's raw service. Connects when
+//! first needed and bounds every request; never retries by itself.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+use steadfast_crds::agent::OverlapPolicy;
+use temporalio_client::{
+    Connection, ConnectionOptions, RetryOptions,
+    errors::ClientConnectError,
+    grpc::WorkflowService,
+    tonic::{Code, Request, Response, Status},
+};
+use temporalio_common::protos::temporal::api::{
+    common::v1::{Memo, Payload, Payloads, WorkflowType},
+    enums::v1::ScheduleOverlapPolicy,
+    schedule::v1::{Schedule, ScheduleAction, SchedulePolicies, ScheduleSpec, ScheduleState, schedule_action::Action},
+    taskqueue::v1::TaskQueue,
+    workflow::v1::NewWorkflowExecutionInfo,
+    workflowservice::v1::{CreateScheduleRequest, DeleteScheduleRequest, ListSchedulesRequest, UpdateScheduleRequest},
+};
+use tokio::{sync::OnceCell, time::timeout};
+use url::Url;
+
+use crate::{
+    MANAGER,
+    schedules::desired::{self, DesiredSchedule, WORKFLOW_TYPE},
+};
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+const PAGE_SIZE: i32 = 200;
+/// Temporal takes no shorter one.
+const SHORTEST_CATCH_UP_SECONDS: u64 = 10;
+/// Notes begin with it; the digest follows.
+const NOTES_START: &str = "steadfast ";
+/// Memo fields by which a gateway knows a task.
+const MEMO_AGENT: &str = "steadfast_agent";
+const MEMO_NAME: &str = "steadfast_name";
+
+/// Why Temporal did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is none.
+    #[error("read the address of Temporal {0:?}")]
+    Address(String, #[source] url::ParseError),
+    /// There is no connection.
+    #[error("connect to Temporal")]
+    Connect(#[source] Box<ClientConnectError>),
+    /// It took too long.
+    #[error("Temporal did not answer within {} s", ANSWER_LIMIT.as_secs())]
+    TimedOut,
+    /// Repeating the request is pointless.
+    #[error("Temporal refused: {0}")]
+    Refused(String),
+    /// The request failed for now.
+    #[error("ask Temporal")]
+    Rpc(#[source] Box<Status>),
+    /// A value cannot be put into words.
+    #[error("encode a schedule")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// Where Temporal is.
+#[derive(Clone)]
+pub struct TemporalSettings {
+    /// `host:port` or a URL.
+    pub address: String,
+    /// Temporal namespace.
+    pub namespace: String,
+    /// API key, where it asks for one.
+    pub api_key: Option<String>,
+}
+
+impl std::fmt::Debug for TemporalSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TemporalSettings")
+            .field("address", &self.address)
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Asks Temporal about schedules.
+pub struct ScheduleClient {
+    settings: TemporalSettings,
+    connection: OnceCell<Connection>,
+}
+
+type Method<Q, A> =
+    for<'a> fn(&'a mut (dyn WorkflowService + 'static), Request<Q>) -> BoxFuture<'a, Result<Response<A>, Status>>;
+
+impl ScheduleClient {
+    /// Does not connect yet.
+    #[must_use]
+    pub fn new(settings: TemporalSettings) -> Self {
+        Self {
+            settings,
+            connection: OnceCell::new(),
+        }
+    }
+
+    /// The digest of each schedule that an operator of this install made, by id.
+    pub async fn list(&self, install: &str) -> Result<BTreeMap<String, String>, Error> {
+        let mut found = BTreeMap::new();
+        let mut next_page_token = Vec::new();
+        loop {
+            let request = ListSchedulesRequest {
+                namespace: self.settings.namespace.clone(),
+                maximum_page_size: PAGE_SIZE,
+                next_page_token,
+                ..Default::default()
+            };
+            let page = self.ask(request, <dyn WorkflowService>::list_schedules).await?;
+            for entry in page.schedules {
+                let notes = entry.info.map(|info| info.notes).unwrap_or_default();
+                // One that a person made under a name like ours is left alone.
+                if let Some(digest) = notes.strip_prefix(NOTES_START)
+                    && desired::agent_of(install, &entry.schedule_id).is_some()
+                {
+                    found.insert(entry.schedule_id, digest.to_owned());
+                }
+            }
+            next_page_token = page.next_page_token;
+            if next_page_token.is_empty() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Makes a schedule; one of that id that is there already is brought in line instead.
+    pub async fn create(&self, id: &str, schedule: &DesiredSchedule) -> Result<(), Error> {
+        let request = CreateScheduleRequest {
+            namespace: self.settings.namespace.clone(),
+            schedule_id: id.to_owned(),
+            schedule: Some(build(schedule)?),
+            identity: MANAGER.to_owned(),
+            request_id: uuid::Uuid::new_v4().to_string(),
+            ..Default::default()
+        };
+        match self.ask(request, <dyn WorkflowService>::create_schedule).await {
+            Err(Error::Rpc(status)) if status.code() == Code::AlreadyExists => self.update(id, schedule).await,
+            other => other.map(drop),
+        }
+    }
+
+    /// Changes a schedule.
+    pub async fn update(&self, id: &str, schedule: &DesiredSchedule) -> Result<(), Error> {
+        let request = UpdateScheduleRequest {
+            namespace: self.settings.namespace.clone(),
+            schedule_id: id.to_owned(),
+            schedule: Some(build(schedule)?),
+            identity: MANAGER.to_owned(),
+            request_id: uuid::Uuid::new_v4().to_string(),
+            ..Default::default()
+        };
+        self.ask(request, <dyn WorkflowService>::update_schedule)
+            .await
+            .map(drop)
+    }
+
+    /// Removes a schedule, if there is one. Tasks it has started go on.
+    pub async fn delete(&self, id: &str) -> Result<(), Error> {
+        let request = DeleteScheduleRequest {
+            namespace: self.settings.namespace.clone(),
+            schedule_id: id.to_owned(),
+            identity: MANAGER.to_owned(),
+        };
+        match self.ask(request, <dyn WorkflowService>::delete_schedule).await {
+            Err(Error::Rpc(status)) if status.code() == Code::NotFound => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn ask<Q, A>(&self, request: Q, method: Method<Q, A>) -> Result<A, Error> {
+        let answer = timeout(ANSWER_LIMIT, async {
+            let connection = self.connection.get_or_try_init(|| self.connect()).await?;
+            let mut service = connection.workflow_service();
+            method(service.as_mut(), Request::new(request)).await.map_err(of_status)
+        });
+        answer.await.map_err(|_| Error::TimedOut)?.map(Response::into_inner)
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let address = &self.settings.address;
+        let target: Result<Url, _> = if address.contains("://") {
+            address.parse()
+        } else {
+            format!("http://{address}").parse()
+        };
+        let target = target.map_err(|source| Error::Address(address.clone(), source))?;
+        let options = ConnectionOptions::new(target)
+            .identity(MANAGER.to_owned())
+            .maybe_api_key(self.settings.api_key.clone())
+            .connect_timeout(CONNECT_LIMIT)
+            .retry_options(RetryOptions::no_retries())
+            .build();
+        Connection::connect(options)
+            .await
+            .map_err(|error| Error::Connect(Box::new(error)))
+    }
+}
+
+fn of_status(status: Status) -> Error {
+    match status.code() {
+        Code::InvalidArgument | Code::OutOfRange => Error::Refused(status.message().to_owned()),
+        _ => Error::Rpc(Box::new(status)),
+    }
+}
+
+fn build(desired: &DesiredSchedule) -> Result<Schedule, Error> {
+    let memo = [
+        (MEMO_AGENT.to_owned(), plain_json(&desired.agent)?),
+        (MEMO_NAME.to_owned(), plain_json(&desired.name)?),
+    ];
+    let start = NewWorkflowExecutionInfo {
+        workflow_id: desired.workflow_id.clone(),
+        workflow_type: Some(WorkflowType {
+            name: WORKFLOW_TYPE.to_owned(),
+        }),
+        task_queue: Some(TaskQueue {
+            name: desired.task_queue.clone(),
+            ..Default::default()
+        }),
+        input: Some(Payloads {
+            payloads: vec![plain_json(&desired.input)?],
+        }),
+        memo: Some(Memo {
+            fields: memo.into_iter().collect(),
+        }),
+        ..Default::default()
+    };
+    let catch_up = Duration::from_secs(desired.catch_up_seconds.max(SHORTEST_CATCH_UP_SECONDS));
+    Ok(Schedule {
+        spec: Some(ScheduleSpec {
+            cron_string: vec![desired.cron.clone()],
+            timezone_name: desired.time_zone.clone(),
+            ..Default::default()
+        }),
+        action: Some(ScheduleAction {
+            action: Some(Action::StartWorkflow(start)),
+        }),
+        policies: Some(SchedulePolicies {
+            overlap_policy: overlap(desired.overlap).into(),
+            catchup_window: catch_up.try_into().ok(),
+            ..Default::default()
+        }),
+        state: Some(ScheduleState {
+            notes: format!("{NOTES_START}{}", desired::digest(desired)?),
+            paused: desired.paused,
+            ..Default::default()
+        }),
+    })
+}
+
+const fn overlap(policy: OverlapPolicy) -> ScheduleOverlapPolicy {
+    match policy {
+        OverlapPolicy::Skip => ScheduleOverlapPolicy::Skip,
+        OverlapPolicy::BufferOne => ScheduleOverlapPolicy::BufferOne,
+        OverlapPolicy::AllowAll => ScheduleOverlapPolicy::AllowAll,
+        OverlapPolicy::CancelOther => ScheduleOverlapPolicy::CancelOther,
+    }
+}
+
+fn plain_json<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error> {
+    Ok(Payload {
+        metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
+        data: serde_json::to_vec(value)?,
+        ..Default::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use serde_json::{Value, json};
+    use steadfast_crds::Agent;
+
+    use super::*;
+
+    #[test]
+    fn a_schedule_says_when_what_and_on_which_queue() {
+        let agent: Agent = serde_json::from_value(json!({
+            "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
+            "metadata": { "name": "a", "namespace": "team" },
+            "spec": {
+                "instructions": "Answer.", "model": { "name": "m" },
+                "schedules": [{
+                    "name": "daily", "cron": "0 7 * * *", "timeZone": "Europe/Madrid", "message": "Go.",
+                    "overlap": "CancelOther", "catchUp": "1s", "suspend": true,
+                }],
+            },
+        }))
+        .unwrap();
+        let wanted = desired::of_agent(&agent, "demo");
+        let schedule = build(wanted.first_key_value().unwrap().1).unwrap();
+        let spec = schedule.spec.unwrap();
+        assert_eq!(
+            (spec.cron_string, spec.timezone_name),
+            (vec!["0 7 * * *".to_owned()], "Europe/Madrid".to_owned())
+        );
+        let policies = schedule.policies.unwrap();
+        assert_eq!(policies.overlap_policy(), ScheduleOverlapPolicy::CancelOther);
+        assert_eq!(policies.catchup_window.unwrap().seconds, 10);
+        let state = schedule.state.unwrap();
+        assert!(state.paused && state.notes.starts_with(NOTES_START));
+        let Some(Action::StartWorkflow(start)) = schedule.action.unwrap().action else {
+            panic!("no workflow is started")
+        };
+        assert_eq!(start.workflow_type.unwrap().name, "AgentTask");
+        assert_eq!(start.task_queue.unwrap().name, "demo/team/agent/a");
+        let input: Value = serde_json::from_slice(&start.input.unwrap().payloads[0].data).unwrap();
+        assert_eq!(input["messages"][0]["content"]["text"], "Go.");
+        assert_eq!(start.memo.unwrap().fields[MEMO_AGENT].data, b"\"team/a\"");
+    }
+}

@@ -1,0 +1,191 @@
+//! Bounds of turns and tasks, and what happens at the edge of the window.
+
+use std::time::Duration;
+
+use serde_json::json;
+use steadfast_log::TurnStatus;
+use steadfast_platform::RedisData;
+use steadfast_platform::TemporalOptions;
+use steadfast_platform::scripted_model::{Gate, Reply};
+use steadfast_platform::stack::{AgentSetup, Line, PATIENCE, Programs, Stack, activity_tool};
+
+use crate::shared::{TOOLS, stack, tools};
+
+#[tokio::test]
+async fn a_turn_ends_at_its_time_limit_and_the_task_goes_on() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let setup = AgentSetup::new("turn-timeout", move |request| match request.user_texts().len() {
+        1 => Reply::stream().and_text("Well").and_hold(&held),
+        _ => Reply::text("Quick."),
+    })
+    .configure(|spec| spec.limits.turn_timeout = Some("2s".parse().unwrap()));
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    let end = task.turn(1, "Slowly.").await.unwrap();
+    assert_eq!(
+        (end.status, end.error.unwrap().category.as_str()),
+        (TurnStatus::Failed, "turn_timeout")
+    );
+    assert_eq!(task.turn(2, "Quickly.").await.unwrap().status, TurnStatus::Completed);
+    gate.open();
+}
+
+#[tokio::test]
+async fn a_task_ends_at_its_time_limit() {
+    let setup = AgentSetup::new("task-timeout", |_| Reply::text("Hello."))
+        .configure(|spec| spec.limits.task_timeout = Some("2s".parse().unwrap()));
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "Hello.").await.unwrap().status, TurnStatus::Completed);
+    let viewer = task.watch().await.unwrap();
+    let status = viewer
+        .find("the end of the task", |seen| {
+            let last = seen.frames.iter().rev().find(|frame| frame.kind == "task_updated")?;
+            (last.data["status"] != "running").then(|| last.data["status"].clone())
+        })
+        .await
+        .unwrap();
+    assert_eq!(status, "timed_out");
+}
+
+#[tokio::test]
+async fn a_message_beyond_the_queue_is_rejected_and_its_sender_told() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let setup = AgentSetup::new("full-queue", move |_| Reply::stream().and_text("Well").and_hold(&held))
+        .configure(|spec| spec.limits.max_queued_messages = 1);
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    let viewer = task.watch().await.unwrap();
+    task.send("one").await.unwrap();
+    gate.reached(PATIENCE).await.unwrap();
+    task.send("two").await.unwrap();
+    // Whether the answer says it or the log does: nobody is left in the dark.
+    let _ = task.send_with_key("the-third", "three").await.unwrap();
+    let rejected = viewer
+        .find("the rejection", |seen| {
+            let rejected = seen.frames.iter().find(|frame| frame.kind == "message_rejected")?;
+            Some(rejected.data.clone())
+        })
+        .await
+        .unwrap();
+    assert_eq!(rejected["message_id"], "the-third");
+    assert!(
+        rejected["reason"].as_str().unwrap().contains("maxQueuedMessages"),
+        "{rejected}"
+    );
+    gate.open();
+    assert_eq!(task.turn_ended(2).await.unwrap().status, TurnStatus::Completed);
+}
+
+#[tokio::test]
+async fn a_task_that_has_used_its_tokens_makes_no_more_calls() {
+    let setup = AgentSetup::new("token-limit", |_| Reply::text("Yes."))
+        .configure(|spec| spec.limits.max_tokens_per_task = Some(10));
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "one").await.unwrap().status, TurnStatus::Completed);
+    let end = task.turn(2, "two").await.unwrap();
+    assert_eq!(
+        (end.status, end.error.unwrap().category.as_str()),
+        (TurnStatus::Failed, "max_tokens_per_task")
+    );
+    assert_eq!(agent.model().journal().len(), 1);
+}
+
+#[tokio::test]
+async fn an_interrupt_reaches_the_model_within_a_second() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let setup = AgentSetup::new("quick-interrupt", move |_| {
+        Reply::stream().and_text("Well").and_hold(&held)
+    })
+    .configure(|spec| spec.model.timeouts.heartbeat = "60s".parse().unwrap());
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    let viewer = task.watch().await.unwrap();
+    task.send("one").await.unwrap();
+    viewer
+        .until("the first word", |seen| seen.last_text() == "Well")
+        .await
+        .unwrap();
+    task.rpc("task/interrupt", json!({}), None)
+        .await
+        .unwrap()
+        .result()
+        .unwrap();
+    // Heartbeats would bring the word after half a minute at the earliest.
+    let ended = tokio::time::timeout(Duration::from_secs(10), task.turn_ended(1)).await;
+    assert_eq!(ended.unwrap().unwrap().status, TurnStatus::Interrupted);
+    assert_eq!(task.lines().await.unwrap(), [Line::user("one"), Line::agent("Well")]);
+    gate.open();
+}
+
+#[tokio::test]
+async fn a_summed_up_conversation_shows_every_message_when_everything_but_temporal_is_lost() {
+    let options = TemporalOptions {
+        dynamic_config: vec!["limit.historyCount.suggestContinueAsNew=40".to_owned()],
+        ..TemporalOptions::default()
+    };
+    let stack = Stack::start_with(options, Programs::beside_this_test().unwrap())
+        .await
+        .unwrap();
+    let _tools = tools(&stack);
+    // Each call claims 18 tokens: the window of 20 is full after every one.
+    let setup = AgentSetup::new("compacted", |request| {
+        if request.last_user_text().starts_with("Sum up the conversation") {
+            return Reply::text(format!("Summary of {} items.", request.input().len()));
+        }
+        match request.tool_outputs_of_turn().len() {
+            0 => Reply::call("nonce", &json!({"of": request.last_user_text()})),
+            _ => Reply::text(format!("Answer to {}.", request.last_user_text())),
+        }
+    })
+    .tool(
+        "nonce",
+        activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}})),
+    )
+    .configure(|spec| spec.context.window_tokens = 20);
+    let agent = stack.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    let viewer = task.watch().await.unwrap();
+    for turn in 1..=5 {
+        let end = task.turn(turn, &format!("Say {turn}.")).await.unwrap();
+        assert_eq!(end.status, TurnStatus::Completed, "{end:?}");
+    }
+    let seen = viewer
+        .until("the last turn", |seen| seen.of_turn("turn_ended", 5).is_some())
+        .await
+        .unwrap();
+    assert!(seen.count("context_compacted") >= 2, "{}", seen.summary());
+    let last = agent.model().journal().last().unwrap().request.clone();
+    assert!(last.input().len() <= 6, "{:?}", last.input());
+    let before = task.messages().await.unwrap();
+
+    agent.worker().kill().await.unwrap();
+    stack.redis().restart(RedisData::Empty).await.unwrap();
+    let ids = |messages: &[serde_json::Value]| -> Vec<(String, String)> {
+        let line = |message: &serde_json::Value| (message["id"].to_string(), message["content"].to_string());
+        messages.iter().map(line).collect()
+    };
+    assert_eq!(ids(&task.messages().await.unwrap()), ids(&before));
+    assert_eq!(agent.model().violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn fifty_clients_may_ask_about_a_task_in_the_middle_of_its_turn() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let setup = AgentSetup::new("asked-about", move |_| Reply::stream().and_text("Well").and_hold(&held));
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.send("one").await.unwrap();
+    gate.reached(PATIENCE).await.unwrap();
+    let answers = futures::future::join_all((0..50).map(|_| task.describe())).await;
+    for answer in answers {
+        assert_eq!(answer.unwrap()["status"], "RUNNING");
+    }
+    gate.open();
+    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+}

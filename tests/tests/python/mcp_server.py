@@ -1,0 +1,41 @@
+"""An MCP server of protocol 2026-07-28: `mcp_server.py PORT` serves http://127.0.0.1:PORT/mcp."""
+
+import sys
+import uuid
+from typing import Annotated
+
+from mcp.server.mcpserver import Context, Elicit, ElicitationResult, MCPServer, Resolve
+from mcp_types import ToolAnnotations
+from pydantic import BaseModel
+
+server = MCPServer("steadfast-test")
+
+
+class Confirmation(BaseModel):
+    confirmed: bool
+
+
+def confirmation(question: str) -> Elicit[Confirmation]:
+    return Elicit(question, Confirmation)
+
+
+@server.tool(annotations=ToolAnnotations(read_only_hint=True))
+def nonce() -> str:
+    """Returns something that no one could have guessed."""
+    return str(uuid.uuid4())
+
+
+@server.tool(structured_output=False)
+def echo(text: str, ctx: Context) -> str:
+    """Returns the text, and the idempotency key and the trace it came with."""
+    meta = dict(ctx.request_context.meta or {})
+    return " ".join([text, *(str(meta.get(name)) for name in ("steadfast.dev/idempotency-key", "traceparent"))])
+
+
+@server.tool(structured_output=False)
+def ask(question: str, answer: Annotated[ElicitationResult[Confirmation], Resolve(confirmation)]) -> str:
+    """Asks a person, and tells what they said."""
+    return answer.action if answer.action != "accept" else f"accept {answer.data.confirmed}"
+
+
+server.run(transport="streamable-http", host="127.0.0.1", port=int(sys.argv[1]))

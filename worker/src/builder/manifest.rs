@@ -1,0 +1,63 @@
+//! The AgentTools of a worker's own tools, to be applied as they are printed.
+
+use std::io::Write as _;
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::{Value, json};
+
+/// One AgentTool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolManifest(Value);
+
+impl ToolManifest {
+    pub(super) fn new<A: JsonSchema>(name: &str, description: &str) -> Self {
+        // Definitions in place: models read a schema better without references.
+        let settings = SchemaSettings::draft2020_12().with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        });
+        let schema = settings.into_generator().into_root_schema_for::<A>();
+        Self(json!({
+            "apiVersion": "steadfast.dev/v1alpha1",
+            "kind": "AgentTool",
+            "metadata": {"name": name.replace('_', "-")},
+            "spec": {
+                "description": description,
+                "parameters": schema,
+                "activity": {"name": name},
+            },
+        }))
+    }
+}
+
+/// Writes all of them as one YAML stream.
+pub(super) fn print(manifests: &[ToolManifest]) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    for ToolManifest(manifest) in manifests {
+        writeln!(stdout, "---\n{}", serde_yaml_ng::to_string(manifest)?.trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is used")]
+    struct Dice {
+        /// How many sides.
+        sides: u32,
+    }
+
+    #[test]
+    fn a_tool_describes_itself_as_an_agent_tool_on_the_agents_own_queue() {
+        let ToolManifest(manifest) = ToolManifest::new::<Dice>("roll_dice", "Rolls a die.");
+        assert_eq!(manifest["metadata"]["name"], "roll-dice");
+        assert_eq!(manifest["spec"]["activity"], json!({"name": "roll_dice"}));
+        let parameters = &manifest["spec"]["parameters"];
+        assert_eq!(parameters["properties"]["sides"]["description"], "How many sides.");
+        assert_eq!(parameters["required"], json!(["sides"]));
+        assert_eq!(parameters.get("$schema"), None);
+    }
+}

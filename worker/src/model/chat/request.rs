@@ -1,0 +1,264 @@
+//! The body of a call to the Chat Completions API. Pure.
+
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use steadfast_crds::{AgentRevisionSpec, AgentToolSpec, agent_tool::ToolKind};
+
+use crate::{
+    model::{
+        error::ModelError,
+        request::{RequestContext, chosen_tool, insert, is_openai, merge},
+    },
+    tools::{FunctionTool, function_tools},
+};
+
+/// Builds the body from the items of the conversation.
+pub fn build_request(context: &RequestContext<'_>, items: &[Value]) -> Result<Value, ModelError> {
+    let revision = context.revision;
+    if let Some(tool) = hosted_tool(revision) {
+        return Err(ModelError::permanent(
+            "model_configuration",
+            format!("the hosted tool {tool:?} needs model.api Responses; Chat Completions has no hosted tools"),
+        ));
+    }
+    let settings = &revision.model.settings;
+    let mut body = Map::new();
+    body.insert("model".to_owned(), json!(revision.model.name));
+    body.insert("messages".to_owned(), json!(messages(context.instructions, items)));
+    body.insert("stream".to_owned(), json!(true));
+    body.insert("stream_options".to_owned(), json!({"include_usage": true}));
+    if is_openai(context.base_url) {
+        body.insert("prompt_cache_key".to_owned(), json!(context.task_id));
+    }
+    let tools = function_tools(revision, context.listed);
+    if !tools.is_empty() {
+        if let Some(choice) = chosen_tool(context, &tools) {
+            body.insert("tool_choice".to_owned(), tool_choice(choice));
+        }
+        insert(&mut body, "parallel_tool_calls", settings.parallel_tool_calls.as_ref());
+        let tools: Vec<Value> = tools.iter().map(tool).collect();
+        body.insert("tools".to_owned(), Value::Array(tools));
+    }
+    if let Some(output) = &revision.output {
+        let schema = json!({"name": "output", "schema": output.schema, "strict": output.strict});
+        body.insert(
+            "response_format".to_owned(),
+            json!({"type": "json_schema", "json_schema": schema}),
+        );
+    }
+    // OpenAI's reasoning models refuse the old name; other servers know only that one.
+    let limit = if is_openai(context.base_url) {
+        "max_completion_tokens"
+    } else {
+        "max_tokens"
+    };
+    insert(&mut body, limit, settings.max_output_tokens.as_ref());
+    insert(&mut body, "temperature", settings.temperature.as_ref());
+    insert(&mut body, "top_p", settings.top_p.as_ref());
+    let reasoning = settings.reasoning.as_ref();
+    let effort = reasoning.and_then(|reasoning| reasoning.effort.as_ref());
+    insert(&mut body, "reasoning_effort", effort);
+    insert(&mut body, "verbosity", settings.verbosity.as_ref());
+    insert(&mut body, "service_tier", settings.service_tier.as_ref());
+    merge(&mut body, &settings.extra_body);
+    Ok(Value::Object(body))
+}
+
+fn hosted_tool(revision: &AgentRevisionSpec) -> Option<&str> {
+    let hosted = |spec: &AgentToolSpec| matches!(spec.kind(), Some(ToolKind::Hosted(_)));
+    let mut tools = revision.tools.iter();
+    tools.find(|tool| hosted(&tool.spec)).map(|tool| tool.name.as_str())
+}
+
+fn tool(tool: &FunctionTool<'_>) -> Value {
+    json!({"type": "function", "function": {
+        "name": tool.name, "description": tool.description, "parameters": tool.parameters}})
+}
+
+fn tool_choice(choice: &str) -> Value {
+    match choice {
+        "auto" | "none" | "required" => json!(choice),
+        name => json!({"type": "function", "function": {"name": name}}),
+    }
+}
+
+/// Everything an agent says at once is one message: text and calls, in whatever order they came.
+/// Reasoning, and what hosted tools did, has no place in this API.
+fn messages(instructions: &str, items: &[Value]) -> Vec<Message> {
+    let mut messages = Vec::new();
+    if !instructions.is_empty() {
+        messages.push(Message::said("system", instructions.to_owned()));
+    }
+    for item in items {
+        match (item["type"].as_str(), item["role"].as_str()) {
+            (Some("function_call"), _) => assistant(&mut messages).tool_calls.push(call(item)),
+            (Some("function_call_output"), _) => messages.push(Message {
+                tool_call_id: item["call_id"].as_str().map(str::to_owned),
+                ..Message::said("tool", text_of(&item["output"]))
+            }),
+            (Some("message") | None, Some("assistant")) => {
+                let content = &mut assistant(&mut messages).content;
+                let text = text_of(&item["content"]);
+                *content = Some(match content.take() {
+                    Some(before) => format!("{before}\n\n{text}"),
+                    None => text,
+                });
+            }
+            (Some("message") | None, Some("user")) => messages.push(Message::said("user", text_of(&item["content"]))),
+            (Some("message") | None, Some(_)) => messages.push(Message::said("system", text_of(&item["content"]))),
+            _ => {}
+        }
+    }
+    messages
+}
+
+#[derive(Serialize)]
+struct Message {
+    role: &'static str,
+    /// Null in a message that only calls tools: some servers insist on the member.
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<String>,
+}
+
+impl Message {
+    fn said(role: &'static str, text: String) -> Self {
+        Self {
+            role,
+            content: Some(text),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+        }
+    }
+}
+
+/// The message the agent is in the middle of, or a new one.
+fn assistant(messages: &mut Vec<Message>) -> &mut Message {
+    let open = messages.last().is_some_and(|message| message.role == "assistant");
+    let index = if open { messages.len() - 1 } else { messages.len() };
+    if !open {
+        messages.push(Message {
+            content: None,
+            ..Message::said("assistant", String::new())
+        });
+    }
+    &mut messages[index]
+}
+
+fn call(item: &Value) -> Value {
+    let arguments = match &item["arguments"] {
+        Value::String(text) if !text.trim().is_empty() => text.clone(),
+        Value::String(_) | Value::Null => "{}".to_owned(),
+        other => other.to_string(),
+    };
+    json!({"id": item["call_id"], "type": "function", "function": {"name": item["name"], "arguments": arguments}})
+}
+
+fn text_of(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part["text"].as_str().or_else(|| part["refusal"].as_str()))
+            .collect(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use url::Url;
+
+    use super::*;
+
+    fn build(settings: &str, more: &str, url: &str, items: &[Value]) -> Result<Value, ModelError> {
+        let revision: AgentRevisionSpec = serde_yaml_ng::from_str(&format!(
+            "{{agent: a, sequence: 1, taskQueue: q, model: {{name: m, api: ChatCompletions, settings: {settings}}}, {more}}}"
+        ))
+        .unwrap();
+        let context = RequestContext {
+            revision: &revision,
+            instructions: "be brief",
+            task_id: "task-1",
+            step: 0,
+            base_url: &Url::parse(url).unwrap(),
+            listed: &[],
+            variable: &|_| Ok(String::new()),
+        };
+        build_request(&context, items)
+    }
+
+    const LOCAL: &str = "http://localhost:8000/v1";
+
+    #[test]
+    fn a_conversation_becomes_messages() {
+        let items = [
+            json!({"role": "user", "content": "weather?"}),
+            json!({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]}),
+            json!({"type": "function_call", "call_id": "c1", "name": "t", "arguments": "{\"a\":1}"}),
+            json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look."}]}),
+            json!({"type": "function_call", "call_id": "c2", "name": "t", "arguments": ""}),
+            json!({"type": "function_call_output", "call_id": "c1", "output": "warm"}),
+            json!({"type": "function_call_output", "call_id": "c2", "output": "cold"}),
+            json!({"role": "developer", "content": "answer in JSON"}),
+        ];
+        let body = build("{}", "", LOCAL, &items).unwrap();
+        let call = |id: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "t", "arguments": arguments}});
+        assert_eq!(
+            body,
+            json!({"model": "m", "stream": true, "stream_options": {"include_usage": true}, "messages": [
+                {"role": "system", "content": "be brief"},
+                {"role": "user", "content": "weather?"},
+                {"role": "assistant", "content": "I look.", "tool_calls": [call("c1", "{\"a\":1}"), call("c2", "{}")]},
+                {"role": "tool", "content": "warm", "tool_call_id": "c1"},
+                {"role": "tool", "content": "cold", "tool_call_id": "c2"},
+                {"role": "system", "content": "answer in JSON"},
+            ]})
+        );
+    }
+
+    #[test]
+    fn a_message_that_only_calls_tools_has_no_content() {
+        let items = [json!({"type": "function_call", "call_id": "c1", "name": "t", "arguments": "{}"})];
+        let body = build("{}", "", LOCAL, &items).unwrap();
+        assert_eq!(body["messages"][1]["content"], Value::Null);
+        assert!(body["messages"][1].as_object().unwrap().contains_key("content"));
+    }
+
+    #[test]
+    fn settings_are_forwarded_under_this_apis_names() {
+        let settings = "{temperature: 0.5, topP: 0.9, maxOutputTokens: 100, reasoning: {effort: low, summary: auto}, verbosity: low,
+            toolChoice: t, parallelToolCalls: false, serviceTier: flex, extraBody: {stream_options: null, seed: 7}}";
+        let more =
+            "tools: [{name: t, spec: {description: d, activity: {name: t, taskQueue: w}, parameters: {type: object}}}],
+            output: {schema: {type: object}, strict: false}";
+        let mut body = build(settings, more, LOCAL, &[]).unwrap();
+        body.as_object_mut().unwrap().remove("messages");
+        let function = json!({"name": "t", "description": "d", "parameters": {"type": "object"}});
+        assert_eq!(
+            body,
+            json!({"model": "m", "stream": true, "temperature": 0.5, "top_p": 0.9, "max_tokens": 100,
+                "reasoning_effort": "low", "verbosity": "low", "service_tier": "flex", "seed": 7,
+                "parallel_tool_calls": false, "tool_choice": {"type": "function", "function": {"name": "t"}},
+                "tools": [{"type": "function", "function": function}],
+                "response_format": {"type": "json_schema",
+                    "json_schema": {"name": "output", "schema": {"type": "object"}, "strict": false}}})
+        );
+        let openai = build("{maxOutputTokens: 100}", "", "https://api.openai.com/v1", &[]).unwrap();
+        assert_eq!(openai["max_completion_tokens"], 100);
+        assert_eq!(openai["max_tokens"], Value::Null);
+    }
+
+    #[test]
+    fn hosted_tools_are_told_to_need_the_other_api() {
+        let more = "tools: [{name: search, spec: {description: d, hosted: {type: web_search}}}]";
+        let error = build("{}", more, LOCAL, &[]).unwrap_err();
+        assert_eq!(error.category, "model_configuration");
+        assert!(error.message.contains("Responses"), "{error}");
+    }
+}

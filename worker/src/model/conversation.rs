@@ -1,0 +1,177 @@
+//! What of a transcript the model is sent, in the items of the Responses API,
+//! whatever API it then goes through. Pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use steadfast_core::{Body, Segment};
+
+/// The items for a model of this agent, oldest first.
+pub(super) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment>, agent: &str) -> Vec<Value> {
+    let mut items: Vec<Value> = Vec::new();
+    for segment in transcript {
+        match &segment.body {
+            Body::Summary { .. } => items = segment.items(),
+            Body::Handoff {
+                messages_only: true, ..
+            } => {
+                items.retain(is_message);
+                items.iter_mut().for_each(forget_id);
+            }
+            Body::Model {
+                items: said,
+                agent: speaker,
+            } if !speaker.is_empty() && speaker != agent => items.extend(without_reasoning(said)),
+            _ => items.extend(segment.items()),
+        }
+    }
+    without_orphans(items)
+}
+
+/// What another model said. Its encrypted reasoning means nothing to this one, and what hangs on
+/// that reasoning is refused without it: hosted calls go too, other items lose the id that ties them.
+fn without_reasoning(said: &[Value]) -> Vec<Value> {
+    if !said.iter().any(|item| item["type"] == "reasoning") {
+        return said.to_vec();
+    }
+    let mut items: Vec<Value> = said
+        .iter()
+        .filter(|item| is_message(item) || item["type"] == "function_call")
+        .cloned()
+        .collect();
+    items.iter_mut().for_each(forget_id);
+    items
+}
+
+/// A message has a role; its type may be left out.
+fn is_message(item: &Value) -> bool {
+    item.get("role").is_some() && item.get("type").is_none_or(|kind| kind == "message")
+}
+
+fn forget_id(item: &mut Value) {
+    if let Value::Object(members) = item {
+        members.shift_remove("id");
+    }
+}
+
+/// A provider refuses the output of a call that it does not see.
+fn without_orphans(mut items: Vec<Value>) -> Vec<Value> {
+    let calls: BTreeSet<String> = items
+        .iter()
+        .filter(|item| item["type"] == "function_call")
+        .filter_map(|item| item["call_id"].as_str().map(str::to_owned))
+        .collect();
+    items.retain(|item| {
+        item["type"] != "function_call_output" || item["call_id"].as_str().is_some_and(|id| calls.contains(id))
+    });
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use steadfast_core::{ToolOutput, UserContent};
+
+    use super::*;
+
+    fn segment(body: Body) -> Segment {
+        Segment {
+            turn: 1,
+            step: 0,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            body,
+        }
+    }
+
+    fn user(text: &str) -> Segment {
+        segment(Body::User {
+            message_id: "m".into(),
+            content: UserContent::Text(text.into()),
+        })
+    }
+
+    fn answer(agent: &str) -> Segment {
+        segment(Body::Model {
+            agent: agent.into(),
+            items: vec![
+                json!({"type": "reasoning", "id": "rs_1", "encrypted_content": "x", "summary": []}),
+                json!({"type": "web_search_call", "id": "ws_1"}),
+                json!({"type": "message", "id": "msg_1", "role": "assistant", "content": []}),
+                json!({"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "t", "arguments": "{}"}),
+            ],
+        })
+    }
+
+    fn output() -> Segment {
+        segment(Body::Tool {
+            index: 3,
+            output: ToolOutput {
+                call_id: "c1".into(),
+                name: "t".into(),
+                content: json!("done"),
+                is_error: false,
+            },
+            by_task: false,
+        })
+    }
+
+    fn handoff(messages_only: bool) -> Segment {
+        segment(Body::Handoff {
+            to: "b".into(),
+            messages_only,
+        })
+    }
+
+    #[test]
+    fn an_agents_own_items_go_back_unchanged() {
+        let items = items_to_send(&[user("hi"), answer("a"), output()], "a");
+        assert_eq!(items.len(), 6);
+        assert_eq!(items[1]["encrypted_content"], "x");
+        assert_eq!(items[3]["id"], "msg_1");
+        let unnamed = items_to_send(&[answer("")], "a");
+        assert_eq!(unnamed.len(), 4);
+    }
+
+    #[test]
+    fn another_agents_reasoning_and_what_hangs_on_it_is_not_sent() {
+        let items = items_to_send(&[user("hi"), answer("a"), output(), handoff(false)], "b");
+        assert_eq!(
+            items,
+            [
+                json!({"role": "user", "content": "hi"}),
+                json!({"type": "message", "role": "assistant", "content": []}),
+                json!({"type": "function_call", "call_id": "c1", "name": "t", "arguments": "{}"}),
+                json!({"type": "function_call_output", "call_id": "c1", "output": "done"}),
+            ]
+        );
+    }
+
+    #[test]
+    fn only_messages_cross_a_handoff_that_says_so() {
+        // The output of the transfer call may come after the handoff: without its call it is not sent.
+        let items = items_to_send(&[user("hi"), answer("a"), handoff(true), output(), user("more")], "b");
+        assert_eq!(
+            items,
+            [
+                json!({"role": "user", "content": "hi"}),
+                json!({"type": "message", "role": "assistant", "content": []}),
+                json!({"role": "user", "content": "more"}),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_summary_stands_for_everything_before_it() {
+        let summary = segment(Body::Summary {
+            generation: 1,
+            text: "they greeted".into(),
+        });
+        let items = items_to_send(&[user("hi"), answer("a"), summary, output(), user("more")], "a");
+        assert_eq!(items.len(), 2);
+        assert!(
+            items[0]["content"]
+                .as_str()
+                .is_some_and(|text| text.ends_with("they greeted"))
+        );
+    }
+}

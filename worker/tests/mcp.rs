@@ -1,0 +1,206 @@
+//! The MCP client against real servers: the reference server, which speaks
+//! 2025-11-25 and keeps sessions, and one on the Python SDK, which speaks
+//! 2026-07-28 and keeps none.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use serde_json::{Map, Value, json};
+use steadfast_crds::AgentRevisionSpec;
+use steadfast_platform::McpServer;
+use steadfast_worker::{
+    address::AddressPolicy,
+    credentials::Credentials,
+    mcp::{McpCall, McpCallResult, McpClient, McpError},
+};
+use steadfast_workflow::activities::McpAnswer;
+
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+fn client(loopback: bool) -> McpClient {
+    steadfast_runtime::crypto::install();
+    let policy = AddressPolicy {
+        loopback,
+        ..AddressPolicy::default()
+    };
+    McpClient::new(Arc::new(Credentials::default()), policy).unwrap()
+}
+
+/// A revision with these MCP servers: name and settings.
+fn revision(servers: &[(&str, String)]) -> AgentRevisionSpec {
+    let tools: Vec<String> = servers
+        .iter()
+        .map(|(name, settings)| format!("{{name: {name}, spec: {{description: d, mcp: {settings}}}}}"))
+        .collect();
+    serde_yaml_ng::from_str(&format!(
+        "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q, tools: [{}]}}",
+        tools.join(", ")
+    ))
+    .unwrap()
+}
+
+fn at(url: &str) -> AgentRevisionSpec {
+    revision(&[("server", format!("{{url: \"{url}\"}}"))])
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    serde_json::from_value(value).unwrap()
+}
+
+async fn call(
+    revision: &AgentRevisionSpec,
+    tool: &str,
+    arguments: Value,
+    answered: Option<&McpAnswer>,
+) -> Result<McpCallResult, McpError> {
+    let call = McpCall {
+        server: "server",
+        tool,
+        arguments: object(arguments),
+        idempotency_key: Some("task/1/call"),
+        traceparent: Some(TRACE),
+        answered,
+        timeout: Duration::from_secs(30),
+        max_result_bytes: 65_536,
+    };
+    client(true).call(revision, call).await
+}
+
+fn accepted(result: McpCallResult, content: Value) -> McpAnswer {
+    McpAnswer {
+        request: result.input_required.unwrap(),
+        action: "accept".to_owned(),
+        content,
+    }
+}
+
+async fn python() -> McpServer {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tests/python/mcp_server.py");
+    McpServer::python(&script).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_older_server_is_listed_and_called() {
+    let server = McpServer::everything().await.unwrap();
+    let revision = revision(&[
+        (
+            "everything",
+            format!(
+                "{{url: \"{}\", prefix: e_, tools: [{{name: echo}}, {{name: get-sum, rename: add}}]}}",
+                server.url()
+            ),
+        ),
+        ("broken", "{url: \"http://127.0.0.1:1/mcp\"}".to_owned()),
+    ]);
+    let client = client(true);
+    let (listed, problems) = client.listed_tools(&revision).await;
+    let functions: Vec<&str> = listed.iter().map(|tool| tool.function.as_str()).collect();
+    assert_eq!(functions, ["e_echo", "add"]);
+    assert_eq!(listed[1].parameters["type"], "object");
+    assert_eq!(
+        (listed[1].server.as_str(), listed[1].tool.as_str()),
+        ("everything", "get-sum")
+    );
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].0, "broken");
+
+    server.kill().await.unwrap();
+    assert_eq!(client.listed_tools(&revision).await.0, listed, "a list is kept");
+}
+
+#[tokio::test]
+async fn an_older_server_answers_a_call() {
+    let server = McpServer::everything().await.unwrap();
+    let revision = at(&server.url());
+    let sum = call(&revision, "get-sum", json!({"a": 2, "b": 3}), None).await.unwrap();
+    assert_eq!(sum.content, json!("The sum of 2 and 3 is 5."));
+    let image = call(&revision, "get-tiny-image", json!({}), None).await.unwrap();
+    let parts = image.content.as_array().unwrap();
+    let image = parts.iter().find(|part| part["type"] == "image").unwrap();
+    assert!(image["note"].as_str().unwrap().contains("not shown"), "{image}");
+    assert_eq!(image.get("data"), None);
+}
+
+#[tokio::test]
+async fn a_question_of_an_older_server_waits_outside_of_the_call() {
+    let server = McpServer::everything().await.unwrap();
+    let revision = at(&server.url());
+    let tool = "trigger-elicitation-request";
+    let asked = call(&revision, tool, json!({}), None).await.unwrap();
+    let form = &asked.input_required.as_ref().unwrap().form;
+    assert_eq!(form["properties"]["name"]["type"], "string");
+    let answer = accepted(asked, json!({"name": "Ada", "check": true}));
+    let answered = call(&revision, tool, json!({}), Some(&answer)).await.unwrap();
+    assert_eq!(answered.input_required, None);
+    assert!(
+        answered.content.to_string().contains("Name: Ada"),
+        "{}",
+        answered.content
+    );
+}
+
+#[tokio::test]
+async fn a_newer_server_gets_the_key_and_the_trace_of_a_call() {
+    let server = python().await;
+    let revision = at(&server.url());
+    let echoed = call(&revision, "echo", json!({"text": "hi"}), None).await.unwrap();
+    assert_eq!(echoed.content, json!(format!("hi task/1/call {TRACE}")));
+
+    let client = client(true);
+    let tool = revision.tools[0].spec.mcp.as_ref().unwrap();
+    let listed = client.list(&revision, "server", tool).await.unwrap();
+    let read_only: Vec<_> = listed.iter().map(|tool| (tool.name.as_str(), tool.read_only)).collect();
+    assert_eq!(read_only, [("nonce", true), ("echo", false), ("ask", false)]);
+}
+
+#[tokio::test]
+async fn a_question_of_a_newer_server_is_answered_by_another_call() {
+    let server = python().await;
+    let revision = at(&server.url());
+    let arguments = json!({"question": "Really?"});
+    let asked = call(&revision, "ask", arguments.clone(), None).await.unwrap();
+    let request = asked.input_required.clone().unwrap();
+    assert_eq!(request.prompt, "Really?");
+    assert_eq!(request.form["properties"]["confirmed"]["type"], "boolean");
+    assert!(request.state.is_string() && request.keys.len() == 1, "{request:?}");
+    let answer = accepted(asked, json!({"confirmed": true}));
+    let answered = call(&revision, "ask", arguments.clone(), Some(&answer)).await.unwrap();
+    assert_eq!(answered.content, json!("accept True"));
+    let declined = McpAnswer {
+        action: "decline".to_owned(),
+        content: Value::Null,
+        ..answer
+    };
+    let answered = call(&revision, "ask", arguments, Some(&declined)).await.unwrap();
+    assert_eq!(answered.content, json!("decline"));
+}
+
+#[tokio::test]
+async fn what_cannot_help_is_refused_and_what_may_is_unavailable() {
+    let server = python().await;
+    let there = at(&server.url());
+    // The SDK tells an unknown tool as the tool's failure, or as invalid parameters: final in either way.
+    match call(&there, "nobody", json!({}), None).await {
+        Ok(result) => assert!(result.is_error),
+        Err(error) => assert!(matches!(error, McpError::Refused(_)), "{error}"),
+    }
+    let wrong_path = at(&server.url().replace("/mcp", "/nothing"));
+    assert!(matches!(
+        call(&wrong_path, "echo", json!({}), None).await,
+        Err(McpError::Refused(_))
+    ));
+    let away = at("http://127.0.0.1:1/mcp");
+    assert!(matches!(
+        call(&away, "echo", json!({}), None).await,
+        Err(McpError::Unavailable(_))
+    ));
+    let tool = away.tools[0].spec.mcp.as_ref().unwrap();
+    for url in ["http://127.0.0.1:1/mcp", "http://localhost:1/mcp"] {
+        let mut tool = tool.clone();
+        tool.url = url.to_owned();
+        let refused = client(false).list(&away, "server", &tool).await.unwrap_err();
+        assert!(refused.to_string().contains("this machine itself"), "{refused}");
+        assert!(matches!(refused, McpError::Refused(_)), "{refused:?}");
+    }
+}

@@ -1,0 +1,117 @@
+//! Agents that take up a turn, put it down, and hand it over.
+
+use serde_json::json;
+use steadfast_core::{Body, Failure, Input, Segment, StepId};
+use steadfast_crds::{
+    agent::{HandoffInput, HookEvent},
+    agent_revision::RevisionHandoff,
+};
+use steadfast_log::EventKind;
+use temporalio_workflow::WorkflowTermination;
+
+use super::{Context, load_revision, now, protocol_error, record, stopped, task, tell_hooks, turn_scope};
+use crate::carried::Acting;
+
+/// An agent takes up the turn.
+pub(super) async fn take_up(ctx: &Context, agent: &str) {
+    let now = now(ctx);
+    let shown = task(ctx, |task| {
+        if !task.is_complete_run() {
+            return false;
+        }
+        let name = agent.to_owned();
+        let turn = task.turn();
+        task.emit(turn, now, EventKind::AgentStarted { name });
+        task.revision
+            .as_ref()
+            .is_some_and(|revision| revision.spec.stream.agents)
+    });
+    let effects = tell_hooks(ctx, HookEvent::AgentStarted, json!({"agent": agent})).await;
+    if shown && !effects.suppress {
+        task(ctx, |task| {
+            let turn = task.turn();
+            task.say_text(turn, now, format!("{agent} takes up the turn."));
+        });
+    }
+}
+
+/// An agent has done its part of the turn.
+pub(super) async fn put_down(ctx: &Context, agent: &str) {
+    tell_hooks(ctx, HookEvent::AgentEnded, json!({"agent": agent})).await;
+    let now = now(ctx);
+    task(ctx, |task| {
+        if task.is_complete_run() {
+            let name = agent.to_owned();
+            let turn = task.turn();
+            task.emit(turn, now, EventKind::AgentEnded { name });
+        }
+    });
+}
+
+/// Another agent takes over: its revision, its model, its tools, on its own workers.
+pub(super) async fn hand_over(ctx: &Context, id: StepId, to: &str) -> Result<(), WorkflowTermination> {
+    let Some((token, revision)) = turn_scope(ctx) else {
+        return protocol_error("a handoff outside of a turn");
+    };
+    let Some(handoff) = revision
+        .spec
+        .handoffs
+        .iter()
+        .find(|handoff| handoff.agent == to)
+        .cloned()
+    else {
+        return protocol_error("a handoff to an agent that the revision does not name");
+    };
+    let from = task(ctx, |task| task.acting_agent().to_owned());
+    let about = json!({"from": from, "to": handoff.agent});
+    let effects = tell_hooks(ctx, HookEvent::Handoff, about).await;
+    put_down(ctx, &from).await;
+    ctx.set_current_details(format!("turn {}: hands over to {to}", id.turn));
+    let now = now(ctx);
+    let before = task(ctx, |task| {
+        if !effects.suppress && revision.spec.stream.handoffs {
+            task.say_text(id.turn, now, format!("Handoff from {from} to {to}"));
+        }
+        let (from, to) = (from.clone(), to.to_owned());
+        task.emit(id.turn, now, EventKind::Handoff { from, to });
+        task.join(segment(id, &handoff, now));
+        // The other's workers may be away for long.
+        task.carrier_comes = false;
+        let before = (task.acting.take(), task.revision.take());
+        // Back home the task's own workers serve it.
+        task.acting = (handoff.agent != task.start.agent).then(|| Acting {
+            agent: handoff.agent.clone(),
+            task_queue: handoff.task_queue.clone(),
+        });
+        before
+    });
+    if load_revision(ctx, &token).await {
+        take_up(ctx, to).await;
+        return task(ctx, |task| record(task, Input::HandedOver));
+    }
+    let failure = if token.is_cancelled() {
+        stopped(ctx)
+    } else {
+        Failure::Error {
+            category: "handoff_failed".to_owned(),
+            message: format!("agent {to:?} cannot be reached: its workers gave no revision"),
+        }
+    };
+    task(ctx, |task| {
+        // Who could not take over does not have the next turn either.
+        (task.acting, task.revision) = before;
+        record(task, Input::Failed(failure))
+    })
+}
+
+fn segment(id: StepId, handoff: &RevisionHandoff, now: jiff::Timestamp) -> Segment {
+    Segment {
+        turn: id.turn,
+        step: id.step,
+        at: now,
+        body: Body::Handoff {
+            to: handoff.agent.clone(),
+            messages_only: handoff.input == HandoffInput::MessagesOnly,
+        },
+    }
+}

@@ -1,0 +1,136 @@
+//! What a revision says about one call: whether a person is asked first, what
+//! people see of it. Pure, and the same for workflow, activities and readers of histories.
+
+use std::borrow::Cow;
+
+use steadfast_crds::{
+    AgentRevisionSpec,
+    agent_revision::{RevisionAgent, RevisionHandoff, RevisionTool},
+    agent_tool::ApprovalPolicy,
+};
+use steadfast_log::Content;
+
+use crate::activities::McpTarget;
+
+/// What a called name stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Callee<'a> {
+    Tool(&'a RevisionTool),
+    Agent(&'a RevisionAgent),
+    Handoff(&'a RevisionHandoff),
+}
+
+/// Finds what the model called; for a tool of an MCP server, the server's AgentTool.
+pub fn callee<'a>(revision: &'a AgentRevisionSpec, name: &str, mcp: Option<&McpTarget>) -> Option<Callee<'a>> {
+    let tool_name = mcp.map_or(name, |target| &target.server);
+    if let Some(tool) = revision.tools.iter().find(|tool| tool.name == tool_name) {
+        return Some(Callee::Tool(tool));
+    }
+    if let Some(agent) = revision.agents.iter().find(|agent| agent.name == name) {
+        return Some(Callee::Agent(agent));
+    }
+    revision
+        .handoffs
+        .iter()
+        .find(|handoff| handoff.name == name)
+        .map(Callee::Handoff)
+}
+
+/// The policy when a person must agree to the call.
+pub fn required_approval<'a>(callee: Callee<'a>, mcp: Option<&McpTarget>) -> Option<Cow<'a, ApprovalPolicy>> {
+    let policy = match callee {
+        Callee::Tool(tool) => {
+            let selected = mcp.zip(tool.spec.mcp.as_ref()).and_then(|(target, server)| {
+                let selection = server.tools.iter().find(|selection| selection.name == target.tool)?;
+                selection.approval.as_ref()
+            });
+            match (&tool.spec.approval, selected) {
+                (Some(of_tool), Some(of_selection)) => Cow::Owned(of_tool.tightened_by(of_selection)),
+                (Some(policy), None) | (None, Some(policy)) => Cow::Borrowed(policy),
+                (None, None) => return None,
+            }
+        }
+        Callee::Agent(agent) => Cow::Borrowed(agent.approval.as_ref()?),
+        Callee::Handoff(_) => return None,
+    };
+    policy.required.then_some(policy)
+}
+
+/// Whether people see a message of this content.
+pub fn is_shown(revision: &AgentRevisionSpec, content: &Content) -> bool {
+    let stream = &revision.stream;
+    let is_handoff = |name: &str| revision.handoffs.iter().any(|handoff| handoff.name == name);
+    match content {
+        Content::ToolRequest { name, .. } => stream.tool_requests && !stream.hides_tool(name) && !is_handoff(name),
+        Content::ToolResponse { name, .. } => stream.tool_responses && !stream.hides_tool(name) && !is_handoff(name),
+        Content::Reasoning { .. } => stream.reasoning,
+        Content::Text { .. } | Content::Data { .. } => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn revision() -> AgentRevisionSpec {
+        serde_json::from_value(json!({
+            "agent": "a", "sequence": 1, "model": {"name": "m"}, "taskQueue": "q",
+            "tools": [
+                {"name": "internal_audit", "spec": {"description": "d", "activity": {"name": "x", "taskQueue": "q"}}},
+                {"name": "files", "spec": {
+                    "description": "d", "approval": {"required": true, "timeout": "1h"},
+                    "mcp": {"url": "https://m.test", "tools": [
+                        {"name": "read"}, {"name": "write", "approval": {"required": true, "timeout": "5m"}},
+                    ]},
+                }},
+            ],
+            "handoffs": [{"name": "transfer_to_b", "agent": "b", "taskQueue": "r"}],
+            "stream": {"hiddenTools": ["internal_*"], "reasoning": false},
+        }))
+        .unwrap()
+    }
+
+    fn request(name: &str) -> Content {
+        Content::ToolRequest {
+            tool_call_id: "c".into(),
+            name: name.into(),
+            arguments: json!({}),
+        }
+    }
+
+    #[test]
+    fn hidden_tools_handoff_calls_and_unwanted_reasoning_are_not_shown() {
+        let revision = revision();
+        assert!(!is_shown(&revision, &request("internal_audit")));
+        assert!(!is_shown(&revision, &request("transfer_to_b")));
+        assert!(is_shown(&revision, &request("read")));
+        let thought = Content::Reasoning {
+            summary: vec!["hm".into()],
+            content: vec![],
+        };
+        assert!(!is_shown(&revision, &thought));
+    }
+
+    #[test]
+    fn a_tool_of_a_server_may_ask_for_more_than_its_server() {
+        let revision = revision();
+        let target = |tool: &str| McpTarget {
+            server: "files".into(),
+            tool: tool.into(),
+        };
+        let timeout = |tool: &str| {
+            let target = target(tool);
+            let found = callee(&revision, tool, Some(&target)).unwrap();
+            required_approval(found, Some(&target)).unwrap().timeout.whole_seconds()
+        };
+        assert_eq!((timeout("read"), timeout("write")), (3_600, 300));
+        assert_eq!(
+            required_approval(callee(&revision, "internal_audit", None).unwrap(), None),
+            None
+        );
+    }
+}

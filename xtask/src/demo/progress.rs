@@ -1,0 +1,25 @@
+//! Tells what is done, and how long after the start.
+
+use std::io::Write as _;
+use std::time::Instant;
+
+pub struct Progress {
+    started: Instant,
+}
+
+impl Progress {
+    pub fn start() -> Self {
+        Self {
+            started: Instant::now(),
+        }
+    }
+
+    pub fn say(&self, text: &str) -> anyhow::Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        Ok(writeln!(
+            stdout,
+            "[{:6.1} s] {text}",
+            self.started.elapsed().as_secs_f64()
+        )?)
+    }
+}
