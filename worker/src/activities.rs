@@ -185,9 +185,7 @@ impl Activities {
             Some(name) => Some(known.revision(name).await?),
             None => None,
         };
-        if activity.info().attempt == 1 {
-            self.observe(&context, &start, &outbox);
-        }
+        self.observe(&activity, &context, &start, &outbox);
         let spec = revision.as_ref().map(|revision| &revision.spec);
         let Resolved {
             events,

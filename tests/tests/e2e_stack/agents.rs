@@ -9,6 +9,7 @@ use steadfast_platform::scripted_model::Reply;
 use steadfast_platform::stack::{AgentSetup, INSTALL, Line, NAMESPACE, PATIENCE, activity_tool};
 
 use crate::shared::{TOOLS, stack};
+use crate::stopping::first_call_is_abandoned;
 
 fn handoff_to(agent: &str, input: HandoffInput) -> RevisionHandoff {
     RevisionHandoff {
@@ -204,14 +205,5 @@ async fn cancelling_a_task_reaches_the_agent_it_has_asked() {
         .result()
         .unwrap();
     task.until_status("CANCELED").await.unwrap();
-    steadfast_platform::wait::until("the model call to be given up", PATIENCE, async || {
-        let outcome = slow.model().journal()[0].outcome;
-        anyhow::ensure!(
-            outcome == steadfast_platform::scripted_model::Outcome::Abandoned,
-            "{outcome:?}"
-        );
-        Ok(())
-    })
-    .await
-    .unwrap();
+    first_call_is_abandoned(&slow).await;
 }

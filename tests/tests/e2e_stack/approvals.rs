@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use steadfast_log::TurnStatus;
 use steadfast_platform::RedisData;
 use steadfast_platform::scripted_model::Reply;
-use steadfast_platform::stack::{Agent, AgentSetup, Client, Line, PATIENCE, Stack, Task, activity_tool};
+use steadfast_platform::stack::{Agent, AgentSetup, Line, PATIENCE, Stack, activity_tool};
 use steadfast_platform::wait;
 
+use crate::people::{decide, until_asked, waiting};
 use crate::shared::{TOOLS, stack, tools};
 
 fn guarded_nonce(policy: Value) -> Value {
@@ -23,29 +24,6 @@ async fn agent(stack: &Stack, name: &str, policy: Value) -> Agent {
     })
     .tool("nonce", guarded_nonce(policy));
     stack.agent(setup).await.unwrap()
-}
-
-/// The approvals of one task that wait.
-async fn waiting(client: &Client, task: &Task) -> anyhow::Result<Vec<Value>> {
-    let listed = client.get(&format!("/approvals?task_id={}", task.id())).await?.ok()?;
-    Ok(listed.as_array().cloned().unwrap_or_default())
-}
-
-async fn until_asked(client: &Client, task: &Task) -> Value {
-    wait::until("an approval to wait", PATIENCE, async || {
-        let mut waiting = waiting(client, task).await?;
-        anyhow::ensure!(waiting.len() == 1, "{waiting:?}");
-        Ok(waiting.remove(0))
-    })
-    .await
-    .unwrap()
-}
-
-async fn decide(client: &Client, approval: &Value, how: &str, body: Value) -> Value {
-    let path = format!("/approvals/{}/{how}", approval["id"].as_str().unwrap());
-    let answer = client.post(&path, body.to_string()).await.unwrap();
-    assert!((200..300).contains(&answer.status), "{answer:?}");
-    answer.body
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use steadfast_platform::scripted_model::Reply;
 use steadfast_platform::stack::{AgentSetup, Line, PATIENCE, Programs, Stack, Task};
 use steadfast_platform::{TemporalOptions, wait};
 
+use crate::people::{decide, until_asked};
+
 /// Text that nothing compresses: hex of a xorshift sequence would; base64 of it hardly does.
 fn noise(seed: u64, bytes: usize) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -64,17 +66,7 @@ async fn three_megabytes_cross_twice_with_an_approval_that_waits() {
     }
     checkpoint(&stack, &task, 2).await;
     task.send("Ask.").await.unwrap();
-    let approval = wait::until("the approval", PATIENCE, async || {
-        let listed = agent
-            .client()
-            .get(&format!("/approvals?task_id={}", task.id()))
-            .await?
-            .ok()?;
-        let found = listed.as_array().and_then(|list| list.first()).cloned();
-        found.ok_or_else(|| anyhow::anyhow!("nothing waits"))
-    })
-    .await
-    .unwrap();
+    let approval = until_asked(agent.client(), &task).await;
     checkpoint(&stack, &task, 3).await;
 
     // Sent again it starts nothing.
@@ -83,9 +75,7 @@ async fn three_megabytes_cross_twice_with_an_approval_that_waits() {
         .unwrap()
         .result()
         .unwrap();
-    let path = format!("/approvals/{}/approve", approval["id"].as_str().unwrap());
-    let decided = agent.client().post(&path, "{}").await.unwrap();
-    assert!((200..300).contains(&decided.status), "{decided:?}");
+    decide(agent.client(), &approval, "approve", json!({})).await;
     assert_eq!(task.turn_ended(6).await.unwrap().status, TurnStatus::Completed);
     assert_eq!(task.turn(7, "Done?").await.unwrap().status, TurnStatus::Completed);
     let last = agent.model().journal().last().unwrap().request.clone();

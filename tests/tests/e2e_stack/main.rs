@@ -20,6 +20,7 @@ mod ledger;
 mod limits;
 mod mcp;
 mod model_faults;
+mod people;
 mod redis_loss;
 mod shared;
 mod steps;

@@ -6,6 +6,7 @@ use steadfast_platform::McpServer;
 use steadfast_platform::scripted_model::Reply;
 use steadfast_platform::stack::{AgentSetup, Line};
 
+use crate::people::{decide, until_asked};
 use crate::shared::{python, stack};
 
 #[tokio::test]
@@ -51,25 +52,10 @@ async fn a_server_that_asks_in_the_middle_of_a_call_gets_a_persons_answer() {
     let agent = stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     task.send("Ask.").await.unwrap();
-    let approval = steadfast_platform::wait::until("the question", steadfast_platform::stack::PATIENCE, async || {
-        let listed = agent
-            .client()
-            .get(&format!("/approvals?task_id={}", task.id()))
-            .await?
-            .ok()?;
-        let found = listed.as_array().and_then(|list| list.first()).cloned();
-        found.ok_or_else(|| anyhow::anyhow!("nothing waits"))
-    })
-    .await
-    .unwrap();
+    let approval = until_asked(agent.client(), &task).await;
     assert_eq!(approval["kind"], "elicitation", "{approval}");
-    let path = format!("/approvals/{}/approve", approval["id"].as_str().unwrap());
-    let answer = agent
-        .client()
-        .post(&path, json!({"answer": {"confirmed": true}}).to_string())
-        .await
-        .unwrap();
-    assert!((200..300).contains(&answer.status), "{answer:?}");
+    let answer = json!({"answer": {"confirmed": true}});
+    decide(agent.client(), &approval, "approve", answer).await;
     assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
     let output = agent.model().journal()[1].request.last_tool_output().unwrap();
     assert_eq!(output, "accept True");

@@ -20,7 +20,7 @@ async fn held_at_first(name: &str) -> (Agent, Gate) {
 }
 
 /// The call of the model was dropped: nobody pays for words that nobody reads.
-async fn first_call_is_abandoned(agent: &Agent) {
+pub async fn first_call_is_abandoned(agent: &Agent) {
     wait::until("the first model call to be given up", PATIENCE, async || {
         let outcome = agent.model().journal()[0].outcome;
         anyhow::ensure!(outcome == Outcome::Abandoned, "it is {outcome:?}");

@@ -40,9 +40,7 @@ impl Activities {
         let transcript = known.transcript(call.base, &call.new).await?;
         let revision = known.revision(&call.revision).await?;
         let start = known.start().await?;
-        if activity.info().attempt == 1 {
-            self.observe(context, &start, &call.append.outbox);
-        }
+        self.observe(activity, context, &start, &call.append.outbox);
         let carried = std::mem::take(&mut call.append.outbox);
         let outbox = resolve(carried, &start, Some(&revision.spec), known).await?;
         let place = Place {

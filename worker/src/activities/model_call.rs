@@ -69,9 +69,7 @@ impl Activities {
         let transcript = known.transcript(call.base, &call.new).await?;
         let revision = known.revision(&call.revision).await?;
         let start = known.start().await?;
-        if attempt == 1 {
-            self.observe(context, &start, &call.append.outbox);
-        }
+        self.observe(activity, context, &start, &call.append.outbox);
         let outbox = resolve(call.append.outbox, &start, Some(&revision.spec), known).await?;
         let place = Place {
             turn: call.turn,
@@ -166,8 +164,7 @@ impl Activities {
                 attempt: calling.attempt,
             },
         );
-        let items: Vec<Value> = transcript.iter().flat_map(|segment| segment.items()).collect();
-        span.ask(&items);
+        span.ask(|| transcript.iter().flat_map(|segment| segment.items()).collect());
         let began = Instant::now();
         let ended = self
             .stream(

@@ -93,7 +93,17 @@ impl Activities {
     }
 
     /// Counts what the task tells, and records the spans of turns that have ended.
-    pub(super) fn observe(&self, context: &TaskContext, start: &StartTask, outbox: &[OutboxEntry]) {
+    pub(super) fn observe(
+        &self,
+        activity: &ActivityContext,
+        context: &TaskContext,
+        start: &StartTask,
+        outbox: &[OutboxEntry],
+    ) {
+        if activity.info().attempt > 1 {
+            // The attempt before has told of it.
+            return;
+        }
         for entry in outbox {
             let Pending::Event(event) = &entry.pending else {
                 continue;

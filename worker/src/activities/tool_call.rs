@@ -12,7 +12,8 @@ use steadfast_crds::{
 };
 use steadfast_workflow::{
     activities::{
-        HttpToolCall, HttpToolOutcome, McpToolCall, McpToolOutcome, Revision, StepCall, StepOutcome, WebhookCall,
+        HttpToolCall, HttpToolOutcome, LogAck, McpToolCall, McpToolOutcome, Revision, StepCall, StepOutcome,
+        WebhookCall,
     },
     calls::function_calls,
     history::bounded_result,
@@ -60,7 +61,11 @@ impl Activities {
             return Err(permanent("tool_missing", format!("{:?} is no http tool", call.tool)));
         };
         let called = called(known, (call.turn, call.step, call.index)).await?;
-        let place = (call.turn, call.step);
+        let place = Place {
+            turn: call.turn,
+            step: call.step,
+            seen: call.seen.as_deref(),
+        };
         let attempt = self.begin(activity, context, &revision, tool, &called, place, ToolType::Extension);
         let made = self
             .http_tools
@@ -81,16 +86,9 @@ impl Activities {
         };
         let result = bounded_result(Some(&revision.spec), &call.tool, made.content);
         attempt.ended(&result, made.is_error);
-        let output = called.output(result.clone(), made.is_error);
-        let place = Place {
-            turn: call.turn,
-            step: call.step,
-            seen: call.seen.as_deref(),
-        };
-        let start = known.start().await?;
         let log = self
-            .show_tool_output(activity, &start, &revision, place, (call.index, output))
-            .await;
+            .show_result(activity, known, &revision, place, &called, (&result, made.is_error))
+            .await?;
         Ok(HttpToolOutcome {
             content: result,
             is_error: made.is_error,
@@ -108,7 +106,11 @@ impl Activities {
         let revision = known.revision(&call.revision).await?;
         let server = tool_of(&revision.spec, &call.target.server)?;
         let called = called(known, (call.turn, call.step, call.index)).await?;
-        let place = (call.turn, call.step);
+        let place = Place {
+            turn: call.turn,
+            step: call.step,
+            seen: call.seen.as_deref(),
+        };
         let attempt = self.begin(
             activity,
             context,
@@ -149,16 +151,9 @@ impl Activities {
         }
         let result = tool_call::bounded(made.content, max_result_bytes);
         attempt.ended(&result, made.is_error);
-        let output = called.output(result.clone(), made.is_error);
-        let place = Place {
-            turn: call.turn,
-            step: call.step,
-            seen: call.seen.as_deref(),
-        };
-        let start = known.start().await?;
         let log = self
-            .show_tool_output(activity, &start, &revision, place, (call.index, output))
-            .await;
+            .show_result(activity, known, &revision, place, &called, (&result, made.is_error))
+            .await?;
         Ok(McpToolOutcome {
             content: result,
             is_error: made.is_error,
@@ -240,6 +235,21 @@ impl Activities {
         })
     }
 
+    /// Shows what a call came to.
+    async fn show_result(
+        &self,
+        activity: &ActivityContext,
+        known: &Known<'_>,
+        revision: &Revision,
+        place: Place<'_>,
+        called: &Called,
+        (result, is_error): (&Value, bool),
+    ) -> Result<LogAck, ActivityError> {
+        let start = known.start().await?;
+        let output = (called.call.index, called.output(result.clone(), is_error));
+        Ok(self.show_tool_output(activity, &start, revision, place, output).await)
+    }
+
     #[expect(clippy::too_many_arguments, reason = "one attempt in its whole situation")]
     fn begin<'a>(
         &'a self,
@@ -248,7 +258,7 @@ impl Activities {
         revision: &'a Revision,
         tool: &'a RevisionTool,
         called: &Called,
-        (turn, step): (u32, u32),
+        place: Place<'_>,
         kind: ToolType,
     ) -> Attempt<'a> {
         let agent = &revision.spec.agent;
@@ -259,8 +269,8 @@ impl Activities {
                 tool: &called.call.name,
                 call_id: &called.call.call_id,
                 kind,
-                turn,
-                step,
+                turn: place.turn,
+                step: place.step,
                 attempt: activity.info().attempt,
             },
         );

@@ -26,8 +26,8 @@ impl ModelSpan {
     }
 
     /// What the model is asked, as items of the Responses API; kept only where content may be.
-    pub fn ask(&mut self, items: &[serde_json::Value]) {
-        self.0.attach(attr::INPUT_MESSAGES, || content::messages(items));
+    pub fn ask(&mut self, items: impl FnOnce() -> Vec<serde_json::Value>) {
+        self.0.attach(attr::INPUT_MESSAGES, || content::messages(&items()));
     }
 
     /// What it answered; kept only where content may be.

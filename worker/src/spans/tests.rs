@@ -190,7 +190,7 @@ fn no_content_stands_in_a_span_unless_it_is_switched_on() {
     for content in [ContentCapture::Off, ContentCapture::On] {
         let spans = sink.spans(content);
         let mut model = spans.model_call(&context(), model_call(&url()));
-        model.ask(&[json!({"role": "user", "content": SECRET})]);
+        model.ask(|| vec![json!({"role": "user", "content": SECRET})]);
         model.answer(&[json!({"role": "assistant", "content": SECRET})]);
         model.responded(ModelCallEnd::default());
         let mut tool = spans.tool_call(&context(), tool_call());

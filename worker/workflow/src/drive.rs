@@ -16,7 +16,6 @@ mod tools;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use steadfast_core::{Failure, Input, Step, StepId, ToolCall, TurnOutcome};
-use steadfast_crds::agent::HookEvent;
 use steadfast_log::{EventKind, TaskStatus};
 use temporalio_workflow::{
     ContinueAsNewOptions, MemoValues, WorkflowCancellationToken, WorkflowContext, WorkflowResult, WorkflowTermination,
@@ -287,11 +286,6 @@ fn memo(ctx: &Context) -> MemoValues {
         }
     }
     values
-}
-
-/// Tells hooks of something; nobody listens when the revision has none.
-async fn tell_hooks(ctx: &Context, event: HookEvent, about: serde_json::Value) -> hooks::Effects {
-    hooks::tell(ctx, event, about).await
 }
 
 fn failed_step(ctx: &Context, token: &WorkflowCancellationToken, error: &ActivityExecutionError) -> Failure {

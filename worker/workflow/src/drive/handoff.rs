@@ -9,7 +9,7 @@ use steadfast_crds::{
 use steadfast_log::EventKind;
 use temporalio_workflow::WorkflowTermination;
 
-use super::{Context, load_revision, now, protocol_error, record, stopped, task, tell_hooks, turn_scope};
+use super::{Context, hooks, load_revision, now, protocol_error, record, stopped, task, turn_scope};
 use crate::carried::Acting;
 
 /// An agent takes up the turn.
@@ -26,7 +26,7 @@ pub(super) async fn take_up(ctx: &Context, agent: &str) {
             .as_ref()
             .is_some_and(|revision| revision.spec.stream.agents)
     });
-    let effects = tell_hooks(ctx, HookEvent::AgentStarted, json!({"agent": agent})).await;
+    let effects = hooks::tell(ctx, HookEvent::AgentStarted, || json!({"agent": agent})).await;
     if shown && !effects.suppress {
         task(ctx, |task| {
             let turn = task.turn();
@@ -37,7 +37,7 @@ pub(super) async fn take_up(ctx: &Context, agent: &str) {
 
 /// An agent has done its part of the turn.
 pub(super) async fn put_down(ctx: &Context, agent: &str) {
-    tell_hooks(ctx, HookEvent::AgentEnded, json!({"agent": agent})).await;
+    hooks::tell(ctx, HookEvent::AgentEnded, || json!({"agent": agent})).await;
     let now = now(ctx);
     task(ctx, |task| {
         if task.is_complete_run() {
@@ -63,8 +63,8 @@ pub(super) async fn hand_over(ctx: &Context, id: StepId, to: &str) -> Result<(),
         return protocol_error("a handoff to an agent that the revision does not name");
     };
     let from = task(ctx, |task| task.acting_agent().to_owned());
-    let about = json!({"from": from, "to": handoff.agent});
-    let effects = tell_hooks(ctx, HookEvent::Handoff, about).await;
+    let about = || json!({"from": from, "to": handoff.agent});
+    let effects = hooks::tell(ctx, HookEvent::Handoff, about).await;
     put_down(ctx, &from).await;
     ctx.set_current_details(format!("turn {}: hands over to {to}", id.turn));
     let now = now(ctx);

@@ -37,7 +37,8 @@ struct Answer {
     suppress: bool,
 }
 
-pub(super) async fn tell(ctx: &Context, event: HookEvent, about: Value) -> Effects {
+/// What the event is about is put together only when somebody listens.
+pub(super) async fn tell(ctx: &Context, event: HookEvent, about: impl FnOnce() -> Value) -> Effects {
     let listening: Vec<(u32, Hook)> = task(ctx, |task| {
         let hooks = task.revision.as_ref().map(|revision| revision.spec.hooks.as_slice());
         (0..)
@@ -50,6 +51,7 @@ pub(super) async fn tell(ctx: &Context, event: HookEvent, about: Value) -> Effec
         return Effects::default();
     }
     let now = now(ctx);
+    let about = about();
     let told = task(ctx, |task| {
         json!({
             "event": event, "task_id": task.start.task_id, "agent": task.acting_agent(),

@@ -6,7 +6,7 @@ use steadfast_crds::agent::HookEvent;
 use steadfast_log::Content;
 use temporalio_workflow::WorkflowTermination;
 
-use super::{Context, failed_step, now, protocol_error, record, scoped, stopped, task, tell_hooks, turn_scope};
+use super::{Context, failed_step, hooks, now, protocol_error, record, scoped, stopped, task, turn_scope};
 use crate::{
     activities::{Append, Compact, InvokeModel, ModelCall, ModelOutcome, Revision},
     calls::function_calls,
@@ -35,8 +35,8 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
     if task(ctx, |task| task.window_is_full()) {
         return task(ctx, |task| record(task, Input::WindowFull));
     }
-    let about = json!({"model": revision.spec.model.name, "step": id.step});
-    tell_hooks(ctx, HookEvent::ModelStarted, about).await;
+    let about = || json!({"model": revision.spec.model.name, "step": id.step});
+    hooks::tell(ctx, HookEvent::ModelStarted, about).await;
     ctx.set_current_details(format!("turn {}: calls {}", id.turn, revision.spec.model.name));
     let now_at_start = now(ctx);
     let (call, queue) = task(ctx, |task| {
@@ -59,8 +59,8 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
             let usage = outcome.usage;
             let stopped_midway = outcome.interrupted;
             let answer = task(ctx, |task| take_answer(task, id, &revision, outcome, now));
-            let about = json!({"model": revision.spec.model.name, "step": id.step, "usage": usage});
-            tell_hooks(ctx, HookEvent::ModelEnded, about).await;
+            let about = || json!({"model": revision.spec.model.name, "step": id.step, "usage": usage});
+            hooks::tell(ctx, HookEvent::ModelEnded, about).await;
             let input = if stopped_midway {
                 Input::Failed(stopped(ctx))
             } else {

@@ -23,9 +23,9 @@ use temporalio_workflow::{
 use super::{
     Context,
     children::{self, AskedAgent, ChildFailure},
-    now,
+    hooks, now,
     people::{self, Asked, Question},
-    protocol_error, record, scoped, steps, stopped, task, tell_hooks, turn_scope,
+    protocol_error, record, scoped, steps, stopped, task, turn_scope,
 };
 use crate::{
     activities::{
@@ -64,6 +64,13 @@ pub(super) enum CallEnd {
     Suspended,
 }
 
+/// The same once the task keeps what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Finished,
+    Suspended,
+}
+
 pub(super) fn finished(call: FinishedCall) -> CallEnd {
     CallEnd::Finished(Box::new(call))
 }
@@ -91,7 +98,7 @@ pub(super) async fn call_tools(ctx: &Context, id: StepId, calls: Vec<ToolCall>) 
     }))
     .await;
     for end in ends {
-        if matches!(end?, CallEnd::Suspended) {
+        if end? == Left::Suspended {
             // The loop hands over; the next run goes on with this very step.
             return Ok(());
         }
@@ -171,19 +178,21 @@ fn words(content: &Value) -> String {
 }
 
 /// Brings one call to its end and keeps what came of it.
-async fn finish_call(calling: &Calling<'_>) -> Result<CallEnd, WorkflowTermination> {
+async fn finish_call(calling: &Calling<'_>) -> Result<Left, WorkflowTermination> {
     let (ctx, call) = (calling.ctx, calling.call);
-    let end = run_call(calling).await?;
-    let CallEnd::Finished(mut done) = end else {
-        return Ok(end);
+    let CallEnd::Finished(mut done) = run_call(calling).await? else {
+        return Ok(Left::Suspended);
     };
-    let about = json!({
-        "tool": call.name, "tool_call_id": call.call_id, "is_error": done.output.is_error, "result": done.output.content,
-    });
-    let effects = tell_hooks(ctx, HookEvent::ToolEnded, about).await;
+    let about = || {
+        json!({
+            "tool": call.name, "tool_call_id": call.call_id, "is_error": done.output.is_error,
+            "result": done.output.content,
+        })
+    };
+    let effects = hooks::tell(ctx, HookEvent::ToolEnded, about).await;
     done.suppressed |= effects.suppress;
-    task(ctx, |task| task.finished_calls.insert(call.index, (*done).clone()));
-    Ok(CallEnd::Finished(done))
+    task(ctx, |task| task.finished_calls.insert(call.index, *done));
+    Ok(Left::Finished)
 }
 
 async fn run_call(calling: &Calling<'_>) -> Result<CallEnd, WorkflowTermination> {
@@ -222,9 +231,11 @@ async fn run_call(calling: &Calling<'_>) -> Result<CallEnd, WorkflowTermination>
 /// Hooks hear of the call before it runs, and may hide the message that asks for it.
 async fn hide_request_if_wanted(calling: &Calling<'_>) {
     let Calling { ctx, id, call, .. } = *calling;
-    let arguments = task(ctx, |task| task.transcript.arguments(id, call.index)).unwrap_or_default();
-    let about = json!({"tool": call.name, "tool_call_id": call.call_id, "arguments": arguments});
-    if tell_hooks(ctx, HookEvent::ToolStarted, about).await.suppress {
+    let about = || {
+        let arguments = task(ctx, |task| task.transcript.arguments(id, call.index)).unwrap_or_default();
+        json!({"tool": call.name, "tool_call_id": call.call_id, "arguments": arguments})
+    };
+    if hooks::tell(ctx, HookEvent::ToolStarted, about).await.suppress {
         let now = now(ctx);
         task(ctx, |task| {
             let message_id = crate::project::output_message_id(&task.start.task_id, id.turn, id.step, call.index);
@@ -289,13 +300,9 @@ async fn run_tool(calling: &Calling<'_>, tool: &RevisionTool) -> Result<CallEnd,
         ToolKind::Mcp(_) => call_mcp(calling, &tool.spec).await,
         ToolKind::Hosted(_) => Ok(calling.refused(format!(
             "{:?} is run by the model's provider and cannot be called as a function",
-            call_name(calling)
+            calling.call.name
         ))),
     }
-}
-
-fn call_name<'a>(calling: &'a Calling<'_>) -> &'a str {
-    &calling.call.name
 }
 
 async fn call_activity(calling: &Calling<'_>, tool: &ActivityTool, spec: &AgentToolSpec) -> CallEnd {
