@@ -2,6 +2,7 @@
 //! as JSON. Never part of a test run; a test may run one small.
 
 pub mod history;
+pub mod interrupt;
 mod prose;
 
 pub use prose::{Prose, compression_ratio};

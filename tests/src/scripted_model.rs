@@ -105,6 +105,11 @@ impl ScriptedModel {
         self.journal.calls()
     }
 
+    /// From now on the journal has no bodies: a thousand long conversations would fill the memory.
+    pub fn forget_what_is_said(&self) {
+        self.journal.forget_what_is_said();
+    }
+
     /// What a strict provider would have refused, each with the number of its request.
     pub fn violations(&self) -> Vec<String> {
         self.journal.violations()

@@ -20,7 +20,7 @@ pub struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum ProfileArgument {
+pub enum ProfileArgument {
     /// Quick to build; for tests and the demo.
     Ci,
     /// What users run.

@@ -25,8 +25,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Measures the real system and prints JSON.
-    #[command(subcommand)]
-    Bench(bench::Command),
+    Bench(bench::Arguments),
     /// From nothing to a conversation with an agent on a real Kubernetes.
     Demo(demo::Arguments),
     /// Makes the files that are made from the API types.
@@ -51,7 +50,7 @@ async fn main() -> anyhow::Result<()> {
         .without_time()
         .init();
     match Arguments::parse().command {
-        Command::Bench(command) => bench::run(command).await,
+        Command::Bench(arguments) => bench::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
         Command::Generate(arguments) => generate::run(&arguments, &cargo::Cargo::of_this_machine().await?),
         Command::Image(arguments) => image::run(arguments).await,

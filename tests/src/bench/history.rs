@@ -2,18 +2,17 @@
 //! tool result, on a conversation that starts with a long text.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 use steadfast_log::TurnStatus;
 
-use super::prose::{Prose, compression_ratio, ratio};
+use super::prose::{Prose, compression_ratio, ratio, rounded};
 use crate::scratch::Scratch;
-use crate::scripted_model::{Gate, ModelRequest, Reply};
+use crate::scripted_model::{Call, Gate, ModelRequest, Reply};
 use crate::stack::{AgentSetup, PATIENCE, Stack, Task, activity_tool};
 
 const TASK_QUEUE: &str = "history-tools";
@@ -58,10 +57,26 @@ pub struct HistoryReport {
     /// Growth of the history per byte of new items.
     pub growth_ratio: f64,
     pub seconds: f64,
-    /// From one model call to the next, on average over the first and the last tenth of the calls; the scripted
-    /// model's own time to read an ever longer conversation is part of it.
-    pub milliseconds_per_call_at_first: f64,
-    pub milliseconds_per_call_at_last: f64,
+    /// The first tenth of the calls.
+    pub at_first: Tenth,
+    /// The last tenth.
+    pub at_last: Tenth,
+    /// `median_milliseconds` without the scripted model's, at last to at first.
+    pub time_ratio: f64,
+    /// `median_bytes`, at last to at first.
+    pub bytes_ratio: f64,
+}
+
+/// What one model call costs, with the tool call before it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Tenth {
+    /// From one call to the next.
+    pub median_milliseconds: f64,
+    pub mean_milliseconds: f64,
+    /// What of it the scripted model takes to read the conversation, which grows.
+    pub median_milliseconds_of_scripted_model: f64,
+    /// History from one call to the next in the same run.
+    pub median_bytes: usize,
 }
 
 /// Runs it on a stack with nothing else on it.
@@ -89,6 +104,7 @@ pub async fn run(stack: &Stack, options: HistoryOptions) -> anyhow::Result<Histo
             spec.context.window_tokens = 1_000_000_000;
         });
     let agent = stack.agent(setup).await?;
+    agent.model().forget_what_is_said();
     let task = agent.task().await?;
     let started = Instant::now();
     task.send(&starting_text).await?;
@@ -107,8 +123,15 @@ pub async fn run(stack: &Stack, options: HistoryOptions) -> anyhow::Result<Histo
     );
 
     let new_item_bytes = sizes.new_item_bytes();
-    let received: Vec<Instant> = agent.model().journal().iter().map(|call| call.received_at).collect();
-    let tenth = (received.len() / 10).max(2).min(received.len());
+    let calls = agent.model().journal();
+    let bytes = bytes_per_call(stack, &task).await?;
+    let tenth = (calls.len() / 10).max(2).min(calls.len());
+    let at_first = Tenth::of(&calls[..tenth], &bytes[..tenth.min(bytes.len())]);
+    let at_last = Tenth::of(
+        &calls[calls.len() - tenth..],
+        &bytes[bytes.len() - tenth.min(bytes.len())..],
+    );
+    let own = |tenth: Tenth| tenth.median_milliseconds - tenth.median_milliseconds_of_scripted_model;
     Ok(HistoryReport {
         model_calls: options.model_calls,
         tool_result_bytes: options.tool_result_bytes,
@@ -122,21 +145,35 @@ pub async fn run(stack: &Stack, options: HistoryOptions) -> anyhow::Result<Histo
         new_item_bytes,
         growth_ratio: ratio(after.bytes.saturating_sub(before.bytes), new_item_bytes),
         seconds,
-        milliseconds_per_call_at_first: milliseconds_per_call(&received[..tenth]),
-        milliseconds_per_call_at_last: milliseconds_per_call(&received[received.len() - tenth..]),
+        at_first,
+        at_last,
+        time_ratio: rounded(own(at_last) / own(at_first)),
+        bytes_ratio: ratio(at_last.median_bytes, at_first.median_bytes),
     })
 }
 
-/// The mean distance of neighbours.
-fn milliseconds_per_call(received: &[Instant]) -> f64 {
-    match (received.first(), received.last()) {
-        (Some(first), Some(last)) if received.len() > 1 => {
-            #[expect(clippy::cast_precision_loss, reason = "a count of calls")]
-            let distances = (received.len() - 1) as f64;
-            last.duration_since(*first).as_secs_f64() * 1_000.0 / distances
+impl Tenth {
+    fn of(calls: &[Call], bytes: &[usize]) -> Self {
+        let milliseconds = |duration: Duration| duration.as_secs_f64() * 1_000.0;
+        let distances: Vec<f64> = calls
+            .windows(2)
+            .map(|pair| milliseconds(pair[1].received_at.duration_since(pair[0].received_at)))
+            .collect();
+        let thoughts = calls.iter().map(|call| milliseconds(call.thought_for));
+        #[expect(clippy::cast_precision_loss, reason = "a count of calls")]
+        let count = distances.len() as f64;
+        Self {
+            mean_milliseconds: rounded(distances.iter().sum::<f64>() / count),
+            median_milliseconds: rounded(median(distances, f64::total_cmp)),
+            median_milliseconds_of_scripted_model: rounded(median(thoughts.collect(), f64::total_cmp)),
+            median_bytes: median(bytes.to_vec(), Ord::cmp),
         }
-        _ => 0.0,
     }
+}
+
+fn median<T: Copy + Default>(mut values: Vec<T>, order: impl FnMut(&T, &T) -> std::cmp::Ordering) -> T {
+    values.sort_by(order);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// A long turn is given as long as it makes progress.
@@ -150,8 +187,7 @@ async fn until_answered(agent: &crate::stack::Agent, options: HistoryOptions) ->
 /// Asks for page after page, then answers.
 fn script(options: HistoryOptions, first: Gate, sizes: Sizes) -> impl Fn(&ModelRequest) -> Reply + Send + Sync {
     move |request| {
-        let pages_read = request.tool_outputs().len();
-        sizes.note(request);
+        let pages_read = sizes.note(request);
         if pages_read < options.model_calls {
             let arguments = json!({"number": pages_read, "size": options.tool_result_bytes});
             Reply::stream().and_hold(&first).and_call("page", &arguments)
@@ -161,29 +197,39 @@ fn script(options: HistoryOptions, first: Gate, sizes: Sizes) -> impl Fn(&ModelR
     }
 }
 
-/// The size of the conversation in the first and in the latest request.
+/// What the conversation grows by. Reads only what is new in a request: the model must not be what is measured.
 #[derive(Clone, Debug, Default)]
-struct Sizes(Arc<(Mutex<Option<usize>>, AtomicUsize)>);
+struct Sizes(Arc<Mutex<Counted>>);
+
+#[derive(Clone, Debug, Default)]
+struct Counted {
+    items: usize,
+    tool_outputs: usize,
+    first_bytes: Option<usize>,
+    bytes: usize,
+}
 
 impl Sizes {
-    fn note(&self, request: &ModelRequest) {
-        let size = request.input().iter().map(|item| item.to_string().len()).sum();
-        self.0
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(size);
-        self.0.1.store(size, Ordering::Relaxed);
+    /// Gives the number of tool results so far.
+    fn note(&self, request: &ModelRequest) -> usize {
+        let mut counted = self.counted();
+        let items = request.input();
+        for item in items.get(counted.items..).unwrap_or_default() {
+            counted.bytes += item.to_string().len();
+            counted.tool_outputs += usize::from(item["type"] == "function_call_output");
+        }
+        counted.items = items.len();
+        counted.first_bytes = counted.first_bytes.or(Some(counted.bytes));
+        counted.tool_outputs
     }
 
     fn new_item_bytes(&self) -> usize {
-        let first = self
-            .0
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .unwrap_or_default();
-        self.0.1.load(Ordering::Relaxed) - first
+        let counted = self.counted();
+        counted.bytes - counted.first_bytes.unwrap_or_default()
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -232,6 +278,39 @@ async fn events_by_type(stack: &Stack, task: &Task) -> anyhow::Result<BTreeMap<S
         *counts.entry(name).or_insert(0) += 1;
     }
     Ok(counts)
+}
+
+/// How much history there is between each model call and the next, for those in the same run.
+async fn bytes_per_call(stack: &Stack, task: &Task) -> anyhow::Result<Vec<usize>> {
+    let mut runs = Vec::new();
+    let mut run_id: Option<String> = None;
+    loop {
+        let history = show(stack, task, run_id.as_deref()).await?;
+        let events = history["events"].as_array().context("a history has events")?;
+        let mut so_far = 0;
+        let mut at_calls = Vec::new();
+        for event in events {
+            let started = &event["workflowTaskStartedEventAttributes"]["historySizeBytes"];
+            if !started.is_null() {
+                so_far = number(started)?;
+            }
+            if event["activityTaskScheduledEventAttributes"]["activityType"]["name"] == "invoke_model_activity" {
+                at_calls.push(so_far);
+            }
+        }
+        runs.push(
+            at_calls
+                .windows(2)
+                .map(|pair| pair[1] - pair[0])
+                .collect::<Vec<usize>>(),
+        );
+        let before = &events[0]["workflowExecutionStartedEventAttributes"]["continuedExecutionRunId"];
+        run_id = before.as_str().filter(|id| !id.is_empty()).map(str::to_owned);
+        if run_id.is_none() {
+            runs.reverse();
+            return Ok(runs.concat());
+        }
+    }
 }
 
 /// The run that continued as this one, if there was one.

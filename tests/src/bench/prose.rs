@@ -108,7 +108,12 @@ pub fn compression_ratio(text: &str) -> anyhow::Result<f64> {
     reason = "sizes of texts and histories are far below 2^52"
 )]
 pub(super) fn ratio(a: usize, b: usize) -> f64 {
-    (a as f64 / b as f64 * 1000.0).round() / 1000.0
+    rounded(a as f64 / b as f64)
+}
+
+/// To three places.
+pub(super) fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
 }
 
 /// xorshift64*: small, seeded, good enough for words.

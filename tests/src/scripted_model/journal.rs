@@ -1,16 +1,20 @@
 //! What came in, and what became of it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::ModelRequest;
 
 /// One request and the fate of its answer.
 #[derive(Clone, Debug)]
 pub struct Call {
-    pub request: ModelRequest,
+    pub request: Arc<ModelRequest>,
     pub received_at: Instant,
+    /// What the server itself took to read the request and to make up its answer.
+    pub thought_for: Duration,
     pub outcome: Outcome,
+    /// When it was answered or abandoned.
+    pub ended_at: Option<Instant>,
 }
 
 /// What became of an answer.
@@ -31,6 +35,8 @@ pub(super) struct Journal(Arc<Mutex<Entries>>);
 struct Entries {
     calls: Vec<Call>,
     violations: Vec<String>,
+    /// What was said is not kept.
+    forgetful: bool,
 }
 
 /// The end of an answer, written when it is known or, at the latest, when the
@@ -43,14 +49,21 @@ pub(super) struct Pen {
 
 impl Journal {
     /// Writes a request down; the number it is given counts from 1.
-    pub(super) fn open(&self, request: impl FnOnce(usize) -> ModelRequest) -> (ModelRequest, Pen) {
+    pub(super) fn open(&self, request: impl FnOnce(usize) -> ModelRequest) -> (Arc<ModelRequest>, Pen) {
         let mut entries = self.entries();
         let index = entries.calls.len();
-        let request = request(index + 1);
+        let request = Arc::new(request(index + 1));
+        let kept = if entries.forgetful {
+            Arc::new(request.without_body())
+        } else {
+            request.clone()
+        };
         entries.calls.push(Call {
-            request: request.clone(),
+            request: kept,
             received_at: Instant::now(),
+            thought_for: Duration::ZERO,
             outcome: Outcome::Answering,
+            ended_at: None,
         });
         (
             request,
@@ -59,6 +72,10 @@ impl Journal {
                 index,
             },
         )
+    }
+
+    pub(super) fn forget_what_is_said(&self) {
+        self.entries().forgetful = true;
     }
 
     pub(super) fn add_violation(&self, violation: String) {
@@ -83,11 +100,18 @@ impl Pen {
         self.write(Outcome::Answered);
     }
 
+    pub(super) fn thought_for(&self, duration: Duration) {
+        if let Some(call) = self.journal.entries().calls.get_mut(self.index) {
+            call.thought_for = duration;
+        }
+    }
+
     fn write(&self, outcome: Outcome) {
         if let Some(call) = self.journal.entries().calls.get_mut(self.index)
             && call.outcome == Outcome::Answering
         {
             call.outcome = outcome;
+            call.ended_at = Some(Instant::now());
         }
     }
 }

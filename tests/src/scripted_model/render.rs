@@ -93,6 +93,7 @@ impl Stream {
                 name,
                 arguments,
             } => self.function_call(call_id.as_deref(), name, arguments),
+            Part::WebSearch { query } => self.web_search(query),
         }
     }
 
@@ -180,6 +181,19 @@ impl Stream {
         self.done(index, item);
     }
 
+    fn web_search(&mut self, query: &str) {
+        let (index, id) = self.next_item("ws");
+        let begun = json!({"id": id, "type": "web_search_call", "status": "in_progress"});
+        self.event(ev_output_item_added(index, &begun));
+        for stage in ["in_progress", "searching", "completed"] {
+            let kind = format!("response.web_search_call.{stage}");
+            self.event(json!({"type": kind, "output_index": index, "item_id": id}));
+        }
+        let action = json!({"type": "search", "query": query});
+        let item = json!({"id": id, "type": "web_search_call", "status": "completed", "action": action});
+        self.done(index, item);
+    }
+
     fn next_item(&self, prefix: &str) -> (usize, String) {
         let index = self.output.len();
         (index, format!("{prefix}_{}_{index}", self.number))
@@ -240,6 +254,7 @@ mod tests {
                 name: "t".to_owned(),
                 arguments: Text::whole("{}"),
             },
+            Part::WebSearch { query: "q".to_owned() },
         ];
         let frames = frames(1, "m", &parts, &End::Completed);
         assert_eq!(
@@ -264,6 +279,11 @@ mod tests {
                 "response.function_call_arguments.delta",
                 "response.function_call_arguments.done",
                 "response.output_item.done",
+                "response.output_item.added",
+                "response.web_search_call.in_progress",
+                "response.web_search_call.searching",
+                "response.web_search_call.completed",
+                "response.output_item.done",
                 "response.completed",
                 "end",
             ]
@@ -275,7 +295,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert_eq!(numbers, (0..20).collect::<Vec<u64>>());
+        assert_eq!(numbers, (0..25).collect::<Vec<u64>>());
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub(super) enum Part {
         name: String,
         arguments: Text,
     },
+    WebSearch {
+        query: String,
+    },
     Event(Value),
     Hold(Gate),
 }
@@ -154,6 +157,14 @@ impl Reply {
             call_id: Some(call_id.to_owned()),
             name: name.to_owned(),
             arguments,
+        })
+    }
+
+    /// A search that the provider itself has made.
+    #[must_use]
+    pub fn and_web_search(self, query: &str) -> Self {
+        self.part(Part::WebSearch {
+            query: query.to_owned(),
         })
     }
 

@@ -16,6 +16,14 @@ pub struct ModelRequest {
 }
 
 impl ModelRequest {
+    pub(super) fn without_body(&self) -> Self {
+        Self {
+            number: self.number,
+            headers: self.headers.clone(),
+            body: Value::Null,
+        }
+    }
+
     pub fn model(&self) -> &str {
         self.body["model"].as_str().unwrap_or_default()
     }

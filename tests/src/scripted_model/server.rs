@@ -5,6 +5,7 @@ use std::convert::identity;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -60,6 +61,7 @@ async fn unexpected(State(desk): State<Desk>, request: Request) -> Response {
 }
 
 async fn respond(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Response {
+    let came = Instant::now();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let found = conversation::violations(&body);
     let (request, pen) = desk.journal.open(|number| ModelRequest {
@@ -72,6 +74,7 @@ async fn respond(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> R
             .add_violation(format!("request {}: {violation}", request.number));
     }
     let Reply { status, headers, body } = (desk.script)(&request);
+    pen.thought_for(came.elapsed());
     match body {
         reply::Body::Plain(text) => {
             pen.answered();
