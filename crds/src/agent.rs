@@ -14,7 +14,7 @@ pub use guardrail::{Guardrail, Guardrails};
 pub use hook::{Hook, HookEvent, Webhook};
 pub use limits::AgentLimits;
 pub use references::{AgentToolReference, Handoff, HandoffInput};
-pub use schedule::{OverlapPolicy, Schedule};
+pub use schedule::{OverlapPolicy, Schedule, ScheduledTask};
 pub use stream::StreamSettings;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

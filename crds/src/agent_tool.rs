@@ -13,7 +13,7 @@ pub mod workflow;
 pub use activity::{ActivityTool, ArgumentStyle};
 pub use approval::{ApprovalPolicy, OnTimeout};
 pub use hosted::HostedTool;
-pub use http::{HttpHeader, HttpMethod, HttpTool};
+pub use http::{HttpExecution, HttpHeader, HttpMethod, HttpTool};
 pub use human::HumanTool;
 pub use mcp::{McpTool, McpToolSelection};
 pub use steps::{Compensation, StepAction, ToolStep};
@@ -49,6 +49,10 @@ use crate::{duration::Duration, schema};
 )]
 #[x_kube(validation = Rule::new("[has(self.activity), has(self.steps), has(self.http), has(self.mcp), has(self.human), has(self.workflow), has(self.hosted)].filter(x, x).size() == 1")
     .message("exactly one kind of tool must be set: activity, steps, http, mcp, human, workflow or hosted"))]
+#[x_kube(validation = Rule::new("!has(self.http) || self.http.execution != 'Local' || duration(self.timeout) <= duration('5s')")
+    .message("a local http tool has a timeout of at most 5s: a workflow task waits for it"))]
+#[x_kube(validation = Rule::new("!has(self.http) || self.http.execution != 'Local' || self.idempotency != 'None'")
+    .message("a local http tool has the idempotency Key or Natural: an attempt that is lost with its worker is made again"))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentToolSpec {
     /// What the tool does and when to use it, as the model reads it.

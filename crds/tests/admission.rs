@@ -341,6 +341,52 @@ fn a_step_has_one_action_and_a_name_of_its_own() {
 }
 
 #[test]
+fn a_local_http_tool_is_short_and_may_be_repeated() {
+    let local = |edits: &[(&str, Value)]| {
+        let http = json!({ "url": "https://example.com", "execution": "Local" });
+        let base = [
+            ("/spec/activity", Value::Null),
+            ("/spec/http", http),
+            ("/spec/timeout", json!("5s")),
+        ];
+        tool_failures(&[&base[..], edits].concat())
+    };
+    assert_eq!(local(&[]), []);
+    assert_eq!(local(&[("/spec/idempotency", json!("Natural"))]), []);
+    assert_eq!(
+        local(&[("/spec/idempotency", json!("None"))]),
+        failure(
+            "spec",
+            "a local http tool has the idempotency Key or Natural: an attempt that is lost with its worker is made again"
+        )
+    );
+    for timeout in [json!("5001ms"), json!("1m"), Value::Null] {
+        assert_eq!(
+            local(&[("/spec/timeout", timeout.clone())]),
+            failure(
+                "spec",
+                "a local http tool has a timeout of at most 5s: a workflow task waits for it"
+            ),
+            "{timeout}"
+        );
+    }
+}
+
+#[test]
+fn a_step_is_never_local() {
+    let steps = |steps: Value| tool_failures(&[("/spec/activity", Value::Null), ("/spec/steps", steps)]);
+    let local = json!({ "url": "https://example.com", "execution": "Local" });
+    assert_eq!(
+        steps(json!([{ "name": "a", "http": local }])),
+        failure("spec.steps[0]", "a step is never local")
+    );
+    assert_eq!(
+        steps(json!([{ "name": "a", "activity": { "name": "a" }, "compensate": { "http": local } }])),
+        failure("spec.steps[0].compensate", "a compensation is never local")
+    );
+}
+
+#[test]
 fn a_revision_never_changes() {
     let before: AgentRevision = serde_json::from_value(revision()).unwrap();
     let relabelled: AgentRevision =
@@ -391,7 +437,7 @@ fn absent_fields_mean_what_the_schema_says() {
             "approval": { "required": true, "timeout": "24h", "onTimeout": "Reject" },
             "schedule": {
                 "name": "daily", "cron": "@daily", "timeZone": "UTC", "message": "Go.",
-                "overlap": "Skip", "catchUp": "10m", "suspend": false,
+                "task": "New", "overlap": "Skip", "catchUp": "10m", "suspend": false,
             },
             "worker": { "replicas": 1, "drainTimeout": "2m" },
             "toolTimeout": "1m",

@@ -18,7 +18,7 @@ pub struct Args {
     pub admin_address: SocketAddr,
 
     /// Name of this installation; part of every name that leaves Kubernetes.
-    #[arg(long, env = "STEADFAST_INSTALL_ID", default_value = "steadfast")]
+    #[arg(long, env = "STEADFAST_INSTALL", default_value = "steadfast")]
     pub install_id: String,
 
     /// Namespace whose agents clients see without a prefix.

@@ -6,6 +6,7 @@
 //! When a test fails, the ends of the logs are printed.
 
 mod agent;
+mod cli;
 mod client;
 mod line;
 mod program;
@@ -22,11 +23,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 pub use agent::{Agent, AgentSetup};
+pub use cli::{Chat, Cli, Printed};
 pub use client::{Answer, Client};
 pub use line::Line;
 pub use program::Program;
 pub use programs::Programs;
-pub use python::{PythonWorker, example, run_script};
+pub use python::{PythonServer, PythonWorker, example, run_script};
 pub use revision::{Revisions, activity_tool};
 pub use task::{Task, TurnEnd};
 pub use viewer::{Frame, Seen, Viewer};
@@ -82,7 +84,7 @@ impl Stack {
             .argument("--insecure-allow-anonymous")
             .flag("listen", format_args!("127.0.0.1:{}", gateway_port.number()))
             .path_flag("revisions", revisions.folder())
-            .variable("STEADFAST_INSTALL_ID", INSTALL)
+            .variable("STEADFAST_INSTALL", INSTALL)
             .variable("STEADFAST_DEFAULT_NAMESPACE", NAMESPACE)
             .variable(
                 "STEADFAST_ADMIN_ADDRESS",
@@ -119,6 +121,11 @@ impl Stack {
     /// `http://127.0.0.1:<port>` of the gateway.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.gateway_port.number())
+    }
+
+    /// The command `steadfast`, for this gateway.
+    pub fn cli(&self) -> anyhow::Result<Cli> {
+        Ok(Cli::new(self.programs.cli()?, self.url()))
     }
 
     /// Publishes the agent's first revision and starts its workers.

@@ -4,6 +4,7 @@
 mod carry;
 mod checks;
 mod compaction;
+mod deliver;
 mod model_call;
 mod show;
 mod tool_call;
@@ -16,10 +17,11 @@ use steadfast_log::{Batch, EventLog};
 use steadfast_workflow::{
     activities::{
         Append, AppendEvents, CallHttpStep, CallHttpTool, CallMcpTool, CallWebhook, Capabilities, CarriedRequest,
-        CelCheck, CheckCel, CheckVerdict, Compact, FetchCarried, HttpToolCall, HttpToolOutcome, InvokeModel,
+        CelCheck, CheckCel, CheckVerdict, Compact, Deliver, FetchCarried, HttpToolCall, HttpToolOutcome, InvokeModel,
         LoadCapabilities, LoadRevision, LogAck, McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, RenderStep,
         Revision, RevisionRequest, StepCall, StepOutcome, StopRequest, StopRunning, Summary, WebhookCall,
     },
+    deliver::{Delivered, Delivery},
     packed::Packed,
     store::SegmentStore,
 };
@@ -38,7 +40,7 @@ use crate::{
     mcp::McpClient,
     metrics::Metrics,
     model::ModelClient,
-    outbox::{Resolved, producer, resolve},
+    outbox::{producer, resolve},
     pace::Pace,
     revisions::Revisions,
     spans::Spans,
@@ -185,22 +187,18 @@ impl Activities {
             Some(name) => Some(known.revision(name).await?),
             None => None,
         };
-        self.observe(&activity, &context, &start, &outbox);
         let spec = revision.as_ref().map(|revision| &revision.spec);
-        let Resolved {
-            events,
-            last_number,
-            genesis,
-        } = resolve(outbox, &start, spec, &known).await?;
+        let told = resolve(outbox, &start, spec, &known).await?;
+        self.observe(&activity, &context, &start, &told);
         let batch = Batch {
             producer: &producer(&start),
-            events: &events,
+            events: &told.events,
             seen: show::parse_seen(seen.as_deref()),
-            genesis,
+            genesis: told.genesis,
         };
         let appended = self.log.append(start.log_task_id(), batch).await?;
         Ok(Packed(LogAck {
-            acked: last_number,
+            acked: told.last_number,
             seen: Some(appended.last.to_string()),
             behind: false,
         }))
@@ -237,6 +235,15 @@ impl Activities {
     ) -> Result<Packed<Capabilities>, ActivityError> {
         let search_attributes = self.search_attributes.are_indexed().await;
         Ok(Packed(Capabilities { search_attributes }))
+    }
+
+    #[activity(definition = Deliver)]
+    pub async fn deliver(
+        self: Arc<Self>,
+        activity: ActivityContext,
+        delivery: Packed<Delivery>,
+    ) -> Result<Packed<Delivered>, ActivityError> {
+        deliver::deliver(&activity, delivery.0).await.map(Packed)
     }
 }
 

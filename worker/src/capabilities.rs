@@ -1,9 +1,9 @@
 //! What the Temporal server can do for us: whether it indexes our search
 //! attributes. Registers them where that is allowed (it is not on Temporal Cloud).
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use steadfast_workflow::contract::SEARCH_PENDING_APPROVALS;
+use steadfast_workflow::contract::{SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE};
 use temporalio_client::{Client, tonic::IntoRequest};
 use temporalio_common::protos::temporal::api::{
     enums::v1::IndexedValueType,
@@ -12,10 +12,18 @@ use temporalio_common::protos::temporal::api::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// All that tasks write.
+const ATTRIBUTES: [(&str, IndexedValueType); 3] = [
+    (SEARCH_AGENT, IndexedValueType::Keyword),
+    (SEARCH_PHASE, IndexedValueType::Keyword),
+    (SEARCH_PENDING_APPROVALS, IndexedValueType::Int),
+];
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How long an activity waits for the answer before it goes on without.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// The answer, once it is known.
 #[derive(Clone, Debug)]
@@ -54,12 +62,16 @@ impl SearchAttributes {
     }
 }
 
-async fn register(client: &Client, namespace: &str) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-    if is_registered(client, namespace).await? {
+async fn register(client: &Client, namespace: &str) -> Result<bool, Error> {
+    let missing = missing(client, namespace).await?;
+    if missing.is_empty() {
         return Ok(true);
     }
     let request = AddSearchAttributesRequest {
-        search_attributes: HashMap::from([(SEARCH_PENDING_APPROVALS.to_owned(), IndexedValueType::Int.into())]),
+        search_attributes: missing
+            .iter()
+            .map(|(name, kind)| ((*name).to_owned(), (*kind).into()))
+            .collect(),
         namespace: namespace.to_owned(),
     };
     let added = client
@@ -67,22 +79,33 @@ async fn register(client: &Client, namespace: &str) -> Result<bool, Box<dyn std:
         .operator_service()
         .add_search_attributes(request.into_request())
         .await;
-    if let Err(refused) = added {
-        tracing::warn!(
-            reason = refused.message(),
-            "the search attribute {SEARCH_PENDING_APPROVALS} (Int) cannot be registered; listing approvals is slower \
-             without it. Register it with: temporal operator search-attribute create --name {SEARCH_PENDING_APPROVALS} --type Int"
-        );
-        return Ok(false);
-    }
     // Whoever uses an attribute before the server knows it everywhere fails: only what is listed is used.
-    if is_registered(client, namespace).await? {
+    let missing = self::missing(client, namespace).await?;
+    if missing.is_empty() {
         return Ok(true);
     }
-    Err("registered, and not listed yet".into())
+    let Err(refused) = added else {
+        return Err("registered, and not listed yet".into());
+    };
+    let remedy: Vec<String> = missing
+        .iter()
+        .map(|(name, kind)| {
+            format!(
+                "temporal operator search-attribute create --name {name} --type {}",
+                type_name(*kind)
+            )
+        })
+        .collect();
+    tracing::warn!(
+        reason = refused.message(),
+        "search attributes cannot be registered; listing approvals is slower without them. Register them with: {}",
+        remedy.join("; ")
+    );
+    Ok(false)
 }
 
-async fn is_registered(client: &Client, namespace: &str) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+/// Those of ours that the server does not list.
+async fn missing(client: &Client, namespace: &str) -> Result<Vec<(&'static str, IndexedValueType)>, Error> {
     let request = ListSearchAttributesRequest {
         namespace: namespace.to_owned(),
     };
@@ -92,5 +115,14 @@ async fn is_registered(client: &Client, namespace: &str) -> Result<bool, Box<dyn
         .list_search_attributes(request.into_request())
         .await?
         .into_inner();
-    Ok(listed.custom_attributes.contains_key(SEARCH_PENDING_APPROVALS))
+    let is_missing = |(name, _): &(&str, _)| !listed.custom_attributes.contains_key(*name);
+    Ok(ATTRIBUTES.into_iter().filter(is_missing).collect())
+}
+
+/// As Temporal's command line spells it.
+const fn type_name(kind: IndexedValueType) -> &'static str {
+    match kind {
+        IndexedValueType::Int => "Int",
+        _ => "Keyword",
+    }
 }

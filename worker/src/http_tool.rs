@@ -68,6 +68,9 @@ pub enum HttpToolError {
     /// It may help.
     #[error("{0}")]
     Unavailable(String),
+    /// It was reached, and did not answer in time. Another attempt may help.
+    #[error("{0}")]
+    TimedOut(String),
 }
 
 impl HttpToolClient {
@@ -173,6 +176,9 @@ fn failure(host: &str, error: reqwest::Error) -> HttpToolError {
     let error = error.without_url();
     match refusal(&error) {
         Some(refused) => HttpToolError::Refused(refused.to_string()),
+        None if error.is_timeout() && !error.is_connect() => {
+            HttpToolError::TimedOut(format!("{host} did not answer within the tool's timeout"))
+        }
         None => HttpToolError::Unavailable(format!("{host} cannot be reached: {}", chain(&error))),
     }
 }

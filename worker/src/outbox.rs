@@ -1,9 +1,12 @@
 //! Turns what waits in a task's outbox into events for the log.
 
+use std::collections::BTreeMap;
+
 use steadfast_core::Body;
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_log::{Event, EventKind, Genesis, Numbered};
 use steadfast_workflow::{
+    calls::Ran,
     contract::StartTask,
     outbox::{OutboxEntry, PRODUCER, Pending},
     project::{Scope, messages_of},
@@ -18,6 +21,10 @@ const EVENTS_PER_ENTRY: u64 = 1_024;
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub events: Vec<Numbered>,
+    /// When what some of them are the end of ran, by their counters.
+    pub ran: BTreeMap<u64, Ran>,
+    /// Events with lower counters were counted by who carried them first.
+    pub news_from: u64,
     /// To be acknowledged when the events stand in the log.
     pub last_number: u64,
     pub genesis: Genesis,
@@ -27,6 +34,8 @@ impl Resolved {
     pub fn nothing() -> Self {
         Self {
             events: Vec::new(),
+            ran: BTreeMap::new(),
+            news_from: 0,
             last_number: 0,
             genesis: Genesis::No,
         }
@@ -61,7 +70,10 @@ pub async fn resolve(
     } else {
         Genesis::No
     };
+    let told = entries.iter().rev().find(|entry| entry.again);
+    let news_from = told.map_or(0, |entry| (entry.number + 1) * EVENTS_PER_ENTRY);
     let mut events = Vec::with_capacity(entries.len());
+    let mut ran = BTreeMap::new();
     for entry in entries {
         let first = entry.number * EVENTS_PER_ENTRY;
         match entry.pending {
@@ -88,9 +100,15 @@ pub async fn resolve(
                 }
             }
         }
+        // The end is the last that is said of it.
+        if let (Some(entry_ran), Some(end)) = (entry.ran, events.last()) {
+            ran.insert(end.counter, entry_ran);
+        }
     }
     Ok(Resolved {
         events,
+        ran,
+        news_from,
         last_number,
         genesis,
     })

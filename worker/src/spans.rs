@@ -14,7 +14,7 @@ use steadfast_runtime::{
         trace::{Span as _, SpanBuilder, SpanId, SpanKind, TraceId},
     },
     opentelemetry_sdk::trace::SdkTracer,
-    trace_context::{Place, span_id_of, trace_id_of},
+    trace_context::{Place, format_traceparent, span_id_of, trace_id_of},
 };
 use steadfast_workflow::interceptor;
 use url::Url;
@@ -56,7 +56,7 @@ pub struct TurnSpan<'a> {
     pub parent_span_id: Option<SpanId>,
     pub task_id: &'a str,
     pub turn: u32,
-    /// Who had the turn at its start.
+    /// Who had the turn at its end.
     pub agent: &'a str,
     pub started_at: jiff::Timestamp,
     pub ended_at: jiff::Timestamp,
@@ -170,15 +170,28 @@ impl Spans {
     }
 
     /// The span of a tool call that has ended and ran elsewhere: in a worker of
-    /// the user's own, as a workflow, or before a person.
+    /// the user's own, as a workflow, or before a person. Recorded twice it is the same span.
     pub fn record_tool_call(&self, context: &TaskContext, call: ToolCallStart<'_>, ended: RecordedCall<'_>) {
         let Some(tracer) = &self.tracer else { return };
+        let place = Place {
+            span_id: Some(recorded_call_span_id(context, call.turn, call.step, call.call_id)),
+            ..under_turn(context, call.turn)
+        };
         let builder = tool_span(context, call).with_start_time(SystemTime::from(ended.started_at));
-        let mut span = under_turn(context, call.turn).start(tracer, builder);
+        let mut span = place.start(tracer, builder);
         if let Some(error) = ended.error {
             mark_failed(&mut span, error);
         }
         span.end_with_timestamp(ended.ended_at.into());
+    }
+
+    /// The header `traceparent` of a request that is a part of such a call.
+    pub fn traceparent_within(&self, context: &TaskContext, turn: u32, step: u32, call_id: &str) -> Option<String> {
+        let mut place = self.passed_on(context, turn)?;
+        if self.tracer.is_some() {
+            place.parent = Some(recorded_call_span_id(context, turn, step, call_id));
+        }
+        Some(format_traceparent(&place.parent_context()?))
     }
 
     /// The span of a turn that has ended. Recorded twice it is the same span.
@@ -209,12 +222,16 @@ impl Spans {
     }
 
     fn begin(&self, context: &TaskContext, turn: u32, build: impl FnOnce() -> SpanBuilder) -> Running {
-        let place = under_turn(context, turn);
         match &self.tracer {
-            Some(tracer) => Running::of(place.start(tracer, build()), self.content),
-            // A trace of the client's own goes on to tools even where we add nothing to it.
-            None => Running::unrecorded((place.trace_id != trace_id_of(&context.task_id)).then_some(place)),
+            Some(tracer) => Running::of(under_turn(context, turn).start(tracer, build()), self.content),
+            None => Running::unrecorded(self.passed_on(context, turn)),
         }
+    }
+
+    /// What requests are told: a trace of the client's own goes on to tools even where we add nothing to it.
+    fn passed_on(&self, context: &TaskContext, turn: u32) -> Option<Place> {
+        let place = under_turn(context, turn);
+        (self.tracer.is_some() || place.trace_id != trace_id_of(&context.task_id)).then_some(place)
     }
 }
 
@@ -224,6 +241,11 @@ fn under_turn(context: &TaskContext, turn: u32) -> Place {
         parent: Some(turn_span_id(&context.task_id, turn)),
         span_id: None,
     }
+}
+
+/// The id of the span of a call that is recorded when it has ended, for what hangs under it before.
+fn recorded_call_span_id(context: &TaskContext, turn: u32, step: u32, call_id: &str) -> SpanId {
+    span_id_of(&format!("{}/{turn}.{step}/{call_id}", context.task_id))
 }
 
 fn tool_span(context: &TaskContext, call: ToolCallStart<'_>) -> SpanBuilder {

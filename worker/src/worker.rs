@@ -6,7 +6,7 @@ use steadfast_crds::names::agent_task_queue;
 use steadfast_log::{EventLog, LogSettings};
 use steadfast_runtime::{Readiness, prometheus::Registry, telemetry};
 use steadfast_workflow::{
-    AgentTask, interceptor::ContextInterceptor as WorkflowContextInterceptor, store::SegmentStore,
+    AgentTask, DeliverMessage, interceptor::ContextInterceptor as WorkflowContextInterceptor, store::SegmentStore,
 };
 use temporalio_client::Client;
 use temporalio_sdk::{
@@ -153,6 +153,7 @@ fn options(
         .activity_inbound_interceptor(ContextInterceptor)
         .register_activities(activities)
         .register_workflow_with_factory::<AgentTask, _>(move || AgentTask::new(store.clone()))?
+        .register_workflow::<DeliverMessage>()?
         .sticky_queue_schedule_to_start_timeout(STICKY_TIMEOUT)
         .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))
         .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))

@@ -6,14 +6,20 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use steadfast_crds::{agent::HandoffInput, agent_revision::RevisionHandoff, names::agent_task_queue};
 use steadfast_log::{EventLog, LogSettings};
 use steadfast_platform::{
     scripted_model::{Gate, ModelRequest, Reply},
-    stack::{Agent, AgentSetup, INSTALL, PATIENCE, Stack, Task, activity_tool, example},
+    stack::{Agent, AgentSetup, INSTALL, NAMESPACE, PATIENCE, Stack, Task, activity_tool, example},
+    wait,
 };
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, WorkflowFetchHistoryOptions};
 use temporalio_common::UntypedWorkflow;
+
+/// Where the activities of `tools.py` are served.
+const TOOLS: &str = "test-tools";
 
 async fn client(stack: &Stack) -> Client {
     let options = ConnectionOptions::new(stack.temporal().url().parse::<url::Url>().unwrap()).build();
@@ -67,7 +73,7 @@ async fn agent(stack: &Stack, name: &str, script: impl Fn(&ModelRequest) -> Repl
 
 #[tokio::test]
 #[ignore = "writes tests/histories"]
-async fn record_histories() {
+async fn record_histories_of_the_first_schema_version() {
     let stack = Stack::start().await.unwrap();
     let client = client(&stack).await;
     let _tools = stack.python_worker(&example("weather/worker/worker.py"), &[]).unwrap();
@@ -109,5 +115,148 @@ async fn record_histories() {
     task.rpc("task/interrupt", json!({}), None).await.unwrap();
     task.turn_ended(2).await.unwrap();
     record(&stack, &client, &task, "interrupted-with-a-message-queued").await;
+    gate.open();
+}
+
+/// A tool of one step that is done and one that fails, so that the first is undone.
+fn undone() -> Value {
+    json!({
+        "description": "Does one thing and then another.",
+        "parameters": {"type": "object", "properties": {"of": {"type": "string"}}, "required": ["of"]},
+        "steps": [
+            {
+                "name": "first",
+                "activity": {"name": "nonce", "taskQueue": TOOLS},
+                "arguments": {"of": "{{ of }}"},
+                "compensate": {"activity": {"name": "nonce", "taskQueue": TOOLS}, "arguments": {"of": "undo"}},
+            },
+            {"name": "second", "activity": {"name": "fail", "taskQueue": TOOLS}, "arguments": {"what": "{{ of }}"}},
+        ],
+    })
+}
+
+fn confirm() -> Value {
+    json!({
+        "description": "Asks.", "parameters": {"type": "object", "properties": {}},
+        "human": {"prompt": "Go on?", "timeout": "1h"},
+    })
+}
+
+async fn approve(agent: &Agent, task: &Task) {
+    let path = format!("/approvals?task_id={}", task.id());
+    let asked = wait::until("an approval", PATIENCE, async || {
+        let waiting = agent.client().get(&path).await?.ok()?;
+        waiting.get(0).cloned().context("nothing waits")
+    })
+    .await
+    .unwrap();
+    let path = format!("/approvals/{}/approve", asked["id"].as_str().unwrap());
+    agent.client().post(&path, "{}").await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "writes tests/histories"]
+async fn record_histories_of_the_second_schema_version() {
+    let stack = Stack::start().await.unwrap();
+    let client = client(&stack).await;
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/tests/python/tools.py");
+    let _tools = stack.python_worker(&script, &[("TASK_QUEUE", TOOLS)]).unwrap();
+
+    let setup = AgentSetup::new("deciding", |request| match request.tool_outputs_of_turn().len() {
+        0 => Reply::call("confirm", &json!({})).and_call("guarded", &json!({"of": "tea"})),
+        2 => Reply::call("undone", &json!({"of": "x"})).and_raw_call("guarded", "{\"of\": 3}"),
+        _ => Reply::text("Done."),
+    })
+    .tool("confirm", confirm())
+    .tool("undone", undone())
+    .tool("guarded", {
+        let mut tool = activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}}));
+        tool["approval"] = json!({"required": true, "timeout": "2s"});
+        tool
+    });
+    let deciding = stack.agent(setup).await.unwrap();
+    let task = deciding.task().await.unwrap();
+    task.send("Go.").await.unwrap();
+    // The question is answered; nobody decides about the guarded call in time.
+    wait::until("only one approval to wait", PATIENCE, async || {
+        let waiting = deciding
+            .client()
+            .get(&format!("/approvals?task_id={}", task.id()))
+            .await?
+            .ok()?;
+        anyhow::ensure!(waiting.as_array().is_some_and(|list| list.len() == 1), "{waiting}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    approve(&deciding, &task).await;
+    task.turn_ended(1).await.unwrap();
+    record(&stack, &client, &task, "approved-expired-and-undone").await;
+
+    let second = AgentSetup::new("second", |_| Reply::text("I take over."));
+    let second = stack.agent(second).await.unwrap();
+    let first = AgentSetup::new("first", |_| Reply::call("transfer_to_second", &json!({}))).configure(|spec| {
+        spec.welcome = "Welcome.".to_owned();
+        spec.handoffs = vec![RevisionHandoff {
+            name: "transfer_to_second".to_owned(),
+            agent: "second".to_owned(),
+            description: "Hands over.".to_owned(),
+            task_queue: agent_task_queue(INSTALL, NAMESPACE, "second"),
+            input: HandoffInput::All,
+        }];
+        let input = json!([{"name": "length", "cel": "size(text) > 1000"}]);
+        spec.guardrails.input = serde_json::from_value(input).unwrap();
+        let hook = json!({"events": ["AgentStarted"], "activity": {"name": "hook", "taskQueue": TOOLS}});
+        spec.hooks = vec![serde_json::from_value(hook).unwrap()];
+    });
+    let first = stack.agent(first).await.unwrap();
+    let task = first.task().await.unwrap();
+    task.turn(1, "Go.").await.unwrap();
+    task.turn(2, "And on.").await.unwrap();
+    record(&stack, &client, &task, "checked-hooked-and-handed-over").await;
+    drop(second);
+
+    // Each call claims 18 tokens: the window of 20 is full after every one.
+    let setup = AgentSetup::new("summed-up", |request| {
+        if request.last_user_text().starts_with("Sum up the conversation") {
+            return Reply::text("A summary.");
+        }
+        match request.tool_outputs_of_turn().len() {
+            0 => Reply::call("nonce", &json!({"of": request.last_user_text()})),
+            _ => Reply::text("An answer."),
+        }
+    })
+    .tool(
+        "nonce",
+        activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}})),
+    )
+    .configure(|spec| spec.context.window_tokens = 20);
+    let summed_up = stack.agent(setup).await.unwrap();
+    let task = summed_up.task().await.unwrap();
+    task.turn(1, "one").await.unwrap();
+    let signal = ["workflow", "signal", "--workflow-id", task.id(), "--name", "checkpoint"];
+    stack.temporal().cli(&signal).await.unwrap();
+    task.turn(2, "two").await.unwrap();
+    task.turn(3, "three").await.unwrap();
+    record(&stack, &client, &task, "summed-up-in-a-second-run").await;
+
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let slow = agent(&stack, "stopped", move |request| match request.user_texts().len() {
+        1 => Reply::stream().and_text("Well").and_hold(&held).and_text(" then"),
+        _ => Reply::text("Next."),
+    })
+    .await;
+    let task = slow.task().await.unwrap();
+    let viewer = task.watch().await.unwrap();
+    task.send("Think").await.unwrap();
+    viewer
+        .until("the first word", |seen| seen.last_text() == "Well")
+        .await
+        .unwrap();
+    task.rpc("task/interrupt", json!({}), None).await.unwrap();
+    task.turn_ended(1).await.unwrap();
+    task.turn(2, "Go on").await.unwrap();
+    record(&stack, &client, &task, "stopped-with-words-kept").await;
     gate.open();
 }

@@ -5,6 +5,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
+use serde_json::{Value, json};
 use steadfast_workflow::{
     AgentTask,
     activities::{Append, AppendEvents},
@@ -12,11 +14,12 @@ use steadfast_workflow::{
     history::HistoryView,
     interceptor::ContextInterceptor,
     options,
-    packed::Packed,
+    packed::{Packed, pack, unpack_json},
     project,
     store::SegmentStore,
 };
 use temporalio_client::WorkflowHistory;
+use temporalio_common::protos::temporal::api::common::v1::Payload;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::workflow_replayer::{
     WorkflowReplayError, WorkflowReplayFailure, WorkflowReplayer, WorkflowReplayerOptions,
@@ -39,15 +42,19 @@ fn read(path: &PathBuf) -> WorkflowHistory {
     WorkflowHistory::from_json(&std::fs::read(path).unwrap()).unwrap()
 }
 
-#[tokio::test]
-async fn recorded_histories_replay() {
+fn replayer() -> WorkflowReplayer {
     let store = Arc::new(SegmentStore::default());
     let options = WorkflowReplayerOptions::new()
         .workflow_interceptor(ContextInterceptor::constructor())
         .register_workflow_with_factory::<AgentTask, _>(move || AgentTask::new(store.clone()))
         .unwrap()
         .build();
-    let replayer = WorkflowReplayer::new(options).unwrap();
+    WorkflowReplayer::new(options).unwrap()
+}
+
+#[tokio::test]
+async fn recorded_histories_replay() {
+    let replayer = replayer();
     for path in recorded() {
         replayer
             .replay_workflow(read(&path))
@@ -90,6 +97,76 @@ async fn a_reordered_workflow_does_not_replay() {
             ),
             "{failure:?}"
         );
+    }
+}
+
+/// Verdicts of validators stand in the results of activities. Had the workflow a say in them, it would decide
+/// otherwise on these histories, whose every tool now refuses what it once accepted.
+#[tokio::test]
+async fn a_validator_that_now_refuses_everything_breaks_no_replay() {
+    let mut schemas = 0;
+    for path in recorded() {
+        let mut history: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        schemas += refuse_everything_in(&mut history);
+        let history = WorkflowHistory::from_json(history.to_string().as_bytes()).unwrap();
+        replayer()
+            .replay_workflow(history)
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+    assert!(schemas > 0, "no history has a tool");
+}
+
+/// Changes the schemas in all payloads of a history; how many there were.
+fn refuse_everything_in(history: &mut Value) -> usize {
+    match history {
+        Value::Object(object) => {
+            if let (Some(encoding), Some(Value::String(data))) = (
+                object.get("metadata").map(|metadata| &metadata["encoding"]),
+                object.get("data"),
+            ) {
+                let payload = Payload {
+                    metadata: [(
+                        "encoding".to_owned(),
+                        BASE64.decode(encoding.as_str().unwrap()).unwrap(),
+                    )]
+                    .into(),
+                    data: BASE64.decode(data).unwrap(),
+                    ..Payload::default()
+                };
+                let mut content: Value = serde_json::from_slice(&unpack_json(&payload).unwrap()).unwrap();
+                let schemas = refuse_everything(&mut content);
+                if schemas > 0 {
+                    let changed = pack(&content).unwrap();
+                    object["metadata"] = json!({"encoding": BASE64.encode(&changed.metadata["encoding"])});
+                    object["data"] = BASE64.encode(&changed.data).into();
+                }
+                return schemas;
+            }
+            object.values_mut().map(refuse_everything_in).sum()
+        }
+        Value::Array(values) => values.iter_mut().map(refuse_everything_in).sum(),
+        _ => 0,
+    }
+}
+
+/// The same for the value in a payload.
+fn refuse_everything(value: &mut Value) -> usize {
+    match value {
+        Value::Object(object) => {
+            let mut schemas = 0;
+            for (name, value) in object {
+                if matches!(name.as_str(), "parameters" | "form") && value["type"] == "object" {
+                    *value = json!({"not": {}});
+                    schemas += 1;
+                } else {
+                    schemas += refuse_everything(value);
+                }
+            }
+            schemas
+        }
+        Value::Array(values) => values.iter_mut().map(refuse_everything).sum(),
+        _ => 0,
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration::Duration;
 
-/// A message at set times. Each run is a task of its own.
+/// A message at set times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
@@ -23,7 +23,12 @@ pub struct Schedule {
     /// What the agent is sent.
     #[schemars(length(min = 1, max = 65_536))]
     pub message: String,
-    /// What happens when the task of the run before has not ended.
+    /// Where the message of a run goes. `New`: to a task of its own, which ends with its one turn. `Fixed`: to the same
+    /// task each time, so that all runs are one conversation; the run after its end begins another.
+    #[serde(default)]
+    pub task: ScheduledTask,
+    /// What happens when the task of the run before has not ended. With `task: Fixed`: when its message has not been
+    /// delivered, because the agent's workers are away; a message that was delivered waits in the task for its turn.
     #[serde(default)]
     pub overlap: OverlapPolicy,
     /// How long after its time a run that was missed is made up for.
@@ -34,15 +39,25 @@ pub struct Schedule {
     pub suspend: bool,
 }
 
-/// What happens when the task of the run before has not ended.
+/// Where the message of a run goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ScheduledTask {
+    /// To a task of its own.
+    #[default]
+    New,
+    /// To the same task each time.
+    Fixed,
+}
+
+/// What happens when the run before has not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OverlapPolicy {
-    /// No new task.
+    /// No new run.
     #[default]
     Skip,
-    /// One new task, once the one before has ended.
+    /// One new run, once the one before has ended.
     BufferOne,
-    /// A new task beside it.
+    /// A new run beside it, or after it where all go to one task.
     AllowAll,
     /// The one before is canceled first.
     CancelOther,

@@ -29,6 +29,9 @@ pub struct HttpTool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]
     pub response: Option<String>,
+    /// What the request runs as. `Local` needs a `timeout` of at most 5s and an `idempotency` other than `None`.
+    #[serde(default)]
+    pub execution: HttpExecution,
 }
 
 /// One header of a request.
@@ -41,6 +44,17 @@ pub struct HttpHeader {
     /// Value, for example `Bearer ${env.WEATHER_TOKEN}`.
     #[schemars(length(max = 8192))]
     pub value: String,
+}
+
+/// What a request runs as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum HttpExecution {
+    /// An activity of its own.
+    #[default]
+    Activity,
+    /// A local activity, for short requests: a third of the work for the Temporal server. Whatever else happens in
+    /// the conversation waits for each attempt. `Activity` where another agent has taken over.
+    Local,
 }
 
 /// Methods a tool may use.

@@ -12,6 +12,8 @@ use crate::{duration::Duration, schema};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.activity) != has(self.http)")
     .message("a step has exactly one of activity and http"))]
+#[x_kube(validation = Rule::new("!has(self.http) || self.http.execution == 'Activity'")
+    .message("a step is never local"))]
 #[serde(rename_all = "camelCase")]
 pub struct ToolStep {
     /// Name of the step; later steps find its result under `steps.<name>`.
@@ -44,6 +46,8 @@ pub struct ToolStep {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.activity) != has(self.http)")
     .message("a compensation has exactly one of activity and http"))]
+#[x_kube(validation = Rule::new("!has(self.http) || self.http.execution == 'Activity'")
+    .message("a compensation is never local"))]
 #[serde(rename_all = "camelCase")]
 pub struct Compensation {
     /// A Temporal activity.

@@ -25,7 +25,7 @@ use url::Url;
 
 use crate::{
     MANAGER,
-    schedules::desired::{self, DesiredSchedule, WORKFLOW_TYPE},
+    schedules::desired::{self, DesiredSchedule, RunInput},
 };
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(3);
@@ -217,7 +217,7 @@ fn build(desired: &DesiredSchedule) -> Result<Schedule, Error> {
     let start = NewWorkflowExecutionInfo {
         workflow_id: desired.workflow_id.clone(),
         workflow_type: Some(WorkflowType {
-            name: WORKFLOW_TYPE.to_owned(),
+            name: desired.input.workflow_type().to_owned(),
         }),
         task_queue: Some(TaskQueue {
             name: desired.task_queue.clone(),
@@ -242,7 +242,7 @@ fn build(desired: &DesiredSchedule) -> Result<Schedule, Error> {
             action: Some(Action::StartWorkflow(start)),
         }),
         policies: Some(SchedulePolicies {
-            overlap_policy: overlap(desired.overlap).into(),
+            overlap_policy: overlap(desired.overlap, &desired.input).into(),
             catchup_window: catch_up.try_into().ok(),
             ..Default::default()
         }),
@@ -254,12 +254,14 @@ fn build(desired: &DesiredSchedule) -> Result<Schedule, Error> {
     })
 }
 
-const fn overlap(policy: OverlapPolicy) -> ScheduleOverlapPolicy {
-    match policy {
-        OverlapPolicy::Skip => ScheduleOverlapPolicy::Skip,
-        OverlapPolicy::BufferOne => ScheduleOverlapPolicy::BufferOne,
-        OverlapPolicy::AllowAll => ScheduleOverlapPolicy::AllowAll,
-        OverlapPolicy::CancelOther => ScheduleOverlapPolicy::CancelOther,
+const fn overlap(policy: OverlapPolicy, input: &RunInput) -> ScheduleOverlapPolicy {
+    match (policy, input) {
+        (OverlapPolicy::Skip, _) => ScheduleOverlapPolicy::Skip,
+        (OverlapPolicy::BufferOne, _) => ScheduleOverlapPolicy::BufferOne,
+        (OverlapPolicy::AllowAll, RunInput::Task(_)) => ScheduleOverlapPolicy::AllowAll,
+        // Side by side they would come in any order, and Temporal would not tell them what the one before came to.
+        (OverlapPolicy::AllowAll, RunInput::Delivery(_)) => ScheduleOverlapPolicy::BufferAll,
+        (OverlapPolicy::CancelOther, _) => ScheduleOverlapPolicy::CancelOther,
     }
 }
 
@@ -313,5 +315,31 @@ mod tests {
         let input: Value = serde_json::from_slice(&start.input.unwrap().payloads[0].data).unwrap();
         assert_eq!(input["messages"][0]["content"]["text"], "Go.");
         assert_eq!(start.memo.unwrap().fields[MEMO_AGENT].data, b"\"team/a\"");
+    }
+
+    #[test]
+    fn deliveries_to_a_fixed_task_never_run_side_by_side() {
+        let agent: Agent = serde_json::from_value(json!({
+            "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
+            "metadata": { "name": "a", "namespace": "team" },
+            "spec": {
+                "instructions": "Answer.", "model": { "name": "m" },
+                "schedules": [{
+                    "name": "daily", "cron": "@daily", "message": "Go.", "task": "Fixed", "overlap": "AllowAll",
+                }],
+            },
+        }))
+        .unwrap();
+        let wanted = desired::of_agent(&agent, "demo");
+        let schedule = build(wanted.first_key_value().unwrap().1).unwrap();
+        assert_eq!(
+            schedule.policies.unwrap().overlap_policy(),
+            ScheduleOverlapPolicy::BufferAll
+        );
+        let Some(Action::StartWorkflow(start)) = schedule.action.unwrap().action else {
+            panic!("no workflow is started")
+        };
+        assert_eq!(start.workflow_type.unwrap().name, "DeliverMessage");
+        assert_eq!(start.task_queue.unwrap().name, "demo/team/agent/a");
     }
 }

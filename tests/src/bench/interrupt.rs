@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use serde_json::json;
+use steadfast_crds::agent::HandoffInput;
+use steadfast_crds::agent_revision::RevisionHandoff;
+use steadfast_crds::names::agent_task_queue;
 
 use crate::scripted_model::{Call, Gate, Outcome, Reply};
-use crate::stack::{Agent, AgentSetup, PATIENCE, Stack, Task};
+use crate::stack::{Agent, AgentSetup, INSTALL, NAMESPACE, PATIENCE, Stack, Task};
 use crate::wait;
 
 /// How big it is to be.
@@ -47,10 +50,22 @@ pub async fn run(stack: &Stack, options: InterruptOptions) -> anyhow::Result<Int
     let gate = Gate::closed();
     let held = gate.clone();
     let setup = AgentSetup::new("interrupted", move |_| Reply::stream().and_text("Well").and_hold(&held));
-    let agent = stack.agent(setup).await?;
-    let with_redis = measure(&agent, &gate, options.turns).await?;
+    let interrupted = stack.agent(setup).await?;
+    // The workflow stands in another process than the model call, as it mostly does where there are many workers.
+    let transfer = "transfer_to_interrupted";
+    let setup = AgentSetup::new("home", move |_| Reply::call(transfer, &json!({}))).configure(|spec| {
+        spec.handoffs = vec![RevisionHandoff {
+            name: transfer.to_owned(),
+            agent: "interrupted".to_owned(),
+            description: String::new(),
+            task_queue: agent_task_queue(INSTALL, NAMESPACE, "interrupted"),
+            input: HandoffInput::All,
+        }];
+    });
+    let home = stack.agent(setup).await?;
+    let with_redis = measure(&home, &interrupted, &gate, options.turns).await?;
     stack.redis().kill().await?;
-    let without_redis = measure(&agent, &gate, options.turns).await?;
+    let without_redis = measure(&home, &interrupted, &gate, options.turns).await?;
     Ok(InterruptReport {
         turns: options.turns,
         heartbeat_timeout: steadfast_crds::model::ModelTimeouts::default().heartbeat.to_string(),
@@ -59,14 +74,14 @@ pub async fn run(stack: &Stack, options: InterruptOptions) -> anyhow::Result<Int
     })
 }
 
-async fn measure(agent: &Agent, gate: &Gate, turns: usize) -> anyhow::Result<Milliseconds> {
+async fn measure(home: &Agent, interrupted: &Agent, gate: &Gate, turns: usize) -> anyhow::Result<Milliseconds> {
     let mut took = Vec::new();
     for _ in 0..turns {
-        let calls = agent.model().journal().len();
-        let task = agent.task().await?;
+        let calls = interrupted.model().journal().len();
+        let task = home.task().await?;
         task.send("Think.").await?;
         gate.reached_by(calls + 1, PATIENCE).await?;
-        took.push(interrupt(agent, &task, calls).await?);
+        took.push(interrupt(interrupted, &task, calls).await?);
     }
     took.sort_unstable();
     let milliseconds = |took: Option<&Duration>| took.map_or(0.0, |took| took.as_secs_f64() * 1_000.0);

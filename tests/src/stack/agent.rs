@@ -154,6 +154,20 @@ impl Agent {
         revision::publish(&self.revisions, &spec)
     }
 
+    /// Takes a revision away, as the operator does with one that no new turn runs on.
+    pub fn collect(&self, sequence: i64) -> anyhow::Result<()> {
+        revision::remove(&self.revisions, &self.name(), sequence)
+    }
+
+    /// Deletes it: neither workers nor revisions are left.
+    pub async fn delete(&self) -> anyhow::Result<()> {
+        for worker in &self.workers {
+            worker.stop().await?;
+        }
+        let newest = self.spec.lock().unwrap_or_else(PoisonError::into_inner).sequence;
+        (1..=newest).try_for_each(|sequence| self.collect(sequence))
+    }
+
     /// Begins a conversation.
     pub async fn task(&self) -> anyhow::Result<Task> {
         self.task_with(json!({})).await

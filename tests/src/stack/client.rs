@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -39,6 +39,13 @@ impl Client {
         let mut value = HeaderValue::try_from(format!("Bearer {token}")).context("put the token into a header")?;
         value.set_sensitive(true);
         Self::with_headers(url, HeaderMap::from_iter([(AUTHORIZATION, value)]))
+    }
+
+    /// Without a token, as a part of a trace: each request carries this header `traceparent`.
+    pub fn in_trace(url: String, traceparent: &str) -> anyhow::Result<Self> {
+        let value = HeaderValue::try_from(traceparent).context("put the trace into a header")?;
+        let name = HeaderName::from_static("traceparent");
+        Self::with_headers(url, HeaderMap::from_iter([(name, value)]))
     }
 
     fn with_headers(url: String, headers: HeaderMap) -> anyhow::Result<Self> {

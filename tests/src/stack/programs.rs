@@ -36,6 +36,10 @@ impl Programs {
         self.find("steadfast-gateway")
     }
 
+    pub fn cli(&self) -> anyhow::Result<PathBuf> {
+        self.find("steadfast")
+    }
+
     fn find(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.folder.join(name);
         if !path.is_file() {

@@ -1,14 +1,19 @@
-//! Python beside us: workers for tools, and scripts that use public clients.
+//! Python beside us: workers for tools, servers, and scripts that use public clients.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
+use crate::http_client;
+use crate::port::Port;
 use crate::process::{Launch, Service, output};
 use crate::site::Site;
 use crate::temporal::Temporal;
 use crate::tools;
+
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A Temporal worker written in Python. Temporal keeps calls for it until it
 /// polls, so nobody waits for its start.
@@ -41,6 +46,51 @@ impl PythonWorker {
 }
 
 impl Drop for PythonWorker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.service.tail());
+        }
+    }
+}
+
+/// A server in Python that listens on the port of 127.0.0.1 that is its one argument.
+#[derive(Debug)]
+pub struct PythonServer {
+    service: Service,
+    port: Port,
+    _site: Site,
+}
+
+impl PythonServer {
+    /// Starts it and waits until it answers.
+    pub async fn start(script: &Path) -> anyhow::Result<Self> {
+        let site = Site::of_this_process("python-server")?;
+        let port = Port::lease()?;
+        let launch = Launch::new("python-server", tools::python()?)
+            .argument(script.display())
+            .argument(port.number());
+        let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
+        let server = Self {
+            service,
+            port,
+            _site: site,
+        };
+        server.service.start()?;
+        let answers = async || {
+            let asked = http_client::shared()?.get(server.url()).send().await;
+            asked.map(drop).context("ask the server")
+        };
+        server.service.ready(READY_TIMEOUT, answers).await?;
+        Ok(server)
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port.number())
+    }
+}
+
+impl Drop for PythonServer {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.service.tail());

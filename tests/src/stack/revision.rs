@@ -37,6 +37,12 @@ pub(super) fn publish(folder: &Path, spec: &AgentRevisionSpec) -> anyhow::Result
     std::fs::rename(&unfinished, folder.join(format!("{name}.yaml"))).context("put a revision in its place")
 }
 
+/// Takes a revision out of a folder.
+pub(super) fn remove(folder: &Path, agent: &str, sequence: i64) -> anyhow::Result<()> {
+    let file = folder.join(format!("{}.yaml", revision_name(agent, sequence)));
+    std::fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))
+}
+
 /// The first revision of an agent, quick to retry.
 pub(super) fn first(agent: &str, base_url: &str) -> anyhow::Result<AgentRevisionSpec> {
     let spec = json!({

@@ -10,6 +10,7 @@ mod cluster;
 mod conversation;
 mod editing;
 mod examples;
+mod handoff;
 mod namespace;
 mod pods;
 mod readiness;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         editing::a_prompt_edit_reaches_the_next_message_and_restarts_nothing in "prompt-edit",
         readiness::a_wrong_image_is_never_ready_and_says_why in "wrong-image",
         readiness::a_missing_secret_is_named_and_heals_when_it_appears in "missing-secret",
+        handoff::the_first_agents_workers_may_all_be_away_in_the_turn_of_the_second in "handoff-away",
         examples::handoffs_reach_specialists_whose_keys_are_in_their_own_pods_only in "example-handoffs",
         examples::research_asks_an_agent_that_asks_an_mcp_server in "example-research",
         examples::money_is_moved_or_the_withdrawal_is_undone_and_the_ledger_has_each_effect_once in "example-move-money",
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         examples::structured_output_is_json_of_the_schema in "example-structured",
         examples::reasoning_is_seen_before_the_answer in "example-reasoning",
         schedules::a_schedule_begins_a_task_each_time in "schedules",
+        schedules::a_schedule_with_a_fixed_task_goes_on_with_its_conversation in "schedules-fixed",
         access::only_those_who_may_see_an_agent_and_only_the_creator_sees_a_task in "access",
     ];
     let conclusion = libtest_mimic::run(&arguments, scenarios);

@@ -88,10 +88,15 @@ impl Namespace {
     /// Applies the scenario's agent, with a key from the Secret and these
     /// members of its spec besides.
     pub async fn apply_agent(&self, model: &ScriptedModel, spec: Value) -> anyhow::Result<()> {
+        self.apply_agent_named(AGENT, model, spec).await
+    }
+
+    /// The same under another name.
+    pub async fn apply_agent_named(&self, name: &str, model: &ScriptedModel, spec: Value) -> anyhow::Result<()> {
         let mut manifest = json!({
             "apiVersion": "steadfast.dev/v1alpha1",
             "kind": "Agent",
-            "metadata": {"name": AGENT, "namespace": self.name},
+            "metadata": {"name": name, "namespace": self.name},
             "spec": {
                 "description": "Answers.",
                 "instructions": "Prompt A.",

@@ -11,7 +11,8 @@ use steadfast_platform::stack::{AgentSetup, INSTALL, Line, NAMESPACE, PATIENCE, 
 use crate::shared::{TOOLS, stack};
 use crate::stopping::first_call_is_abandoned;
 
-fn handoff_to(agent: &str, input: HandoffInput) -> RevisionHandoff {
+/// What a revision says of an agent that may take over.
+pub fn handoff_to(agent: &str, input: HandoffInput) -> RevisionHandoff {
     RevisionHandoff {
         name: format!("transfer_to_{}", agent.replace('-', "_")),
         agent: agent.to_owned(),
@@ -206,4 +207,35 @@ async fn cancelling_a_task_reaches_the_agent_it_has_asked() {
         .unwrap();
     task.until_status("CANCELED").await.unwrap();
     first_call_is_abandoned(&slow).await;
+}
+
+#[tokio::test]
+async fn agents_that_ask_each_other_come_to_an_end() {
+    let stack = stack().await;
+    let asking = |own: &str, other: &'static str| {
+        AgentSetup::new(own, |request| match request.last_tool_output() {
+            None => Reply::call("ask", &json!({"input": "And what do you say?"})),
+            Some(output) => Reply::text(output),
+        })
+        .configure(move |spec| {
+            spec.agents = vec![RevisionAgent {
+                name: "ask".to_owned(),
+                agent: other.to_owned(),
+                description: String::new(),
+                task_queue: agent_task_queue(INSTALL, NAMESPACE, other),
+                approval: None,
+            }];
+        })
+    };
+    let first = stack.agent(asking("ping", "pong")).await.unwrap();
+    let second = stack.agent(asking("pong", "ping")).await.unwrap();
+    let task = first.task().await.unwrap();
+    assert_eq!(task.turn(1, "Begin.").await.unwrap().status, TurnStatus::Completed);
+    let lines = task.lines().await.unwrap();
+    assert!(
+        matches!(lines.last(), Some(Line::Agent(text)) if text.contains("more than 8 deep")),
+        "{lines:#?}"
+    );
+    // Nine conversations of two calls: the first, and eight inside of it.
+    assert_eq!(first.model().journal().len() + second.model().journal().len(), 18);
 }

@@ -139,20 +139,41 @@ async fn a_question_to_a_person_is_answered_by_a_form() {
 }
 
 #[tokio::test]
-async fn approvals_of_several_tasks_survive_the_restart_of_everything() {
+async fn approvals_of_several_tasks_survive_the_restart_of_everything_and_one_expires_meanwhile() {
     let stack = Stack::start_durable().await.unwrap();
     let python = tools(&stack);
-    let agent = agent(&stack, "patient", json!({"required": true, "timeout": "1h"})).await;
-    let (first, second) = (agent.task().await.unwrap(), agent.task().await.unwrap());
+    let setup = AgentSetup::new("patient", |request| match request.last_tool_output() {
+        None if request.last_user_text() == "three" => Reply::call("hasty_nonce", &json!({"of": "three"})),
+        None => Reply::call("nonce", &json!({"of": request.last_user_text()})),
+        Some(output) => Reply::text(output),
+    })
+    .tool("nonce", guarded_nonce(json!({"required": true, "timeout": "1h"})))
+    .tool("hasty_nonce", guarded_nonce(json!({"required": true, "timeout": "8s"})));
+    let agent = stack.agent(setup).await.unwrap();
+    let (first, second, third) = (
+        agent.task().await.unwrap(),
+        agent.task().await.unwrap(),
+        agent.task().await.unwrap(),
+    );
     first.send("one").await.unwrap();
     second.send("two").await.unwrap();
     let asked_first = until_asked(agent.client(), &first).await;
     let asked_second = until_asked(agent.client(), &second).await;
+    third.send("three").await.unwrap();
+    let asked_third = until_asked(agent.client(), &third).await;
 
     agent.worker().kill().await.unwrap();
     stack.gateway().kill().await.unwrap();
     stack.redis().kill().await.unwrap();
     stack.temporal().kill().await.unwrap();
+    // Its time is over before anything is back.
+    let expires_at: jiff::Timestamp = asked_third["expires_at"].as_str().unwrap().parse().unwrap();
+    wait::until("the third approval to expire", PATIENCE, async || {
+        anyhow::ensure!(jiff::Timestamp::now() > expires_at, "it expires at {expires_at}");
+        Ok(())
+    })
+    .await
+    .unwrap();
     stack.temporal().restart().await.unwrap();
     stack.redis().restart(RedisData::Empty).await.unwrap();
     stack.gateway().launch().await.unwrap();
@@ -162,7 +183,11 @@ async fn approvals_of_several_tasks_survive_the_restart_of_everything() {
     decide(agent.client(), &asked_first, "approve", json!({})).await;
     decide(agent.client(), &asked_second, "reject", json!({"reason": "too dear"})).await;
     // The log began anew after Redis was lost: only messages tell of turns that ended before a viewer came.
-    for (task, word) in [(&first, "nonce"), (&second, "too dear")] {
+    for (task, word) in [
+        (&first, "nonce"),
+        (&second, "too dear"),
+        (&third, "nobody approved it in time"),
+    ] {
         wait::until("the answer", PATIENCE, async || {
             let said = task.lines().await?;
             let last = said.last().context("nothing was said")?;

@@ -1,12 +1,12 @@
 //! More than fits into one payload crosses from run to run.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use steadfast_log::TurnStatus;
 use steadfast_platform::scripted_model::Reply;
-use steadfast_platform::stack::{AgentSetup, Line, PATIENCE, Programs, Stack, Task};
-use steadfast_platform::{TemporalOptions, wait};
+use steadfast_platform::stack::{AgentSetup, Line, Stack};
 
 use crate::people::{decide, until_asked};
+use crate::shared::checkpoint;
 
 /// Text that nothing compresses: hex of a xorshift sequence would; base64 of it hardly does.
 fn noise(seed: u64, bytes: usize) -> String {
@@ -21,28 +21,9 @@ fn noise(seed: u64, bytes: usize) -> String {
     (0..bytes).map(|_| letter()).collect()
 }
 
-async fn checkpoint(stack: &Stack, task: &Task, runs: usize) {
-    let signal = ["workflow", "signal", "--workflow-id", task.id(), "--name", "checkpoint"];
-    stack.temporal().cli(&signal).await.unwrap();
-    wait::until("another run", PATIENCE, async || {
-        let query = format!("WorkflowId = '{}'", task.id());
-        let listed = stack
-            .temporal()
-            .cli(&["workflow", "list", "--output", "json", "--query", &query])
-            .await?;
-        let listed: Vec<Value> = serde_json::from_str(&listed)?;
-        anyhow::ensure!(listed.len() == runs, "{} runs", listed.len());
-        Ok(())
-    })
-    .await
-    .unwrap();
-}
-
 #[tokio::test]
 async fn three_megabytes_cross_twice_with_an_approval_that_waits() {
-    let stack = Stack::start_with(TemporalOptions::default(), Programs::beside_this_test().unwrap())
-        .await
-        .unwrap();
+    let stack = Stack::start().await.unwrap();
     let tool = json!({
         "description": "Asks.", "parameters": {"type": "object", "properties": {}},
         "human": {"prompt": "Go on?", "timeout": "1h"},
@@ -67,6 +48,11 @@ async fn three_megabytes_cross_twice_with_an_approval_that_waits() {
     checkpoint(&stack, &task, 2).await;
     task.send("Ask.").await.unwrap();
     let approval = until_asked(agent.client(), &task).await;
+    // The turn that waits runs on a revision that is no longer there.
+    agent
+        .edit(|spec| spec.instructions = "You are a test of the second revision.".to_owned())
+        .unwrap();
+    agent.collect(1).unwrap();
     checkpoint(&stack, &task, 3).await;
 
     // Sent again it starts nothing.
@@ -78,6 +64,18 @@ async fn three_megabytes_cross_twice_with_an_approval_that_waits() {
     decide(agent.client(), &approval, "approve", json!({})).await;
     assert_eq!(task.turn_ended(6).await.unwrap().status, TurnStatus::Completed);
     assert_eq!(task.turn(7, "Done?").await.unwrap().status, TurnStatus::Completed);
+    let instructions: Vec<String> = agent
+        .model()
+        .journal()
+        .iter()
+        .map(|call| call.request.instructions().to_owned())
+        .collect();
+    let (of_first, of_second) = instructions.split_at(7);
+    assert!(
+        of_first.iter().all(|text| text == "You are a test."),
+        "{instructions:?}"
+    );
+    assert_eq!(of_second, ["You are a test of the second revision."]);
     let last = agent.model().journal().last().unwrap().request.clone();
     let said = last.user_texts();
     assert_eq!(said[..5], texts[..]);

@@ -96,7 +96,10 @@ async fn another_agent_may_judge() {
     let task = agent.task().await.unwrap();
     let end = task.turn(1, "Do my math.").await.unwrap();
     assert!(end.error.unwrap().message.contains("homework"));
-    assert_eq!(task.turn(2, "Hello.").await.unwrap().status, TurnStatus::Completed);
+    // Who judges is paid for too.
+    assert_eq!(end.usage.model_calls, 1);
+    let end = task.turn(2, "Hello.").await.unwrap();
+    assert_eq!((end.status, end.usage.model_calls), (TurnStatus::Completed, 2));
     assert_eq!((judge.model().journal().len(), agent.model().journal().len()), (2, 1));
 }
 

@@ -1,12 +1,12 @@
 //! A task outlives its runs: Temporal bounds the history of each.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use steadfast_log::TurnStatus;
-use steadfast_platform::TemporalOptions;
 use steadfast_platform::scripted_model::Reply;
-use steadfast_platform::stack::{AgentSetup, Line, Programs, Stack, activity_tool};
+use steadfast_platform::stack::{AgentSetup, Line, PATIENCE, Programs, Stack, activity_tool};
+use steadfast_platform::{TemporalOptions, wait};
 
-use crate::shared::{TOOLS, tools};
+use crate::shared::{TOOLS, runs, tools};
 
 #[tokio::test]
 async fn a_task_goes_on_in_a_new_run_with_all_it_knows() {
@@ -37,21 +37,13 @@ async fn a_task_goes_on_in_a_new_run_with_all_it_knows() {
         assert_eq!(end.status, TurnStatus::Completed);
     }
 
-    let arguments = ["workflow", "list", "--output", "json", "--query"];
-    let query = format!("WorkflowId = '{}'", task.id());
-    let runs: Vec<Value> =
-        steadfast_platform::wait::until("several runs", steadfast_platform::stack::PATIENCE, async || {
-            let listed = stack
-                .temporal()
-                .cli(&[&arguments[..], &[query.as_str()]].concat())
-                .await?;
-            let runs: Vec<Value> = serde_json::from_str(&listed)?;
-            anyhow::ensure!(runs.len() > 2, "there are {}", runs.len());
-            Ok(runs)
-        })
-        .await
-        .unwrap();
-    assert!(runs.len() > 2);
+    wait::until("several runs", PATIENCE, async || {
+        let runs = runs(&stack, &task).await?;
+        anyhow::ensure!(runs > 2, "there are {runs}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 
     task.send_with_key("the-first", "Say 1.")
         .await
@@ -65,6 +57,17 @@ async fn a_task_goes_on_in_a_new_run_with_all_it_knows() {
         .map(|count| Line::agent(format!("{count} messages so far.")))
         .collect();
     assert_eq!(answers, expected.iter().collect::<Vec<_>>());
+    // Every run tells its activities of the same task and trace.
+    let told = lines.iter().filter_map(|line| match line {
+        Line::ToolResponse { content, .. } => Some((&content["context-task-id"], &content["context-trace-id"])),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told.len(), 15);
+    assert!(
+        told.iter().all(|(id, trace)| **id == task.id() && *trace == told[0].1),
+        "{told:?}"
+    );
     assert_eq!(agent.model().violations(), Vec::<String>::new());
 
     // What the log shows is what the history of the last run says.

@@ -4,12 +4,27 @@ use std::sync::{Arc, Mutex};
 
 use axum::{Router, routing::post};
 use serde_json::{Value, json};
+use steadfast_crds::agent::HandoffInput;
 use steadfast_log::TurnStatus;
 use steadfast_platform::scripted_model::Reply;
 use steadfast_platform::stack::{AgentSetup, Line, activity_tool};
 use tokio::net::TcpListener;
 
+use crate::agents::handoff_to;
 use crate::shared::{TOOLS, stack};
+
+/// The URL of a webhook, and the events it has heard of.
+async fn webhook() -> (String, Arc<Mutex<Vec<Value>>>) {
+    let heard: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let recorder = heard.clone();
+    let record = async move |axum::Json(event): axum::Json<Value>| {
+        recorder.lock().unwrap().push(event);
+    };
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(record))).await });
+    (url, heard)
+}
 
 #[tokio::test]
 async fn a_hook_announces_the_agent_and_hides_an_internal_tool() {
@@ -51,17 +66,7 @@ async fn a_hook_announces_the_agent_and_hides_an_internal_tool() {
 
 #[tokio::test]
 async fn a_webhook_hears_of_a_turn_in_order_and_one_that_is_away_fails_nothing() {
-    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    let recorder = heard.clone();
-    let record = async move |axum::Json(event): axum::Json<Value>| {
-        recorder
-            .lock()
-            .unwrap()
-            .push(event["event"].as_str().unwrap().to_owned());
-    };
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(record))).await });
+    let (url, heard) = webhook().await;
     let setup = AgentSetup::new("webhooked", |request| match request.last_tool_output() {
         None => Reply::call("nonce", &json!({"of": "x"})),
         Some(_) => Reply::text("Done."),
@@ -102,7 +107,72 @@ async fn a_webhook_hears_of_a_turn_in_order_and_one_that_is_away_fails_nothing()
         "ModelEnded",
         "AgentEnded",
     ];
-    assert_eq!(*heard.lock().unwrap(), expected);
+    let heard = heard.lock().unwrap();
+    let events: Vec<&Value> = heard.iter().map(|told| &told["event"]).collect();
+    assert_eq!(events, expected);
+}
+
+#[tokio::test]
+async fn a_hook_hears_of_a_handoff_and_tells_of_it_in_its_own_words() {
+    let stack = stack().await;
+    let second = stack
+        .agent(AgentSetup::new("hook-second", |_| Reply::text("Here I am.")))
+        .await
+        .unwrap();
+    let (url, heard) = webhook().await;
+    let first =
+        AgentSetup::new("hook-first", |_| Reply::call("transfer_to_hook_second", &json!({}))).configure(move |spec| {
+            let hooks = json!([
+                {"events": ["Handoff"], "activity": {"name": "hook", "taskQueue": TOOLS}},
+                {"events": ["Handoff"], "webhook": {"url": url}},
+            ]);
+            spec.hooks = serde_json::from_value(hooks).unwrap();
+            spec.handoffs = vec![handoff_to("hook-second", HandoffInput::All)];
+        });
+    let first = stack.agent(first).await.unwrap();
+    let task = first.task().await.unwrap();
+    let viewer = task.watch().await.unwrap();
+    assert_eq!(task.turn(1, "Go on.").await.unwrap().status, TurnStatus::Completed);
+    let expected = [
+        Line::user("Go on."),
+        Line::agent("hook-first makes way for hook-second"),
+        Line::agent("Here I am."),
+    ];
+    assert_eq!(task.lines().await.unwrap(), expected);
+    let seen = viewer
+        .until("the end of the turn", |seen| seen.of_turn("turn_ended", 1).is_some())
+        .await
+        .unwrap();
+    assert_eq!(seen.lines(), expected);
+    assert_eq!(seen.of_turn("handoff", 1).unwrap().data["to"], "hook-second");
+    let heard = heard.lock().unwrap();
+    assert_eq!((heard.len(), second.model().journal().len()), (1, 1));
+    assert_eq!(heard[0]["about"], json!({"from": "hook-first", "to": "hook-second"}));
+    assert_eq!(
+        (&heard[0]["event"], &heard[0]["agent"], &heard[0]["task_id"]),
+        (&json!("Handoff"), &json!("hook-first"), &json!(task.id()))
+    );
+}
+
+#[tokio::test]
+async fn a_handoff_is_made_without_a_word_where_the_stream_settings_hide_it() {
+    let stack = stack().await;
+    let _second = stack
+        .agent(AgentSetup::new("silent-second", |_| Reply::text("Here I am.")))
+        .await
+        .unwrap();
+    let first =
+        AgentSetup::new("silent-first", |_| Reply::call("transfer_to_silent_second", &json!({}))).configure(|spec| {
+            spec.stream = serde_json::from_value(json!({"handoffs": false})).unwrap();
+            spec.handoffs = vec![handoff_to("silent-second", HandoffInput::All)];
+        });
+    let first = stack.agent(first).await.unwrap();
+    let task = first.task().await.unwrap();
+    assert_eq!(task.turn(1, "Go on.").await.unwrap().status, TurnStatus::Completed);
+    assert_eq!(
+        task.lines().await.unwrap(),
+        [Line::user("Go on."), Line::agent("Here I am.")]
+    );
 }
 
 #[tokio::test]
@@ -192,6 +262,7 @@ async fn a_workflow_in_any_language_is_a_tool() {
     let agent = stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     assert_eq!(task.turn(1, "Greet.").await.unwrap().status, TurnStatus::Completed);
-    let expected = json!({"greeting": "Hello, Ada."});
+    // Its start carries the context as every activity's does.
+    let expected = json!({"greeting": "Hello, Ada.", "for_task": task.id()});
     assert_eq!(task.lines().await.unwrap()[2], Line::response("greet", expected));
 }

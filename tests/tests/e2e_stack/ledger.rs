@@ -1,63 +1,69 @@
-//! A ledger that records every effect and rejects nothing.
+//! A ledger that records every effect and rejects nothing: a process of its own,
+//! which knows nothing of who acts.
 
-use std::sync::{Arc, Mutex};
-
-use axum::{Router, extract::State, routing::post};
+use anyhow::ensure;
 use serde_json::Value;
-use steadfast_platform::scripted_model::Gate;
-use tokio::net::TcpListener;
+use steadfast_platform::stack::{Client, PATIENCE, PythonServer};
+use steadfast_platform::wait;
 
-#[derive(Clone)]
+use crate::shared::python;
+
 pub struct Ledger {
-    effects: Arc<Mutex<Vec<Value>>>,
-    /// Where answers wait.
-    gate: Option<Gate>,
-    pub url: String,
+    client: Client,
+    server: PythonServer,
 }
 
 impl Ledger {
     pub async fn start() -> Self {
-        Self::start_with(None).await
+        let server = PythonServer::start(&python("ledger.py")).await.unwrap();
+        let client = Client::new(server.url()).unwrap();
+        Self { client, server }
     }
 
-    /// Every answer waits at the gate; its effect is recorded before.
-    pub async fn held_at(gate: &Gate) -> Self {
-        Self::start_with(Some(gate.clone())).await
-    }
-
-    async fn start_with(gate: Option<Gate>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        let ledger = Self {
-            effects: Arc::default(),
-            gate,
-            url,
-        };
-        let app = Router::new().route("/", post(record)).with_state(ledger.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+    /// Every answer waits until it is released; its effect is recorded before.
+    pub async fn held() -> Self {
+        let ledger = Self::start().await;
+        ledger.say("/hold").await;
         ledger
     }
 
+    pub async fn release(&self) {
+        self.say("/release").await;
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}/", self.server.url())
+    }
+
+    /// Waits until so many effects are recorded.
+    pub async fn until_recorded(&self, count: usize) {
+        wait::until(format!("{count} effects"), PATIENCE, async || {
+            let recorded = self.recorded().await.len();
+            ensure!(recorded == count, "there are {recorded}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
     /// `what amount` of each effect, in the order they came.
-    pub fn effects(&self) -> Vec<String> {
-        let effects = self.effects.lock().unwrap();
+    pub async fn effects(&self) -> Vec<String> {
         let line = |effect: &Value| format!("{} {}", effect["what"].as_str().unwrap(), effect["amount"]);
-        effects.iter().map(line).collect()
+        self.recorded().await.iter().map(line).collect()
     }
 
     /// The idempotency keys, in the order they came.
-    pub fn keys(&self) -> Vec<String> {
-        let effects = self.effects.lock().unwrap();
-        effects
-            .iter()
-            .map(|effect| effect["key"].as_str().unwrap().to_owned())
-            .collect()
+    pub async fn keys(&self) -> Vec<String> {
+        let key = |effect: &Value| effect["key"].as_str().unwrap().to_owned();
+        self.recorded().await.iter().map(key).collect()
     }
-}
 
-async fn record(State(ledger): State<Ledger>, axum::Json(effect): axum::Json<Value>) {
-    ledger.effects.lock().unwrap().push(effect);
-    if let Some(gate) = &ledger.gate {
-        gate.pass().await;
+    async fn recorded(&self) -> Vec<Value> {
+        let effects = self.client.get("/effects").await.unwrap().ok().unwrap();
+        serde_json::from_value(effects).unwrap()
+    }
+
+    async fn say(&self, path: &str) {
+        self.client.post(path, "").await.unwrap().ok().unwrap();
     }
 }

@@ -1,15 +1,19 @@
 //! Bounds of turns and tasks, and what happens at the edge of the window.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get;
 use serde_json::json;
 use steadfast_log::TurnStatus;
 use steadfast_platform::RedisData;
-use steadfast_platform::TemporalOptions;
 use steadfast_platform::scripted_model::{Gate, Reply};
-use steadfast_platform::stack::{AgentSetup, Line, PATIENCE, Programs, Stack, activity_tool};
+use steadfast_platform::stack::{AgentSetup, Line, PATIENCE, Stack, activity_tool};
+use tokio::net::TcpListener;
 
-use crate::shared::{TOOLS, stack, tools};
+use crate::shared::{TOOLS, checkpoint, runs, stack, tools};
 
 #[tokio::test]
 async fn a_turn_ends_at_its_time_limit_and_the_task_goes_on() {
@@ -47,6 +51,40 @@ async fn a_task_ends_at_its_time_limit() {
         .await
         .unwrap();
     assert_eq!(status, "timed_out");
+}
+
+#[tokio::test]
+async fn an_attempt_of_a_tool_ends_at_its_time_limit_and_the_model_is_told() {
+    let asked: Arc<AtomicUsize> = Arc::default();
+    let counted = asked.clone();
+    let never = async move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        std::future::pending::<()>().await;
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", get(never))).await });
+    let tool = json!({
+        "description": "Never answers.",
+        "parameters": {"type": "object", "properties": {}},
+        "http": {"method": "GET", "url": url},
+        "timeout": "1s",
+        "retry": {"initialInterval": "100ms", "maximumAttempts": 2},
+    });
+    let setup = AgentSetup::new("slow-tool", |request| match request.last_tool_output() {
+        None => Reply::call("never", &json!({})),
+        Some(output) => Reply::text(output),
+    })
+    .tool("never", tool);
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(task.turn(1, "Go.").await.unwrap().status, TurnStatus::Completed);
+    let lines = task.lines().await.unwrap();
+    assert!(
+        matches!(lines.last(), Some(Line::Agent(text)) if text.contains("(timeout)")),
+        "{lines:#?}"
+    );
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]
@@ -123,14 +161,8 @@ async fn an_interrupt_does_not_wait_for_a_heartbeat() {
 }
 
 #[tokio::test]
-async fn a_summed_up_conversation_shows_every_message_when_everything_but_temporal_is_lost() {
-    let options = TemporalOptions {
-        dynamic_config: vec!["limit.historyCount.suggestContinueAsNew=40".to_owned()],
-        ..TemporalOptions::default()
-    };
-    let stack = Stack::start_with(options, Programs::beside_this_test().unwrap())
-        .await
-        .unwrap();
+async fn a_summed_up_conversation_shows_every_message_when_its_agent_is_deleted_and_redis_emptied() {
+    let stack = Stack::start().await.unwrap();
     let _tools = tools(&stack);
     // Each call claims 18 tokens: the window of 20 is full after every one.
     let setup = AgentSetup::new("compacted", |request| {
@@ -153,7 +185,11 @@ async fn a_summed_up_conversation_shows_every_message_when_everything_but_tempor
     for turn in 1..=5 {
         let end = task.turn(turn, &format!("Say {turn}.")).await.unwrap();
         assert_eq!(end.status, TurnStatus::Completed, "{end:?}");
+        if turn == 2 || turn == 4 {
+            checkpoint(&stack, &task, runs(&stack, &task).await.unwrap() + 1).await;
+        }
     }
+    assert_eq!(runs(&stack, &task).await.unwrap(), 3);
     let seen = viewer
         .until("the last turn", |seen| seen.of_turn("turn_ended", 5).is_some())
         .await
@@ -163,7 +199,7 @@ async fn a_summed_up_conversation_shows_every_message_when_everything_but_tempor
     assert!(last.input().len() <= 6, "{:?}", last.input());
     let before = task.messages().await.unwrap();
 
-    agent.worker().kill().await.unwrap();
+    agent.delete().await.unwrap();
     stack.redis().restart(RedisData::Empty).await.unwrap();
     let ids = |messages: &[serde_json::Value]| -> Vec<(String, String)> {
         let line = |message: &serde_json::Value| (message["id"].to_string(), message["content"].to_string());

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use steadfast_platform::stack::{PythonWorker, Stack, example};
+use serde_json::Value;
+use steadfast_platform::stack::{PATIENCE, PythonWorker, Stack, Task, example};
+use steadfast_platform::wait;
 use tokio::sync::OnceCell;
 
 /// Where the activities of `python/tools.py` are served.
@@ -40,4 +42,25 @@ pub fn tools(stack: &Stack) -> PythonWorker {
 /// A script of ours.
 pub fn python(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(name)
+}
+
+/// The runs of a task so far.
+pub async fn runs(stack: &Stack, task: &Task) -> anyhow::Result<usize> {
+    let query = format!("WorkflowId = '{}'", task.id());
+    let arguments = ["workflow", "list", "--output", "json", "--query", &query];
+    let listed: Vec<Value> = serde_json::from_str(&stack.temporal().cli(&arguments).await?)?;
+    Ok(listed.len())
+}
+
+/// Has a task go on in a new run, which is then this many.
+pub async fn checkpoint(stack: &Stack, task: &Task, count: usize) {
+    let signal = ["workflow", "signal", "--workflow-id", task.id(), "--name", "checkpoint"];
+    stack.temporal().cli(&signal).await.unwrap();
+    wait::until("another run", PATIENCE, async || {
+        let runs = runs(stack, task).await?;
+        anyhow::ensure!(runs == count, "{runs} runs");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use steadfast_log::TurnStatus;
-use steadfast_platform::scripted_model::{Gate, Reply};
-use steadfast_platform::stack::{Agent, AgentSetup, Line, PATIENCE};
+use steadfast_platform::scripted_model::Reply;
+use steadfast_platform::stack::{Agent, AgentSetup, Line};
 
 use crate::{
     ledger::Ledger,
@@ -41,7 +41,7 @@ async fn bank(name: &str, ledger: &Ledger, to: &'static str) -> Agent {
         None => Reply::call("move_money", &json!({"from": "a", "to": to, "amount": 40})),
         Some(output) => Reply::text(output),
     })
-    .tool("move_money", move_money(&ledger.url));
+    .tool("move_money", move_money(&ledger.url()));
     stack().await.agent(setup).await.unwrap()
 }
 
@@ -60,9 +60,12 @@ async fn steps_run_in_order_each_with_a_key_of_its_own() {
     let agent = bank("steps-order", &ledger, "b").await;
     let task = agent.task().await.unwrap();
     assert_eq!(task.turn(1, "Move it.").await.unwrap().status, TurnStatus::Completed);
-    assert_eq!(ledger.effects(), ["withdraw 40", "deposit 40"]);
+    assert_eq!(ledger.effects().await, ["withdraw 40", "deposit 40"]);
     let place = format!("{}/t1.0.0", task.id());
-    assert_eq!(ledger.keys(), [format!("{place}/withdraw"), format!("{place}/deposit")]);
+    assert_eq!(
+        ledger.keys().await,
+        [format!("{place}/withdraw"), format!("{place}/deposit")]
+    );
     let (content, is_error) = result(&task).await;
     assert_eq!((content["completed"].clone(), is_error), (json!(true), false));
     assert_eq!(content["steps"]["deposit"]["amount"], 40);
@@ -70,18 +73,17 @@ async fn steps_run_in_order_each_with_a_key_of_its_own() {
 
 #[tokio::test]
 async fn a_worker_killed_between_two_steps_doubles_neither() {
-    let gate = Gate::closed();
-    let ledger = Ledger::held_at(&gate).await;
+    let ledger = Ledger::held().await;
     let agent = bank("steps-kill", &ledger, "b").await;
     let task = agent.task().await.unwrap();
     task.send("Move it.").await.unwrap();
     // The withdrawal has its effect, and its answer is held until the worker is gone.
-    gate.reached(PATIENCE).await.unwrap();
+    ledger.until_recorded(1).await;
     agent.worker().kill().await.unwrap();
-    gate.open();
+    ledger.release().await;
     agent.worker().launch().await.unwrap();
     assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
-    assert_eq!(ledger.effects(), ["withdraw 40", "deposit 40"]);
+    assert_eq!(ledger.effects().await, ["withdraw 40", "deposit 40"]);
 }
 
 #[tokio::test]
@@ -90,7 +92,7 @@ async fn a_step_that_fails_for_good_undoes_what_was_done_once_and_says_so() {
     let agent = bank("steps-undo", &ledger, "closed").await;
     let task = agent.task().await.unwrap();
     assert_eq!(task.turn(1, "Move it.").await.unwrap().status, TurnStatus::Completed);
-    assert_eq!(ledger.effects(), ["withdraw 40", "give back 40"]);
+    assert_eq!(ledger.effects().await, ["withdraw 40", "give back 40"]);
     let (content, is_error) = result(&task).await;
     assert!(is_error);
     assert_eq!(content["failed_step"], "deposit");

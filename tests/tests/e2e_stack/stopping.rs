@@ -1,11 +1,13 @@
 //! Interrupting a turn, cancelling and completing a task.
 
 use serde_json::json;
+use steadfast_crds::agent::HandoffInput;
 use steadfast_log::TurnStatus;
 use steadfast_platform::scripted_model::{Gate, Outcome, Reply, Text};
-use steadfast_platform::stack::{Agent, AgentSetup, Line, PATIENCE};
-use steadfast_platform::wait;
+use steadfast_platform::stack::{Agent, AgentSetup, Line, PATIENCE, Stack};
+use steadfast_platform::{RedisData, wait};
 
+use crate::agents::handoff_to;
 use crate::shared::stack;
 
 /// Holds the answer to the first message; answers all others.
@@ -62,6 +64,44 @@ async fn an_interrupt_stops_the_turn_and_keeps_the_task() {
         "a message stays open: {lines:#?}"
     );
     assert_eq!(agent.model().violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_interrupt_stops_the_model_by_heartbeats_when_redis_is_away() {
+    let stack = Stack::start().await.unwrap();
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let second = AgentSetup::new("alone-second", move |_| {
+        Reply::stream().and_text("Well").and_hold(&held)
+    });
+    let second = stack.agent(second).await.unwrap();
+    // The workflow is in another process than the call: no word of its own reaches it.
+    let first = AgentSetup::new("alone-first", |_| Reply::call("transfer_to_alone_second", &json!({})))
+        .configure(|spec| spec.handoffs = vec![handoff_to("alone-second", HandoffInput::All)]);
+    let first = stack.agent(first).await.unwrap();
+    let task = first.task().await.unwrap();
+    let viewer = task.watch().await.unwrap();
+    task.send("one").await.unwrap();
+    gate.reached(PATIENCE).await.unwrap();
+    stack.redis().kill().await.unwrap();
+    task.rpc("task/interrupt", json!({}), None)
+        .await
+        .unwrap()
+        .result()
+        .unwrap();
+    first_call_is_abandoned(&second).await;
+    stack.redis().restart(RedisData::Keep).await.unwrap();
+    viewer.resume().await.unwrap();
+    let status = viewer
+        .find("the end of the turn", |seen| {
+            seen.of_turn("turn_ended", 1).map(|frame| frame.data["status"].clone())
+        })
+        .await
+        .unwrap();
+    assert_eq!(status, "interrupted");
+    task.until_lines(&[Line::user("one"), Line::agent("Well")])
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

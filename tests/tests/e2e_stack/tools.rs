@@ -1,5 +1,6 @@
 //! Tools: activities of another language, HTTP, and calls that cannot run.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::http::{HeaderMap, StatusCode};
@@ -7,10 +8,14 @@ use axum::response::IntoResponse as _;
 use axum::routing::post;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
+use steadfast_crds::agent::HandoffInput;
+use steadfast_crds::names::agent_task_queue;
 use steadfast_log::TurnStatus;
-use steadfast_platform::scripted_model::{ModelRequest, Reply};
-use steadfast_platform::stack::{AgentSetup, Line, Stack, Task, activity_tool};
+use steadfast_platform::RedisData;
+use steadfast_platform::scripted_model::{Gate, ModelRequest, Reply};
+use steadfast_platform::stack::{AgentSetup, INSTALL, Line, NAMESPACE, PATIENCE, Stack, Task, activity_tool};
 
+use crate::agents::handoff_to;
 use crate::shared::{TOOLS, stack};
 
 /// Calls one tool once, and then repeats what it answered.
@@ -252,11 +257,8 @@ async fn flaky_server(seen: Arc<Mutex<Vec<Seen>>>) -> String {
     url
 }
 
-#[tokio::test]
-async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_attempts() {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let url = flaky_server(seen.clone()).await;
-    let tool = json!({
+fn order_tool(url: &str) -> Value {
+    json!({
         "description": "Orders something.",
         "parameters": {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]},
         "http": {
@@ -264,7 +266,21 @@ async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_atte
             "headers": [{"name": "Authorization", "value": "Bearer ${env.OPENAI_API_KEY}"}],
         },
         "retry": {"initialInterval": "100ms"},
-    });
+    })
+}
+
+/// The same, without an activity of its own.
+fn local_order_tool(url: &str) -> Value {
+    let mut tool = order_tool(url);
+    tool["http"]["execution"] = json!("Local");
+    tool["timeout"] = json!("2s");
+    tool
+}
+
+#[tokio::test]
+async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_attempts() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let tool = order_tool(&flaky_server(seen.clone()).await);
     let setup = AgentSetup::new("http-tool", calling("order", json!({"item": "tea"}))).tool("order", tool);
     let agent = stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
@@ -285,6 +301,137 @@ async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_atte
     };
     assert!(request.idempotency_key.starts_with(task.id()), "{request:?}");
     assert_eq!(seen, [request.clone(), request]);
+}
+
+/// What stands in a history of the calls of http tools that were activities.
+fn http_activities(history: &Value) -> Vec<&Value> {
+    events(history, "activityTaskScheduledEventAttributes")
+        .into_iter()
+        .filter(|scheduled| scheduled["activityType"]["name"] == "call_http_tool")
+        .collect()
+}
+
+/// Ids of the attempts that were local.
+fn local_attempts(history: &Value) -> Vec<Value> {
+    events(history, "markerRecordedEventAttributes")
+        .into_iter()
+        .filter_map(|marker| plain_json(&marker["details"]["data"]["payloads"][0]))
+        .filter(|local| local["activity_type"] == "call_http_tool")
+        .map(|local| local["activity_id"].clone())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_local_http_tool_is_called_without_an_activity_and_again_with_the_same_key() {
+    let stack = stack().await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let setup = AgentSetup::new("local-tool", |request| match request.tool_outputs_of_turn().len() {
+        0 => Reply::call("order", &json!({"item": "tea"})),
+        1 => Reply::call("order", &json!({"item": "milk"})),
+        _ => Reply::text(request.tool_outputs().join(" and ")),
+    })
+    .tool("order", local_order_tool(&flaky_server(seen.clone()).await));
+    let agent = stack.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    assert_eq!(
+        task.turn(1, "Tea with milk.").await.unwrap().status,
+        TurnStatus::Completed
+    );
+
+    let expected = [
+        Line::user("Tea with milk."),
+        Line::request("order", json!({"item": "tea"})),
+        Line::response("order", json!({"order": 17})),
+        Line::request("order", json!({"item": "milk"})),
+        Line::response("order", json!({"order": 17})),
+        Line::agent(r#"{"order":17} and {"order":17}"#),
+    ];
+    assert_eq!(task.lines().await.unwrap(), expected);
+    let request = |call: &str, item: &str| Seen {
+        authorization: format!("Bearer {}", steadfast_platform::stack::API_KEY),
+        idempotency_key: format!("{}/{call}", task.id()),
+        body: json!({"item": item}),
+    };
+    let (tea, milk) = (request("t1.0.0", "tea"), request("t1.1.0", "milk"));
+    assert_eq!(*seen.lock().unwrap(), [tea.clone(), tea, milk]);
+
+    let history = history(stack, &task).await;
+    assert_eq!(http_activities(&history), Vec::<&Value>::new());
+    assert_eq!(local_attempts(&history), ["t1.0.0", "t1.0.0", "t1.1.0"]);
+    assert_eq!(agent.model().violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_a_local_tool_answered_is_known_to_other_workers_and_without_redis() {
+    let stack = Stack::start().await.unwrap();
+    let url = flaky_server(Arc::default()).await;
+    let answer = r#"{"order":17}"#;
+    let second = AgentSetup::new("local-second", move |request| {
+        let ordered = request.tool_outputs().iter().filter(|output| *output == answer).count();
+        match ordered {
+            // Ids of calls are unique in a conversation, whichever model makes them.
+            1 => Reply::stream().and_call_with_id("call_of_second", "order", &json!({"item": "milk"})),
+            _ => Reply::text(format!("{ordered} orders.")),
+        }
+    })
+    .tool("order", local_order_tool(&url));
+    let second = stack.agent(second).await.unwrap();
+    let first = AgentSetup::new("local-first", |request| match request.last_tool_output() {
+        None => Reply::call("order", &json!({"item": "tea"})),
+        Some(_) => Reply::call("transfer_to_local_second", &json!({})),
+    })
+    .tool("order", local_order_tool(&url))
+    .configure(|spec| spec.handoffs = vec![handoff_to("local-second", HandoffInput::All)]);
+    let first = stack.agent(first).await.unwrap();
+    let task = first.task().await.unwrap();
+    assert_eq!(
+        task.turn(1, "Tea with milk.").await.unwrap().status,
+        TurnStatus::Completed
+    );
+    let heard = &second.model().journal()[0].request;
+    assert_eq!(heard.tool_outputs()[0], answer);
+    let lines = task.lines().await.unwrap();
+    assert_eq!(lines.last(), Some(&Line::agent("2 orders.")), "{lines:#?}");
+
+    // The workflow is with the first agent's workers; the second one's credentials are not.
+    let history = history(&stack, &task).await;
+    let queues: Vec<&Value> = http_activities(&history)
+        .into_iter()
+        .map(|scheduled| &scheduled["taskQueue"]["name"])
+        .collect();
+    assert_eq!(queues, [&json!(agent_task_queue(INSTALL, NAMESPACE, "local-second"))]);
+
+    stack.redis().restart(RedisData::Empty).await.unwrap();
+    task.until_lines(&lines).await.unwrap();
+    assert_eq!(second.model().violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_interrupt_lets_no_other_attempt_of_a_local_tool_begin() {
+    let gate = Gate::closed();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let (held, counted) = (gate.clone(), requests.clone());
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/orders", listener.local_addr().unwrap());
+    let handler = async move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        held.pass().await;
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/orders", post(handler))).await });
+
+    let setup = AgentSetup::new("local-stopped", calling("order", json!({"item": "tea"})))
+        .tool("order", local_order_tool(&url));
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.send("Order tea.").await.unwrap();
+    gate.reached(PATIENCE).await.unwrap();
+    task.rpc("task/interrupt", json!({}), None)
+        .await
+        .unwrap()
+        .result()
+        .unwrap();
+    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Interrupted);
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -64,10 +64,12 @@ async def effect(arguments: dict[str, Any]) -> dict[str, Any]:
 
 @activity.defn
 async def hook(event: dict[str, Any]) -> dict[str, Any]:
-    """Announces agents and hides the tool named `secret`."""
+    """Announces agents, tells of handoffs in its own words, and hides the tool named `secret`."""
     about = event["about"]
     if event["event"] == "AgentStarted":
         return {"messages": [f"{about['agent']} is here"]}
+    if event["event"] == "Handoff":
+        return {"messages": [f"{about['from']} makes way for {about['to']}"], "suppress": True}
     return {"suppress": about.get("tool") == "secret"}
 
 
@@ -89,7 +91,8 @@ class Greeting:
 
     @workflow.run
     async def run(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        return {"greeting": f"Hello, {arguments['name']}."}
+        task_id = workflow.payload_converter().from_payload(workflow.info().headers["context-task-id"])
+        return {"greeting": f"Hello, {arguments['name']}.", "for_task": task_id}
 
 
 headers_of_call: ContextVar[dict[str, Any]] = ContextVar("headers_of_call")

@@ -10,5 +10,5 @@ pub mod transcript;
 pub use run::{
     AfterTools, AgentRun, Failure, Guarded, Input, Limits, ModelAnswer, ProtocolViolation, Step, StepId, TurnOutcome,
 };
-pub use tool_call::{ToolCall, ToolOutput, Verdict};
+pub use tool_call::{ModelText, ToolCall, ToolOutput, Verdict};
 pub use transcript::{Body, Segment, SegmentRef, UserContent};

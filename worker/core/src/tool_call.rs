@@ -1,5 +1,7 @@
 //! Tool calls in a model's answer, and what goes back for them.
 
+use std::sync::OnceLock;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -31,6 +33,19 @@ pub struct ToolOutput {
     pub content: Value,
     #[serde(default)]
     pub is_error: bool,
+    #[serde(skip)]
+    pub text: ModelText,
+}
+
+/// What the model reads of a result, made when it is first sent: every later call sends it again.
+#[derive(Clone, Debug, Default)]
+pub struct ModelText(OnceLock<String>);
+
+impl PartialEq for ModelText {
+    /// It follows from the result.
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// The arguments of a `function_call` item. Models write them as JSON text; none means an empty object.
@@ -47,8 +62,8 @@ impl ToolOutput {
     /// The item the model gets (Responses API, `function_call_output`).
     pub fn to_item(&self) -> Value {
         let output = match &self.content {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+            Value::String(text) => text,
+            other => self.text.0.get_or_init(|| other.to_string()),
         };
         json!({"type": "function_call_output", "call_id": self.call_id, "output": output})
     }
@@ -87,6 +102,7 @@ mod tests {
             name: "t".into(),
             content: json!("warm"),
             is_error: false,
+            text: ModelText::default(),
         };
         assert_eq!(
             output.to_item(),

@@ -5,7 +5,9 @@ use steadfast_workflow::{
     activities::{CarriedRequest, NewSegment},
     history::HistoryView,
 };
-use temporalio_client::{WorkflowExecutionInfo, WorkflowFetchHistoryOptions, WorkflowHandle};
+use temporalio_client::{
+    WorkflowExecutionInfo, WorkflowFetchHistoryOptions, WorkflowHandle, errors::WorkflowInteractionError,
+};
 use temporalio_common::UntypedWorkflow;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
@@ -23,7 +25,8 @@ pub(super) async fn fetch(activity: &ActivityContext, request: CarriedRequest) -
     let events = handle
         .fetch_history(WorkflowFetchHistoryOptions::default())
         .into_events()
-        .await?;
+        .await
+        .map_err(|error| of_fetch(error, &request.run_id))?;
     let view = HistoryView::read(&events)?;
     request
         .segments
@@ -38,4 +41,38 @@ pub(super) async fn fetch(activity: &ActivityContext, request: CarriedRequest) -
             }),
         })
         .collect()
+}
+
+/// A run that is gone does not come back; everything else may pass.
+fn of_fetch(error: WorkflowInteractionError, run_id: &str) -> ActivityError {
+    match error {
+        WorkflowInteractionError::NotFound(status) if !status.message().starts_with("Namespace") => permanent(
+            "state_lost",
+            format!(
+                "run {run_id}, which holds the state of the task, is gone: {}",
+                status.message()
+            ),
+        ),
+        error => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use temporalio_client::tonic::Status;
+
+    use super::*;
+
+    fn is_permanent(status: Status) -> bool {
+        match of_fetch(WorkflowInteractionError::NotFound(status), "r") {
+            ActivityError::Application(failure) => failure.is_non_retryable(),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_gone_is_not_asked_for_again() {
+        assert!(is_permanent(Status::not_found("workflow not found for ID: t")));
+        assert!(!is_permanent(Status::not_found("Namespace default is not found.")));
+    }
 }

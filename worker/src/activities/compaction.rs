@@ -1,8 +1,9 @@
 //! The model sums up a conversation that no longer fits its window.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use futures::StreamExt;
+use serde_json::Value;
 use steadfast_core::{Body, Segment, UserContent};
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_workflow::{
@@ -11,12 +12,13 @@ use steadfast_workflow::{
 };
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-use super::{Activities, show::Place};
+use super::{Activities, model_call::respond, show::Place};
 use crate::{
     context::TaskContext,
     known::Known,
-    model::{Interpreter, ModelError, Place as ModelPlace, RequestContext, build_request},
+    model::{Answer, Interpreter, ModelError, Place as ModelPlace, RequestContext, build_request},
     outbox::resolve,
+    spans::{ModelCallStart, ModelSpan},
 };
 
 /// What of a tool's result the summary is made from.
@@ -40,9 +42,9 @@ impl Activities {
         let transcript = known.transcript(call.base, &call.new).await?;
         let revision = known.revision(&call.revision).await?;
         let start = known.start().await?;
-        self.observe(activity, context, &start, &call.append.outbox);
         let carried = std::mem::take(&mut call.append.outbox);
         let outbox = resolve(carried, &start, Some(&revision.spec), known).await?;
+        self.observe(activity, context, &start, &outbox);
         let place = Place {
             turn: call.turn,
             step: call.step,
@@ -50,8 +52,9 @@ impl Activities {
         };
         let writer = self.writer(activity, &start, &revision.spec.agent, place, outbox);
         let running = self.running.register(&context.task_id, call.turn);
+        let attempt = activity.info().attempt;
         let summed = tokio::select! {
-            summed = self.ask_for_summary(context, &revision.spec, &transcript, &call) => summed,
+            summed = self.ask_for_summary(context, &revision.spec, &transcript, &call, attempt) => summed,
             () = activity.cancelled() => return Err(self.stopped()),
             // The server may not know yet that the turn was stopped: it would refuse to hear of a cancel.
             () = running.token().cancelled() => Ok((String::new(), steadfast_log::Usage::default())),
@@ -72,6 +75,7 @@ impl Activities {
         spec: &AgentRevisionSpec,
         transcript: &[Arc<Segment>],
         call: &ModelCall,
+        attempt: u32,
     ) -> Result<(String, steadfast_log::Usage), ModelError> {
         let spec = summariser(spec);
         let segments = shortened(transcript, call);
@@ -93,11 +97,59 @@ impl Activities {
             turn: call.turn,
             step: call.step,
         };
+        let (agent, model) = (&spec.agent, &spec.model.name);
+        let mut span = self.spans.model_call(
+            context,
+            ModelCallStart {
+                agent,
+                model,
+                base_url: &base_url,
+                turn: call.turn,
+                step: call.step,
+                attempt,
+            },
+        );
+        span.ask(|| segments.iter().flat_map(Segment::items).collect());
+        let began = Instant::now();
+        let answered = self.hear_summary(&spec, &base_url, body, place, &mut span).await;
+        match &answered {
+            Ok(answer) => {
+                self.metrics
+                    .model_call_succeeded(agent, model, began.elapsed(), answer.usage);
+                respond(span, answer);
+            }
+            Err(error) => {
+                self.metrics
+                    .model_call_failed(agent, model, began.elapsed(), error.category);
+                span.failed(error.category);
+            }
+        }
+        let answer = answered?;
+        let text = text_of_items(&answer.items);
+        if text.trim().is_empty() {
+            return Err(ModelError::transient("summary_empty", "the model's summary is empty"));
+        }
+        Ok((text, answer.usage))
+    }
+
+    async fn hear_summary(
+        &self,
+        spec: &AgentRevisionSpec,
+        base_url: &url::Url,
+        body: Value,
+        place: ModelPlace<'_>,
+        span: &mut ModelSpan,
+    ) -> Result<Answer, ModelError> {
         let mut interpreter = Interpreter::new(spec.model.api, place);
-        let mut events = self.model.stream(&spec, &base_url, body, None).await?;
+        let traceparent = span.traceparent();
+        let mut events = self.model.stream(spec, base_url, body, traceparent.as_deref()).await?;
         while let Some(event) = events.next().await {
             match event {
-                Ok(event) => drop(interpreter.take(event, jiff::Timestamp::now())),
+                Ok(event) => {
+                    if !interpreter.take(event, jiff::Timestamp::now()).is_empty() {
+                        span.first_chunk();
+                    }
+                }
                 Err(_) if interpreter.has_ended() => break,
                 Err(error) => return Err(error),
             }
@@ -105,12 +157,7 @@ impl Activities {
                 break;
             }
         }
-        let answer = interpreter.finish()?;
-        let text = text_of_items(&answer.items);
-        if text.trim().is_empty() {
-            return Err(ModelError::transient("summary_empty", "the model's summary is empty"));
-        }
-        Ok((text, answer.usage))
+        interpreter.finish()
     }
 }
 
@@ -163,8 +210,8 @@ fn shortened(transcript: &[Arc<Segment>], call: &ModelCall) -> Vec<Segment> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use serde_json::{Value, json};
-    use steadfast_core::ToolOutput;
+    use serde_json::json;
+    use steadfast_core::{ModelText, ToolOutput};
     use steadfast_workflow::activities::Append;
 
     use super::*;
@@ -204,6 +251,7 @@ mod tests {
             name: "t".into(),
             content: json!("x".repeat(100_000)),
             is_error: false,
+            text: ModelText::default(),
         };
         let tool = segment(Body::Tool {
             index: 0,

@@ -69,8 +69,8 @@ impl Activities {
         let transcript = known.transcript(call.base, &call.new).await?;
         let revision = known.revision(&call.revision).await?;
         let start = known.start().await?;
-        self.observe(activity, context, &start, &call.append.outbox);
         let outbox = resolve(call.append.outbox, &start, Some(&revision.spec), known).await?;
+        self.observe(activity, context, &start, &outbox);
         let place = Place {
             turn: call.turn,
             step: call.step,
@@ -450,7 +450,8 @@ impl Calling<'_> {
     }
 }
 
-fn respond(mut span: ModelSpan, answer: &Answer) {
+/// Ends the span of a call that is answered.
+pub(super) fn respond(mut span: ModelSpan, answer: &Answer) {
     span.answer(&answer.items);
     let reasons: Vec<&str> = answer.finish_reason.as_deref().into_iter().collect();
     span.responded(ModelCallEnd {

@@ -1,12 +1,14 @@
 //! What activities show of their work, and what is counted of it.
 
+use std::time::Duration;
+
 use steadfast_core::{Body, Segment, ToolOutput};
-use steadfast_log::{EntryId, EventKind};
+use steadfast_log::{EntryId, EventKind, Numbered};
 use steadfast_runtime::{opentelemetry::trace::SpanId, trace_context::parse_traceparent};
 use steadfast_workflow::{
     activities::{LogAck, Revision},
+    calls::Ran,
     contract::StartTask,
-    outbox::{OutboxEntry, Pending},
     project::{Scope, messages_of},
 };
 use temporalio_sdk::activities::ActivityContext;
@@ -15,8 +17,9 @@ use super::Activities;
 use crate::{
     context::TaskContext,
     log_writer::{LogWriter, Scope as WriterScope},
+    metrics::ToolCallOutcome,
     outbox::{Resolved, tool_ended},
-    spans::{self, TurnSpan},
+    spans::{self, RecordedCall, ToolCallStart, ToolType, TurnSpan},
 };
 
 /// A place in a task: what is shown belongs there.
@@ -40,9 +43,15 @@ impl Activities {
         let info = activity.info();
         let path = start.path();
         let separator = if path.is_empty() { "" } else { ":" };
+        // Attempts of a local activity that was lost with its worker are counted from one again.
+        let again = if info.is_local {
+            format!("@{}", jiff::Timestamp::now().as_millisecond())
+        } else {
+            String::new()
+        };
         let scope = WriterScope {
             task_id: start.log_task_id().to_owned(),
-            producer: format!("{path}{separator}{}#{}", info.activity_id, info.attempt),
+            producer: format!("{path}{separator}{}#{}{again}", info.activity_id, info.attempt),
             outbox_producer: crate::outbox::producer(start),
             turn: place.turn,
             attempt: info.attempt,
@@ -92,22 +101,21 @@ impl Activities {
         ack
     }
 
-    /// Counts what the task tells, and records the spans of turns that have ended.
+    /// Counts what the task tells, and records the spans of what has ended.
     pub(super) fn observe(
         &self,
         activity: &ActivityContext,
         context: &TaskContext,
         start: &StartTask,
-        outbox: &[OutboxEntry],
+        told: &Resolved,
     ) {
         if activity.info().attempt > 1 {
             // The attempt before has told of it.
             return;
         }
-        for entry in outbox {
-            let Pending::Event(event) = &entry.pending else {
-                continue;
-            };
+        let is_news = |told_of: &&Numbered| told_of.counter >= told.news_from;
+        for Numbered { counter, event } in told.events.iter().filter(is_news) {
+            let ran = told.ran.get(counter);
             match &event.kind {
                 EventKind::TurnEnded { status, usage, error } => {
                     self.metrics.turn_ended(&event.agent, *status);
@@ -117,19 +125,52 @@ impl Activities {
                         parent_span_id: parent_span_id(start),
                         task_id: &start.task_id,
                         turn: event.turn,
-                        agent: &start.agent,
-                        started_at: started_at(outbox, event.turn).unwrap_or(event.time),
+                        agent: &event.agent,
+                        started_at: ran.map_or(event.time, |ran| ran.from),
                         ended_at: event.time,
                         status: *status,
                         error: error.as_ref().map(|error| error.category.as_str()),
                         usage: *usage,
                     });
                 }
+                EventKind::ToolEnded {
+                    tool_call_id,
+                    name,
+                    is_error,
+                } => {
+                    let Some(ran) = ran else { continue };
+                    let call = ToolCallStart {
+                        agent: &event.agent,
+                        tool: name,
+                        call_id: tool_call_id,
+                        kind: ToolType::Function,
+                        turn: event.turn,
+                        step: ran.step,
+                        attempt: 1,
+                    };
+                    self.observe_tool_call(context, call, *ran, is_error.then_some("tool_error"));
+                }
                 EventKind::ApprovalRequested { approval } => self.metrics.approval_requested(&approval.agent),
                 EventKind::ApprovalDecided { decision, .. } => self.metrics.approval_decided(&event.agent, *decision),
                 _ => {}
             }
         }
+    }
+
+    /// A call that no activity of ours has measured.
+    fn observe_tool_call(&self, context: &TaskContext, call: ToolCallStart<'_>, ran: Ran, error: Option<&str>) {
+        let outcome = match error {
+            Some(_) => ToolCallOutcome::Error,
+            None => ToolCallOutcome::Success,
+        };
+        let took = Duration::try_from(ran.from.duration_until(ran.until)).unwrap_or_default();
+        self.metrics.tool_call_ended(call.agent, call.tool, took, outcome);
+        let ended = RecordedCall {
+            started_at: ran.from,
+            ended_at: ran.until,
+            error,
+        };
+        self.spans.record_tool_call(context, call, ended);
     }
 }
 
@@ -142,15 +183,6 @@ fn parent_span_id(start: &StartTask) -> Option<SpanId> {
     let asking = start.task_id.strip_suffix(place)?.strip_suffix('.')?;
     let turn = place.split('.').next()?.parse().ok()?;
     Some(spans::turn_span_id(asking, turn))
-}
-
-fn started_at(outbox: &[OutboxEntry], turn: u32) -> Option<jiff::Timestamp> {
-    outbox.iter().find_map(|entry| match &entry.pending {
-        Pending::Event(event) if event.turn == turn && matches!(event.kind, EventKind::TurnStarted {}) => {
-            Some(event.time)
-        }
-        _ => None,
-    })
 }
 
 /// An id that cannot be read is as good as none: the log then goes by its own.

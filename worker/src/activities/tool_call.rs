@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::{Map, Value};
-use steadfast_core::{Body, SegmentRef, ToolCall, ToolOutput, tool_call};
+use steadfast_core::{Body, ModelText, SegmentRef, ToolCall, ToolOutput, tool_call};
 use steadfast_crds::{
     AgentRevisionSpec,
     agent_revision::RevisionTool,
@@ -186,9 +186,12 @@ impl Activities {
             results: &call.results,
             timeout: timeout.unwrap_or(tool.spec.timeout).as_std(),
         };
+        let traceparent = self
+            .spans
+            .traceparent_within(context, call.turn, call.step, &called.call.call_id);
         let marks = Marks {
             idempotency_key: context.idempotency_key.as_deref(),
-            traceparent: None,
+            traceparent: traceparent.as_deref(),
         };
         let made = self
             .http_tools
@@ -321,6 +324,7 @@ impl Called {
             name: self.call.name.clone(),
             content,
             is_error,
+            text: ModelText::default(),
         }
     }
 }
@@ -369,5 +373,7 @@ fn of_http(error: HttpToolError) -> ActivityError {
     match error {
         HttpToolError::Refused(reason) => permanent("tool_refused", reason),
         HttpToolError::Unavailable(reason) => transient("tool_unavailable", reason),
+        // As the server says it when it notices first.
+        HttpToolError::TimedOut(reason) => transient("timeout", reason),
     }
 }

@@ -70,7 +70,7 @@ fn without_orphans(mut items: Vec<Value>) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use steadfast_core::{ToolOutput, UserContent};
+    use steadfast_core::{ModelText, ToolOutput, UserContent};
 
     use super::*;
 
@@ -110,6 +110,7 @@ mod tests {
                 name: "t".into(),
                 content: json!("done"),
                 is_error: false,
+                text: ModelText::default(),
             },
             by_task: false,
         })

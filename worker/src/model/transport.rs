@@ -88,7 +88,8 @@ impl ModelClient {
         if !key.is_empty() {
             config = config.with_api_key(self.variable(key, base_url, revision)?);
         }
-        let client = Client::with_config(config).with_http_service(OneAttempt {
+        // A client made by the library would read the certificates of the system anew for each call.
+        let client = Client::build(self.http.clone(), config).with_http_service(OneAttempt {
             http: self.http.clone(),
             traceparent: traceparent.and_then(|value| HeaderValue::try_from(value).ok()),
         });

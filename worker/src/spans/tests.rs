@@ -259,6 +259,30 @@ fn requests_carry_the_span_they_are_made_in() {
 }
 
 #[test]
+fn a_call_that_ran_elsewhere_is_one_span_under_its_turn_and_its_requests_name_it() {
+    let sink = Recorder::default();
+    let spans = sink.spans(ContentCapture::Off);
+    let ended = RecordedCall {
+        started_at: turn_span().started_at,
+        ended_at: turn_span().ended_at,
+        error: None,
+    };
+    let call = tool_call();
+    let header = spans.traceparent_within(&context(), call.turn, call.step, call.call_id);
+    spans.record_tool_call(&context(), call, ended);
+    spans.record_tool_call(&context(), call, ended);
+    let recorded = sink.recorded();
+    let ids = recorded
+        .iter()
+        .map(|span| (span.span_context.span_id(), span.parent_span_id));
+    let expected = (
+        parse_traceparent(&header.unwrap()).unwrap().span_id(),
+        turn_span_id(TASK, 3),
+    );
+    assert_eq!(ids.collect::<Vec<_>>(), [expected, expected]);
+}
+
+#[test]
 fn without_export_only_a_clients_trace_is_carried_on() {
     let spans = Spans::default();
     assert_eq!(spans.tool_call(&context(), tool_call()).traceparent(), None);
@@ -267,7 +291,12 @@ fn without_export_only_a_clients_trace_is_carried_on() {
         ..context()
     };
     let expected = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-{}-01", turn_span_id(TASK, 3));
-    assert_eq!(spans.tool_call(&clients, tool_call()).traceparent(), Some(expected));
+    assert_eq!(
+        spans.tool_call(&clients, tool_call()).traceparent(),
+        Some(expected.clone())
+    );
+    assert_eq!(spans.traceparent_within(&context(), 3, 1, "call_1"), None);
+    assert_eq!(spans.traceparent_within(&clients, 3, 1, "call_1"), Some(expected));
 }
 
 #[test]

@@ -10,11 +10,15 @@ use steadfast_crds::AgentRevisionSpec;
 use steadfast_log::Usage;
 use temporalio_workflow::common::ActivityDefinition;
 
-use crate::{outbox::OutboxEntry, packed::Packed};
+use crate::{
+    deliver::{Delivered, Delivery},
+    outbox::OutboxEntry,
+    packed::Packed,
+};
 
 /// One model call, streamed to the log while it runs.
 pub struct InvokeModel;
-/// One call of an `http` tool.
+/// One call of an `http` tool (a local activity where the tool says so).
 pub struct CallHttpTool;
 /// Brings what waits in the outbox to the log.
 pub struct AppendEvents;
@@ -39,6 +43,8 @@ pub struct FetchCarried;
 pub struct StopRunning;
 /// What the server this worker is connected to can do (a local activity).
 pub struct LoadCapabilities;
+/// Sends the message of a delivery to its task, which it begins where there is none.
+pub struct Deliver;
 
 /// Type names of our activities.
 pub mod name {
@@ -55,6 +61,7 @@ pub mod name {
     pub const FETCH_CARRIED: &str = "fetch_carried";
     pub const STOP_RUNNING: &str = "stop_running";
     pub const LOAD_CAPABILITIES: &str = "load_capabilities";
+    pub const DELIVER: &str = "deliver_message";
 }
 
 macro_rules! definition {
@@ -83,6 +90,7 @@ definition!(Compact, name::COMPACT, ModelCall => Summary);
 definition!(FetchCarried, name::FETCH_CARRIED, CarriedRequest => Vec<Segment>);
 definition!(StopRunning, name::STOP_RUNNING, StopRequest => ());
 definition!(LoadCapabilities, name::LOAD_CAPABILITIES, () => Capabilities);
+definition!(Deliver, name::DELIVER, Delivery => Delivered);
 
 /// What every activity that writes the log is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -106,6 +106,12 @@ impl Approvals {
         waiting
     }
 
+    /// How many wait.
+    pub fn count_waiting(&self) -> i64 {
+        let waiting = self.0.values().filter(|waiting| waiting.decided.is_none()).count();
+        i64::try_from(waiting).unwrap_or(i64::MAX)
+    }
+
     /// The same, each small enough for a memo.
     pub fn memo(&self) -> Vec<Approval> {
         let mut waiting = self.waiting();

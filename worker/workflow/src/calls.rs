@@ -23,6 +23,36 @@ pub struct FinishedCall {
     /// A hook wants it hidden.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suppressed: bool,
+    /// Set where no activity of ours measures the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran: Option<Ran>,
+}
+
+/// In which step and from when to when something ran, to the millisecond. Short as JSON: history has one per call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u32, i64, i64)", into = "(u32, i64, i64)")]
+pub struct Ran {
+    pub step: u32,
+    pub from: jiff::Timestamp,
+    pub until: jiff::Timestamp,
+}
+
+impl From<(u32, i64, i64)> for Ran {
+    fn from((step, from, took): (u32, i64, i64)) -> Self {
+        let at = |milliseconds| jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+        Self {
+            step,
+            from: at(from),
+            until: at(from.saturating_add(took)),
+        }
+    }
+}
+
+impl From<Ran> for (u32, i64, i64) {
+    fn from(ran: Ran) -> Self {
+        let from = ran.from.as_millisecond();
+        (ran.step, from, ran.until.as_millisecond() - from)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +71,17 @@ pub enum MadeBy {
     ForeignActivity,
     /// It stands in the result of no activity.
     Task,
+}
+
+impl MadeBy {
+    /// Of an activity of ours, by what it says of the log: what it could not show waits in the outbox.
+    pub const fn ours(behind: bool) -> Self {
+        if behind {
+            Self::ForeignActivity
+        } else {
+            Self::OurActivity
+        }
+    }
 }
 
 /// How far a call has come that is not finished: what must not be asked or done twice.

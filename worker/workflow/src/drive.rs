@@ -10,8 +10,8 @@ mod model;
 mod pages;
 mod people;
 mod pump;
-mod steps;
 mod tools;
+mod visibility;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,7 +26,7 @@ use temporalio_workflow::{
 use crate::{
     activities::{LoadRevision, Revision, RevisionRequest},
     agent_task::{AgentTask, EarlySignal},
-    contract::{MEMO_AGENT, MEMO_CREATOR, Phase, StartTask, TaskResult},
+    contract::{MEMO_AGENT, MEMO_CREATOR, Phase, StartTask, TaskResult, VisiblePhase},
     failure,
     history::tool_activity_id,
     interceptor::{CallScope, CallScopeKey},
@@ -68,7 +68,10 @@ pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskR
         End::Canceled => Err(WorkflowTermination::cancelled()),
         End::TimedOut => Err(failed("TaskTimedOut", "the task took longer than limits.taskTimeout")),
         End::HandOver(start) => {
-            let options = ContinueAsNewOptions::builder().memo(memo(ctx)).build();
+            let options = ContinueAsNewOptions::builder()
+                .memo(memo(ctx))
+                .search_attributes(ctx.search_attributes())
+                .build();
             ctx.continue_as_new(Packed(*start), options)?;
             Ok(task(ctx, |task| task.result()))
         }
@@ -166,6 +169,9 @@ enum Next {
 async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
     task(ctx, |task| task.phase = Phase::Idle);
     ctx.set_current_details("waits for a message");
+    if task(ctx, |task| task.queue.is_empty()) {
+        visibility::show(ctx, VisiblePhase::Idle).await;
+    }
     let awaited = ctx
         .wait_condition(|state| {
             state.task.as_ref().is_some_and(|task| {
@@ -195,6 +201,7 @@ async fn start_turn(ctx: &Context) -> Result<(), WorkflowTermination> {
     // The model call that follows takes along what waits.
     task(ctx, |task| task.carrier_comes = true);
     ctx.state_mut(|state| state.turn_token = Some(token.clone()));
+    visibility::show(ctx, VisiblePhase::Running).await;
     if !load_revision(ctx, &token).await {
         // Asked again while the message waits; a cancelled task ends before that.
         return Ok(());

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use steadfast_core::{Body, Segment, SegmentRef, ToolOutput, tool_call::bounded};
+use steadfast_core::{Body, ModelText, Segment, SegmentRef, ToolOutput, tool_call::bounded};
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_log::{Event, EventKind};
 use temporalio_workflow::common::protos::temporal::api::{
@@ -88,6 +88,30 @@ struct Scheduled {
     fetches_from: u32,
 }
 
+/// What the SDK notes of a local activity.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct LocalActivity {
+    activity_type: String,
+    activity_id: String,
+    complete_time: Option<CompleteTime>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct CompleteTime {
+    seconds: i64,
+    nanos: i32,
+}
+
+impl LocalActivity {
+    /// The workflow's time when it had the result, in the milliseconds it counts in: what it says next comes after.
+    fn completed_at(&self) -> Option<jiff::Timestamp> {
+        let CompleteTime { seconds, nanos } = self.complete_time?;
+        let time = jiff::Timestamp::new(seconds, nanos).ok()?;
+        jiff::Timestamp::from_millisecond(time.as_millisecond()).ok()
+    }
+}
+
 impl HistoryView {
     /// Reads a run from its first event on.
     pub fn read(events: &[HistoryEvent]) -> Result<Self, ReadHistoryError> {
@@ -164,15 +188,23 @@ impl HistoryView {
             }
             Attributes::ActivityTaskCompletedEventAttributes(completed) => {
                 if let Some(scheduled) = self.scheduled.get(&completed.scheduled_event_id).cloned() {
-                    self.complete(event, &scheduled, completed.result.as_ref())?;
+                    self.complete(event, time_of(event), &scheduled, completed.result.as_ref())?;
                 }
             }
             Attributes::MarkerRecordedEventAttributes(marker) if marker.marker_name == LOCAL_ACTIVITY_MARKER => {
-                if !is_of_activity(marker.details.get(MARKER_DATA), name::LOAD_REVISION) {
-                    return Ok(());
+                // An attempt that failed has no result.
+                if let Some(result) = marker.details.get(MARKER_RESULT) {
+                    let activity = local_activity(marker.details.get(MARKER_DATA));
+                    let at = activity.completed_at().unwrap_or_else(|| time_of(event));
+                    let scheduled = Scheduled {
+                        activity_type: activity.activity_type,
+                        activity_id: activity.activity_id,
+                        shown_at: self.shown.len(),
+                        call: None,
+                        fetches_from: 0,
+                    };
+                    self.complete(event, at, &scheduled, Some(result))?;
                 }
-                let revision = read::<Option<Revision>>(event, "a revision", marker.details.get(MARKER_RESULT))?;
-                self.adopt(revision.flatten());
             }
             _ => {}
         }
@@ -275,10 +307,10 @@ impl HistoryView {
     fn complete(
         &mut self,
         event: &HistoryEvent,
+        at: jiff::Timestamp,
         scheduled: &Scheduled,
         result: Option<&Payloads>,
     ) -> Result<(), ReadHistoryError> {
-        let at = time_of(event);
         let segment = match (scheduled.activity_type.as_str(), scheduled.call) {
             (name::INVOKE_MODEL, Some((turn, step))) => {
                 let outcome = read::<ModelOutcome>(event, "a model's answer", result)?.unwrap_or_default();
@@ -389,6 +421,7 @@ impl HistoryView {
             name: call.name,
             content,
             is_error,
+            text: ModelText::default(),
         };
         Some(Segment {
             turn,
@@ -458,16 +491,10 @@ fn read<T: DeserializeOwned>(
     })
 }
 
-/// Whether a marker is that of a local activity of this type.
-fn is_of_activity(data: Option<&Payloads>, activity_type: &str) -> bool {
-    let Some(payload) = data.and_then(|payloads| payloads.payloads.first()) else {
-        // Histories of the first release have one local activity only.
-        return true;
-    };
-    match serde_json::from_slice::<Value>(&payload.data) {
-        Ok(data) => data.get("activity_type").is_none_or(|found| found == activity_type),
-        Err(_) => true,
-    }
+/// Which local activity a marker is of.
+fn local_activity(data: Option<&Payloads>) -> LocalActivity {
+    data.and_then(|payloads| serde_json::from_slice(&payloads.payloads.first()?.data).ok())
+        .unwrap_or_default()
 }
 
 fn time_of(event: &HistoryEvent) -> jiff::Timestamp {
@@ -480,7 +507,106 @@ fn time_of(event: &HistoryEvent) -> jiff::Timestamp {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+    use temporalio_workflow::common::protos::temporal::api::history::v1::{
+        ActivityTaskCompletedEventAttributes, ActivityTaskScheduledEventAttributes, MarkerRecordedEventAttributes,
+    };
+
     use super::*;
+    use crate::packed::pack;
+
+    /// What the SDK and the server write of a call of `search`, made by the first answer of a model.
+    fn history_with(marker: MarkerRecordedEventAttributes) -> Vec<HistoryEvent> {
+        let payloads = |value: Value| Some(pack(&value).unwrap().into());
+        let scheduled = ActivityTaskScheduledEventAttributes {
+            activity_id: model_activity_id(1, 0),
+            activity_type: Some(name::INVOKE_MODEL.into()),
+            input: payloads(json!({
+                "turn": 1, "step": 0, "base": 0, "new": [], "revision": "a-1", "now": "2026-01-01T00:00:00Z",
+            })),
+            ..ActivityTaskScheduledEventAttributes::default()
+        };
+        let completed = ActivityTaskCompletedEventAttributes {
+            scheduled_event_id: 0,
+            result: payloads(json!({
+                "items": [{"type": "function_call", "call_id": "c", "name": "search", "arguments": "{}"}],
+                "usage": {}, "log": {},
+            })),
+            ..ActivityTaskCompletedEventAttributes::default()
+        };
+        let attributes = [
+            Attributes::ActivityTaskScheduledEventAttributes(scheduled),
+            Attributes::ActivityTaskCompletedEventAttributes(completed),
+            Attributes::MarkerRecordedEventAttributes(marker),
+        ];
+        (0..)
+            .zip(attributes)
+            .map(|(event_id, attributes)| HistoryEvent {
+                event_id,
+                attributes: Some(attributes),
+                ..HistoryEvent::default()
+            })
+            .collect()
+    }
+
+    fn marker_of_tool_call(result: Option<Value>) -> MarkerRecordedEventAttributes {
+        let data = json!({
+            "seq": 3, "attempt": 1, "activity_id": "t1.0.0", "activity_type": name::CALL_HTTP_TOOL,
+            "complete_time": {"seconds": 5, "nanos": 7_999_999}, "backoff": null,
+        });
+        let mut details = HashMap::from([(MARKER_DATA.to_owned(), pack(&data).unwrap().into())]);
+        if let Some(result) = result {
+            details.insert(MARKER_RESULT.to_owned(), pack(&result).unwrap().into());
+        }
+        MarkerRecordedEventAttributes {
+            marker_name: LOCAL_ACTIVITY_MARKER.to_owned(),
+            details,
+            ..MarkerRecordedEventAttributes::default()
+        }
+    }
+
+    fn view_of(marker: MarkerRecordedEventAttributes) -> HistoryView {
+        let mut view = HistoryView::default();
+        for event in history_with(marker) {
+            view.take(&event).unwrap();
+        }
+        view
+    }
+
+    #[test]
+    fn the_result_of_a_local_tool_call_stands_where_that_of_another_does() {
+        let result = json!({"content": {"found": 7}, "log": {}});
+        let view = view_of(marker_of_tool_call(Some(result)));
+        let output = ToolOutput {
+            call_id: "c".to_owned(),
+            name: "search".to_owned(),
+            content: json!({"found": 7}),
+            is_error: false,
+            text: ModelText::default(),
+        };
+        let body = Body::Tool {
+            index: 0,
+            output,
+            by_task: false,
+        };
+        let segment = Segment {
+            turn: 1,
+            step: 0,
+            at: jiff::Timestamp::from_millisecond(5_007).unwrap(),
+            body,
+        };
+        assert_eq!(view.segments[&SegmentRef::Tool(1, 0, 0)], segment);
+        assert_eq!(view.shown.last().unwrap().segment, segment);
+    }
+
+    #[test]
+    fn a_local_attempt_that_failed_left_no_result() {
+        let view = view_of(marker_of_tool_call(None));
+        assert_eq!(view.segments.get(&SegmentRef::Tool(1, 0, 0)), None);
+        assert_eq!(view.shown.len(), 1);
+    }
 
     #[test]
     fn activity_ids_of_tools_can_be_read_back() {

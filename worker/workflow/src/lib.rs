@@ -7,6 +7,7 @@ pub mod arguments;
 pub mod calls;
 pub mod carried;
 pub mod contract;
+pub mod deliver;
 mod drive;
 pub mod failure;
 pub mod history;
@@ -22,3 +23,4 @@ pub mod task;
 pub mod transcript;
 
 pub use agent_task::AgentTask;
+pub use deliver::DeliverMessage;

@@ -12,6 +12,8 @@ use temporalio_workflow::{
     WorkflowCancellationToken,
 };
 
+use crate::deliver::Delivery;
+
 /// One attempt to append to the log. The log answers in seconds or not at all.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between attempts to append while Redis is away.
@@ -22,6 +24,8 @@ const REVISION_TIMEOUT: Duration = Duration::from_secs(10);
 const REVISION_WAIT: Duration = Duration::from_hours(24);
 /// Retries of the revision beyond this pause run on a timer of the server.
 const LOCAL_RETRY_LIMIT: Duration = Duration::from_secs(5);
+/// As good as none: the number of attempts bounds a local tool call, as it does any other.
+const LOCAL_TOOL_WAIT: Duration = Duration::from_hours(365 * 24);
 /// One look at a run that has ended.
 const FETCH_TIMEOUT: Duration = Duration::from_mins(1);
 /// One evaluation of all CEL checks of a stage.
@@ -32,6 +36,8 @@ const RENDER_TIMEOUT: Duration = Duration::from_secs(10);
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Asking the server what it can do, or going on as if it could do nothing.
 const CAPABILITIES_TIMEOUT: Duration = Duration::from_secs(10);
+/// One attempt of a delivery, which is three requests to Temporal at most.
+const DELIVER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Attempts of a compensation, unless its author says otherwise: half undone is the worst there is.
 const COMPENSATION_ATTEMPTS: u32 = 10;
 /// How long a task that ends waits for its last events to reach the log.
@@ -128,6 +134,20 @@ pub fn tool_call(call: ToolCallOptions<'_>) -> ActivityOptions {
         .activity_id(call.id)
         .maybe_task_queue(call.task_queue)
         .maybe_heartbeat_timeout(call.heartbeat)
+        .retry_policy(tool_retry(call.retry, call.idempotency))
+        .cancellation_token(call.token)
+        .summary(format!("{}: {}", call.agent, call.name))
+        .build()
+}
+
+/// A short tool call, made in the middle of a workflow task.
+pub fn local_tool_call(call: ToolCallOptions<'_>) -> LocalActivityOptions {
+    LocalActivityOptions::builder()
+        .activity_id(call.id)
+        .start_to_close_timeout(call.timeout)
+        .schedule_to_close_timeout(LOCAL_TOOL_WAIT)
+        // Every pause is a timer of the server: a message or the word to stop waits for one attempt at most.
+        .timer_backoff_threshold(Duration::ZERO)
         .retry_policy(tool_retry(call.retry, call.idempotency))
         .cancellation_token(call.token)
         .summary(format!("{}: {}", call.agent, call.name))
@@ -231,6 +251,20 @@ pub fn load_revision_of(agent: &str, task_queue: String, token: WorkflowCancella
         .retry_policy(policy)
         .cancellation_token(token)
         .summary(format!("{agent}: reads its revision"))
+        .build()
+}
+
+/// As often as it takes. A canceled delivery that is under way says what it came to.
+pub fn deliver(delivery: &Delivery, token: WorkflowCancellationToken) -> ActivityOptions {
+    let policy = RetryPolicy::builder()
+        .initial_interval(Duration::from_secs(1))
+        .maximum_interval(Duration::from_mins(1))
+        .build();
+    ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(DELIVER_TIMEOUT))
+        .retry_policy(policy)
+        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
+        .cancellation_token(token)
+        .summary(format!("{}: {}", delivery.agent, delivery.name))
         .build()
 }
 

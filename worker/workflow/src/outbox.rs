@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use steadfast_core::SegmentRef;
 use steadfast_log::Event;
 
+use crate::calls::Ran;
+
 /// Producer name of the outbox in the log; its counters are the entries' numbers.
 pub const PRODUCER: &str = "task";
 
@@ -19,6 +21,12 @@ pub struct OutboxEntry {
     pub number: u64,
     #[serde(flatten)]
     pub pending: Pending,
+    /// When what it is the end of ran: a turn, or a tool call that no activity of ours measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran: Option<Ran>,
+    /// An activity before this one carried it, too, and has counted it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +45,9 @@ pub struct Outbox {
     /// Highest number that a running activity carries.
     #[serde(skip)]
     carried: u64,
+    /// Highest number that any activity has carried.
+    #[serde(default)]
+    ever_carried: u64,
 }
 
 impl Outbox {
@@ -45,7 +56,16 @@ impl Outbox {
         self.waiting.push_back(OutboxEntry {
             number: self.last_number,
             pending,
+            ran: None,
+            again: false,
         });
+    }
+
+    /// Says when that ran which the newest entry is the end of.
+    pub fn note_ran(&mut self, ran: Ran) {
+        if let Some(entry) = self.waiting.back_mut() {
+            entry.ran = Some(ran);
+        }
     }
 
     /// Nothing waits.
@@ -67,9 +87,13 @@ impl Outbox {
             if size_bytes > CARRY_LIMIT_BYTES && !batch.is_empty() {
                 break;
             }
-            batch.push(entry.clone());
+            batch.push(OutboxEntry {
+                again: entry.number <= self.ever_carried,
+                ..entry.clone()
+            });
         }
         self.carried = self.carried.max(batch.last().map_or(0, |entry| entry.number));
+        self.ever_carried = self.ever_carried.max(self.carried);
         batch
     }
 
@@ -91,6 +115,19 @@ mod tests {
     }
 
     #[test]
+    fn only_the_first_to_carry_an_entry_counts_it() {
+        let mut outbox = Outbox::default();
+        outbox.push(pending("a"));
+        let again = |batch: Vec<OutboxEntry>| -> Vec<bool> { batch.iter().map(|entry| entry.again).collect() };
+        assert_eq!(again(outbox.carry()), [false]);
+        outbox.push(pending("b"));
+        // The first activity still runs.
+        assert_eq!(again(outbox.carry()), [true, false]);
+        outbox.settle(0);
+        assert_eq!(again(outbox.carry()), [true, true]);
+    }
+
+    #[test]
     fn what_was_not_acknowledged_is_carried_again() {
         let mut outbox = Outbox::default();
         outbox.push(pending("a"));
@@ -103,7 +140,9 @@ mod tests {
             outbox.carry(),
             vec![OutboxEntry {
                 number: 2,
-                pending: pending("b")
+                pending: pending("b"),
+                ran: None,
+                again: true,
             }]
         );
         outbox.settle(2);
@@ -117,6 +156,26 @@ mod tests {
         outbox.push(pending("b"));
         assert_eq!(outbox.carry().iter().map(|entry| entry.number).collect::<Vec<_>>(), [1]);
         assert!(outbox.has_uncarried());
+    }
+
+    #[test]
+    #[allow(clippy::unwrap_used, reason = "tests")]
+    fn an_entry_takes_along_when_that_ran_which_it_is_the_end_of() {
+        let at = |milliseconds| jiff::Timestamp::from_millisecond(milliseconds).unwrap();
+        let ran = Ran {
+            step: 3,
+            from: at(1_700_000_000_000),
+            until: at(1_700_000_000_250),
+        };
+        let mut outbox = Outbox::default();
+        outbox.push(pending("a"));
+        outbox.push(pending("b"));
+        outbox.note_ran(ran);
+        let json = serde_json::to_value(&outbox).unwrap();
+        assert_eq!(json["waiting"][1]["ran"].to_string(), "[3,1700000000000,250]");
+        let mut revived: Outbox = serde_json::from_value(json).unwrap();
+        let found: Vec<_> = revived.carry().into_iter().map(|entry| entry.ran).collect();
+        assert_eq!(found, [None, Some(ran)]);
     }
 
     #[test]

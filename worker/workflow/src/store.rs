@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use steadfast_core::{Segment, SegmentRef};
+use steadfast_core::{Body, Segment, SegmentRef};
 
 use crate::{
     activities::{NewSegment, Revision},
@@ -200,14 +200,19 @@ impl Inner {
     }
 }
 
-/// About what a segment takes in memory.
+/// About what a segment takes in memory: a tool's result stands there once more, as the text the model reads.
 fn size_of_segment(segment: &Segment) -> usize {
-    serde_json::to_string(segment).map_or(0, |json| json.len())
+    let copies = if matches!(segment.body, Body::Tool { .. }) {
+        2
+    } else {
+        1
+    };
+    copies * serde_json::to_string(segment).map_or(0, |json| json.len())
 }
 
 #[cfg(test)]
 mod tests {
-    use steadfast_core::{Body, UserContent};
+    use steadfast_core::UserContent;
 
     use super::*;
 

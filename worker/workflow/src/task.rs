@@ -19,7 +19,7 @@ use steadfast_log::{Content, EventKind, TaskStatus, TurnError, TurnStatus, Usage
 use crate::{
     activities::{LogAck, NewSegment, Revision},
     approvals::Approvals,
-    calls::{CallProgress, FinishedCall, MadeBy},
+    calls::{CallProgress, FinishedCall, MadeBy, Ran},
     carried::{Acting, Carried, INLINE_LIMIT_BYTES, Paged, paginate},
     contract::{Phase, ReceiveEvent, SCHEMA_VERSION, StartTask, TaskState},
     outbox::{Outbox, Pending},
@@ -498,7 +498,7 @@ impl Task {
             TurnOutcome::Interrupted => (TurnStatus::Interrupted, None),
             TurnOutcome::Canceled => (TurnStatus::Canceled, None),
         };
-        self.turn_started_at = None;
+        let started_at = self.turn_started_at.take();
         self.interrupt_requested = false;
         self.stop_unsaid = false;
         if self.timed_out == Some(Deadline::Turn) {
@@ -516,6 +516,13 @@ impl Task {
                 error,
             },
         );
+        if let Some(from) = started_at {
+            self.outbox.note_ran(Ran {
+                step: 0,
+                from,
+                until: now,
+            });
+        }
     }
 
     /// Why what runs was stopped.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use steadfast_core::{Body, Segment, SegmentRef, StepId, ToolCall, ToolOutput, tool_call::arguments};
+use steadfast_core::{Body, ModelText, Segment, SegmentRef, StepId, ToolCall, ToolOutput, tool_call::arguments};
 
 use crate::{activities::NewSegment, calls::function_calls};
 
@@ -131,6 +131,7 @@ impl Transcript {
                         name: call.name.clone(),
                         content: reason.into(),
                         is_error: true,
+                        text: ModelText::default(),
                     },
                     by_task: true,
                 },

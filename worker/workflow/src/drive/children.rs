@@ -100,6 +100,8 @@ pub(super) async fn ask_agent(
         .await
         .map_err(|error| ChildFailure::new("agent_not_asked", error.to_string()))?;
     let result = started.result().await.map_err(|error| of_execution(&error))?;
+    // What the other has used is used for this task, whatever came of it.
+    task(ctx, |task| task.count_usage(result.usage));
     match &result.outcome {
         Some(TurnOutcome::Failed { category, message }) => Err(ChildFailure::new(category, message.clone())),
         Some(TurnOutcome::Interrupted | TurnOutcome::Canceled) => Err(ChildFailure::new(

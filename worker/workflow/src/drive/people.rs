@@ -9,21 +9,16 @@ use steadfast_core::{StepId, ToolCall};
 use steadfast_crds::agent_tool::OnTimeout;
 use steadfast_log::{Approval, ApprovalKind, Decision, EventKind};
 use temporalio_workflow::{
-    MemoValue, TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowTermination,
-    common::search_attributes::SearchAttributeKey, workflows::select,
+    MemoValue, TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowTermination, workflows::select,
 };
 
-use super::{Context, now, protocol_error, task};
+use super::{Context, now, protocol_error, task, visibility};
 use crate::{
-    activities::LoadCapabilities,
     approvals::Decided,
-    contract::{Decide, MEMO_APPROVALS, Phase, SEARCH_PENDING_APPROVALS, approval_id},
-    options,
-    packed::Packed,
+    contract::{Decide, MEMO_APPROVALS, Phase, VisiblePhase, approval_id},
     task::Task,
 };
 
-const PENDING_APPROVALS: SearchAttributeKey<i64> = SearchAttributeKey::int(SEARCH_PENDING_APPROVALS);
 /// Approvals of later rounds of the same call have indexes of their own.
 const INDEXES_PER_ROUND: u32 = 1_000_000;
 
@@ -196,22 +191,8 @@ async fn wait(ctx: &Context, id: &str, token: &WorkflowCancellationToken) -> Wai
 
 /// Puts what waits where one look at Temporal finds it, with no worker.
 async fn index_approvals(ctx: &Context) -> Result<(), WorkflowTermination> {
-    let known = task(ctx, |task| task.search_attributes);
-    let indexed = if let Some(indexed) = known {
-        indexed
-    } else {
-        let loaded = ctx
-            .execute_local_activity(LoadCapabilities, Packed(()), options::load_capabilities())
-            .await;
-        let indexed = loaded.is_ok_and(|Packed(capabilities)| capabilities.search_attributes);
-        task(ctx, |task| task.search_attributes = Some(indexed));
-        indexed
-    };
+    visibility::show(ctx, VisiblePhase::Running).await;
     let memo = task(ctx, |task| task.approvals.memo());
-    if indexed {
-        let count = i64::try_from(memo.len()).unwrap_or(i64::MAX);
-        ctx.upsert_search_attributes([PENDING_APPROVALS.value_set(count)]);
-    }
     upsert_memo(ctx, [(MEMO_APPROVALS, memo)])
 }
 

@@ -16,14 +16,12 @@ use temporalio_workflow::{
     common::{UntypedActivity, data_converters::RawValue},
 };
 
-use super::{
-    scoped, task,
-    tools::{self, CallEnd, Calling},
-};
+use super::calling::{self, CallEnd, Calling};
 use crate::{
     activities::{CallHttpStep, RenderStep, StepCall},
     arguments::{object_arguments, positional_arguments},
     calls::{MadeBy, TurnFailure},
+    drive::{scoped, task},
     failure,
     history::foreign_result,
     options::{self, ToolCallOptions},
@@ -62,7 +60,7 @@ pub(super) async fn run(calling: &Calling<'_>, spec: &AgentToolSpec, steps: &[To
     }
     let limit = usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX);
     let content = bounded(json!({"completed": true, "steps": results}), limit);
-    tools::finished(calling.done(content, MadeBy::Task))
+    calling::finished(calling.done(content, MadeBy::Task))
 }
 
 fn forward<'a>(step: &'a ToolStep, spec: &AgentToolSpec) -> Option<Action<'a>> {
@@ -132,7 +130,7 @@ async fn undo(
             ),
         });
     }
-    tools::finished(finished)
+    calling::finished(finished)
 }
 
 async fn act(

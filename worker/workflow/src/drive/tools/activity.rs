@@ -1,0 +1,65 @@
+//! Tools of kind `activity`: somebody else's, in any language.
+
+use steadfast_core::{StepId, ToolCall};
+use steadfast_crds::agent_tool::{ActivityTool, AgentToolSpec, ArgumentStyle};
+use temporalio_workflow::common::{
+    UntypedActivity, data_converters::RawValue, protos::temporal::api::common::v1::Payload,
+};
+
+use super::calling::{CallEnd, Calling, finished};
+use crate::{
+    arguments::{object_arguments, positional_arguments},
+    calls::MadeBy,
+    drive::{Context, scoped, task},
+    failure,
+    history::{bounded_result, foreign_result},
+    options::{self, ToolCallOptions},
+};
+
+pub(super) async fn call_activity(calling: &Calling<'_>, tool: &ActivityTool, spec: &AgentToolSpec) -> CallEnd {
+    let Calling {
+        ctx,
+        id,
+        call,
+        revision,
+        ..
+    } = *calling;
+    let queue = tool
+        .task_queue
+        .clone()
+        .or_else(|| task(ctx, |task| task.acting_queue()));
+    let options = options::tool_call(ToolCallOptions {
+        task_queue: queue,
+        heartbeat: tool.heartbeat_timeout.map(Into::into),
+        ..calling.options(spec)
+    });
+    let arguments = match foreign_arguments(ctx, id, call, tool, spec) {
+        Ok(arguments) => arguments,
+        Err(reason) => return calling.refused(reason),
+    };
+    let running = scoped(ctx, id, Some((call, "")), || {
+        ctx.execute_activity(UntypedActivity::new(&tool.name), RawValue::new(arguments), options)
+    });
+    match running.await {
+        Ok(result) => {
+            let content = bounded_result(Some(&revision.spec), &call.name, foreign_result(&result.payloads));
+            finished(calling.done(content, MadeBy::ForeignActivity))
+        }
+        Err(error) => calling.failed(spec, failure::describe(&error)),
+    }
+}
+
+/// Plain JSON, so that a worker in any language reads it.
+fn foreign_arguments(
+    ctx: &Context,
+    id: StepId,
+    call: &ToolCall,
+    tool: &ActivityTool,
+    spec: &AgentToolSpec,
+) -> Result<Vec<Payload>, String> {
+    let arguments = task(ctx, |task| task.transcript.arguments(id, call.index))?;
+    match tool.argument_style {
+        ArgumentStyle::Object => object_arguments(&arguments),
+        ArgumentStyle::Positional => positional_arguments(&arguments, &spec.parameters),
+    }
+}

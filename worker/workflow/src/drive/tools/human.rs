@@ -1,0 +1,64 @@
+//! Tools of kind `human`: a question to a person.
+
+use serde_json::{Value, json};
+use steadfast_crds::agent_tool::{AgentToolSpec, HumanTool, OnTimeout};
+use steadfast_log::{ApprovalKind, Decision};
+use temporalio_workflow::WorkflowTermination;
+
+use super::calling::{CallEnd, Calling, finished};
+use crate::{
+    calls::MadeBy,
+    drive::{
+        people::{self, Asked, Question},
+        task,
+    },
+};
+
+pub(super) async fn ask_person(
+    calling: &Calling<'_>,
+    human: &HumanTool,
+    spec: &AgentToolSpec,
+) -> Result<CallEnd, WorkflowTermination> {
+    let Calling {
+        ctx, id, call, token, ..
+    } = *calling;
+    let arguments = task(ctx, |task| task.transcript.arguments(id, call.index)).unwrap_or_default();
+    let prompt = if human.prompt.is_empty() {
+        &spec.description
+    } else {
+        &human.prompt
+    };
+    let form = if human.form.is_empty() {
+        Value::Null
+    } else {
+        Value::Object(human.form.clone())
+    };
+    let question = Question {
+        kind: ApprovalKind::Question,
+        round: 0,
+        prompt: prompt.clone(),
+        form,
+        arguments,
+        timeout: human.timeout.as_std(),
+        on_timeout: human.on_timeout,
+    };
+    Ok(match people::ask(ctx, id, call, question, token).await? {
+        Asked::Suspended => CallEnd::Suspended,
+        Asked::Stopped => calling.refused("nobody answered: the turn was stopped".to_owned()),
+        Asked::Decided(decided, on_timeout) => match (decided.decision, on_timeout) {
+            (Decision::Expired, OnTimeout::Fail) => calling.expired(),
+            (decision, _) => {
+                let mut said = json!({"decision": decision});
+                for (field, text) in [("by", &decided.by), ("reason", &decided.reason)] {
+                    if !text.is_empty() {
+                        said[field] = Value::String(text.clone());
+                    }
+                }
+                if !decided.answer.is_null() {
+                    said["answer"] = decided.answer;
+                }
+                finished(calling.done(said, MadeBy::Task))
+            }
+        },
+    })
+}

@@ -1,0 +1,143 @@
+//! Tools of MCP servers, which may ask a person in the middle of a call.
+
+use serde_json::Value;
+use steadfast_core::tool_call::bounded;
+use steadfast_crds::agent_tool::{AgentToolSpec, OnTimeout};
+use steadfast_log::{ApprovalKind, Decision};
+use temporalio_workflow::WorkflowTermination;
+
+use super::calling::{CallEnd, Calling, finished};
+use crate::{
+    activities::{CallMcpTool, McpAnswer, McpInputRequest, McpTarget, McpToolCall, McpToolOutcome},
+    calls::MadeBy,
+    drive::{
+        people::{self, Asked, Question},
+        scoped, task,
+    },
+    failure,
+    options::{self, ToolCallOptions},
+    packed::Packed,
+};
+
+/// How often a tool may ask for more in the middle of one call.
+const MOST_ROUNDS: u32 = 10;
+
+pub(super) async fn call_mcp(calling: &Calling<'_>, spec: &AgentToolSpec) -> Result<CallEnd, WorkflowTermination> {
+    let Calling { ctx, call, .. } = *calling;
+    let mut answered = None;
+    loop {
+        let progress = task(ctx, |task| task.progress.get(&call.index).cloned().unwrap_or_default());
+        let Some(target) = progress.mcp else {
+            return Ok(calling.refused(format!("{:?} was not among the tools of its server", call.name)));
+        };
+        if let (Some(request), None) = (&progress.asked, &answered) {
+            match ask_for_more(calling, request, progress.rounds, spec).await? {
+                Ok(answer) => answered = Some(answer),
+                Err(end) => return Ok(end),
+            }
+        }
+        let outcome = match call_mcp_once(calling, spec, target, progress.rounds, answered.take()).await {
+            Ok(outcome) => outcome,
+            Err(described) => return Ok(calling.failed(spec, described)),
+        };
+        let Some(request) = outcome.input_required else {
+            let content = bounded(
+                outcome.content,
+                usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX),
+            );
+            let mut done = calling.done(content, MadeBy::ours(outcome.log.behind));
+            done.output.is_error = outcome.is_error;
+            return Ok(finished(done));
+        };
+        if progress.rounds == MOST_ROUNDS {
+            return Ok(calling.refused(format!("the tool asked for more than {MOST_ROUNDS} times in one call")));
+        }
+        task(ctx, |task| {
+            let progress = task.progress.entry(call.index).or_default();
+            progress.rounds += 1;
+            progress.asked = Some(request);
+        });
+    }
+}
+
+async fn call_mcp_once(
+    calling: &Calling<'_>,
+    spec: &AgentToolSpec,
+    target: McpTarget,
+    round: u32,
+    answered: Option<McpAnswer>,
+) -> Result<McpToolOutcome, (String, String)> {
+    let Calling {
+        ctx,
+        id,
+        call,
+        revision,
+        ..
+    } = *calling;
+    let mut options = ToolCallOptions {
+        task_queue: task(ctx, |task| task.acting_queue()),
+        ..calling.options(spec)
+    };
+    if round > 0 {
+        options.id = format!("{}~{round}", options.id);
+    }
+    let input = McpToolCall {
+        turn: id.turn,
+        step: id.step,
+        index: call.index,
+        target,
+        revision: revision.name.clone(),
+        answered,
+        seen: task(ctx, |task| task.log_seen.clone()),
+    };
+    let running = scoped(ctx, id, Some((call, "")), || {
+        ctx.execute_activity(CallMcpTool, Packed(input), options::tool_call(options))
+    });
+    let Packed(outcome) = running.await.map_err(|error| failure::describe(&error))?;
+    task(ctx, |task| task.note_log(&outcome.log));
+    Ok(outcome)
+}
+
+/// A person answers what the tool asks for; no answer is an answer too.
+async fn ask_for_more(
+    calling: &Calling<'_>,
+    request: &McpInputRequest,
+    round: u32,
+    spec: &AgentToolSpec,
+) -> Result<Result<McpAnswer, CallEnd>, WorkflowTermination> {
+    let policy = spec.approval.clone().unwrap_or_default();
+    let question = Question {
+        kind: ApprovalKind::Elicitation,
+        round,
+        prompt: request.prompt.clone(),
+        form: request.form.clone(),
+        arguments: Value::Null,
+        timeout: policy.timeout.as_std(),
+        on_timeout: policy.on_timeout,
+    };
+    let asked = people::ask(calling.ctx, calling.id, calling.call, question, calling.token).await?;
+    let decided = match asked {
+        Asked::Suspended => return Ok(Err(CallEnd::Suspended)),
+        Asked::Stopped => {
+            let reason = "this call was not finished: the turn was stopped".to_owned();
+            return Ok(Err(calling.refused(reason)));
+        }
+        Asked::Decided(decided, OnTimeout::Fail) if decided.decision == Decision::Expired => {
+            return Ok(Err(calling.expired()));
+        }
+        Asked::Decided(decided, _) => decided,
+    };
+    task(calling.ctx, |task| {
+        task.progress.entry(calling.call.index).or_default().asked = None;
+    });
+    let action = match decided.decision {
+        Decision::Approved => "accept",
+        Decision::Rejected => "decline",
+        Decision::Expired | Decision::Withdrawn => "cancel",
+    };
+    Ok(Ok(McpAnswer {
+        request: request.clone(),
+        action: action.to_owned(),
+        content: decided.answer,
+    }))
+}
