@@ -99,9 +99,12 @@ async fn an_interrupt_stops_the_model_by_heartbeats_when_redis_is_away() {
         .await
         .unwrap();
     assert_eq!(status, "interrupted");
-    task.until_lines(&[Line::user("one"), Line::agent("Well")])
-        .await
-        .unwrap();
+    let expected = [
+        Line::user("one"),
+        Line::agent("Handoff from alone-first to alone-second"),
+        Line::agent("Well"),
+    ];
+    task.until_lines(&expected).await.unwrap();
 }
 
 #[tokio::test]
