@@ -260,9 +260,9 @@ async fn chain(stack: &Stack, task: &Task) -> anyhow::Result<Chain> {
         chain.events += number(&info["historyLength"])?;
         chain.bytes += number(&info["historySizeBytes"])?;
         let this = info["execution"]["runId"].as_str().context("a run has an id")?;
-        match previous_run(stack, task, this).await? {
-            Some(previous) => run_id = Some(previous),
-            None => return Ok(chain),
+        run_id = run_before(&show(stack, task, Some(this)).await?);
+        if run_id.is_none() {
+            return Ok(chain);
         }
     }
 }
@@ -304,8 +304,7 @@ async fn bytes_per_call(stack: &Stack, task: &Task) -> anyhow::Result<Vec<usize>
                 .map(|pair| pair[1] - pair[0])
                 .collect::<Vec<usize>>(),
         );
-        let before = &events[0]["workflowExecutionStartedEventAttributes"]["continuedExecutionRunId"];
-        run_id = before.as_str().filter(|id| !id.is_empty()).map(str::to_owned);
+        run_id = run_before(&history);
         if run_id.is_none() {
             runs.reverse();
             return Ok(runs.concat());
@@ -313,12 +312,11 @@ async fn bytes_per_call(stack: &Stack, task: &Task) -> anyhow::Result<Vec<usize>
     }
 }
 
-/// The run that continued as this one, if there was one.
-async fn previous_run(stack: &Stack, task: &Task, run_id: &str) -> anyhow::Result<Option<String>> {
-    let history = show(stack, task, Some(run_id)).await?;
+/// The run that continued as the one with this history, if there was one.
+fn run_before(history: &Value) -> Option<String> {
     let started = &history["events"][0]["workflowExecutionStartedEventAttributes"];
-    let previous = started["continuedExecutionRunId"].as_str().filter(|id| !id.is_empty());
-    Ok(previous.map(str::to_owned))
+    let before = started["continuedExecutionRunId"].as_str().filter(|id| !id.is_empty());
+    before.map(str::to_owned)
 }
 
 /// The history of a run, the newest one unless it is named.
