@@ -25,6 +25,7 @@ use steadfast_workflow::{
     packed::Packed,
     store::SegmentStore,
 };
+use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -256,6 +257,16 @@ impl Activities {
         // Nobody cancelled the call: another worker is to take it up.
         let failure = ApplicationFailure::builder(std::io::Error::other("the worker is shutting down"));
         ActivityError::application(failure.type_name("worker_shutdown".to_owned()).build())
+    }
+}
+
+/// What the server says of a workflow that is not there. A namespace that is not there may come back.
+fn gone(error: &WorkflowInteractionError) -> Option<&str> {
+    match error {
+        WorkflowInteractionError::NotFound(status) => {
+            Some(status.message()).filter(|message| !message.starts_with("Namespace"))
+        }
+        _ => None,
     }
 }
 

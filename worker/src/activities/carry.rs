@@ -11,7 +11,7 @@ use temporalio_client::{
 use temporalio_common::UntypedWorkflow;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-use super::permanent;
+use super::{gone, permanent};
 
 pub(super) async fn fetch(activity: &ActivityContext, request: CarriedRequest) -> Result<Vec<Segment>, ActivityError> {
     let workflow_id = activity.info().workflow_id.clone().unwrap_or_default();
@@ -45,15 +45,12 @@ pub(super) async fn fetch(activity: &ActivityContext, request: CarriedRequest) -
 
 /// A run that is gone does not come back; everything else may pass.
 fn of_fetch(error: WorkflowInteractionError, run_id: &str) -> ActivityError {
-    match error {
-        WorkflowInteractionError::NotFound(status) if !status.message().starts_with("Namespace") => permanent(
+    match gone(&error) {
+        Some(message) => permanent(
             "state_lost",
-            format!(
-                "run {run_id}, which holds the state of the task, is gone: {}",
-                status.message()
-            ),
+            format!("run {run_id}, which holds the state of the task, is gone: {message}"),
         ),
-        error => error.into(),
+        None => error.into(),
     }
 }
 

@@ -8,14 +8,12 @@ use steadfast_workflow::{
 };
 use temporalio_client::{
     Client, WorkflowFetchHistoryOptions, WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
-    WorkflowSignalOptions, WorkflowStartOptions,
-    errors::{WorkflowInteractionError, WorkflowStartError},
-    tonic::Code,
+    WorkflowSignalOptions, WorkflowStartOptions, errors::WorkflowStartError, tonic::Code,
 };
 use temporalio_common::{HasWorkflowDefinition, MemoValues, UntypedWorkflow};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-use super::transient;
+use super::{gone, transient};
 
 /// The task that has the message now. Every attempt sends it under the same id, so that it counts once.
 pub(super) async fn deliver(activity: &ActivityContext, delivery: Delivery) -> Result<Delivered, ActivityError> {
@@ -86,7 +84,7 @@ impl Sender {
             .await
         {
             Ok(()) => Ok(Reached::Open),
-            Err(WorkflowInteractionError::NotFound(_)) => Ok(Reached::Ended),
+            Err(error) if gone(&error).is_some() => Ok(Reached::Ended),
             Err(error) => Err(unavailable(error)),
         }
     }
