@@ -3,10 +3,12 @@
 //! Nothing here acts. No IO, no clock, no randomness; every value can be
 //! serialised at any point and goes on from there.
 
+pub mod item;
 pub mod run;
 pub mod tool_call;
 pub mod transcript;
 
+pub use item::Item;
 pub use run::{
     AfterTools, AgentRun, Failure, Guarded, Input, Limits, ModelAnswer, ProtocolViolation, Step, StepId, TurnOutcome,
 };

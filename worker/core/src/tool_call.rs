@@ -1,9 +1,12 @@
 //! Tool calls in a model's answer, and what goes back for them.
 
-use std::sync::OnceLock;
+use std::{borrow::Cow, sync::OnceLock};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 
 /// One call the model made, judged by the activity that heard it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,9 +40,10 @@ pub struct ToolOutput {
     pub text: ModelText,
 }
 
-/// What the model reads of a result, made when it is first sent: every later call sends it again.
+/// What the model reads of a result, as a JSON string made when it is first sent: every later call
+/// sends it again.
 #[derive(Clone, Debug, Default)]
-pub struct ModelText(OnceLock<String>);
+pub struct ModelText(OnceLock<Box<RawValue>>);
 
 impl PartialEq for ModelText {
     /// It follows from the result.
@@ -59,13 +63,24 @@ pub fn arguments(item: &Value) -> Result<Value, serde_json::Error> {
 }
 
 impl ToolOutput {
-    /// The item the model gets (Responses API, `function_call_output`).
-    pub fn to_item(&self) -> Value {
-        let output = match &self.content {
-            Value::String(text) => text,
-            other => self.text.0.get_or_init(|| other.to_string()),
-        };
-        json!({"type": "function_call_output", "call_id": self.call_id, "output": output})
+    /// What the model reads of it.
+    pub fn text(&self) -> Cow<'_, str> {
+        match &self.content {
+            Value::String(text) => Cow::Borrowed(text),
+            other => Cow::Owned(other.to_string()),
+        }
+    }
+
+    /// The same as a JSON string.
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "writing text as JSON cannot fail"
+    )]
+    pub fn text_json(&self) -> &RawValue {
+        self.text
+            .0
+            .get_or_init(|| to_raw_value(&self.text()).expect("text is written as JSON"))
     }
 }
 
@@ -104,12 +119,9 @@ mod tests {
             is_error: false,
             text: ModelText::default(),
         };
-        assert_eq!(
-            output.to_item(),
-            json!({"type": "function_call_output", "call_id": "c", "output": "warm"})
-        );
+        assert_eq!(output.text(), "warm");
         output.content = json!({"degrees": 22});
-        assert_eq!(output.to_item()["output"], json!("{\"degrees\":22}"));
+        assert_eq!(output.text(), "{\"degrees\":22}");
     }
 
     #[test]

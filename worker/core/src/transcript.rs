@@ -1,10 +1,12 @@
 //! The transcript: what the model is sent, in segments that each stand in the
 //! task's history exactly once and are otherwise referred to.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::tool_call::ToolOutput;
+use crate::{item::Item, tool_call::ToolOutput};
 
 /// A piece of the transcript that came into being at once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,24 +80,23 @@ pub enum SegmentRef {
 
 impl Segment {
     /// What the model is sent for it.
-    pub fn items(&self) -> Vec<Value> {
+    pub fn items(&self) -> Vec<Item<'_>> {
+        let said = |item| vec![Item::Said(Cow::Owned(item))];
         match &self.body {
             Body::User {
                 content: UserContent::Text(text),
                 ..
-            } => vec![json!({"role": "user", "content": text})],
+            } => said(json!({"role": "user", "content": text})),
             Body::User {
                 content: UserContent::Data(data),
                 ..
-            } => {
-                vec![json!({"role": "user", "content": data.to_string()})]
-            }
-            Body::Model { items, .. } => items.clone(),
-            Body::Tool { output, .. } => vec![output.to_item()],
-            Body::Note { text } => vec![json!({"role": "developer", "content": text})],
+            } => said(json!({"role": "user", "content": data.to_string()})),
+            Body::Model { items, .. } => items.iter().map(|item| Item::Said(Cow::Borrowed(item))).collect(),
+            Body::Tool { output, .. } => vec![Item::Output(output)],
+            Body::Note { text } => said(json!({"role": "developer", "content": text})),
             Body::Handoff { .. } => Vec::new(),
             Body::Summary { text, .. } => {
-                vec![json!({"role": "user", "content": format!("The conversation so far, summed up:\n\n{text}")})]
+                said(json!({"role": "user", "content": format!("The conversation so far, summed up:\n\n{text}")}))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use futures::StreamExt;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use steadfast_core::{Body, Segment, UserContent};
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_workflow::{
@@ -109,7 +109,7 @@ impl Activities {
                 attempt,
             },
         );
-        span.ask(|| segments.iter().flat_map(Segment::items).collect());
+        span.ask(|| segments.iter().flat_map(Segment::items).map(Value::from).collect());
         let began = Instant::now();
         let answered = self.hear_summary(&spec, &base_url, body, place, &mut span).await;
         match &answered {
@@ -136,7 +136,7 @@ impl Activities {
         &self,
         spec: &AgentRevisionSpec,
         base_url: &url::Url,
-        body: Value,
+        body: Box<RawValue>,
         place: ModelPlace<'_>,
         span: &mut ModelSpan,
     ) -> Result<Answer, ModelError> {
@@ -259,7 +259,7 @@ mod tests {
             by_task: false,
         });
         let segments = shortened(&[user("one"), tool, user("two")], &call());
-        let items: Vec<Value> = segments.iter().flat_map(Segment::items).collect();
+        let items: Vec<Value> = segments.iter().flat_map(Segment::items).map(Value::from).collect();
         assert_eq!(items.len(), 3);
         assert!(items[1]["output"].as_str().unwrap().len() < 5_000);
         assert_eq!(items[2], json!({"role": "user", "content": REQUEST}));

@@ -164,7 +164,13 @@ impl Activities {
                 attempt: calling.attempt,
             },
         );
-        span.ask(|| transcript.iter().flat_map(|segment| segment.items()).collect());
+        span.ask(|| {
+            transcript
+                .iter()
+                .flat_map(|segment| segment.items())
+                .map(Value::from)
+                .collect()
+        });
         let began = Instant::now();
         let ended = self
             .stream(

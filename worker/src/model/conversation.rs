@@ -1,21 +1,21 @@
 //! What of a transcript the model is sent, in the items of the Responses API,
 //! whatever API it then goes through. Pure.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use serde_json::Value;
-use steadfast_core::{Body, Segment};
+use steadfast_core::{Body, Item, Segment};
 
 /// The items for a model of this agent, oldest first.
-pub(super) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment>, agent: &str) -> Vec<Value> {
-    let mut items: Vec<Value> = Vec::new();
+pub(super) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment>, agent: &str) -> Vec<Item<'a>> {
+    let mut items: Vec<Item<'a>> = Vec::new();
     for segment in transcript {
         match &segment.body {
             Body::Summary { .. } => items = segment.items(),
             Body::Handoff {
                 messages_only: true, ..
             } => {
-                items.retain(is_message);
+                items.retain(|item| matches!(item, Item::Said(item) if is_message(item)));
                 items.iter_mut().for_each(forget_id);
             }
             Body::Model {
@@ -30,17 +30,17 @@ pub(super) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment
 
 /// What another model said. Its encrypted reasoning means nothing to this one, and what hangs on
 /// that reasoning is refused without it: hosted calls go too, other items lose the id that ties them.
-fn without_reasoning(said: &[Value]) -> Vec<Value> {
-    if !said.iter().any(|item| item["type"] == "reasoning") {
-        return said.to_vec();
-    }
-    let mut items: Vec<Value> = said
-        .iter()
-        .filter(|item| is_message(item) || item["type"] == "function_call")
-        .cloned()
-        .collect();
-    items.iter_mut().for_each(forget_id);
-    items
+fn without_reasoning(said: &[Value]) -> impl Iterator<Item = Item<'_>> {
+    let reasoned = said.iter().any(|item| item["type"] == "reasoning");
+    said.iter()
+        .filter(move |item| !reasoned || is_message(item) || item["type"] == "function_call")
+        .map(move |item| {
+            let mut item = Item::Said(Cow::Borrowed(item));
+            if reasoned {
+                forget_id(&mut item);
+            }
+            item
+        })
 }
 
 /// A message has a role; its type may be left out.
@@ -48,21 +48,27 @@ fn is_message(item: &Value) -> bool {
     item.get("role").is_some() && item.get("type").is_none_or(|kind| kind == "message")
 }
 
-fn forget_id(item: &mut Value) {
-    if let Value::Object(members) = item {
+fn forget_id(item: &mut Item<'_>) {
+    if let Item::Said(item) = item
+        && item.get("id").is_some()
+        && let Value::Object(members) = item.to_mut()
+    {
         members.shift_remove("id");
     }
 }
 
 /// A provider refuses the output of a call that it does not see.
-fn without_orphans(mut items: Vec<Value>) -> Vec<Value> {
+fn without_orphans(mut items: Vec<Item<'_>>) -> Vec<Item<'_>> {
     let calls: BTreeSet<String> = items
         .iter()
-        .filter(|item| item["type"] == "function_call")
-        .filter_map(|item| item["call_id"].as_str().map(str::to_owned))
+        .filter_map(|item| match item {
+            Item::Said(item) if item["type"] == "function_call" => item["call_id"].as_str().map(str::to_owned),
+            _ => None,
+        })
         .collect();
-    items.retain(|item| {
-        item["type"] != "function_call_output" || item["call_id"].as_str().is_some_and(|id| calls.contains(id))
+    items.retain(|item| match item {
+        Item::Output(output) => calls.contains(&output.call_id),
+        Item::Said(_) => true,
     });
     items
 }
@@ -73,6 +79,11 @@ mod tests {
     use steadfast_core::{ModelText, ToolOutput, UserContent};
 
     use super::*;
+
+    fn values<'a>(transcript: impl IntoIterator<Item = &'a Segment>, agent: &str) -> Vec<Value> {
+        let items = items_to_send(transcript, agent);
+        items.into_iter().map(Value::from).collect()
+    }
 
     fn segment(body: Body) -> Segment {
         Segment {
@@ -125,17 +136,17 @@ mod tests {
 
     #[test]
     fn an_agents_own_items_go_back_unchanged() {
-        let items = items_to_send(&[user("hi"), answer("a"), output()], "a");
+        let items = values(&[user("hi"), answer("a"), output()], "a");
         assert_eq!(items.len(), 6);
         assert_eq!(items[1]["encrypted_content"], "x");
         assert_eq!(items[3]["id"], "msg_1");
-        let unnamed = items_to_send(&[answer("")], "a");
+        let unnamed = values(&[answer("")], "a");
         assert_eq!(unnamed.len(), 4);
     }
 
     #[test]
     fn another_agents_reasoning_and_what_hangs_on_it_is_not_sent() {
-        let items = items_to_send(&[user("hi"), answer("a"), output(), handoff(false)], "b");
+        let items = values(&[user("hi"), answer("a"), output(), handoff(false)], "b");
         assert_eq!(
             items,
             [
@@ -150,7 +161,7 @@ mod tests {
     #[test]
     fn only_messages_cross_a_handoff_that_says_so() {
         // The output of the transfer call may come after the handoff: without its call it is not sent.
-        let items = items_to_send(&[user("hi"), answer("a"), handoff(true), output(), user("more")], "b");
+        let items = values(&[user("hi"), answer("a"), handoff(true), output(), user("more")], "b");
         assert_eq!(
             items,
             [
@@ -167,7 +178,7 @@ mod tests {
             generation: 1,
             text: "they greeted".into(),
         });
-        let items = items_to_send(&[user("hi"), answer("a"), summary, output(), user("more")], "a");
+        let items = values(&[user("hi"), answer("a"), summary, output(), user("more")], "a");
         assert_eq!(items.len(), 2);
         assert!(
             items[0]["content"]

@@ -1,8 +1,12 @@
 //! The body of a model call. Pure. What both APIs share is here, and the
 //! Responses API itself.
 
-use serde_json::{Map, Value, json};
-use steadfast_core::Segment;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{
+    Map, Value, json,
+    value::{RawValue, to_raw_value},
+};
+use steadfast_core::{Item, Segment};
 use steadfast_crds::{
     AgentRevisionSpec, ModelSpec,
     agent_tool::{HostedTool, ToolKind},
@@ -36,21 +40,20 @@ pub struct RequestContext<'a> {
 pub fn build_request<'a>(
     context: &RequestContext<'_>,
     transcript: impl IntoIterator<Item = &'a Segment>,
-) -> Result<Value, ModelError> {
+) -> Result<Box<RawValue>, ModelError> {
     let items = items_to_send(transcript, &context.revision.agent);
     match context.revision.model.api {
-        ModelApi::Responses => build_responses_request(context, items),
+        ModelApi::Responses => build_responses_request(context, &items),
         ModelApi::ChatCompletions => chat::build_request(context, &items),
     }
 }
 
-fn build_responses_request(context: &RequestContext<'_>, items: Vec<Value>) -> Result<Value, ModelError> {
+fn build_responses_request(context: &RequestContext<'_>, items: &[Item<'_>]) -> Result<Box<RawValue>, ModelError> {
     let model = &context.revision.model;
     let settings = &model.settings;
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(model.name));
     body.insert("instructions".to_owned(), json!(context.instructions));
-    body.insert("input".to_owned(), Value::Array(items));
     body.insert("stream".to_owned(), json!(true));
     // The history of the conversation is ours; the provider keeps none.
     body.insert("store".to_owned(), json!(false));
@@ -87,8 +90,7 @@ fn build_responses_request(context: &RequestContext<'_>, items: Vec<Value>) -> R
     if !text.is_empty() {
         body.insert("text".to_owned(), Value::Object(text));
     }
-    merge(&mut body, &settings.extra_body);
-    Ok(Value::Object(body))
+    write(body, "input", items, &settings.extra_body)
 }
 
 fn function(tool: &FunctionTool<'_>) -> Value {
@@ -201,20 +203,48 @@ fn reasons(model: &ModelSpec) -> bool {
             .any(|family| model.name.starts_with(family))
 }
 
-pub(super) fn insert<T: serde::Serialize>(body: &mut Map<String, Value>, name: &str, value: Option<&T>) {
+pub(super) fn insert<T: Serialize>(body: &mut Map<String, Value>, name: &str, value: Option<&T>) {
     if let Some(value) = value {
         body.insert(name.to_owned(), json!(value));
     }
 }
 
-/// Members that win over ours; null takes one of ours away.
-pub(super) fn merge(body: &mut Map<String, Value>, extra: &Map<String, Value>) {
+/// The JSON text of a body with the conversation under its name in the API. Members of `extra` win
+/// over ours; null takes one of ours away.
+pub(super) fn write<C: Serialize + ?Sized>(
+    mut members: Map<String, Value>,
+    name: &'static str,
+    conversation: &C,
+    extra: &Map<String, Value>,
+) -> Result<Box<RawValue>, ModelError> {
     for (name, value) in extra {
         if value.is_null() {
-            body.shift_remove(name);
+            members.shift_remove(name);
         } else {
-            body.insert(name.clone(), value.clone());
+            members.insert(name.clone(), value.clone());
         }
+    }
+    let conversation = (!extra.contains_key(name)).then_some((name, conversation));
+    to_raw_value(&RequestBody { members, conversation })
+        .map_err(|error| ModelError::permanent("model_configuration", format!("write the model call as JSON: {error}")))
+}
+
+/// The conversation is long, and written from where it stands.
+struct RequestBody<'a, C: ?Sized> {
+    members: Map<String, Value>,
+    conversation: Option<(&'static str, &'a C)>,
+}
+
+impl<C: Serialize + ?Sized> Serialize for RequestBody<'_, C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in &self.members {
+            map.serialize_entry(name, value)?;
+        }
+        if let Some((name, conversation)) = self.conversation {
+            map.serialize_entry(name, conversation)?;
+        }
+        map.end()
     }
 }
 
@@ -264,7 +294,7 @@ mod tests {
                 other => Err(ModelError::permanent("model_credentials", other)),
             },
         };
-        build_request(&context, [&hello()])
+        build_request(&context, [&hello()]).map(|body| serde_json::from_str(body.get()).unwrap())
     }
 
     #[test]
@@ -326,6 +356,14 @@ mod tests {
     fn a_member_of_the_body_is_taken_away_by_null() {
         let body = build("{temperature: 0.5, extraBody: {store: null}}", 0, "http://localhost/v1");
         assert!(!body.as_object().unwrap().contains_key("store"));
+    }
+
+    #[test]
+    fn the_conversation_too_may_be_replaced_or_taken_away() {
+        let body = build("{extraBody: {input: other}}", 0, "http://localhost/v1");
+        assert_eq!(body["input"], "other");
+        let body = build("{extraBody: {input: null}}", 0, "http://localhost/v1");
+        assert!(!body.as_object().unwrap().contains_key("input"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 use async_openai::{Client, config::OpenAIConfig, error::OpenAIError, middleware::HttpRequestFactory};
 use futures::{Stream, StreamExt, future::BoxFuture};
 use reqwest::header::HeaderValue;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use steadfast_crds::{AgentRevisionSpec, model::ModelApi};
 use tower::Service;
 use url::Url;
@@ -78,7 +78,7 @@ impl ModelClient {
         &self,
         revision: &AgentRevisionSpec,
         base_url: &Url,
-        body: Value,
+        body: Box<RawValue>,
         traceparent: Option<&str>,
     ) -> Result<EventStream, ModelError> {
         let mut config = OpenAIConfig::new()
@@ -221,7 +221,7 @@ fn boxed(error: ModelError) -> OpenAIError {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use serde_json::json;
+    use serde_json::{json, value::to_raw_value};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -280,7 +280,12 @@ mod tests {
         .unwrap();
         let (mut events, mut error) = (Vec::new(), None);
         match client()
-            .stream(&revision, &base_url, json!({"stream": true}), None)
+            .stream(
+                &revision,
+                &base_url,
+                to_raw_value(&json!({"stream": true})).unwrap(),
+                None,
+            )
             .await
         {
             Ok(mut stream) => {

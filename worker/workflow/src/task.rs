@@ -598,6 +598,10 @@ impl Task {
     }
 
     pub fn items(&self) -> Vec<Value> {
-        self.transcript.items()
+        self.transcript
+            .segments()
+            .flat_map(Segment::items)
+            .map(Value::from)
+            .collect()
     }
 }

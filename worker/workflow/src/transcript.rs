@@ -91,10 +91,6 @@ impl Transcript {
         self.entries.is_empty()
     }
 
-    pub fn items(&self) -> Vec<Value> {
-        self.segments().flat_map(Segment::items).collect()
-    }
-
     /// The output items of one model call.
     pub fn answer(&self, id: StepId) -> Option<&[Value]> {
         let reference = SegmentRef::Model(id.turn, id.step);

@@ -1,19 +1,22 @@
 //! The body of a call to the Chat Completions API. Pure.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value, json, value::RawValue};
+use steadfast_core::Item;
 use steadfast_crds::{AgentRevisionSpec, AgentToolSpec, agent_tool::ToolKind};
 
 use crate::{
     model::{
         error::ModelError,
-        request::{RequestContext, chosen_tool, insert, is_openai, merge},
+        request::{RequestContext, chosen_tool, insert, is_openai, write},
     },
     tools::{FunctionTool, function_tools},
 };
 
 /// Builds the body from the items of the conversation.
-pub fn build_request(context: &RequestContext<'_>, items: &[Value]) -> Result<Value, ModelError> {
+pub fn build_request(context: &RequestContext<'_>, items: &[Item<'_>]) -> Result<Box<RawValue>, ModelError> {
     let revision = context.revision;
     if let Some(tool) = hosted_tool(revision) {
         return Err(ModelError::permanent(
@@ -24,7 +27,6 @@ pub fn build_request(context: &RequestContext<'_>, items: &[Value]) -> Result<Va
     let settings = &revision.model.settings;
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(revision.model.name));
-    body.insert("messages".to_owned(), json!(messages(context.instructions, items)));
     body.insert("stream".to_owned(), json!(true));
     body.insert("stream_options".to_owned(), json!({"include_usage": true}));
     if is_openai(context.base_url) {
@@ -60,8 +62,8 @@ pub fn build_request(context: &RequestContext<'_>, items: &[Value]) -> Result<Va
     insert(&mut body, "reasoning_effort", effort);
     insert(&mut body, "verbosity", settings.verbosity.as_ref());
     insert(&mut body, "service_tier", settings.service_tier.as_ref());
-    merge(&mut body, &settings.extra_body);
-    Ok(Value::Object(body))
+    let messages = messages(context.instructions, items);
+    write(body, "messages", &messages, &settings.extra_body)
 }
 
 fn hosted_tool(revision: &AgentRevisionSpec) -> Option<&str> {
@@ -84,25 +86,31 @@ fn tool_choice(choice: &str) -> Value {
 
 /// Everything an agent says at once is one message: text and calls, in whatever order they came.
 /// Reasoning, and what hosted tools did, has no place in this API.
-fn messages(instructions: &str, items: &[Value]) -> Vec<Message> {
+fn messages<'a>(instructions: &'a str, items: &'a [Item<'_>]) -> Vec<Message<'a>> {
     let mut messages = Vec::new();
     if !instructions.is_empty() {
-        messages.push(Message::said("system", instructions.to_owned()));
+        messages.push(Message::said("system", Cow::Borrowed(instructions)));
     }
     for item in items {
+        let item = match item {
+            Item::Said(item) => item,
+            Item::Output(output) => {
+                messages.push(Message {
+                    tool_call_id: Some(&output.call_id),
+                    ..Message::new("tool", Content::Written(output.text_json()))
+                });
+                continue;
+            }
+        };
         match (item["type"].as_str(), item["role"].as_str()) {
             (Some("function_call"), _) => assistant(&mut messages).tool_calls.push(call(item)),
-            (Some("function_call_output"), _) => messages.push(Message {
-                tool_call_id: item["call_id"].as_str().map(str::to_owned),
-                ..Message::said("tool", text_of(&item["output"]))
-            }),
             (Some("message") | None, Some("assistant")) => {
                 let content = &mut assistant(&mut messages).content;
                 let text = text_of(&item["content"]);
-                *content = Some(match content.take() {
-                    Some(before) => format!("{before}\n\n{text}"),
-                    None => text,
-                });
+                *content = Some(Content::Text(match content.take() {
+                    Some(Content::Text(before)) => Cow::Owned(format!("{before}\n\n{text}")),
+                    Some(Content::Written(_)) | None => text,
+                }));
             }
             (Some("message") | None, Some("user")) => messages.push(Message::said("user", text_of(&item["content"]))),
             (Some("message") | None, Some(_)) => messages.push(Message::said("system", text_of(&item["content"]))),
@@ -113,35 +121,47 @@ fn messages(instructions: &str, items: &[Value]) -> Vec<Message> {
 }
 
 #[derive(Serialize)]
-struct Message {
+struct Message<'a> {
     role: &'static str,
     /// Null in a message that only calls tools: some servers insist on the member.
-    content: Option<String>,
+    content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<String>,
+    tool_call_id: Option<&'a str>,
 }
 
-impl Message {
-    fn said(role: &'static str, text: String) -> Self {
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(Cow<'a, str>),
+    /// As a JSON string.
+    Written(&'a RawValue),
+}
+
+impl<'a> Message<'a> {
+    fn new(role: &'static str, content: Content<'a>) -> Self {
         Self {
             role,
-            content: Some(text),
+            content: Some(content),
             tool_calls: Vec::new(),
             tool_call_id: None,
         }
     }
+
+    fn said(role: &'static str, text: Cow<'a, str>) -> Self {
+        Self::new(role, Content::Text(text))
+    }
 }
 
 /// The message the agent is in the middle of, or a new one.
-fn assistant(messages: &mut Vec<Message>) -> &mut Message {
+fn assistant<'m, 'a>(messages: &'m mut Vec<Message<'a>>) -> &'m mut Message<'a> {
     let open = messages.last().is_some_and(|message| message.role == "assistant");
     let index = if open { messages.len() - 1 } else { messages.len() };
     if !open {
         messages.push(Message {
             content: None,
-            ..Message::said("assistant", String::new())
+            ..Message::said("assistant", Cow::Borrowed(""))
         });
     }
     &mut messages[index]
@@ -156,15 +176,15 @@ fn call(item: &Value) -> Value {
     json!({"id": item["call_id"], "type": "function", "function": {"name": item["name"], "arguments": arguments}})
 }
 
-fn text_of(content: &Value) -> String {
+fn text_of(content: &Value) -> Cow<'_, str> {
     match content {
-        Value::String(text) => text.clone(),
+        Value::String(text) => Cow::Borrowed(text),
         Value::Array(parts) => parts
             .iter()
             .filter_map(|part| part["text"].as_str().or_else(|| part["refusal"].as_str()))
             .collect(),
-        Value::Null => String::new(),
-        other => other.to_string(),
+        Value::Null => Cow::Borrowed(""),
+        other => Cow::Owned(other.to_string()),
     }
 }
 
@@ -172,6 +192,7 @@ fn text_of(content: &Value) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use steadfast_core::{ModelText, ToolOutput};
     use url::Url;
 
     use super::*;
@@ -190,7 +211,26 @@ mod tests {
             listed: &[],
             variable: &|_| Ok(String::new()),
         };
-        build_request(&context, items)
+        let output = |item: &Value| ToolOutput {
+            call_id: item["call_id"].as_str().unwrap().to_owned(),
+            name: "t".to_owned(),
+            content: item["output"].clone(),
+            is_error: false,
+            text: ModelText::default(),
+        };
+        let outputs: Vec<Option<ToolOutput>> = items
+            .iter()
+            .map(|item| (item["type"] == "function_call_output").then(|| output(item)))
+            .collect();
+        let items: Vec<Item<'_>> = items
+            .iter()
+            .zip(&outputs)
+            .map(|(item, output)| match output {
+                Some(output) => Item::Output(output),
+                None => Item::Said(Cow::Borrowed(item)),
+            })
+            .collect();
+        build_request(&context, &items).map(|body| serde_json::from_str(body.get()).unwrap())
     }
 
     const LOCAL: &str = "http://localhost:8000/v1";

@@ -1,0 +1,78 @@
+//! The items of a conversation, as a model is sent them (Responses API). All of
+//! them go out again with every call, so what is long is borrowed.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Value, value::RawValue};
+
+use crate::tool_call::ToolOutput;
+
+#[derive(Clone, Debug)]
+pub enum Item<'a> {
+    /// What a person, a model or the task said.
+    Said(Cow<'a, Value>),
+    /// `function_call_output`: the results of tools are most of a long conversation.
+    Output(&'a ToolOutput),
+}
+
+#[derive(Serialize)]
+struct OutputItem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    call_id: &'a str,
+    output: &'a RawValue,
+}
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Said(item) => item.serialize(serializer),
+            Self::Output(output) => OutputItem {
+                kind: "function_call_output",
+                call_id: &output.call_id,
+                output: output.text_json(),
+            }
+            .serialize(serializer),
+        }
+    }
+}
+
+impl From<Item<'_>> for Value {
+    fn from(item: Item<'_>) -> Self {
+        match item {
+            Item::Said(item) => item.into_owned(),
+            Item::Output(output) => serde_json::json!({
+                "type": "function_call_output",
+                "call_id": output.call_id,
+                "output": output.text(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::tool_call::ModelText;
+
+    #[test]
+    fn an_output_is_written_as_its_value() {
+        for content in [json!("22 \"°C\"\n"), json!({"degrees": 22}), json!(null)] {
+            let output = ToolOutput {
+                call_id: "c\"1".into(),
+                name: "t".into(),
+                content,
+                is_error: false,
+                text: ModelText::default(),
+            };
+            let item = Item::Output(&output);
+            let written: Value = serde_json::from_str(&serde_json::to_string(&item).unwrap()).unwrap();
+            assert_eq!(written, Value::from(item));
+        }
+    }
+}
