@@ -276,8 +276,11 @@ pub async fn what_needs_a_person_waits_for_one(namespace: Namespace) {
 pub async fn handoffs_reach_specialists_whose_keys_are_in_their_own_pods_only(namespace: Namespace) {
     let stage = Stage::set(namespace, "handoffs").await.unwrap();
     let invoice = json!({"invoice_id": "2001", "amount_eur": 120, "status": "open", "due": "2026-12-01"});
+    let task = stage.task("triage").await.unwrap();
+    let ended = task.turn(1, "When is invoice 2001 due?").await.unwrap();
+    assert_eq!(ended.status, TurnStatus::Completed, "{ended:?}");
     assert_eq!(
-        stage.ask("triage", "When is invoice 2001 due?").await,
+        task.lines().await.unwrap(),
         [
             Line::user("When is invoice 2001 due?"),
             Line::agent("Handoff from triage to billing"),
@@ -316,6 +319,54 @@ pub async fn handoffs_reach_specialists_whose_keys_are_in_their_own_pods_only(na
     // It answers nobody but who has its token, and was asked once.
     let log = stage.namespace.kubectl(&["logs", "deployment/invoices"]).await.unwrap();
     assert_eq!(log.trim(), "GET /invoices/2001 200");
+
+    let billing = workers_of(&stage.namespace, "billing").await.unwrap();
+    let triage = workers_of(&stage.namespace, "triage").await.unwrap();
+    let models = who_ran(&stage.namespace, &task, "invoke_model_activity").await.unwrap();
+    assert_eq!(models.len(), 3, "{models:?}");
+    assert!(triage.contains(&models[0]), "{models:?} by {triage:?}");
+    assert!(
+        models[1..].iter().all(|worker| billing.contains(worker)),
+        "{models:?} by {billing:?}"
+    );
+    let tools = who_ran(&stage.namespace, &task, "call_http_tool").await.unwrap();
+    assert_eq!(tools.len(), 1, "{tools:?}");
+    assert!(billing.contains(&tools[0]), "{tools:?} by {billing:?}");
+}
+
+/// The identities in Temporal of an agent's workers: the agent, and how the pod's name ends.
+async fn workers_of(namespace: &Namespace, agent: &str) -> anyhow::Result<BTreeSet<String>> {
+    let pods = pods_of(namespace, agent).await?;
+    pods.iter()
+        .map(|pod| {
+            let name = pod.name_any();
+            let (_, end) = name
+                .rsplit_once('-')
+                .context("a pod of a Deployment has a name of parts")?;
+            Ok(format!("{agent}-{end}"))
+        })
+        .collect()
+}
+
+/// The identity of the worker of each activity of a type that has ended, by the history of the task.
+async fn who_ran(namespace: &Namespace, task: &Task, activity: &str) -> anyhow::Result<Vec<String>> {
+    let arguments = ["workflow", "show", "--output", "json", "--workflow-id", task.id()];
+    let history: Value = serde_json::from_str(&namespace.platform().temporal().cli(&arguments).await?)?;
+    let events = history["events"].as_array().context("a history has events")?;
+    let scheduled: BTreeSet<&str> = events
+        .iter()
+        .filter(|event| event["activityTaskScheduledEventAttributes"]["activityType"]["name"] == activity)
+        .filter_map(|event| event["eventId"].as_str())
+        .collect();
+    let started = events.iter().map(|event| &event["activityTaskStartedEventAttributes"]);
+    Ok(started
+        .filter(|started| {
+            started["scheduledEventId"]
+                .as_str()
+                .is_some_and(|id| scheduled.contains(id))
+        })
+        .filter_map(|started| started["identity"].as_str().map(str::to_owned))
+        .collect())
 }
 
 async fn pods_of(namespace: &Namespace, agent: &str) -> anyhow::Result<Vec<Pod>> {
