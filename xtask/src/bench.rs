@@ -27,7 +27,7 @@ use crate::image::ProfileArgument;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// How much the compiler shall optimise what is measured.
-    #[arg(long, value_enum, default_value = "ci")]
+    #[arg(long, value_enum, default_value = "release")]
     profile: ProfileArgument,
     /// Where the programs are, this one among them.
     #[arg(long, hide = true)]
