@@ -63,6 +63,35 @@ async fn recorded_histories_replay() {
     }
 }
 
+/// A workflow that failed would be over; its task waits for a worker that can read it.
+#[tokio::test]
+async fn a_start_that_cannot_be_read_fails_the_workflow_task_and_says_why() {
+    let recorded = std::fs::read(&recorded()[0]).unwrap();
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/states/refused");
+    let mut refused = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let state: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let mut history: Value = serde_json::from_slice(&recorded).unwrap();
+        let started = &mut history["events"][0]["attributes"]["WorkflowExecutionStartedEventAttributes"];
+        let start = pack(&state["start"]).unwrap();
+        started["input"]["payloads"] = json!([{
+            "metadata": {"encoding": BASE64.encode(&start.metadata["encoding"])},
+            "data": BASE64.encode(&start.data),
+        }]);
+        let history = WorkflowHistory::from_json(history.to_string().as_bytes()).unwrap();
+        let Err(WorkflowReplayError::Replay(WorkflowReplayFailure::WorkflowTaskFailure { message })) =
+            replayer().replay_workflow(history).await
+        else {
+            panic!("{} was not refused", path.display());
+        };
+        let reason = state["refused_with"].as_str().unwrap();
+        assert!(message.contains(reason), "{}: {message}", path.display());
+        refused += 1;
+    }
+    assert!(refused > 0, "tests/states/refused is empty");
+}
+
 /// Does what the real one does last first.
 #[workflow]
 #[derive(Default)]

@@ -4,7 +4,7 @@ use steadfast_workflow::{
     AgentTask,
     contract::{MEMO_AGENT, MEMO_NAME, ReceiveEvent, StartTask},
     deliver::{Delivered, Delivery, delivered_before},
-    packed::Packed,
+    start_input::StartInput,
 };
 use temporalio_client::{
     Client, WorkflowFetchHistoryOptions, WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
@@ -105,7 +105,7 @@ impl Sender {
             .client
             .signal_with_start_workflow(
                 AgentTask::run,
-                Packed(start),
+                StartInput::from(start),
                 AgentTask::receive_event,
                 self.message.clone(),
                 options,

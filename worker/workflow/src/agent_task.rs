@@ -14,9 +14,9 @@ use temporalio_workflow::{
 };
 
 use crate::{
-    contract::{CompleteTask, Decide, Interrupt, ReceiveEvent, SCHEMA_VERSION, StartTask, TaskResult, TaskState},
+    contract::{CompleteTask, Decide, Interrupt, ReceiveEvent, TaskResult, TaskState},
     drive,
-    packed::Packed,
+    start_input::StartInput,
     store::SegmentStore,
     task::Task,
 };
@@ -56,16 +56,15 @@ impl AgentTask {
 #[workflow_methods(factory_only)]
 impl AgentTask {
     #[run(name = "AgentTask")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>, input: Packed<StartTask>) -> WorkflowResult<TaskResult> {
-        let start = input.0;
-        if start.schema_version > SCHEMA_VERSION {
-            // A newer worker wrote it: wait for one, rather than lose what this one cannot read.
-            ctx.force_task_fail(format!(
-                "the task's state has schema version {}, this worker reads up to {SCHEMA_VERSION}: run a newer worker",
-                start.schema_version
-            ));
+    pub async fn run(ctx: &mut WorkflowContext<Self>, input: StartInput) -> WorkflowResult<TaskResult> {
+        match input.0 {
+            Ok(start) => drive::run(ctx, start).await,
+            Err(error) => {
+                // A failed task waits for a worker that can read it; a failed workflow would be over.
+                ctx.force_task_fail(error);
+                std::future::pending().await
+            }
         }
-        drive::run(ctx, start).await
     }
 
     #[signal(name = "receive_event")]

@@ -32,6 +32,7 @@ use crate::{
     interceptor::{CallScope, CallScopeKey},
     options,
     packed::Packed,
+    start_input::StartInput,
     task::{Deadline, Task},
 };
 
@@ -72,7 +73,7 @@ pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskR
                 .memo(memo(ctx))
                 .search_attributes(ctx.search_attributes())
                 .build();
-            ctx.continue_as_new(Packed(*start), options)?;
+            ctx.continue_as_new(StartInput::from(*start), options)?;
             Ok(task(ctx, |task| task.result()))
         }
     }

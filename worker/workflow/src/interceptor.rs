@@ -18,8 +18,8 @@ use temporalio_workflow::{
 use uuid::Uuid;
 
 use crate::{
-    contract::StartTask,
-    packed::{Packed, pack, unpack},
+    packed::{pack, unpack},
+    start_input::StartInput,
 };
 
 /// Header: id of the task.
@@ -106,7 +106,7 @@ impl WorkflowInterceptor for ContextInterceptor {
         input: ExecuteWorkflowInput,
         next: WorkflowNext<'a, ExecuteWorkflowInput, WorkflowInterceptorFuture<'a, ExecuteWorkflowResult>>,
     ) -> WorkflowInterceptorFuture<'a, ExecuteWorkflowResult> {
-        let of_client = || input.input_ref::<Packed<StartTask>>()?.0.trace_id();
+        let of_client = || input.input_ref::<StartInput>()?.0.as_ref().ok()?.trace_id();
         *self.trace_id.borrow_mut() = read_header(input.headers().get(HEADER_TRACE_ID)).or_else(of_client);
         next.run(input)
     }

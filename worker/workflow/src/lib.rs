@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod packed;
 pub mod policy;
 pub mod project;
+pub mod start_input;
 pub mod store;
 pub mod task;
 pub mod transcript;

@@ -26,10 +26,10 @@ pub struct Packed<T>(pub T);
 pub enum UnpackError {
     #[error("unknown payload encoding {0:?}")]
     UnknownEncoding(String),
-    #[error("compress or decompress a payload")]
-    Zstd(#[source] std::io::Error),
-    #[error("read the JSON of a payload")]
-    Json(#[source] serde_json::Error),
+    #[error("compress or decompress a payload: {0}")]
+    Zstd(std::io::Error),
+    #[error("read the JSON of a payload: {0}")]
+    Json(serde_json::Error),
 }
 
 /// Turns a value into a payload.

@@ -18,7 +18,7 @@ use crate::{
     contract::{Parent, ReceiveEvent, StartTask, TaskResult},
     failure,
     history::foreign_result,
-    packed::Packed,
+    start_input::StartInput,
 };
 
 /// Agents that may ask agents that ask agents …
@@ -96,7 +96,7 @@ pub(super) async fn ask_agent(
         token,
     );
     let started = ctx
-        .start_child_workflow(AgentTask::run, Packed(start), options)
+        .start_child_workflow(AgentTask::run, StartInput::from(start), options)
         .await
         .map_err(|error| ChildFailure::new("agent_not_asked", error.to_string()))?;
     let result = started.result().await.map_err(|error| of_execution(&error))?;

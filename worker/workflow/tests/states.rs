@@ -1,0 +1,69 @@
+//! States that runs of every schema version hand over are read, and handed on
+//! whole. A file in `tests/states/accepted` is never edited.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::{path::PathBuf, sync::Arc};
+
+use serde_json::Value;
+use steadfast_workflow::{contract::StartTask, store::SegmentStore, task::Task};
+
+fn accepted() -> Vec<(String, Value)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/states/accepted");
+    let files = std::fs::read_dir(folder).unwrap();
+    let states: Vec<(String, Value)> = files
+        .map(|file| {
+            let path = file.unwrap().path();
+            let state = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            (path.display().to_string(), state)
+        })
+        .collect();
+    assert!(!states.is_empty(), "tests/states/accepted is empty");
+    states
+}
+
+/// The first place where something of `before` is missing or another in `after`.
+fn lost(before: &Value, after: &Value, place: &str) -> Option<String> {
+    match (before, after) {
+        (Value::Null, _) => None,
+        (Value::Object(members), Value::Object(_)) => members
+            .iter()
+            .find_map(|(name, member)| lost(member, &after[name], &format!("{place}.{name}"))),
+        (Value::Array(values), Value::Array(others)) if values.len() == others.len() => values
+            .iter()
+            .zip(others)
+            .enumerate()
+            .find_map(|(index, (value, other))| lost(value, other, &format!("{place}[{index}]"))),
+        _ if before == after => None,
+        _ => Some(format!("{place}: {before} became {after}")),
+    }
+}
+
+#[test]
+fn a_state_of_any_version_is_read_whole() {
+    for (name, state) in accepted() {
+        let start: StartTask = serde_json::from_value(state.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let written = serde_json::to_value(start).unwrap();
+        assert_eq!(lost(&state, &written, ""), None, "{name}");
+    }
+}
+
+#[test]
+fn a_state_of_any_version_is_handed_on_whole() {
+    let mut handed_on = 0;
+    for (name, mut state) in accepted() {
+        let start: StartTask = serde_json::from_value(state.clone()).unwrap();
+        let paged = start.carried.as_ref().is_none_or(|carried| carried.paged.is_some());
+        if paged {
+            continue;
+        }
+        let store = Arc::new(SegmentStore::default());
+        let task = Task::new(start, "run", store, jiff::Timestamp::UNIX_EPOCH);
+        let next = serde_json::to_value(task.hand_over()).unwrap();
+        // The next run is one of this release.
+        state.as_object_mut().unwrap().remove("schema_version");
+        assert_eq!(lost(&state, &next, ""), None, "{name}");
+        handed_on += 1;
+    }
+    assert!(handed_on > 0, "no state was handed over");
+}
