@@ -102,6 +102,8 @@ async fn on_existing_cluster(
 ) -> anyhow::Result<()> {
     let (options, key) = existing.model(key)?;
     let cluster = ExistingCluster::of_context(&existing.context);
+    // A wrong name, or a cluster that is away, is told before anything is built.
+    cluster.kubectl(&["get", "--raw", "/version"]).await?;
     let programs = build_programs(Profile::Ci, &["steadfast".to_owned()]).await?;
     progress.say("the command steadfast is built")?;
 
