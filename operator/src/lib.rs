@@ -9,6 +9,7 @@ pub mod cache;
 pub mod conditions;
 pub mod content_digest;
 pub mod contents;
+pub mod defect;
 pub mod hash_key;
 pub mod keyed_hash;
 pub mod leader;

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value};
 use steadfast_crds::conditions::Reason;
 
-use crate::tool_rules::Defect;
+use crate::defect::Defect;
 
 /// Keywords that hold schemas by name.
 const NAMED: [&str; 3] = ["properties", "$defs", "definitions"];

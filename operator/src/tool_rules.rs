@@ -14,16 +14,7 @@ use steadfast_crds::{
 };
 
 use self::texts::Text;
-use crate::schema_rules;
-
-/// Why a tool cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Defect {
-    /// For programs.
-    pub reason: Reason,
-    /// For people.
-    pub message: String,
-}
+use crate::{defect::Defect, schema_rules};
 
 /// Finds the first thing that makes a tool unusable.
 pub fn check(tool: &AgentToolSpec) -> Result<(), Defect> {

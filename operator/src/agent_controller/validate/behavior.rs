@@ -9,7 +9,7 @@ use steadfast_crds::{
     conditions::{ConditionType, Reason},
 };
 
-use crate::{conditions::Problem, schema_rules, tool_rules::Defect};
+use crate::{conditions::Problem, defect::Defect, schema_rules};
 
 /// Fields of a cron expression: minutes to weekdays, and a year and seconds where they are given.
 const CRON_FIELDS: std::ops::RangeInclusive<usize> = 5..=7;
