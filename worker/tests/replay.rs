@@ -42,6 +42,15 @@ fn read(path: &PathBuf) -> WorkflowHistory {
     WorkflowHistory::from_json(&std::fs::read(path).unwrap()).unwrap()
 }
 
+/// A payload as it stands in a recorded history.
+fn recorded_payload(content: &Value) -> Value {
+    let payload = pack(content).unwrap();
+    json!({
+        "metadata": {"encoding": BASE64.encode(&payload.metadata["encoding"])},
+        "data": BASE64.encode(&payload.data),
+    })
+}
+
 fn replayer() -> WorkflowReplayer {
     let store = Arc::new(SegmentStore::default());
     let options = WorkflowReplayerOptions::new()
@@ -74,11 +83,7 @@ async fn a_start_that_cannot_be_read_fails_the_workflow_task_and_says_why() {
         let state: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let mut history: Value = serde_json::from_slice(&recorded).unwrap();
         let started = &mut history["events"][0]["attributes"]["WorkflowExecutionStartedEventAttributes"];
-        let start = pack(&state["start"]).unwrap();
-        started["input"]["payloads"] = json!([{
-            "metadata": {"encoding": BASE64.encode(&start.metadata["encoding"])},
-            "data": BASE64.encode(&start.data),
-        }]);
+        started["input"]["payloads"] = json!([recorded_payload(&state["start"])]);
         let history = WorkflowHistory::from_json(history.to_string().as_bytes()).unwrap();
         let Err(WorkflowReplayError::Replay(WorkflowReplayFailure::WorkflowTaskFailure { message })) =
             replayer().replay_workflow(history).await
@@ -166,9 +171,10 @@ fn refuse_everything_in(history: &mut Value) -> usize {
                 let mut content: Value = serde_json::from_slice(&unpack_json(&payload).unwrap()).unwrap();
                 let schemas = refuse_everything(&mut content);
                 if schemas > 0 {
-                    let changed = pack(&content).unwrap();
-                    object["metadata"] = json!({"encoding": BASE64.encode(&changed.metadata["encoding"])});
-                    object["data"] = BASE64.encode(&changed.data).into();
+                    let mut changed = recorded_payload(&content);
+                    for name in ["metadata", "data"] {
+                        object[name] = changed[name].take();
+                    }
                 }
                 return schemas;
             }

@@ -9,7 +9,7 @@ use temporalio_workflow::common::{
 
 use crate::{
     contract::{SCHEMA_VERSION, StartTask},
-    packed::{UnpackError, pack, unpack},
+    packed::{Packed, UnpackError, unpack},
 };
 
 #[derive(Debug)]
@@ -30,9 +30,9 @@ impl From<StartTask> for StartInput {
 }
 
 impl TemporalSerializable for StartInput {
-    fn to_payload(&self, _: &SerializationContext<'_>) -> Result<Payload, PayloadConversionError> {
+    fn to_payload(&self, context: &SerializationContext<'_>) -> Result<Payload, PayloadConversionError> {
         match &self.0 {
-            Ok(start) => pack(start).map_err(|error| PayloadConversionError::EncodingError(error.into())),
+            Ok(start) => Packed(start).to_payload(context),
             Err(error) => Err(PayloadConversionError::EncodingError(error.to_string().into())),
         }
     }
