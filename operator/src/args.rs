@@ -6,6 +6,8 @@ use std::{net::SocketAddr, str::FromStr};
 use clap::{Parser, ValueEnum};
 use steadfast_runtime::LogFormat;
 
+use crate::MANAGER;
+
 /// Steadfast's operator: turns Agents into workers.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "steadfast-operator", version)]
@@ -91,6 +93,10 @@ pub struct Args {
     /// Whether several replicas agree on the one that acts.
     #[arg(long, env = "STEADFAST_LEADER_ELECTION", default_value = "enabled")]
     pub leader_election: LeaderElection,
+
+    /// Who this replica is in the Lease, so that `kubectl get lease` names the pod that acts.
+    #[arg(long, env = "STEADFAST_POD_NAME", default_value = MANAGER)]
+    pub pod_name: String,
 
     /// Address of probes and metrics.
     #[arg(long, env = "STEADFAST_ADMIN_ADDRESS", default_value = "0.0.0.0:8081")]

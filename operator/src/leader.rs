@@ -1,48 +1,56 @@
 //! Which replica acts: the one that holds the Lease. Decides when the Lease
 //! counts as lost, which ends the process; it is never asked for twice.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::Client;
-use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-/// How long a Lease is valid after its last renewal, in seconds.
-const LEASE_SECONDS: u64 = 30;
-/// How long before its end a Lease is renewed, in seconds.
-const RENEW_BEFORE_END_SECONDS: u64 = 15;
-/// How long renewing may fail until the Lease counts as lost; less than what
-/// is left of it, so that two replicas never act at once.
+use crate::lease::{Answer, Candidate};
+
+// The three times are controller-runtime's defaults.
+
+/// How long the others leave the Lease alone after its last renewal.
+const LEASE_DURATION: Duration = Duration::from_secs(15);
+/// How long renewing may fail until the Lease counts as lost; less than its
+/// duration, so that two replicas never act at once.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// How often the Lease is renewed by its holder and looked at by the others.
+const RETRY_PERIOD: Duration = Duration::from_secs(2);
 /// Requests for the Lease must fail before the deadline does.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(4);
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why this replica may not act (any more).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The Lease cannot be made or read.
+    /// The API server refuses the request.
     #[error("ask for Lease {namespace}/{name}")]
-    Ask {
+    Refused {
         /// The operator's namespace.
         namespace: String,
         /// The Lease.
         name: String,
         /// The cause.
-        source: LeaseManagerError,
+        source: kube::Error,
     },
     /// Another replica has the Lease.
-    #[error("the Lease was taken by another replica")]
-    Lost,
+    #[error("the Lease was taken by {by}")]
+    Lost {
+        /// The identity of that replica.
+        by: String,
+    },
     /// The Lease could not be renewed in time.
     #[error("the Lease could not be renewed for {} s", RENEW_DEADLINE.as_secs())]
-    NotRenewed(#[source] LeaseManagerError),
+    NotRenewed,
 }
 
 /// The right to act.
 #[derive(Debug)]
 pub struct Leadership {
-    manager: LeaseManager,
+    candidate: Candidate,
+    renewed: Instant,
 }
 
 /// Waits until this replica may act; none if told to stop before.
@@ -50,57 +58,76 @@ pub async fn acquire(
     client: Client,
     namespace: &str,
     name: &str,
+    pod: &str,
     stop: &CancellationToken,
 ) -> Result<Option<Leadership>, Error> {
-    let ask = |source| Error::Ask {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-        source,
-    };
-    let manager = LeaseManagerBuilder::new(client, name)
-        .with_namespace(namespace)
-        .with_duration(LEASE_SECONDS)
-        .with_grace(RENEW_BEFORE_END_SECONDS)
-        .build()
-        .await
-        .map_err(ask)?;
-    tracing::info!(namespace, lease = name, "waiting for the Lease");
+    // A pod's containers may be restarted under its name.
+    let identity = format!("{pod}_{}", Uuid::new_v4());
+    tracing::info!(namespace, lease = name, identity, "waiting for the Lease");
+    let mut candidate = Candidate::new(client, namespace, name, identity, LEASE_DURATION);
+    let mut last_holder = None;
     loop {
-        let held = tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            held = manager.changed() => held,
-        };
-        match held {
-            Ok(true) => return Ok(Some(Leadership { manager })),
-            Ok(false) => {}
+        let asked = Instant::now();
+        // Never dropped half-way: the Lease might be granted to nobody.
+        match candidate.ask(asked).await {
+            Ok(Answer::Granted) => {
+                return Ok(Some(Leadership {
+                    candidate,
+                    renewed: asked,
+                }));
+            }
+            Ok(Answer::Held { by }) => {
+                if last_holder.as_ref() != Some(&by) {
+                    tracing::info!(holder = by, "another replica has the Lease");
+                    last_holder = Some(by);
+                }
+            }
+            Ok(Answer::Raced) => {}
+            Err(source) if is_refusal(&source) => {
+                return Err(Error::Refused {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                    source,
+                });
+            }
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "the Lease cannot be asked for"
                 );
-                tokio::time::sleep(RETRY_PAUSE).await;
             }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(None),
+            () = tokio::time::sleep(RETRY_PERIOD) => {}
         }
     }
 }
 
 impl Leadership {
     /// Keeps the Lease; returns when it is lost.
-    pub async fn hold(&self) -> Error {
-        let mut failing: Option<Failing> = None;
+    pub async fn hold(&mut self) -> Error {
         loop {
-            match self.manager.changed().await {
-                Ok(true) => failing = None,
-                Ok(false) => return Error::Lost,
+            let deadline = self.renewed + RENEW_DEADLINE;
+            match tokio::time::timeout_at(deadline, self.renew()).await {
+                Ok(Ok(renewed)) => self.renewed = renewed,
+                Ok(Err(lost)) => return lost,
+                Err(_elapsed) => return Error::NotRenewed,
+            }
+        }
+    }
+
+    /// Tries until the Lease is renewed; when that was asked for.
+    async fn renew(&mut self) -> Result<Instant, Error> {
+        loop {
+            tokio::time::sleep(RETRY_PERIOD).await;
+            let asked = Instant::now();
+            match self.candidate.ask(asked).await {
+                Ok(Answer::Granted) => return Ok(asked),
+                Ok(Answer::Held { by }) => return Err(Error::Lost { by }),
+                Ok(Answer::Raced) => {}
                 Err(error) => {
-                    let now = Instant::now();
-                    let since = failing.filter(|f| f.is_same(now)).map_or(now, |f| f.since);
-                    if now.duration_since(since) >= RENEW_DEADLINE {
-                        return Error::NotRenewed(error);
-                    }
                     tracing::warn!(error = &error as &dyn std::error::Error, "the Lease cannot be renewed");
-                    failing = Some(Failing { since, last: now });
-                    tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
         }
@@ -108,21 +135,13 @@ impl Leadership {
 
     /// Gives the Lease back, so that another replica need not wait for its end.
     pub async fn release(self) {
-        if let Err(error) = self.manager.release().await {
+        if let Err(error) = self.candidate.give_back().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the Lease was not given back");
         }
     }
 }
 
-/// A run of failures; a success in between shows only as a long pause.
-#[derive(Clone, Copy, Debug)]
-struct Failing {
-    since: Instant,
-    last: Instant,
-}
-
-impl Failing {
-    fn is_same(self, now: Instant) -> bool {
-        now.duration_since(self.last) < REQUEST_TIMEOUT + RETRY_PAUSE * 2
-    }
+/// Whether asking again cannot help: no permission, no such namespace.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400..=499) && !matches!(status.code, 408 | 429))
 }

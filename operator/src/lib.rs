@@ -13,6 +13,7 @@ pub mod defect;
 pub mod hash_key;
 pub mod keyed_hash;
 pub mod leader;
+pub mod lease;
 pub mod metrics;
 pub mod operator;
 pub mod reference_index;

@@ -57,6 +57,8 @@ pub struct Config {
     pub debounce: Duration,
     /// Whether a Lease decides who acts.
     pub leader_election: LeaderElection,
+    /// Who this replica is in the Lease.
+    pub pod_name: String,
     /// Address of probes and metrics.
     pub admin_address: SocketAddr,
 }
@@ -117,6 +119,7 @@ impl From<Args> for Config {
             concurrency: args.concurrency,
             debounce: Duration::from_millis(args.debounce_milliseconds),
             leader_election: args.leader_election,
+            pod_name: args.pod_name,
             admin_address: args.admin_address,
         }
     }
@@ -185,8 +188,9 @@ async fn lead(
     stop: &CancellationToken,
 ) -> Result<(), Error> {
     let lease = format!("{MANAGER}-{}", config.settings.install_id);
-    let acquired = leader::acquire(lease_client, &config.operator_namespace, &lease, stop).await?;
-    let Some(leadership) = acquired else { return Ok(()) };
+    let (namespace, pod) = (&config.operator_namespace, &config.pod_name);
+    let acquired = leader::acquire(lease_client, namespace, &lease, pod, stop).await?;
+    let Some(mut leadership) = acquired else { return Ok(()) };
     tracing::info!(lease, "leading");
     tokio::select! {
         error = leadership.hold() => return Err(error.into()),

@@ -104,6 +104,7 @@ impl Cluster {
             concurrency: 16,
             debounce: Duration::from_millis(20),
             leader_election,
+            pod_name: "operator".to_owned(),
             admin_address: "127.0.0.1:0".parse().unwrap(),
         };
         let admin = TcpListener::bind(config.admin_address).await.unwrap();
