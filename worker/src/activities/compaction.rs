@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use futures::StreamExt;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use steadfast_core::{Body, Segment, UserContent};
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_workflow::{
@@ -136,7 +137,7 @@ impl Activities {
         &self,
         spec: &AgentRevisionSpec,
         base_url: &url::Url,
-        body: Box<RawValue>,
+        body: Bytes,
         place: ModelPlace<'_>,
         span: &mut ModelSpan,
     ) -> Result<Answer, ModelError> {

@@ -1,11 +1,9 @@
 //! The body of a model call. Pure. What both APIs share is here, and the
 //! Responses API itself.
 
+use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use serde_json::{
-    Map, Value, json,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::{Map, Value, json};
 use steadfast_core::{Item, Segment};
 use steadfast_crds::{
     AgentRevisionSpec, ModelSpec,
@@ -40,7 +38,7 @@ pub struct RequestContext<'a> {
 pub fn build_request<'a>(
     context: &RequestContext<'_>,
     transcript: impl IntoIterator<Item = &'a Segment>,
-) -> Result<Box<RawValue>, ModelError> {
+) -> Result<Bytes, ModelError> {
     let items = items_to_send(transcript, &context.revision.agent);
     match context.revision.model.api {
         ModelApi::Responses => build_responses_request(context, &items),
@@ -48,7 +46,7 @@ pub fn build_request<'a>(
     }
 }
 
-fn build_responses_request(context: &RequestContext<'_>, items: &[Item<'_>]) -> Result<Box<RawValue>, ModelError> {
+fn build_responses_request(context: &RequestContext<'_>, items: &[Item<'_>]) -> Result<Bytes, ModelError> {
     let model = &context.revision.model;
     let settings = &model.settings;
     let mut body = Map::new();
@@ -216,7 +214,7 @@ pub(super) fn write<C: Serialize + ?Sized>(
     name: &'static str,
     conversation: &C,
     extra: &Map<String, Value>,
-) -> Result<Box<RawValue>, ModelError> {
+) -> Result<Bytes, ModelError> {
     for (name, value) in extra {
         if value.is_null() {
             members.shift_remove(name);
@@ -225,7 +223,8 @@ pub(super) fn write<C: Serialize + ?Sized>(
         }
     }
     let conversation = (!extra.contains_key(name)).then_some((name, conversation));
-    to_raw_value(&RequestBody { members, conversation })
+    serde_json::to_vec(&RequestBody { members, conversation })
+        .map(Bytes::from)
         .map_err(|error| ModelError::permanent("model_configuration", format!("write the model call as JSON: {error}")))
 }
 
@@ -294,7 +293,7 @@ mod tests {
                 other => Err(ModelError::permanent("model_credentials", other)),
             },
         };
-        build_request(&context, [&hello()]).map(|body| serde_json::from_str(body.get()).unwrap())
+        build_request(&context, [&hello()]).map(|body| serde_json::from_slice(&body).unwrap())
     }
 
     #[test]

@@ -9,9 +9,10 @@ use std::{
 };
 
 use async_openai::{Client, config::OpenAIConfig, error::OpenAIError, middleware::HttpRequestFactory};
+use bytes::Bytes;
 use futures::{Stream, StreamExt, future::BoxFuture};
 use reqwest::header::HeaderValue;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use steadfast_crds::{AgentRevisionSpec, model::ModelApi};
 use tower::Service;
 use url::Url;
@@ -73,12 +74,12 @@ impl ModelClient {
             .map_err(|error| ModelError::permanent("model_credentials", error.to_string()))
     }
 
-    /// Sends a request; its answer comes as a stream in which no gap is longer than `model.timeouts.idle`.
+    /// Sends a request, whose body is JSON; its answer comes as a stream in which no gap is longer than `model.timeouts.idle`.
     pub async fn stream(
         &self,
         revision: &AgentRevisionSpec,
         base_url: &Url,
-        body: Box<RawValue>,
+        body: Bytes,
         traceparent: Option<&str>,
     ) -> Result<EventStream, ModelError> {
         let mut config = OpenAIConfig::new()
@@ -91,14 +92,15 @@ impl ModelClient {
         // A client made by the library would read the certificates of the system anew for each call.
         let client = Client::build(self.http.clone(), config).with_http_service(OneAttempt {
             http: self.http.clone(),
+            body,
             traceparent: traceparent.and_then(|value| HeaderValue::try_from(value).ok()),
         });
         let idle = revision.model.timeouts.idle.as_std();
         let api = revision.model.api;
         let opening = async move {
             match api {
-                ModelApi::Responses => client.responses().create_stream_byot::<_, Value>(body).await,
-                ModelApi::ChatCompletions => client.chat().create_stream_byot::<_, Value>(body).await,
+                ModelApi::Responses => client.responses().create_stream_byot::<_, Value>(()).await,
+                ModelApi::ChatCompletions => client.chat().create_stream_byot::<_, Value>(()).await,
             }
         };
         let stream: Pin<Box<dyn Stream<Item = Result<Value, OpenAIError>> + Send>> =
@@ -160,6 +162,8 @@ fn transport_error(error: OpenAIError) -> ModelError {
 #[derive(Clone)]
 struct OneAttempt {
     http: reqwest::Client,
+    /// Put in here: what is given to the library is written out once more, and it may be megabytes.
+    body: Bytes,
     /// W3C trace context of the call.
     traceparent: Option<HeaderValue>,
 }
@@ -174,9 +178,14 @@ impl Service<HttpRequestFactory> for OneAttempt {
     }
 
     fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
-        let (http, traceparent) = (self.http.clone(), self.traceparent.clone());
+        let Self {
+            http,
+            body,
+            traceparent,
+        } = self.clone();
         Box::pin(async move {
             let mut request = request.build().await?;
+            *request.body_mut() = Some(body.into());
             if let Some(traceparent) = traceparent {
                 request.headers_mut().insert("traceparent", traceparent);
             }
@@ -221,13 +230,15 @@ fn boxed(error: ModelError) -> OpenAIError {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use serde_json::{json, value::to_raw_value};
+    use serde_json::json;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
     };
 
     use super::{super::error::Retry, *};
+
+    const BODY: &[u8] = br#"{"stream":true}"#;
 
     fn client() -> ModelClient {
         steadfast_runtime::crypto::install();
@@ -266,13 +277,18 @@ mod tests {
         let base_url = Url::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
         let server = tokio::spawn(async move {
             let (mut connection, _) = listener.accept().await.unwrap();
-            let mut request = vec![0; 8_192];
-            let length = connection.read(&mut request).await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(BODY) {
+                assert_ne!(
+                    connection.read_buf(&mut request).await.unwrap(),
+                    0,
+                    "the request ends early"
+                );
+            }
             connection.write_all(answer.as_bytes()).await.unwrap();
             // Nobody listens any more: a second attempt would fail to connect.
             drop(listener);
-            let request = String::from_utf8_lossy(&request[..length]).into_owned();
-            request.lines().next().unwrap_or_default().to_owned()
+            String::from_utf8(request).unwrap()
         });
         let revision = serde_yaml_ng::from_str(
             "{agent: a, sequence: 1, taskQueue: q, model: {name: m, api: ChatCompletions, apiKeyEnvVar: ''}}",
@@ -280,12 +296,7 @@ mod tests {
         .unwrap();
         let (mut events, mut error) = (Vec::new(), None);
         match client()
-            .stream(
-                &revision,
-                &base_url,
-                to_raw_value(&json!({"stream": true})).unwrap(),
-                None,
-            )
+            .stream(&revision, &base_url, Bytes::from_static(BODY), None)
             .await
         {
             Ok(mut stream) => {
@@ -308,7 +319,11 @@ mod tests {
              data: {\"a\":1}\n\ndata: no json\n\ndata: [DONE]\n\ndata: {\"b\":2}\n\n",
         )
         .await;
-        assert_eq!(request, "POST /v1/chat/completions HTTP/1.1");
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("content-type: application/json\r\n"), "{head}");
+        assert!(head.contains("content-length: 15"), "{head}");
+        assert_eq!(body.as_bytes(), BODY);
         assert_eq!(events, [json!({"a": 1}), Value::Null]);
         assert_eq!(error, None);
     }

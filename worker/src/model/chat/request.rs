@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use steadfast_core::Item;
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Builds the body from the items of the conversation.
-pub fn build_request(context: &RequestContext<'_>, items: &[Item<'_>]) -> Result<Box<RawValue>, ModelError> {
+pub fn build_request(context: &RequestContext<'_>, items: &[Item<'_>]) -> Result<Bytes, ModelError> {
     let revision = context.revision;
     if let Some(tool) = hosted_tool(revision) {
         return Err(ModelError::permanent(
@@ -230,7 +231,7 @@ mod tests {
                 None => Item::Said(Cow::Borrowed(item)),
             })
             .collect();
-        build_request(&context, &items).map(|body| serde_json::from_str(body.get()).unwrap())
+        build_request(&context, &items).map(|body| serde_json::from_slice(&body).unwrap())
     }
 
     const LOCAL: &str = "http://localhost:8000/v1";
