@@ -17,6 +17,7 @@ mod server;
 mod text;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -105,9 +106,10 @@ impl ScriptedModel {
         self.journal.calls()
     }
 
-    /// From now on the journal has no bodies: a thousand long conversations would fill the memory.
-    pub fn forget_what_is_said(&self) {
-        self.journal.forget_what_is_said();
+    /// Reads the body of the first request and of one in `count` after it: to read a thousand long
+    /// conversations would take longer than to send them, and fill the memory.
+    pub fn read_one_in(&self, count: NonZeroUsize) {
+        self.journal.read_one_in(count);
     }
 
     /// What a strict provider would have refused, each with the number of its request.

@@ -2,7 +2,7 @@
 //! tool result, on a conversation that starts with a long text.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -61,7 +61,9 @@ pub struct HistoryReport {
     pub at_first: Tenth,
     /// The last tenth.
     pub at_last: Tenth,
-    /// `median_milliseconds` without the scripted model's, at last to at first.
+    /// As many calls of another conversation with the same start, right after the last.
+    pub at_first_again: Tenth,
+    /// `median_milliseconds`, at last to the mean of both times at first.
     pub time_ratio: f64,
     /// `median_bytes`, at last to at first.
     pub bytes_ratio: f64,
@@ -73,8 +75,6 @@ pub struct Tenth {
     /// From one call to the next.
     pub median_milliseconds: f64,
     pub mean_milliseconds: f64,
-    /// What of it the scripted model takes to read the conversation, which grows.
-    pub median_milliseconds_of_scripted_model: f64,
     /// History from one call to the next in the same run.
     pub median_bytes: usize,
 }
@@ -93,10 +93,66 @@ pub async fn run(stack: &Stack, options: HistoryOptions) -> anyhow::Result<Histo
     ];
     let _tools = stack.python_worker(&script_file, &variables)?;
 
+    let long = converse(stack, "history", options, &starting_text).await?;
+    let calls = &long.calls;
+    let tenth = (calls.len() / 10).max(2).min(calls.len());
+    // The beginning once more, right after the end: a machine that becomes slower or faster meanwhile shows itself.
+    let beginning = HistoryOptions {
+        model_calls: tenth,
+        ..options
+    };
+    let short = converse(stack, "history-again", beginning, &starting_text).await?;
+
+    let after = chain(stack, &long.task).await?;
+    let new_item_bytes = new_item_bytes(calls)?;
+    let bytes = bytes_per_call(stack, &long.task).await?;
+    let at_first = Tenth::of(&calls[..tenth], &bytes[..tenth.min(bytes.len())]);
+    let at_last = Tenth::of(
+        &calls[calls.len() - tenth..],
+        &bytes[bytes.len() - tenth.min(bytes.len())..],
+    );
+    let at_first_again = Tenth::of(&short.calls, &bytes_per_call(stack, &short.task).await?);
+    let begin_milliseconds = f64::midpoint(at_first.median_milliseconds, at_first_again.median_milliseconds);
+    Ok(HistoryReport {
+        model_calls: options.model_calls,
+        tool_result_bytes: options.tool_result_bytes,
+        starting_text_bytes: options.starting_text_bytes,
+        starting_text_zstd_ratio: compression_ratio(&starting_text)?,
+        history_bytes_before: long.before.bytes,
+        history_bytes_after: after.bytes,
+        history_events_after: after.events,
+        events_by_type: events_by_type(stack, &long.task).await?,
+        runs: after.runs,
+        new_item_bytes,
+        growth_ratio: ratio(after.bytes.saturating_sub(long.before.bytes), new_item_bytes),
+        seconds: long.seconds,
+        at_first,
+        at_last,
+        at_first_again,
+        time_ratio: rounded(at_last.median_milliseconds / begin_milliseconds),
+        bytes_ratio: ratio(at_last.median_bytes, at_first.median_bytes),
+    })
+}
+
+/// A task after its one turn.
+struct Conversation {
+    task: Task,
+    calls: Vec<Call>,
+    /// When the first model call was under way.
+    before: Chain,
+    seconds: f64,
+}
+
+/// One turn of an agent of its own.
+async fn converse(
+    stack: &Stack,
+    agent: &str,
+    options: HistoryOptions,
+    starting_text: &str,
+) -> anyhow::Result<Conversation> {
     let first = Gate::closed();
-    let sizes = Sizes::default();
     let properties = json!({"number": {"type": "integer"}, "size": {"type": "integer"}});
-    let setup = AgentSetup::new("history", script(options, first.clone(), sizes.clone()))
+    let setup = AgentSetup::new(agent, script(options, first.clone()))
         .tool("page", activity_tool("page", TASK_QUEUE, &properties))
         .configure(|spec| {
             spec.limits.max_model_calls_per_turn = 10_000;
@@ -104,10 +160,12 @@ pub async fn run(stack: &Stack, options: HistoryOptions) -> anyhow::Result<Histo
             spec.context.window_tokens = 1_000_000_000;
         });
     let agent = stack.agent(setup).await?;
-    agent.model().forget_what_is_said();
+    // Reads the first request and the last, which holds all the others: the model must not be what is measured.
+    let between = NonZeroUsize::new(options.model_calls).context("there are no model calls to make")?;
+    agent.model().read_one_in(between);
     let task = agent.task().await?;
     let started = Instant::now();
-    task.send(&starting_text).await?;
+    task.send(starting_text).await?;
     first.reached(PATIENCE).await?;
     let before = chain(stack, &task).await?;
     first.open();
@@ -115,40 +173,13 @@ pub async fn run(stack: &Stack, options: HistoryOptions) -> anyhow::Result<Histo
     let end = task.turn_ended(1).await?;
     ensure!(end.status == TurnStatus::Completed, "the turn ended so: {end:?}");
     let seconds = started.elapsed().as_secs_f64();
-    let after = chain(stack, &task).await?;
-    ensure!(
-        agent.model().violations().is_empty(),
-        "{:?}",
-        agent.model().violations()
-    );
-
-    let new_item_bytes = sizes.new_item_bytes();
-    let calls = agent.model().journal();
-    let bytes = bytes_per_call(stack, &task).await?;
-    let tenth = (calls.len() / 10).max(2).min(calls.len());
-    let at_first = Tenth::of(&calls[..tenth], &bytes[..tenth.min(bytes.len())]);
-    let at_last = Tenth::of(
-        &calls[calls.len() - tenth..],
-        &bytes[bytes.len() - tenth.min(bytes.len())..],
-    );
-    let own = |tenth: Tenth| tenth.median_milliseconds - tenth.median_milliseconds_of_scripted_model;
-    Ok(HistoryReport {
-        model_calls: options.model_calls,
-        tool_result_bytes: options.tool_result_bytes,
-        starting_text_bytes: options.starting_text_bytes,
-        starting_text_zstd_ratio: compression_ratio(&starting_text)?,
-        history_bytes_before: before.bytes,
-        history_bytes_after: after.bytes,
-        history_events_after: after.events,
-        events_by_type: events_by_type(stack, &task).await?,
-        runs: after.runs,
-        new_item_bytes,
-        growth_ratio: ratio(after.bytes.saturating_sub(before.bytes), new_item_bytes),
+    let violations = agent.model().violations();
+    ensure!(violations.is_empty(), "{violations:?}");
+    Ok(Conversation {
+        task,
+        calls: agent.model().journal(),
+        before,
         seconds,
-        at_first,
-        at_last,
-        time_ratio: rounded(own(at_last) / own(at_first)),
-        bytes_ratio: ratio(at_last.median_bytes, at_first.median_bytes),
     })
 }
 
@@ -159,13 +190,11 @@ impl Tenth {
             .windows(2)
             .map(|pair| milliseconds(pair[1].received_at.duration_since(pair[0].received_at)))
             .collect();
-        let thoughts = calls.iter().map(|call| milliseconds(call.thought_for));
         #[expect(clippy::cast_precision_loss, reason = "a count of calls")]
         let count = distances.len() as f64;
         Self {
             mean_milliseconds: rounded(distances.iter().sum::<f64>() / count),
             median_milliseconds: rounded(median(distances, f64::total_cmp)),
-            median_milliseconds_of_scripted_model: rounded(median(thoughts.collect(), f64::total_cmp)),
             median_bytes: median(bytes.to_vec(), Ord::cmp),
         }
     }
@@ -185,9 +214,9 @@ async fn until_answered(agent: &crate::stack::Agent, options: HistoryOptions) ->
 }
 
 /// Asks for page after page, then answers.
-fn script(options: HistoryOptions, first: Gate, sizes: Sizes) -> impl Fn(&ModelRequest) -> Reply + Send + Sync {
+fn script(options: HistoryOptions, first: Gate) -> impl Fn(&ModelRequest) -> Reply + Send + Sync {
     move |request| {
-        let pages_read = sizes.note(request);
+        let pages_read = request.number - 1;
         if pages_read < options.model_calls {
             let arguments = json!({"number": pages_read, "size": options.tool_result_bytes});
             Reply::stream().and_hold(&first).and_call("page", &arguments)
@@ -197,40 +226,19 @@ fn script(options: HistoryOptions, first: Gate, sizes: Sizes) -> impl Fn(&ModelR
     }
 }
 
-/// What the conversation grows by. Reads only what is new in a request: the model must not be what is measured.
-#[derive(Clone, Debug, Default)]
-struct Sizes(Arc<Mutex<Counted>>);
-
-#[derive(Clone, Debug, Default)]
-struct Counted {
-    items: usize,
-    tool_outputs: usize,
-    first_bytes: Option<usize>,
-    bytes: usize,
-}
-
-impl Sizes {
-    /// Gives the number of tool results so far.
-    fn note(&self, request: &ModelRequest) -> usize {
-        let mut counted = self.counted();
-        let items = request.input();
-        for item in items.get(counted.items..).unwrap_or_default() {
-            counted.bytes += item.to_string().len();
-            counted.tool_outputs += usize::from(item["type"] == "function_call_output");
-        }
-        counted.items = items.len();
-        counted.first_bytes = counted.first_bytes.or(Some(counted.bytes));
-        counted.tool_outputs
-    }
-
-    fn new_item_bytes(&self) -> usize {
-        let counted = self.counted();
-        counted.bytes - counted.first_bytes.unwrap_or_default()
-    }
-
-    fn counted(&self) -> MutexGuard<'_, Counted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// JSON of the items that the last request has and the first had not.
+fn new_item_bytes(calls: &[Call]) -> anyhow::Result<usize> {
+    let read: Vec<&ModelRequest> = calls
+        .iter()
+        .map(|call| call.request.as_ref())
+        .filter(|request| !request.body.is_null())
+        .collect();
+    let (Some(first), Some(last)) = (read.first(), read.last()) else {
+        bail!("the model read no request");
+    };
+    ensure!(last.number == calls.len(), "the model did not read the last request");
+    let new = last.input().iter().skip(first.input().len());
+    Ok(new.map(|item| item.to_string().len()).sum())
 }
 
 #[derive(Clone, Copy, Debug)]

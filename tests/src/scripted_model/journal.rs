@@ -1,7 +1,8 @@
 //! What came in, and what became of it.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::ModelRequest;
 
@@ -10,8 +11,6 @@ use super::ModelRequest;
 pub struct Call {
     pub request: Arc<ModelRequest>,
     pub received_at: Instant,
-    /// What the server itself took to read the request and to make up its answer.
-    pub thought_for: Duration,
     pub outcome: Outcome,
     /// When it was answered or abandoned.
     pub ended_at: Option<Instant>,
@@ -35,8 +34,8 @@ pub(super) struct Journal(Arc<Mutex<Entries>>);
 struct Entries {
     calls: Vec<Call>,
     violations: Vec<String>,
-    /// What was said is not kept.
-    forgetful: bool,
+    /// Of every so many requests the body of one is read; of all when absent.
+    read_one_in: Option<NonZeroUsize>,
 }
 
 /// The end of an answer, written when it is known or, at the latest, when the
@@ -53,15 +52,9 @@ impl Journal {
         let mut entries = self.entries();
         let index = entries.calls.len();
         let request = Arc::new(request(index + 1));
-        let kept = if entries.forgetful {
-            Arc::new(request.without_body())
-        } else {
-            request.clone()
-        };
         entries.calls.push(Call {
-            request: kept,
+            request: request.clone(),
             received_at: Instant::now(),
-            thought_for: Duration::ZERO,
             outcome: Outcome::Answering,
             ended_at: None,
         });
@@ -74,8 +67,14 @@ impl Journal {
         )
     }
 
-    pub(super) fn forget_what_is_said(&self) {
-        self.entries().forgetful = true;
+    pub(super) fn read_one_in(&self, count: NonZeroUsize) {
+        self.entries().read_one_in = Some(count);
+    }
+
+    /// Whether the body of the next request is read.
+    pub(super) fn reads_the_next(&self) -> bool {
+        let entries = self.entries();
+        entries.read_one_in.is_none_or(|count| entries.calls.len() % count == 0)
     }
 
     pub(super) fn add_violation(&self, violation: String) {
@@ -98,12 +97,6 @@ impl Journal {
 impl Pen {
     pub(super) fn answered(&self) {
         self.write(Outcome::Answered);
-    }
-
-    pub(super) fn thought_for(&self, duration: Duration) {
-        if let Some(call) = self.journal.entries().calls.get_mut(self.index) {
-            call.thought_for = duration;
-        }
     }
 
     fn write(&self, outcome: Outcome) {

@@ -11,19 +11,11 @@ pub struct ModelRequest {
     pub number: usize,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// The whole body.
+    /// The whole body; null when it was not read.
     pub body: Value,
 }
 
 impl ModelRequest {
-    pub(super) fn without_body(&self) -> Self {
-        Self {
-            number: self.number,
-            headers: self.headers.clone(),
-            body: Value::Null,
-        }
-    }
-
     pub fn model(&self) -> &str {
         self.body["model"].as_str().unwrap_or_default()
     }

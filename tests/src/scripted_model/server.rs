@@ -5,15 +5,14 @@ use std::convert::identity;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
-use futures::{Stream, stream};
+use futures::{Stream, TryStreamExt as _, stream};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -34,7 +33,6 @@ pub(super) fn app(journal: Journal, script: Arc<Script>) -> Router {
     Router::new()
         .route("/v1/responses", post(respond))
         .fallback(unexpected)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .with_state(Desk { journal, script })
 }
 
@@ -60,21 +58,32 @@ async fn unexpected(State(desk): State<Desk>, request: Request) -> Response {
     plain(404, &[], violation)
 }
 
-async fn respond(State(desk): State<Desk>, headers: HeaderMap, body: Bytes) -> Response {
-    let came = Instant::now();
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let found = conversation::violations(&body);
+async fn respond(State(desk): State<Desk>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let read = if desk.journal.reads_the_next() {
+        let bytes = axum::body::to_bytes(body, BODY_LIMIT_BYTES).await;
+        bytes.map(|bytes| Some(serde_json::from_slice(&bytes).unwrap_or_default()))
+    } else {
+        body.into_data_stream()
+            .try_for_each(async |_| Ok(()))
+            .await
+            .map(|()| None)
+    };
+    let body: Option<Value> = match read {
+        Ok(body) => body,
+        Err(error) => return plain(400, &[], format!("the request did not arrive whole: {error}")),
+    };
+    let found = body.as_ref().map(conversation::violations).unwrap_or_default();
     let (request, pen) = desk.journal.open(|number| ModelRequest {
         number,
-        headers: names_and_values(&headers),
-        body,
+        headers: names_and_values(&parts.headers),
+        body: body.unwrap_or_default(),
     });
     for violation in found {
         desk.journal
             .add_violation(format!("request {}: {violation}", request.number));
     }
     let Reply { status, headers, body } = (desk.script)(&request);
-    pen.thought_for(came.elapsed());
     match body {
         reply::Body::Plain(text) => {
             pen.answered();
