@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::port::Port;
 use crate::process::{Launch, Service, output};
@@ -166,6 +168,20 @@ impl Temporal {
             .args(arguments)
             .args(["--address", &self.address(), "--color", "never"]);
         output(&mut command).await
+    }
+
+    /// The events of a workflow's run as JSON, of the newest run unless it is named.
+    pub async fn history(&self, workflow_id: &str, run_id: Option<&str>) -> anyhow::Result<Vec<Value>> {
+        #[derive(Deserialize)]
+        struct History {
+            events: Vec<Value>,
+        }
+        let mut arguments = vec!["workflow", "show", "--output", "json", "--workflow-id", workflow_id];
+        arguments.extend(run_id.map(|run_id| ["--run-id", run_id]).iter().flatten());
+        let history = self.cli(&arguments).await?;
+        let history: History =
+            serde_json::from_str(&history).with_context(|| format!("read the history of {workflow_id}"))?;
+        Ok(history.events)
     }
 
     fn at_port(&self, port: &Port) -> SocketAddrV4 {

@@ -268,7 +268,7 @@ async fn chain(stack: &Stack, task: &Task) -> anyhow::Result<Chain> {
         chain.events += number(&info["historyLength"])?;
         chain.bytes += number(&info["historySizeBytes"])?;
         let this = info["execution"]["runId"].as_str().context("a run has an id")?;
-        run_id = run_before(&show(stack, task, Some(this)).await?);
+        run_id = run_before(&stack.temporal().history(task.id(), Some(this)).await?);
         if run_id.is_none() {
             return Ok(chain);
         }
@@ -277,9 +277,8 @@ async fn chain(stack: &Stack, task: &Task) -> anyhow::Result<Chain> {
 
 /// What the newest run's history is made of; activities are told apart.
 async fn events_by_type(stack: &Stack, task: &Task) -> anyhow::Result<BTreeMap<String, usize>> {
-    let history = show(stack, task, None).await?;
     let mut counts = BTreeMap::new();
-    for event in history["events"].as_array().context("a history has events")? {
+    for event in stack.temporal().history(task.id(), None).await? {
         let kind = event["eventType"].as_str().unwrap_or_default();
         let activity = event["activityTaskScheduledEventAttributes"]["activityType"]["name"].as_str();
         let name = activity.map_or_else(|| kind.to_owned(), |activity| format!("{kind} {activity}"));
@@ -293,11 +292,10 @@ async fn bytes_per_call(stack: &Stack, task: &Task) -> anyhow::Result<Vec<usize>
     let mut runs = Vec::new();
     let mut run_id: Option<String> = None;
     loop {
-        let history = show(stack, task, run_id.as_deref()).await?;
-        let events = history["events"].as_array().context("a history has events")?;
+        let events = stack.temporal().history(task.id(), run_id.as_deref()).await?;
         let mut so_far = 0;
         let mut at_calls = Vec::new();
-        for event in events {
+        for event in &events {
             let started = &event["workflowTaskStartedEventAttributes"]["historySizeBytes"];
             if !started.is_null() {
                 so_far = number(started)?;
@@ -312,7 +310,7 @@ async fn bytes_per_call(stack: &Stack, task: &Task) -> anyhow::Result<Vec<usize>
                 .map(|pair| pair[1] - pair[0])
                 .collect::<Vec<usize>>(),
         );
-        run_id = run_before(&history);
+        run_id = run_before(&events);
         if run_id.is_none() {
             runs.reverse();
             return Ok(runs.concat());
@@ -321,17 +319,10 @@ async fn bytes_per_call(stack: &Stack, task: &Task) -> anyhow::Result<Vec<usize>
 }
 
 /// The run that continued as the one with this history, if there was one.
-fn run_before(history: &Value) -> Option<String> {
-    let started = &history["events"][0]["workflowExecutionStartedEventAttributes"];
+fn run_before(history: &[Value]) -> Option<String> {
+    let started = &history.first()?["workflowExecutionStartedEventAttributes"];
     let before = started["continuedExecutionRunId"].as_str().filter(|id| !id.is_empty());
     before.map(str::to_owned)
-}
-
-/// The history of a run, the newest one unless it is named.
-async fn show(stack: &Stack, task: &Task, run_id: Option<&str>) -> anyhow::Result<Value> {
-    let mut arguments = vec!["workflow", "show", "--output", "json", "--workflow-id", task.id()];
-    arguments.extend(run_id.map(|run_id| ["--run-id", run_id]).iter().flatten());
-    serde_json::from_str(&stack.temporal().cli(&arguments).await?).context("read a history")
 }
 
 /// 64-bit numbers are strings in this JSON.

@@ -350,9 +350,7 @@ async fn workers_of(namespace: &Namespace, agent: &str) -> anyhow::Result<BTreeS
 
 /// The identity of the worker of each activity of a type that has ended, by the history of the task.
 async fn who_ran(namespace: &Namespace, task: &Task, activity: &str) -> anyhow::Result<Vec<String>> {
-    let arguments = ["workflow", "show", "--output", "json", "--workflow-id", task.id()];
-    let history: Value = serde_json::from_str(&namespace.platform().temporal().cli(&arguments).await?)?;
-    let events = history["events"].as_array().context("a history has events")?;
+    let events = namespace.platform().temporal().history(task.id(), None).await?;
     let scheduled: BTreeSet<&str> = events
         .iter()
         .filter(|event| event["activityTaskScheduledEventAttributes"]["activityType"]["name"] == activity)

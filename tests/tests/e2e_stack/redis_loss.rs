@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use steadfast_log::TurnStatus;
 use steadfast_platform::RedisData;
 use steadfast_platform::scripted_model::{Gate, Reply, Text};
@@ -71,13 +71,11 @@ impl Scene {
 
     /// Waits for Temporal to say that the turn's model call is complete.
     async fn model_call_is_complete(&self, stack: &Stack) {
-        let arguments = ["workflow", "show", "--output", "json", "--workflow-id", self.task.id()];
         wait::until(
             "the model call of the second turn to be complete",
             PATIENCE,
             async || {
-                let history: Value = serde_json::from_str(&stack.temporal().cli(&arguments).await?)?;
-                let events = history["events"].as_array().unwrap();
+                let events = stack.temporal().history(self.task.id(), None).await?;
                 let count = |kind: &str| events.iter().filter(|event| event["eventType"] == kind).count();
                 // Turn one: model, tool, model. Whatever else has completed only appended to the log.
                 let of_model = events.iter().filter(|event| {

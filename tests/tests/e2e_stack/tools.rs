@@ -13,7 +13,7 @@ use steadfast_crds::names::agent_task_queue;
 use steadfast_log::TurnStatus;
 use steadfast_platform::RedisData;
 use steadfast_platform::scripted_model::{Gate, ModelRequest, Reply};
-use steadfast_platform::stack::{AgentSetup, INSTALL, Line, NAMESPACE, PATIENCE, Stack, Task, activity_tool};
+use steadfast_platform::stack::{AgentSetup, INSTALL, Line, NAMESPACE, PATIENCE, Stack, activity_tool};
 
 use crate::agents::handoff_to;
 use crate::shared::{TOOLS, stack};
@@ -26,16 +26,9 @@ fn calling(name: &'static str, arguments: Value) -> impl Fn(&ModelRequest) -> Re
     }
 }
 
-/// The history of a task as the command line tool prints it.
-async fn history(stack: &Stack, task: &Task) -> Value {
-    let arguments = ["workflow", "show", "--output", "json", "--workflow-id", task.id()];
-    serde_json::from_str(&stack.temporal().cli(&arguments).await.unwrap()).unwrap()
-}
-
 /// The attributes of all events of a kind.
-fn events<'a>(history: &'a Value, attributes: &str) -> Vec<&'a Value> {
-    let events = history["events"].as_array().unwrap();
-    events.iter().filter_map(|event| event.get(attributes)).collect()
+fn events<'a>(history: &'a [Value], attributes: &str) -> Vec<&'a Value> {
+    history.iter().filter_map(|event| event.get(attributes)).collect()
 }
 
 /// The content of a payload that any language and the Temporal UI can read.
@@ -78,7 +71,7 @@ async fn arguments_and_results_of_300_kb_pass_as_plain_json_and_history_is_reada
     // Not assert_eq: a failure would print a megabyte.
     assert!(lines == expected, "the messages differ from what was sent");
 
-    let history = history(stack, &task).await;
+    let history = stack.temporal().history(task.id(), None).await.unwrap();
     let scheduled = events(&history, "activityTaskScheduledEventAttributes");
     let names: Vec<&Value> = scheduled.iter().map(|event| &event["activityType"]["name"]).collect();
     let call = names
@@ -97,8 +90,7 @@ async fn arguments_and_results_of_300_kb_pass_as_plain_json_and_history_is_reada
         "the result is not plain JSON"
     );
 
-    let all = history["events"].as_array().unwrap();
-    let summaries: Vec<Option<Value>> = all
+    let summaries: Vec<Option<Value>> = history
         .iter()
         .filter(|event| event.get("activityTaskScheduledEventAttributes").is_some())
         .map(|event| plain_json(&event["userMetadata"]["summary"]))
@@ -304,7 +296,7 @@ async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_atte
 }
 
 /// What stands in a history of the calls of http tools that were activities.
-fn http_activities(history: &Value) -> Vec<&Value> {
+fn http_activities(history: &[Value]) -> Vec<&Value> {
     events(history, "activityTaskScheduledEventAttributes")
         .into_iter()
         .filter(|scheduled| scheduled["activityType"]["name"] == "call_http_tool")
@@ -312,7 +304,7 @@ fn http_activities(history: &Value) -> Vec<&Value> {
 }
 
 /// Ids of the attempts that were local.
-fn local_attempts(history: &Value) -> Vec<Value> {
+fn local_attempts(history: &[Value]) -> Vec<Value> {
     events(history, "markerRecordedEventAttributes")
         .into_iter()
         .filter_map(|marker| plain_json(&marker["details"]["data"]["payloads"][0]))
@@ -355,7 +347,7 @@ async fn a_local_http_tool_is_called_without_an_activity_and_again_with_the_same
     let (tea, milk) = (request("t1.0.0", "tea"), request("t1.1.0", "milk"));
     assert_eq!(*seen.lock().unwrap(), [tea.clone(), tea, milk]);
 
-    let history = history(stack, &task).await;
+    let history = stack.temporal().history(task.id(), None).await.unwrap();
     assert_eq!(http_activities(&history), Vec::<&Value>::new());
     assert_eq!(local_attempts(&history), ["t1.0.0", "t1.0.0", "t1.1.0"]);
     assert_eq!(agent.model().violations(), Vec::<String>::new());
@@ -394,7 +386,7 @@ async fn what_a_local_tool_answered_is_known_to_other_workers_and_without_redis(
     assert_eq!(lines.last(), Some(&Line::agent("2 orders.")), "{lines:#?}");
 
     // The workflow is with the first agent's workers; the second one's credentials are not.
-    let history = history(&stack, &task).await;
+    let history = stack.temporal().history(task.id(), None).await.unwrap();
     let queues: Vec<&Value> = http_activities(&history)
         .into_iter()
         .map(|scheduled| &scheduled["taskQueue"]["name"])
