@@ -69,7 +69,7 @@ pub async fn acquire(
     loop {
         let asked = Instant::now();
         // Never dropped half-way: the Lease might be granted to nobody.
-        match candidate.ask(asked).await {
+        match candidate.ask(Instant::now).await {
             Ok(Answer::Granted) => {
                 return Ok(Some(Leadership {
                     candidate,
@@ -122,7 +122,7 @@ impl Leadership {
         loop {
             tokio::time::sleep(RETRY_PERIOD).await;
             let asked = Instant::now();
-            match self.candidate.ask(asked).await {
+            match self.candidate.ask(Instant::now).await {
                 Ok(Answer::Granted) => return Ok(asked),
                 Ok(Answer::Held { by }) => return Err(Error::Lost { by }),
                 Ok(Answer::Raced) => {}

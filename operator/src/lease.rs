@@ -68,8 +68,8 @@ impl Candidate {
     }
 
     /// Looks at the Lease, and takes or renews it where that is allowed.
-    pub async fn ask(&mut self, now: Instant) -> Result<Answer, kube::Error> {
-        Ok(match self.look(now).await? {
+    pub async fn ask(&mut self, clock: impl Fn() -> Instant) -> Result<Answer, kube::Error> {
+        Ok(match self.look(clock).await? {
             Sight::Held { by } => Answer::Held { by },
             Sight::Open(lease) => {
                 if self.take(lease).await? {
@@ -81,11 +81,13 @@ impl Candidate {
         })
     }
 
-    /// What the Lease says at the moment `now`.
-    pub async fn look(&mut self, now: Instant) -> Result<Sight, kube::Error> {
+    /// What the Lease says.
+    pub async fn look(&mut self, clock: impl Fn() -> Instant) -> Result<Sight, kube::Error> {
         let Some(lease) = self.api.get_opt(&self.lease).await? else {
             return Ok(Sight::Open(None));
         };
+        // Not before: the holder may have renewed it while the request was under way.
+        let now = clock();
         let spec = lease.spec.clone().unwrap_or_default();
         let unchanged_since = match &self.last_change {
             Some((seen, since)) if *seen == spec => *since,

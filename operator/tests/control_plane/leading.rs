@@ -39,11 +39,11 @@ async fn a_lease_given_back_is_granted_at_the_next_question() {
     let cluster = Cluster::new("lease-given-back").await;
     let (mut first, mut second) = (candidate(&cluster, "first"), candidate(&cluster, "second"));
     let now = Instant::now();
-    assert_eq!(first.ask(now).await.unwrap(), Answer::Granted);
-    assert_eq!(second.ask(now).await.unwrap(), held_by("first"));
+    assert_eq!(first.ask(|| now).await.unwrap(), Answer::Granted);
+    assert_eq!(second.ask(|| now).await.unwrap(), held_by("first"));
 
     first.give_back().await.unwrap();
-    assert_eq!(second.ask(now).await.unwrap(), Answer::Granted);
+    assert_eq!(second.ask(|| now).await.unwrap(), Answer::Granted);
     // Late, and not its own any more.
     first.give_back().await.unwrap();
     let spec = spec(&cluster).await;
@@ -56,17 +56,23 @@ async fn a_lease_that_is_not_renewed_is_granted_after_its_duration_and_not_befor
     let cluster = Cluster::new("lease-expired").await;
     let (mut first, mut second) = (candidate(&cluster, "first"), candidate(&cluster, "second"));
     let start = Instant::now();
-    assert_eq!(first.ask(start).await.unwrap(), Answer::Granted);
-    assert_eq!(second.ask(start).await.unwrap(), held_by("first"));
-    assert_eq!(second.ask(start + ALMOST).await.unwrap(), held_by("first"));
+    assert_eq!(first.ask(|| start).await.unwrap(), Answer::Granted);
+    assert_eq!(second.ask(|| start).await.unwrap(), held_by("first"));
+    assert_eq!(second.ask(|| start + ALMOST).await.unwrap(), held_by("first"));
 
     // Its time begins anew with each renewal that is seen.
-    assert_eq!(first.ask(start + ALMOST).await.unwrap(), Answer::Granted);
-    assert_eq!(second.ask(start + DURATION).await.unwrap(), held_by("first"));
-    assert_eq!(second.ask(start + DURATION + ALMOST).await.unwrap(), held_by("first"));
-    assert_eq!(second.ask(start + DURATION + DURATION).await.unwrap(), Answer::Granted);
+    assert_eq!(first.ask(|| start + ALMOST).await.unwrap(), Answer::Granted);
+    assert_eq!(second.ask(|| start + DURATION).await.unwrap(), held_by("first"));
     assert_eq!(
-        first.ask(start + DURATION + DURATION).await.unwrap(),
+        second.ask(|| start + DURATION + ALMOST).await.unwrap(),
+        held_by("first")
+    );
+    assert_eq!(
+        second.ask(|| start + DURATION + DURATION).await.unwrap(),
+        Answer::Granted
+    );
+    assert_eq!(
+        first.ask(|| start + DURATION + DURATION).await.unwrap(),
         held_by("second"),
         "the one that was away learns that it leads no more"
     );
@@ -89,18 +95,18 @@ async fn of_two_that_see_the_same_lease_run_out_one_gets_it() {
     assert!(!second.take(of_second).await.unwrap());
 
     // It runs out: both would take it.
-    assert_eq!(second.ask(now).await.unwrap(), held_by("gone"));
-    assert_eq!(third.ask(now).await.unwrap(), held_by("gone"));
+    assert_eq!(second.ask(|| now).await.unwrap(), held_by("gone"));
+    assert_eq!(third.ask(|| now).await.unwrap(), held_by("gone"));
     let later = now + DURATION;
     let (of_second, of_third) = (seen(&mut second, later).await, seen(&mut third, later).await);
     assert!(second.take(of_second).await.unwrap());
     assert!(!third.take(of_third).await.unwrap());
-    assert_eq!(third.ask(later).await.unwrap(), held_by("second"));
+    assert_eq!(third.ask(|| later).await.unwrap(), held_by("second"));
 }
 
 /// The Lease that may be taken.
 async fn seen(candidate: &mut Candidate, now: Instant) -> Option<Box<Lease>> {
-    match candidate.look(now).await.unwrap() {
+    match candidate.look(|| now).await.unwrap() {
         Sight::Open(lease) => lease,
         Sight::Held { by } => panic!("{by} has it"),
     }
