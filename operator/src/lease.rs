@@ -31,8 +31,8 @@ pub struct Candidate {
 #[derive(Debug)]
 pub enum Sight {
     /// It may be taken, or taken on with: it is this replica's, nobody's, or
-    /// its holder has not renewed it in time. None when there is no Lease yet.
-    Open(Option<Box<Lease>>),
+    /// its holder has not renewed it in time. Without a version there is none yet.
+    Open(Box<Lease>),
     /// Another replica has it.
     Held {
         /// That one's identity.
@@ -83,11 +83,16 @@ impl Candidate {
 
     /// What the Lease says.
     pub async fn look(&mut self, clock: impl Fn() -> Instant) -> Result<Sight, kube::Error> {
-        let Some(lease) = self.api.get_opt(&self.lease).await? else {
-            return Ok(Sight::Open(None));
-        };
+        let lease = self.api.get_opt(&self.lease).await?;
         // Not before: the holder may have renewed it while the request was under way.
         let now = clock();
+        let lease = lease.unwrap_or_else(|| Lease {
+            metadata: ObjectMeta {
+                name: Some(self.lease.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: None,
+        });
         let spec = lease.spec.clone().unwrap_or_default();
         let unchanged_since = match &self.last_change {
             Some((seen, since)) if *seen == spec => *since,
@@ -98,7 +103,7 @@ impl Candidate {
             .filter(|_| now.duration_since(unchanged_since) < self.promised(&spec))
             .map(ToOwned::to_owned);
         self.last_change = Some((spec, unchanged_since));
-        Ok(held.map_or_else(|| Sight::Open(Some(Box::new(lease))), |by| Sight::Held { by }))
+        Ok(held.map_or_else(|| Sight::Open(Box::new(lease)), |by| Sight::Held { by }))
     }
 
     /// How long the holder may count on the Lease after a renewal.
@@ -109,23 +114,20 @@ impl Candidate {
 
     /// Writes this replica into the Lease that was seen; false if somebody
     /// wrote first.
-    pub async fn take(&self, seen: Option<Box<Lease>>) -> Result<bool, kube::Error> {
+    pub async fn take(&self, seen: Box<Lease>) -> Result<bool, kube::Error> {
         let now = MicroTime(Timestamp::now());
-        let before = seen.as_ref().and_then(|lease| lease.spec.clone());
-        let is_new = before.as_ref().and_then(holder) != Some(self.identity.as_str());
-        let transitions = before.as_ref().map(|spec| spec.lease_transitions.unwrap_or(0));
+        let transitions = seen.spec.as_ref().map(|spec| spec.lease_transitions.unwrap_or(0));
+        let before = seen.spec.unwrap_or_default();
+        let is_new = holder(&before) != Some(self.identity.as_str());
         let spec = LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(self.duration.as_secs()).ok(),
-            acquire_time: before
-                .and_then(|spec| spec.acquire_time)
-                .filter(|_| !is_new)
-                .or_else(|| Some(now.clone())),
+            acquire_time: before.acquire_time.filter(|_| !is_new).or_else(|| Some(now.clone())),
             renew_time: Some(now),
             lease_transitions: Some(transitions.map_or(0, |count| count.saturating_add(is_new.into()))),
             ..LeaseSpec::default()
         };
-        self.write(seen.map(|lease| lease.metadata), spec).await
+        self.write(seen.metadata, spec).await
     }
 
     /// Gives the Lease back if it is this replica's, so that the others need
@@ -144,25 +146,21 @@ impl Candidate {
                 ..LeaseSpec::default()
             };
             // A renewal that was under way may have come first.
-            if self.write(Some(lease.metadata), nobody).await? {
+            if self.write(lease.metadata, nobody).await? {
                 return Ok(());
             }
         }
     }
 
-    /// Follows the version in `metadata`, or creates the Lease; false if there
-    /// is a newer one.
-    async fn write(&self, metadata: Option<ObjectMeta>, spec: LeaseSpec) -> Result<bool, kube::Error> {
-        let follows = metadata.is_some();
+    /// Follows the version in `metadata`, or creates the Lease where there is
+    /// none; false if there is a newer one.
+    async fn write(&self, metadata: ObjectMeta, spec: LeaseSpec) -> Result<bool, kube::Error> {
         let lease = Lease {
-            metadata: metadata.unwrap_or_else(|| ObjectMeta {
-                name: Some(self.lease.clone()),
-                ..ObjectMeta::default()
-            }),
+            metadata,
             spec: Some(spec),
         };
         let parameters = PostParams::default();
-        let written = if follows {
+        let written = if lease.metadata.resource_version.is_some() {
             self.api.replace(&self.lease, &parameters, &lease).await
         } else {
             self.api.create(&parameters, &lease).await

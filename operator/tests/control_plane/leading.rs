@@ -90,7 +90,7 @@ async fn of_two_that_see_the_same_lease_run_out_one_gets_it() {
     // No Lease yet: both would create it.
     let now = Instant::now();
     let (of_gone, of_second) = (seen(&mut gone, now).await, seen(&mut second, now).await);
-    assert!(of_gone.is_none() && of_second.is_none());
+    assert!(of_gone.metadata.resource_version.is_none() && of_second.metadata.resource_version.is_none());
     assert!(gone.take(of_gone).await.unwrap());
     assert!(!second.take(of_second).await.unwrap());
 
@@ -105,7 +105,7 @@ async fn of_two_that_see_the_same_lease_run_out_one_gets_it() {
 }
 
 /// The Lease that may be taken.
-async fn seen(candidate: &mut Candidate, now: Instant) -> Option<Box<Lease>> {
+async fn seen(candidate: &mut Candidate, now: Instant) -> Box<Lease> {
     match candidate.look(|| now).await.unwrap() {
         Sight::Open(lease) => lease,
         Sight::Held { by } => panic!("{by} has it"),

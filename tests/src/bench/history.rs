@@ -228,16 +228,9 @@ fn script(options: HistoryOptions, first: Gate) -> impl Fn(&ModelRequest) -> Rep
 
 /// JSON of the items that the last request has and the first had not.
 fn new_item_bytes(calls: &[Call]) -> anyhow::Result<usize> {
-    let read: Vec<&ModelRequest> = calls
-        .iter()
-        .map(|call| call.request.as_ref())
-        .filter(|request| !request.body.is_null())
-        .collect();
-    let (Some(first), Some(last)) = (read.first(), read.last()) else {
-        bail!("the model read no request");
-    };
-    ensure!(last.number == calls.len(), "the model did not read the last request");
-    let new = last.input().iter().skip(first.input().len());
+    let (first, last) = calls.first().zip(calls.last()).context("the model was not called")?;
+    ensure!(!last.request.body.is_null(), "the model did not read the last request");
+    let new = last.request.input().iter().skip(first.request.input().len());
     Ok(new.map(|item| item.to_string().len()).sum())
 }
 
