@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;
-use steadfast_log::{Event, Fold};
+use steadfast_eventlog::{Event, Fold};
 
 use super::*;
 

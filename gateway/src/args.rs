@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
-use steadfast_runtime::LogFormat;
+use steadfast_process::LogFormat;
 
 /// The HTTP surfaces of Steadfast.
 #[derive(Debug, Parser)]

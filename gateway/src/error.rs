@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use steadfast_log::LogError;
+use steadfast_eventlog::LogError;
 
 use crate::temporal::TemporalError;
 

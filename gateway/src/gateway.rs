@@ -1,6 +1,6 @@
 //! What every request needs, and the one rule of whose task may be seen by whom.
 
-use steadfast_log::{EventLog, LogReader};
+use steadfast_eventlog::{EventLog, LogReader};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 

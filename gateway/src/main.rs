@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
+use steadfast_eventlog::{EventLog, LogReader, LogSettings};
 use steadfast_gateway::{
     Gateway,
     access::{Access, KubernetesAccess, SelfApproval},
@@ -11,8 +12,7 @@ use steadfast_gateway::{
     directory::{AgentDirectory, Naming, kubernetes},
     temporal::{Temporal, TemporalSettings},
 };
-use steadfast_log::{EventLog, LogReader, LogSettings};
-use steadfast_runtime::{AdminServer, Readiness, ReadinessGauge, crypto, prometheus, shutdown, telemetry};
+use steadfast_process::{AdminServer, Readiness, ReadinessGauge, crypto, prometheus, shutdown, telemetry};
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 

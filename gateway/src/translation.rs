@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
-use steadfast_log::{Content, Entry, Event, EventKind, Message, MessageStatus, TextFormat, TurnStatus, fold::started};
+use steadfast_eventlog::{
+    Content, Entry, Event, EventKind, Message, MessageStatus, TextFormat, TurnStatus, fold::started,
+};
 
 use crate::wire::{Body, Delta, Frame, StreamingStatus, Task, TaskMessage};
 

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, str::FromStr};
 
 use clap::{Parser, ValueEnum};
-use steadfast_runtime::LogFormat;
+use steadfast_process::LogFormat;
 
 use crate::MANAGER;
 

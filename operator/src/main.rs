@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::Parser as _;
 use steadfast_operator::{args::Args, operator};
-use steadfast_runtime::{crypto, shutdown, telemetry};
+use steadfast_process::{crypto, shutdown, telemetry};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

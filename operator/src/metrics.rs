@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use steadfast_runtime::prometheus::{self, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use steadfast_process::prometheus::{self, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
 /// Metrics of all controllers of this process.
 #[derive(Clone, Debug)]

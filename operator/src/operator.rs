@@ -12,7 +12,7 @@ use kube::{
         reflector,
     },
 };
-use steadfast_runtime::{AdminServer, Readiness, prometheus};
+use steadfast_process::{AdminServer, Readiness, prometheus};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

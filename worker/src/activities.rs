@@ -12,8 +12,8 @@ mod tool_call;
 use std::sync::Arc;
 
 use serde_json::Value;
-use steadfast_core::Segment;
-use steadfast_log::{Batch, EventLog};
+use steadfast_agent_loop::Segment;
+use steadfast_eventlog::{Batch, EventLog};
 use steadfast_workflow::{
     activities::{
         Append, AppendEvents, CallHttpStep, CallHttpTool, CallMcpTool, CallWebhook, Capabilities, CarriedRequest,

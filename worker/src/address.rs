@@ -302,7 +302,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_is_judged_by_the_addresses_it_stands_for() {
-        steadfast_runtime::crypto::install();
+        steadfast_process::crypto::install();
         let error = OPEN
             .client()
             .unwrap()
@@ -319,7 +319,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_allowed_name_is_connected_to() {
-        steadfast_runtime::crypto::install();
+        steadfast_process::crypto::install();
         let local = AddressPolicy { loopback: true, ..OPEN };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());

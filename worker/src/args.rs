@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
-use steadfast_runtime::LogFormat;
+use steadfast_process::LogFormat;
 use url::Url;
 
 /// Runs the turns, model calls and tools of one agent.

@@ -35,7 +35,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use steadfast_runtime::{AdminServer, Readiness, crypto, prometheus::Registry, shutdown, telemetry};
+use steadfast_process::{AdminServer, Readiness, crypto, prometheus::Registry, shutdown, telemetry};
 use tokio::net::TcpListener;
 
 use crate::{args::Args, context, worker};

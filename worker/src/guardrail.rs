@@ -6,7 +6,7 @@
 use std::thread;
 
 use cel::{Context, Program, Value};
-use steadfast_log::GuardrailStage;
+use steadfast_eventlog::GuardrailStage;
 use steadfast_workflow::activities::{CelCheck, CheckVerdict};
 
 /// As long as admission lets an expression be.
@@ -117,7 +117,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use steadfast_core::SegmentRef;
+    use steadfast_agent_loop::SegmentRef;
 
     fn check(expressions: &[&str]) -> CelCheck {
         CelCheck {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use steadfast_core::{Segment, SegmentRef};
+use steadfast_agent_loop::{Segment, SegmentRef};
 use steadfast_workflow::{
     activities::{NewSegment, Revision},
     contract::StartTask,

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use steadfast_log::{Batch, EntryId, Event, EventKind, EventLog, Genesis, Message, Numbered};
+use steadfast_eventlog::{Batch, EntryId, Event, EventKind, EventLog, Genesis, Message, Numbered};
 use steadfast_workflow::activities::LogAck;
 use tokio::{
     sync::mpsc,
@@ -30,7 +30,7 @@ pub struct Scope {
     pub turn: u32,
     pub attempt: u32,
     pub agent: String,
-    /// See [`steadfast_log::Event::path`].
+    /// See [`steadfast_eventlog::Event::path`].
     pub path: String,
     pub seen: Option<EntryId>,
 }
@@ -384,7 +384,7 @@ fn merge(last: &mut EventKind, next: &EventKind) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use steadfast_log::{Content, TextFormat};
+    use steadfast_eventlog::{Content, TextFormat};
 
     use super::*;
 

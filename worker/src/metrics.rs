@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use steadfast_log::{Decision, TurnStatus, Usage};
-use steadfast_runtime::prometheus::{
+use steadfast_eventlog::{Decision, TurnStatus, Usage};
+use steadfast_process::prometheus::{
     self, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
     core::{Collector, Metric, MetricVec, MetricVecBuilder},
     exponential_buckets,

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use steadfast_core::Body;
+use steadfast_agent_loop::Body;
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_log::{Event, EventKind, Genesis, Numbered};
+use steadfast_eventlog::{Event, EventKind, Genesis, Numbered};
 use steadfast_workflow::{
     calls::Ran,
     contract::StartTask,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_runtime::ReadinessGauge;
+use steadfast_process::ReadinessGauge;
 use temporalio_client::Client;
 use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
 use tokio_util::sync::CancellationToken;

@@ -9,7 +9,7 @@ use kube::{
     runtime::{WatchStreamExt, reflector, watcher},
 };
 use steadfast_crds::{AgentRevision, names::AGENT_LABEL};
-use steadfast_runtime::ReadinessGauge;
+use steadfast_process::ReadinessGauge;
 use steadfast_workflow::activities::Revision;
 use tokio_util::sync::CancellationToken;
 

@@ -6,9 +6,9 @@
 
 use std::time::SystemTime;
 
-use steadfast_core::StepId;
-use steadfast_log::{TurnStatus, Usage};
-use steadfast_runtime::{
+use steadfast_agent_loop::StepId;
+use steadfast_eventlog::{TurnStatus, Usage};
+use steadfast_process::{
     opentelemetry::{
         KeyValue,
         trace::{Span as _, SpanBuilder, SpanId, SpanKind, TraceId},
@@ -136,7 +136,7 @@ pub fn turn_span_id(task_id: &str, turn: u32) -> SpanId {
 }
 
 impl Spans {
-    /// `tracer` is this process's, [`steadfast_runtime::telemetry::tracer`].
+    /// `tracer` is this process's, [`steadfast_process::telemetry::tracer`].
     pub fn new(tracer: Option<SdkTracer>, content: ContentCapture) -> Self {
         Self { tracer, content }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_runtime::ReadinessGauge;
+use steadfast_process::ReadinessGauge;
 use temporalio_client::{
     Client, ClientOptions, Connection, ConnectionOptions, GrpcCompression, errors::ClientConnectError,
 };

@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
-use steadfast_core::tool_call::arguments;
+use steadfast_agent_loop::tool_call::arguments;
 use steadfast_crds::{AgentRevisionSpec, agent_tool::ToolKind};
 use steadfast_workflow::activities::McpTarget;
 

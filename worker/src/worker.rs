@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use steadfast_crds::names::agent_task_queue;
-use steadfast_log::{EventLog, LogSettings};
-use steadfast_runtime::{Readiness, prometheus::Registry, telemetry};
+use steadfast_eventlog::{EventLog, LogSettings};
+use steadfast_process::{Readiness, prometheus::Registry, telemetry};
 use steadfast_workflow::{
     AgentTask, DeliverMessage, interceptor::ContextInterceptor as WorkflowContextInterceptor, store::SegmentStore,
 };

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use steadfast_platform::Redis;
+use steadfast_testkit::Redis;
 use steadfast_worker::control::{Control, RunningCalls, channel};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ async fn a_turn_is_stopped_in_every_worker_of_the_install_also_after_redis_was_a
     let mine = here.register("task", 1);
     assert!(control.publish("task", 1).await.is_err());
     assert!(mine.token().is_cancelled(), "what runs here needs no Redis");
-    redis.restart(steadfast_platform::RedisData::Empty).await.unwrap();
+    redis.restart(steadfast_testkit::RedisData::Empty).await.unwrap();
     publish_until(&control, second.token()).await;
 
     assert!(!later_turn.token().is_cancelled() && !other_install.token().is_cancelled());

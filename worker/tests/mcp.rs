@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_platform::McpServer;
+use steadfast_testkit::McpServer;
 use steadfast_worker::{
     address::AddressPolicy,
     credentials::Credentials,
@@ -19,7 +19,7 @@ use steadfast_workflow::activities::McpAnswer;
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 fn client(loopback: bool) -> McpClient {
-    steadfast_runtime::crypto::install();
+    steadfast_process::crypto::install();
     let policy = AddressPolicy {
         loopback,
         ..AddressPolicy::default()
@@ -76,7 +76,7 @@ fn accepted(result: McpCallResult, content: Value) -> McpAnswer {
 }
 
 async fn python() -> McpServer {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tests/python/mcp_server.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/e2e/python/mcp_server.py");
     McpServer::python(&script).await.unwrap()
 }
 

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use steadfast_crds::{agent::HandoffInput, agent_revision::RevisionHandoff, names::agent_task_queue};
-use steadfast_log::{EventLog, LogSettings};
-use steadfast_platform::{
+use steadfast_eventlog::{EventLog, LogSettings};
+use steadfast_testkit::{
     scripted_model::{Gate, ModelRequest, Reply},
     stack::{Agent, AgentSetup, INSTALL, NAMESPACE, PATIENCE, Stack, Task, activity_tool, example},
     wait,
@@ -159,7 +159,7 @@ async fn approve(agent: &Agent, task: &Task) {
 async fn record_histories_of_the_second_schema_version() {
     let stack = Stack::start().await.unwrap();
     let client = client(&stack).await;
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/tests/python/tools.py");
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/e2e/python/tools.py");
     let _tools = stack.python_worker(&script, &[("TASK_QUEUE", TOOLS)]).unwrap();
 
     let setup = AgentSetup::new("deciding", |request| match request.tool_outputs_of_turn().len() {

@@ -11,7 +11,7 @@ use std::process;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use steadfast_platform::{
+use steadfast_testkit::{
     TemporalOptions,
     bench::{
         history::{self, HistoryOptions},

@@ -4,9 +4,10 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use steadfast_platform::release::{SET_BY_CARGO, flags_variable, host_triple};
-
-use crate::workspace;
+use steadfast_testkit::{
+    release::{SET_BY_CARGO, flags_variable, host_triple},
+    workspace,
+};
 
 /// Cargo as the images are built with, so that both share what is compiled.
 pub struct Cargo {

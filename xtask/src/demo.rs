@@ -10,10 +10,10 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Args;
-use steadfast_platform::install::{self, Administer, Example, ExistingCluster, InstallOptions};
-use steadfast_platform::release::{Profile, Release, build_programs};
-use steadfast_platform::tools::{self, Kind};
-use steadfast_platform::{FakeModelOptions, Platform, Reach};
+use steadfast_testkit::install::{self, Administer, Example, ExistingCluster, InstallOptions};
+use steadfast_testkit::release::{Profile, Release, build_programs};
+use steadfast_testkit::tools::{self, Kind};
+use steadfast_testkit::{FakeModelOptions, Platform, Reach};
 
 use cli::Cli;
 use existing::{Existing, ExistingArguments};

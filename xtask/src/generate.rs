@@ -23,7 +23,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, cargo: &Cargo) -> anyhow::Result<()> {
-    let root = crate::workspace::root();
+    let root = steadfast_testkit::workspace::root();
     run_crdgen(arguments.check, cargo)?;
     let chart = root.join("charts/steadfast-crds/files");
     let made = chart_files(&root.join("crds"))?;

@@ -5,9 +5,9 @@ use std::io::Write as _;
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use steadfast_platform::Platform;
-use steadfast_platform::release::{Profile, Release};
-use steadfast_platform::tools::{self, Kind};
+use steadfast_testkit::Platform;
+use steadfast_testkit::release::{Profile, Release};
+use steadfast_testkit::tools::{self, Kind};
 
 #[derive(Debug, Args)]
 pub struct Arguments {

@@ -10,7 +10,6 @@ mod image;
 mod platform;
 mod test;
 mod tools;
-mod workspace;
 
 use clap::{Parser, Subcommand};
 

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::time::Instant;
 
 use clap::{Args, Subcommand};
-use steadfast_platform::tools::{self, Kind};
-use steadfast_platform::{Platform, Reach};
+use steadfast_testkit::tools::{self, Kind};
+use steadfast_testkit::{Platform, Reach};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

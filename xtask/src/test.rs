@@ -6,11 +6,14 @@ use std::{io::Write as _, process::Command, time::Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use steadfast_platform::tools::{self, GoProgram, Kind};
+use steadfast_testkit::{
+    tools::{self, GoProgram, Kind},
+    workspace,
+};
 
 use crate::{
     cargo::{Cargo, run},
-    generate, workspace,
+    generate,
 };
 
 #[derive(Debug, Args)]

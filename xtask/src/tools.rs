@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use steadfast_platform::tools::{self, Kind};
+use steadfast_testkit::tools::{self, Kind};
 
 pub async fn run() -> anyhow::Result<()> {
     let stages = tools::install(&Kind::ALL).await?;

@@ -1,7 +1,7 @@
 //! What a log still knows of an approval. The memo of a task holds only what
 //! waits, and its arguments cut; the log holds what was asked whole, and what became of it.
 
-use steadfast_log::{Approval, EntryId, EventKind, EventLog, LogError};
+use steadfast_eventlog::{Approval, EntryId, EventKind, EventLog, LogError};
 
 use super::ruling_in;
 use crate::wire::Ruling;

@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use steadfast_log::{Author, EntryId, EventKind, LogItem, Subscription, reader::From};
+use steadfast_eventlog::{Author, EntryId, EventKind, LogItem, Subscription, reader::From};
 use steadfast_workflow::{
     contract::{
         MEMO_AGENT, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME, ReceiveEvent, SIGNAL_RECEIVE_EVENT, StartTask,
@@ -196,7 +196,7 @@ enum Outcome {
     Rejected(String),
 }
 
-fn outcome_in(entry: &steadfast_log::Entry, message_id: &str) -> Option<Outcome> {
+fn outcome_in(entry: &steadfast_eventlog::Entry, message_id: &str) -> Option<Outcome> {
     match &entry.event.kind {
         EventKind::MessageAccepted { message_id: id } if id == message_id => Some(Outcome::Accepted(entry.id)),
         EventKind::MessageRejected { message_id: id, reason } if id == message_id => {

@@ -17,7 +17,7 @@ use axum::{
 use futures::{Stream, StreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
-use steadfast_log::{Entry, EntryId, EventKind, LogItem, Message, Snapshot, Subscription, reader::From};
+use steadfast_eventlog::{Entry, EntryId, EventKind, LogItem, Message, Snapshot, Subscription, reader::From};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::tasks;

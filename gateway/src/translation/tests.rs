@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use serde_json::{Value, json};
-use steadfast_log::{Author, EntryId, TaskStatus};
+use steadfast_eventlog::{Author, EntryId, TaskStatus};
 
 use super::*;
 

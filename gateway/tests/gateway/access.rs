@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use steadfast_gateway::access::{Access, KubernetesAccess};
-use steadfast_platform::{ControlPlane, ControlPlaneOptions, NewUser, Redis};
+use steadfast_testkit::{ControlPlane, ControlPlaneOptions, NewUser, Redis};
 
 use super::support::{Site, guarded};
 
@@ -60,7 +60,7 @@ async fn create_task(site: &Site, token: &str) -> String {
 
 #[tokio::test]
 async fn callers_may_do_what_kubernetes_lets_them() {
-    steadfast_runtime::crypto::install();
+    steadfast_process::crypto::install();
     let users = vec![
         NewUser::new("alice", &["writers"]),
         NewUser::new("bob", &["writers"]),

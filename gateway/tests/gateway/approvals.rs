@@ -3,12 +3,12 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use steadfast_eventlog::{Approval, Decision, EventKind};
 use steadfast_gateway::{
     access::{Access, KubernetesAccess, SelfApproval},
     temporal::{StartRequest, Started},
 };
-use steadfast_log::{Approval, Decision, EventKind};
-use steadfast_platform::{ControlPlane, ControlPlaneOptions, NewUser, Redis, Temporal, TemporalOptions, wait};
+use steadfast_testkit::{ControlPlane, ControlPlaneOptions, NewUser, Redis, Temporal, TemporalOptions, wait};
 use steadfast_workflow::{
     contract::{
         ApprovalVerdict, Decide, MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, SEARCH_PENDING_APPROVALS, SIGNAL_DECIDE,
@@ -258,7 +258,7 @@ async fn an_answer_that_does_not_fit_the_form_reaches_nobody() {
 
 #[tokio::test]
 async fn deciding_needs_its_own_permission_and_another_person_where_that_is_the_rule() {
-    steadfast_runtime::crypto::install();
+    steadfast_process::crypto::install();
     let users = vec![
         NewUser::new("alice", &["approvers"]),
         NewUser::new("bob", &["approvers"]),

@@ -2,8 +2,8 @@
 //! when the log lost something.
 
 use serde_json::json;
-use steadfast_log::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
-use steadfast_platform::{Redis, RedisData};
+use steadfast_eventlog::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
+use steadfast_testkit::{Redis, RedisData};
 
 use super::support::{delta, done, entry, started, text, with_redis};
 

@@ -9,6 +9,10 @@ use axum::{
 };
 use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
+use steadfast_eventlog::{
+    Appended, Author, Batch, Content, EntryId, Event, EventKind, EventLog, Genesis, LogReader, LogSettings, Message,
+    MessageStatus, Numbered, TextFormat,
+};
 use steadfast_gateway::{
     Gateway,
     access::{Access, SelfApproval},
@@ -16,11 +20,7 @@ use steadfast_gateway::{
     directory::{AgentDirectory, Naming},
     temporal::{Temporal as TemporalConnection, TemporalSettings},
 };
-use steadfast_log::{
-    Appended, Author, Batch, Content, EntryId, Event, EventKind, EventLog, Genesis, LogReader, LogSettings, Message,
-    MessageStatus, Numbered, TextFormat,
-};
-use steadfast_platform::{Redis, Temporal, TemporalOptions};
+use steadfast_testkit::{Redis, Temporal, TemporalOptions};
 use tokio::{sync::OnceCell, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use steadfast_log::EventKind;
-use steadfast_platform::{Redis, wait};
+use steadfast_eventlog::EventKind;
+use steadfast_testkit::{Redis, wait};
 
 use super::support::{PATIENCE, Site, done, with_redis};
 

@@ -27,7 +27,7 @@ use steadfast_operator::{
     settings::Settings,
     watch::Scope,
 };
-use steadfast_platform::{ControlPlane, wait};
+use steadfast_testkit::{ControlPlane, wait};
 use tokio::{net::TcpListener, sync::OnceCell, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +67,7 @@ impl Cluster {
 
     /// A fresh namespace.
     pub async fn new(name: &str) -> Self {
-        steadfast_runtime::crypto::install();
+        steadfast_process::crypto::install();
         let control_plane = CONTROL_PLANE.get_or_init(start).await;
         let file = Kubeconfig::read_from(control_plane.kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();

@@ -6,7 +6,7 @@ use k8s_openapi::api::{
 };
 use serde_json::json;
 use steadfast_crds::{Agent, AgentRevision, AgentTool, conditions::ConditionType};
-use steadfast_platform::wait;
+use steadfast_testkit::wait;
 
 use crate::harness::Cluster;
 

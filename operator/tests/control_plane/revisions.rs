@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use serde_json::json;
 use steadfast_crds::{Agent, AgentRevision, AgentTool, conditions::ConditionType};
 use steadfast_operator::args::LeaderElection;
-use steadfast_platform::wait;
+use steadfast_testkit::wait;
 
 use crate::harness::Cluster;
 

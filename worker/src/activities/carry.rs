@@ -1,6 +1,6 @@
 //! Reads from the history of the run before what it could not hand over.
 
-use steadfast_core::Segment;
+use steadfast_agent_loop::Segment;
 use steadfast_workflow::{
     activities::{CarriedRequest, NewSegment},
     history::HistoryView,

@@ -1,6 +1,6 @@
 //! Guardrails that are CEL expressions.
 
-use steadfast_core::{Body, UserContent};
+use steadfast_agent_loop::{Body, UserContent};
 use steadfast_workflow::{
     activities::{CelCheck, CheckVerdict},
     project::text_of_items,

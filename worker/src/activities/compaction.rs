@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::Value;
-use steadfast_core::{Body, Segment, UserContent};
+use steadfast_agent_loop::{Body, Segment, UserContent};
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_workflow::{
     activities::{ModelCall, Summary},
@@ -58,7 +58,7 @@ impl Activities {
             summed = self.ask_for_summary(context, &revision.spec, &transcript, &call, attempt) => summed,
             () = activity.cancelled() => return Err(self.stopped()),
             // The server may not know yet that the turn was stopped: it would refuse to hear of a cancel.
-            () = running.token().cancelled() => Ok((String::new(), steadfast_log::Usage::default())),
+            () = running.token().cancelled() => Ok((String::new(), steadfast_eventlog::Usage::default())),
         };
         let log = self.finish(writer, &revision.spec.agent).await;
         match summed {
@@ -77,7 +77,7 @@ impl Activities {
         transcript: &[Arc<Segment>],
         call: &ModelCall,
         attempt: u32,
-    ) -> Result<(String, steadfast_log::Usage), ModelError> {
+    ) -> Result<(String, steadfast_eventlog::Usage), ModelError> {
         let spec = summariser(spec);
         let segments = shortened(transcript, call);
         let base_url = self.model.base_url(&spec)?;
@@ -185,7 +185,7 @@ fn shortened(transcript: &[Arc<Segment>], call: &ModelCall) -> Vec<Segment> {
     for segment in &mut segments {
         if let Body::Tool { output, .. } = &mut segment.body {
             let content = std::mem::take(&mut output.content);
-            output.content = steadfast_core::tool_call::bounded(content, TOOL_OUTPUT_BYTES);
+            output.content = steadfast_agent_loop::tool_call::bounded(content, TOOL_OUTPUT_BYTES);
         }
     }
     // A message that nothing has come of yet stays as it is, and needs no summary.
@@ -212,7 +212,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use serde_json::json;
-    use steadfast_core::{ModelText, ToolOutput};
+    use steadfast_agent_loop::{ModelText, ToolOutput};
     use steadfast_workflow::activities::Append;
 
     use super::*;

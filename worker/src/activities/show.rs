@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use steadfast_core::{Body, Segment, ToolOutput};
-use steadfast_log::{EntryId, EventKind, Numbered};
-use steadfast_runtime::{opentelemetry::trace::SpanId, trace_context::parse_traceparent};
+use steadfast_agent_loop::{Body, Segment, ToolOutput};
+use steadfast_eventlog::{EntryId, EventKind, Numbered};
+use steadfast_process::{opentelemetry::trace::SpanId, trace_context::parse_traceparent};
 use steadfast_workflow::{
     activities::{LogAck, Revision},
     calls::Ran,

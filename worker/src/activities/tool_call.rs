@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::{Map, Value};
-use steadfast_core::{Body, ModelText, SegmentRef, ToolCall, ToolOutput, tool_call};
+use steadfast_agent_loop::{Body, ModelText, SegmentRef, ToolCall, ToolOutput, tool_call};
 use steadfast_crds::{
     AgentRevisionSpec,
     agent_revision::RevisionTool,

@@ -55,7 +55,7 @@ fn key(key: &str) -> Marks<'_> {
 }
 
 fn client(loopback: bool) -> HttpToolClient {
-    steadfast_runtime::crypto::install();
+    steadfast_process::crypto::install();
     let policy = AddressPolicy {
         loopback,
         ..AddressPolicy::default()

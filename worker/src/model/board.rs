@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use steadfast_log::{
+use steadfast_eventlog::{
     Author, Content, EventKind, Message, MessageStatus, TextFormat,
     id::{MessagePlace, message_id},
 };

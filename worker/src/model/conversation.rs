@@ -4,7 +4,7 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use serde_json::Value;
-use steadfast_core::{Body, Item, Segment};
+use steadfast_agent_loop::{Body, Item, Segment};
 
 /// The items for a model of this agent, oldest first.
 pub(super) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment>, agent: &str) -> Vec<Item<'a>> {
@@ -76,7 +76,7 @@ fn without_orphans(mut items: Vec<Item<'_>>) -> Vec<Item<'_>> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use steadfast_core::{ModelText, ToolOutput, UserContent};
+    use steadfast_agent_loop::{ModelText, ToolOutput, UserContent};
 
     use super::*;
 

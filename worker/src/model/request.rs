@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
-use steadfast_core::{Item, Segment};
+use steadfast_agent_loop::{Item, Segment};
 use steadfast_crds::{
     AgentRevisionSpec, ModelSpec,
     agent_tool::{HostedTool, ToolKind},
@@ -251,7 +251,7 @@ impl<C: Serialize + ?Sized> Serialize for RequestBody<'_, C> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use steadfast_core::{Body, UserContent};
+    use steadfast_agent_loop::{Body, UserContent};
 
     use super::*;
 

@@ -241,7 +241,7 @@ mod tests {
     const BODY: &[u8] = br#"{"stream":true}"#;
 
     fn client() -> ModelClient {
-        steadfast_runtime::crypto::install();
+        steadfast_process::crypto::install();
         let variables = [("WHERE".to_owned(), "models.test".to_owned())];
         ModelClient::new(Arc::new(Credentials::new(variables)), None).unwrap()
     }

@@ -3,8 +3,8 @@
 
 use std::time::Instant;
 
-use steadfast_log::Usage;
-use steadfast_runtime::{
+use steadfast_eventlog::Usage;
+use steadfast_process::{
     opentelemetry::{
         Array, KeyValue, StringValue, Value,
         trace::{Span as _, Status},

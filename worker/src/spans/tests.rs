@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::json;
-use steadfast_runtime::{
+use steadfast_process::{
     opentelemetry::trace::{Status, TracerProvider as _},
     opentelemetry_sdk::{
         error::OTelSdkResult,

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use steadfast_core::{Segment, SegmentRef};
+use steadfast_agent_loop::{Segment, SegmentRef};
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_log::Usage;
+use steadfast_eventlog::Usage;
 use temporalio_workflow::common::ActivityDefinition;
 
 use crate::{
@@ -296,7 +296,7 @@ pub struct StepOutcome {
 /// Input of [`CheckCel`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CelCheck {
-    pub stage: steadfast_log::GuardrailStage,
+    pub stage: steadfast_eventlog::GuardrailStage,
     pub agent: String,
     /// Name and expression of each check.
     pub checks: Vec<(String, String)>,

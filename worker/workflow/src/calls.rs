@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use steadfast_core::{ToolCall, ToolOutput, Verdict};
+use steadfast_agent_loop::{ToolCall, ToolOutput, Verdict};
 
 use crate::activities::{McpInputRequest, McpTarget};
 

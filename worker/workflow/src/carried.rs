@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use steadfast_core::{AgentRun, Segment};
-use steadfast_log::Usage;
+use steadfast_agent_loop::{AgentRun, Segment};
+use steadfast_eventlog::Usage;
 
 use crate::{
     activities::{NewSegment, Revision},

@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use steadfast_core::TurnOutcome;
-use steadfast_log::{Approval, Content, Usage};
+use steadfast_agent_loop::TurnOutcome;
+use steadfast_eventlog::{Approval, Content, Usage};
 
 /// Workflow type of a task.
 pub const WORKFLOW_TYPE: &str = "AgentTask";

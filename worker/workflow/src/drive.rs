@@ -15,8 +15,8 @@ mod visibility;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use steadfast_core::{Failure, Input, Step, StepId, ToolCall, TurnOutcome};
-use steadfast_log::{EventKind, TaskStatus};
+use steadfast_agent_loop::{Failure, Input, Step, StepId, ToolCall, TurnOutcome};
+use steadfast_eventlog::{EventKind, TaskStatus};
 use temporalio_workflow::{
     ContinueAsNewOptions, MemoValues, WorkflowCancellationToken, WorkflowContext, WorkflowResult, WorkflowTermination,
     common::error::{ActivityExecutionError, ApplicationFailure},

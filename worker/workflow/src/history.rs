@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use steadfast_core::{Body, ModelText, Segment, SegmentRef, ToolOutput, tool_call::bounded};
+use steadfast_agent_loop::{Body, ModelText, Segment, SegmentRef, ToolOutput, tool_call::bounded};
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_log::{Event, EventKind};
+use steadfast_eventlog::{Event, EventKind};
 use temporalio_workflow::common::protos::temporal::api::{
     common::v1::{Payload, Payloads},
     history::v1::{HistoryEvent, history_event::Attributes},

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use serde::{Serialize, de::DeserializeOwned};
-use steadfast_core::StepId;
+use steadfast_agent_loop::StepId;
 use temporalio_workflow::{
     WorkflowContextKey,
     common::protos::temporal::api::common::v1::Payload,

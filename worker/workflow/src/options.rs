@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::StepId;
+use steadfast_agent_loop::StepId;
 use steadfast_crds::{
     AgentRevisionSpec,
     agent_tool::{AgentToolSpec, Idempotency, ToolRetry},

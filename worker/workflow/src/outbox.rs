@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
-use steadfast_core::SegmentRef;
-use steadfast_log::Event;
+use steadfast_agent_loop::SegmentRef;
+use steadfast_eventlog::Event;
 
 use crate::calls::Ran;
 

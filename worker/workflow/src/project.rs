@@ -2,9 +2,9 @@
 //! same ids, as the live log shows.
 
 use serde_json::Value;
-use steadfast_core::{Body, Segment, UserContent, tool_call::arguments};
+use steadfast_agent_loop::{Body, Segment, UserContent, tool_call::arguments};
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_log::{
+use steadfast_eventlog::{
     Author, Content, EventKind, Message, MessageStatus, TextFormat,
     id::{MessagePlace, message_id},
 };

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use steadfast_core::{Body, Segment, SegmentRef};
+use steadfast_agent_loop::{Body, Segment, SegmentRef};
 
 use crate::{
     activities::{NewSegment, Revision},
@@ -212,7 +212,7 @@ fn size_of_segment(segment: &Segment) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use steadfast_core::UserContent;
+    use steadfast_agent_loop::UserContent;
 
     use super::*;
 

@@ -11,10 +11,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use steadfast_core::{
+use steadfast_agent_loop::{
     AgentRun, Body, Failure, Guarded, Input, Limits, Segment, SegmentRef, StepId, TurnOutcome, UserContent,
 };
-use steadfast_log::{Content, EventKind, TaskStatus, TurnError, TurnStatus, Usage};
+use steadfast_eventlog::{Content, EventKind, TaskStatus, TurnError, TurnStatus, Usage};
 
 use crate::{
     activities::{LogAck, NewSegment, Revision},

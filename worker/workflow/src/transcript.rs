@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use steadfast_core::{Body, ModelText, Segment, SegmentRef, StepId, ToolCall, ToolOutput, tool_call::arguments};
+use steadfast_agent_loop::{Body, ModelText, Segment, SegmentRef, StepId, ToolCall, ToolOutput, tool_call::arguments};
 
 use crate::{activities::NewSegment, calls::function_calls};
 
@@ -160,7 +160,7 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use steadfast_core::UserContent;
+    use steadfast_agent_loop::UserContent;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use steadfast_platform::install::{Elsewhere, InstallOptions};
+use steadfast_testkit::install::{Elsewhere, InstallOptions};
 
 /// Where the cluster of a context has what the local platform brings along.
 #[derive(Clone, Debug, Default, Args)]

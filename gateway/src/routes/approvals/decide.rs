@@ -12,7 +12,7 @@ use axum::{
 use futures::StreamExt as _;
 use serde::Serialize;
 use serde_json::{Value, json};
-use steadfast_log::{LogItem, Subscription, reader::From};
+use steadfast_eventlog::{LogItem, Subscription, reader::From};
 use steadfast_workflow::contract::{ApprovalVerdict, Decide, SIGNAL_DECIDE};
 use tokio::time::timeout;
 

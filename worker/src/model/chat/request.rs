@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
-use steadfast_core::Item;
+use steadfast_agent_loop::Item;
 use steadfast_crds::{AgentRevisionSpec, AgentToolSpec, agent_tool::ToolKind};
 
 use crate::{
@@ -193,7 +193,7 @@ fn text_of(content: &Value) -> Cow<'_, str> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use steadfast_core::{ModelText, ToolOutput};
+    use steadfast_agent_loop::{ModelText, ToolOutput};
     use url::Url;
 
     use super::*;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use steadfast_core::TurnOutcome;
-use steadfast_log::{Content, TextFormat};
+use steadfast_agent_loop::TurnOutcome;
+use steadfast_eventlog::{Content, TextFormat};
 use temporalio_workflow::{
     ChildWorkflowOptions, ParentClosePolicy, WorkflowCancellationToken,
     common::{UntypedWorkflow, data_converters::RawValue},

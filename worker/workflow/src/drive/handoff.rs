@@ -1,12 +1,12 @@
 //! Agents that take up a turn, put it down, and hand it over.
 
 use serde_json::json;
-use steadfast_core::{Body, Failure, Input, Segment, StepId};
+use steadfast_agent_loop::{Body, Failure, Input, Segment, StepId};
 use steadfast_crds::{
     agent::{HandoffInput, HookEvent},
     agent_revision::RevisionHandoff,
 };
-use steadfast_log::EventKind;
+use steadfast_eventlog::EventKind;
 use temporalio_workflow::WorkflowTermination;
 
 use super::{Context, hooks, load_revision, now, protocol_error, record, stopped, task, turn_scope};

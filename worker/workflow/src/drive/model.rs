@@ -1,9 +1,9 @@
 //! Model calls, and the summaries that make room for more of them.
 
 use serde_json::json;
-use steadfast_core::{Body, Failure, Guarded, Input, ModelAnswer, Segment, StepId};
+use steadfast_agent_loop::{Body, Failure, Guarded, Input, ModelAnswer, Segment, StepId};
 use steadfast_crds::agent::HookEvent;
-use steadfast_log::Content;
+use steadfast_eventlog::Content;
 use temporalio_workflow::WorkflowTermination;
 
 use super::{Context, failed_step, hooks, now, protocol_error, record, scoped, stopped, task, turn_scope};

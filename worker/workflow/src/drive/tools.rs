@@ -11,7 +11,7 @@ mod mcp;
 mod steps;
 
 use serde_json::Value;
-use steadfast_core::{AfterTools, Body, Failure, Input, Segment, StepId, ToolCall, ToolOutput};
+use steadfast_agent_loop::{AfterTools, Body, Failure, Input, Segment, StepId, ToolCall, ToolOutput};
 use temporalio_workflow::{WorkflowTermination, workflows::join_all};
 
 use super::{Context, now, protocol_error, record, stopped, task, turn_scope};

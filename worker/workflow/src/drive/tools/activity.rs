@@ -1,6 +1,6 @@
 //! Tools of kind `activity`: somebody else's, in any language.
 
-use steadfast_core::{StepId, ToolCall};
+use steadfast_agent_loop::{StepId, ToolCall};
 use steadfast_crds::agent_tool::{ActivityTool, AgentToolSpec, ArgumentStyle};
 use temporalio_workflow::common::{
     UntypedActivity, data_converters::RawValue, protos::temporal::api::common::v1::Payload,

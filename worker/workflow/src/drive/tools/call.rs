@@ -1,13 +1,13 @@
 //! One call: may it run, who is told of it, and what runs it.
 
 use serde_json::{Value, json};
-use steadfast_core::Verdict;
+use steadfast_agent_loop::Verdict;
 use steadfast_crds::{
     agent::HookEvent,
     agent_revision::RevisionTool,
     agent_tool::{ApprovalPolicy, OnTimeout, ToolKind},
 };
-use steadfast_log::{ApprovalKind, Decision, EventKind};
+use steadfast_eventlog::{ApprovalKind, Decision, EventKind};
 use temporalio_workflow::WorkflowTermination;
 
 use super::{

@@ -1,9 +1,9 @@
 //! One call in its whole situation, and the ways it ends.
 
 use serde_json::Value;
-use steadfast_core::{ModelText, StepId, ToolCall, ToolOutput};
+use steadfast_agent_loop::{ModelText, StepId, ToolCall, ToolOutput};
 use steadfast_crds::agent_tool::{AgentToolSpec, OnError};
-use steadfast_log::EventKind;
+use steadfast_eventlog::EventKind;
 use temporalio_workflow::WorkflowCancellationToken;
 
 use crate::{

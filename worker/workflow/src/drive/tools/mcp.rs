@@ -1,9 +1,9 @@
 //! Tools of MCP servers, which may ask a person in the middle of a call.
 
 use serde_json::Value;
-use steadfast_core::tool_call::bounded;
+use steadfast_agent_loop::tool_call::bounded;
 use steadfast_crds::agent_tool::{AgentToolSpec, OnTimeout};
-use steadfast_log::{ApprovalKind, Decision};
+use steadfast_eventlog::{ApprovalKind, Decision};
 use temporalio_workflow::WorkflowTermination;
 
 use super::calling::{CallEnd, Calling, finished};

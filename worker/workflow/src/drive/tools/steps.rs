@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use steadfast_core::tool_call::bounded;
+use steadfast_agent_loop::tool_call::bounded;
 use steadfast_crds::agent_tool::{
     ActivityTool, AgentToolSpec, ArgumentStyle, Compensation, OnError, StepAction, ToolRetry, ToolStep,
 };

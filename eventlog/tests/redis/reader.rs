@@ -1,0 +1,273 @@
+//! Watching live, through floods, flushes, restarts and freezes.
+
+use std::time::{Duration, Instant};
+
+use steadfast_eventlog::{
+    Batch, EntryId, EventKind, EventLog, Genesis, LogError, LogItem, LogReader, LogSettings, Snapshot, reader::From,
+};
+use steadfast_testkit::{Redis, RedisData};
+
+use super::support::{TASK, append, begin, command, done, ids, next, next_entry, numbered, redis_and_log};
+
+#[tokio::test]
+async fn a_subscription_yields_what_was_and_what_comes_once_and_in_order() {
+    let (_redis, log) = redis_and_log().await;
+    let reader = LogReader::start(log.clone());
+    let first = begin(&log, &numbered(1, [done("a"), done("b")])).await;
+    let mut whole = reader.subscribe(TASK, From::Start).await.unwrap();
+    let mut resumed = reader
+        .subscribe(
+            TASK,
+            From::After(EntryId {
+                number: 2,
+                ..first.last
+            }),
+        )
+        .await
+        .unwrap();
+    let mut live = reader.subscribe(TASK, From::Tail).await.unwrap();
+    for counter in 3..100 {
+        append(&log, "outbox", &numbered(counter, [done("c")]), Some(first.last))
+            .await
+            .unwrap();
+    }
+    for (subscription, from) in [(&mut whole, 1), (&mut resumed, 3), (&mut live, 4)] {
+        for number in from..=100 {
+            assert_eq!(
+                next_entry(subscription).await.0,
+                EntryId {
+                    epoch: first.last.epoch,
+                    number
+                }
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_that_joins_while_others_wait_hears_at_once() {
+    let (_redis, log) = redis_and_log().await;
+    let reader = LogReader::start(log.clone());
+    let other = begin(&log, &[]).await.last;
+    let mut waiting = reader.subscribe(TASK, From::Tail).await.unwrap();
+    append(&log, "model", &numbered(1, [done("a")]), None).await.unwrap();
+    assert_eq!(next_entry(&mut waiting).await.0.number, other.number + 1);
+
+    let mut second = reader.subscribe("second", From::Tail).await.unwrap();
+    let batch = Batch {
+        producer: "model",
+        events: &numbered(1, [done("b")]),
+        seen: None,
+        genesis: Genesis::Yes,
+    };
+    let begun = Instant::now();
+    log.append("second", batch).await.unwrap();
+    next_entry(&mut second).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_slow_viewer_catches_up_without_a_gap() {
+    let (_redis, log) = redis_and_log().await;
+    let reader = LogReader::start(log.clone());
+    let epoch = begin(&log, &[]).await.last.epoch;
+    let mut slow = reader.subscribe(TASK, From::Start).await.unwrap();
+    next_entry(&mut slow).await;
+    // More than a channel holds, while nobody listens.
+    for batch in 0..10 {
+        append(
+            &log,
+            "model",
+            &numbered(batch * 300 + 1, (0..300).map(|_| done("a"))),
+            None,
+        )
+        .await
+        .unwrap();
+    }
+    for number in 2..=3001 {
+        assert_eq!(next_entry(&mut slow).await.0, EntryId { epoch, number });
+    }
+}
+
+#[tokio::test]
+async fn a_missing_log_is_told_to_who_wants_it_from_the_start() {
+    let (_redis, log) = redis_and_log().await;
+    let reader = LogReader::start(log.clone());
+    let mut subscription = reader.subscribe(TASK, From::Start).await.unwrap();
+    assert_eq!(next(&mut subscription).await, LogItem::Reset(Snapshot::default()));
+    let appended = begin(&log, &numbered(1, [done("a")])).await;
+    assert_eq!(
+        next_entry(&mut subscription).await.1,
+        EventKind::LogOpened { complete: true }
+    );
+    assert_eq!(next_entry(&mut subscription).await.0, appended.last);
+}
+
+#[tokio::test]
+async fn stale_unknown_and_trimmed_ids_get_a_reset_then_live_events() {
+    let redis = Redis::start().await.unwrap();
+    let log = EventLog::new(
+        &redis.url(),
+        LogSettings {
+            max_entries: 100,
+            ..LogSettings::default()
+        },
+    )
+    .unwrap();
+    let reader = LogReader::start(log.clone());
+    let first = begin(&log, &numbered(1, [done("a")])).await.last;
+    for batch in 0..5 {
+        append(
+            &log,
+            "model",
+            &numbered(batch * 100 + 1, (0..100).map(|_| done("b"))),
+            None,
+        )
+        .await
+        .unwrap();
+    }
+    let tail = log.tail(TASK).await.unwrap().unwrap();
+    let stale = EntryId {
+        epoch: first.epoch - 1,
+        number: 1,
+    };
+    let ahead = EntryId {
+        epoch: tail.epoch,
+        number: tail.number + 5,
+    };
+    for from in [From::Start, From::After(first), From::After(stale), From::After(ahead)] {
+        let mut subscription = reader.subscribe(TASK, from).await.unwrap();
+        match next(&mut subscription).await {
+            LogItem::Reset(snapshot) => {
+                assert_eq!(
+                    (ids(&snapshot.messages), snapshot.complete, snapshot.last),
+                    (vec!["b"], false, Some(tail)),
+                    "{from:?}"
+                );
+            }
+            LogItem::Entry(entry) => panic!("{from:?}: {entry:?}"),
+        }
+    }
+    let mut subscription = reader.subscribe(TASK, From::After(first)).await.unwrap();
+    assert!(matches!(next(&mut subscription).await, LogItem::Reset(_)));
+    let appended = append(&log, "model", &numbered(1001, [done("c")]), None).await.unwrap();
+    assert_eq!(next_entry(&mut subscription).await.0, appended.last);
+}
+
+#[tokio::test]
+async fn a_flush_resets_a_connected_viewer() {
+    let (redis, log) = redis_and_log().await;
+    let reader = LogReader::start(log.clone());
+    let first = begin(&log, &numbered(1, [done("a")])).await;
+    let mut viewer = reader.subscribe(TASK, From::After(first.last)).await.unwrap();
+    append(&log, "model", &numbered(1, [done("b")]), Some(first.last))
+        .await
+        .unwrap();
+    next_entry(&mut viewer).await;
+
+    let _: String = command(&redis, &["FLUSHALL"]).await;
+    let second = append(&log, "model", &numbered(2, [done("c")]), Some(first.last))
+        .await
+        .unwrap();
+    assert!(second.opened_epoch);
+    match next(&mut viewer).await {
+        LogItem::Reset(snapshot) => {
+            assert_eq!(
+                (ids(&snapshot.messages), snapshot.complete, snapshot.last),
+                (vec!["c"], false, Some(second.last))
+            );
+        }
+        LogItem::Entry(entry) => panic!("{entry:?}"),
+    }
+    let third = append(&log, "model", &numbered(3, [done("d")]), Some(second.last))
+        .await
+        .unwrap();
+    assert_eq!(next_entry(&mut viewer).await.0, third.last);
+}
+
+#[tokio::test]
+async fn a_viewer_outlives_a_redis_that_comes_back_with_its_data() {
+    let (redis, log) = redis_and_log().await;
+    let reader = LogReader::start(log.clone());
+    let first = begin(&log, &numbered(1, [done("a")])).await;
+    let mut viewer = reader.subscribe(TASK, From::Tail).await.unwrap();
+    redis.kill().await.unwrap();
+    let begun = Instant::now();
+    let error = append(&log, "model", &numbered(1, [done("b")]), Some(first.last))
+        .await
+        .unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(
+        matches!(error, LogError::Connect(_) | LogError::Command(_)),
+        "{error:?}"
+    );
+
+    redis.restart(RedisData::Keep).await.unwrap();
+    let appended = append(&log, "model", &numbered(1, [done("b")]), Some(first.last))
+        .await
+        .unwrap();
+    assert_eq!(next_entry(&mut viewer).await.0, appended.last);
+}
+
+#[tokio::test]
+async fn a_viewer_of_a_redis_that_comes_back_empty_is_told() {
+    let (redis, log) = redis_and_log().await;
+    let reader = LogReader::start(log.clone());
+    let first = begin(&log, &numbered(1, [done("a")])).await;
+    let mut viewer = reader.subscribe(TASK, From::Start).await.unwrap();
+    next_entry(&mut viewer).await;
+    next_entry(&mut viewer).await;
+    redis.restart(RedisData::Empty).await.unwrap();
+    assert_eq!(next(&mut viewer).await, LogItem::Reset(Snapshot::default()));
+
+    let second = append(&log, "model", &numbered(1, [done("b")]), Some(first.last))
+        .await
+        .unwrap();
+    match next(&mut viewer).await {
+        LogItem::Reset(snapshot) => {
+            assert_eq!((ids(&snapshot.messages), snapshot.last), (vec!["b"], Some(second.last)));
+        }
+        LogItem::Entry(entry) => panic!("{entry:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_redis_fails_an_append_fast_and_loses_nothing_after() {
+    let (redis, log) = redis_and_log().await;
+    let reader = LogReader::start(log.clone());
+    let first = begin(&log, &[]).await;
+    let mut viewer = reader.subscribe(TASK, From::Tail).await.unwrap();
+    redis.freeze().unwrap();
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let error = append(&log, "model", &numbered(1, [done("a")]), Some(first.last))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, LogError::TimedOut(_) | LogError::Connect(_)),
+            "{error:?}"
+        );
+        assert!(begun.elapsed() < Duration::from_millis(2_500), "{:?}", begun.elapsed());
+    }
+    redis.thaw().unwrap();
+    // What was sent while it was frozen may have arrived after all: once, either way.
+    append(&log, "model", &numbered(1, [done("a"), done("b")]), Some(first.last))
+        .await
+        .unwrap();
+    for number in 2..=3 {
+        assert_eq!(
+            next_entry(&mut viewer).await.0,
+            EntryId {
+                epoch: first.last.epoch,
+                number
+            }
+        );
+    }
+    assert_eq!(
+        log.tail(TASK).await.unwrap(),
+        Some(EntryId {
+            epoch: first.last.epoch,
+            number: 3
+        })
+    );
+}

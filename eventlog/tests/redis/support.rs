@@ -1,0 +1,122 @@
+//! A log on a Redis of its own, and short words for what goes into it.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use steadfast_eventlog::{
+    Appended, Author, Batch, Content, EntryId, Event, EventKind, EventLog, Genesis, LogError, LogItem, LogSettings,
+    Message, MessageStatus, Numbered, Subscription, TextFormat,
+};
+use steadfast_testkit::Redis;
+use tokio::time::timeout;
+
+pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TASK: &str = "01999999-0000-7000-8000-000000000001";
+
+pub fn event(kind: EventKind) -> Event {
+    Event {
+        kind,
+        turn: 1,
+        attempt: 1,
+        agent: "haiku".to_owned(),
+        path: String::new(),
+        time: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+pub fn message(id: &str, text: &str) -> Message {
+    Message {
+        id: id.to_owned(),
+        turn: 1,
+        agent: "haiku".to_owned(),
+        author: Author::Agent,
+        content: Content::Text {
+            text: text.to_owned(),
+            format: TextFormat::Plain,
+        },
+        status: MessageStatus::Done,
+        created_at: jiff::Timestamp::UNIX_EPOCH,
+        updated_at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+pub fn done(id: &str) -> Event {
+    event(EventKind::MessageDone {
+        message: message(id, id),
+    })
+}
+
+/// Events numbered from `first` on.
+pub fn numbered(first: u64, events: impl IntoIterator<Item = Event>) -> Vec<Numbered> {
+    events
+        .into_iter()
+        .zip(first..)
+        .map(|(event, counter)| Numbered { counter, event })
+        .collect()
+}
+
+pub async fn append(
+    log: &EventLog,
+    producer: &str,
+    events: &[Numbered],
+    seen: Option<EntryId>,
+) -> Result<Appended, LogError> {
+    log.append(
+        TASK,
+        Batch {
+            producer,
+            events,
+            seen,
+            genesis: Genesis::No,
+        },
+    )
+    .await
+}
+
+pub async fn begin(log: &EventLog, events: &[Numbered]) -> Appended {
+    log.append(
+        TASK,
+        Batch {
+            producer: "outbox",
+            events,
+            seen: None,
+            genesis: Genesis::Yes,
+        },
+    )
+    .await
+    .unwrap()
+}
+
+pub async fn redis_and_log() -> (Redis, EventLog) {
+    let redis = Redis::start().await.unwrap();
+    let log = EventLog::new(&redis.url(), LogSettings::default()).unwrap();
+    (redis, log)
+}
+
+pub async fn command<T: redis::FromRedisValue>(redis: &Redis, words: &[&str]) -> T {
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut command = redis::cmd(words[0]);
+    for word in &words[1..] {
+        command.arg(word);
+    }
+    command.query_async(&mut connection).await.unwrap()
+}
+
+pub async fn next(subscription: &mut Subscription) -> LogItem {
+    timeout(PATIENCE, subscription.next())
+        .await
+        .expect("an item in time")
+        .expect("a stream that goes on")
+}
+
+pub async fn next_entry(subscription: &mut Subscription) -> (EntryId, EventKind) {
+    match next(subscription).await {
+        LogItem::Entry(entry) => (entry.id, entry.event.kind.clone()),
+        LogItem::Reset(snapshot) => panic!("an unexpected reset: {snapshot:?}"),
+    }
+}
+
+pub fn ids(messages: &[Message]) -> Vec<&str> {
+    messages.iter().map(|message| message.id.as_str()).collect()
+}

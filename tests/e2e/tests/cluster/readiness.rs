@@ -1,0 +1,69 @@
+//! Agents that cannot work yet: what their condition Ready says, and that they
+//! heal by themselves.
+
+use serde_json::json;
+use steadfast_crds::conditions::{ConditionType, Reason};
+use steadfast_eventlog::TurnStatus;
+use steadfast_testkit::scripted_model::Reply;
+
+use crate::namespace::{AGENT, API_KEY, Namespace, SECRET};
+use crate::pods;
+
+pub async fn a_wrong_image_is_never_ready_and_says_why(namespace: Namespace) {
+    const IMAGE: &str = "localhost/steadfast/worker:no-such-tag";
+    let model = namespace.model(|_| Reply::text("Yes.")).unwrap();
+    namespace.set_key(API_KEY).await.unwrap();
+    namespace
+        .apply_agent(&model, json!({"worker": {"image": IMAGE}}))
+        .await
+        .unwrap();
+    let ready = namespace.until_not_ready(Reason::ImagePullFailed).await.unwrap();
+    assert!(ready.message.contains(IMAGE), "{}", ready.message);
+    // Nor was it Ready for a moment before: the spec was accepted as long ago.
+    let conditions = namespace.status().await.unwrap().conditions;
+    let accepted = conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Accepted.as_str())
+        .unwrap();
+    assert_eq!(ready.last_transition_time, accepted.last_transition_time);
+
+    namespace
+        .patch_agent(AGENT, &json!({"worker": {"image": null}}))
+        .await
+        .unwrap();
+    namespace.wait_until_ready().await.unwrap();
+
+    // A rollout that is stuck is not Ready, although the old pod goes on.
+    let working = pods::of(&namespace).await.unwrap();
+    namespace
+        .patch_agent(AGENT, &json!({"worker": {"image": IMAGE}}))
+        .await
+        .unwrap();
+    let ready = namespace.until_not_ready(Reason::ImagePullFailed).await.unwrap();
+    assert!(ready.message.contains(IMAGE), "{}", ready.message);
+    let now = pods::of(&namespace).await.unwrap();
+    assert!(working.iter().all(|pod| now.contains(pod)), "{now:?}");
+    let client = namespace.talk().await.unwrap();
+    let task = client.task(&namespace.public_name(AGENT)).await.unwrap();
+    assert_eq!(
+        task.turn(1, "Are you there?").await.unwrap().status,
+        TurnStatus::Completed
+    );
+}
+
+pub async fn a_missing_secret_is_named_and_heals_when_it_appears(namespace: Namespace) {
+    let model = namespace.model(|_| Reply::text("Yes.")).unwrap();
+    namespace.apply_agent(&model, json!({})).await.unwrap();
+    let ready = namespace.until_not_ready(Reason::SecretNotFound).await.unwrap();
+    assert!(ready.message.contains(SECRET), "{}", ready.message);
+    // No pod that could only crash.
+    assert_eq!(pods::of(&namespace).await.unwrap(), []);
+
+    namespace.set_key(API_KEY).await.unwrap();
+    namespace.wait_until_ready().await.unwrap();
+    let client = namespace.talk().await.unwrap();
+    let task = client.task(&namespace.public_name(AGENT)).await.unwrap();
+    assert_eq!(task.turn(1, "one").await.unwrap().status, TurnStatus::Completed);
+    let call = model.journal().pop().unwrap();
+    assert_eq!(call.request.header("authorization"), format!("Bearer {API_KEY}"));
+}

@@ -1,0 +1,16 @@
+//! A long task's history grows with what is new, not with what is known.
+
+use steadfast_testkit::bench::history::{HistoryOptions, run};
+use steadfast_testkit::stack::Stack;
+
+#[tokio::test]
+async fn history_grows_by_no_more_than_half_again_the_new_items() {
+    let stack = Stack::start().await.unwrap();
+    let options = HistoryOptions {
+        model_calls: 30,
+        ..HistoryOptions::default()
+    };
+    let report = run(&stack, options).await.unwrap();
+    assert!(report.growth_ratio <= 1.5, "{report:#?}");
+    assert!((2.0..3.2).contains(&report.starting_text_zstd_ratio), "{report:#?}");
+}

@@ -1,0 +1,69 @@
+//! A ledger that records every effect and rejects nothing: a process of its own,
+//! which knows nothing of who acts.
+
+use anyhow::ensure;
+use serde_json::Value;
+use steadfast_testkit::stack::{Client, PATIENCE, PythonServer};
+use steadfast_testkit::wait;
+
+use crate::shared::python;
+
+pub struct Ledger {
+    client: Client,
+    server: PythonServer,
+}
+
+impl Ledger {
+    pub async fn start() -> Self {
+        let server = PythonServer::start(&python("ledger.py")).await.unwrap();
+        let client = Client::new(server.url()).unwrap();
+        Self { client, server }
+    }
+
+    /// Every answer waits until it is released; its effect is recorded before.
+    pub async fn held() -> Self {
+        let ledger = Self::start().await;
+        ledger.say("/hold").await;
+        ledger
+    }
+
+    pub async fn release(&self) {
+        self.say("/release").await;
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}/", self.server.url())
+    }
+
+    /// Waits until so many effects are recorded.
+    pub async fn until_recorded(&self, count: usize) {
+        wait::until(format!("{count} effects"), PATIENCE, async || {
+            let recorded = self.recorded().await.len();
+            ensure!(recorded == count, "there are {recorded}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// `what amount` of each effect, in the order they came.
+    pub async fn effects(&self) -> Vec<String> {
+        let line = |effect: &Value| format!("{} {}", effect["what"].as_str().unwrap(), effect["amount"]);
+        self.recorded().await.iter().map(line).collect()
+    }
+
+    /// The idempotency keys, in the order they came.
+    pub async fn keys(&self) -> Vec<String> {
+        let key = |effect: &Value| effect["key"].as_str().unwrap().to_owned();
+        self.recorded().await.iter().map(key).collect()
+    }
+
+    async fn recorded(&self) -> Vec<Value> {
+        let effects = self.client.get("/effects").await.unwrap().ok().unwrap();
+        serde_json::from_value(effects).unwrap()
+    }
+
+    async fn say(&self, path: &str) {
+        self.client.post(path, "").await.unwrap().ok().unwrap();
+    }
+}

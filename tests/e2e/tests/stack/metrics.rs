@@ -1,0 +1,61 @@
+//! What a worker says of itself to Prometheus.
+
+use serde_json::json;
+use steadfast_eventlog::TurnStatus;
+use steadfast_testkit::scripted_model::Reply;
+use steadfast_testkit::stack::{AgentSetup, activity_tool};
+
+use crate::people::{decide, until_asked};
+use crate::shared::{TOOLS, stack};
+
+/// The sum of all series of a name that have these labels.
+fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
+    let series = page.lines().filter(|line| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with('{') && labels.iter().all(|label| rest.contains(label)))
+    });
+    series
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum()
+}
+
+#[tokio::test]
+async fn tokens_errors_and_approvals_are_counted_where_prometheus_looks() {
+    let mut guarded = activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}}));
+    guarded["approval"] = json!({"required": true});
+    let setup = AgentSetup::new("measured", |request| match request.number {
+        1 => Reply::error(429, "rate_limit_exceeded", "slowly"),
+        2 => Reply::call("nonce", &json!({"of": "x"})),
+        _ => Reply::text("Done."),
+    })
+    .tool("nonce", guarded);
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.send("Go.").await.unwrap();
+    let approval = until_asked(agent.client(), &task).await;
+    decide(agent.client(), &approval, "approve", json!({})).await;
+    let end = task.turn_ended(1).await.unwrap();
+    assert_eq!(end.status, TurnStatus::Completed);
+
+    let page = agent.worker().admin("metrics").await.unwrap();
+    let of = |name: &str, labels: &[&str]| sum(&page, name, &[labels, &[r#"agent="measured""#]].concat());
+    #[expect(clippy::cast_precision_loss, reason = "a few tokens")]
+    let input_tokens = end.usage.input_tokens as f64;
+    let expected = [
+        ("steadfast_tokens_total", &[r#"type="input""#][..], input_tokens),
+        ("steadfast_model_call_seconds_count", &[r#"outcome="success""#], 2.0),
+        ("steadfast_model_call_seconds_count", &[r#"outcome="error""#], 1.0),
+        ("steadfast_model_time_to_first_token_seconds_count", &[], 2.0),
+        ("steadfast_model_errors_total", &[r#"category="model_rate_limit""#], 1.0),
+        ("steadfast_turns_total", &[r#"status="completed""#], 1.0),
+        ("steadfast_approvals_requested_total", &[], 1.0),
+        ("steadfast_approvals_decided_total", &[r#"decision="approved""#], 1.0),
+    ];
+    for (name, labels, value) in expected {
+        let counted = of(name, labels);
+        assert!(
+            (counted - value).abs() < 0.5,
+            "{name} {labels:?} is {counted}, not {value}\n{page}"
+        );
+    }
+}

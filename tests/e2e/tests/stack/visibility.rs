@@ -1,0 +1,59 @@
+//! Tasks are found in Temporal by what they are and do.
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+use steadfast_eventlog::TurnStatus;
+use steadfast_testkit::scripted_model::{Gate, Reply};
+use steadfast_testkit::stack::{AgentSetup, INSTALL, NAMESPACE, PATIENCE, Task};
+use steadfast_testkit::wait;
+
+use crate::people::{decide, until_asked};
+use crate::shared::{checkpoint, stack};
+
+async fn until_phase(task: &Task, agent: &str, phase: &str) {
+    let query = format!(
+        "SteadfastAgent = '{INSTALL}/{NAMESPACE}/agent/{agent}' AND SteadfastPhase = '{phase}' AND \
+         ExecutionStatus = 'Running'"
+    );
+    let arguments = ["workflow", "list", "--output", "json", "--query", &query];
+    wait::until(format!("the task to be found as {phase}"), PATIENCE, async || {
+        let listed: Vec<Value> = serde_json::from_str(&stack().await.temporal().cli(&arguments).await?)?;
+        let ids: Vec<&str> = listed
+            .iter()
+            .filter_map(|workflow| workflow["execution"]["workflowId"].as_str())
+            .collect();
+        ensure!(ids == [task.id()], "found are {ids:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn tasks_are_found_by_agent_and_phase_also_in_a_new_run() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let tool = json!({
+        "description": "Asks.", "parameters": {"type": "object", "properties": {}},
+        "human": {"prompt": "Go on?", "timeout": "1h"},
+    });
+    let setup = AgentSetup::new("visible", move |request| match request.last_tool_output() {
+        None => Reply::stream().and_hold(&held).and_call("confirm", &json!({})),
+        Some(_) => Reply::text("Done."),
+    })
+    .tool("confirm", tool);
+    let agent = stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    until_phase(&task, "visible", "Idle").await;
+    task.send("Go.").await.unwrap();
+    gate.reached(PATIENCE).await.unwrap();
+    until_phase(&task, "visible", "Running").await;
+    gate.open();
+    let approval = until_asked(agent.client(), &task).await;
+    until_phase(&task, "visible", "WaitingForPeople").await;
+    checkpoint(stack().await, &task, 2).await;
+    until_phase(&task, "visible", "WaitingForPeople").await;
+    decide(agent.client(), &approval, "approve", json!({})).await;
+    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    until_phase(&task, "visible", "Idle").await;
+}

@@ -1,0 +1,116 @@
+//! The Python image of the examples: Debian's Python, the programs of all
+//! examples, each at its path below `/app`, and the pinned requirements beside them.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use tokio::process::Command;
+
+use super::binaries::host_triple;
+use super::context::USER;
+use super::debian::Debian;
+use super::{EXAMPLE_PYTHON, Image};
+use crate::cache::Cache;
+use crate::process::output;
+use crate::workspace;
+use crate::{files, images, tools};
+
+const PACKAGES: &str = "python3,ca-certificates";
+/// Of all of them, for one image: they are pinned in one place.
+const REQUIREMENTS: &str = "weather/worker/requirements.txt";
+/// Below `examples/` and, in the image, below `/app`.
+const PROGRAMS: [&str; 4] = [
+    "weather/worker/worker.py",
+    "move-money/worker/worker.py",
+    "move-money/worker/ledger.py",
+    "human-in-the-loop/worker/worker.py",
+];
+const DOCKERFILE: &str = r#"FROM scratch
+COPY root/ /
+ENV PATH=/usr/local/bin:/usr/bin:/bin PYTHONPATH=/app/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER {USER}
+CMD ["python3", "--version"]
+"#;
+
+/// Builds the image, or finds it built.
+pub async fn build() -> anyhow::Result<Image> {
+    let examples = workspace::root().join("examples");
+    let debian = Debian::of_this_machine(PACKAGES)?;
+    let mut contents = vec![DOCKERFILE.into()];
+    for path in PROGRAMS.iter().chain([&REQUIREMENTS]) {
+        let path = examples.join(path);
+        contents.push(fs::read(&path).with_context(|| format!("read {}", path.display()))?);
+    }
+    let contents: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
+    let folder = Cache::open()?
+        .images()
+        .join(format!("example-python-{}", debian.key(&contents)));
+    // Written last: a folder without it was not finished.
+    let dockerfile = folder.join("Dockerfile");
+    if !dockerfile.is_file() {
+        tracing::info!("making the Python image of the examples");
+        files::remove_folder(&folder)?;
+        let root = folder.join("root");
+        files::make_folder(&root)?;
+        fill(&root, &debian, &examples).await?;
+        files::write(&dockerfile, &DOCKERFILE.replace("{USER}", USER))?;
+    }
+    let archive = images::build(&folder, EXAMPLE_PYTHON).await?;
+    Ok(Image {
+        reference: EXAMPLE_PYTHON.to_owned(),
+        archive,
+    })
+}
+
+async fn fill(root: &Path, debian: &Debian, examples: &Path) -> anyhow::Result<()> {
+    debian.extract(root).await.context("extract Debian's Python")?;
+    files::make_folder(&root.join("app/packages"))?;
+    install_requirements(root, &examples.join(REQUIREMENTS))
+        .await
+        .context("install the examples' requirements with pip")?;
+    for path in PROGRAMS {
+        let program = root.join("app").join(path);
+        files::make_folder(program.parent().context("a program is in a folder")?)?;
+        fs::copy(examples.join(path), &program).with_context(|| format!("write {}", program.display()))?;
+    }
+    Ok(())
+}
+
+/// Wheels for the Python in the image, whatever Python runs pip here.
+async fn install_requirements(root: &Path, requirements: &Path) -> anyhow::Result<()> {
+    let host = host_triple().await?;
+    let architecture = host.split('-').next().unwrap_or_default();
+    let mut command = Command::new(tools::python()?);
+    command
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--implementation=cp",
+        ])
+        .arg(format!("--python-version={}", python_version(root)?))
+        .arg(format!("--platform=manylinux2014_{architecture}"))
+        .arg(format!("--platform=manylinux_2_17_{architecture}"))
+        .arg("--target")
+        .arg(root.join("app/packages"))
+        .arg("--requirement")
+        .arg(requirements);
+    output(&mut command).await.map(drop)
+}
+
+/// `3.11`, from the folder of its standard library.
+fn python_version(root: &Path) -> anyhow::Result<String> {
+    let libraries = root.join("usr/lib");
+    let entries = fs::read_dir(&libraries).with_context(|| format!("list {}", libraries.display()))?;
+    let version = entries.flatten().find_map(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.strip_prefix("python")
+            .filter(|version| version.starts_with("3."))
+            .map(str::to_owned)
+    });
+    version.with_context(|| format!("there is no Python in {}", root.display()))
+}
