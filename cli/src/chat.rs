@@ -10,7 +10,7 @@ mod remarks;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use steadfast_eventlog::{Approval, Event, EventKind, Fold, Message, TurnStatus};
+use steadfast_events::{Approval, Event, EventKind, Fold, Message, TurnStatus};
 use tokio::sync::mpsc;
 
 use crate::args::ChatArguments;

@@ -7,9 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use steadfast_eventlog::{
-    Approval, ApprovalKind, Author, Content, Message, MessageStatus, TurnError, TurnStatus, Usage,
-};
+use steadfast_events::{Approval, ApprovalKind, Author, Content, Message, MessageStatus, TurnError, TurnStatus, Usage};
 
 /// Longest tool argument or result that is shown whole.
 const MAX_CARD_CHARACTERS: usize = 4_000;

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use serde_json::json;
-use steadfast_eventlog::{Event, Fold};
+use steadfast_events::{Event, Fold};
 
 use super::*;
 

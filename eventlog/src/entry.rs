@@ -1,73 +1,11 @@
-//! One stored entry: its numbered id, its event, and the text as it was stored.
+//! One stored entry: its id, its event, and the JSON as it was stored.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
-use crate::event::{Event, EventKind};
+use steadfast_events::{EntryId, Event, EventKind};
 
 /// Name of the one field of a stream entry.
 pub(crate) const FIELD: &str = "data";
-
-/// The id of an entry: `<epoch>-<number>`. Numbers count from 1 without gaps
-/// within an epoch; a later epoch is always greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntryId {
-    /// When the epoch was opened, in ms since 1970.
-    pub epoch: u64,
-    pub number: u64,
-}
-
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("an entry id is <epoch>-<number>, not {0:?}")]
-pub struct ParseEntryIdError(String);
-
-impl EntryId {
-    /// Whether `next` follows directly: nothing was lost between the two.
-    pub fn is_followed_by(self, next: Self) -> bool {
-        self.epoch == next.epoch && self.number + 1 == next.number
-    }
-}
-
-impl fmt::Display for EntryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.epoch, self.number)
-    }
-}
-
-impl FromStr for EntryId {
-    type Err = ParseEntryIdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parse = || {
-            let (epoch, number) = text.split_once('-')?;
-            Some(Self {
-                epoch: parse_digits(epoch)?,
-                number: parse_digits(number)?,
-            })
-        };
-        parse().ok_or_else(|| ParseEntryIdError(text.chars().take(64).collect()))
-    }
-}
-
-/// `u64::from_str` also takes a leading `+`, which Redis does not.
-fn parse_digits(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
-}
-
-impl Serialize for EntryId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EntryId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
 
 /// One entry as it stands in Redis.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,37 +57,7 @@ pub(crate) fn parse_raw((id, fields): RawEntry) -> Option<Entry> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
-
-    #[test]
-    fn an_id_reads_back_what_it_prints() {
-        let id = EntryId {
-            epoch: 1_763_862_000_123,
-            number: 42,
-        };
-        assert_eq!(id.to_string(), "1763862000123-42");
-        assert_eq!("1763862000123-42".parse(), Ok(id));
-    }
-
-    #[test]
-    fn what_redis_would_not_take_is_no_id() {
-        for text in [
-            "",
-            "1",
-            "1-",
-            "-1",
-            "1-2-3",
-            "+1-2",
-            "1-+2",
-            "a-b",
-            "$",
-            "99999999999999999999-1",
-        ] {
-            assert!(text.parse::<EntryId>().is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn events_of_a_newer_version_are_unknown_and_keep_their_text() {

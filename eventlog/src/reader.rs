@@ -11,8 +11,10 @@ use tokio::{
     time::sleep,
 };
 
+use steadfast_events::EntryId;
+
 use crate::{
-    entry::{Entry, EntryId},
+    entry::Entry,
     fan_out::{self, Join, Live},
     link::LogError,
     store::{EventLog, Snapshot, is_next},

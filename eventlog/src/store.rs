@@ -5,13 +5,11 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, ErrorKind, ServerErrorKind, cmd};
+use steadfast_events::{EntryId, Event, EventKind, Fold, Message};
 
 use crate::{
-    entry::{Entry, EntryId, FIELD, RawEntry, parse_raw},
-    event::{Event, EventKind},
-    fold::Fold,
+    entry::{Entry, FIELD, RawEntry, parse_raw},
     link::{Link, LogError, open},
-    message::Message,
 };
 
 const APPEND: &str = include_str!("append.lua");

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use steadfast_eventlog::{Approval, Event, EventKind};
+use steadfast_events::{Approval, Event, EventKind};
 use steadfast_workflow::contract::{ApprovalVerdict, Decide};
 use uuid::Uuid;
 

@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use steadfast_eventlog::{Content, TextFormat};
+use steadfast_events::{Content, TextFormat};
 
 use crate::error::ApiError;
 

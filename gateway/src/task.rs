@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use steadfast_eventlog::Approval;
+use steadfast_events::Approval;
 use steadfast_workflow::{
     contract::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME, WORKFLOW_TYPE},
     packed::unpack,

@@ -4,7 +4,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::StatusCode;
-use steadfast_eventlog::{EntryId, LogError, Message, Snapshot};
+use steadfast_eventlog::{LogError, Snapshot};
+use steadfast_events::EntryId;
+use steadfast_events::Message;
 use steadfast_workflow::project;
 use temporalio_common::protos::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
 
@@ -135,7 +137,7 @@ fn in_words(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use steadfast_eventlog::{Author, Content, MessageStatus, TextFormat};
+    use steadfast_events::{Author, Content, MessageStatus, TextFormat};
     use temporalio_common::protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
 
     use super::*;

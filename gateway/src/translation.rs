@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
-use steadfast_eventlog::{
-    Content, Entry, Event, EventKind, Message, MessageStatus, TextFormat, TurnStatus, fold::started,
-};
+use steadfast_eventlog::Entry;
+use steadfast_events::{Content, Event, EventKind, Message, MessageStatus, TextFormat, TurnStatus, fold::started};
 
 use crate::wire::{Body, Delta, Frame, StreamingStatus, Task, TaskMessage};
 

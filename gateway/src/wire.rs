@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use steadfast_eventlog::{Author, Decision, Message, MessageStatus, TextFormat};
+use steadfast_events::{Author, Decision, Message, MessageStatus, TextFormat};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Agent {
@@ -59,27 +59,27 @@ impl TaskStatus {
     }
 
     /// The same in the words of our log.
-    pub fn in_log(self) -> steadfast_eventlog::TaskStatus {
+    pub fn in_log(self) -> steadfast_events::TaskStatus {
         match self {
-            Self::Running => steadfast_eventlog::TaskStatus::Running,
-            Self::Completed => steadfast_eventlog::TaskStatus::Completed,
-            Self::Failed => steadfast_eventlog::TaskStatus::Failed,
-            Self::Canceled => steadfast_eventlog::TaskStatus::Canceled,
-            Self::Terminated => steadfast_eventlog::TaskStatus::Terminated,
-            Self::TimedOut => steadfast_eventlog::TaskStatus::TimedOut,
+            Self::Running => steadfast_events::TaskStatus::Running,
+            Self::Completed => steadfast_events::TaskStatus::Completed,
+            Self::Failed => steadfast_events::TaskStatus::Failed,
+            Self::Canceled => steadfast_events::TaskStatus::Canceled,
+            Self::Terminated => steadfast_events::TaskStatus::Terminated,
+            Self::TimedOut => steadfast_events::TaskStatus::TimedOut,
         }
     }
 }
 
-impl From<steadfast_eventlog::TaskStatus> for TaskStatus {
-    fn from(status: steadfast_eventlog::TaskStatus) -> Self {
+impl From<steadfast_events::TaskStatus> for TaskStatus {
+    fn from(status: steadfast_events::TaskStatus) -> Self {
         match status {
-            steadfast_eventlog::TaskStatus::Running => Self::Running,
-            steadfast_eventlog::TaskStatus::Completed => Self::Completed,
-            steadfast_eventlog::TaskStatus::Failed => Self::Failed,
-            steadfast_eventlog::TaskStatus::Canceled => Self::Canceled,
-            steadfast_eventlog::TaskStatus::Terminated => Self::Terminated,
-            steadfast_eventlog::TaskStatus::TimedOut => Self::TimedOut,
+            steadfast_events::TaskStatus::Running => Self::Running,
+            steadfast_events::TaskStatus::Completed => Self::Completed,
+            steadfast_events::TaskStatus::Failed => Self::Failed,
+            steadfast_events::TaskStatus::Canceled => Self::Canceled,
+            steadfast_events::TaskStatus::Terminated => Self::Terminated,
+            steadfast_events::TaskStatus::TimedOut => Self::TimedOut,
         }
     }
 }
@@ -88,7 +88,7 @@ impl From<steadfast_eventlog::TaskStatus> for TaskStatus {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Approval {
     #[serde(flatten)]
-    pub asked: steadfast_eventlog::Approval,
+    pub asked: steadfast_events::Approval,
     /// The name under which clients know the agent that asks.
     pub agent_name: String,
     /// The task whose workflow waits.
@@ -224,8 +224,8 @@ impl TaskMessage {
 }
 
 impl Content {
-    pub fn new(author: Author, content: &steadfast_eventlog::Content) -> Self {
-        use steadfast_eventlog::Content as Ours;
+    pub fn new(author: Author, content: &steadfast_events::Content) -> Self {
+        use steadfast_events::Content as Ours;
         let body = match content.clone() {
             Ours::Text { text, format } => Body::Text {
                 content: text,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_eventlog::{Content, EventKind, Message};
+use steadfast_events::{Content, EventKind, Message};
 use steadfast_workflow::policy::is_shown;
 
 /// Stands between one model call and its viewers.
@@ -116,7 +116,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use serde_json::json;
-    use steadfast_eventlog::{Author, MessageStatus, TextFormat};
+    use steadfast_events::{Author, MessageStatus, TextFormat};
 
     use super::*;
 

@@ -6,7 +6,7 @@
 use std::thread;
 
 use cel::{Context, Program, Value};
-use steadfast_eventlog::GuardrailStage;
+use steadfast_events::GuardrailStage;
 use steadfast_workflow::activities::{CelCheck, CheckVerdict};
 
 /// As long as admission lets an expression be.

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use steadfast_eventlog::{Batch, EntryId, Event, EventKind, EventLog, Genesis, Message, Numbered};
+use steadfast_eventlog::{Batch, EventLog, Genesis, Numbered};
+use steadfast_events::EntryId;
+use steadfast_events::{Event, EventKind, Message};
 use steadfast_workflow::activities::LogAck;
 use tokio::{
     sync::mpsc,
@@ -30,7 +32,7 @@ pub struct Scope {
     pub turn: u32,
     pub attempt: u32,
     pub agent: String,
-    /// See [`steadfast_eventlog::Event::path`].
+    /// See [`steadfast_events::Event::path`].
     pub path: String,
     pub seen: Option<EntryId>,
 }
@@ -384,7 +386,7 @@ fn merge(last: &mut EventKind, next: &EventKind) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use steadfast_eventlog::{Content, TextFormat};
+    use steadfast_events::{Content, TextFormat};
 
     use super::*;
 

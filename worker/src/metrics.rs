@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use steadfast_eventlog::{Decision, TurnStatus, Usage};
+use steadfast_events::{Decision, TurnStatus, Usage};
 use steadfast_process::prometheus::{
     self, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
     core::{Collector, Metric, MetricVec, MetricVecBuilder},

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use steadfast_agent_loop::Body;
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_eventlog::{Event, EventKind, Genesis, Numbered};
+use steadfast_eventlog::{Genesis, Numbered};
+use steadfast_events::{Event, EventKind};
 use steadfast_workflow::{
     calls::Ran,
     contract::StartTask,

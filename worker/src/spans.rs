@@ -7,7 +7,7 @@
 use std::time::SystemTime;
 
 use steadfast_agent_loop::StepId;
-use steadfast_eventlog::{TurnStatus, Usage};
+use steadfast_events::{TurnStatus, Usage};
 use steadfast_process::{
     opentelemetry::{
         KeyValue,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use steadfast_eventlog::{Author, Event, EventKind, Message, TaskStatus};
+use steadfast_events::{Author, Event, EventKind, Message, TaskStatus};
 
 /// What an event meant for the person at the terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use serde_json::Value;
-use steadfast_eventlog::Approval;
+use steadfast_events::Approval;
 
 use crate::gateway::{Ruling, Verdict};
 

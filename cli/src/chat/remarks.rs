@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use steadfast_eventlog::{Decision, Event, EventKind, GuardrailStage};
+use steadfast_events::{Decision, Event, EventKind, GuardrailStage};
 
 /// What the lines need to remember.
 #[derive(Debug, Default)]

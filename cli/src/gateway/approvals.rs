@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use steadfast_eventlog::{Approval, Decision};
+use steadfast_events::{Approval, Decision};
 
 use super::{Gateway, explain, said};
 

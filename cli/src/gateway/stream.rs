@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use reqwest::Response;
 use serde::Deserialize;
-use steadfast_eventlog::{Event, Message};
+use steadfast_events::{Event, Message};
 use tokio::sync::mpsc;
 
 use super::{Gateway, is_transient};

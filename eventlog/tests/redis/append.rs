@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use steadfast_eventlog::{Batch, EntryId, EventLog, Genesis, LogSettings, Snapshot, SpillPlace};
+use steadfast_eventlog::{Batch, EventLog, Genesis, LogSettings, Snapshot, SpillPlace};
+use steadfast_events::EntryId;
 use steadfast_testkit::Redis;
 
 use super::support::{TASK, append, begin, command, done, ids, message, numbered, redis_and_log};

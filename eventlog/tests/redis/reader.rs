@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use steadfast_eventlog::{
-    Batch, EntryId, EventKind, EventLog, Genesis, LogError, LogItem, LogReader, LogSettings, Snapshot, reader::From,
-};
+use steadfast_eventlog::{Batch, EventLog, Genesis, LogError, LogItem, LogReader, LogSettings, Snapshot, reader::From};
+use steadfast_events::EntryId;
+use steadfast_events::EventKind;
 use steadfast_testkit::{Redis, RedisData};
 
 use super::support::{TASK, append, begin, command, done, ids, next, next_entry, numbered, redis_and_log};

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use steadfast_eventlog::{
-    Appended, Author, Batch, Content, EntryId, Event, EventKind, EventLog, Genesis, LogError, LogItem, LogSettings,
-    Message, MessageStatus, Numbered, Subscription, TextFormat,
-};
+use steadfast_eventlog::{Appended, Batch, EventLog, Genesis, LogError, LogItem, LogSettings, Numbered, Subscription};
+use steadfast_events::EntryId;
+use steadfast_events::{Author, Content, Event, EventKind, Message, MessageStatus, TextFormat};
 use steadfast_testkit::Redis;
 use tokio::time::timeout;
 

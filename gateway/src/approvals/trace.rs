@@ -1,7 +1,9 @@
 //! What a log still knows of an approval. The memo of a task holds only what
 //! waits, and its arguments cut; the log holds what was asked whole, and what became of it.
 
-use steadfast_eventlog::{Approval, EntryId, EventKind, EventLog, LogError};
+use steadfast_eventlog::{EventLog, LogError};
+use steadfast_events::EntryId;
+use steadfast_events::{Approval, EventKind};
 
 use super::ruling_in;
 use crate::wire::Ruling;

@@ -12,7 +12,7 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::Deserialize;
-use steadfast_eventlog::Approval;
+use steadfast_events::Approval;
 use steadfast_workflow::contract::{SEARCH_PENDING_APPROVALS, WORKFLOW_TYPE, task_of_approval};
 
 use super::page::Page;

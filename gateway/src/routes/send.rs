@@ -7,7 +7,9 @@ use axum::http::HeaderMap;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use steadfast_eventlog::{Author, EntryId, EventKind, LogItem, Subscription, reader::From};
+use steadfast_eventlog::{LogItem, Subscription, reader::From};
+use steadfast_events::EntryId;
+use steadfast_events::{Author, EventKind};
 use steadfast_workflow::{
     contract::{
         MEMO_AGENT, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME, ReceiveEvent, SIGNAL_RECEIVE_EVENT, StartTask,

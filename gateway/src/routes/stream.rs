@@ -17,7 +17,9 @@ use axum::{
 use futures::{Stream, StreamExt as _};
 use serde::Deserialize;
 use serde_json::json;
-use steadfast_eventlog::{Entry, EntryId, EventKind, LogItem, Message, Snapshot, Subscription, reader::From};
+use steadfast_eventlog::{Entry, LogItem, Snapshot, Subscription, reader::From};
+use steadfast_events::EntryId;
+use steadfast_events::{EventKind, Message};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::tasks;

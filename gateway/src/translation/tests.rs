@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use serde_json::{Value, json};
-use steadfast_eventlog::{Author, EntryId, TaskStatus};
+use steadfast_events::EntryId;
+use steadfast_events::{Author, TaskStatus};
 
 use super::*;
 

@@ -3,7 +3,7 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use steadfast_eventlog::{Approval, Decision, EventKind};
+use steadfast_events::{Approval, Decision, EventKind};
 use steadfast_gateway::{
     access::{Access, KubernetesAccess, SelfApproval},
     temporal::{StartRequest, Started},

@@ -2,7 +2,7 @@
 //! when the log lost something.
 
 use serde_json::json;
-use steadfast_eventlog::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
+use steadfast_events::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
 use steadfast_testkit::{Redis, RedisData};
 
 use super::support::{delta, done, entry, started, text, with_redis};

@@ -9,10 +9,9 @@ use axum::{
 };
 use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
-use steadfast_eventlog::{
-    Appended, Author, Batch, Content, EntryId, Event, EventKind, EventLog, Genesis, LogReader, LogSettings, Message,
-    MessageStatus, Numbered, TextFormat,
-};
+use steadfast_eventlog::{Appended, Batch, EventLog, Genesis, LogReader, LogSettings, Numbered};
+use steadfast_events::EntryId;
+use steadfast_events::{Author, Content, Event, EventKind, Message, MessageStatus, TextFormat};
 use steadfast_gateway::{
     Gateway,
     access::{Access, SelfApproval},

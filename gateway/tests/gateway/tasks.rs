@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use steadfast_eventlog::EventKind;
+use steadfast_events::EventKind;
 use steadfast_testkit::{Redis, wait};
 
 use super::support::{PATIENCE, Site, done, with_redis};

@@ -58,7 +58,7 @@ impl Activities {
             summed = self.ask_for_summary(context, &revision.spec, &transcript, &call, attempt) => summed,
             () = activity.cancelled() => return Err(self.stopped()),
             // The server may not know yet that the turn was stopped: it would refuse to hear of a cancel.
-            () = running.token().cancelled() => Ok((String::new(), steadfast_eventlog::Usage::default())),
+            () = running.token().cancelled() => Ok((String::new(), steadfast_events::Usage::default())),
         };
         let log = self.finish(writer, &revision.spec.agent).await;
         match summed {
@@ -77,7 +77,7 @@ impl Activities {
         transcript: &[Arc<Segment>],
         call: &ModelCall,
         attempt: u32,
-    ) -> Result<(String, steadfast_eventlog::Usage), ModelError> {
+    ) -> Result<(String, steadfast_events::Usage), ModelError> {
         let spec = summariser(spec);
         let segments = shortened(transcript, call);
         let base_url = self.model.base_url(&spec)?;

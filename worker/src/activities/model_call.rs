@@ -6,7 +6,8 @@ use std::{sync::Arc, time::Instant};
 use futures::StreamExt;
 use serde_json::Value;
 use steadfast_agent_loop::{Body, Segment, Verdict};
-use steadfast_eventlog::{EventKind, Message, SpillPlace, Usage};
+use steadfast_eventlog::SpillPlace;
+use steadfast_events::{EventKind, Message, Usage};
 use steadfast_workflow::{
     activities::{LogAck, ModelCall, ModelOutcome, Revision},
     calls::function_calls,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use steadfast_agent_loop::{Body, Segment, ToolOutput};
-use steadfast_eventlog::{EntryId, EventKind, Numbered};
+use steadfast_eventlog::Numbered;
+use steadfast_events::EntryId;
+use steadfast_events::EventKind;
 use steadfast_process::{opentelemetry::trace::SpanId, trace_context::parse_traceparent};
 use steadfast_workflow::{
     activities::{LogAck, Revision},

@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 use steadfast_crds::model::ModelApi;
-use steadfast_eventlog::{EventKind, Usage};
+use steadfast_events::{EventKind, Usage};
 
 use super::{chat::ChatInterpreter, error::ModelError, responses::ResponsesInterpreter};
 
@@ -13,7 +13,7 @@ use super::{chat::ChatInterpreter, error::ModelError, responses::ResponsesInterp
 pub struct Place<'a> {
     pub task_id: &'a str,
     pub agent: &'a str,
-    /// Empty in the conversation itself; see [`steadfast_eventlog::Event::path`].
+    /// Empty in the conversation itself; see [`steadfast_events::Event::path`].
     pub call_path: &'a str,
     pub turn: u32,
     pub step: u32,
@@ -116,7 +116,7 @@ pub(super) fn incomplete_message(text: &str) -> Value {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use steadfast_eventlog::Event;
+    use steadfast_events::Event;
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use steadfast_eventlog::{Content, EventKind, MessageStatus, Usage};
+use steadfast_events::{Content, EventKind, MessageStatus, Usage};
 use steadfast_workflow::hosted::begun_content;
 
 use super::{

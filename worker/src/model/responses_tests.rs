@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use steadfast_eventlog::{Message, TextFormat, fold};
+use steadfast_events::{Message, TextFormat, fold};
 use steadfast_workflow::project::output_message_id;
 
 use super::{

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use steadfast_eventlog::Usage;
+use steadfast_events::Usage;
 use steadfast_process::{
     opentelemetry::{
         Array, KeyValue, StringValue, Value,

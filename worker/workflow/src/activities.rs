@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steadfast_agent_loop::{Segment, SegmentRef};
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_eventlog::Usage;
+use steadfast_events::Usage;
 use temporalio_workflow::common::ActivityDefinition;
 
 use crate::{
@@ -296,7 +296,7 @@ pub struct StepOutcome {
 /// Input of [`CheckCel`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CelCheck {
-    pub stage: steadfast_eventlog::GuardrailStage,
+    pub stage: steadfast_events::GuardrailStage,
     pub agent: String,
     /// Name and expression of each check.
     pub checks: Vec<(String, String)>,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use steadfast_eventlog::Approval;
+use steadfast_events::Approval;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
     SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext, WorkflowContextView, WorkflowResult,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steadfast_crds::agent_tool::OnTimeout;
-use steadfast_eventlog::{Approval, Decision};
+use steadfast_events::{Approval, Decision};
 
 use crate::contract::{ApprovalVerdict, Decide, MEMO_ARGUMENTS_BYTES};
 
@@ -130,7 +130,7 @@ impl Approvals {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use steadfast_eventlog::ApprovalKind;
+    use steadfast_events::ApprovalKind;
 
     use super::*;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use steadfast_agent_loop::{AgentRun, Segment};
-use steadfast_eventlog::Usage;
+use steadfast_events::Usage;
 
 use crate::{
     activities::{NewSegment, Revision},

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steadfast_agent_loop::TurnOutcome;
-use steadfast_eventlog::{Approval, Content, Usage};
+use steadfast_events::{Approval, Content, Usage};
 
 /// Workflow type of a task.
 pub const WORKFLOW_TYPE: &str = "AgentTask";

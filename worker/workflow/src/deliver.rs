@@ -2,7 +2,7 @@
 //! workflows and send to none, so this one hands the message over, in one activity, and ends.
 
 use serde::{Deserialize, Serialize};
-use steadfast_eventlog::Content;
+use steadfast_events::Content;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
     WorkflowContext, WorkflowResult,
@@ -76,7 +76,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use serde_json::json;
-    use steadfast_eventlog::TextFormat;
+    use steadfast_events::TextFormat;
     use temporalio_workflow::common::protos::temporal::api::{
         common::v1::Payloads, history::v1::WorkflowExecutionStartedEventAttributes,
     };
@@ -131,7 +131,7 @@ mod tests {
         let task = TaskResult {
             text: "Done.".to_owned(),
             outcome: None,
-            usage: steadfast_eventlog::Usage::default(),
+            usage: steadfast_events::Usage::default(),
         };
         assert_eq!(delivered_before(&started(&task)), None);
         assert_eq!(delivered_before(&[]), None);

@@ -16,7 +16,7 @@ mod visibility;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use steadfast_agent_loop::{Failure, Input, Step, StepId, ToolCall, TurnOutcome};
-use steadfast_eventlog::{EventKind, TaskStatus};
+use steadfast_events::{EventKind, TaskStatus};
 use temporalio_workflow::{
     ContinueAsNewOptions, MemoValues, WorkflowCancellationToken, WorkflowContext, WorkflowResult, WorkflowTermination,
     common::error::{ActivityExecutionError, ApplicationFailure},

@@ -7,7 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use steadfast_agent_loop::{Body, ModelText, Segment, SegmentRef, ToolOutput, tool_call::bounded};
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_eventlog::{Event, EventKind};
+use steadfast_events::{Event, EventKind};
 use temporalio_workflow::common::protos::temporal::api::{
     common::v1::{Payload, Payloads},
     history::v1::{HistoryEvent, history_event::Attributes},

@@ -2,7 +2,7 @@
 //! is shown as a request and a response, like any other tool. Pure.
 
 use serde_json::{Map, Value, json};
-use steadfast_eventlog::Content;
+use steadfast_events::Content;
 
 use crate::project::{HOSTED_RESPONSE, OUTPUT, content_of_item};
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 use steadfast_agent_loop::SegmentRef;
-use steadfast_eventlog::Event;
+use steadfast_events::Event;
 
 use crate::calls::Ran;
 

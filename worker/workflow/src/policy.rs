@@ -8,7 +8,7 @@ use steadfast_crds::{
     agent_revision::{RevisionAgent, RevisionHandoff, RevisionTool},
     agent_tool::ApprovalPolicy,
 };
-use steadfast_eventlog::Content;
+use steadfast_events::Content;
 
 use crate::activities::McpTarget;
 

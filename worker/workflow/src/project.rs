@@ -4,7 +4,7 @@
 use serde_json::Value;
 use steadfast_agent_loop::{Body, Segment, UserContent, tool_call::arguments};
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_eventlog::{
+use steadfast_events::{
     Author, Content, EventKind, Message, MessageStatus, TextFormat,
     id::{MessagePlace, message_id},
 };

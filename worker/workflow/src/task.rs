@@ -14,7 +14,7 @@ use serde_json::Value;
 use steadfast_agent_loop::{
     AgentRun, Body, Failure, Guarded, Input, Limits, Segment, SegmentRef, StepId, TurnOutcome, UserContent,
 };
-use steadfast_eventlog::{Content, EventKind, TaskStatus, TurnError, TurnStatus, Usage};
+use steadfast_events::{Content, EventKind, TaskStatus, TurnError, TurnStatus, Usage};
 
 use crate::{
     activities::{LogAck, NewSegment, Revision},

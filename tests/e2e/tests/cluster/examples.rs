@@ -10,7 +10,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use steadfast_crds::names::AGENT_LABEL;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::install::{self, Example};
 use steadfast_testkit::stack::{Client, Line, PATIENCE, Task};
 use steadfast_testkit::{FakeModel, FakeModelOptions, wait};

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use serde_json::json;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::install;
 use steadfast_testkit::scripted_model::{Gate, Reply, Text};
 use steadfast_testkit::stack::{Line, PATIENCE};

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use steadfast_crds::conditions::{ConditionType, Reason};
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::Reply;
 
 use crate::namespace::{AGENT, API_KEY, Namespace, SECRET};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::{Gate, ModelRequest, Outcome, Reply, Text};
 use steadfast_testkit::stack::{Line, Seen};
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use steadfast_crds::agent::HandoffInput;
 use steadfast_crds::agent_revision::{RevisionAgent, RevisionHandoff};
 use steadfast_crds::names::agent_task_queue;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{AgentSetup, INSTALL, Line, NAMESPACE, PATIENCE, activity_tool};
 

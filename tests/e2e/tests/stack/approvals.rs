@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::RedisData;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{Agent, AgentSetup, Line, PATIENCE, Stack, activity_tool};

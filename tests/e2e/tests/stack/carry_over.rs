@@ -1,7 +1,7 @@
 //! More than fits into one payload crosses from run to run.
 
 use serde_json::json;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{AgentSetup, Line, Stack};
 

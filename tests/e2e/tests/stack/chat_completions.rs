@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use steadfast_crds::model::ModelApi;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::FakeModel;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{AgentSetup, Line, activity_tool, example};

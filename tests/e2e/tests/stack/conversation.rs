@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use steadfast_eventlog::{TurnStatus, Usage};
+use steadfast_events::{TurnStatus, Usage};
 use steadfast_testkit::scripted_model::{Gate, Reply, Text, USAGE};
 use steadfast_testkit::stack::{API_KEY, AgentSetup, Line, PATIENCE, TurnEnd, activity_tool, run_script};
 

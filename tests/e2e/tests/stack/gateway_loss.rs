@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::{Gate, Reply, Text};
 use steadfast_testkit::stack::{AgentSetup, Line, Stack};
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use steadfast_crds::agent::{Guardrails, OutputSettings};
 use steadfast_crds::names::agent_task_queue;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{AgentSetup, INSTALL, Line, NAMESPACE};
 

@@ -1,7 +1,7 @@
 //! A task outlives its runs: Temporal bounds the history of each.
 
 use serde_json::json;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{AgentSetup, Line, PATIENCE, Programs, Stack, activity_tool};
 use steadfast_testkit::{TemporalOptions, wait};

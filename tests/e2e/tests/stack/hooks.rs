@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use axum::{Router, routing::post};
 use serde_json::{Value, json};
 use steadfast_crds::agent::HandoffInput;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{AgentSetup, Line, activity_tool};
 use tokio::net::TcpListener;

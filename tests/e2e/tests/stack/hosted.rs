@@ -1,7 +1,7 @@
 //! Tools that the model's provider runs.
 
 use serde_json::json;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::{ModelRequest, Reply};
 use steadfast_testkit::stack::{AgentSetup, Line};
 

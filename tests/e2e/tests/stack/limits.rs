@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use serde_json::json;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::RedisData;
 use steadfast_testkit::scripted_model::{Gate, Reply};
 use steadfast_testkit::stack::{AgentSetup, Line, PATIENCE, Stack, activity_tool};

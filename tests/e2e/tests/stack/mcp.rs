@@ -1,7 +1,7 @@
 //! Tools of real MCP servers.
 
 use serde_json::json;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::McpServer;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{AgentSetup, Line};

@@ -1,7 +1,7 @@
 //! What a worker says of itself to Prometheus.
 
 use serde_json::json;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{AgentSetup, activity_tool};
 

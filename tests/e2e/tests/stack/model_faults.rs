@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use steadfast_eventlog::{TurnError, TurnStatus};
+use steadfast_events::{TurnError, TurnStatus};
 use steadfast_testkit::scripted_model::{Reply, Text};
 use steadfast_testkit::stack::{AgentSetup, Line};
 

@@ -1,7 +1,7 @@
 //! One tool, several steps: in order, once each, undone when it must be.
 
 use serde_json::{Value, json};
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{Agent, AgentSetup, Line};
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use steadfast_crds::agent::HandoffInput;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::{Gate, Outcome, Reply, Text};
 use steadfast_testkit::stack::{Agent, AgentSetup, Line, PATIENCE, Stack};
 use steadfast_testkit::{RedisData, wait};

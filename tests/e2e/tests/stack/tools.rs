@@ -10,7 +10,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use steadfast_crds::agent::HandoffInput;
 use steadfast_crds::names::agent_task_queue;
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::RedisData;
 use steadfast_testkit::scripted_model::{Gate, ModelRequest, Reply};
 use steadfast_testkit::stack::{AgentSetup, INSTALL, Line, NAMESPACE, PATIENCE, Stack, activity_tool};

@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use axum::{Router, routing::post};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::Reply;
 use steadfast_testkit::stack::{AgentSetup, Client, Line, activity_tool};
 use tokio::net::TcpListener;

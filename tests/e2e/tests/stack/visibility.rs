@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 use serde_json::{Value, json};
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::{Gate, Reply};
 use steadfast_testkit::stack::{AgentSetup, INSTALL, NAMESPACE, PATIENCE, Task};
 use steadfast_testkit::wait;

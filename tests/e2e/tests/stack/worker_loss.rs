@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 use steadfast_testkit::scripted_model::{Gate, ModelRequest, Outcome, Reply, Text};
 use steadfast_testkit::stack::{AgentSetup, Line, PATIENCE, Program, Seen, Stack};
 use steadfast_testkit::{Redis, wait};

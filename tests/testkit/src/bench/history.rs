@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
-use steadfast_eventlog::TurnStatus;
+use steadfast_events::TurnStatus;
 
 use super::prose::{Prose, compression_ratio, ratio, rounded};
 use crate::scratch::Scratch;

@@ -2,7 +2,7 @@
 //! a whole conversation.
 
 use serde_json::{Value, json};
-use steadfast_eventlog::{Author, Content, Message};
+use steadfast_events::{Author, Content, Message};
 
 /// What a person sees of one message.
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use steadfast_eventlog::{TurnError, TurnStatus, Usage};
+use steadfast_events::{TurnError, TurnStatus, Usage};
 
 use super::{Answer, Client, Line, PATIENCE, Viewer};
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use steadfast_eventlog::{EntryId, Event, EventKind, Fold, Message, MessageStatus};
+use steadfast_events::EntryId;
+use steadfast_events::{Event, EventKind, Fold, Message, MessageStatus};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

@@ -3,7 +3,7 @@
 //! how they cut tool calls into pieces; whatever can be told apart is put together.
 
 use serde_json::{Value, json};
-use steadfast_eventlog::{Content, EventKind, MessageStatus, Usage};
+use steadfast_events::{Content, EventKind, MessageStatus, Usage};
 
 use crate::model::{
     board::{Board, Kept},

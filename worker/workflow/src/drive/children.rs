@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use steadfast_agent_loop::TurnOutcome;
-use steadfast_eventlog::{Content, TextFormat};
+use steadfast_events::{Content, TextFormat};
 use temporalio_workflow::{
     ChildWorkflowOptions, ParentClosePolicy, WorkflowCancellationToken,
     common::{UntypedWorkflow, data_converters::RawValue},

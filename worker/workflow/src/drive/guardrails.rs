@@ -5,7 +5,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use steadfast_agent_loop::{Body, Failure, Input, Segment, SegmentRef, StepId, UserContent};
 use steadfast_crds::agent::Guardrail;
-use steadfast_eventlog::{EventKind, GuardrailStage};
+use steadfast_events::{EventKind, GuardrailStage};
 use temporalio_workflow::{
     WorkflowCancellationToken, WorkflowTermination,
     common::{UntypedActivity, data_converters::RawValue},

@@ -6,7 +6,7 @@ use steadfast_crds::{
     agent::{HandoffInput, HookEvent},
     agent_revision::RevisionHandoff,
 };
-use steadfast_eventlog::EventKind;
+use steadfast_events::EventKind;
 use temporalio_workflow::WorkflowTermination;
 
 use super::{Context, hooks, load_revision, now, protocol_error, record, stopped, task, turn_scope};

@@ -3,7 +3,7 @@
 use serde_json::json;
 use steadfast_agent_loop::{Body, Failure, Guarded, Input, ModelAnswer, Segment, StepId};
 use steadfast_crds::agent::HookEvent;
-use steadfast_eventlog::Content;
+use steadfast_events::Content;
 use temporalio_workflow::WorkflowTermination;
 
 use super::{Context, failed_step, hooks, now, protocol_error, record, scoped, stopped, task, turn_scope};

@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use serde_json::Value;
 use steadfast_agent_loop::{StepId, ToolCall};
 use steadfast_crds::agent_tool::OnTimeout;
-use steadfast_eventlog::{Approval, ApprovalKind, Decision, EventKind};
+use steadfast_events::{Approval, ApprovalKind, Decision, EventKind};
 use temporalio_workflow::{
     MemoValue, TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowTermination, workflows::select,
 };

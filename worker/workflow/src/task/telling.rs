@@ -1,7 +1,7 @@
 //! What a task tells people by way of its outbox.
 
 use steadfast_agent_loop::{Body, Segment};
-use steadfast_eventlog::{
+use steadfast_events::{
     Author, Content, Event, EventKind, Message, MessageStatus, TextFormat,
     id::{MessagePlace, message_id},
 };

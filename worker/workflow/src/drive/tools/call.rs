@@ -7,7 +7,7 @@ use steadfast_crds::{
     agent_revision::RevisionTool,
     agent_tool::{ApprovalPolicy, OnTimeout, ToolKind},
 };
-use steadfast_eventlog::{ApprovalKind, Decision, EventKind};
+use steadfast_events::{ApprovalKind, Decision, EventKind};
 use temporalio_workflow::WorkflowTermination;
 
 use super::{

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use steadfast_agent_loop::{ModelText, StepId, ToolCall, ToolOutput};
 use steadfast_crds::agent_tool::{AgentToolSpec, OnError};
-use steadfast_eventlog::EventKind;
+use steadfast_events::EventKind;
 use temporalio_workflow::WorkflowCancellationToken;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use steadfast_crds::agent_tool::{AgentToolSpec, HumanTool, OnTimeout};
-use steadfast_eventlog::{ApprovalKind, Decision};
+use steadfast_events::{ApprovalKind, Decision};
 use temporalio_workflow::WorkflowTermination;
 
 use super::calling::{CallEnd, Calling, finished};

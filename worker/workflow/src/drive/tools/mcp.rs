@@ -3,7 +3,7 @@
 use serde_json::Value;
 use steadfast_agent_loop::tool_call::bounded;
 use steadfast_crds::agent_tool::{AgentToolSpec, OnTimeout};
-use steadfast_eventlog::{ApprovalKind, Decision};
+use steadfast_events::{ApprovalKind, Decision};
 use temporalio_workflow::WorkflowTermination;
 
 use super::calling::{CallEnd, Calling, finished};

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use steadfast_eventlog::{Content, Event, EventKind, Message, MessageStatus, TextFormat, fold};
+use steadfast_events::{Content, Event, EventKind, Message, MessageStatus, TextFormat, fold};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -101,7 +101,7 @@ fn done(attempt: u32, id: &str, whole: &str) -> Event {
         id: id.to_owned(),
         turn: 1,
         agent: "haiku".to_owned(),
-        author: steadfast_eventlog::Author::Agent,
+        author: steadfast_events::Author::Agent,
         content: text(whole),
         status: MessageStatus::Done,
         created_at: jiff::Timestamp::UNIX_EPOCH,

@@ -1,0 +1,15 @@
+//! The events of a task's log, the messages and approvals they carry, and the pure
+//! fold from events to messages. Data only: no Redis, no clock, no IO.
+
+pub mod approval;
+pub mod entry_id;
+pub mod event;
+pub mod fold;
+pub mod id;
+pub mod message;
+
+pub use approval::{Approval, ApprovalKind, Decision};
+pub use entry_id::{EntryId, ParseEntryIdError};
+pub use event::{Event, EventKind, GuardrailStage, TaskStatus, TurnError, TurnStatus, Usage};
+pub use fold::{Fold, fold};
+pub use message::{Author, Content, Message, MessageStatus, TextFormat};
