@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod crypto;
+pub mod pem;
 pub mod readiness;
 pub mod shutdown;
 pub mod span_export;

@@ -1,0 +1,25 @@
+//! The one way to Temporal: the flags of the three programs, TLS and the API key,
+//! one connection policy, one retry policy and one classification of errors.
+//!
+//! A program flattens [`TemporalArgs`] into its `args.rs`, turns them into
+//! [`TemporalSettings`] when it starts, and makes either a [`TemporalClient`]
+//! (operator and gateway: connects at the first request, every request is
+//! bounded) or calls [`connect_until_stopped`] (worker: cannot do anything before
+//! it is connected). Requests about workflows, schedules and history stand in the
+//! programs. The TLS provider must be installed (`steadfast_process::crypto`).
+
+#![warn(missing_docs)]
+
+mod args;
+mod client;
+mod connect;
+mod error;
+mod settings;
+
+pub use self::{
+    args::TemporalArgs,
+    client::{Method, TemporalClient},
+    connect::{connect, connect_until_stopped},
+    error::TemporalError,
+    settings::{SettingsError, TemporalSettings},
+};
