@@ -1,6 +1,6 @@
 """Serves the Temporal activity `place_order` on the task queue `purchasing-tools`.
 
-It runs only after a person has agreed, and knows nothing of that.
+It runs only after a person has approved the call. The worker does not know approvals.
 """
 
 import asyncio

@@ -1,10 +1,10 @@
-"""Writes down every effect it is told of, and rejects nothing.
+"""Records every action and rejects none.
 
-It is what a bank's books are to the bank: whether money moved once or twice is
-read here, not in the words of the program that moved it.
+Like the books of a bank, the ledger shows whether money moved once or twice,
+independently of the program that moved it.
 
-    POST /effects  any JSON object; it is kept with a number
-    GET  /effects  all of them, oldest first
+    POST /effects  any JSON object; the ledger stores it with a number
+    GET  /effects  all stored objects, oldest first
 """
 
 import json
@@ -44,7 +44,7 @@ class Ledger(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The effects are the log."""
+        """Logs no requests, because the log contains the stored objects."""
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Serves the activities `withdraw_money` and `deposit_money` on the task queue `bank-tools`.
 
-Neither knows of the other: which runs when, and what undoes what, is in the
-AgentTool. Each tells the ledger what it did, with the key that Steadfast sends:
-the same for every attempt of a step, another one for every other step.
+The activities do not know each other: the AgentTool defines their order and the
+compensation. Each activity reports its action to the ledger with the idempotency
+key of Steadfast, which is the same for all attempts of a step and different for
+every step.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ from temporalio.worker import (
 
 TASK_QUEUE = "bank-tools"
 KEY_HEADER = "idempotency-key"
-# An account that takes no money any more.
+# An account that accepts no deposits.
 CLOSED = "closed"
 LEDGER_TIMEOUT_SECONDS = 5
 
@@ -44,13 +45,13 @@ async def deposit_money(arguments: dict[str, Any]) -> dict[str, Any]:
     await asyncio.sleep(float(os.environ.get("DEPOSIT_DELAY_SECONDS", "0")))
     account = arguments["account"]
     if account == CLOSED:
-        # No retry opens it again: the steps before are undone, and the model is told.
+        # A retry cannot succeed. The earlier steps are undone, and the model is told.
         raise ApplicationError(f"account {account!r} is closed", type="AccountClosed", non_retryable=True)
     return await book("deposit", arguments)
 
 
 async def book(kind: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Moves the money, which here means: tells the ledger."""
+    """Moves the money. In this example, it reports to the ledger only."""
     effect = {
         "kind": kind,
         "account": arguments["account"],
@@ -69,7 +70,7 @@ def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
 
 
 class ReadKey(Interceptor):
-    """Takes the idempotency key from the header that Steadfast sends."""
+    """Reads the idempotency key from the header that Steadfast sends."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return ReadKeyOfActivity(next)

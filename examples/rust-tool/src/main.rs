@@ -1,5 +1,5 @@
-//! The agent's worker with one tool built in: `roll_dice`. There is no second
-//! program, task queue or image; the tool runs where the agent's turns run.
+//! The worker of an agent with one built-in tool, `roll_dice`. It needs no second
+//! program, task queue or image.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
@@ -7,15 +7,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use steadfast_worker::{ToolContext, ToolError, Worker};
 
-const MOST_DICE: u32 = 100;
+const MAX_DICE: u32 = 100;
 
-// The comments are what the model reads of it.
+// The model reads these comments as the descriptions of the parameters.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Dice {
     /// How many dice to roll, 1 to 100.
     count: u32,
-    /// How many sides each has, at least 2.
+    /// How many sides each die has, at least 2.
     sides: u32,
 }
 
@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
     Worker::builder()
         .tool(
             "roll_dice",
-            "Rolls dice and returns what each shows and their sum.",
+            "Rolls dice and returns the value of each and their sum.",
             roll,
         )
         .run()
@@ -41,12 +41,12 @@ async fn roll(context: ToolContext, dice: Dice) -> Result<Roll, ToolError> {
     roll_for(&context.idempotency_key, &dice)
 }
 
-/// The key decides: an attempt that is made again after a crash rolls the same.
+/// The idempotency key determines the dice, so that an attempt after a crash returns the same result.
 fn roll_for(key: &str, dice: &Dice) -> Result<Roll, ToolError> {
-    if dice.count == 0 || dice.count > MOST_DICE || dice.sides < 2 {
-        // The model reads this, and can do better.
+    if dice.count == 0 || dice.count > MAX_DICE || dice.sides < 2 {
+        // The model receives this text and can correct its call.
         return Err(ToolError::permanent(format!(
-            "roll 1 to {MOST_DICE} dice with at least 2 sides"
+            "roll 1 to {MAX_DICE} dice with at least 2 sides"
         )));
     }
     let throw = |number: u32| {
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_attempt_of_a_call_rolls_the_same() {
+    fn every_attempt_of_a_call_returns_the_same_dice() {
         let dice = Dice { count: 3, sides: 6 };
         let first = roll_for("a call", &dice).unwrap();
         assert_eq!(roll_for("a call", &dice).unwrap(), first);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn dice_that_nobody_can_roll_are_refused_for_good() {
+    fn invalid_dice_are_a_permanent_error() {
         for (count, sides) in [(0, 6), (101, 6), (1, 1)] {
             let refused = roll_for("a call", &Dice { count, sides });
             assert!(matches!(refused, Err(ToolError::Permanent(_))), "{count} of {sides}");

@@ -1,8 +1,8 @@
 """Serves the Temporal activity `get_weather` on the task queue `weather-tools`.
 
-This is an ordinary Temporal worker: it knows nothing of Steadfast, of models or
-of Kubernetes. An AgentTool names its activity and its task queue, and that is
-all that connects the two.
+This is an ordinary Temporal worker. It does not know Steadfast, models or
+Kubernetes. The only connection is an AgentTool that names the activity and the
+task queue.
 """
 
 import asyncio
@@ -39,16 +39,16 @@ STATIONS: dict[str, dict[str, Any]] = {
 
 @activity.defn(name="get_weather")
 async def get_weather(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Takes the tool's arguments as one object and returns one object.
+    """Receives the arguments of the tool as one object and returns one object.
 
-    The nonce is new in every execution. Seeing one in an answer proves that the
-    activity ran, and seeing the same one again after a crash proves that it did
-    not run twice.
+    The nonce is different in every execution. A nonce in an answer proves that
+    the activity ran. The same nonce after a crash proves that it did not run
+    twice.
     """
     city = str(arguments.get("city", "")).strip()
     report = STATIONS.get(city.lower())
     if report is None:
-        # Trying again cannot help: the model gets this text and can tell the person.
+        # A retry cannot succeed. The model receives this text and can tell the user.
         raise ApplicationError(f"no weather station in {city!r}", type="UnknownCity", non_retryable=True)
     return {
         "city": city,
@@ -59,7 +59,7 @@ async def get_weather(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 class LogTaskId(Interceptor):
-    """Logs which conversation an activity belongs to: Steadfast sends it as a header."""
+    """Logs the task of each activity. Steadfast sends the task id as a header."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return LogTaskIdOfActivity(next)
