@@ -62,7 +62,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(programs) = arguments.programs {
         return measure(arguments.bench, Programs::in_folder(programs)).await;
     }
-    tools::install(&[Kind::Go, Kind::Python]).await?;
+    tools::install(&[Kind::Temporal, Kind::Python]).await?;
     let packages = ["steadfast-gateway", "steadfast-worker", "xtask"].map(str::to_owned);
     let programs = build_programs(Profile::from(arguments.profile), &packages).await?;
     let error = process::Command::new(programs.join("xtask"))

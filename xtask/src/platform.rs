@@ -45,7 +45,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
 }
 
 async fn up(name: &str, internet: bool) -> anyhow::Result<()> {
-    tools::install(&[Kind::Debian, Kind::Go]).await?;
+    tools::install(&[Kind::Debian, Kind::Temporal, Kind::Go]).await?;
     let started = Instant::now();
     let reach = if internet { Reach::Internet } else { Reach::Inside };
     let platform = Platform::up_reaching(name, reach).await?;

@@ -34,7 +34,7 @@ use crate::process::{Launch, Lifetime, ProcessId, Service};
 use crate::redis::Redis;
 use crate::site::Site;
 use crate::temporal::{Temporal, TemporalOptions, TemporalPorts, TemporalStorage, TemporalUi};
-use crate::tools::{self, GoProgram};
+use crate::tools::{self, GoProgram, WheelProgram};
 
 use home::Home;
 pub use internet::Reach;
@@ -200,11 +200,16 @@ impl Platform {
 
     /// What a shell needs to use the platform, as names and values.
     pub fn variables(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let folder_of = |program| {
-            let path = tools::go_program(program)?;
-            let folder = path.parent().context("a program inside a folder")?;
-            anyhow::Ok(folder.display().to_string())
-        };
+        let programs = [
+            tools::go_program(GoProgram::Kubectl)?,
+            tools::go_program(GoProgram::Helm)?,
+            tools::wheel_program(WheelProgram::Temporal)?,
+        ];
+        let mut search_path: Vec<String> = programs
+            .iter()
+            .filter_map(|program| Some(program.parent()?.display().to_string()))
+            .collect();
+        search_path.push("$PATH".to_owned());
         Ok(vec![
             ("KUBECONFIG", self.control_plane.kubeconfig().display().to_string()),
             ("TEMPORAL_ADDRESS", self.temporal.address()),
@@ -212,14 +217,7 @@ impl Platform {
             ("REDIS_URL", self.redis.url()),
             ("STEADFAST_NODE_ADDRESS", self.node_address().to_string()),
             ("STEADFAST_HOST_ADDRESS", self.host_address().to_string()),
-            (
-                "PATH",
-                format!(
-                    "{}:{}:$PATH",
-                    folder_of(GoProgram::Kubectl)?,
-                    folder_of(GoProgram::Temporal)?
-                ),
-            ),
+            ("PATH", search_path.join(":")),
         ])
     }
 

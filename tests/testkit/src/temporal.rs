@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::port::Port;
 use crate::process::{Launch, Service, output};
 use crate::site::Site;
-use crate::tools::{self, GoProgram};
+use crate::tools::{self, WheelProgram};
 use crate::{files, http_client};
 
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -94,7 +94,7 @@ impl Temporal {
     }
 
     pub(crate) fn at(site: Site, ports: TemporalPorts, options: TemporalOptions) -> anyhow::Result<Self> {
-        let launch = launch(&tools::go_program(GoProgram::Temporal)?, &site, &ports, &options);
+        let launch = launch(&tools::wheel_program(WheelProgram::Temporal)?, &site, &ports, &options);
         let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
         Ok(Self {
             service,
@@ -163,7 +163,7 @@ impl Temporal {
 
     /// Runs the command line tool against this server and gives what it prints.
     pub async fn cli(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let mut command = tokio::process::Command::new(tools::go_program(GoProgram::Temporal)?);
+        let mut command = tokio::process::Command::new(tools::wheel_program(WheelProgram::Temporal)?);
         command
             .args(arguments)
             .args(["--address", &self.address(), "--color", "never"]);

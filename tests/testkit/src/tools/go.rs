@@ -12,7 +12,6 @@ use crate::process::output;
 /// Every Go program the platform or its users run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoProgram {
-    Temporal,
     KubeApiserver,
     KubeControllerManager,
     KubeScheduler,
@@ -32,8 +31,7 @@ enum Module {
 }
 
 impl GoProgram {
-    pub const ALL: [Self; 9] = [
-        Self::Temporal,
+    pub const ALL: [Self; 8] = [
         Self::KubeApiserver,
         Self::KubeControllerManager,
         Self::KubeScheduler,
@@ -46,7 +44,6 @@ impl GoProgram {
 
     fn package(self) -> &'static str {
         match self {
-            Self::Temporal => "github.com/temporalio/cli/cmd/temporal",
             Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
             Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
             Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
@@ -65,7 +62,7 @@ impl GoProgram {
 
     fn module(self) -> Module {
         match self {
-            Self::Temporal | Self::Helm | Self::Coredns => Module::Platform,
+            Self::Helm | Self::Coredns => Module::Platform,
             Self::KubeApiserver
             | Self::KubeControllerManager
             | Self::KubeScheduler
@@ -181,7 +178,6 @@ mod tests {
         assert_eq!(
             names,
             [
-                "temporal",
                 "kube-apiserver",
                 "kube-controller-manager",
                 "kube-scheduler",
