@@ -1,36 +1,49 @@
-//! Calls the gateway: creates tasks, sends messages, decides approvals. Every call may be
-//! repeated: a message carries an idempotency key, so that sending it again
-//! after a broken connection changes nothing.
+//! A client of the gateway's API: creates tasks, sends messages, decides
+//! approvals and follows events. Every request may be repeated: a message has an
+//! idempotency key, so a message that is sent again after a broken connection is
+//! accepted once.
 
 mod approvals;
+mod sse;
 mod stream;
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
 
-pub use approvals::{Listed, Outcome, Ruling, Verdict, Wanted};
-pub use stream::{Item, stream_task};
+pub(crate) use approvals::{Action, DecisionOutcome, DecisionRequest, Filter, PendingApproval};
+pub(crate) use stream::{StreamItem, follow_task};
 
-/// How often a call is made before it counts as failed.
-const ATTEMPTS: u32 = 5;
+/// Retries of a request before it has failed.
+const RETRIES: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Characters of a response body that are quoted when it is not the gateway's JSON.
+const MAX_QUOTED_CHARACTERS: usize = 200;
 
-/// A gateway, and who we are to it.
+/// The gateway's address and the caller's token.
 #[derive(Clone, Debug)]
-pub struct Gateway {
+pub(crate) struct GatewayClient {
     http: reqwest::Client,
     server: Url,
     token: Option<String>,
 }
 
+/// An attempt that may be repeated.
+enum AttemptError {
+    /// The gateway, or a service behind it, is not available for the moment.
+    Unavailable(Response),
+    NoResponse(reqwest::Error),
+}
+
 #[derive(Deserialize)]
-struct RpcAnswer {
+struct RpcResponse {
     result: Option<RpcResult>,
     error: Option<RpcError>,
 }
@@ -45,12 +58,12 @@ struct RpcError {
     message: String,
 }
 
-impl Gateway {
-    pub fn new(server: Url, token: Option<String>) -> anyhow::Result<Self> {
+impl GatewayClient {
+    pub(crate) fn new(server: Url, token: Option<String>) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("steadfast-cli/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(10))
-            // Credentials go to the server that was named, and nowhere it points to.
+            .connect_timeout(CONNECT_TIMEOUT)
+            // The token is sent to the named server only, not to where that server redirects.
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("set up the HTTP client")?;
@@ -58,74 +71,72 @@ impl Gateway {
     }
 
     /// Creates a task of `agent` and returns its id.
-    pub async fn create_task(&self, agent: &str) -> anyhow::Result<String> {
+    pub(crate) async fn create_task(&self, agent: &str) -> anyhow::Result<String> {
         let key = uuid::Uuid::new_v4().to_string();
         self.call(agent, "task/create", &json!({}), &key).await
     }
 
-    /// Sends a text to a task; `message_id` makes sending it twice harmless.
-    pub async fn send_text(&self, agent: &str, task_id: &str, message_id: &str, text: &str) -> anyhow::Result<()> {
+    /// Sends a text to a task. A second request with the same `message_id` changes nothing.
+    pub(crate) async fn send_text(
+        &self,
+        agent: &str,
+        task_id: &str,
+        message_id: &str,
+        text: &str,
+    ) -> anyhow::Result<()> {
         let content = json!({"type": "text", "author": "user", "content": text});
         let params = json!({"task_id": task_id, "content": content});
         self.call(agent, "event/send", &params, message_id).await.map(|_| ())
     }
 
-    /// Returns the `id` of the result, which is all we need of any of them.
+    /// Calls a JSON-RPC method and returns the `id` of its result.
     async fn call(&self, agent: &str, method: &str, params: &Value, idempotency_key: &str) -> anyhow::Result<String> {
         let url = self.url(&["agents", "name", agent, "rpc"])?;
         let body = json!({"jsonrpc": "2.0", "id": idempotency_key, "method": method, "params": params});
         let request = || {
-            self.authorized(self.http.post(url.clone()))
+            self.authorize(self.http.post(url.clone()))
                 .header("Idempotency-Key", idempotency_key)
                 .json(&body)
         };
-        let response = self.send_repeatedly(request).await?;
-        self.read_answer(method, response).await
-    }
-
-    /// Sends a request that may be repeated until the gateway is there to answer it.
-    async fn send_repeatedly(&self, request: impl Fn() -> RequestBuilder) -> anyhow::Result<Response> {
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..ATTEMPTS {
-            match request().timeout(LONGEST_ANSWER).send().await {
-                Ok(response) if !is_transient(response.status()) => return Ok(response),
-                _ => tokio::time::sleep(pause).await,
-            }
-            pause *= 2;
-        }
-        request()
-            .timeout(LONGEST_ANSWER)
-            .send()
-            .await
-            .with_context(|| self.unreachable())
-    }
-
-    async fn read_answer(&self, method: &str, response: Response) -> anyhow::Result<String> {
-        let response = self.accepted(response).await?;
-        let answer: RpcAnswer = response
+        let response = require_success(&self.server, self.send_with_retries(request).await?).await?;
+        let response: RpcResponse = response
             .json()
             .await
-            .with_context(|| format!("read the answer to {method}"))?;
-        match answer {
-            RpcAnswer { error: Some(error), .. } => bail!("{}", error.message),
-            RpcAnswer {
+            .with_context(|| format!("read the response to {method}"))?;
+        match response {
+            RpcResponse { error: Some(error), .. } => bail!("{}", error.message),
+            RpcResponse {
                 result: Some(result), ..
             } => Ok(result.id),
-            RpcAnswer { .. } => bail!("the gateway answered {method} with neither a result nor an error"),
+            RpcResponse { .. } => bail!("the response to {method} has neither a result nor an error"),
         }
     }
 
-    /// The response, when it is a success; else an error that says what to do.
-    async fn accepted(&self, response: Response) -> anyhow::Result<Response> {
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
+    /// Sends a request again, with back-off, while the gateway cannot be reached or is not available.
+    async fn send_with_retries(&self, request: impl Fn() -> RequestBuilder) -> anyhow::Result<Response> {
+        let attempt = || {
+            let sent = request().timeout(REQUEST_TIMEOUT).send();
+            async move {
+                let response = sent.await.map_err(AttemptError::NoResponse)?;
+                if is_transient(response.status()) {
+                    Err(AttemptError::Unavailable(response))
+                } else {
+                    Ok(response)
+                }
+            }
+        };
+        let backoff = ExponentialBuilder::default()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_times(RETRIES);
+        match attempt.retry(backoff).await {
+            Ok(response) | Err(AttemptError::Unavailable(response)) => Ok(response),
+            Err(AttemptError::NoResponse(error)) => {
+                Err(error).with_context(|| format!("cannot reach the gateway at {}", self.server))
+            }
         }
-        let body = response.text().await.unwrap_or_default();
-        bail!("{}", explain(&self.server, status, &body))
     }
 
-    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+    fn authorize(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -137,45 +148,51 @@ impl Gateway {
         match url.path_segments_mut() {
             Ok(mut segments) => segments.pop_if_empty().extend(path),
             Err(()) => bail!(
-                "{} cannot be a server: use a URL like https://steadfast.example.com",
+                "{} is not the URL of a server: use a URL like https://steadfast.example.com",
                 self.server
             ),
         };
         Ok(url)
     }
-
-    fn unreachable(&self) -> String {
-        format!("cannot reach the gateway at {}", self.server)
-    }
 }
 
-/// The gateway, or what it needs, is away for the moment.
+/// Whether the same request may succeed later.
 fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429 | 502..=504)
 }
 
-/// The words of a refusal.
-fn said(body: &str) -> String {
+/// The response, if its status is a success; otherwise an error that says what to do.
+async fn require_success(server: &Url, response: Response) -> anyhow::Result<Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = response.text().await.unwrap_or_default();
+    bail!("{}", explain_status(server, status, &body))
+}
+
+/// The gateway's message in the body of an error response.
+fn error_message(body: &str) -> String {
     serde_json::from_str::<Value>(body)
         .ok()
         .and_then(|body| Some(body.get("message").or_else(|| body.get("detail"))?.as_str()?.to_owned()))
-        .unwrap_or_else(|| body.chars().take(200).collect())
+        .unwrap_or_else(|| body.chars().take(MAX_QUOTED_CHARACTERS).collect())
 }
 
-/// What a refusal means for the person at the terminal.
-fn explain(server: &Url, status: StatusCode, body: &str) -> String {
-    let said = said(body);
+/// What an error status means and what the user can do about it.
+fn explain_status(server: &Url, status: StatusCode, body: &str) -> String {
+    let message = error_message(body);
     let advice = match status.as_u16() {
-        401 => "log in: pass --token, or use a kubeconfig with a token (kubectl auth whoami shows who you are)",
+        401 => "log in: pass --token, or use a kubeconfig with a token (`kubectl auth whoami` shows who you are)",
         403 | 404 => {
-            "check the names with `kubectl get agents`; if they are right, you lack access: \
-             bind the ClusterRole steadfast-user to yourself in the Agent's namespace"
+            "check the names with `kubectl get agents`; if they are right, you have no access: \
+             bind the ClusterRole steadfast-user to your user in the namespace of the Agent"
         }
-        410 => "the conversation is past Temporal's retention time and cannot be shown",
-        502..=504 => "something the gateway needs is away; try again",
-        _ => return format!("the gateway at {server} answered {status}: {said}"),
+        410 => "the conversation is older than the retention period of Temporal and cannot be shown",
+        502..=504 => "a service that the gateway needs is not available; try again later",
+        _ => return format!("the gateway at {server} answered {status}: {message}"),
     };
-    format!("the gateway at {server} answered {status}: {said}\n{advice}")
+    format!("the gateway at {server} answered {status}: {message}\n{advice}")
 }
 
 #[cfg(test)]
@@ -184,12 +201,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_below_a_path_keeps_its_path() {
-        // A client is built with the process's TLS provider, which `main` installs.
+    fn the_path_of_the_server_is_kept() {
+        // The client uses the TLS provider of the process, which `main` installs.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let gateway = |server: &str| Gateway::new(server.parse().unwrap(), None).unwrap();
+        let client = |server: &str| GatewayClient::new(server.parse().unwrap(), None).unwrap();
         let url = |server| {
-            gateway(server)
+            client(server)
                 .url(&["agents", "name", "a.b", "rpc"])
                 .unwrap()
                 .to_string()
@@ -199,16 +216,16 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_to_do() {
+    fn an_error_response_is_explained() {
         let server: Url = "http://gateway".parse().unwrap();
-        let text = explain(
+        let text = explain_status(
             &server,
             StatusCode::NOT_FOUND,
             r#"{"message":"no agent \"x\"","code":404,"data":null}"#,
         );
         let expected = "the gateway at http://gateway/ answered 404 Not Found: no agent \"x\"\n\
-            check the names with `kubectl get agents`; if they are right, you lack access: \
-            bind the ClusterRole steadfast-user to yourself in the Agent's namespace";
+            check the names with `kubectl get agents`; if they are right, you have no access: \
+            bind the ClusterRole steadfast-user to your user in the namespace of the Agent";
         assert_eq!(text, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! `steadfast approvals`: what agents ask people, and the answer to it.
+//! `steadfast approvals`: lists pending approvals and decides them.
 
 mod table;
 
@@ -7,11 +7,11 @@ use std::io::Write as _;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
+use crate::api::{Action, DecisionOutcome, DecisionRequest, Filter};
 use crate::args::{ApprovalsCommand, DecideArguments, ListApprovalsArguments};
 use crate::connect;
-use crate::gateway::{Outcome, Ruling, Verdict, Wanted};
 
-pub async fn run(command: ApprovalsCommand) -> anyhow::Result<()> {
+pub(crate) async fn run(command: ApprovalsCommand) -> anyhow::Result<()> {
     match command {
         ApprovalsCommand::List(arguments) => list(arguments).await,
         ApprovalsCommand::Approve(arguments) => {
@@ -20,37 +20,39 @@ pub async fn run(command: ApprovalsCommand) -> anyhow::Result<()> {
                     .with_context(|| format!("--answer must be JSON; a text needs quotes: '\"{text}\"'"))?,
                 None => Value::Null,
             };
-            decide(&arguments.decide, Verdict::Approve, answer).await
+            decide(&arguments.decide, Action::Approve, answer).await
         }
-        ApprovalsCommand::Reject(arguments) => decide(&arguments, Verdict::Reject, Value::Null).await,
+        ApprovalsCommand::Reject(arguments) => decide(&arguments, Action::Reject, Value::Null).await,
     }
 }
 
 async fn list(arguments: ListApprovalsArguments) -> anyhow::Result<()> {
     let connection = connect::connect(&arguments.connection, arguments.namespace.as_deref()).await?;
-    let wanted = Wanted {
+    let filter = Filter {
         agent: arguments.agent.map(|agent| connection.agent_name(&agent)),
         task: arguments.task,
     };
-    let waiting = connection.gateway.approvals(&wanted).await?;
-    print(&table::table(&waiting, jiff::Timestamp::now()))
+    let pending = connection.client.list_approvals(&filter).await?;
+    print(&table::table(&pending, jiff::Timestamp::now()))
 }
 
-async fn decide(arguments: &DecideArguments, verdict: Verdict, answer: Value) -> anyhow::Result<()> {
+async fn decide(arguments: &DecideArguments, action: Action, answer: Value) -> anyhow::Result<()> {
     let connection = connect::connect(&arguments.connection, arguments.namespace.as_deref()).await?;
-    let ruling = Ruling {
-        verdict,
+    let request = DecisionRequest {
+        action,
         reason: arguments.reason.clone().unwrap_or_default(),
         answer,
     };
-    match connection.gateway.decide(&arguments.id, &ruling).await? {
-        Outcome::Decided => print(match verdict {
-            Verdict::Approve => "approved\n",
-            Verdict::Reject => "rejected\n",
+    match connection.client.decide(&arguments.id, &request).await? {
+        DecisionOutcome::Recorded => print(match action {
+            Action::Approve => "approved\n",
+            Action::Reject => "rejected\n",
         }),
-        Outcome::OnItsWay => print("the decision is on its way: the task takes it up as soon as a worker runs\n"),
-        Outcome::Unfit(text) => bail!("{text}\ngive it with --answer JSON"),
-        Outcome::TooLate { text, .. } => bail!("{text}"),
+        DecisionOutcome::Pending => {
+            print("the decision is saved; the task continues as soon as a worker of the agent runs\n")
+        }
+        DecisionOutcome::InvalidAnswer(message) => bail!("{message}\npass the answer with --answer JSON"),
+        DecisionOutcome::AlreadyClosed { message, .. } => bail!("{message}"),
     }
 }
 

@@ -1,112 +1,135 @@
-//! The command line: the only place that reads the environment.
+//! The command line. Only this module reads the environment.
 
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-/// Talk to agents that run on Kubernetes.
+/// Chat with agents that run on Kubernetes, and decide their approvals.
 #[derive(Debug, Parser)]
 #[command(name = "steadfast", version, about)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Talk with an agent; its words and tool calls appear as they happen.
+pub(crate) enum Command {
+    /// Chat with an agent. Text and tool calls are printed as they happen.
     ///
-    /// The conversation lives in the cluster: leave at any time and go on later
-    /// with --task.
+    /// The conversation is stored in the cluster. You can leave at any time and
+    /// continue later with --task.
     Chat(ChatArguments),
-    /// See what agents ask people, and decide it.
+    /// List and decide approvals.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
+    /// Print the help of all commands as Markdown.
+    #[command(hide = true)]
+    HelpMarkdown,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ApprovalsCommand {
-    /// List what waits for a person, the longest wait first.
+pub(crate) enum ApprovalsCommand {
+    /// List pending approvals, the oldest first.
     List(ListApprovalsArguments),
-    /// Let a call run as it stands, or answer a question.
+    /// Approve a tool call, or answer a question.
     Approve(ApproveArguments),
-    /// Refuse; the agent is told and goes on.
+    /// Reject a tool call or a question. The agent is told, and continues.
     Reject(DecideArguments),
 }
 
 #[derive(Debug, Args)]
-pub struct ListApprovalsArguments {
-    /// Only what this Agent asks.
+pub(crate) struct ListApprovalsArguments {
+    /// List only the approvals that this Agent requested.
     #[arg(long, value_name = "NAME")]
-    pub agent: Option<String>,
-    /// Only what this task asks.
+    pub(crate) agent: Option<String>,
+    /// List only the approvals of this task.
     #[arg(long, value_name = "ID")]
-    pub task: Option<String>,
-    /// Namespace of the Agent; the kubeconfig's when absent.
+    pub(crate) task: Option<String>,
+    /// Namespace of the Agent. Default: the namespace of the kubeconfig context.
     #[arg(long, short)]
-    pub namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     #[command(flatten)]
-    pub connection: ConnectionArguments,
+    pub(crate) connection: ConnectionArguments,
 }
 
 #[derive(Debug, Args)]
-pub struct ApproveArguments {
+pub(crate) struct ApproveArguments {
     #[command(flatten)]
-    pub decide: DecideArguments,
-    /// What is filled in, where the approval has a form.
+    pub(crate) decide: DecideArguments,
+    /// The answer, if the approval has a form. It must fit the form's JSON Schema.
     #[arg(long, value_name = "JSON")]
-    pub answer: Option<String>,
+    pub(crate) answer: Option<String>,
 }
 
 #[derive(Debug, Args)]
-pub struct DecideArguments {
-    /// Id of the approval, from `steadfast approvals list`.
-    pub id: String,
-    /// Why; the agent is told.
+pub(crate) struct DecideArguments {
+    /// Id of the approval, as `steadfast approvals list` prints it.
+    pub(crate) id: String,
+    /// The reason of the decision. The agent is told the reason of a rejection.
     #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
-    /// Namespace of the service account; the kubeconfig's when absent.
+    pub(crate) reason: Option<String>,
+    /// Namespace of the service account. Default: the namespace of the kubeconfig context.
     #[arg(long, short)]
-    pub namespace: Option<String>,
+    pub(crate) namespace: Option<String>,
     #[command(flatten)]
-    pub connection: ConnectionArguments,
+    pub(crate) connection: ConnectionArguments,
 }
 
 #[derive(Debug, Args)]
-pub struct ChatArguments {
+pub(crate) struct ChatArguments {
     /// Name of the Agent.
-    pub agent: String,
-    /// Namespace of the Agent; the kubeconfig's when absent.
+    pub(crate) agent: String,
+    /// Namespace of the Agent. Default: the namespace of the kubeconfig context.
     #[arg(long, short)]
-    pub namespace: Option<String>,
-    /// Goes on with this task instead of creating one.
+    pub(crate) namespace: Option<String>,
+    /// Continue this task instead of creating a new one.
     #[arg(long, value_name = "ID")]
-    pub task: Option<String>,
-    /// Sends this one message, prints the turn and exits; otherwise messages are read line by line.
+    pub(crate) task: Option<String>,
+    /// Send this message, print the turn and exit. Without it, each line of standard input is a message.
     #[arg(long, short, value_name = "TEXT")]
-    pub message: Option<String>,
-    /// Plain output, without colours.
+    pub(crate) message: Option<String>,
+    /// Print without colours.
     #[arg(long, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
-    pub no_color: bool,
+    pub(crate) no_color: bool,
     #[command(flatten)]
-    pub connection: ConnectionArguments,
+    pub(crate) connection: ConnectionArguments,
 }
 
-/// How to reach the gateway, and as whom.
+/// The gateway, and the credentials for it.
 #[derive(Debug, Args)]
-pub struct ConnectionArguments {
-    /// URL of the gateway; when absent, a port-forward through the kubeconfig.
+pub(crate) struct ConnectionArguments {
+    /// URL of the gateway. Default: a port-forward to the gateway in the cluster of the kubeconfig.
     #[arg(long, value_name = "URL", env = "STEADFAST_SERVER")]
-    pub server: Option<Url>,
-    /// Bearer token; when absent, the kubeconfig's, else one requested for --service-account.
+    pub(crate) server: Option<Url>,
+    /// Bearer token. Default: the token of the kubeconfig, or else a new token of --service-account.
     #[arg(long, env = "STEADFAST_TOKEN", hide_env_values = true)]
-    pub token: Option<String>,
-    /// Kubeconfig context to use.
+    pub(crate) token: Option<String>,
+    /// Context of the kubeconfig. Default: the current context.
     #[arg(long)]
-    pub context: Option<String>,
-    /// Service account, in the Agent's namespace, to request a token for.
+    pub(crate) context: Option<String>,
+    /// Service account to request a token for. It is in the Agent's namespace.
     #[arg(long, value_name = "NAME", default_value = "default")]
-    pub service_account: String,
-    /// Namespace in which Steadfast is installed; all are searched when absent.
+    pub(crate) service_account: String,
+    /// Namespace of the gateway. Default: all namespaces are searched for a gateway.
     #[arg(long, value_name = "NAMESPACE", env = "STEADFAST_GATEWAY_NAMESPACE")]
-    pub gateway_namespace: Option<String>,
+    pub(crate) gateway_namespace: Option<String>,
+}
+
+/// The help of all commands: the text of docs/cli.md.
+pub(crate) fn help_markdown() -> String {
+    let options = clap_markdown::MarkdownOptions::new()
+        .title("Command line".to_owned())
+        .show_footer(false);
+    clap_markdown::help_markdown_custom::<Arguments>(&options)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -1,6 +1,6 @@
-//! Finds the gateway and the token it shall know us by: `--server`, else a
-//! port-forward through the kubeconfig; `--token`, else the kubeconfig's, else
-//! a requested one.
+//! Finds the gateway and a token for it. The gateway is `--server`, or else a
+//! port-forward through the kubeconfig. The token is `--token`, or else the token
+//! of the kubeconfig, or else a new token of a service account.
 
 mod port_forward;
 mod token;
@@ -9,21 +9,20 @@ use anyhow::Context as _;
 use kube::config::KubeConfigOptions;
 use url::Url;
 
+use crate::api::GatewayClient;
 use crate::args::ConnectionArguments;
-use crate::gateway::Gateway;
 use port_forward::PortForward;
 
-/// A gateway within reach.
-pub struct Connection {
-    pub gateway: Gateway,
+/// A gateway that can be reached, until this value is dropped.
+pub(crate) struct Connection {
+    pub(crate) client: GatewayClient,
     namespace: Option<String>,
-    /// Forwards for as long as it lives.
     _forward: Option<PortForward>,
 }
 
 impl Connection {
-    /// The agent's name as the gateway knows it: `namespace.name`.
-    pub fn agent_name(&self, agent: &str) -> String {
+    /// The agent's name for the gateway: `namespace.name`.
+    pub(crate) fn agent_name(&self, agent: &str) -> String {
         match &self.namespace {
             Some(namespace) if !agent.contains('.') => format!("{namespace}.{agent}"),
             _ => agent.to_owned(),
@@ -31,7 +30,7 @@ impl Connection {
     }
 }
 
-pub async fn connect(arguments: &ConnectionArguments, namespace: Option<&str>) -> anyhow::Result<Connection> {
+pub(crate) async fn connect(arguments: &ConnectionArguments, namespace: Option<&str>) -> anyhow::Result<Connection> {
     match &arguments.server {
         Some(server) => connect_to_server(arguments, server, namespace).await,
         None => connect_through_kubernetes(arguments, namespace).await,
@@ -45,16 +44,16 @@ async fn connect_to_server(
 ) -> anyhow::Result<Connection> {
     let token = match &arguments.token {
         Some(token) => Some(token.clone()),
-        // A cluster credential must not cross a network in clear text.
-        None if is_private(server) => match load_kubeconfig(arguments.context.as_deref()).await {
-            Ok(config) => token::of_kubeconfig(&config).await?,
+        // The token of the cluster must not be sent in clear text.
+        None if keeps_secrets(server) => match load_kubeconfig(arguments.context.as_deref()).await {
+            Ok(config) => token::from_kubeconfig(&config).await?,
             Err(_) => None,
         },
         None => None,
     };
-    let gateway = Gateway::new(server.clone(), token)?;
+    let client = GatewayClient::new(server.clone(), token)?;
     Ok(Connection {
-        gateway,
+        client,
         namespace: namespace.map(str::to_owned),
         _forward: None,
     })
@@ -66,20 +65,20 @@ async fn connect_through_kubernetes(
 ) -> anyhow::Result<Connection> {
     let config = load_kubeconfig(arguments.context.as_deref())
         .await
-        .context("no --server was given, and there is no usable kubeconfig to reach a gateway through")?;
+        .context("cannot find a gateway: pass --server, or use a kubeconfig")?;
     let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
-    let client = kube::Client::try_from(config.clone()).context("set up the Kubernetes client")?;
+    let kubernetes = kube::Client::try_from(config.clone()).context("set up the Kubernetes client")?;
     let token = match &arguments.token {
         Some(token) => token.clone(),
-        None => match token::of_kubeconfig(&config).await? {
+        None => match token::from_kubeconfig(&config).await? {
             Some(token) => token,
-            None => token::request(&client, &namespace, &arguments.service_account).await?,
+            None => token::request(&kubernetes, &namespace, &arguments.service_account).await?,
         },
     };
-    let forward = PortForward::start(client, arguments.gateway_namespace.as_deref()).await?;
-    let gateway = Gateway::new(forward.url()?, Some(token))?;
+    let forward = PortForward::start(kubernetes, arguments.gateway_namespace.as_deref()).await?;
+    let client = GatewayClient::new(forward.url()?, Some(token))?;
     Ok(Connection {
-        gateway,
+        client,
         namespace: Some(namespace),
         _forward: Some(forward),
     })
@@ -101,8 +100,8 @@ async fn load_kubeconfig(context: Option<&str>) -> anyhow::Result<kube::Config> 
     }
 }
 
-/// Whether what is sent to this server stays unread on the way.
-fn is_private(server: &Url) -> bool {
+/// Whether nobody can read a request to this server on its way.
+fn keeps_secrets(server: &Url) -> bool {
     server.scheme() == "https"
         || match server.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
@@ -118,12 +117,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cluster_credentials_go_only_where_nobody_can_read_them() {
-        let private = |url: &str| is_private(&url.parse().unwrap());
-        assert!(private("https://steadfast.example.com"));
-        assert!(private("http://localhost:8080"));
-        assert!(private("http://127.0.0.1:8080") && private("http://[::1]:8080"));
-        assert!(!private("http://steadfast.example.com"));
-        assert!(!private("http://10.0.0.7:8080"));
+    fn the_token_of_the_kubeconfig_is_sent_over_tls_or_loopback_only() {
+        let keeps = |url: &str| keeps_secrets(&url.parse().unwrap());
+        assert!(keeps("https://steadfast.example.com"));
+        assert!(keeps("http://localhost:8080"));
+        assert!(keeps("http://127.0.0.1:8080") && keeps("http://[::1]:8080"));
+        assert!(!keeps("http://steadfast.example.com"));
+        assert!(!keeps("http://10.0.0.7:8080"));
     }
 }

@@ -1,12 +1,12 @@
-//! `steadfast`: talk to agents from a terminal, and decide what they ask.
+//! `steadfast`: the command line. Chats with agents and decides approvals through
+//! the gateway; it never talks to Temporal or Redis.
 
+mod api;
 mod approvals;
 mod args;
 mod chat;
 mod connect;
-mod gateway;
-mod screen;
-mod sse;
+mod printable;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -14,23 +14,23 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Arguments, Command};
-use chat::Outcome;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The one TLS provider of the process; an error means that there is one already.
+    // The one TLS provider of the process. An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let done = match Arguments::parse().command {
+    let result = match Arguments::parse().command {
         Command::Chat(arguments) => chat::run(arguments).await,
-        Command::Approvals(command) => approvals::run(command).await.map(|()| Outcome::Answered),
+        Command::Approvals(command) => approvals::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::HelpMarkdown => print_help_markdown().map(|()| ExitCode::SUCCESS),
     };
-    match done {
-        Ok(Outcome::Answered) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::FAILURE,
-        Err(error) => {
-            // Nothing is left to tell it to when standard error is gone.
-            let _ = writeln!(std::io::stderr(), "steadfast: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        // Without standard error there is nowhere to report this.
+        let _ = writeln!(std::io::stderr(), "steadfast: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn print_help_markdown() -> anyhow::Result<()> {
+    Ok(std::io::stdout().write_all(args::help_markdown().as_bytes())?)
 }

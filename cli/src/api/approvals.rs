@@ -1,4 +1,4 @@
-//! What agents ask people: lists it and decides it.
+//! Lists and decides approvals.
 
 use anyhow::Context as _;
 use reqwest::StatusCode;
@@ -6,85 +6,85 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use steadfast_events::{Approval, Decision};
 
-use super::{Gateway, explain, said};
+use super::{GatewayClient, error_message, explain_status, require_success};
 
-/// Approvals fetched at a time.
-const PAGE: usize = 200;
+/// Approvals per page of the list.
+const PAGE_SIZE: usize = 200;
 
-/// An approval that waits.
+/// An approval that nobody has decided yet.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Listed {
+pub(crate) struct PendingApproval {
     #[serde(flatten)]
-    pub asked: Approval,
-    /// The agent that asks, as the gateway knows it.
-    pub agent_name: String,
-    pub task_id: String,
+    pub(crate) approval: Approval,
+    /// Name of the agent that asks, as clients of the gateway know it.
+    pub(crate) agent_name: String,
+    pub(crate) task_id: String,
 }
 
-/// Which approvals are wanted; all that one may see when nothing is set.
+/// Which approvals to list. An empty filter lists all that the user may see.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    pub agent: Option<String>,
-    pub task: Option<String>,
+pub(crate) struct Filter {
+    pub(crate) agent: Option<String>,
+    pub(crate) task: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Action {
     Approve,
     Reject,
 }
 
-/// What a person says to an approval.
+/// A person's decision, before the task has it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ruling {
-    pub verdict: Verdict,
-    pub reason: String,
-    /// Null without a form.
-    pub answer: Value,
+pub(crate) struct DecisionRequest {
+    pub(crate) action: Action,
+    pub(crate) reason: String,
+    /// Null when the approval has no form.
+    pub(crate) answer: Value,
 }
 
-/// What became of it.
+/// The gateway's response to a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Decided,
-    /// The decision is durable; the task has not taken it up yet.
-    OnItsWay,
-    /// It asks for something else than what was answered.
-    Unfit(String),
-    /// It was too late: somebody else had decided, or the wait was over.
-    TooLate {
+pub(crate) enum DecisionOutcome {
+    /// The task has recorded the decision.
+    Recorded,
+    /// The decision is durable. The task records it as soon as a worker runs.
+    Pending,
+    /// The answer is missing or does not fit the approval's form.
+    InvalidAnswer(String),
+    /// The approval was decided, has expired or was withdrawn before.
+    AlreadyClosed {
         decision: Option<Decision>,
-        text: String,
+        message: String,
     },
 }
 
-impl Gateway {
-    /// All approvals that wait, the one that waits longest first.
-    pub async fn approvals(&self, wanted: &Wanted) -> anyhow::Result<Vec<Listed>> {
+impl GatewayClient {
+    /// All pending approvals, the oldest first.
+    pub(crate) async fn list_approvals(&self, filter: &Filter) -> anyhow::Result<Vec<PendingApproval>> {
         let mut all = Vec::new();
         for page in 1_usize.. {
             let mut url = self.url(&["approvals"])?;
             {
                 let mut query = url.query_pairs_mut();
-                query.append_pair("limit", &PAGE.to_string());
+                query.append_pair("limit", &PAGE_SIZE.to_string());
                 query.append_pair("page_number", &page.to_string());
-                if let Some(agent) = &wanted.agent {
+                if let Some(agent) = &filter.agent {
                     query.append_pair("agent_name", agent);
                 }
-                if let Some(task) = &wanted.task {
+                if let Some(task) = &filter.task {
                     query.append_pair("task_id", task);
                 }
             }
             let response = self
-                .send_repeatedly(|| self.authorized(self.http.get(url.clone())))
+                .send_with_retries(|| self.authorize(self.http.get(url.clone())))
                 .await?;
-            let listed: Vec<Listed> = self
-                .accepted(response)
+            let listed: Vec<PendingApproval> = require_success(&self.server, response)
                 .await?
                 .json()
                 .await
                 .context("read the list of approvals")?;
-            let is_last = listed.len() < PAGE;
+            let is_last = listed.len() < PAGE_SIZE;
             all.extend(listed);
             if is_last {
                 break;
@@ -93,50 +93,50 @@ impl Gateway {
         Ok(all)
     }
 
-    /// Decides; the same decision sent again changes nothing.
-    pub async fn decide(&self, approval_id: &str, ruling: &Ruling) -> anyhow::Result<Outcome> {
-        let verb = match ruling.verdict {
-            Verdict::Approve => "approve",
-            Verdict::Reject => "reject",
+    /// Decides an approval. The same decision sent again changes nothing.
+    pub(crate) async fn decide(&self, approval_id: &str, request: &DecisionRequest) -> anyhow::Result<DecisionOutcome> {
+        let action = match request.action {
+            Action::Approve => "approve",
+            Action::Reject => "reject",
         };
-        let url = self.url(&["approvals", approval_id, verb])?;
+        let url = self.url(&["approvals", approval_id, action])?;
         let mut body = json!({});
-        if !ruling.reason.is_empty() {
-            body["reason"] = json!(ruling.reason);
+        if !request.reason.is_empty() {
+            body["reason"] = json!(request.reason);
         }
-        if !ruling.answer.is_null() {
-            body["answer"] = ruling.answer.clone();
+        if !request.answer.is_null() {
+            body["answer"] = request.answer.clone();
         }
         let response = self
-            .send_repeatedly(|| self.authorized(self.http.post(url.clone())).json(&body))
+            .send_with_retries(|| self.authorize(self.http.post(url.clone())).json(&body))
             .await?;
         let status = response.status();
-        let body = response.text().await.context("read the answer to a decision")?;
+        let body = response.text().await.context("read the response to a decision")?;
         self.read_outcome(status, &body)
     }
 
-    fn read_outcome(&self, status: StatusCode, body: &str) -> anyhow::Result<Outcome> {
+    fn read_outcome(&self, status: StatusCode, body: &str) -> anyhow::Result<DecisionOutcome> {
         match status {
-            StatusCode::ACCEPTED => Ok(Outcome::OnItsWay),
-            status if status.is_success() => Ok(Outcome::Decided),
-            StatusCode::UNPROCESSABLE_ENTITY => Ok(Outcome::Unfit(said(body))),
+            StatusCode::ACCEPTED => Ok(DecisionOutcome::Pending),
+            status if status.is_success() => Ok(DecisionOutcome::Recorded),
+            StatusCode::UNPROCESSABLE_ENTITY => Ok(DecisionOutcome::InvalidAnswer(error_message(body))),
             StatusCode::CONFLICT => {
-                let told: Option<Value> = serde_json::from_str(body).ok();
-                let decision = told.and_then(|told| Decision::deserialize(told.pointer("/data/decision")?).ok());
-                Ok(Outcome::TooLate {
+                let body_json: Option<Value> = serde_json::from_str(body).ok();
+                let decision = body_json.and_then(|json| Decision::deserialize(json.pointer("/data/decision")?).ok());
+                Ok(DecisionOutcome::AlreadyClosed {
                     decision,
-                    text: said(body),
+                    message: error_message(body),
                 })
             }
             StatusCode::NOT_FOUND => anyhow::bail!(
-                "the gateway at {} answered {status}: {}\nit may be decided long since; if it waits \
-                 (steadfast approvals list), you lack access: bind the ClusterRole steadfast-approver to yourself \
-                 in the Agent's namespace",
+                "the gateway at {} answered {status}: {}\nit may have been decided long ago; if `steadfast approvals \
+                 list` shows it, you have no access: bind the ClusterRole steadfast-approver to your user in the \
+                 namespace of the Agent",
                 self.server,
-                said(body)
+                error_message(body)
             ),
-            StatusCode::FORBIDDEN => anyhow::bail!("{}", said(body)),
-            status => anyhow::bail!("{}", explain(&self.server, status, body)),
+            StatusCode::FORBIDDEN => anyhow::bail!("{}", error_message(body)),
+            status => anyhow::bail!("{}", explain_status(&self.server, status, body)),
         }
     }
 }
@@ -147,42 +147,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_approval_is_read_with_what_the_gateway_adds_to_it() {
-        let listed: Listed = serde_json::from_value(json!({
+    fn a_pending_approval_has_the_fields_that_the_gateway_adds() {
+        let pending: PendingApproval = serde_json::from_value(json!({
             "id": "t.1.0.0", "kind": "tool_call", "agent": "bank", "turn": 1, "tool": "pay", "tool_call_id": "c",
             "arguments": {"amount": 1}, "requested_at": "2026-11-23T00:00:00Z", "agent_name": "money.bank",
             "task_id": "t", "decision": "pending",
         }))
         .unwrap();
         assert_eq!(
-            (listed.agent_name.as_str(), listed.asked.tool.as_str()),
+            (pending.agent_name.as_str(), pending.approval.tool.as_str()),
             ("money.bank", "pay")
         );
     }
 
     #[test]
-    fn what_the_gateway_says_of_a_decision_is_told_apart() {
+    fn each_status_of_a_decision_is_an_outcome_or_an_error() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let gateway = Gateway::new("http://h".parse().unwrap(), None).unwrap();
-        let outcome = |status, body: Value| gateway.read_outcome(status, &body.to_string());
+        let client = GatewayClient::new("http://h".parse().unwrap(), None).unwrap();
+        let outcome = |status, body: Value| client.read_outcome(status, &body.to_string());
         assert_eq!(
             outcome(StatusCode::OK, json!({"decision": "approved"})).unwrap(),
-            Outcome::Decided
+            DecisionOutcome::Recorded
         );
         assert_eq!(
             outcome(StatusCode::ACCEPTED, json!({"decision": "pending"})).unwrap(),
-            Outcome::OnItsWay
+            DecisionOutcome::Pending
         );
         assert_eq!(
             outcome(StatusCode::UNPROCESSABLE_ENTITY, json!({"message": "size is missing"})).unwrap(),
-            Outcome::Unfit("size is missing".to_owned())
+            DecisionOutcome::InvalidAnswer("size is missing".to_owned())
         );
         let late = json!({"message": "rejected by bob already", "data": {"decision": "rejected", "by": "bob"}});
         assert_eq!(
             outcome(StatusCode::CONFLICT, late).unwrap(),
-            Outcome::TooLate {
+            DecisionOutcome::AlreadyClosed {
                 decision: Some(Decision::Rejected),
-                text: "rejected by bob already".to_owned()
+                message: "rejected by bob already".to_owned()
             }
         );
         let unknown = outcome(StatusCode::NOT_FOUND, json!({"message": "unknown"})).unwrap_err();

@@ -1,35 +1,38 @@
-//! Follows a task's events. A broken connection is taken up again where it
-//! broke, with `Last-Event-ID`, for as long as anyone listens.
+//! Follows the events of a task. After a broken connection it reconnects with
+//! `Last-Event-ID`, so that no event is lost or delivered twice, until the
+//! receiver is dropped.
 
+use std::error::Error;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use futures::StreamExt as _;
 use reqwest::Response;
 use serde::Deserialize;
+use sse_stream::Sse;
 use steadfast_events::{Event, Message};
 use tokio::sync::mpsc;
 
-use super::{Gateway, is_transient};
-use crate::sse::{Frame, Parser};
+use super::{GatewayClient, is_transient, require_success, sse};
 
-/// The gateway pings every 15 s; a connection silent for longer than this is dead.
-const LONGEST_SILENCE: Duration = Duration::from_secs(45);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Items that may wait for the terminal before reading stops.
+/// Items that may wait for the terminal before this side stops reading.
 const BUFFER: usize = 256;
+/// The position before the first event of a log.
+const BEFORE_FIRST_EVENT: &str = "0";
 
-/// What a follower of a task gets.
 #[derive(Debug)]
-pub enum Item {
+pub(crate) enum StreamItem {
     Event(Box<Event>),
-    /// The log was replaced: these are the messages now; events go on after them.
+    /// The log was replaced. These messages replace everything before; later events follow.
     Reset(Vec<Message>),
-    /// The connection broke and is being taken up again.
-    Interrupted(String),
-    /// The connection stands again; nothing was missed.
-    Resumed,
-    /// Following on is pointless. The last item.
+    /// The connection broke, for this reason. The follower reconnects.
+    Disconnected(String),
+    /// The connection works again. No event was missed.
+    Reconnected,
+    /// The gateway refused the stream. This is the last item.
     Failed(anyhow::Error),
 }
 
@@ -39,144 +42,146 @@ struct LogReset {
 }
 
 /// Follows a task from its first event.
-pub fn stream_task(gateway: Gateway, task_id: &str) -> mpsc::Receiver<Item> {
+pub(crate) fn follow_task(client: GatewayClient, task_id: &str) -> mpsc::Receiver<StreamItem> {
     let (sender, receiver) = mpsc::channel(BUFFER);
-    let task_id = task_id.to_owned();
-    tokio::spawn(async move {
-        let follower = Follower {
-            gateway,
-            task_id,
-            sender,
-            last_id: None,
-        };
-        follower.follow().await;
-    });
+    let follower = TaskFollower {
+        client,
+        task_id: task_id.to_owned(),
+        sender,
+        last_id: None,
+    };
+    tokio::spawn(follower.run());
     receiver
 }
 
-struct Follower {
-    gateway: Gateway,
+struct TaskFollower {
+    client: GatewayClient,
     task_id: String,
-    sender: mpsc::Sender<Item>,
+    sender: mpsc::Sender<StreamItem>,
     last_id: Option<String>,
 }
 
-/// Nobody listens any more.
-struct Unheard;
+/// The receiver of the items was dropped.
+struct ReceiverDropped;
 
-enum Connected {
-    Open(Response),
+enum ConnectResult {
+    Connected(Response),
     Refused(anyhow::Error),
-    /// Worth trying again.
-    Away(String),
+    /// Another attempt may succeed.
+    Unavailable(String),
 }
 
-impl Follower {
-    async fn follow(mut self) {
-        // An error here means that nobody listens: there is nobody to tell.
-        let _ = self.follow_until_unheard().await;
+impl TaskFollower {
+    async fn run(mut self) {
+        // The only error is that nobody receives the items any more.
+        let _ = self.follow().await;
     }
 
-    async fn follow_until_unheard(&mut self) -> Result<(), Unheard> {
-        let mut pause = FIRST_PAUSE;
-        let mut interrupted = false;
+    async fn follow(&mut self) -> Result<(), ReceiverDropped> {
+        let mut pauses = backoff();
+        let mut disconnected = false;
         loop {
-            let why = match self.connect().await {
-                Connected::Refused(error) => return self.send(Item::Failed(error)).await,
-                Connected::Away(why) => why,
-                Connected::Open(response) => {
-                    if std::mem::take(&mut interrupted) {
-                        self.send(Item::Resumed).await?;
+            let reason = match self.connect().await {
+                ConnectResult::Refused(error) => return self.send(StreamItem::Failed(error)).await,
+                ConnectResult::Unavailable(reason) => reason,
+                ConnectResult::Connected(response) => {
+                    if std::mem::take(&mut disconnected) {
+                        self.send(StreamItem::Reconnected).await?;
                     }
-                    pause = FIRST_PAUSE;
+                    pauses = backoff();
                     self.read(response).await?
                 }
             };
-            if !std::mem::replace(&mut interrupted, true) {
-                self.send(Item::Interrupted(why)).await?;
+            if !std::mem::replace(&mut disconnected, true) {
+                self.send(StreamItem::Disconnected(reason)).await?;
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
         }
     }
 
-    async fn connect(&self) -> Connected {
-        let mut url = match self.gateway.url(&["tasks", &self.task_id, "stream"]) {
+    async fn connect(&self) -> ConnectResult {
+        let mut url = match self.client.url(&["tasks", &self.task_id, "stream"]) {
             Ok(url) => url,
-            Err(error) => return Connected::Refused(error),
+            Err(error) => return ConnectResult::Refused(error),
         };
         url.query_pairs_mut().append_pair("format", "events");
-        let request = self.gateway.authorized(self.gateway.http.get(url));
-        // 0 stands for the time before the first entry.
-        let last_id = self.last_id.as_deref().unwrap_or("0");
-        let request = request
+        let request = self
+            .client
+            .authorize(self.client.http.get(url))
             .header("Accept", "text/event-stream")
-            .header("Last-Event-ID", last_id);
+            .header("Last-Event-ID", self.last_id.as_deref().unwrap_or(BEFORE_FIRST_EVENT));
         match request.send().await {
-            Ok(response) if is_transient(response.status()) => Connected::Away(format!("status {}", response.status())),
-            Ok(response) => match self.gateway.accepted(response).await {
-                Ok(response) => Connected::Open(response),
-                Err(error) => Connected::Refused(error),
+            Ok(response) if is_transient(response.status()) => {
+                ConnectResult::Unavailable(format!("status {}", response.status()))
+            }
+            Ok(response) => match require_success(&self.client.server, response).await {
+                Ok(response) => ConnectResult::Connected(response),
+                Err(error) => ConnectResult::Refused(error),
             },
-            Err(error) => Connected::Away(innermost(&error)),
+            Err(error) => ConnectResult::Unavailable(root_cause(&error)),
         }
     }
 
-    /// Hands on events until the connection ends, and says why it did.
-    async fn read(&mut self, mut response: Response) -> Result<String, Unheard> {
-        let mut parser = Parser::default();
-        loop {
-            let piece = match tokio::time::timeout(LONGEST_SILENCE, response.chunk()).await {
-                Ok(Ok(Some(piece))) => piece,
-                Ok(Ok(None)) => return Ok("the gateway closed the stream".to_owned()),
-                Ok(Err(error)) => return Ok(innermost(&error)),
-                Err(_) => return Ok("the stream fell silent".to_owned()),
-            };
-            for frame in parser.push(&piece) {
-                self.hand_on(frame).await?;
+    /// Forwards events until the connection ends, and returns the reason of the end.
+    async fn read(&mut self, response: Response) -> Result<String, ReceiverDropped> {
+        let mut events = sse::events(response.bytes_stream());
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.forward(event).await?,
+                Err(error) => return Ok(root_cause(&error)),
             }
         }
+        Ok("the gateway closed the stream".to_owned())
     }
 
-    async fn hand_on(&mut self, frame: Frame) -> Result<(), Unheard> {
-        match parse_frame(&frame) {
+    async fn forward(&mut self, event: Sse) -> Result<(), ReceiverDropped> {
+        match parse_event(&event) {
             Ok(Some(item)) => self.send(item).await?,
             Ok(None) => {}
-            Err(error) => self.send(Item::Failed(error)).await?,
+            Err(error) => self.send(StreamItem::Failed(error)).await?,
         }
-        // Only what was handed on counts as seen.
-        self.last_id = frame.id.or(self.last_id.take());
+        // Only now: an event that was not forwarded is requested again after a reconnect.
+        self.last_id = event.id.or(self.last_id.take());
         Ok(())
     }
 
-    async fn send(&self, item: Item) -> Result<(), Unheard> {
-        self.sender.send(item).await.map_err(|_| Unheard)
+    async fn send(&self, item: StreamItem) -> Result<(), ReceiverDropped> {
+        self.sender.send(item).await.map_err(|_| ReceiverDropped)
     }
 }
 
-/// The item in a frame; none in frames that only serve the connection.
-fn parse_frame(frame: &Frame) -> anyhow::Result<Option<Item>> {
+fn backoff() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build()
+}
+
+/// The item in a server-sent event. `None` for events that only concern the connection, such as `connected`.
+fn parse_event(event: &Sse) -> anyhow::Result<Option<StreamItem>> {
     #[derive(Deserialize)]
     struct Tag {
         #[serde(rename = "type", default)]
         kind: String,
     }
+    let Some(data) = &event.data else { return Ok(None) };
     let tag: Tag =
-        serde_json::from_str(&frame.data).context("read a frame of the stream: is this server a Steadfast gateway?")?;
-    let kind = frame.name.as_deref().unwrap_or(&tag.kind);
+        serde_json::from_str(data).context("read an event of the stream: is this server a Steadfast gateway?")?;
+    let kind = event.event.as_deref().unwrap_or(&tag.kind);
     if kind == "log_reset" {
-        let reset: LogReset = serde_json::from_str(&frame.data).context("read a log_reset frame")?;
-        return Ok(Some(Item::Reset(reset.messages)));
+        let reset: LogReset = serde_json::from_str(data).context("read a log_reset event")?;
+        return Ok(Some(StreamItem::Reset(reset.messages)));
     }
-    // Frames the gateway makes up by itself (connected, …) have no time and are no events.
-    Ok(serde_json::from_str(&frame.data)
+    // Events of the connection have no time, so they do not parse as events of the task.
+    Ok(serde_json::from_str(data)
         .ok()
-        .map(|event| Item::Event(Box::new(event))))
+        .map(|event| StreamItem::Event(Box::new(event))))
 }
 
-/// The last cause is the one that says what happened: `connection refused`.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+/// The innermost error, which says what happened: `connection refused`.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
@@ -184,5 +189,4 @@ fn innermost(error: &reqwest::Error) -> String {
 }
 
 #[cfg(test)]
-#[path = "stream_tests.rs"]
 mod tests;

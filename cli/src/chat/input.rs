@@ -1,40 +1,40 @@
 //! Reads lines from standard input without blocking the conversation, and
-//! keeps the prompt where it belongs.
+//! keeps the prompt in a line of its own.
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use tokio::sync::mpsc;
 
-/// Back to the first column, and clear the line.
+/// Moves the cursor to the first column and clears the line.
 const CLEAR_LINE: &str = "\r\x1b[2K";
 
-pub struct Lines {
-    receiver: mpsc::Receiver<String>,
-    ended: bool,
-    /// A person sits there, and not a pipe.
+pub(super) struct Input {
+    lines: mpsc::Receiver<String>,
+    at_end: bool,
+    /// Standard input and output are terminals.
     interactive: bool,
-    prompted: bool,
+    prompt_is_shown: bool,
 }
 
-impl Lines {
-    /// What a person types, who may be asked; nothing if there is none.
-    pub fn of_a_person() -> Self {
-        let lines = Self {
-            receiver: mpsc::channel(1).1,
-            ended: true,
-            interactive: is_a_person(),
-            prompted: false,
-        };
-        if lines.interactive {
-            Self::of_standard_input()
+impl Input {
+    /// Lines of standard input, if it is a terminal; otherwise no lines.
+    pub(super) fn from_terminal() -> Self {
+        if is_interactive() {
+            Self::from_stdin()
         } else {
-            lines
+            Self {
+                lines: mpsc::channel(1).1,
+                at_end: true,
+                interactive: false,
+                prompt_is_shown: false,
+            }
         }
     }
 
-    pub fn of_standard_input() -> Self {
-        let (sender, receiver) = mpsc::channel(1);
-        // A thread of its own: a read that waits for a person must not keep the program from ending.
+    /// Lines of standard input, which may be a terminal or a pipe.
+    pub(super) fn from_stdin() -> Self {
+        let (sender, lines) = mpsc::channel(1);
+        // A thread of its own: a blocked read of the terminal must not keep the process alive.
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().lines() {
                 let Ok(line) = line else { return };
@@ -44,45 +44,42 @@ impl Lines {
             }
         });
         Self {
-            receiver,
-            ended: false,
-            interactive: is_a_person(),
-            prompted: false,
+            lines,
+            at_end: false,
+            interactive: is_interactive(),
+            prompt_is_shown: false,
         }
     }
 
-    /// The next line; none at the end of the input.
-    pub async fn next(&mut self) -> Option<String> {
-        let line = self.receiver.recv().await;
-        self.prompted = false;
-        self.ended = line.is_none();
+    /// The next line. `None` at the end of the input.
+    pub(super) async fn next_line(&mut self) -> Option<String> {
+        let line = self.lines.recv().await;
+        self.prompt_is_shown = false;
+        self.at_end = line.is_none();
         line
     }
 
-    pub fn ended(&self) -> bool {
-        self.ended
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at_end
     }
 
-    /// Whether there is somebody to ask.
-    pub fn can_ask(&self) -> bool {
-        self.interactive && !self.ended
+    /// Whether a person can answer a prompt.
+    pub(super) fn can_prompt(&self) -> bool {
+        self.interactive && !self.at_end
     }
 
-    /// Asks for a line, if it is the person's turn.
-    pub fn prompt(&mut self, text: Option<&str>) -> std::io::Result<()> {
-        if let Some(text) = text
-            && self.interactive
-            && !self.prompted
-        {
-            self.prompted = true;
+    /// Shows a prompt, unless one is shown already or nobody can answer it.
+    pub(super) fn show_prompt(&mut self, text: &str) -> std::io::Result<()> {
+        if self.interactive && !self.prompt_is_shown {
+            self.prompt_is_shown = true;
             write_now(text)?;
         }
         Ok(())
     }
 
-    /// Makes room for output in the line of the prompt.
-    pub fn clear_prompt(&mut self) -> std::io::Result<()> {
-        if std::mem::take(&mut self.prompted) {
+    /// Removes the prompt, so that output can be printed in its line.
+    pub(super) fn clear_prompt(&mut self) -> std::io::Result<()> {
+        if std::mem::take(&mut self.prompt_is_shown) {
             write_now(CLEAR_LINE)
         } else {
             Ok(())
@@ -90,7 +87,7 @@ impl Lines {
     }
 }
 
-fn is_a_person() -> bool {
+fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 

@@ -1,54 +1,53 @@
-//! What happens besides the messages, in one line each. Pure.
+//! Describes events that are not messages, in one line each. Pure.
 
 use std::collections::BTreeMap;
 
 use steadfast_events::{Decision, Event, EventKind, GuardrailStage};
 
-/// What the lines need to remember.
 #[derive(Debug, Default)]
-pub struct Remarks {
-    /// The turn has its first agent.
+pub(super) struct Notices {
+    /// The first agent of the turn has started.
     has_agent: bool,
-    /// The tools that were asked for, by approval id.
+    /// Name of the tool of each pending approval, by approval id.
     tools: BTreeMap<String, String>,
 }
 
-impl Remarks {
-    /// The line for an event; none for one that is no news, or shows as a message.
-    pub fn of(&mut self, event: &Event) -> Option<String> {
+impl Notices {
+    /// The notice for an event. `None` for messages and for events that tell a person nothing new.
+    pub(super) fn for_event(&mut self, event: &Event) -> Option<String> {
         if event.path.is_empty() {
-            return self.in_conversation(event);
+            return self.for_conversation(event);
         }
-        // What an agent does for another: its steps, not its words.
+        // The steps of a nested agent are shown, its messages are not.
         let text = match &event.kind {
             EventKind::ToolStarted { name, .. } => format!("calls {name}"),
             EventKind::ToolEnded { name, is_error, .. } => {
                 format!("{name} {}", if *is_error { "failed" } else { "answered" })
             }
-            EventKind::AgentStarted { .. } => "starts".to_owned(),
-            EventKind::AgentEnded { .. } => "is done".to_owned(),
-            _ => self.everywhere(event)?,
+            EventKind::AgentStarted { .. } => "started".to_owned(),
+            EventKind::AgentEnded { .. } => "finished".to_owned(),
+            _ => self.for_any_agent(event)?,
         };
         let depth = event.path.split('/').count();
         Some(format!("{}{}: {text}", "  ".repeat(depth), event.agent))
     }
 
-    fn in_conversation(&mut self, event: &Event) -> Option<String> {
+    fn for_conversation(&mut self, event: &Event) -> Option<String> {
         match &event.kind {
             EventKind::TurnStarted {} => {
                 self.has_agent = false;
                 None
             }
             EventKind::AgentStarted { name } => {
-                std::mem::replace(&mut self.has_agent, true).then(|| format!("now: {name}"))
+                std::mem::replace(&mut self.has_agent, true).then(|| format!("active agent: {name}"))
             }
-            _ => self.everywhere(event),
+            _ => self.for_any_agent(event),
         }
     }
 
-    fn everywhere(&mut self, event: &Event) -> Option<String> {
+    fn for_any_agent(&mut self, event: &Event) -> Option<String> {
         match &event.kind {
-            EventKind::Handoff { from, to } => Some(format!("{from} hands over to {to}")),
+            EventKind::Handoff { from, to } => Some(format!("{from} hands off to {to}")),
             EventKind::ApprovalRequested { approval } => {
                 self.tools.insert(approval.id.clone(), approval.tool.clone());
                 None
@@ -61,39 +60,39 @@ impl Remarks {
                 ..
             } => {
                 let tool = self.tools.remove(approval_id);
-                let what = tool.as_deref().unwrap_or(approval_id);
+                let subject = tool.as_deref().unwrap_or(approval_id);
                 let decision = match decision {
                     Decision::Approved => "approved",
                     Decision::Rejected => "rejected",
-                    Decision::Expired => "not decided in time",
-                    Decision::Withdrawn => "no longer asked for",
+                    Decision::Expired => "approval expired",
+                    Decision::Withdrawn => "approval withdrawn",
                 };
                 let by = if by.is_empty() {
                     String::new()
                 } else {
                     format!(" by {by}")
                 };
-                Some(format!("{what}: {decision}{by}{}", because(reason)))
+                Some(format!("{subject}: {decision}{by}{}", suffix(reason)))
             }
             EventKind::GuardrailTripped { name, stage, reason } => {
                 let stage = match stage {
                     GuardrailStage::Input => "input",
                     GuardrailStage::Output => "output",
                 };
-                Some(format!("guardrail {name} stopped the {stage}{}", because(reason)))
+                Some(format!("guardrail {name} stopped the {stage}{}", suffix(reason)))
             }
             EventKind::ContextCompacted { .. } => {
-                Some("the model goes on from a summary of the conversation so far".to_owned())
+                Some("the context was compacted: the model continues from a summary of the conversation".to_owned())
             }
             EventKind::ToolsUnavailable { tool, reason } => {
-                Some(format!("the tools of {tool} are not available{}", because(reason)))
+                Some(format!("the tools of {tool} are not available{}", suffix(reason)))
             }
             _ => None,
         }
     }
 }
 
-fn because(reason: &str) -> String {
+fn suffix(reason: &str) -> String {
     if reason.is_empty() {
         String::new()
     } else {
@@ -108,19 +107,22 @@ mod tests {
 
     use super::*;
 
-    fn lines(events: &[Value]) -> Vec<String> {
-        let mut remarks = Remarks::default();
+    fn notices(events: &[Value]) -> Vec<String> {
+        let mut notices = Notices::default();
         let read = |event: &Value| {
             let mut event = event.clone();
             event["time"] = json!("2026-11-23T00:00:00Z");
             serde_json::from_value::<Event>(event).unwrap()
         };
-        events.iter().filter_map(|event| remarks.of(&read(event))).collect()
+        events
+            .iter()
+            .filter_map(|event| notices.for_event(&read(event)))
+            .collect()
     }
 
     #[test]
-    fn the_first_agent_of_a_turn_is_no_news() {
-        let shown = lines(&[
+    fn the_first_agent_of_a_turn_has_no_notice() {
+        let shown = notices(&[
             json!({"type": "turn_started"}),
             json!({"type": "agent_started", "name": "triage"}),
             json!({"type": "handoff", "from": "triage", "to": "spanish"}),
@@ -128,12 +130,12 @@ mod tests {
             json!({"type": "turn_started"}),
             json!({"type": "agent_started", "name": "spanish"}),
         ]);
-        assert_eq!(shown, ["triage hands over to spanish", "now: spanish"]);
+        assert_eq!(shown, ["triage hands off to spanish", "active agent: spanish"]);
     }
 
     #[test]
-    fn what_an_agent_does_for_another_is_indented_and_without_its_words() {
-        let shown = lines(&[
+    fn the_steps_of_a_nested_agent_are_indented_and_its_messages_are_not_shown() {
+        let shown = notices(&[
             json!({"type": "agent_started", "name": "researcher", "agent": "researcher", "path": "1.0.0"}),
             json!({"type": "text_delta", "message_id": "m", "delta": "secret", "agent": "researcher", "path": "1.0.0"}),
             json!({"type": "tool_started", "tool_call_id": "c", "name": "search", "agent": "researcher", "path": "1.0.0"}),
@@ -142,7 +144,7 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "  researcher: starts",
+                "  researcher: started",
                 "  researcher: calls search",
                 "    reader: search failed"
             ]
@@ -156,20 +158,17 @@ mod tests {
             "arguments": {}, "requested_at": "2026-11-23T00:00:00Z",
         });
         let decided = |decision: &str, by: &str, reason: &str| json!({"type": "approval_decided", "approval_id": "t.1.0.0", "decision": decision, "by": by, "reason": reason});
-        let shown = lines(&[
+        let shown = notices(&[
             json!({"type": "approval_requested", "approval": asked}),
             decided("rejected", "alice", "too much"),
             decided("expired", "", ""),
         ]);
-        assert_eq!(
-            shown,
-            ["pay: rejected by alice: too much", "t.1.0.0: not decided in time"]
-        );
+        assert_eq!(shown, ["pay: rejected by alice: too much", "t.1.0.0: approval expired"]);
     }
 
     #[test]
-    fn checks_and_losses_are_told() {
-        let shown = lines(&[
+    fn guardrails_compaction_and_missing_tools_have_notices() {
+        let shown = notices(&[
             json!({"type": "guardrail_tripped", "name": "polite", "stage": "input", "reason": "rude"}),
             json!({"type": "context_compacted", "generation": 1}),
             json!({"type": "tools_unavailable", "tool": "files", "reason": "connection refused"}),
@@ -178,7 +177,7 @@ mod tests {
             shown,
             [
                 "guardrail polite stopped the input: rude",
-                "the model goes on from a summary of the conversation so far",
+                "the context was compacted: the model continues from a summary of the conversation",
                 "the tools of files are not available: connection refused",
             ]
         );

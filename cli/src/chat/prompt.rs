@@ -1,137 +1,137 @@
-//! The approvals that come up in a conversation, asked one after the other. Pure:
-//! takes lines in and says what they mean.
+//! Asks a person to decide approvals, one after the other. Pure: it takes lines
+//! and returns their meaning.
 
 use std::collections::VecDeque;
 
 use serde_json::Value;
 use steadfast_events::Approval;
 
-use crate::gateway::{Ruling, Verdict};
+use crate::api::{Action, DecisionRequest};
 
-/// What waits for an answer; the first one may be open.
+/// The pending approvals of a conversation. The first one may be open for an answer.
 #[derive(Debug, Default)]
-pub struct Questions {
-    waiting: VecDeque<Approval>,
-    open: Option<Stage>,
+pub(super) struct ApprovalPrompt {
+    pending: VecDeque<Approval>,
+    expected: Option<Expected>,
 }
 
-/// What the open question wants to hear next.
+/// The input that the open approval expects next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Verdict,
+enum Expected {
+    Choice,
     Reason,
     Answer,
 }
 
-/// What a line meant.
+/// The meaning of a line.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Heard {
-    /// The same question wants to hear more.
-    More,
-    /// It cannot be an answer; why not.
-    Unclear(String),
-    Decides(Box<Approval>, Ruling),
-    /// The person leaves it to later, or to somebody else.
-    Later(Box<Approval>),
+pub(super) enum Reply {
+    /// The same approval expects another line.
+    Incomplete,
+    /// The line is not a valid answer, for this reason.
+    Invalid(String),
+    Decided(Box<Approval>, DecisionRequest),
+    /// The person decides later, or somebody else does.
+    Deferred(Box<Approval>),
 }
 
-impl Questions {
-    pub fn add(&mut self, approval: &Approval) {
-        if !self.waiting.iter().any(|known| known.id == approval.id) {
-            self.waiting.push_back(approval.clone());
+impl ApprovalPrompt {
+    pub(super) fn add(&mut self, approval: &Approval) {
+        if !self.pending.iter().any(|known| known.id == approval.id) {
+            self.pending.push_back(approval.clone());
         }
     }
 
-    /// It needs no answer any more.
-    pub fn remove(&mut self, approval_id: &str) {
-        if self.waiting.front().is_some_and(|first| first.id == approval_id) {
-            self.open = None;
+    /// Removes an approval that was decided elsewhere.
+    pub(super) fn remove(&mut self, approval_id: &str) {
+        if self.pending.front().is_some_and(|first| first.id == approval_id) {
+            self.expected = None;
         }
-        self.waiting.retain(|approval| approval.id != approval_id);
+        self.pending.retain(|approval| approval.id != approval_id);
     }
 
-    /// An answer did not do: it is asked again, before the others.
-    pub fn again(&mut self, approval: Approval) {
-        self.waiting.push_front(approval);
+    /// Puts an approval back before all others, because its answer was not valid.
+    pub(super) fn put_back(&mut self, approval: Approval) {
+        self.pending.push_front(approval);
     }
 
-    /// Whether something waits, and nothing is open.
-    pub fn wants_to_ask(&self) -> bool {
-        self.open.is_none() && !self.waiting.is_empty()
+    /// Whether approvals are pending and none is open.
+    pub(super) fn can_open(&self) -> bool {
+        self.expected.is_none() && !self.pending.is_empty()
     }
 
-    /// Opens the next question.
-    pub fn ask(&mut self) -> Option<&Approval> {
-        let first = self.waiting.front()?;
-        self.open = Some(Stage::Verdict);
+    /// Opens the first approval for an answer.
+    pub(super) fn open(&mut self) -> Option<&Approval> {
+        let first = self.pending.front()?;
+        self.expected = Some(Expected::Choice);
         Some(first)
     }
 
-    /// Nobody can answer here any more.
-    pub fn close(&mut self) {
-        self.open = None;
+    /// Closes the open approval, because nobody can answer here any more.
+    pub(super) fn close(&mut self) {
+        self.expected = None;
     }
 
-    /// Everything that waits, to be decided elsewhere.
-    pub fn take_all(&mut self) -> Vec<Approval> {
-        self.open = None;
-        std::mem::take(&mut self.waiting).into()
+    /// Removes all approvals, to be decided elsewhere.
+    pub(super) fn take_all(&mut self) -> Vec<Approval> {
+        self.expected = None;
+        std::mem::take(&mut self.pending).into()
     }
 
-    /// What the open question asks for.
-    pub fn prompt(&self) -> Option<&'static str> {
-        self.open.map(|stage| match stage {
-            Stage::Verdict => "approve? [y/n/later] ",
-            Stage::Reason => "why not? ",
-            Stage::Answer => "answer, as JSON: ",
+    /// The prompt of the open approval.
+    pub(super) fn text(&self) -> Option<&'static str> {
+        self.expected.map(|expected| match expected {
+            Expected::Choice => "approve? [y/n/later] ",
+            Expected::Reason => "why not? ",
+            Expected::Answer => "answer, as JSON: ",
         })
     }
 
-    /// Takes in a line for the open question.
-    pub fn hear(&mut self, line: &str) -> Heard {
+    /// Reads a line as input for the open approval.
+    pub(super) fn read(&mut self, line: &str) -> Reply {
         let line = line.trim();
-        let (Some(stage), Some(first)) = (self.open, self.waiting.front()) else {
-            return Heard::More;
+        let (Some(expected), Some(first)) = (self.expected, self.pending.front()) else {
+            return Reply::Incomplete;
         };
-        match (stage, line.to_lowercase().as_str()) {
-            (Stage::Verdict, "y" | "yes") if first.form.is_null() => self.decide(Verdict::Approve, "", Value::Null),
-            (Stage::Verdict, "y" | "yes") => {
-                self.open = Some(Stage::Answer);
-                Heard::More
+        match (expected, line.to_lowercase().as_str()) {
+            (Expected::Choice, "y" | "yes") if first.form.is_null() => self.decide(Action::Approve, "", Value::Null),
+            (Expected::Choice, "y" | "yes") => {
+                self.expected = Some(Expected::Answer);
+                Reply::Incomplete
             }
-            (Stage::Verdict, "n" | "no") => {
-                self.open = Some(Stage::Reason);
-                Heard::More
+            (Expected::Choice, "n" | "no") => {
+                self.expected = Some(Expected::Reason);
+                Reply::Incomplete
             }
-            (Stage::Verdict, "l" | "later") => {
-                self.open = None;
-                self.waiting
+            (Expected::Choice, "l" | "later") => {
+                self.expected = None;
+                self.pending
                     .pop_front()
-                    .map_or(Heard::More, |approval| Heard::Later(Box::new(approval)))
+                    .map_or(Reply::Incomplete, |approval| Reply::Deferred(Box::new(approval)))
             }
-            (Stage::Verdict, _) => {
-                Heard::Unclear("say y to let it run, n to refuse it, or later to leave it open".to_owned())
+            (Expected::Choice, _) => {
+                Reply::Invalid("type y to approve, n to reject, or later to decide another time".to_owned())
             }
-            (Stage::Reason, _) => self.decide(Verdict::Reject, line, Value::Null),
-            (Stage::Answer, _) => match serde_json::from_str(line) {
-                Ok(answer) => self.decide(Verdict::Approve, "", answer),
-                Err(error) => Heard::Unclear(format!(
-                    "that is no JSON ({error}): a text needs quotes, an object looks like {{\"name\": \"value\"}}"
+            (Expected::Reason, _) => self.decide(Action::Reject, line, Value::Null),
+            (Expected::Answer, _) => match serde_json::from_str(line) {
+                Ok(answer) => self.decide(Action::Approve, "", answer),
+                Err(error) => Reply::Invalid(format!(
+                    "this is not JSON ({error}): a text needs quotes, an object looks like {{\"name\": \"value\"}}"
                 )),
             },
         }
     }
 
-    fn decide(&mut self, verdict: Verdict, reason: &str, answer: Value) -> Heard {
-        self.open = None;
-        let ruling = Ruling {
-            verdict,
+    fn decide(&mut self, action: Action, reason: &str, answer: Value) -> Reply {
+        self.expected = None;
+        let request = DecisionRequest {
+            action,
             reason: reason.to_owned(),
             answer,
         };
-        self.waiting
-            .pop_front()
-            .map_or(Heard::More, |approval| Heard::Decides(Box::new(approval), ruling))
+        self.pending.pop_front().map_or(Reply::Incomplete, |approval| {
+            Reply::Decided(Box::new(approval), request)
+        })
     }
 }
 
@@ -152,67 +152,67 @@ mod tests {
         approval
     }
 
-    fn decided(heard: Heard) -> (String, Ruling) {
-        match heard {
-            Heard::Decides(approval, ruling) => (approval.id, ruling),
+    fn decided(reply: Reply) -> (String, DecisionRequest) {
+        match reply {
+            Reply::Decided(approval, request) => (approval.id, request),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn a_yes_approves_and_the_next_question_follows() {
-        let mut questions = Questions::default();
-        questions.add(&approval("a", Value::Null));
-        questions.add(&approval("b", Value::Null));
-        questions.add(&approval("a", Value::Null));
-        assert_eq!(questions.prompt(), None);
-        assert_eq!(questions.ask().unwrap().id, "a");
-        assert!(!questions.wants_to_ask());
-        let (id, ruling) = decided(questions.hear(" Y "));
-        assert_eq!((id.as_str(), ruling.verdict), ("a", Verdict::Approve));
-        assert!(questions.wants_to_ask());
-        assert_eq!(questions.ask().unwrap().id, "b");
+    fn yes_approves_and_the_next_approval_opens() {
+        let mut prompt = ApprovalPrompt::default();
+        prompt.add(&approval("a", Value::Null));
+        prompt.add(&approval("b", Value::Null));
+        prompt.add(&approval("a", Value::Null));
+        assert_eq!(prompt.text(), None);
+        assert_eq!(prompt.open().unwrap().id, "a");
+        assert!(!prompt.can_open());
+        let (id, request) = decided(prompt.read(" Y "));
+        assert_eq!((id.as_str(), request.action), ("a", Action::Approve));
+        assert!(prompt.can_open());
+        assert_eq!(prompt.open().unwrap().id, "b");
     }
 
     #[test]
-    fn a_no_asks_why() {
-        let mut questions = Questions::default();
-        questions.add(&approval("a", Value::Null));
-        questions.ask();
-        assert_eq!(questions.hear("no"), Heard::More);
-        assert_eq!(questions.prompt(), Some("why not? "));
-        let (_, ruling) = decided(questions.hear("too much"));
-        assert_eq!((ruling.verdict, ruling.reason.as_str()), (Verdict::Reject, "too much"));
+    fn no_asks_for_the_reason() {
+        let mut prompt = ApprovalPrompt::default();
+        prompt.add(&approval("a", Value::Null));
+        prompt.open();
+        assert_eq!(prompt.read("no"), Reply::Incomplete);
+        assert_eq!(prompt.text(), Some("why not? "));
+        let (_, request) = decided(prompt.read("too much"));
+        assert_eq!((request.action, request.reason.as_str()), (Action::Reject, "too much"));
     }
 
     #[test]
-    fn a_form_asks_for_json() {
-        let mut questions = Questions::default();
-        questions.add(&approval("a", json!({"type": "object"})));
-        questions.ask();
-        assert_eq!(questions.hear("y"), Heard::More);
-        assert!(matches!(questions.hear("three"), Heard::Unclear(_)));
-        let (_, ruling) = decided(questions.hear("{\"size\": 3}"));
-        assert_eq!(ruling.answer, json!({"size": 3}));
+    fn an_approval_with_a_form_asks_for_json() {
+        let mut prompt = ApprovalPrompt::default();
+        prompt.add(&approval("a", json!({"type": "object"})));
+        prompt.open();
+        assert_eq!(prompt.read("y"), Reply::Incomplete);
+        assert!(matches!(prompt.read("three"), Reply::Invalid(_)));
+        let (_, request) = decided(prompt.read("{\"size\": 3}"));
+        assert_eq!(request.answer, json!({"size": 3}));
     }
 
     #[test]
-    fn what_is_no_answer_decides_nothing() {
-        let mut questions = Questions::default();
-        questions.add(&approval("a", Value::Null));
-        questions.ask();
-        assert!(matches!(questions.hear(""), Heard::Unclear(_)));
-        assert!(matches!(questions.hear("maybe"), Heard::Unclear(_)));
-        assert!(matches!(questions.hear("later"), Heard::Later(_)));
-        assert!(!questions.wants_to_ask());
+    fn an_invalid_line_decides_nothing() {
+        let mut prompt = ApprovalPrompt::default();
+        prompt.add(&approval("a", Value::Null));
+        prompt.open();
+        assert!(matches!(prompt.read(""), Reply::Invalid(_)));
+        assert!(matches!(prompt.read("maybe"), Reply::Invalid(_)));
+        assert!(matches!(prompt.read("later"), Reply::Deferred(_)));
+        assert!(!prompt.can_open());
     }
 
     #[test]
-    fn what_somebody_else_decided_is_asked_no_longer() {
-        let mut questions = Questions::default();
-        questions.add(&approval("a", Value::Null));
-        questions.ask();
-        questions.remove("a");
-        assert_eq!((questions.prompt(), questions.wants_to_ask()), (None, false));
+    fn an_approval_that_was_decided_elsewhere_is_closed() {
+        let mut prompt = ApprovalPrompt::default();
+        prompt.add(&approval("a", Value::Null));
+        prompt.open();
+        prompt.remove("a");
+        assert_eq!((prompt.text(), prompt.can_open()), (None, false));
     }
 }

@@ -1,7 +1,7 @@
-//! Turns the messages of a task into terminal text, growing with them. A
-//! terminal cannot take back what it printed: text is printed as it arrives,
-//! and when a repeated model call says something else, all of it is said again.
-//! Pure: it returns what to print and prints nothing.
+//! Renders the messages of a task as text for a terminal, while they grow. A
+//! terminal cannot remove text that was printed: when a repeated model call
+//! returns another text, the whole message is printed again. Pure: it returns the
+//! text to print.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -9,12 +9,13 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use steadfast_events::{Approval, ApprovalKind, Author, Content, Message, MessageStatus, TurnError, TurnStatus, Usage};
 
-/// Longest tool argument or result that is shown whole.
+use crate::printable::printable;
+
+/// Longer tool arguments and results are cut.
 const MAX_CARD_CHARACTERS: usize = 4_000;
 
-/// Whether to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub(super) enum Style {
     Plain,
     Ansi,
 }
@@ -26,13 +27,13 @@ enum Paint {
     Red,
 }
 
-/// What stands on the terminal already.
+/// The text that was printed.
 #[derive(Debug)]
-pub struct Screen {
+pub(super) struct Screen {
     style: Style,
-    /// Printed bodies by message id.
+    /// Printed text by message id.
     printed: HashMap<String, Printed>,
-    /// The message whose line the cursor stands in.
+    /// The message that ends in the line of the cursor.
     open: Option<String>,
 }
 
@@ -43,7 +44,7 @@ struct Printed {
 }
 
 impl Screen {
-    pub fn new(style: Style) -> Self {
+    pub(super) fn new(style: Style) -> Self {
         Self {
             style,
             printed: HashMap::new(),
@@ -51,8 +52,8 @@ impl Screen {
         }
     }
 
-    /// Marks a message as visible already, because the person typed it here.
-    pub fn skip(&mut self, message_id: &str) {
+    /// Marks a message as printed, because the person typed it on this terminal.
+    pub(super) fn mark_printed(&mut self, message_id: &str) {
         self.printed.insert(
             message_id.to_owned(),
             Printed {
@@ -62,19 +63,19 @@ impl Screen {
         );
     }
 
-    /// What to print so that the terminal shows `messages`.
-    pub fn show<'a>(&mut self, messages: impl IntoIterator<Item = &'a Message>) -> String {
+    /// The text to print so that the terminal shows all `messages`.
+    pub(super) fn render_messages<'a>(&mut self, messages: impl IntoIterator<Item = &'a Message>) -> String {
         let mut out = String::new();
         for message in messages {
             if !self.printed.get(&message.id).is_some_and(|printed| printed.done) {
-                self.show_message(message, &mut out);
+                self.render_message(message, &mut out);
             }
         }
         out
     }
 
-    /// What to print when a turn has ended.
-    pub fn show_turn_end(&mut self, status: TurnStatus, usage: Usage, error: Option<&TurnError>) -> String {
+    /// The last line of a turn: its usage or its error.
+    pub(super) fn render_turn_end(&mut self, status: TurnStatus, usage: Usage, error: Option<&TurnError>) -> String {
         let mut out = self.close_line();
         let line = match (status, error) {
             (TurnStatus::Completed, _) => self.paint(Paint::Dim, &usage_text(usage)),
@@ -83,8 +84,8 @@ impl Screen {
             (TurnStatus::Failed, Some(error)) => {
                 let text = format!(
                     "the turn failed: {} ({})",
-                    visible(&error.message),
-                    visible(&error.category)
+                    printable(&error.message),
+                    printable(&error.category)
                 );
                 self.paint(Paint::Red, &text)
             }
@@ -95,34 +96,34 @@ impl Screen {
         out
     }
 
-    /// What to print to say something that is not part of the conversation.
-    pub fn show_note(&mut self, text: &str) -> String {
+    /// A line that is not part of the conversation.
+    pub(super) fn render_notice(&mut self, text: &str) -> String {
         let mut out = self.close_line();
-        out.push_str(&self.paint(Paint::Dim, &visible(text)));
+        out.push_str(&self.paint(Paint::Dim, &printable(text)));
         out.push('\n');
         out
     }
 
-    /// What to print to ask a person: exactly what will run.
-    pub fn show_approval(&mut self, approval: &Approval) -> String {
+    /// A pending approval, with all arguments of the call.
+    pub(super) fn render_approval(&mut self, approval: &Approval) -> String {
         let mut out = self.close_line();
-        let (agent, tool) = (visible(&approval.agent), visible(&approval.tool));
+        let (agent, tool) = (printable(&approval.agent), printable(&approval.tool));
         let title = match approval.kind {
             ApprovalKind::ToolCall => format!("{agent} wants to call {tool}"),
             ApprovalKind::Question => format!("{agent} asks ({tool})"),
-            ApprovalKind::Elicitation => format!("{tool} asks in the middle of its call"),
+            ApprovalKind::Elicitation => format!("{tool} asks for input during its call"),
         };
         let _ = writeln!(out, "╭ {}", self.paint(Paint::Bold, &title));
-        let mut lines = visible(&approval.prompt);
+        let mut lines = printable(&approval.prompt);
         if !approval.arguments.is_null() {
-            // A part of it would be approved unseen if it were cut.
-            let _ = write!(lines, "\n{}", visible(&approval.arguments.to_string()));
+            // Never cut: a person must see everything that the approval covers.
+            let _ = write!(lines, "\n{}", printable(&approval.arguments.to_string()));
         }
         if !approval.form.is_null() {
             let _ = write!(lines, "\nanswer: {}", card_text(&approval.form));
         }
         if let Some(expires_at) = approval.expires_at {
-            let _ = write!(lines, "\nuntil {}", expires_at.strftime("%Y-%m-%d %H:%M:%S UTC"));
+            let _ = write!(lines, "\nexpires {}", expires_at.strftime("%Y-%m-%d %H:%M:%S UTC"));
         }
         for line in lines.lines().filter(|line| !line.is_empty()) {
             let _ = writeln!(out, "│ {line}");
@@ -131,12 +132,7 @@ impl Screen {
         out
     }
 
-    /// What to print so that a prompt has a line of its own.
-    pub fn end_line(&mut self) -> String {
-        self.close_line()
-    }
-
-    fn show_message(&mut self, message: &Message, out: &mut String) {
+    fn render_message(&mut self, message: &Message, out: &mut String) {
         let done = message.status.is_final();
         let ending = match message.status {
             MessageStatus::InProgress => None,
@@ -147,21 +143,21 @@ impl Screen {
             Content::Text { text, .. } => {
                 let head = match message.author {
                     Author::User => self.paint(Paint::Bold, "you: "),
-                    Author::Agent => self.paint(Paint::Bold, &format!("{}: ", visible(&message.agent))),
+                    Author::Agent => self.paint(Paint::Bold, &format!("{}: ", printable(&message.agent))),
                 };
-                self.grow(&message.id, &head, &visible(text), ending, out);
+                self.extend(&message.id, &head, &printable(text), ending, out);
             }
             Content::Reasoning { summary, content } => {
                 let parts = if summary.is_empty() { content } else { summary };
                 let head = self.paint(Paint::Dim, "thinking: ");
-                self.grow(&message.id, &head, &visible(&parts.join("\n")), ending, out);
+                self.extend(&message.id, &head, &printable(&parts.join("\n")), ending, out);
             }
-            // Arguments that are still arriving are half a JSON text: a card is shown once it is whole.
+            // Incomplete arguments are not valid JSON: a card is printed when it is complete.
             Content::ToolRequest { .. } | Content::ToolResponse { .. } | Content::Data { .. } if !done => {}
             Content::ToolRequest { name, arguments, .. } => {
                 self.card(
                     &message.id,
-                    &format!("call {}{}", visible(name), ending.unwrap_or_default()),
+                    &format!("call {}{}", printable(name), ending.unwrap_or_default()),
                     arguments,
                     Paint::Bold,
                     out,
@@ -175,7 +171,7 @@ impl Screen {
             } => {
                 self.card(
                     &message.id,
-                    &format!("{} answered", visible(name)),
+                    &format!("{} answered", printable(name)),
                     content,
                     Paint::Bold,
                     out,
@@ -189,7 +185,7 @@ impl Screen {
             } => {
                 self.card(
                     &message.id,
-                    &format!("{} failed", visible(name)),
+                    &format!("{} failed", printable(name)),
                     content,
                     Paint::Red,
                     out,
@@ -199,12 +195,12 @@ impl Screen {
         }
     }
 
-    /// Prints what of `body` is not on the terminal yet, and its ending once it has one.
-    fn grow(&mut self, id: &str, head: &str, body: &str, ending: Option<&str>, out: &mut String) {
+    /// Appends the part of `body` that was not printed yet, and the ending of a complete message.
+    fn extend(&mut self, id: &str, head: &str, body: &str, ending: Option<&str>, out: &mut String) {
         let done = ending.is_some();
         let shown = self.printed.get(id).map_or("", |printed| printed.body.as_str());
         if !done && shown.starts_with(body) {
-            // Nothing new; or a repeated call that has not caught up with what its first attempt said.
+            // Nothing new, or a repeated model call whose text is still shorter than that of the first attempt.
             return;
         }
         let is_open = self.open.as_deref() == Some(id);
@@ -215,8 +211,8 @@ impl Screen {
             Some("") => String::new(),
             Some(rest) => format!("{}{head}… {rest}", self.close_line()),
             None => {
-                let note = self.paint(Paint::Dim, "(the model call was repeated)");
-                format!("{}{note}\n{head}{body}", self.close_line())
+                let notice = self.paint(Paint::Dim, "(the model call was repeated)");
+                format!("{}{notice}\n{head}{body}", self.close_line())
             }
         };
         if !addition.is_empty() {
@@ -256,8 +252,8 @@ impl Screen {
         );
     }
 
-    /// Ends the line the cursor stands in, if it stands in one.
-    fn close_line(&mut self) -> String {
+    /// A line break, if the cursor is in the line of a message.
+    pub(super) fn close_line(&mut self) -> String {
         self.open.take().map_or_else(String::new, |_| "\n".to_owned())
     }
 
@@ -272,25 +268,14 @@ impl Screen {
     }
 }
 
-/// Text as it may be printed: a model or a tool must not steer the terminal.
-pub fn visible(text: &str) -> String {
-    text.chars()
-        .map(|character| match character {
-            '\n' | '\t' => character,
-            control if control.is_control() => '\u{fffd}',
-            other => other,
-        })
-        .collect()
-}
-
-/// A tool's text as it is, everything else as compact JSON; long ones are cut.
+/// A text as it is, any other value as compact JSON. Long ones are cut.
 fn card_text(content: &Value) -> String {
     let text = match content {
-        Value::String(text) => visible(text),
+        Value::String(text) => printable(text),
         other => other.to_string(),
     };
     match text.char_indices().nth(MAX_CARD_CHARACTERS) {
-        Some((cut, _)) => format!("{}… ({} bytes in all)", &text[..cut], text.len()),
+        Some((cut, _)) => format!("{}… ({} bytes in total)", &text[..cut], text.len()),
         None => text,
     }
 }
@@ -308,5 +293,4 @@ fn usage_text(usage: Usage) -> String {
 }
 
 #[cfg(test)]
-#[path = "screen_tests.rs"]
 mod tests;

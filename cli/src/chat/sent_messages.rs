@@ -1,132 +1,128 @@
-//! Follows the messages that were sent from here through their turns. Pure.
+//! Tracks the messages that this program sent until their turns end. Pure.
 
 use std::collections::BTreeMap;
 
 use steadfast_events::{Author, Event, EventKind, Message, TaskStatus};
 
-/// What an event meant for the person at the terminal.
+/// The effect of an event on the conversation, beyond its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing but its content.
+pub(super) enum Effect {
     None,
-    /// A turn ended that answered a message from here.
+    /// A turn ended that answered a message of this program.
     OwnTurnEnded,
-    /// Some other turn ended.
+    /// A turn ended that answered messages of other senders.
     OtherTurnEnded,
-    /// A message from here was not taken.
-    Rejected(String),
-    /// The task takes no more messages.
+    /// The task rejected a message of this program, for this reason.
+    MessageRejected(String),
+    /// The task accepts no more messages. The text is its final status.
     TaskEnded(&'static str),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Sent; the task has not spoken of it yet.
+enum MessageState {
+    /// The log does not mention the message yet.
     Sent,
-    /// Taken; it waits for its turn.
+    /// Accepted, and waiting for the next turn.
     Queued,
     InTurn(u32),
 }
 
-/// Which messages from here still wait for their turn to end.
+/// The messages of this program whose turns have not ended, by message id.
 #[derive(Debug, Default)]
-pub struct Progress {
-    waiting: BTreeMap<String, Place>,
+pub(super) struct SentMessages {
+    open: BTreeMap<String, MessageState>,
     first_turn: Option<u32>,
     task_ended: bool,
 }
 
-impl Progress {
-    pub fn sent(&mut self, message_id: &str) {
-        self.waiting.insert(message_id.to_owned(), Place::Sent);
+impl SentMessages {
+    pub(super) fn add(&mut self, message_id: &str) {
+        self.open.insert(message_id.to_owned(), MessageState::Sent);
     }
 
-    /// Whether nothing sent from here is unanswered.
-    pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty()
+    pub(super) fn all_answered(&self) -> bool {
+        self.open.is_empty()
     }
 
-    pub fn task_ended(&self) -> bool {
+    pub(super) fn task_ended(&self) -> bool {
         self.task_ended
     }
 
-    /// The turn of the first message from here, once it is known.
-    pub fn first_turn(&self) -> Option<u32> {
+    /// The turn of the first message of this program, once it is known.
+    pub(super) fn first_turn(&self) -> Option<u32> {
         self.first_turn
     }
 
-    /// Takes in the next event of the log.
-    pub fn take(&mut self, event: &Event) -> Step {
+    pub(super) fn apply(&mut self, event: &Event) -> Effect {
         if !event.path.is_empty() {
-            // The turns of an agent that works for another are no turns of the conversation.
-            return Step::None;
+            // A turn of a nested agent is not a turn of the conversation.
+            return Effect::None;
         }
         match &event.kind {
             EventKind::MessageDone { message } => {
-                self.take_message(message);
-                Step::None
+                self.apply_message(message);
+                Effect::None
             }
             EventKind::TurnStarted {} => {
-                let queued: Vec<String> = self.ids(|place| place == Place::Queued);
-                for id in queued {
-                    self.place(id, event.turn);
+                for id in self.ids(|state| state == MessageState::Queued) {
+                    self.set_turn(id, event.turn);
                 }
-                Step::None
+                Effect::None
             }
             EventKind::TurnEnded { .. } => {
-                let answered = self.ids(|place| matches!(place, Place::InTurn(turn) if turn <= event.turn));
+                let answered = self.ids(|state| matches!(state, MessageState::InTurn(turn) if turn <= event.turn));
                 for id in &answered {
-                    self.waiting.remove(id);
+                    self.open.remove(id);
                 }
                 if answered.is_empty() {
-                    Step::OtherTurnEnded
+                    Effect::OtherTurnEnded
                 } else {
-                    Step::OwnTurnEnded
+                    Effect::OwnTurnEnded
                 }
             }
-            EventKind::MessageRejected { message_id, reason } => match self.waiting.remove(message_id) {
-                Some(_) => Step::Rejected(reason.clone()),
-                None => Step::None,
+            EventKind::MessageRejected { message_id, reason } => match self.open.remove(message_id) {
+                Some(_) => Effect::MessageRejected(reason.clone()),
+                None => Effect::None,
             },
-            EventKind::TaskUpdated { status, .. } => match ended(*status) {
+            EventKind::TaskUpdated { status, .. } => match final_status(*status) {
                 Some(text) => {
                     self.task_ended = true;
-                    self.waiting.clear();
-                    Step::TaskEnded(text)
+                    self.open.clear();
+                    Effect::TaskEnded(text)
                 }
-                None => Step::None,
+                None => Effect::None,
             },
-            _ => Step::None,
+            _ => Effect::None,
         }
     }
 
-    /// Takes in a message of the log, which tells the turn of what was sent from here.
-    pub fn take_message(&mut self, message: &Message) {
-        if message.author == Author::User && self.waiting.contains_key(&message.id) {
-            self.place(message.id.clone(), message.turn);
+    /// Reads the turn of a message from the log.
+    pub(super) fn apply_message(&mut self, message: &Message) {
+        if message.author == Author::User && self.open.contains_key(&message.id) {
+            self.set_turn(message.id.clone(), message.turn);
         }
     }
 
-    /// Turn 0 is the time before the first turn and between turns.
-    fn place(&mut self, message_id: String, turn: u32) {
+    /// Turn 0 means that the message waits for the next turn.
+    fn set_turn(&mut self, message_id: String, turn: u32) {
         if turn == 0 {
-            self.waiting.insert(message_id, Place::Queued);
+            self.open.insert(message_id, MessageState::Queued);
         } else {
-            self.waiting.insert(message_id, Place::InTurn(turn));
+            self.open.insert(message_id, MessageState::InTurn(turn));
             self.first_turn.get_or_insert(turn);
         }
     }
 
-    fn ids(&self, chosen: impl Fn(Place) -> bool) -> Vec<String> {
-        self.waiting
+    fn ids(&self, is_selected: impl Fn(MessageState) -> bool) -> Vec<String> {
+        self.open
             .iter()
-            .filter(|(_, place)| chosen(**place))
+            .filter(|(_, state)| is_selected(**state))
             .map(|(id, _)| id.clone())
             .collect()
     }
 }
 
-fn ended(status: TaskStatus) -> Option<&'static str> {
+fn final_status(status: TaskStatus) -> Option<&'static str> {
     match status {
         TaskStatus::Running => None,
         TaskStatus::Completed => Some("completed"),
@@ -163,60 +159,60 @@ mod tests {
     }
 
     #[test]
-    fn a_message_waits_for_the_end_of_its_own_turn() {
-        let mut progress = Progress::default();
-        progress.sent("m");
-        assert_eq!(progress.take(&turn_ended(1)), Step::OtherTurnEnded);
-        progress.take(&user_message("m", 2));
-        assert!(!progress.is_idle());
-        assert_eq!(progress.first_turn(), Some(2));
-        assert_eq!(progress.take(&turn_ended(2)), Step::OwnTurnEnded);
-        assert!(progress.is_idle());
+    fn a_message_is_open_until_its_own_turn_ends() {
+        let mut sent = SentMessages::default();
+        sent.add("m");
+        assert_eq!(sent.apply(&turn_ended(1)), Effect::OtherTurnEnded);
+        sent.apply(&user_message("m", 2));
+        assert!(!sent.all_answered());
+        assert_eq!(sent.first_turn(), Some(2));
+        assert_eq!(sent.apply(&turn_ended(2)), Effect::OwnTurnEnded);
+        assert!(sent.all_answered());
     }
 
     #[test]
-    fn the_turns_of_an_agent_that_works_for_another_answer_nobody() {
-        let mut progress = Progress::default();
-        progress.sent("m");
-        progress.take(&user_message("m", 1));
+    fn a_turn_of_a_nested_agent_answers_no_message() {
+        let mut sent = SentMessages::default();
+        sent.add("m");
+        sent.apply(&user_message("m", 1));
         let nested = |event: Event| Event {
             path: "1.0.0".to_owned(),
             ..event
         };
-        assert_eq!(progress.take(&nested(turn_ended(1))), Step::None);
+        assert_eq!(sent.apply(&nested(turn_ended(1))), Effect::None);
         let ended = json!({"type": "task_updated", "status": "completed"});
-        assert_eq!(progress.take(&nested(event(ended, 0))), Step::None);
-        assert!(!progress.is_idle() && !progress.task_ended());
+        assert_eq!(sent.apply(&nested(event(ended, 0))), Effect::None);
+        assert!(!sent.all_answered() && !sent.task_ended());
     }
 
     #[test]
     fn a_queued_message_belongs_to_the_next_turn_that_starts() {
-        let mut progress = Progress::default();
-        progress.sent("m");
-        progress.take(&user_message("m", 0));
-        assert_eq!(progress.take(&turn_ended(1)), Step::OtherTurnEnded);
-        progress.take(&event(json!({"type": "turn_started"}), 2));
-        assert_eq!(progress.take(&turn_ended(2)), Step::OwnTurnEnded);
+        let mut sent = SentMessages::default();
+        sent.add("m");
+        sent.apply(&user_message("m", 0));
+        assert_eq!(sent.apply(&turn_ended(1)), Effect::OtherTurnEnded);
+        sent.apply(&event(json!({"type": "turn_started"}), 2));
+        assert_eq!(sent.apply(&turn_ended(2)), Effect::OwnTurnEnded);
     }
 
     #[test]
-    fn a_rejected_message_is_waited_for_no_longer() {
-        let mut progress = Progress::default();
-        progress.sent("m");
+    fn a_rejected_message_is_not_open() {
+        let mut sent = SentMessages::default();
+        sent.add("m");
         let rejected = json!({"type": "message_rejected", "message_id": "m", "reason": "task is completed"});
         assert_eq!(
-            progress.take(&event(rejected, 0)),
-            Step::Rejected("task is completed".to_owned())
+            sent.apply(&event(rejected, 0)),
+            Effect::MessageRejected("task is completed".to_owned())
         );
-        assert!(progress.is_idle());
+        assert!(sent.all_answered());
     }
 
     #[test]
-    fn an_ended_task_leaves_nothing_to_wait_for() {
-        let mut progress = Progress::default();
-        progress.sent("m");
+    fn no_message_is_open_after_the_task_ended() {
+        let mut sent = SentMessages::default();
+        sent.add("m");
         let updated = json!({"type": "task_updated", "status": "canceled"});
-        assert_eq!(progress.take(&event(updated, 0)), Step::TaskEnded("canceled"));
-        assert!(progress.is_idle() && progress.task_ended());
+        assert_eq!(sent.apply(&event(updated, 0)), Effect::TaskEnded("canceled"));
+        assert!(sent.all_answered() && sent.task_ended());
     }
 }

@@ -1,6 +1,6 @@
-//! Makes a gateway inside the cluster reachable on a local port, the way
-//! `kubectl port-forward` does, but choosing a ready pod anew for every
-//! connection: when a gateway pod dies, the next connection goes to another.
+//! Forwards a local port to a gateway in the cluster, like `kubectl port-forward`.
+//! Every connection selects a ready pod: when a gateway pod dies, the next
+//! connection goes to another pod.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,16 +14,16 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 const GATEWAY_LABELS: &str = "app.kubernetes.io/name=steadfast,app.kubernetes.io/component=gateway";
-/// Name of the container port that takes traffic.
+/// Name of the container port of the HTTP API.
 const PORT_NAME: &str = "http";
 
-/// A local port that leads to a gateway, until it is dropped.
-pub struct PortForward {
+/// A local port of a gateway. Dropping this value closes the port.
+pub(super) struct PortForward {
     address: SocketAddr,
     _accepting: AbortOnDropHandle<()>,
 }
 
-/// One pod and the port to forward to.
+/// A pod and the port of its container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Target {
     pod: String,
@@ -32,7 +32,7 @@ struct Target {
 
 impl PortForward {
     /// Fails when there is no gateway to forward to.
-    pub async fn start(client: Client, namespace: Option<&str>) -> anyhow::Result<Self> {
+    pub(super) async fn start(client: Client, namespace: Option<&str>) -> anyhow::Result<Self> {
         let namespace = match namespace {
             Some(namespace) => namespace.to_owned(),
             None => find_namespace(&client).await?,
@@ -50,7 +50,7 @@ impl PortForward {
         })
     }
 
-    pub fn url(&self) -> anyhow::Result<Url> {
+    pub(super) fn url(&self) -> anyhow::Result<Url> {
         Ok(format!("http://{}", self.address).parse()?)
     }
 }
@@ -58,7 +58,7 @@ impl PortForward {
 async fn accept(listener: TcpListener, pods: Api<Pod>) {
     while let Ok((local, _)) = listener.accept().await {
         let pods = pods.clone();
-        // A connection that cannot be forwarded is closed; the caller sees it end and tries again.
+        // A connection that cannot be forwarded is closed. The HTTP client then tries again.
         tokio::spawn(async move { forward(local, &pods).await });
     }
 }
@@ -74,18 +74,17 @@ async fn forward(mut local: TcpStream, pods: &Api<Pod>) -> anyhow::Result<()> {
 
 async fn find_namespace(client: &Client) -> anyhow::Result<String> {
     let pods: Api<Pod> = Api::all(client.clone());
-    let pods = pods
-        .list(&ListParams::default().labels(GATEWAY_LABELS))
-        .await
-        .context("look for a gateway in all namespaces; pass --gateway-namespace if you may not list them all")?;
+    let pods = pods.list(&ListParams::default().labels(GATEWAY_LABELS)).await.context(
+        "search all namespaces for a gateway; if you may not list pods in all namespaces, pass --gateway-namespace",
+    )?;
     let mut namespaces: BTreeSet<String> = pods.iter().filter_map(Pod::namespace).collect();
     let Some(first) = namespaces.pop_first() else {
-        bail!("no gateway found in this cluster: is Steadfast installed? (helm list --all-namespaces)");
+        bail!("no gateway found in this cluster: is Steadfast installed? check with `helm list --all-namespaces`");
     };
     if !namespaces.is_empty() {
         let others: Vec<String> = namespaces.into_iter().collect();
         bail!(
-            "there are gateways in the namespaces {first}, {}: choose one with --gateway-namespace",
+            "there are gateways in several namespaces ({first}, {}): select one with --gateway-namespace",
             others.join(", ")
         );
     }
@@ -93,18 +92,18 @@ async fn find_namespace(client: &Client) -> anyhow::Result<String> {
 }
 
 async fn find_target(pods: &Api<Pod>) -> anyhow::Result<Target> {
-    let found = pods
+    let gateways = pods
         .list(&ListParams::default().labels(GATEWAY_LABELS))
         .await
         .context("list gateway pods")?;
-    let target = found.iter().find_map(target_of);
-    target.with_context(|| match found.items.len() {
+    let target = gateways.iter().find_map(target_of);
+    target.with_context(|| match gateways.items.len() {
         0 => "no gateway pod found".to_owned(),
-        count => format!("none of {count} gateway pods is ready (kubectl get pods -l {GATEWAY_LABELS})"),
+        count => format!("none of {count} gateway pods is ready: see `kubectl get pods -l {GATEWAY_LABELS}`"),
     })
 }
 
-/// The pod as a target, if it takes traffic.
+/// The pod as a target, if it is ready and is not being deleted.
 fn target_of(pod: &Pod) -> Option<Target> {
     let conditions = pod.status.as_ref()?.conditions.as_deref().unwrap_or_default();
     let ready = conditions
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_ready_pod_that_stays_is_a_target() {
+    fn only_a_ready_pod_that_is_not_being_deleted_is_a_target() {
         assert_eq!(
             target(pod("True")),
             Some(Target {
@@ -158,8 +157,8 @@ mod tests {
             })
         );
         assert_eq!(target(pod("False")), None);
-        let mut leaving = pod("True");
-        leaving["metadata"]["deletionTimestamp"] = json!("2026-11-23T00:00:00Z");
-        assert_eq!(target(leaving), None);
+        let mut deleted = pod("True");
+        deleted["metadata"]["deletionTimestamp"] = json!("2026-11-23T00:00:00Z");
+        assert_eq!(target(deleted), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Bearer tokens for the gateway, from the kubeconfig or from the API server.
+//! Gets a bearer token for the gateway from the kubeconfig or from the API server.
 
 use anyhow::{Context as _, anyhow};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
@@ -8,16 +8,16 @@ use kube::client::{Body, ConfigExt as _};
 use kube::{Api, Client, Config};
 use tower::{Layer as _, ServiceExt as _};
 
-/// Long enough for a sitting.
+/// One working day.
 const LIFETIME_SECONDS: i64 = 8 * 3600;
 
-/// The token kube itself would send: a fixed one, one from a file, or one that
-/// an exec plugin hands out. None when the kubeconfig uses a client certificate.
-pub async fn of_kubeconfig(config: &Config) -> anyhow::Result<Option<String>> {
-    let Some(layer) = config.auth_layer().context("read the kubeconfig's credentials")? else {
+/// The token that kube sends to the API server: from the kubeconfig, a file or an
+/// exec plugin. `None` when the kubeconfig uses a client certificate.
+pub(super) async fn from_kubeconfig(config: &Config) -> anyhow::Result<Option<String>> {
+    let Some(layer) = config.auth_layer().context("read the credentials of the kubeconfig")? else {
         return Ok(None);
     };
-    // The layer adds the header to a request; a service that answers with that header tells the token.
+    // The layer adds the token to a request. This service returns the header of that request.
     let echo = tower::service_fn(async |request: http::Request<Body>| {
         let header = request.headers().get(http::header::AUTHORIZATION).cloned();
         Ok::<_, tower::BoxError>(http::Response::new(header))
@@ -26,14 +26,14 @@ pub async fn of_kubeconfig(config: &Config) -> anyhow::Result<Option<String>> {
         .layer(echo)
         .oneshot(http::Request::new(Body::empty()))
         .await
-        .map_err(|error| anyhow!("get a token by the kubeconfig's credentials: {error}"))?
+        .map_err(|error| anyhow!("get a token with the credentials of the kubeconfig: {error}"))?
         .into_body();
     let value = header.as_ref().and_then(|header| header.to_str().ok());
     Ok(value.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned))
 }
 
-/// Asks the API server for a token of a service account.
-pub async fn request(client: &Client, namespace: &str, service_account: &str) -> anyhow::Result<String> {
+/// Requests a token of a service account from the API server.
+pub(super) async fn request(client: &Client, namespace: &str, service_account: &str) -> anyhow::Result<String> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let spec = TokenRequestSpec {
         expiration_seconds: Some(LIFETIME_SECONDS),
@@ -43,18 +43,19 @@ pub async fn request(client: &Client, namespace: &str, service_account: &str) ->
         spec,
         ..TokenRequest::default()
     };
-    let answer = accounts
+    let response = accounts
         .create_token_request(service_account, &PostParams::default(), &request)
         .await
         .with_context(|| {
             format!(
-                "the kubeconfig holds no token, and requesting one for service account {namespace}/{service_account} \
-                 failed: pass --token, or --service-account with one you may create tokens for"
+                "the kubeconfig has no token, and the request for a token of the service account \
+                 {namespace}/{service_account} failed: pass --token, or pass --service-account with a service account \
+                 that you may create tokens for"
             )
         })?;
-    Ok(answer
+    Ok(response
         .status
-        .context("the API server answered a token request without a token")?
+        .context("the response of the API server has no token")?
         .token)
 }
 
@@ -72,19 +73,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_token_of_a_kubeconfig_is_the_one_kube_would_send() {
+    async fn the_token_of_a_kubeconfig_is_the_token_that_kube_sends() {
         let auth_info = AuthInfo {
             token: Some("t0ken".to_owned().into()),
             ..AuthInfo::default()
         };
         assert_eq!(
-            of_kubeconfig(&config(auth_info)).await.unwrap().as_deref(),
+            from_kubeconfig(&config(auth_info)).await.unwrap().as_deref(),
             Some("t0ken")
         );
     }
 
     #[tokio::test]
     async fn a_kubeconfig_without_a_token_has_none() {
-        assert_eq!(of_kubeconfig(&config(AuthInfo::default())).await.unwrap(), None);
+        assert_eq!(from_kubeconfig(&config(AuthInfo::default())).await.unwrap(), None);
     }
 }

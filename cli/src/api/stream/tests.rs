@@ -5,29 +5,22 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
-fn frame(data: &str) -> Frame {
-    Frame {
-        id: None,
-        name: None,
-        data: data.to_owned(),
-    }
+fn parse(data: &str) -> anyhow::Result<Option<StreamItem>> {
+    parse_event(&Sse::default().data(data))
 }
 
 #[test]
-fn events_resets_and_other_frames_are_told_apart() {
+fn events_resets_and_events_of_the_connection_are_distinguished() {
     let event = r#"{"type":"turn_started","turn":1,"agent":"a","time":"2026-11-23T00:00:00Z"}"#;
-    assert!(matches!(parse_frame(&frame(event)).unwrap(), Some(Item::Event(_))));
+    assert!(matches!(parse(event).unwrap(), Some(StreamItem::Event(_))));
     let reset = r#"{"type":"log_reset","messages":[]}"#;
-    assert!(matches!(parse_frame(&frame(reset)).unwrap(), Some(Item::Reset(messages)) if messages.is_empty()));
-    assert!(
-        parse_frame(&frame(r#"{"type":"connected","taskId":"t"}"#))
-            .unwrap()
-            .is_none()
-    );
-    assert!(parse_frame(&frame("<html>")).is_err());
+    assert!(matches!(parse(reset).unwrap(), Some(StreamItem::Reset(messages)) if messages.is_empty()));
+    assert!(parse(r#"{"type":"connected","taskId":"t"}"#).unwrap().is_none());
+    assert!(parse_event(&Sse::default().retry(500)).unwrap().is_none());
+    assert!(parse("<html>").is_err());
 }
 
-/// The next request's head, in lower case, and the connection to answer on.
+/// The head of the next request, in lower case, and its connection.
 async fn next_request(listener: &TcpListener) -> (String, TcpStream) {
     let (mut connection, _) = listener.accept().await.unwrap();
     let mut head = Vec::new();
@@ -37,7 +30,7 @@ async fn next_request(listener: &TcpListener) -> (String, TcpStream) {
     (String::from_utf8(head).unwrap().to_lowercase(), connection)
 }
 
-async fn answer(connection: &mut TcpStream, status: &str, body: &str) {
+async fn respond(connection: &mut TcpStream, status: &str, body: &str) {
     let response = format!("HTTP/1.1 {status}\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{body}");
     connection.write_all(response.as_bytes()).await.unwrap();
 }
@@ -48,32 +41,32 @@ fn turn_started(number: u32) -> String {
     )
 }
 
-/// What a follower saw, in short: turn numbers, and the states of the connection.
-async fn seen(items: &mut mpsc::Receiver<Item>, count: usize) -> Vec<String> {
-    let mut seen = Vec::new();
-    while seen.len() < count {
-        seen.push(match items.recv().await.unwrap() {
-            Item::Event(event) => event.turn.to_string(),
-            Item::Reset(_) => "reset".to_owned(),
-            Item::Interrupted(_) => "interrupted".to_owned(),
-            Item::Resumed => "resumed".to_owned(),
-            Item::Failed(error) => format!("{error:#}").lines().next().unwrap().to_owned(),
+/// The next items, in short: turn numbers and states of the connection.
+async fn received(items: &mut mpsc::Receiver<StreamItem>, count: usize) -> Vec<String> {
+    let mut received = Vec::new();
+    while received.len() < count {
+        received.push(match items.recv().await.unwrap() {
+            StreamItem::Event(event) => event.turn.to_string(),
+            StreamItem::Reset(_) => "reset".to_owned(),
+            StreamItem::Disconnected(_) => "disconnected".to_owned(),
+            StreamItem::Reconnected => "reconnected".to_owned(),
+            StreamItem::Failed(error) => format!("{error:#}").lines().next().unwrap().to_owned(),
         });
     }
-    seen
+    received
 }
 
-async fn gateway() -> (Gateway, TcpListener) {
+async fn client() -> (GatewayClient, TcpListener) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    (Gateway::new(server, Some("t0ken".to_owned())).unwrap(), listener)
+    (GatewayClient::new(server, Some("t0ken".to_owned())).unwrap(), listener)
 }
 
 #[tokio::test]
-async fn a_broken_stream_goes_on_after_the_last_whole_event() {
-    let (gateway, listener) = gateway().await;
-    let mut items = stream_task(gateway, "task-1");
+async fn a_broken_stream_resumes_after_the_last_complete_event() {
+    let (client, listener) = client().await;
+    let mut items = follow_task(client, "task-1");
 
     let (head, mut connection) = next_request(&listener).await;
     assert!(
@@ -85,26 +78,29 @@ async fn a_broken_stream_goes_on_after_the_last_whole_event() {
         "{head}"
     );
     let cut = format!("{}{}{}", turn_started(1), turn_started(2), &turn_started(3)[..20]);
-    answer(&mut connection, "200 OK", &cut).await;
+    respond(&mut connection, "200 OK", &cut).await;
     drop(connection);
 
-    // Away for a moment: no word of it to the viewer beyond the first.
+    // An unavailable gateway is not reported a second time.
     let (_, mut connection) = next_request(&listener).await;
-    answer(&mut connection, "503 Service Unavailable", "{}").await;
+    respond(&mut connection, "503 Service Unavailable", "{}").await;
     drop(connection);
 
     let (head, mut connection) = next_request(&listener).await;
     assert!(head.contains("last-event-id: 7-2\r\n"), "{head}");
-    answer(&mut connection, "200 OK", &turn_started(3)).await;
+    respond(&mut connection, "200 OK", &turn_started(3)).await;
 
-    assert_eq!(seen(&mut items, 5).await, ["1", "2", "interrupted", "resumed", "3"]);
+    assert_eq!(
+        received(&mut items, 5).await,
+        ["1", "2", "disconnected", "reconnected", "3"]
+    );
 }
 
 #[tokio::test]
-async fn a_refusal_ends_the_following() {
-    let (gateway, listener) = gateway().await;
-    let server = gateway.server.clone();
-    let mut items = stream_task(gateway, "task-1");
+async fn a_refused_stream_ends_with_an_error() {
+    let (client, listener) = client().await;
+    let server = client.server.clone();
+    let mut items = follow_task(client, "task-1");
     let (_, mut connection) = next_request(&listener).await;
     answer(
         &mut connection,
@@ -114,6 +110,6 @@ async fn a_refusal_ends_the_following() {
     .await;
     drop(connection);
     let expected = format!("the gateway at {server} answered 404 Not Found: no such task");
-    assert_eq!(seen(&mut items, 1).await, [expected]);
+    assert_eq!(received(&mut items, 1).await, [expected]);
     assert!(items.recv().await.is_none());
 }

@@ -5,7 +5,7 @@ use steadfast_events::{Event, Fold};
 
 use super::*;
 
-/// Everything a terminal shows after these events, printed one by one.
+/// The text on a terminal after these events, printed one by one.
 fn terminal(events: &[Value]) -> String {
     let mut fold = Fold::default();
     let mut screen = Screen::new(Style::Plain);
@@ -16,7 +16,7 @@ fn terminal(events: &[Value]) -> String {
         event["agent"] = json!("weather");
         let event: Event = serde_json::from_value(event).unwrap();
         fold.apply(&event);
-        shown.push_str(&screen.show(fold.messages()));
+        shown.push_str(&screen.render_messages(fold.messages()));
     }
     shown
 }
@@ -42,7 +42,7 @@ fn text(text: &str) -> Value {
 }
 
 #[test]
-fn a_turn_with_a_tool_call_reads_from_top_to_bottom() {
+fn a_turn_with_a_tool_call_is_printed_in_order() {
     let shown = terminal(&[
         done("u", "user", text("Oslo?")),
         done(
@@ -68,7 +68,7 @@ fn a_turn_with_a_tool_call_reads_from_top_to_bottom() {
 }
 
 #[test]
-fn a_failed_tool_says_so() {
+fn a_failed_tool_call_has_another_title() {
     let response = json!({"type": "tool_response", "tool_call_id": "c", "name": "get_weather", "content": "no station", "is_error": true});
     assert_eq!(
         terminal(&[done("r", "agent", response)]),
@@ -77,7 +77,7 @@ fn a_failed_tool_says_so() {
 }
 
 #[test]
-fn a_repeated_call_that_says_the_same_prints_nothing_twice() {
+fn a_repeated_model_call_with_the_same_text_is_printed_once() {
     let shown = terminal(&[
         started("a"),
         delta("a", "It is"),
@@ -91,7 +91,7 @@ fn a_repeated_call_that_says_the_same_prints_nothing_twice() {
 }
 
 #[test]
-fn a_repeated_call_that_says_something_else_is_printed_again_as_a_whole() {
+fn a_repeated_model_call_with_another_text_is_printed_again() {
     let shown = terminal(&[
         started("a"),
         delta("a", "It is"),
@@ -105,7 +105,7 @@ fn a_repeated_call_that_says_something_else_is_printed_again_as_a_whole() {
 }
 
 #[test]
-fn text_that_is_cut_by_a_card_goes_on_below_it() {
+fn text_continues_below_a_card_that_interrupts_it() {
     let shown = terminal(&[
         started("a"),
         delta("a", "Let me see"),
@@ -126,17 +126,17 @@ fn control_characters_never_reach_the_terminal() {
 }
 
 #[test]
-fn a_long_result_is_cut_and_its_size_told() {
+fn a_long_result_is_cut_and_its_size_is_shown() {
     assert_eq!(
         card_text(&json!("x".repeat(5000))),
-        format!("{}… (5000 bytes in all)", "x".repeat(4000))
+        format!("{}… (5000 bytes in total)", "x".repeat(4000))
     );
 }
 
 #[test]
-fn a_message_typed_here_is_not_printed_again() {
+fn a_message_that_was_typed_here_is_not_printed() {
     let mut screen = Screen::new(Style::Plain);
-    screen.skip("u");
+    screen.mark_printed("u");
     let event: Event = serde_json::from_value({
         let mut event = done("u", "user", text("hello"));
         event["time"] = json!("2026-11-23T00:00:00Z");
@@ -145,17 +145,17 @@ fn a_message_typed_here_is_not_printed_again() {
     .unwrap();
     let mut fold = Fold::default();
     fold.apply(&event);
-    assert_eq!(screen.show(fold.messages()), "");
+    assert_eq!(screen.render_messages(fold.messages()), "");
 }
 
 #[test]
-fn a_failed_turn_names_its_reason() {
+fn a_failed_turn_shows_its_error() {
     let mut screen = Screen::new(Style::Plain);
     let error = TurnError {
         category: "model_refused_request".to_owned(),
         message: "no such model".to_owned(),
     };
-    let shown = screen.show_turn_end(TurnStatus::Failed, Usage::default(), Some(&error));
+    let shown = screen.render_turn_end(TurnStatus::Failed, Usage::default(), Some(&error));
     assert_eq!(shown, "the turn failed: no such model (model_refused_request)\n");
 }
 
@@ -170,14 +170,14 @@ fn an_interrupted_message_is_marked() {
 }
 
 #[test]
-fn what_a_person_is_asked_is_shown_whole_and_cannot_steer_the_terminal() {
+fn an_approval_is_shown_whole_and_without_control_characters() {
     let approval: Approval = serde_json::from_value(json!({
         "id": "t.1.0.0", "kind": "tool_call", "agent": "bank", "turn": 1, "tool": "pay", "tool_call_id": "c",
         "arguments": {"note": "x".repeat(5_000)}, "prompt": "Pay?\u{1b}[2J", "form": {"type": "object"},
         "requested_at": "2026-11-23T00:00:00Z", "expires_at": "2026-11-24T00:00:00Z",
     }))
     .unwrap();
-    let shown = Screen::new(Style::Plain).show_approval(&approval);
+    let shown = Screen::new(Style::Plain).render_approval(&approval);
     let lines: Vec<&str> = shown.lines().collect();
     assert_eq!(lines[..2], ["╭ bank wants to call pay", "│ Pay?\u{fffd}[2J"]);
     assert_eq!(lines[2].len(), "│ {\"note\":\"\"}".len() + 5_000);
@@ -185,7 +185,7 @@ fn what_a_person_is_asked_is_shown_whole_and_cannot_steer_the_terminal() {
         lines[3..],
         [
             "│ answer: {\"type\":\"object\"}",
-            "│ until 2026-11-24 00:00:00 UTC",
+            "│ expires 2026-11-24 00:00:00 UTC",
             "╰"
         ]
     );
