@@ -18,11 +18,12 @@ pub use schedule::{OverlapPolicy, Schedule, ScheduledTask};
 pub use stream::StreamSettings;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{CustomResource, KubeSchema};
+use kube_derive::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     environment::{NOT_RESERVED_MESSAGE, NOT_RESERVED_RULE},
+    host_pattern::HostPattern,
     model::ModelSpec,
     worker::WorkerSettings,
 };
@@ -154,10 +155,12 @@ pub struct Credential {
     /// Key below the Secret's `data`.
     #[schemars(length(min = 1, max = 253))]
     pub secret_key: String,
-    /// Hosts this value may be sent to (`api.openai.com`, `*.example.com`); any host when empty.
+    /// Hosts to which the worker may send the value: `api.openai.com` is one host, `*.example.com` is every name
+    /// below example.com but not example.com itself, and `:8443` at the end allows this port only. Every host is
+    /// allowed when the list is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
-    pub hosts: Vec<String>,
+    #[schemars(length(max = 32))]
+    pub hosts: Vec<HostPattern>,
 }
 
 /// What the operator knows of an Agent. At most 4 KiB.

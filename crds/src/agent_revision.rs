@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use kube::{CustomResource, KubeSchema};
+use kube_derive::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     agent::{AgentLimits, ContextSettings, Guardrails, HandoffInput, Hook, OutputSettings, StreamSettings, ToolUse},
     agent_tool::{AgentToolSpec, ApprovalPolicy},
+    host_pattern::HostPattern,
     model::ModelSpec,
 };
 
@@ -148,9 +149,9 @@ pub struct RevisionHandoff {
 pub struct RevisionCredential {
     /// Environment variable that holds the value.
     pub env_var_name: String,
-    /// Hosts the value may be sent to; any when empty.
+    /// Hosts to which the worker may send the value; every host when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hosts: Vec<String>,
+    pub hosts: Vec<HostPattern>,
 }
 
 /// Fields at their default are left out, so that a revision made before they existed has the same digest.

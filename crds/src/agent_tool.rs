@@ -20,7 +20,7 @@ pub use steps::{Compensation, StepAction, ToolStep};
 pub use workflow::WorkflowTool;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::{CustomResource, KubeSchema};
+use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -4,12 +4,22 @@
 //! Types, their schema and their CEL rules; names derived from them. It opens
 //! no connection and knows no other crate of this workspace.
 
+// The derive macros of kube write paths below `::kube`. This crate needs the types of kube only, and not its client:
+// it stands in for the facade, so that nobody who depends on the API types links an HTTP client.
+extern crate self as kube;
+mod core {
+    pub(crate) use kube_core::*;
+}
+use kube_derive::KubeSchema;
+
 pub mod agent;
 pub mod agent_revision;
 pub mod agent_tool;
 pub mod conditions;
 pub mod duration;
 pub mod environment;
+pub mod host_pattern;
+pub mod manifests;
 pub mod model;
 pub mod names;
 mod schema;
@@ -19,10 +29,11 @@ pub use agent::{Agent, AgentSpec, AgentStatus};
 pub use agent_revision::{AgentRevision, AgentRevisionSpec};
 pub use agent_tool::{AgentTool, AgentToolSpec, AgentToolStatus};
 pub use duration::Duration;
+pub use host_pattern::HostPattern;
 pub use model::ModelSpec;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt as _;
+use kube_core::CustomResourceExt as _;
 
 /// The API group of every resource in this crate.
 pub const GROUP: &str = "steadfast.dev";

@@ -1,7 +1,7 @@
 //! Which model an Agent calls and how: the part of an Agent that workers take
 //! over unchanged.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -2,7 +2,7 @@
 //! rules evaluated here. The schema's bounds are the API server's business.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use kube::core::cel::ValidationErrors;
+use kube_core::cel::ValidationErrors;
 use serde_json::{Value, json};
 use steadfast_crds::{Agent, AgentRevision, AgentTool, agent::Schedule, agent_tool::ApprovalPolicy};
 

@@ -47,12 +47,12 @@ impl Credentials {
                 && !credential
                     .hosts
                     .iter()
-                    .any(|allowed| allowed.eq_ignore_ascii_case(host))
+                    .any(|allowed| allowed.matches(host, url.port_or_known_default().unwrap_or_default()))
             {
                 return Err(CredentialError::HostNotAllowed {
                     name: name.to_owned(),
                     host: host.to_owned(),
-                    allowed: credential.hosts.clone(),
+                    allowed: credential.hosts.iter().map(ToString::to_string).collect(),
                 });
             }
         }

@@ -1,7 +1,7 @@
 //! What the model is sent and what is wanted back: the window of a long
 //! conversation, the form of the final answer, and when a turn ends after tools.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -1,6 +1,6 @@
 //! Checks of what goes into an agent and what comes out of it.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{agent_tool::ActivityTool, duration::Duration};

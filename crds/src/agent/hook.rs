@@ -1,6 +1,6 @@
 //! Who is told of what happens in a turn, and may change what is shown of it.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! Bounds of what turns and tasks may use.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::Duration;

@@ -1,7 +1,7 @@
 //! What an Agent refers to in its namespace: tools, agents it asks, agents it
 //! hands over to.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

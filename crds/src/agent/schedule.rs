@@ -1,6 +1,6 @@
 //! Messages an agent is sent by the clock: each is a Temporal Schedule.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@
     reason = "each is a switch of its own that people write"
 )]
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// What becomes a message that people see.

@@ -1,6 +1,6 @@
 //! Tools of kind `activity`: a Temporal activity by name, in any language.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! When a person is asked before a call, how long the answer is waited for, and
 //! what happens without one.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! Tools of kind `hosted`: the model's provider runs them.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

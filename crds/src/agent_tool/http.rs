@@ -1,6 +1,6 @@
 //! Tools of kind `http`: one request made by the agent's worker.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,6 @@
 //! Tools of kind `human`: the model asks a person and gets the answer.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

@@ -1,6 +1,6 @@
 //! Tools of kind `mcp`: the tools of one remote MCP server.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{approval::ApprovalPolicy, http::HttpHeader};

@@ -1,7 +1,7 @@
 //! Tools of kind `steps`: several actions in order, undone in reverse when one
 //! of them fails for good.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

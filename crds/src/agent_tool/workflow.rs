@@ -1,6 +1,6 @@
 //! Tools of kind `workflow`: a child workflow by type, in any language.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// A Temporal workflow, run as a child of the task. Its one argument is the object of all parameters;

@@ -129,8 +129,9 @@ impl ModelClient {
 fn own_host(name: &str, revision: &AgentRevisionSpec) -> Result<Url, ModelError> {
     let mut credentials = revision.credentials.iter();
     let credential = credentials.find(|credential| credential.env_var_name == name);
-    let host = credential.and_then(|credential| credential.hosts.first());
-    let host = host.map_or("localhost", String::as_str);
+    let mut hosts = credential.into_iter().flat_map(|credential| &credential.hosts);
+    let host = hosts.find_map(steadfast_crds::HostPattern::exact);
+    let host = host.unwrap_or_else(|| "localhost".to_owned());
     Url::parse(&format!("https://{host}")).map_err(|error| {
         let message = format!("the host {host:?} of the credential {name}: {error}");
         ModelError::permanent("model_configuration", message)

@@ -1,0 +1,237 @@
+//! Reads Kubernetes manifests from a directory, for use without a cluster.
+//!
+//! Every `*.yaml`, `*.yml` and `*.json` file directly in the directory; several
+//! documents per file; the items of a `List`, such as `kubectl get -o yaml`
+//! prints. An error names the file and the document.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use kube_core::Resource;
+use serde::{Deserialize as _, de::DeserializeOwned};
+use serde_json::Value;
+
+/// One object of a manifest, as it was written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// The place of the object.
+    pub origin: Origin,
+    /// The object.
+    pub object: Value,
+}
+
+/// The place of an object, for error messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub file: Arc<Path>,
+    /// Number of the document in the file, from 1.
+    pub document: usize,
+    /// Number of the item in the document, from 1, if the document is a list.
+    pub item: Option<usize>,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}, document {}", self.file.display(), self.document)?;
+        match self.item {
+            Some(item) => write!(formatter, ", item {item}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why the manifests could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The directory cannot be listed.
+    #[error("list the directory {}", path.display())]
+    ListDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A file cannot be read.
+    #[error("read the file {}", path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A document is not YAML or JSON.
+    #[error("parse {origin}")]
+    Parse {
+        /// The document.
+        origin: Origin,
+        /// The cause.
+        source: serde_yaml_ng::Error,
+    },
+    /// A document is not a Kubernetes object.
+    #[error("{origin} has no apiVersion or no kind; every document must be a Kubernetes object")]
+    NotAnObject {
+        /// The document.
+        origin: Origin,
+    },
+    /// An object is of another kind than the caller reads.
+    #[error("{origin} is {found}; this directory may hold {expected} objects only")]
+    OtherKind {
+        /// The object.
+        origin: Origin,
+        /// The kind that the caller reads.
+        expected: String,
+        /// The kind of the object.
+        found: String,
+    },
+    /// An object is not what its kind promises.
+    #[error("read {origin} as {kind}")]
+    Decode {
+        /// The object.
+        origin: Origin,
+        /// The kind.
+        kind: String,
+        /// The cause.
+        source: serde_json::Error,
+    },
+}
+
+impl Manifest {
+    /// The API version, for example `steadfast.dev/v1alpha1`.
+    #[must_use]
+    pub fn api_version(&self) -> &str {
+        self.object["apiVersion"].as_str().unwrap_or_default()
+    }
+
+    /// The kind, for example `Agent`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.object["kind"].as_str().unwrap_or_default()
+    }
+
+    /// Whether the object is of the type `K`.
+    #[must_use]
+    pub fn is<K: Resource<DynamicType = ()>>(&self) -> bool {
+        self.kind() == K::kind(&()) && self.api_version() == K::api_version(&())
+    }
+
+    /// The object as a value of the type `K`, which the caller chose by [`Manifest::is`] or [`Manifest::kind`].
+    pub fn decode<K: DeserializeOwned>(&self) -> Result<K, ManifestError> {
+        serde_json::from_value(self.object.clone()).map_err(|source| ManifestError::Decode {
+            origin: self.origin.clone(),
+            kind: self.kind().to_owned(),
+            source,
+        })
+    }
+}
+
+/// Reads every object in the directory, in the order of file names.
+pub fn read_dir(path: &Path) -> Result<Vec<Manifest>, ManifestError> {
+    let mut manifests = Vec::new();
+    for file in manifest_files(path)? {
+        let text = fs::read_to_string(&file).map_err(|source| ManifestError::ReadFile {
+            path: file.clone(),
+            source,
+        })?;
+        manifests.extend(parse(&file, &text)?);
+    }
+    Ok(manifests)
+}
+
+/// Reads a directory that may hold objects of the type `K` only.
+pub fn read_dir_of<K>(path: &Path) -> Result<Vec<K>, ManifestError>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let manifests = read_dir(path)?;
+    manifests
+        .iter()
+        .map(|manifest| {
+            if manifest.is::<K>() {
+                return manifest.decode();
+            }
+            Err(ManifestError::OtherKind {
+                origin: manifest.origin.clone(),
+                expected: format!("{} {}", K::api_version(&()), K::kind(&())),
+                found: format!("{} {}", manifest.api_version(), manifest.kind()),
+            })
+        })
+        .collect()
+}
+
+/// Reads the text of one file; `file` is for error messages.
+pub fn parse(file: &Path, text: &str) -> Result<Vec<Manifest>, ManifestError> {
+    let file: Arc<Path> = file.into();
+    let mut manifests = Vec::new();
+    for (index, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
+        let origin = Origin {
+            file: Arc::clone(&file),
+            document: index + 1,
+            item: None,
+        };
+        // By way of a YAML value, which refuses a key that stands twice.
+        let object = serde_yaml_ng::Value::deserialize(document).and_then(serde_yaml_ng::from_value);
+        match object {
+            // A separator at the start or the end of a file makes an empty document.
+            Ok(Value::Null) => {}
+            Ok(object) => flatten(&origin, object, &mut manifests)?,
+            Err(source) => return Err(ManifestError::Parse { origin, source }),
+        }
+    }
+    Ok(manifests)
+}
+
+fn manifest_files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
+    let error = |source| ManifestError::ListDirectory {
+        path: path.to_owned(),
+        source,
+    };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(error)? {
+        let file = entry.map_err(error)?.path();
+        let extension = file.extension().and_then(|extension| extension.to_str());
+        if matches!(extension, Some("yaml" | "yml" | "json")) && file.is_file() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Adds an object, or the items of a list.
+fn flatten(origin: &Origin, mut object: Value, manifests: &mut Vec<Manifest>) -> Result<(), ManifestError> {
+    let (Some(api_version), Some(kind)) = (object["apiVersion"].as_str(), object["kind"].as_str()) else {
+        return Err(ManifestError::NotAnObject { origin: origin.clone() });
+    };
+    let item_kind = kind.strip_suffix("List").filter(|_| object["items"].is_array());
+    let Some(item_kind) = item_kind else {
+        manifests.push(Manifest {
+            origin: origin.clone(),
+            object,
+        });
+        return Ok(());
+    };
+    // The items of a typed list, such as an AgentList, have the type of the list.
+    let item_type = (!item_kind.is_empty()).then(|| (api_version.to_owned(), item_kind.to_owned()));
+    let items = object["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
+    for (index, mut item) in items.into_iter().enumerate() {
+        if let (Some((api_version, kind)), Some(members)) = (&item_type, item.as_object_mut()) {
+            members
+                .entry("apiVersion")
+                .or_insert_with(|| api_version.as_str().into());
+            members.entry("kind").or_insert_with(|| kind.as_str().into());
+        }
+        let origin = Origin {
+            item: Some(index + 1),
+            ..origin.clone()
+        };
+        flatten(&origin, item, manifests)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
