@@ -1,4 +1,4 @@
-//! `cargo xtask generate [--check]`: everything that is made from the API
+//! `cargo xtask generate [--check]`: the files that are generated from the API
 //! types: `crds/*.yaml`, and their copies in the chart `steadfast-crds`.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
-use crate::cargo::Cargo;
+use steadfast_tools::cargo::Cargo;
 
 /// The one `metadata` of a definition: nested ones are indented.
 const METADATA: &str = "\nmetadata:\n";
@@ -23,7 +23,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, cargo: &Cargo) -> anyhow::Result<()> {
-    let root = steadfast_testkit::workspace::root();
+    let root = steadfast_tools::workspace::root();
     run_crdgen(arguments.check, cargo)?;
     let chart = root.join("charts/steadfast-crds/files");
     let made = chart_files(&root.join("crds"))?;
@@ -37,7 +37,6 @@ pub fn run(arguments: &Arguments, cargo: &Cargo) -> anyhow::Result<()> {
 fn run_crdgen(check: bool, cargo: &Cargo) -> anyhow::Result<()> {
     let mut arguments = vec![
         "run",
-        "--quiet",
         "--profile",
         "ci",
         "--package",
@@ -79,14 +78,14 @@ fn kept_on_uninstall(text: &str) -> anyhow::Result<String> {
     Ok(text.replacen(METADATA, KEEP, 1))
 }
 
-fn check(folder: &Path, made: &[(OsString, String)]) -> anyhow::Result<()> {
+fn check(directory: &Path, made: &[(OsString, String)]) -> anyhow::Result<()> {
     let names: BTreeSet<&OsString> = made.iter().map(|(name, _)| name).collect();
-    let mut wrong: BTreeSet<PathBuf> = yaml_files(folder)?
+    let mut wrong: BTreeSet<PathBuf> = yaml_files(directory)?
         .into_iter()
         .filter(|path| !path.file_name().is_some_and(|name| names.contains(&name.to_owned())))
         .collect();
     for (name, text) in made {
-        let path = folder.join(name);
+        let path = directory.join(name);
         if std::fs::read_to_string(&path).ok().as_ref() != Some(text) {
             wrong.insert(path);
         }
@@ -98,24 +97,24 @@ fn check(folder: &Path, made: &[(OsString, String)]) -> anyhow::Result<()> {
     bail!("out of date: {}; run `cargo xtask generate`", shown.join(", "))
 }
 
-fn write(folder: &Path, made: &[(OsString, String)]) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("make the folder {}", folder.display()))?;
-    for path in yaml_files(folder)? {
+fn write(directory: &Path, made: &[(OsString, String)]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory).with_context(|| format!("create the directory {}", directory.display()))?;
+    for path in yaml_files(directory)? {
         std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
     }
     for (name, text) in made {
-        let path = folder.join(name);
+        let path = directory.join(name);
         std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }
 
-fn yaml_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+fn yaml_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(directory).with_context(|| format!("list {}", directory.display()))?;
     let mut paths: Vec<PathBuf> = entries
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()
-        .with_context(|| format!("list {}", folder.display()))?;
+        .with_context(|| format!("list {}", directory.display()))?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     paths.sort();
     Ok(paths)

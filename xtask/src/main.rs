@@ -1,21 +1,27 @@
 //! `cargo xtask …`: the commands that contributors and CI run.
 //!
-//! Each command is a file; this one only names them.
+//! Each command is a file; this one only names them. This program links little
+//! and so prints its first line soon; commands that need the test kit are
+//! handed to `xtask-platform`.
 
-mod bench;
-mod cargo;
-mod demo;
+mod check;
+mod forward;
 mod generate;
-mod image;
-mod platform;
+mod stages;
 mod test;
 mod tools;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+use steadfast_tools::cargo::Cargo;
+use steadfast_tools::progress;
+
+use forward::Forwarded;
 
 /// Steadfast's build, test and platform commands.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -24,37 +30,46 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Measures the real system and prints JSON.
-    Bench(bench::Arguments),
-    /// From nothing to a conversation with an agent on a real Kubernetes.
-    Demo(demo::Arguments),
-    /// Makes the files that are made from the API types.
+    #[command(disable_help_flag = true)]
+    Bench(Forwarded),
+    /// Runs the checks that only read the sources.
+    Check(check::Arguments),
+    /// Starts a Kubernetes, installs Steadfast and talks to an agent.
+    #[command(disable_help_flag = true)]
+    Demo(Forwarded),
+    /// Writes the files that are generated from the API types.
     Generate(generate::Arguments),
     /// Builds the container images.
-    Image(image::Arguments),
-    /// A whole local platform: Kubernetes, Temporal, Redis.
-    #[command(subcommand)]
-    Platform(platform::Command),
-    /// Everything CI runs.
+    #[command(disable_help_flag = true)]
+    Image(Forwarded),
+    /// Starts, stops and describes a local platform: Kubernetes, Temporal, Redis.
+    #[command(disable_help_flag = true)]
+    Platform(Forwarded),
+    /// Runs everything that CI runs.
     Test(test::Arguments),
-    /// Builds and downloads the programs the platform and the tests need.
+    /// Builds and downloads the programs that the platform, the tests and the checks need.
     Tools,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter("info,kube_client=off")
-        .with_target(false)
-        .without_time()
-        .init();
-    match Arguments::parse().command {
-        Command::Bench(arguments) => bench::run(arguments).await,
-        Command::Demo(arguments) => demo::run(arguments).await,
-        Command::Generate(arguments) => generate::run(&arguments, &cargo::Cargo::of_this_machine().await?),
-        Command::Image(arguments) => image::run(arguments).await,
-        Command::Platform(command) => platform::run(command).await,
-        Command::Test(arguments) => test::run_tests(arguments).await,
-        Command::Tools => tools::run().await,
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Bench(arguments) => forward::run("bench", &arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Demo(arguments) => forward::run("demo", &arguments),
+        Command::Generate(arguments) => generate::run(&arguments, &Cargo::of_this_machine()?),
+        Command::Image(arguments) => forward::run("image", &arguments),
+        Command::Platform(arguments) => forward::run("platform", &arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Tools => tools::run(),
     }
 }

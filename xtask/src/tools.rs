@@ -2,10 +2,11 @@
 
 use std::io::Write as _;
 
-use steadfast_testkit::tools::{self, Kind};
+use steadfast_tools::Kind;
 
-pub async fn run() -> anyhow::Result<()> {
-    let stages = tools::install(&Kind::ALL).await?;
+pub fn run() -> anyhow::Result<()> {
+    let mut stages = steadfast_tools::install(&[Kind::Checks])?;
+    stages.extend(steadfast_tools::install(&Kind::ALL)?);
     let mut stdout = std::io::stdout().lock();
     for stage in stages {
         writeln!(stdout, "{stage}")?;

@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::cache::Cache;
 use crate::hash;
-use crate::lock::FileLock;
+use crate::lock;
 use crate::process::output;
 use crate::tools;
 
@@ -30,7 +30,7 @@ pub async fn build(context: &Path, tag: &str) -> anyhow::Result<PathBuf> {
     );
     let cache = Cache::open()?;
     let images = cache.images();
-    let _lock = FileLock::acquire(images.join(".lock")).await?;
+    let _lock = lock::acquire(images.join(".lock")).await?;
     let name = tag.replace(['/', ':'], "_");
     let key = hash_folder(context, tag).await?;
     let archive = images.join(format!("{name}-{}.tar", &key[..KEY_LENGTH]));

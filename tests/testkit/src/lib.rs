@@ -8,7 +8,6 @@
 //! `release` and `install` know; no Temporal crate is linked.
 
 pub mod bench;
-pub mod cache;
 pub mod control_plane;
 pub mod fake_model;
 pub mod images;
@@ -23,17 +22,15 @@ pub mod scripted_model;
 pub mod site;
 pub mod stack;
 pub mod temporal;
-pub mod tools;
 pub mod wait;
-pub mod workspace;
 
-mod args;
 mod cluster;
-mod files;
-mod hash;
 mod http_client;
 mod lock;
 mod scratch;
+
+pub use steadfast_tools::{self as tools, cache, workspace};
+use steadfast_tools::{args, files, hash};
 
 pub use cluster::{NewUser, User};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};

@@ -1,53 +1,13 @@
-//! Locks between processes: held while the value lives, released by the kernel
-//! when the process dies.
+//! Waits for locks between processes without blocking the runtime.
 
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
+pub use steadfast_tools::lock::FileLock;
 
-use crate::files;
-
-/// An exclusive lock on a file. The file stays; only the lock matters.
-#[derive(Debug)]
-pub struct FileLock {
-    _file: File,
-}
-
-impl FileLock {
-    /// Waits until no other process holds the lock.
-    pub async fn acquire(path: PathBuf) -> anyhow::Result<Self> {
-        tokio::task::spawn_blocking(move || {
-            let file = open(&path)?;
-            if let Err(TryLockError::WouldBlock) = file.try_lock() {
-                tracing::info!("waiting for another process to release {}", path.display());
-            }
-            file.lock().with_context(|| format!("lock {}", path.display()))?;
-            Ok(Self { _file: file })
-        })
+/// Waits until no other process holds the lock.
+pub async fn acquire(path: PathBuf) -> anyhow::Result<FileLock> {
+    tokio::task::spawn_blocking(move || FileLock::acquire(&path))
         .await
         .context("wait for a file lock")?
-    }
-
-    /// `None` when another process, or another value in this one, holds it.
-    pub fn try_acquire(path: &Path) -> anyhow::Result<Option<Self>> {
-        let file = open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(source).with_context(|| format!("lock {}", path.display())),
-        }
-    }
-}
-
-fn open(path: &Path) -> anyhow::Result<File> {
-    if let Some(folder) = path.parent() {
-        files::make_folder(folder)?;
-    }
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .with_context(|| format!("open the lock file {}", path.display()))
 }

@@ -17,7 +17,7 @@ use crate::cache::Cache;
 use crate::platform::Platform;
 use crate::{hash, images};
 
-pub use binaries::{Profile, SET_BY_CARGO, build as build_programs, flags_variable, host_triple};
+pub use binaries::{Profile, build as build_programs};
 
 /// The images that `examples/` name.
 pub const EXAMPLE_PYTHON: &str = "localhost/steadfast/example-python:0.1.0";

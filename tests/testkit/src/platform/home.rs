@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::cache::Cache;
 use crate::files;
-use crate::lock::FileLock;
+use crate::lock::{self, FileLock};
 use crate::process::output;
 use crate::tools;
 
@@ -30,7 +30,7 @@ impl Home {
     /// The lock that whoever starts or ends this platform holds.
     pub async fn lock(name: &str) -> anyhow::Result<FileLock> {
         check_name(name)?;
-        FileLock::acquire(Cache::open()?.platforms().join(".locks").join(name)).await
+        lock::acquire(Cache::open()?.platforms().join(".locks").join(name)).await
     }
 
     /// The platform of that name, if there is one.
@@ -50,7 +50,7 @@ impl Home {
     /// The same, made with a free slot if there is none.
     pub async fn find_or_make(name: &str) -> anyhow::Result<Self> {
         let platforms = Cache::open()?.platforms();
-        let _lock = FileLock::acquire(platforms.join(".locks/.slots")).await?;
+        let _lock = lock::acquire(platforms.join(".locks/.slots")).await?;
         if let Some(home) = Self::find(name)? {
             return Ok(home);
         }

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use steadfast_tools::cargo::Cargo;
 use tokio::process::Command;
 
-use super::binaries::host_triple;
 use super::context::USER;
 use super::debian::Debian;
 use super::{EXAMPLE_PYTHON, Image};
@@ -79,8 +79,8 @@ async fn fill(root: &Path, debian: &Debian, examples: &Path) -> anyhow::Result<(
 
 /// Wheels for the Python in the image, whatever Python runs pip here.
 async fn install_requirements(root: &Path, requirements: &Path) -> anyhow::Result<()> {
-    let host = host_triple().await?;
-    let architecture = host.split('-').next().unwrap_or_default();
+    let cargo = Cargo::of_this_machine()?;
+    let architecture = cargo.host().split('-').next().unwrap_or_default();
     let mut command = Command::new(tools::python()?);
     command
         .args([

@@ -1,0 +1,96 @@
+//! The programs that the local platform, the tests and the checks run: where
+//! they are, and how they get there.
+//!
+//! A lookup touches nothing: a test that needs Redis needs no Kubernetes
+//! program. `install` builds and downloads what is missing, each kind from its
+//! own pin in a directory beside this crate's sources (`go.mod`,
+//! `package-lock.json`, `requirements.txt`), into cache directories named by the
+//! pin's hash. Two processes never install at once. Everything here blocks, and
+//! links little: `cargo xtask` stands on it.
+
+pub mod args;
+pub mod cache;
+pub mod cargo;
+pub mod command;
+pub mod files;
+pub mod hash;
+pub mod lock;
+pub mod progress;
+pub mod workspace;
+
+mod debian;
+mod go;
+mod npm;
+mod pins;
+mod python;
+mod stage;
+mod wheel;
+
+use cache::Cache;
+use lock::FileLock;
+
+pub use debian::installed;
+pub use go::{GoProgram, go_program};
+pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
+pub use python::python;
+pub use stage::{Outcome, Stage};
+pub use wheel::{WheelProgram, wheel_program};
+
+/// What to install.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Debian packages: etcd, containerd, runc, Redis, buildah and more.
+    Debian,
+    /// The Temporal CLI and server, from a Python wheel.
+    Temporal,
+    /// Kubernetes, Helm and CoreDNS, from Go modules.
+    Go,
+    /// The fake model API, from npm.
+    FakeModel,
+    /// An MCP server, from npm; it runs on the fake model's Node.js.
+    McpServer,
+    /// The Python clients that tests drive the system with.
+    Python,
+    /// Programs that check the sources, from Python wheels.
+    Checks,
+}
+
+impl Kind {
+    /// Everything that the platform and the tests run.
+    pub const ALL: [Self; 6] = [
+        Self::Debian,
+        Self::Temporal,
+        Self::Go,
+        Self::FakeModel,
+        Self::McpServer,
+        Self::Python,
+    ];
+}
+
+/// Makes sure that everything of these kinds is there, and says how long each
+/// stage took.
+pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
+    let cache = Cache::open()?;
+    let _lock = FileLock::acquire(&cache.tools().join(".lock"))?;
+    let mut stages = Vec::new();
+    for kind in kinds {
+        match kind {
+            Kind::Debian => stages.push(debian::install()?),
+            Kind::Temporal => stages.push(wheel::install(&cache, WheelProgram::Temporal)?),
+            Kind::Go => {
+                for program in GoProgram::ALL {
+                    stages.push(go::install(&cache, program)?);
+                }
+            }
+            Kind::FakeModel => stages.push(npm::install(&cache)?),
+            Kind::McpServer => stages.push(npm::install_mcp_server(&cache)?),
+            Kind::Python => stages.push(python::install(&cache)?),
+            Kind::Checks => {
+                for program in WheelProgram::CHECKS {
+                    stages.push(wheel::install(&cache, program)?);
+                }
+            }
+        }
+    }
+    Ok(stages)
+}

@@ -1,0 +1,139 @@
+//! `cargo xtask check`: the checks that only read the sources. `cargo xtask
+//! test` runs all of them first. Each check is a file below `check/`.
+
+mod deny;
+mod dependency_direction;
+mod doc;
+mod features;
+mod module_cycles;
+mod retired_words;
+mod sources;
+mod spelling;
+mod unused_dependencies;
+
+#[cfg(test)]
+mod fixture;
+
+use anyhow::ensure;
+use clap::{Args, ValueEnum};
+use steadfast_tools::cargo::Cargo;
+use steadfast_tools::{Kind, progress, workspace};
+
+use crate::generate;
+use crate::stages::Stages;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Runs only these checks.
+    #[arg(value_enum)]
+    checks: Vec<Check>,
+}
+
+/// One check. Those that compile nothing come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Check {
+    /// rustfmt changes nothing.
+    Format,
+    /// typos finds no misspelled word.
+    Spelling,
+    /// No retired name is used.
+    RetiredWords,
+    /// No module depends on itself through its siblings.
+    ModuleCycles,
+    /// Crates depend only on crates that they may depend on.
+    DependencyDirection,
+    /// cargo-shear finds no dependency that is not used.
+    UnusedDependencies,
+    /// Each member uses its dependencies with the features of the whole workspace.
+    Features,
+    /// cargo-deny accepts the dependencies' licenses and sources.
+    Deny,
+    /// Generated files are what the API types say.
+    GeneratedFiles,
+    /// clippy has no warning.
+    Lints,
+    /// rustdoc has no warning.
+    Doc,
+}
+
+impl Check {
+    pub const ALL: [Self; 11] = [
+        Self::Format,
+        Self::Spelling,
+        Self::RetiredWords,
+        Self::ModuleCycles,
+        Self::DependencyDirection,
+        Self::UnusedDependencies,
+        Self::Features,
+        Self::Deny,
+        Self::GeneratedFiles,
+        Self::Lints,
+        Self::Doc,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Format => "format",
+            Self::Spelling => "spelling",
+            Self::RetiredWords => "retired words",
+            Self::ModuleCycles => "module cycles",
+            Self::DependencyDirection => "dependency direction",
+            Self::UnusedDependencies => "unused dependencies",
+            Self::Features => "features",
+            Self::Deny => "deny",
+            Self::GeneratedFiles => "generated files",
+            Self::Lints => "lints",
+            Self::Doc => "doc",
+        }
+    }
+
+    pub fn run(self, cargo: &Cargo) -> anyhow::Result<()> {
+        let root = workspace::root();
+        match self {
+            Self::Format => cargo.run(&["fmt", "--all", "--check"]),
+            Self::Spelling => spelling::check(&root),
+            Self::RetiredWords => retired_words::check(&root),
+            Self::ModuleCycles => module_cycles::check(&root),
+            Self::DependencyDirection => dependency_direction::check(cargo),
+            Self::UnusedDependencies => unused_dependencies::check(&root),
+            Self::Features => features::check(cargo),
+            Self::Deny => deny::check(&root),
+            Self::GeneratedFiles => generate::run(&generate::Arguments { check: true }, cargo),
+            Self::Lints => cargo.run(&[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--profile",
+                "ci",
+                "--locked",
+                "--",
+                "--deny",
+                "warnings",
+            ]),
+            Self::Doc => doc::check(cargo, &root),
+        }
+    }
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let chosen = if arguments.checks.is_empty() {
+        &Check::ALL[..]
+    } else {
+        &arguments.checks
+    };
+    run_checks(chosen, &Cargo::of_this_machine()?, &mut Stages::start())
+}
+
+/// Runs all of them, also after one has failed. The error names those that failed.
+pub fn run_checks(checks: &[Check], cargo: &Cargo, stages: &mut Stages) -> anyhow::Result<()> {
+    stages.run("programs for the checks", || steadfast_tools::install(&[Kind::Checks]))?;
+    let mut failed = Vec::new();
+    for check in checks {
+        if let Err(error) = stages.run(check.name(), || check.run(cargo)) {
+            progress::say(&format!("{error:#}"));
+            failed.push(check.name());
+        }
+    }
+    ensure!(failed.is_empty(), "checks failed: {}", failed.join(", "));
+    Ok(())
+}

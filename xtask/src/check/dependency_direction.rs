@@ -1,0 +1,305 @@
+//! Which crate may depend on which. Dependencies point inward: the innermost
+//! crates know nobody, one crate links the workflow, and nothing depends on a
+//! program.
+//!
+//! Direct dependencies between members are compared with a table. What a crate
+//! links in the end is read from `cargo tree`, with the features that it has
+//! when it is built alone.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use steadfast_tools::cargo::Cargo;
+use steadfast_tools::command;
+
+/// Each member, and the members that it may depend on.
+const MAY_DEPEND_ON: [(&str, &[&str]); 22] = [
+    ("steadfast-agent-loop", &[]),
+    ("steadfast-crds", &[]),
+    ("steadfast-events", &[]),
+    ("steadfast-process", &[]),
+    ("steadfast-tools", &[]),
+    ("steadfast-workspace-hack", &[]),
+    (
+        "steadfast-contract",
+        &["steadfast-agent-loop", "steadfast-crds", "steadfast-events"],
+    ),
+    ("steadfast-eventlog", &["steadfast-events", "steadfast-process"]),
+    ("steadfast-payload", &["steadfast-contract"]),
+    (
+        "steadfast-temporal",
+        &["steadfast-contract", "steadfast-payload", "steadfast-process"],
+    ),
+    (
+        "steadfast-projection",
+        &[
+            "steadfast-agent-loop",
+            "steadfast-contract",
+            "steadfast-crds",
+            "steadfast-events",
+        ],
+    ),
+    (
+        "steadfast-history",
+        &[
+            "steadfast-agent-loop",
+            "steadfast-contract",
+            "steadfast-crds",
+            "steadfast-events",
+            "steadfast-payload",
+            "steadfast-projection",
+            "steadfast-temporal",
+        ],
+    ),
+    (
+        "steadfast-workflow",
+        &[
+            "steadfast-agent-loop",
+            "steadfast-contract",
+            "steadfast-crds",
+            "steadfast-events",
+            "steadfast-payload",
+            "steadfast-projection",
+        ],
+    ),
+    (
+        "steadfast-operator",
+        &[
+            "steadfast-contract",
+            "steadfast-crds",
+            "steadfast-payload",
+            "steadfast-process",
+            "steadfast-temporal",
+        ],
+    ),
+    (
+        "steadfast-gateway",
+        &[
+            "steadfast-contract",
+            "steadfast-crds",
+            "steadfast-eventlog",
+            "steadfast-events",
+            "steadfast-history",
+            "steadfast-payload",
+            "steadfast-process",
+            "steadfast-projection",
+            "steadfast-temporal",
+        ],
+    ),
+    (
+        "steadfast-worker",
+        &[
+            "steadfast-agent-loop",
+            "steadfast-contract",
+            "steadfast-crds",
+            "steadfast-eventlog",
+            "steadfast-events",
+            "steadfast-history",
+            "steadfast-payload",
+            "steadfast-process",
+            "steadfast-projection",
+            "steadfast-temporal",
+            "steadfast-workflow",
+        ],
+    ),
+    ("steadfast", &["steadfast-crds", "steadfast-events"]),
+    // A worker with a tool of its own is made of the worker as a library.
+    ("steadfast-example-rust-tool", &["steadfast-worker"]),
+    (
+        "steadfast-testkit",
+        &["steadfast-crds", "steadfast-events", "steadfast-tools"],
+    ),
+    ("steadfast-e2e", &["steadfast-crds", "steadfast-events"]),
+    ("xtask", &["steadfast-tools"]),
+    ("xtask-platform", &["steadfast-testkit", "steadfast-tools"]),
+];
+
+/// What every member may have besides: the set of features for all, and in its tests the test kit.
+const FOR_ALL: &str = "steadfast-workspace-hack";
+const FOR_TESTS: [&str; 2] = ["steadfast-testkit", "steadfast-tools"];
+
+/// A runtime, a network or a service.
+const ACTING: [&str; 8] = [
+    "hyper",
+    "kube-client",
+    "redis",
+    "reqwest",
+    "temporalio-client",
+    "temporalio-sdk",
+    "temporalio-sdk-core",
+    "tokio",
+];
+const WORKFLOW: [&str; 3] = ["steadfast-workflow", "temporalio-sdk", "temporalio-workflow"];
+
+/// Each member, and the crates that it must not link, directly or through others.
+const MUST_NOT_LINK: [(&str, &[&str]); 8] = [
+    ("steadfast-agent-loop", &ACTING),
+    ("steadfast-contract", &ACTING),
+    ("steadfast-crds", &ACTING),
+    ("steadfast-events", &ACTING),
+    ("steadfast-projection", &ACTING),
+    ("steadfast-gateway", &WORKFLOW),
+    ("steadfast-operator", &WORKFLOW),
+    (
+        "steadfast-workflow",
+        &["kube-client", "redis", "reqwest", "temporalio-client"],
+    ),
+];
+
+/// Members whose dependencies are still being moved.
+const UNFINISHED: [&str; 6] = [
+    "steadfast-agent-loop",
+    "steadfast-contract",
+    "steadfast-crds",
+    "steadfast-events",
+    "steadfast-gateway",
+    "steadfast-workflow",
+];
+
+pub fn check(cargo: &Cargo) -> anyhow::Result<()> {
+    let metadata =
+        command::output(&mut cargo.command(&["metadata", "--no-deps", "--locked", "--format-version", "1"]))?;
+    let Metadata { packages: members } = serde_json::from_str(&metadata).context("read cargo's metadata")?;
+    let mut problems = wrong_dependencies(&members);
+    for (member, banned) in MUST_NOT_LINK {
+        if members.iter().any(|package| package.name == member) {
+            let tree = [
+                "tree",
+                "--locked",
+                "--package",
+                member,
+                "--edges",
+                "normal,build",
+                "--prefix",
+                "none",
+                "--format",
+                "{p}",
+            ];
+            problems.extend(wrong_links(
+                member,
+                banned,
+                &command::output(&mut cargo.command(&tree))?,
+            ));
+        }
+    }
+    problems.retain(|problem| !UNFINISHED.iter().any(|member| problem.starts_with(member)));
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "dependencies must point inward (the tables are in xtask/src/check/dependency_direction.rs)\n{}",
+        problems.join("\n")
+    )
+}
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dependency {
+    name: String,
+    /// `dev`, `build` or nothing.
+    kind: Option<String>,
+}
+
+fn wrong_dependencies(members: &[Package]) -> Vec<String> {
+    let table: BTreeMap<&str, &[&str]> = MAY_DEPEND_ON.into_iter().collect();
+    let mut problems = Vec::new();
+    for Package { name, dependencies } in members {
+        let Some(allowed) = table.get(name.as_str()) else {
+            problems.push(format!("{name} is not in the table of members"));
+            continue;
+        };
+        for dependency in dependencies {
+            let other = dependency.name.as_str();
+            let is_member = members.iter().any(|member| member.name == other);
+            let is_for_tests = dependency.kind.as_deref() == Some("dev") && FOR_TESTS.contains(&other);
+            if is_member && other != FOR_ALL && !is_for_tests && !allowed.contains(&other) {
+                problems.push(format!("{name} must not depend on {other}"));
+            }
+        }
+    }
+    problems
+}
+
+/// `tree` has a crate per line, its name first.
+fn wrong_links(member: &str, banned: &[&str], tree: &str) -> Vec<String> {
+    let linked = |name: &&&str| tree.lines().any(|line| line.split(' ').next() == Some(**name));
+    banned
+        .iter()
+        .filter(linked)
+        .map(|name| {
+            format!("{member} must not link {name}: see `cargo tree --package {member} --edges normal --invert {name}`")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, dependencies: &[(&str, Option<&str>)]) -> Package {
+        let dependency = |(name, kind): &(&str, Option<&str>)| Dependency {
+            name: (*name).to_owned(),
+            kind: kind.map(str::to_owned),
+        };
+        Package {
+            name: name.to_owned(),
+            dependencies: dependencies.iter().map(dependency).collect(),
+        }
+    }
+
+    #[test]
+    fn the_gateway_must_not_depend_on_the_workflow() {
+        let members = |gateway: &[_]| {
+            [
+                member("steadfast-workflow", &[("serde", None)]),
+                member("steadfast-contract", &[]),
+                member("steadfast-testkit", &[]),
+                member("steadfast-gateway", gateway),
+            ]
+        };
+        let allowed = [
+            ("steadfast-contract", None),
+            ("steadfast-testkit", Some("dev")),
+            ("tokio", None),
+        ];
+        assert_eq!(wrong_dependencies(&members(&allowed)), [""; 0]);
+        assert_eq!(
+            wrong_dependencies(&members(&[("steadfast-workflow", None)])),
+            ["steadfast-gateway must not depend on steadfast-workflow"]
+        );
+        assert_eq!(
+            wrong_dependencies(&members(&[("steadfast-testkit", None)])),
+            ["steadfast-gateway must not depend on steadfast-testkit"]
+        );
+    }
+
+    #[test]
+    fn a_new_member_must_be_in_the_table() {
+        assert_eq!(
+            wrong_dependencies(&[member("steadfast-console", &[])]),
+            ["steadfast-console is not in the table of members"]
+        );
+    }
+
+    #[test]
+    fn a_crate_that_is_linked_through_another_counts() {
+        let tree = "steadfast-contract v0.1.0 (/steadfast/contract)\nserde v1.0.0\ntokio v1.0.0\ntokio-util v0.7.0\n";
+        let problems = wrong_links("steadfast-contract", &["tokio", "redis"], tree);
+        assert_eq!(problems.len(), 1);
+        assert!(
+            problems[0].starts_with("steadfast-contract must not link tokio"),
+            "{problems:?}"
+        );
+    }
+}
