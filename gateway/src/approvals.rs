@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use steadfast_contract::signals::{ApprovalVerdict, Decide};
 use steadfast_events::{Approval, Event, EventKind};
-use steadfast_workflow::contract::{ApprovalVerdict, Decide};
 use uuid::Uuid;
 
 use crate::{

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use steadfast_events::Approval;
-use steadfast_workflow::{
-    contract::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME, WORKFLOW_TYPE},
-    packed::unpack,
+use steadfast_contract::{
+    start::WORKFLOW_TYPE,
+    visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME},
 };
+use steadfast_events::Approval;
+use steadfast_payload::unpack;
 use temporalio_common::protos::temporal::api::{
     common::v1::Payload,
     enums::v1::WorkflowExecutionStatus,
@@ -172,7 +173,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use serde_json::json;
-    use steadfast_workflow::packed::pack;
+    use steadfast_payload::pack;
     use temporalio_common::protos::temporal::api::{
         common::v1::{Memo, WorkflowExecution, WorkflowType},
         failure::v1::{ApplicationFailureInfo, Failure},

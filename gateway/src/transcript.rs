@@ -7,7 +7,6 @@ use axum::http::StatusCode;
 use steadfast_eventlog::{LogError, Snapshot};
 use steadfast_events::EntryId;
 use steadfast_events::Message;
-use steadfast_workflow::project;
 use temporalio_common::protos::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
 
 use crate::{error::ApiError, gateway::Gateway, task::TaskRecord, temporal::TemporalError};
@@ -58,7 +57,7 @@ async fn of_run_chain(gateway: &Gateway, task: &TaskRecord) -> Result<Option<Vec
             Err(TemporalError::NotFound) => break,
             Err(error) => return Err(error.into()),
         };
-        let messages = project::messages(&task.id, &history)
+        let messages = steadfast_history::messages(&task.id, &history)
             .map_err(|error| ApiError::internal("the task's history cannot be read", error))?;
         runs.push(messages);
         run_id = run_before(&history);

@@ -13,16 +13,21 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use steadfast_agent_loop::Segment;
+use steadfast_contract::{
+    activities::{
+        Append, Capabilities, CarriedRequest, CelCheck, CheckVerdict, HttpToolCall, HttpToolOutcome, LogAck,
+        McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StepCall, StepOutcome,
+        StopRequest, Summary, WebhookCall,
+    },
+    scheduled::{Delivered, Delivery},
+};
 use steadfast_eventlog::{Batch, EventLog};
+use steadfast_payload::Packed;
 use steadfast_workflow::{
     activities::{
-        Append, AppendEvents, CallHttpStep, CallHttpTool, CallMcpTool, CallWebhook, Capabilities, CarriedRequest,
-        CelCheck, CheckCel, CheckVerdict, Compact, Deliver, FetchCarried, HttpToolCall, HttpToolOutcome, InvokeModel,
-        LoadCapabilities, LoadRevision, LogAck, McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, RenderStep,
-        Revision, RevisionRequest, StepCall, StepOutcome, StopRequest, StopRunning, Summary, WebhookCall,
+        AppendEvents, CallHttpStep, CallHttpTool, CallMcpTool, CallWebhook, CheckCel, Compact, Deliver, FetchCarried,
+        InvokeModel, LoadCapabilities, LoadRevision, RenderStep, StopRunning,
     },
-    deliver::{Delivered, Delivery},
-    packed::Packed,
     store::SegmentStore,
 };
 use temporalio_client::errors::WorkflowInteractionError;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use steadfast_workflow::contract::{SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE};
+use steadfast_contract::visibility::{SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE};
 use temporalio_client::{Client, tonic::IntoRequest};
 use temporalio_common::protos::temporal::api::{
     enums::v1::IndexedValueType,

@@ -2,9 +2,8 @@
 //! that the workflow's interceptor wrote; whoever needs it asks [`current`].
 
 use futures::FutureExt;
-use steadfast_workflow::interceptor::{
-    HEADER_IDEMPOTENCY_KEY, HEADER_PARENT_SPAN_ID, HEADER_TASK_ID, HEADER_TRACE_ID, read_header,
-};
+use steadfast_contract::headers::{HEADER_IDEMPOTENCY_KEY, HEADER_PARENT_SPAN_ID, HEADER_TASK_ID, HEADER_TRACE_ID};
+use steadfast_workflow::interceptor::read_header;
 use temporalio_sdk::interceptors::{ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next};
 
 tokio::task_local! {

@@ -11,7 +11,7 @@ use std::{
 
 use futures::StreamExt as _;
 use redis::{AsyncConnectionConfig, Client, RedisError, aio::PubSub, cmd};
-use steadfast_workflow::activities::StopRequest;
+use steadfast_contract::activities::StopRequest;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_events::{Content, EventKind, Message};
-use steadfast_workflow::policy::is_shown;
+use steadfast_projection::is_shown;
 
 /// Stands between one model call and its viewers.
 pub struct Curtain<'a> {

@@ -6,8 +6,8 @@
 use std::thread;
 
 use cel::{Context, Program, Value};
+use steadfast_contract::activities::{CelCheck, CheckVerdict};
 use steadfast_events::GuardrailStage;
-use steadfast_workflow::activities::{CelCheck, CheckVerdict};
 
 /// As long as admission lets an expression be.
 const MAXIMUM_EXPRESSION_BYTES: usize = 4_096;

@@ -1,7 +1,7 @@
 //! The instructions of one turn, rendered from the revision's template.
 
 use serde_json::{Value, json};
-use steadfast_workflow::contract::StartTask;
+use steadfast_contract::start::StartTask;
 
 use crate::template::{RenderError, render};
 

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use steadfast_agent_loop::{Segment, SegmentRef};
-use steadfast_workflow::{
+use steadfast_contract::{
     activities::{NewSegment, Revision},
-    contract::StartTask,
-    history::{HistoryView, ReadHistoryError},
-    store::SegmentStore,
+    start::StartTask,
 };
+use steadfast_history::{HistoryView, ReadHistoryError};
+use steadfast_workflow::store::SegmentStore;
 use temporalio_client::WorkflowFetchHistoryOptions;
 use temporalio_common::UntypedWorkflow;
 use temporalio_sdk::activities::ActivityContext;

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
+use steadfast_contract::activities::LogAck;
 use steadfast_eventlog::{Batch, EventLog, Genesis, Numbered};
 use steadfast_events::EntryId;
 use steadfast_events::{Event, EventKind, Message};
-use steadfast_workflow::activities::LogAck;
 use tokio::{
     sync::mpsc,
     task::JoinHandle,

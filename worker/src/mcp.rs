@@ -12,8 +12,8 @@ use std::{sync::Arc, time::Duration};
 
 use rmcp::model::{CallToolRequestParams, CallToolResponse, JsonObject, RequestMetaObject};
 use serde_json::{Map, Value};
+use steadfast_contract::activities::{McpAnswer, McpInputRequest};
 use steadfast_crds::{AgentRevisionSpec, agent_tool::McpTool};
-use steadfast_workflow::activities::{McpAnswer, McpInputRequest};
 use tokio::time::timeout;
 
 use self::{

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use steadfast_agent_loop::Body;
+use steadfast_contract::{
+    outbox::{OutboxEntry, PRODUCER, Pending},
+    start::StartTask,
+    tool_calls::Ran,
+};
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_eventlog::{Genesis, Numbered};
 use steadfast_events::{Event, EventKind};
-use steadfast_workflow::{
-    calls::Ran,
-    contract::StartTask,
-    outbox::{OutboxEntry, PRODUCER, Pending},
-    project::{Scope, messages_of},
-};
+use steadfast_projection::{Scope, messages_of};
 
 use crate::known::{Known, KnownError};
 

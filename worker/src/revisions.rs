@@ -8,9 +8,9 @@ use kube::{
     Api, Client, ResourceExt,
     runtime::{WatchStreamExt, reflector, watcher},
 };
+use steadfast_contract::activities::Revision;
 use steadfast_crds::{AgentRevision, names::AGENT_LABEL};
 use steadfast_process::ReadinessGauge;
-use steadfast_workflow::activities::Revision;
 use tokio_util::sync::CancellationToken;
 
 /// A source of revisions.

@@ -7,8 +7,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 use steadfast_agent_loop::tool_call::arguments;
+use steadfast_contract::activities::McpTarget;
 use steadfast_crds::{AgentRevisionSpec, agent_tool::ToolKind};
-use steadfast_workflow::activities::McpTarget;
 
 /// Errors of one call that are told to the model.
 const ERROR_LIMIT: usize = 5;

@@ -7,6 +7,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
+use steadfast_contract::activities::McpAnswer;
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_testkit::McpServer;
 use steadfast_worker::{
@@ -14,7 +15,6 @@ use steadfast_worker::{
     credentials::Credentials,
     mcp::{McpCall, McpCallResult, McpClient, McpError},
 };
-use steadfast_workflow::activities::McpAnswer;
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 

@@ -7,16 +7,11 @@ use std::{path::PathBuf, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use serde_json::{Value, json};
+use steadfast_contract::{activities::Append, start::StartTask};
+use steadfast_history::HistoryView;
+use steadfast_payload::{Packed, pack, unpack_json};
 use steadfast_workflow::{
-    AgentTask,
-    activities::{Append, AppendEvents},
-    contract::StartTask,
-    history::HistoryView,
-    interceptor::ContextInterceptor,
-    options,
-    packed::{Packed, pack, unpack_json},
-    project,
-    store::SegmentStore,
+    AgentTask, activities::AppendEvents, interceptor::ContextInterceptor, options, store::SegmentStore,
 };
 use temporalio_client::WorkflowHistory;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
@@ -211,7 +206,7 @@ async fn recorded_histories_project_to_the_messages_that_were_seen() {
         let events = read(&path).into_events().await.unwrap();
         let view = HistoryView::read(&events).unwrap();
         let task_id = view.start.unwrap().task_id;
-        let messages = project::messages(&task_id, &events).unwrap();
+        let messages = steadfast_history::messages(&task_id, &events).unwrap();
         let expected = std::fs::read_to_string(path.with_extension("messages")).unwrap();
         let lines: Vec<String> = messages
             .iter()

@@ -12,8 +12,8 @@ use axum::{
 };
 use jiff::Timestamp;
 use serde::Deserialize;
+use steadfast_contract::{approvals::task_of_approval, start::WORKFLOW_TYPE, visibility::SEARCH_PENDING_APPROVALS};
 use steadfast_events::Approval;
-use steadfast_workflow::contract::{SEARCH_PENDING_APPROVALS, WORKFLOW_TYPE, task_of_approval};
 
 use super::page::Page;
 use crate::{

@@ -7,16 +7,15 @@ use axum::http::HeaderMap;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use steadfast_contract::{
+    signals::{ReceiveEvent, SIGNAL_RECEIVE_EVENT},
+    start::{StartTask, WORKFLOW_TYPE},
+    visibility::{MEMO_AGENT, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME},
+};
 use steadfast_eventlog::{LogItem, Subscription, reader::From};
 use steadfast_events::EntryId;
 use steadfast_events::{Author, EventKind};
-use steadfast_workflow::{
-    contract::{
-        MEMO_AGENT, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME, ReceiveEvent, SIGNAL_RECEIVE_EVENT, StartTask,
-        WORKFLOW_TYPE,
-    },
-    packed::pack,
-};
+use steadfast_payload::pack;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 use tokio::time::timeout;
 use uuid::Uuid;

@@ -9,10 +9,11 @@ use axum::{
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use serde_json::Value;
-use steadfast_workflow::{
-    contract::{CompleteTask, Interrupt, SIGNAL_COMPLETE_TASK, SIGNAL_INTERRUPT, StartTask, WORKFLOW_TYPE},
-    packed::unpack,
+use steadfast_contract::{
+    signals::{CompleteTask, Interrupt, SIGNAL_COMPLETE_TASK, SIGNAL_INTERRUPT},
+    start::{StartTask, WORKFLOW_TYPE},
 };
+use steadfast_payload::unpack;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;

@@ -3,19 +3,18 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use steadfast_contract::{
+    signals::{ApprovalVerdict, Decide, SIGNAL_DECIDE},
+    start::{StartTask, WORKFLOW_TYPE},
+    visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, SEARCH_PENDING_APPROVALS},
+};
 use steadfast_events::{Approval, Decision, EventKind};
 use steadfast_gateway::{
     access::{Access, KubernetesAccess, SelfApproval},
     temporal::{StartRequest, Started},
 };
+use steadfast_payload::{pack, unpack};
 use steadfast_testkit::{ControlPlane, ControlPlaneOptions, NewUser, Redis, Temporal, TemporalOptions, wait};
-use steadfast_workflow::{
-    contract::{
-        ApprovalVerdict, Decide, MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, SEARCH_PENDING_APPROVALS, SIGNAL_DECIDE,
-        StartTask, WORKFLOW_TYPE,
-    },
-    packed::{pack, unpack},
-};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
 use super::support::{PATIENCE, Site, beside, with_redis};

@@ -1,10 +1,8 @@
 //! Reads from the history of the run before what it could not hand over.
 
 use steadfast_agent_loop::Segment;
-use steadfast_workflow::{
-    activities::{CarriedRequest, NewSegment},
-    history::HistoryView,
-};
+use steadfast_contract::activities::{CarriedRequest, NewSegment};
+use steadfast_history::HistoryView;
 use temporalio_client::{
     WorkflowExecutionInfo, WorkflowFetchHistoryOptions, WorkflowHandle, errors::WorkflowInteractionError,
 };

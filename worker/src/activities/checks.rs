@@ -1,10 +1,8 @@
 //! Guardrails that are CEL expressions.
 
 use steadfast_agent_loop::{Body, UserContent};
-use steadfast_workflow::{
-    activities::{CelCheck, CheckVerdict},
-    project::text_of_items,
-};
+use steadfast_contract::activities::{CelCheck, CheckVerdict};
+use steadfast_projection::text_of_items;
 use temporalio_sdk::activities::ActivityError;
 
 use super::permanent;

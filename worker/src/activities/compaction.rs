@@ -6,11 +6,9 @@ use bytes::Bytes;
 use futures::StreamExt;
 use serde_json::Value;
 use steadfast_agent_loop::{Body, Segment, UserContent};
+use steadfast_contract::activities::{ModelCall, Summary};
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_workflow::{
-    activities::{ModelCall, Summary},
-    project::text_of_items,
-};
+use steadfast_projection::text_of_items;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 use super::{Activities, model_call::respond, show::Place};
@@ -213,7 +211,7 @@ mod tests {
 
     use serde_json::json;
     use steadfast_agent_loop::{ModelText, ToolOutput};
-    use steadfast_workflow::activities::Append;
+    use steadfast_contract::activities::Append;
 
     use super::*;
 

@@ -1,11 +1,12 @@
 //! Hands the message of a schedule's run to the schedule's fixed task.
 
-use steadfast_workflow::{
-    AgentTask,
-    contract::{MEMO_AGENT, MEMO_NAME, ReceiveEvent, StartTask},
-    deliver::{Delivered, Delivery, delivered_before},
-    start_input::StartInput,
+use steadfast_contract::{
+    scheduled::{Delivered, Delivery},
+    signals::ReceiveEvent,
+    start::StartTask,
+    visibility::{MEMO_AGENT, MEMO_NAME},
 };
+use steadfast_workflow::{AgentTask, deliver::delivered_before, start_input::StartInput};
 use temporalio_client::{
     Client, WorkflowFetchHistoryOptions, WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
     WorkflowSignalOptions, WorkflowStartOptions, errors::WorkflowStartError, tonic::Code,

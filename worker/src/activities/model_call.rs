@@ -6,15 +6,15 @@ use std::{sync::Arc, time::Instant};
 use futures::StreamExt;
 use serde_json::Value;
 use steadfast_agent_loop::{Body, Segment, Verdict};
+use steadfast_contract::{
+    activities::{LogAck, ModelCall, ModelOutcome, Revision},
+    callee::{callee, required_approval},
+    start::StartTask,
+    tool_calls::function_calls,
+};
 use steadfast_eventlog::SpillPlace;
 use steadfast_events::{EventKind, Message, Usage};
-use steadfast_workflow::{
-    activities::{LogAck, ModelCall, ModelOutcome, Revision},
-    calls::function_calls,
-    contract::StartTask,
-    policy::{callee, required_approval},
-    project::{HOSTED_RESPONSE, OUTPUT, Scope, messages_of, part_message_id},
-};
+use steadfast_projection::{HOSTED_RESPONSE, OUTPUT, Scope, messages_of, part_message_id};
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 use super::{Activities, show::Place};

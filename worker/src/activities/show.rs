@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use steadfast_agent_loop::{Body, Segment, ToolOutput};
+use steadfast_contract::{
+    activities::{LogAck, Revision},
+    start::StartTask,
+    tool_calls::Ran,
+};
 use steadfast_eventlog::Numbered;
 use steadfast_events::EntryId;
 use steadfast_events::EventKind;
 use steadfast_process::{opentelemetry::trace::SpanId, trace_context::parse_traceparent};
-use steadfast_workflow::{
-    activities::{LogAck, Revision},
-    calls::Ran,
-    contract::StartTask,
-    project::{Scope, messages_of},
-};
+use steadfast_projection::{Scope, messages_of};
 use temporalio_sdk::activities::ActivityContext;
 
 use super::Activities;

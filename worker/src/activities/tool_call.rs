@@ -5,18 +5,17 @@ use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::{Map, Value};
 use steadfast_agent_loop::{Body, ModelText, SegmentRef, ToolCall, ToolOutput, tool_call};
-use steadfast_crds::{
-    AgentRevisionSpec,
-    agent_revision::RevisionTool,
-    agent_tool::{HttpTool, ToolStep},
-};
-use steadfast_workflow::{
+use steadfast_contract::{
     activities::{
         HttpToolCall, HttpToolOutcome, LogAck, McpToolCall, McpToolOutcome, Revision, StepCall, StepOutcome,
         WebhookCall,
     },
-    calls::function_calls,
-    history::bounded_result,
+    tool_calls::{bounded_result, function_calls},
+};
+use steadfast_crds::{
+    AgentRevisionSpec,
+    agent_revision::RevisionTool,
+    agent_tool::{HttpTool, ToolStep},
 };
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 

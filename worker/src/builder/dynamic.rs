@@ -4,7 +4,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::Value;
-use steadfast_workflow::packed::{pack, unpack};
+use steadfast_payload::{pack, unpack};
 use temporalio_common::{ActivityDefinition, data_converters::RawValue, error::ApplicationFailure};
 use temporalio_sdk::{
     WorkerOptions,

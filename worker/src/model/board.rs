@@ -8,7 +8,7 @@ use steadfast_events::{
     Author, Content, EventKind, Message, MessageStatus, TextFormat,
     id::{MessagePlace, message_id},
 };
-use steadfast_workflow::project::{OUTPUT, contents_of_item};
+use steadfast_projection::{OUTPUT, contents_of_item};
 
 use super::interpret::Place;
 

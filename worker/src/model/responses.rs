@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use steadfast_events::{Content, EventKind, MessageStatus, Usage};
-use steadfast_workflow::hosted::begun_content;
+use steadfast_projection::begun_content;
 
 use super::{
     board::{Board, Kept, text_content},

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use steadfast_events::{Message, TextFormat, fold};
-use steadfast_workflow::project::output_message_id;
+use steadfast_projection::output_message_id;
 
 use super::{
     super::interpret::tests::{NOW, PLACE, logged},

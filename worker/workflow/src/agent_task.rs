@@ -7,19 +7,18 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use steadfast_contract::{
+    queries::TaskState,
+    signals::{CompleteTask, Decide, Interrupt, ReceiveEvent},
+    start::TaskResult,
+};
 use steadfast_events::Approval;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
     SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext, WorkflowContextView, WorkflowResult,
 };
 
-use crate::{
-    contract::{CompleteTask, Decide, Interrupt, ReceiveEvent, TaskResult, TaskState},
-    drive,
-    start_input::StartInput,
-    store::SegmentStore,
-    task::Task,
-};
+use crate::{drive, start_input::StartInput, store::SegmentStore, task::Task};
 
 /// A task.
 #[workflow]

@@ -1,20 +1,15 @@
 //! The `DeliverMessage` workflow: what each run of a schedule with a fixed task is. Temporal's schedules start
 //! workflows and send to none, so this one hands the message over, in one activity, and ends.
 
-use serde::{Deserialize, Serialize};
-use steadfast_events::Content;
+use steadfast_contract::scheduled::{Delivered, Delivery};
+use steadfast_payload::{Packed, unpack};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
     WorkflowContext, WorkflowResult,
     common::protos::temporal::api::history::v1::{HistoryEvent, history_event::Attributes},
 };
-use uuid::Uuid;
 
-use crate::{
-    activities::Deliver,
-    options,
-    packed::{Packed, unpack},
-};
+use crate::{activities::Deliver, options};
 
 /// One delivery.
 #[workflow]
@@ -29,35 +24,6 @@ impl DeliverMessage {
         let Packed(delivered) = ctx.execute_activity(Deliver, delivery, options).await?;
         Ok(delivered)
     }
-}
-
-/// A message for the fixed task of a schedule, as the operator writes it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Delivery {
-    /// The first task of the schedule. Once it has ended another follows.
-    pub task_id: String,
-    /// Kubernetes namespace of the agent.
-    pub namespace: String,
-    /// Name of the agent.
-    pub agent: String,
-    /// What the task is called: as the schedule is.
-    pub name: String,
-    pub content: Content,
-}
-
-impl Delivery {
-    /// The task that this delivery begins when the one before has ended. Its id is new: the log, the spilled answers
-    /// of models and the idempotency keys of an ended task stand under the id of that one.
-    pub fn following_task_id(&self, delivery_id: &str) -> String {
-        let name = format!("{}/{delivery_id}", self.task_id);
-        Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
-    }
-}
-
-/// Which task a message was delivered to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivered {
-    pub task_id: String,
 }
 
 /// What the delivery before came to, from the history of a delivery: Temporal hands each run of a schedule the
@@ -75,25 +41,14 @@ pub fn delivered_before(history: &[HistoryEvent]) -> Option<Delivered> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use serde_json::json;
-    use steadfast_events::TextFormat;
+    use serde::Serialize;
     use temporalio_workflow::common::protos::temporal::api::{
         common::v1::Payloads, history::v1::WorkflowExecutionStartedEventAttributes,
     };
 
     use super::*;
-    use crate::{contract::TaskResult, packed::pack};
-
-    fn delivery() -> Delivery {
-        serde_json::from_value(json!({
-            "task_id": "1651295a-c531-5327-b054-eddc4877263c",
-            "namespace": "team",
-            "agent": "concierge",
-            "name": "morning",
-            "content": { "type": "text", "text": "Go." },
-        }))
-        .unwrap()
-    }
+    use steadfast_contract::start::TaskResult;
+    use steadfast_payload::pack;
 
     fn started<T: Serialize>(before: &T) -> Vec<HistoryEvent> {
         let started = WorkflowExecutionStartedEventAttributes {
@@ -106,20 +61,6 @@ mod tests {
             attributes: Some(Attributes::WorkflowExecutionStartedEventAttributes(started)),
             ..Default::default()
         }]
-    }
-
-    #[test]
-    fn what_the_operator_writes_can_be_read() {
-        let format = TextFormat::Plain;
-        let text = "Go.".to_owned();
-        assert_eq!(delivery().content, Content::Text { text, format });
-    }
-
-    #[test]
-    fn each_delivery_that_begins_a_task_begins_one_of_its_own() {
-        let delivery = delivery();
-        assert_eq!(delivery.following_task_id("a"), delivery.following_task_id("a"));
-        assert_ne!(delivery.following_task_id("a"), delivery.following_task_id("b"));
     }
 
     #[test]

@@ -16,7 +16,15 @@ mod visibility;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use steadfast_agent_loop::{Failure, Input, Step, StepId, ToolCall, TurnOutcome};
+use steadfast_contract::{
+    activities::{Revision, RevisionRequest},
+    activity_ids::tool_activity_id,
+    queries::Phase,
+    start::{StartTask, TaskResult},
+    visibility::{MEMO_AGENT, MEMO_CREATOR, VisiblePhase},
+};
 use steadfast_events::{EventKind, TaskStatus};
+use steadfast_payload::Packed;
 use temporalio_workflow::{
     ContinueAsNewOptions, MemoValues, WorkflowCancellationToken, WorkflowContext, WorkflowResult, WorkflowTermination,
     common::error::{ActivityExecutionError, ApplicationFailure},
@@ -24,14 +32,11 @@ use temporalio_workflow::{
 };
 
 use crate::{
-    activities::{LoadRevision, Revision, RevisionRequest},
+    activities::LoadRevision,
     agent_task::{AgentTask, EarlySignal},
-    contract::{MEMO_AGENT, MEMO_CREATOR, Phase, StartTask, TaskResult, VisiblePhase},
     failure,
-    history::tool_activity_id,
     interceptor::{CallScope, CallScopeKey},
     options,
-    packed::Packed,
     start_input::StartInput,
     task::{Deadline, Task},
 };

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 
 use serde::{Serialize, de::DeserializeOwned};
 use steadfast_agent_loop::StepId;
+use steadfast_contract::headers::{HEADER_IDEMPOTENCY_KEY, HEADER_PARENT_SPAN_ID, HEADER_TASK_ID, HEADER_TRACE_ID};
+use steadfast_payload::{pack, unpack};
 use temporalio_workflow::{
     WorkflowContextKey,
     common::protos::temporal::api::common::v1::Payload,
@@ -17,19 +19,7 @@ use temporalio_workflow::{
 };
 use uuid::Uuid;
 
-use crate::{
-    packed::{pack, unpack},
-    start_input::StartInput,
-};
-
-/// Header: id of the task.
-pub const HEADER_TASK_ID: &str = "context-task-id";
-/// Header: id of the trace the task belongs to.
-pub const HEADER_TRACE_ID: &str = "context-trace-id";
-/// Header: id of the span that an activity's own span hangs under.
-pub const HEADER_PARENT_SPAN_ID: &str = "context-parent-span-id";
-/// Header: the same for every attempt of one tool call, different for every other.
-pub const HEADER_IDEMPOTENCY_KEY: &str = "idempotency-key";
+use crate::start_input::StartInput;
 
 /// What belongs to one call the workflow makes.
 #[derive(Clone, Debug, PartialEq, Eq)]

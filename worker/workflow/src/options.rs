@@ -12,7 +12,7 @@ use temporalio_workflow::{
     WorkflowCancellationToken,
 };
 
-use crate::deliver::Delivery;
+use steadfast_contract::scheduled::Delivery;
 
 /// One attempt to append to the log. The log answers in seconds or not at all.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(30);

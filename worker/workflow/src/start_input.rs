@@ -7,10 +7,8 @@ use temporalio_workflow::common::{
     protos::temporal::api::common::v1::Payload,
 };
 
-use crate::{
-    contract::{SCHEMA_VERSION, StartTask},
-    packed::{Packed, UnpackError, unpack},
-};
+use steadfast_contract::start::{SCHEMA_VERSION, StartTask};
+use steadfast_payload::{Packed, UnpackError, unpack};
 
 #[derive(Debug)]
 pub struct StartInput(pub Result<StartTask, UnreadableStart>);

@@ -9,11 +9,11 @@ use std::{
 
 use steadfast_agent_loop::{Body, Segment, SegmentRef};
 
-use crate::{
+use steadfast_contract::{
     activities::{NewSegment, Revision},
-    contract::StartTask,
-    history::HistoryView,
+    start::StartTask,
 };
+use steadfast_history::HistoryView;
 
 /// Segments and revisions by run, bounded in size; the runs not used for longest go first.
 pub struct SegmentStore {

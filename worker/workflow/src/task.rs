@@ -9,21 +9,26 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steadfast_agent_loop::{
     AgentRun, Body, Failure, Guarded, Input, Limits, Segment, SegmentRef, StepId, TurnOutcome, UserContent,
 };
-use steadfast_events::{Content, EventKind, TaskStatus, TurnError, TurnStatus, Usage};
-
-use crate::{
+use steadfast_contract::{
     activities::{LogAck, NewSegment, Revision},
     approvals::Approvals,
-    calls::{CallProgress, FinishedCall, MadeBy, Ran},
-    carried::{Acting, Carried, INLINE_LIMIT_BYTES, Paged, paginate},
-    contract::{Phase, ReceiveEvent, SCHEMA_VERSION, StartTask, TaskState},
     outbox::{Outbox, Pending},
-    packed::packed_size,
+    queries::{Phase, TaskState},
+    queue::{QueuedMessage, user_content},
+    signals::ReceiveEvent,
+    start::{SCHEMA_VERSION, StartTask},
+    state::{Acting, Carried, Paged},
+    tool_calls::{CallProgress, FinishedCall, MadeBy, Ran},
+};
+use steadfast_events::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
+use steadfast_payload::packed_size;
+
+use crate::{
+    state_pages::{INLINE_LIMIT_BYTES, paginate},
     store::SegmentStore,
     transcript::Transcript,
 };
@@ -38,52 +43,6 @@ const COMPLETE_RUN_VERSION: u32 = 2;
 const FEWEST_SEGMENTS_TO_COMPACT: usize = 4;
 /// What of a request goes along with a summary made in the middle of its turn.
 const LONGEST_REQUEST_BYTES: usize = 16 * 1024;
-
-/// A message that was accepted and waits for its turn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct QueuedMessage {
-    pub turn: u32,
-    pub message_id: String,
-    pub content: UserContent,
-    pub at: jiff::Timestamp,
-}
-
-impl QueuedMessage {
-    /// The segment it becomes; it is known by its reference from the moment it was accepted.
-    pub fn to_segment(&self) -> Segment {
-        Segment {
-            turn: self.turn,
-            step: 0,
-            at: self.at,
-            body: Body::User {
-                message_id: self.message_id.clone(),
-                content: self.content.clone(),
-            },
-        }
-    }
-
-    /// The message that a segment came from.
-    pub fn of_segment(segment: Segment) -> Option<Self> {
-        match segment.body {
-            Body::User { message_id, content } => Some(Self {
-                turn: segment.turn,
-                message_id,
-                content,
-                at: segment.at,
-            }),
-            _ => None,
-        }
-    }
-}
-
-/// What a person may send: text that is not empty, or data.
-pub fn user_content(content: Content) -> Option<UserContent> {
-    match content {
-        Content::Text { text, .. } if !text.trim().is_empty() => Some(UserContent::Text(text)),
-        Content::Data { data } => Some(UserContent::Data(data)),
-        _ => None,
-    }
-}
 
 /// The state of a running task.
 #[expect(
@@ -589,8 +548,8 @@ impl Task {
     }
 
     /// What the task has come to.
-    pub fn result(&self) -> crate::contract::TaskResult {
-        crate::contract::TaskResult {
+    pub fn result(&self) -> steadfast_contract::start::TaskResult {
+        steadfast_contract::start::TaskResult {
             text: self.transcript.last_words(),
             outcome: self.last_outcome.clone(),
             usage: self.usage,

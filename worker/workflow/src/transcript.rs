@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use steadfast_agent_loop::{Body, ModelText, Segment, SegmentRef, StepId, ToolCall, ToolOutput, tool_call::arguments};
 
-use crate::{activities::NewSegment, calls::function_calls};
+use steadfast_contract::{activities::NewSegment, tool_calls::function_calls};
 
 /// The transcript of a running task.
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ impl Transcript {
         self.segments()
             .rev()
             .find_map(|segment| match &segment.body {
-                Body::Model { items, .. } => Some(crate::project::text_of_items(items)),
+                Body::Model { items, .. } => Some(steadfast_projection::text_of_items(items)),
                 _ => None,
             })
             .unwrap_or_default()

@@ -6,7 +6,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use serde_json::Value;
-use steadfast_workflow::{contract::StartTask, store::SegmentStore, task::Task};
+use steadfast_contract::start::StartTask;
+use steadfast_workflow::{store::SegmentStore, task::Task};
 
 fn accepted() -> Vec<(String, Value)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/states/accepted");

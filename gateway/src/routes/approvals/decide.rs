@@ -12,8 +12,8 @@ use axum::{
 use futures::StreamExt as _;
 use serde::Serialize;
 use serde_json::{Value, json};
+use steadfast_contract::signals::{ApprovalVerdict, Decide, SIGNAL_DECIDE};
 use steadfast_eventlog::{LogItem, Subscription, reader::From};
-use steadfast_workflow::contract::{ApprovalVerdict, Decide, SIGNAL_DECIDE};
 use tokio::time::timeout;
 
 use super::{task_that_asks, unknown};

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests")]
 
 use steadfast_events::{Message, TextFormat, fold};
-use steadfast_workflow::project::{content_of_item, output_message_id};
+use steadfast_projection::{content_of_item, output_message_id};
 
 use super::{
     super::super::{

@@ -5,21 +5,19 @@ use std::time::Duration;
 
 use serde_json::Value;
 use steadfast_agent_loop::TurnOutcome;
+use steadfast_contract::{
+    signals::ReceiveEvent,
+    start::{Parent, StartTask, TaskResult},
+};
 use steadfast_events::{Content, TextFormat};
+use steadfast_payload::foreign_result;
 use temporalio_workflow::{
     ChildWorkflowOptions, ParentClosePolicy, WorkflowCancellationToken,
     common::{UntypedWorkflow, data_converters::RawValue},
 };
 
 use super::{Context, task};
-use crate::{
-    agent_task::AgentTask,
-    arguments::object_arguments,
-    contract::{Parent, ReceiveEvent, StartTask, TaskResult},
-    failure,
-    history::foreign_result,
-    start_input::StartInput,
-};
+use crate::{agent_task::AgentTask, arguments::object_arguments, failure, start_input::StartInput};
 
 /// Agents that may ask agents that ask agents …
 const DEEPEST_PATH: usize = 8;

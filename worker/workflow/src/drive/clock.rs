@@ -3,15 +3,12 @@
 use std::{convert::Infallible, time::Duration};
 
 use futures::FutureExt as _;
+use steadfast_contract::activities::StopRequest;
+use steadfast_payload::Packed;
 use temporalio_workflow::{TimerOptions, WaitConditionOptions, WorkflowCancellationToken, workflows::select};
 
 use super::{Context, now, task};
-use crate::{
-    activities::{StopRequest, StopRunning},
-    options,
-    packed::Packed,
-    task::Deadline,
-};
+use crate::{activities::StopRunning, options, task::Deadline};
 
 /// Stops the turn, or wakes the task, when its time is over.
 pub(super) async fn watch_deadlines(ctx: &Context) -> Infallible {

@@ -4,8 +4,14 @@
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use steadfast_agent_loop::{Body, Failure, Input, Segment, SegmentRef, StepId, UserContent};
+use steadfast_contract::{
+    activities::{CelCheck, CheckVerdict, Revision},
+    queries::Phase,
+};
 use steadfast_crds::agent::Guardrail;
 use steadfast_events::{EventKind, GuardrailStage};
+use steadfast_payload::{Packed, foreign_result};
+use steadfast_projection::text_of_items;
 use temporalio_workflow::{
     WorkflowCancellationToken, WorkflowTermination,
     common::{UntypedActivity, data_converters::RawValue},
@@ -17,16 +23,7 @@ use super::{
     children::{AskedAgent, ask_agent},
     now, protocol_error, record, stopped, task, turn_scope,
 };
-use crate::{
-    activities::{CelCheck, CheckCel, CheckVerdict, Revision},
-    arguments::object_arguments,
-    contract::Phase,
-    failure,
-    history::foreign_result,
-    options,
-    packed::Packed,
-    project::text_of_items,
-};
+use crate::{activities::CheckCel, arguments::object_arguments, failure, options};
 
 /// Category of a turn that a check has stopped.
 const GUARDRAIL_TRIPPED: &str = "guardrail_tripped";

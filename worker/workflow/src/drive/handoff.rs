@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use steadfast_agent_loop::{Body, Failure, Input, Segment, StepId};
+use steadfast_contract::state::Acting;
 use steadfast_crds::{
     agent::{HandoffInput, HookEvent},
     agent_revision::RevisionHandoff,
@@ -10,7 +11,6 @@ use steadfast_events::EventKind;
 use temporalio_workflow::WorkflowTermination;
 
 use super::{Context, hooks, load_revision, now, protocol_error, record, stopped, task, turn_scope};
-use crate::carried::Acting;
 
 /// An agent takes up the turn.
 pub(super) async fn take_up(ctx: &Context, agent: &str) {

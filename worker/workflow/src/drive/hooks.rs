@@ -3,20 +3,16 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use steadfast_contract::activities::WebhookCall;
 use steadfast_crds::agent::{Hook, HookEvent};
+use steadfast_payload::{Packed, foreign_result};
 use temporalio_workflow::{
     common::{UntypedActivity, data_converters::RawValue},
     workflows::join_all,
 };
 
 use super::{Context, now, task};
-use crate::{
-    activities::{CallWebhook, WebhookCall},
-    arguments::object_arguments,
-    history::foreign_result,
-    options,
-    packed::Packed,
-};
+use crate::{activities::CallWebhook, arguments::object_arguments, options};
 
 /// Texts that one event may add.
 const MESSAGES_LIMIT: usize = 8;

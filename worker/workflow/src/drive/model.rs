@@ -2,19 +2,21 @@
 
 use serde_json::json;
 use steadfast_agent_loop::{Body, Failure, Guarded, Input, ModelAnswer, Segment, StepId};
+use steadfast_contract::{
+    activities::{Append, ModelCall, ModelOutcome, Revision},
+    activity_ids::model_activity_id,
+    queries::Phase,
+    tool_calls::function_calls,
+};
 use steadfast_crds::agent::HookEvent;
 use steadfast_events::Content;
+use steadfast_payload::Packed;
 use temporalio_workflow::WorkflowTermination;
 
 use super::{Context, failed_step, hooks, now, protocol_error, record, scoped, stopped, task, turn_scope};
 use crate::{
-    activities::{Append, Compact, InvokeModel, ModelCall, ModelOutcome, Revision},
-    calls::function_calls,
-    contract::Phase,
-    failure,
-    history::model_activity_id,
-    options,
-    packed::Packed,
+    activities::{Compact, InvokeModel},
+    failure, options,
     task::Task,
 };
 

@@ -1,15 +1,12 @@
 //! Fetches what the run before could not hand over in one piece, before anything
 //! else happens: closed runs are deleted after the retention time.
 
+use steadfast_contract::activities::CarriedRequest;
+use steadfast_payload::Packed;
 use temporalio_workflow::WorkflowTermination;
 
 use super::{Context, failed, task};
-use crate::{
-    activities::{CarriedRequest, FetchCarried},
-    failure, options,
-    packed::Packed,
-    task::Task,
-};
+use crate::{activities::FetchCarried, failure, options, task::Task};
 
 pub(super) async fn fetch(ctx: &Context) -> Result<(), WorkflowTermination> {
     let Some(paged) = task(ctx, |task| task.paged.clone()) else {

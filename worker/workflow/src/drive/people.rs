@@ -6,6 +6,12 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use serde_json::Value;
 use steadfast_agent_loop::{StepId, ToolCall};
+use steadfast_contract::{
+    approvals::{Decided, approval_id},
+    queries::Phase,
+    signals::Decide,
+    visibility::{MEMO_APPROVALS, VisiblePhase},
+};
 use steadfast_crds::agent_tool::OnTimeout;
 use steadfast_events::{Approval, ApprovalKind, Decision, EventKind};
 use temporalio_workflow::{
@@ -13,11 +19,7 @@ use temporalio_workflow::{
 };
 
 use super::{Context, now, protocol_error, task, visibility};
-use crate::{
-    approvals::Decided,
-    contract::{Decide, MEMO_APPROVALS, Phase, VisiblePhase, approval_id},
-    task::Task,
-};
+use crate::task::Task;
 
 /// Approvals of later rounds of the same call have indexes of their own.
 const INDEXES_PER_ROUND: u32 = 1_000_000;

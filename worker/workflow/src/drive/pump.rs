@@ -1,13 +1,11 @@
 //! Brings what the task tells to the log when no other activity takes it along.
 
+use steadfast_contract::activities::Append;
+use steadfast_payload::Packed;
 use temporalio_workflow::{TimerOptions, WaitConditionOptions, WorkflowCancellationToken, workflows::select};
 
 use super::{Context, task};
-use crate::{
-    activities::{Append, AppendEvents},
-    options,
-    packed::Packed,
-};
+use crate::{activities::AppendEvents, options};
 
 /// Runs beside the conversation and never in its way.
 pub(super) async fn pump_outbox(ctx: &Context) -> std::convert::Infallible {

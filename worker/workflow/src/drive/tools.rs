@@ -15,14 +15,14 @@ use steadfast_agent_loop::{AfterTools, Body, Failure, Input, Segment, StepId, To
 use temporalio_workflow::{WorkflowTermination, workflows::join_all};
 
 use super::{Context, now, protocol_error, record, stopped, task, turn_scope};
-use crate::{
-    activities::Revision,
-    calls::{FinishedCall, MadeBy, TurnFailure},
-    contract::Phase,
-    task::Task,
-};
+use crate::task::Task;
 use call::{Left, finish_call};
 use calling::Calling;
+use steadfast_contract::{
+    activities::Revision,
+    queries::Phase,
+    tool_calls::{FinishedCall, MadeBy, TurnFailure},
+};
 
 /// `join_all` polls all of so many every time, of more only those that woke. The SDK's future of a local activity
 /// does not wake when the pause before its next attempt is over.

@@ -1,15 +1,12 @@
 //! What Temporal lists and finds a task by, with no worker's help: search
 //! attributes. Written when they change, and only where the server indexes them.
 
+use steadfast_contract::visibility::{SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE, VisiblePhase};
+use steadfast_payload::Packed;
 use temporalio_workflow::common::search_attributes::SearchAttributeKey;
 
 use super::{Context, task};
-use crate::{
-    activities::LoadCapabilities,
-    contract::{SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE, VisiblePhase},
-    options,
-    packed::Packed,
-};
+use crate::{activities::LoadCapabilities, options};
 
 const AGENT: SearchAttributeKey<String> = SearchAttributeKey::keyword(SEARCH_AGENT);
 const PHASE: SearchAttributeKey<String> = SearchAttributeKey::keyword(SEARCH_PHASE);

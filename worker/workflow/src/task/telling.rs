@@ -1,17 +1,14 @@
 //! What a task tells people by way of its outbox.
 
 use steadfast_agent_loop::{Body, Segment};
+use steadfast_contract::outbox::Pending;
 use steadfast_events::{
     Author, Content, Event, EventKind, Message, MessageStatus, TextFormat,
     id::{MessagePlace, message_id},
 };
+use steadfast_projection::{Scope, is_shown, messages_of};
 
 use super::Task;
-use crate::{
-    outbox::Pending,
-    policy,
-    project::{self, Scope},
-};
 
 impl Task {
     pub fn emit(&mut self, turn: u32, now: jiff::Timestamp, kind: EventKind) {
@@ -37,7 +34,7 @@ impl Task {
             name: output.name.clone(),
             is_error: output.is_error,
         };
-        let shown = project::messages_of(self.scope(), segment);
+        let shown = messages_of(self.scope(), segment);
         if *by_task || shown.is_empty() {
             for message in shown {
                 self.emit(segment.turn, segment.at, EventKind::MessageDone { message });
@@ -50,7 +47,7 @@ impl Task {
 
     /// Takes back what people may have seen of a segment.
     pub fn take_back(&mut self, segment: &Segment, now: jiff::Timestamp) {
-        for message in project::messages_of(self.scope(), segment) {
+        for message in messages_of(self.scope(), segment) {
             let message_id = message.id;
             self.emit(segment.turn, now, EventKind::MessageReset { message_id });
         }
@@ -59,7 +56,7 @@ impl Task {
     /// Says something to people that is not sent to the model.
     pub fn say(&mut self, turn: u32, now: jiff::Timestamp, content: Content) {
         if let Some(revision) = &self.revision
-            && !policy::is_shown(&revision.spec, &content)
+            && !is_shown(&revision.spec, &content)
         {
             return;
         }

@@ -1,7 +1,9 @@
 //! Tools of kind `activity`: somebody else's, in any language.
 
 use steadfast_agent_loop::{StepId, ToolCall};
+use steadfast_contract::tool_calls::{MadeBy, bounded_result};
 use steadfast_crds::agent_tool::{ActivityTool, AgentToolSpec, ArgumentStyle};
+use steadfast_payload::foreign_result;
 use temporalio_workflow::common::{
     UntypedActivity, data_converters::RawValue, protos::temporal::api::common::v1::Payload,
 };
@@ -9,10 +11,8 @@ use temporalio_workflow::common::{
 use super::calling::{CallEnd, Calling, finished};
 use crate::{
     arguments::{object_arguments, positional_arguments},
-    calls::MadeBy,
     drive::{Context, scoped, task},
     failure,
-    history::{bounded_result, foreign_result},
     options::{self, ToolCallOptions},
 };
 

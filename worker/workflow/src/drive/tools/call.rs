@@ -2,6 +2,11 @@
 
 use serde_json::{Value, json};
 use steadfast_agent_loop::Verdict;
+use steadfast_contract::{
+    approvals::Decided,
+    callee::{self, Callee},
+    tool_calls::{MadeBy, Ran},
+};
 use steadfast_crds::{
     agent::HookEvent,
     agent_revision::RevisionTool,
@@ -20,14 +25,8 @@ use super::{
     steps,
 };
 use crate::{
-    approvals::Decided,
-    calls::{MadeBy, Ran},
-    drive::{
-        hooks, now,
-        people::{self, Asked, Question},
-        task,
-    },
-    policy::{self, Callee},
+    drive::people::{self, Asked, Question},
+    drive::{hooks, now, task},
 };
 
 /// How a call left the step, once the task keeps what came of it.
@@ -64,11 +63,11 @@ async fn run_call(calling: &Calling<'_>) -> Result<CallEnd, WorkflowTermination>
     }
     let progress = task(ctx, |task| task.progress.get(&call.index).cloned().unwrap_or_default());
     let target = progress.mcp.as_ref();
-    let Some(callee) = policy::callee(&revision.spec, &call.name, target) else {
+    let Some(callee) = callee::callee(&revision.spec, &call.name, target) else {
         return Ok(calling.refused(format!("there is no tool {:?}", call.name)));
     };
     if !progress.approved {
-        if let Some(policy) = policy::required_approval(callee, target) {
+        if let Some(policy) = callee::required_approval(callee, target) {
             if let Some(end) = approve(calling, &policy).await? {
                 return Ok(end);
             }
@@ -113,7 +112,7 @@ async fn hide_request_if_wanted(calling: &Calling<'_>) {
     if hooks::tell(ctx, HookEvent::ToolStarted, about).await.suppress {
         let now = now(ctx);
         task(ctx, |task| {
-            let message_id = crate::project::output_message_id(&task.start.task_id, id.turn, id.step, call.index);
+            let message_id = steadfast_projection::output_message_id(&task.start.task_id, id.turn, id.step, call.index);
             task.emit(id.turn, now, EventKind::MessageReset { message_id });
         });
     }

@@ -2,16 +2,18 @@
 
 use serde_json::Value;
 use steadfast_agent_loop::{ModelText, StepId, ToolCall, ToolOutput};
+use steadfast_contract::{
+    activities::Revision,
+    activity_ids::tool_activity_id,
+    queries::Phase,
+    tool_calls::{FinishedCall, MadeBy, TurnFailure},
+};
 use steadfast_crds::agent_tool::{AgentToolSpec, OnError};
 use steadfast_events::EventKind;
 use temporalio_workflow::WorkflowCancellationToken;
 
 use crate::{
-    activities::Revision,
-    calls::{FinishedCall, MadeBy, TurnFailure},
-    contract::Phase,
     drive::{Context, now, task},
-    history::tool_activity_id,
     options::ToolCallOptions,
 };
 

@@ -1,6 +1,7 @@
 //! Calls that are workflows of their own: somebody else's, or another agent's.
 
 use serde_json::Value;
+use steadfast_contract::tool_calls::{MadeBy, bounded_result};
 use steadfast_crds::{
     agent_revision::RevisionAgent,
     agent_tool::{AgentToolSpec, WorkflowTool},
@@ -8,12 +9,8 @@ use steadfast_crds::{
 
 use super::calling::{CallEnd, Calling, finished};
 use crate::{
-    calls::MadeBy,
-    drive::{
-        children::{self, AskedAgent, ChildFailure},
-        task,
-    },
-    history::bounded_result,
+    drive::children::{self, AskedAgent, ChildFailure},
+    drive::task,
 };
 
 pub(super) async fn call_workflow(calling: &Calling<'_>, workflow: &WorkflowTool, spec: &AgentToolSpec) -> CallEnd {

@@ -1,16 +1,18 @@
 //! Tools of kind `http`: a request that a worker of the agent makes.
 
+use steadfast_contract::{
+    activities::{HttpToolCall, HttpToolOutcome},
+    tool_calls::{MadeBy, bounded_result},
+};
 use steadfast_crds::agent_tool::{AgentToolSpec, HttpExecution, HttpTool};
+use steadfast_payload::Packed;
 
 use super::calling::{CallEnd, Calling, finished};
 use crate::{
-    activities::{CallHttpTool, HttpToolCall, HttpToolOutcome},
-    calls::MadeBy,
+    activities::CallHttpTool,
     drive::{scoped, task},
     failure,
-    history::bounded_result,
     options::{self, ToolCallOptions},
-    packed::Packed,
 };
 
 pub(super) async fn call_http(calling: &Calling<'_>, http: &HttpTool, spec: &AgentToolSpec) -> CallEnd {

@@ -1,17 +1,15 @@
 //! Tools of kind `human`: a question to a person.
 
 use serde_json::{Value, json};
+use steadfast_contract::tool_calls::MadeBy;
 use steadfast_crds::agent_tool::{AgentToolSpec, HumanTool, OnTimeout};
 use steadfast_events::{ApprovalKind, Decision};
 use temporalio_workflow::WorkflowTermination;
 
 use super::calling::{CallEnd, Calling, finished};
 use crate::{
-    calls::MadeBy,
-    drive::{
-        people::{self, Asked, Question},
-        task,
-    },
+    drive::people::{self, Asked, Question},
+    drive::task,
 };
 
 pub(super) async fn ask_person(

@@ -2,21 +2,22 @@
 
 use serde_json::Value;
 use steadfast_agent_loop::tool_call::bounded;
+use steadfast_contract::{
+    activities::{McpAnswer, McpInputRequest, McpTarget, McpToolCall, McpToolOutcome},
+    tool_calls::MadeBy,
+};
 use steadfast_crds::agent_tool::{AgentToolSpec, OnTimeout};
 use steadfast_events::{ApprovalKind, Decision};
+use steadfast_payload::Packed;
 use temporalio_workflow::WorkflowTermination;
 
 use super::calling::{CallEnd, Calling, finished};
 use crate::{
-    activities::{CallMcpTool, McpAnswer, McpInputRequest, McpTarget, McpToolCall, McpToolOutcome},
-    calls::MadeBy,
-    drive::{
-        people::{self, Asked, Question},
-        scoped, task,
-    },
+    activities::CallMcpTool,
+    drive::people::{self, Asked, Question},
+    drive::{scoped, task},
     failure,
     options::{self, ToolCallOptions},
-    packed::Packed,
 };
 
 /// How often a tool may ask for more in the middle of one call.

@@ -8,9 +8,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use steadfast_agent_loop::tool_call::bounded;
+use steadfast_contract::{
+    activities::StepCall,
+    tool_calls::{MadeBy, TurnFailure},
+};
 use steadfast_crds::agent_tool::{
     ActivityTool, AgentToolSpec, ArgumentStyle, Compensation, OnError, StepAction, ToolRetry, ToolStep,
 };
+use steadfast_payload::{Packed, foreign_result};
 use temporalio_workflow::{
     WorkflowCancellationToken,
     common::{UntypedActivity, data_converters::RawValue},
@@ -18,14 +23,11 @@ use temporalio_workflow::{
 
 use super::calling::{self, CallEnd, Calling};
 use crate::{
-    activities::{CallHttpStep, RenderStep, StepCall},
+    activities::{CallHttpStep, RenderStep},
     arguments::{object_arguments, positional_arguments},
-    calls::{MadeBy, TurnFailure},
     drive::{scoped, task},
     failure,
-    history::foreign_result,
     options::{self, ToolCallOptions},
-    packed::Packed,
 };
 
 /// One action to carry out.

@@ -7,7 +7,23 @@ use serde_json::Value;
 use steadfast_crds::agent_tool::OnTimeout;
 use steadfast_events::{Approval, Decision};
 
-use crate::contract::{ApprovalVerdict, Decide, MEMO_ARGUMENTS_BYTES};
+use crate::{
+    signals::{ApprovalVerdict, Decide},
+    visibility::MEMO_ARGUMENTS_BYTES,
+};
+
+/// Id of the approval for a call.
+pub fn approval_id(task_id: &str, turn: u32, step: u32, index: u32) -> String {
+    format!("{task_id}.{turn}.{step}.{index}")
+}
+
+/// The task that an approval belongs to, if the id has the form of one.
+pub fn task_of_approval(approval_id: &str) -> Option<&str> {
+    let mut parts = approval_id.rsplitn(4, '.');
+    let numbers = [parts.next()?, parts.next()?, parts.next()?];
+    let task_id = parts.next()?;
+    (!task_id.is_empty() && numbers.iter().all(|number| number.parse::<u32>().is_ok())).then_some(task_id)
+}
 
 /// All approvals that wait or were decided and not yet acted on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -178,5 +194,12 @@ mod tests {
     fn a_memo_holds_no_more_of_the_arguments_than_fits() {
         let memo = approvals().memo();
         assert!(memo[0].arguments.as_str().unwrap().len() <= MEMO_ARGUMENTS_BYTES + "…".len());
+    }
+
+    #[test]
+    fn an_approval_names_its_task() {
+        assert_eq!(task_of_approval(&approval_id("a.b", 1, 0, 2)), Some("a.b"));
+        assert_eq!(task_of_approval("1.2.3"), None);
+        assert_eq!(task_of_approval("task.1.x.3"), None);
     }
 }

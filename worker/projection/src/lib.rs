@@ -1,19 +1,19 @@
-//! Projects a task's history to what a person sees: the same messages, with the
-//! same ids, as the live log shows.
+//! Projects segments of a transcript to the messages that people see. Pure: the live log and a
+//! log that is rebuilt from history get the same messages with the same ids.
+
+mod hosted;
+mod visibility;
 
 use serde_json::Value;
 use steadfast_agent_loop::{Body, Segment, UserContent, tool_call::arguments};
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_events::{
-    Author, Content, EventKind, Message, MessageStatus, TextFormat,
+    Author, Content, Message, MessageStatus, TextFormat,
     id::{MessagePlace, message_id},
 };
-use temporalio_workflow::common::protos::temporal::api::history::v1::HistoryEvent;
 
-use crate::{
-    history::{HistoryView, ReadHistoryError},
-    policy,
-};
+pub use hosted::begun_content;
+pub use visibility::is_shown;
 
 /// Whose messages they are.
 #[derive(Clone, Copy, Debug)]
@@ -24,51 +24,11 @@ pub struct Scope<'a> {
     pub revision: Option<&'a AgentRevisionSpec>,
 }
 
-/// All finished messages in the history of a run, in the order a person saw them begin.
-pub fn messages(task_id: &str, history: &[HistoryEvent]) -> Result<Vec<Message>, ReadHistoryError> {
-    let view = HistoryView::read(history)?;
-    let home = view
-        .start
-        .as_ref()
-        .map(|start| start.agent.as_str())
-        .unwrap_or_default();
-    let mut messages = Vec::new();
-    for shown in &view.shown {
-        let revision = shown
-            .revision
-            .as_ref()
-            .and_then(|name| view.revisions.get(name))
-            .map(|revision| &revision.spec);
-        let scope = Scope {
-            task_id,
-            agent: revision.map_or(home, |spec| &spec.agent),
-            revision,
-        };
-        messages.extend(messages_of(scope, &shown.segment));
-    }
-    for event in &view.own_messages {
-        if let EventKind::MessageDone { message } = &event.kind
-            && !messages.iter().any(|known| known.id == message.id)
-        {
-            let place = messages
-                .iter()
-                .rposition(|known| known.updated_at <= message.updated_at);
-            messages.insert(place.map_or(0, |place| place + 1), message.clone());
-        }
-    }
-    messages.retain(|message| !view.withheld.contains(&message.id));
-    Ok(messages)
-}
-
 /// The finished messages of one segment that people see.
 pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
-    let is_shown = |content: &Content| {
-        scope
-            .revision
-            .is_none_or(|revision| policy::is_shown(revision, content))
-    };
+    let people_see = |content: &Content| scope.revision.is_none_or(|revision| is_shown(revision, content));
     let message = |id: String, author: Author, content: Content, status: MessageStatus| {
-        is_shown(&content).then(|| Message {
+        people_see(&content).then(|| Message {
             id,
             turn: segment.turn,
             agent: scope.agent.to_owned(),
@@ -158,7 +118,7 @@ pub fn part_message_id(task_id: &str, turn: u32, step: u32, part: &str, index: u
 
 /// What a person sees of an output item, each with the part it is: a hosted tool's item is a call and its result.
 pub fn contents_of_item(item: &Value) -> Vec<(&'static str, Content)> {
-    crate::hosted::shown_contents(item)
+    hosted::shown_contents(item)
 }
 
 /// What the message items among these say.

@@ -3,7 +3,8 @@
 //! child workflows get is always plain JSON.
 
 use serde::{Serialize, de::DeserializeOwned};
-use temporalio_workflow::common::{
+use serde_json::Value;
+use temporalio_common_wasm::{
     data_converters::{PayloadConversionError, SerializationContext, TemporalDeserializable, TemporalSerializable},
     protos::temporal::api::common::v1::Payload,
 };
@@ -92,6 +93,24 @@ impl<T: DeserializeOwned> TemporalDeserializable for Packed<T> {
             .map(Packed)
             .map_err(|error| PayloadConversionError::EncodingError(error.into()))
     }
+}
+
+/// What an activity of any language answered, as JSON.
+pub fn foreign_result(payloads: &[Payload]) -> Value {
+    let Some(payload) = payloads.first() else {
+        return Value::Null;
+    };
+    unpack(payload)
+        .unwrap_or_else(|error| Value::String(format!("[the tool's result cannot be read: {error}; answer with JSON]")))
+}
+
+/// A value as plain JSON, which the default converter of every Temporal SDK reads.
+pub fn plain_json<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error> {
+    Ok(Payload {
+        metadata: [(ENCODING.to_owned(), PLAIN.to_vec())].into(),
+        data: serde_json::to_vec(value)?,
+        ..Payload::default()
+    })
 }
 
 #[cfg(test)]

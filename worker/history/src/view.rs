@@ -5,23 +5,23 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use steadfast_agent_loop::{Body, ModelText, Segment, SegmentRef, ToolOutput, tool_call::bounded};
-use steadfast_crds::AgentRevisionSpec;
-use steadfast_events::{Event, EventKind};
-use temporalio_workflow::common::protos::temporal::api::{
-    common::v1::{Payload, Payloads},
-    history::v1::{HistoryEvent, history_event::Attributes},
-};
-
-use crate::{
+use steadfast_agent_loop::{Body, ModelText, Segment, SegmentRef, ToolOutput};
+use steadfast_contract::{
     activities::{
         Append, CarriedRequest, HttpToolOutcome, McpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision, name,
     },
-    calls::function_calls,
-    contract::{ReceiveEvent, SIGNAL_COMPLETE_TASK, SIGNAL_RECEIVE_EVENT, StartTask},
+    activity_ids::parse_tool_activity_id,
     outbox::{OutboxEntry, Pending},
-    packed::{UnpackError, unpack},
-    task::{QueuedMessage, user_content},
+    queue::{QueuedMessage, user_content},
+    signals::{ReceiveEvent, SIGNAL_COMPLETE_TASK, SIGNAL_RECEIVE_EVENT},
+    start::StartTask,
+    tool_calls::{bounded_result, function_calls},
+};
+use steadfast_events::{Event, EventKind};
+use steadfast_payload::{UnpackError, foreign_result, unpack};
+use temporalio_common_wasm::protos::temporal::api::{
+    common::v1::Payloads,
+    history::v1::{HistoryEvent, history_event::Attributes},
 };
 
 /// Marker with which the SDK records the result of a local activity.
@@ -364,7 +364,10 @@ impl HistoryView {
                         };
                         (outcome.content, outcome.is_error)
                     }
-                    _ => (foreign_result(result.map_or(&[], |payloads| &payloads.payloads)), false),
+                    _ => (
+                        foreign_result(result.map_or(&[], |payloads| &payloads.payloads[..])),
+                        false,
+                    ),
                 };
                 let Some(segment) = self.tool_segment(turn, step, index, at, content, is_error) else {
                     return Ok(());
@@ -436,46 +439,6 @@ impl HistoryView {
     }
 }
 
-/// Activity id of a tool call.
-pub fn tool_activity_id(turn: u32, step: u32, index: u32) -> String {
-    format!("t{turn}.{step}.{index}")
-}
-
-/// Activity id of a model call.
-pub fn model_activity_id(turn: u32, step: u32) -> String {
-    format!("m{turn}.{step}")
-}
-
-fn parse_tool_activity_id(id: &str) -> Option<(u32, u32, u32)> {
-    // Later rounds of the same call are numbered behind a tilde.
-    let id = id.split_once('~').map_or(id, |(first, _)| first);
-    let mut numbers = id.strip_prefix('t')?.split('.').map(str::parse);
-    match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
-        (Some(Ok(turn)), Some(Ok(step)), Some(Ok(index)), None) => Some((turn, step, index)),
-        _ => None,
-    }
-}
-
-/// What an activity of any language answered, as JSON.
-pub fn foreign_result(payloads: &[Payload]) -> Value {
-    let Some(payload) = payloads.first() else {
-        return Value::Null;
-    };
-    unpack(payload)
-        .unwrap_or_else(|error| Value::String(format!("[the tool's result cannot be read: {error}; answer with JSON]")))
-}
-
-/// A result within the tool's `maxResultBytes`.
-pub fn bounded_result(revision: Option<&AgentRevisionSpec>, tool: &str, content: Value) -> Value {
-    let max_bytes = revision
-        .and_then(|spec| spec.tools.iter().find(|candidate| candidate.name == tool))
-        .map(|tool| usize::try_from(tool.spec.max_result_bytes).unwrap_or(usize::MAX));
-    match max_bytes {
-        Some(max_bytes) => bounded(content, max_bytes),
-        None => content,
-    }
-}
-
 fn read<T: DeserializeOwned>(
     event: &HistoryEvent,
     what: &'static str,
@@ -510,12 +473,14 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use serde_json::json;
-    use temporalio_workflow::common::protos::temporal::api::history::v1::{
+    use temporalio_common_wasm::protos::temporal::api::history::v1::{
         ActivityTaskCompletedEventAttributes, ActivityTaskScheduledEventAttributes, MarkerRecordedEventAttributes,
     };
 
+    use steadfast_contract::activity_ids::model_activity_id;
+    use steadfast_payload::pack;
+
     use super::*;
-    use crate::packed::pack;
 
     /// What the SDK and the server write of a call of `search`, made by the first answer of a model.
     fn history_with(marker: MarkerRecordedEventAttributes) -> Vec<HistoryEvent> {
@@ -606,15 +571,5 @@ mod tests {
         let view = view_of(marker_of_tool_call(None));
         assert_eq!(view.segments.get(&SegmentRef::Tool(1, 0, 0)), None);
         assert_eq!(view.shown.len(), 1);
-    }
-
-    #[test]
-    fn activity_ids_of_tools_can_be_read_back() {
-        assert_eq!(parse_tool_activity_id(&tool_activity_id(3, 0, 12)), Some((3, 0, 12)));
-        assert_eq!(parse_tool_activity_id(&model_activity_id(3, 0)), None);
-        assert_eq!(parse_tool_activity_id("t1.2.3~2"), Some((1, 2, 3)));
-        assert_eq!(parse_tool_activity_id("t1.2"), None);
-        assert_eq!(parse_tool_activity_id("t1.2.3/withdraw"), None);
-        assert_eq!(parse_tool_activity_id("t1.2.3/withdraw~undo"), None);
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 use steadfast_events::Content;
 
-use crate::project::{HOSTED_RESPONSE, OUTPUT, content_of_item};
+use crate::{HOSTED_RESPONSE, OUTPUT, content_of_item};
 
 /// What is shown of a hosted tool's result.
 const RESULT_LIMIT_CHARS: usize = 2_000;

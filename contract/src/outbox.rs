@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use steadfast_agent_loop::SegmentRef;
 use steadfast_events::Event;
 
-use crate::calls::Ran;
+use crate::tool_calls::Ran;
 
 /// Producer name of the outbox in the log; its counters are the entries' numbers.
 pub const PRODUCER: &str = "task";

@@ -1,5 +1,5 @@
-//! What a revision says about one call: whether a person is asked first, what
-//! people see of it. Pure, and the same for workflow, activities and readers of histories.
+//! Which tool, agent or handoff a call is for, and whether a person must agree to it first. The
+//! workflow and the activities use the same rules.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,6 @@ use steadfast_crds::{
     agent_revision::{RevisionAgent, RevisionHandoff, RevisionTool},
     agent_tool::ApprovalPolicy,
 };
-use steadfast_events::Content;
 
 use crate::activities::McpTarget;
 
@@ -56,18 +55,6 @@ pub fn required_approval<'a>(callee: Callee<'a>, mcp: Option<&McpTarget>) -> Opt
     policy.required.then_some(policy)
 }
 
-/// Whether people see a message of this content.
-pub fn is_shown(revision: &AgentRevisionSpec, content: &Content) -> bool {
-    let stream = &revision.stream;
-    let is_handoff = |name: &str| revision.handoffs.iter().any(|handoff| handoff.name == name);
-    match content {
-        Content::ToolRequest { name, .. } => stream.tool_requests && !stream.hides_tool(name) && !is_handoff(name),
-        Content::ToolResponse { name, .. } => stream.tool_responses && !stream.hides_tool(name) && !is_handoff(name),
-        Content::Reasoning { .. } => stream.reasoning,
-        Content::Text { .. } | Content::Data { .. } => true,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -92,27 +79,6 @@ mod tests {
             "stream": {"hiddenTools": ["internal_*"], "reasoning": false},
         }))
         .unwrap()
-    }
-
-    fn request(name: &str) -> Content {
-        Content::ToolRequest {
-            tool_call_id: "c".into(),
-            name: name.into(),
-            arguments: json!({}),
-        }
-    }
-
-    #[test]
-    fn hidden_tools_handoff_calls_and_unwanted_reasoning_are_not_shown() {
-        let revision = revision();
-        assert!(!is_shown(&revision, &request("internal_audit")));
-        assert!(!is_shown(&revision, &request("transfer_to_b")));
-        assert!(is_shown(&revision, &request("read")));
-        let thought = Content::Reasoning {
-            summary: vec!["hm".into()],
-            content: vec![],
-        };
-        assert!(!is_shown(&revision, &thought));
     }
 
     #[test]

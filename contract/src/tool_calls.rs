@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use steadfast_agent_loop::{ToolCall, ToolOutput, Verdict};
+use steadfast_agent_loop::{ToolCall, ToolOutput, Verdict, tool_call::bounded};
+use steadfast_crds::AgentRevisionSpec;
 
 use crate::activities::{McpInputRequest, McpTarget};
 
@@ -99,6 +100,17 @@ pub struct CallProgress {
     /// The tool of an MCP server that it goes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp: Option<McpTarget>,
+}
+
+/// A result within the tool's `maxResultBytes`.
+pub fn bounded_result(revision: Option<&AgentRevisionSpec>, tool: &str, content: Value) -> Value {
+    let max_bytes = revision
+        .and_then(|spec| spec.tools.iter().find(|candidate| candidate.name == tool))
+        .map(|tool| usize::try_from(tool.spec.max_result_bytes).unwrap_or(usize::MAX));
+    match max_bytes {
+        Some(max_bytes) => bounded(content, max_bytes),
+        None => content,
+    }
 }
 
 /// The function calls among the items, in order. `index` is the index of the item.

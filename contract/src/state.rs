@@ -9,16 +9,10 @@ use steadfast_events::Usage;
 use crate::{
     activities::{NewSegment, Revision},
     approvals::Approvals,
-    calls::{CallProgress, FinishedCall},
     outbox::Outbox,
-    packed::packed_size,
-    task::QueuedMessage,
+    queue::QueuedMessage,
+    tool_calls::{CallProgress, FinishedCall},
 };
-
-/// Packed state above this size travels as pages, which the next run fetches from the history of this one.
-pub const INLINE_LIMIT_BYTES: usize = 1_000_000;
-/// What one page holds, packed; a single segment may be larger.
-const PAGE_LIMIT_BYTES: usize = 900_000;
 
 /// The whole state of a task at a point with no activity in flight.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,26 +76,6 @@ pub struct Paged {
     pub pages: Vec<Vec<NewSegment>>,
     /// How many of the last segments are messages that wait for their turn.
     pub queued: usize,
-}
-
-/// Cuts segments into pages, each given by its references.
-pub fn paginate<'a>(segments: impl IntoIterator<Item = (NewSegment, &'a Segment)>) -> Vec<Vec<NewSegment>> {
-    let mut pages = Vec::new();
-    let mut page = Vec::new();
-    let mut size_bytes = 0;
-    for (reference, segment) in segments {
-        let size = packed_size(segment);
-        if size_bytes + size > PAGE_LIMIT_BYTES && !page.is_empty() {
-            pages.push(std::mem::take(&mut page));
-            size_bytes = 0;
-        }
-        size_bytes += size;
-        page.push(reference);
-    }
-    if !page.is_empty() {
-        pages.push(page);
-    }
-    pages
 }
 
 #[cfg(test)]

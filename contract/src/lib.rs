@@ -1,0 +1,20 @@
+//! What travels between programs: the input of a task, its signals and queries, the inputs and
+//! results of activities, the state that a run leaves to the next, and the names of all of them.
+//!
+//! Data only. No program declares a name or a shape of these again; this crate knows no Temporal,
+//! no Redis and no network.
+
+pub mod activities;
+pub mod activity_ids;
+pub mod approvals;
+pub mod callee;
+pub mod headers;
+pub mod outbox;
+pub mod queries;
+pub mod queue;
+pub mod scheduled;
+pub mod signals;
+pub mod start;
+pub mod state;
+pub mod tool_calls;
+pub mod visibility;

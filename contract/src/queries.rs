@@ -1,0 +1,49 @@
+//! What may be asked of a running task.
+
+use serde::{Deserialize, Serialize};
+use steadfast_events::{Approval, Usage};
+
+/// Query: [`TaskState`].
+pub const QUERY_STATE: &str = "state";
+/// Query: the items of the conversation, oldest first.
+pub const QUERY_TRANSCRIPT: &str = "transcript";
+/// Query: the approvals that wait, as [`Approval`]s.
+pub const QUERY_APPROVALS: &str = "approvals";
+
+/// Answer of the query `state`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskState {
+    pub agent: String,
+    /// The turn that runs, or the last one.
+    pub turn: u32,
+    pub phase: Phase,
+    pub queued_messages: usize,
+    pub transcript_items: usize,
+    pub revision: Option<String>,
+    /// The agent that has the turn; another than `agent` after a handoff.
+    #[serde(default)]
+    pub acting_agent: String,
+    /// What people are asked.
+    #[serde(default)]
+    pub approvals: Vec<Approval>,
+    /// Counts the transcripts; the first is 0.
+    #[serde(default)]
+    pub generation: u32,
+    pub usage: Usage,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Waits for a message.
+    #[default]
+    Idle,
+    CallingModel,
+    CallingTools,
+    /// Runs guardrails.
+    Checking,
+    Compacting,
+    /// Every open call waits for a person.
+    WaitingForPeople,
+    Ending,
+}

@@ -1,0 +1,64 @@
+//! The message of a schedule with a fixed task, as the operator writes it and a worker delivers it.
+
+use serde::{Deserialize, Serialize};
+use steadfast_events::Content;
+use uuid::Uuid;
+
+/// Workflow type of a delivery.
+pub const DELIVER_MESSAGE_WORKFLOW_TYPE: &str = "DeliverMessage";
+
+/// A message for the fixed task of a schedule, as the operator writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The first task of the schedule. Once it has ended another follows.
+    pub task_id: String,
+    /// Kubernetes namespace of the agent.
+    pub namespace: String,
+    /// Name of the agent.
+    pub agent: String,
+    /// What the task is called: as the schedule is.
+    pub name: String,
+    pub content: Content,
+}
+
+impl Delivery {
+    /// The task that this delivery begins when the one before has ended. Its id is new: the log, the spilled answers
+    /// of models and the idempotency keys of an ended task stand under the id of that one.
+    pub fn following_task_id(&self, delivery_id: &str) -> String {
+        let name = format!("{}/{delivery_id}", self.task_id);
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
+    }
+}
+
+/// Which task a message was delivered to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    pub task_id: String,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn delivery() -> Delivery {
+        serde_json::from_value(json!({
+            "task_id": "1651295a-c531-5327-b054-eddc4877263c",
+            "namespace": "team",
+            "agent": "concierge",
+            "name": "morning",
+            "content": { "type": "text", "text": "Go." },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn each_delivery_that_begins_a_task_begins_one_of_its_own() {
+        let delivery = delivery();
+        assert_eq!(delivery.following_task_id("a"), delivery.following_task_id("a"));
+        assert_ne!(delivery.following_task_id("a"), delivery.following_task_id("b"));
+    }
+}

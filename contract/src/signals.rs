@@ -1,0 +1,64 @@
+//! What may be sent to a running task. Every signal that changes something carries an id
+//! that its sender chose, so that sending it twice changes nothing.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use steadfast_events::Content;
+
+/// Signal: a message for the agent ([`ReceiveEvent`]).
+pub const SIGNAL_RECEIVE_EVENT: &str = "receive_event";
+/// Signal: finish after the running turn ([`CompleteTask`]).
+pub const SIGNAL_COMPLETE_TASK: &str = "complete_task";
+/// Signal: stop the running turn, keep the task ([`Interrupt`]).
+pub const SIGNAL_INTERRUPT: &str = "interrupt";
+
+/// Signal: what a person says to an approval ([`Decide`]).
+pub const SIGNAL_DECIDE: &str = "decide";
+/// Signal: go on in a new run at the next point with no activity in flight; carries nothing.
+pub const SIGNAL_CHECKPOINT: &str = "checkpoint";
+
+/// A message for the agent. The id is the sender's: sent twice, it counts once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReceiveEvent {
+    pub message_id: String,
+    /// [`Content::Text`] or [`Content::Data`].
+    pub content: Content,
+    /// Who sent it; empty when anonymous.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sender: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CompleteTask {
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Interrupt {
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// What a person says to an approval. The first decision counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decide {
+    pub approval_id: String,
+    pub verdict: ApprovalVerdict,
+    /// Why, told to the model.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Who decided; empty when anonymous.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// What the person filled in, where a form was shown.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub answer: Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalVerdict {
+    Approve,
+    Reject,
+}

@@ -1,0 +1,106 @@
+//! What starts a task and what it results in.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use steadfast_agent_loop::TurnOutcome;
+use steadfast_events::Usage;
+
+use crate::signals::ReceiveEvent;
+
+/// Workflow type of a task.
+pub const WORKFLOW_TYPE: &str = "AgentTask";
+
+/// The schema version of the state that this code writes. A newer one is refused.
+pub const SCHEMA_VERSION: u32 = 2;
+
+/// Input of the workflow, sent as one payload .
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartTask {
+    pub schema_version: u32,
+    /// Id of the task, which is also the workflow id.
+    pub task_id: String,
+    /// Kubernetes namespace of the agent.
+    pub namespace: String,
+    /// Name of the agent.
+    pub agent: String,
+    /// Who created the task; empty when anonymous.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub creator: String,
+    /// What the client gave as `params`: `{task.params}` in the instructions.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub params: Value,
+    /// The first messages, for a task that is started with them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<ReceiveEvent>,
+    /// The task ends with its first turn, and its result is what that turn came to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_turn: bool,
+    /// The task that asked this one, for an agent that is another's tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// W3C `traceparent` of the request that created the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// What a run before this one hands over; absent at the start of a task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Box<crate::state::Carried>>,
+}
+
+impl StartTask {
+    /// The input of a new task.
+    pub fn new(task_id: impl Into<String>, namespace: impl Into<String>, agent: impl Into<String>) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            task_id: task_id.into(),
+            namespace: namespace.into(),
+            agent: agent.into(),
+            creator: String::new(),
+            params: Value::Null,
+            messages: Vec::new(),
+            one_turn: false,
+            parent: None,
+            traceparent: None,
+            carried: None,
+        }
+    }
+}
+
+/// Where what a task does is shown, when it works for another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The task whose log takes this one's events.
+    pub task_id: String,
+    /// The calls that led here, `<turn>.<step>.<index>` joined by `/`.
+    pub path: String,
+}
+
+impl StartTask {
+    /// The task whose log shows what this one does.
+    pub fn log_task_id(&self) -> &str {
+        self.parent.as_ref().map_or(&self.task_id, |parent| &parent.task_id)
+    }
+
+    /// The client's trace: the second field of its `traceparent` (W3C Trace Context, section 3.2).
+    pub fn trace_id(&self) -> Option<String> {
+        let trace_id = self.traceparent.as_ref()?.split('-').nth(1)?;
+        (trace_id.len() == 32).then(|| trace_id.to_owned())
+    }
+
+    /// The place of its events in that log; empty in a conversation.
+    pub fn path(&self) -> &str {
+        self.parent.as_ref().map_or("", |parent| &parent.path)
+    }
+}
+
+/// Result of the workflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// The agent's last words.
+    #[serde(default)]
+    pub text: String,
+    /// How its last turn ended; absent when there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<TurnOutcome>,
+    #[serde(default)]
+    pub usage: Usage,
+}

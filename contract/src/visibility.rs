@@ -1,0 +1,44 @@
+//! Memo fields and search attributes: what Temporal shows and finds a task by, with no worker's help.
+
+/// Memo field: `namespace/name` of the agent, a JSON string.
+pub const MEMO_AGENT: &str = "steadfast_agent";
+/// Memo field: who created the task, a JSON string.
+pub const MEMO_CREATOR: &str = "steadfast_creator";
+/// Memo field: the task's name, a JSON string.
+pub const MEMO_NAME: &str = "steadfast_name";
+/// Memo field: the client's `task_metadata`, a JSON object.
+pub const MEMO_METADATA: &str = "steadfast_metadata";
+
+/// Memo field: the approvals that wait, a JSON list of [`Approval`]s whose arguments are cut to
+/// [`MEMO_ARGUMENTS_BYTES`].
+pub const MEMO_APPROVALS: &str = "steadfast_approvals";
+/// What of an approval's arguments stands in the memo, as JSON text.
+pub const MEMO_ARGUMENTS_BYTES: usize = 1_024;
+/// Search attribute (Keyword): the task queue of the task's agent, `<install>/<namespace>/agent/<name>`.
+pub const SEARCH_AGENT: &str = "SteadfastAgent";
+/// Search attribute (Keyword): a [`VisiblePhase`].
+pub const SEARCH_PHASE: &str = "SteadfastPhase";
+/// Search attribute (Int): how many approvals wait.
+pub const SEARCH_PENDING_APPROVALS: &str = "SteadfastPendingApprovals";
+
+/// What people look tasks up by; a [`Phase`] changes with every step, this one with a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VisiblePhase {
+    /// Waits for a message.
+    Idle,
+    /// A turn runs.
+    Running,
+    /// A turn runs, and waits for somebody to decide.
+    WaitingForPeople,
+}
+
+impl VisiblePhase {
+    /// Its value as a search attribute.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "Idle",
+            Self::Running => "Running",
+            Self::WaitingForPeople => "WaitingForPeople",
+        }
+    }
+}
