@@ -1,11 +1,14 @@
 //! The command line. Only this module reads the environment.
 
-use clap::{Args, Parser, Subcommand};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use url::Url;
 
 /// Chat with agents that run on Kubernetes, and decide their approvals.
 #[derive(Debug, Parser)]
-#[command(name = "steadfast", version, about)]
+#[command(name = "steadfast", version)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -21,9 +24,9 @@ pub(crate) enum Command {
     /// List and decide approvals.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
-    /// Print the help of all commands as Markdown.
+    /// Write the help of all commands to a Markdown file.
     #[command(hide = true)]
-    HelpMarkdown,
+    HelpMarkdown { path: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]
@@ -114,22 +117,51 @@ pub(crate) struct ConnectionArguments {
     pub(crate) gateway_namespace: Option<String>,
 }
 
-/// The help of all commands: the text of docs/cli.md.
+/// The help of all commands and the table of environment variables: the text of docs/cli.md.
 pub(crate) fn help_markdown() -> String {
     let options = clap_markdown::MarkdownOptions::new()
         .title("Command line".to_owned())
         .show_footer(false);
-    clap_markdown::help_markdown_custom::<Arguments>(&options)
+    let help = clap_markdown::help_markdown_custom::<Arguments>(&options);
+    let mut variables = BTreeMap::new();
+    collect_variables(&Arguments::command(), &mut variables);
+    let rows: Vec<String> = variables
+        .iter()
+        .map(|(name, flag)| format!("| `{name}` | `--{flag}` |"))
+        .collect();
+    format!(
+        "{}\n\n## Environment variables\n\nA flag has precedence over its variable.\n\n| variable | flag |\n| --- | --- |\n{}\n",
+        help.trim_end(),
+        rows.join("\n")
+    )
+}
+
+/// Collects the environment variables of a command and its subcommands, with their flags.
+fn collect_variables(command: &clap::Command, variables: &mut BTreeMap<String, String>) {
+    for argument in command.get_arguments() {
+        if let (Some(name), Some(flag)) = (argument.get_env(), argument.get_long()) {
+            variables.insert(name.to_string_lossy().into_owned(), flag.to_owned());
+        }
+    }
+    for subcommand in command.get_subcommands() {
+        collect_variables(subcommand, variables);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn docs_cli_md_is_the_help_of_the_command() {
+        assert!(
+            include_str!("../../docs/cli.md") == help_markdown(),
+            "docs/cli.md is out of date: run `cargo xtask generate`"
+        );
     }
 }

@@ -9,8 +9,10 @@ mod connect;
 mod printable;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 
 use args::{Arguments, Command};
@@ -22,7 +24,7 @@ async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Chat(arguments) => chat::run(arguments).await,
         Command::Approvals(command) => approvals::run(command).await.map(|()| ExitCode::SUCCESS),
-        Command::HelpMarkdown => print_help_markdown().map(|()| ExitCode::SUCCESS),
+        Command::HelpMarkdown { path } => write_help(&path).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         // Without standard error there is nowhere to report this.
@@ -31,6 +33,6 @@ async fn main() -> ExitCode {
     })
 }
 
-fn print_help_markdown() -> anyhow::Result<()> {
-    Ok(std::io::stdout().write_all(args::help_markdown().as_bytes())?)
+fn write_help(path: &Path) -> anyhow::Result<()> {
+    std::fs::write(path, args::help_markdown()).with_context(|| format!("write {}", path.display()))
 }

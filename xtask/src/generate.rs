@@ -1,5 +1,5 @@
 //! `cargo xtask generate [--check]`: the files that are generated from the API
-//! types: `crds/*.yaml`, and their copies in the chart `steadfast-crds`.
+//! types: `crds/*.yaml`, and their copies in the chart `steadfast-crds`. Also `docs/cli.md`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -28,10 +28,27 @@ pub fn run(arguments: &Arguments, cargo: &Cargo) -> anyhow::Result<()> {
     let chart = root.join("charts/steadfast-crds/files");
     let made = chart_files(&root.join("crds"))?;
     if arguments.check {
+        // A unit test of the command compares docs/cli.md.
         check(&chart, &made)
     } else {
-        write(&chart, &made)
+        write(&chart, &made)?;
+        write_cli_help(cargo)
     }
+}
+
+fn write_cli_help(cargo: &Cargo) -> anyhow::Result<()> {
+    let path = steadfast_tools::workspace::root().join("docs/cli.md");
+    let path = path.to_str().context("the path of docs/cli.md is not UTF-8")?;
+    cargo.run(&[
+        "run",
+        "--profile",
+        "ci",
+        "--package",
+        "steadfast",
+        "--",
+        "help-markdown",
+        path,
+    ])
 }
 
 fn run_crdgen(check: bool, cargo: &Cargo) -> anyhow::Result<()> {

@@ -124,7 +124,7 @@ impl TaskFollower {
 
     /// Forwards events until the connection ends, and returns the reason of the end.
     async fn read(&mut self, response: Response) -> Result<String, ReceiverDropped> {
-        let mut events = sse::events(response.bytes_stream());
+        let mut events = sse::events(response.bytes_stream(), sse::SILENCE_LIMIT);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => self.forward(event).await?,

@@ -102,7 +102,7 @@ async fn a_refused_stream_ends_with_an_error() {
     let server = client.server.clone();
     let mut items = follow_task(client, "task-1");
     let (_, mut connection) = next_request(&listener).await;
-    answer(
+    respond(
         &mut connection,
         "404 Not Found",
         r#"{"message":"no such task","code":404,"data":null}"#,

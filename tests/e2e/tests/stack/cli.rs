@@ -92,7 +92,7 @@ async fn what_waits_is_listed_approved_and_rejected_from_the_command_line() {
     let unknown = refused(&cli, &["approvals", "approve", "nobody.1.0.0"]).await;
     assert!(unknown.contains("404 Not Found"), "{unknown}");
     let nothing = told(&cli, &["approvals", "list", "--task", tea.id()]).await;
-    assert_eq!(nothing, "nothing waits for a person\n");
+    assert_eq!(nothing, "no approvals are pending\n");
 }
 
 #[tokio::test]
@@ -114,7 +114,7 @@ async fn a_form_is_filled_in_from_the_command_line() {
     let listed = rows(&cli, &["--task", task.id()], 1).await;
     let id = cells(&listed[0])[0];
     let unfit = refused(&cli, &["approvals", "approve", id]).await;
-    assert!(unfit.ends_with("give it with --answer JSON\n"), "{unfit}");
+    assert!(unfit.ends_with("pass the answer with --answer JSON\n"), "{unfit}");
     let no_json = refused(&cli, &["approvals", "approve", id, "--answer", "large"]).await;
     assert!(no_json.contains("--answer must be JSON"), "{no_json}");
     told(&cli, &["approvals", "approve", id, "--answer", r#"{"size": 3}"#]).await;
@@ -171,7 +171,7 @@ async fn chat_in_a_script_says_how_to_decide_and_goes_on_once_it_is_decided() {
     assert!(answered.contains("piped: It says: {"), "{answered}");
     let printed = chat.leave().await.unwrap();
     assert!(
-        printed.success && printed.stderr.contains("go on with: steadfast chat piped --task "),
+        printed.success && printed.stderr.contains("continue with: steadfast chat piped --task "),
         "{printed:?}"
     );
 }
