@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
 use steadfast_process::LogFormat;
+use steadfast_temporal::TemporalArgs;
 
 /// The HTTP surfaces of Steadfast.
 #[derive(Debug, Parser)]
@@ -25,17 +26,8 @@ pub struct Args {
     #[arg(long, env = "STEADFAST_DEFAULT_NAMESPACE", default_value = "default")]
     pub default_namespace: String,
 
-    /// Address of the Temporal frontend: `host:port`, or a URL (https means TLS).
-    #[arg(long, env = "TEMPORAL_ADDRESS", default_value = "127.0.0.1:7233")]
-    pub temporal_address: String,
-
-    /// Temporal namespace of the tasks.
-    #[arg(long, env = "TEMPORAL_NAMESPACE", default_value = "default")]
-    pub temporal_namespace: String,
-
-    /// API key for Temporal.
-    #[arg(long, env = "TEMPORAL_API_KEY", hide_env_values = true)]
-    pub temporal_api_key: Option<String>,
+    #[command(flatten)]
+    pub temporal: TemporalArgs,
 
     /// Address of Redis: `redis://` or `rediss://`.
     #[arg(

@@ -119,7 +119,7 @@ impl From<TemporalError> for ApiError {
     fn from(error: TemporalError) -> Self {
         match error {
             TemporalError::NotFound => Self::not_found("the task"),
-            TemporalError::Refuse(message) => Self::bad_request(format!("Temporal refused the request: {message}")),
+            TemporalError::Refused(message) => Self::bad_request(format!("Temporal refused the request: {message}")),
             error => Self::unavailable("Temporal", error),
         }
     }

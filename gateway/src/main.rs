@@ -10,9 +10,10 @@ use steadfast_gateway::{
     access::{Access, KubernetesAccess, SelfApproval},
     app,
     directory::{AgentDirectory, Naming, kubernetes},
-    temporal::{Temporal, TemporalSettings},
+    temporal::Temporal,
 };
 use steadfast_process::{AdminServer, Readiness, ReadinessGauge, crypto, prometheus, shutdown, telemetry};
+use steadfast_temporal::TemporalSettings;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -102,12 +103,7 @@ async fn build(args: &Args, agents_known: ReadinessGauge, stop: &CancellationTok
         Some(client) => Access::Kubernetes(Box::new(KubernetesAccess::new(client, args.token_audiences.clone()))),
         None => bail!("tokens are checked by Kubernetes: without it only --insecure-allow-anonymous is possible"),
     };
-    let settings = TemporalSettings::new(
-        &args.temporal_address,
-        args.temporal_namespace.clone(),
-        args.temporal_api_key.clone(),
-    )
-    .context("read the address of Temporal")?;
+    let settings = TemporalSettings::new(&args.temporal)?;
     let log = EventLog::new(&args.redis_url, LogSettings::for_install(&args.install_id))?;
     Ok(Gateway {
         access,

@@ -1,17 +1,12 @@
-//! The gateway's few requests to Temporal, on the raw service so that each says
-//! exactly what it means. Connects when first needed and bounds every request:
-//! what cannot be asked now is told at once.
+//! The gateway's requests to Temporal about tasks, on the raw service so that each
+//! says exactly what it means. The connection is `steadfast-temporal`'s.
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use serde::Serialize;
-use temporalio_client::{
-    Connection, ConnectionOptions, GrpcCompression, RetryOptions,
-    errors::ClientConnectError,
-    grpc::WorkflowService,
-    tonic::{Code, Request, Response, Status},
-};
+pub use steadfast_temporal::TemporalError;
+use steadfast_temporal::{TemporalClient, TemporalSettings};
+use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::{
     common::v1::{Memo, Payload, Payloads, WorkflowExecution, WorkflowType},
     enums::v1::{HistoryEventFilterType, WorkflowIdConflictPolicy, WorkflowIdReusePolicy},
@@ -24,59 +19,16 @@ use temporalio_common::protos::temporal::api::{
         SignalWorkflowExecutionRequest, StartWorkflowExecutionRequest,
     },
 };
-use tokio::{sync::OnceCell, time::timeout};
-use url::Url;
 
 use crate::error::ApiError;
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-const RETRY_LIMIT: Duration = Duration::from_secs(3);
+/// Clients wait for the answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const IDENTITY: &str = "steadfast-gateway";
 
-/// Why Temporal did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum TemporalError {
-    #[error("connect to Temporal")]
-    Connect(#[source] Box<ClientConnectError>),
-    #[error("Temporal did not answer within {} s", ANSWER_LIMIT.as_secs())]
-    TimedOut,
-    #[error("Temporal does not know the workflow, or it has ended")]
-    NotFound,
-    /// The request itself cannot be fulfilled; repeating it is pointless.
-    #[error("Temporal refused the request: {0}")]
-    Refuse(String),
-    #[error("ask Temporal")]
-    Rpc(#[source] Box<Status>),
-}
-
-/// Where Temporal is.
-#[derive(Clone, Debug)]
-pub struct TemporalSettings {
-    pub target: Url,
-    pub namespace: String,
-    pub api_key: Option<String>,
-}
-
-impl TemporalSettings {
-    /// Reads `host:port` or a URL.
-    pub fn new(address: &str, namespace: String, api_key: Option<String>) -> Result<Self, url::ParseError> {
-        let target = if address.contains("://") {
-            address.parse()?
-        } else {
-            format!("http://{address}").parse()?
-        };
-        Ok(Self {
-            target,
-            namespace,
-            api_key,
-        })
-    }
-}
-
+/// Asks Temporal about tasks.
 pub struct Temporal {
-    settings: TemporalSettings,
-    connection: OnceCell<Connection>,
+    client: TemporalClient,
 }
 
 /// What starts a workflow.
@@ -101,8 +53,7 @@ impl Temporal {
     /// Does not connect yet: Temporal may be away when the gateway starts.
     pub fn new(settings: TemporalSettings) -> Self {
         Self {
-            settings,
-            connection: OnceCell::new(),
+            client: TemporalClient::new(settings, IDENTITY, REQUEST_TIMEOUT),
         }
     }
 
@@ -114,10 +65,13 @@ impl Temporal {
     /// How long Temporal keeps a workflow after it has ended.
     pub async fn retention(&self) -> Result<Option<Duration>, TemporalError> {
         let request = DescribeNamespaceRequest {
-            namespace: self.settings.namespace.clone(),
+            namespace: self.client.namespace().to_owned(),
             ..Default::default()
         };
-        let answer = self.ask(request, <dyn WorkflowService>::describe_namespace).await?;
+        let answer = self
+            .client
+            .request(request, <dyn WorkflowService>::describe_namespace)
+            .await?;
         let retention = answer.config.and_then(|config| config.workflow_execution_retention_ttl);
         Ok(retention
             .and_then(|retention| u64::try_from(retention.seconds).ok())
@@ -132,7 +86,7 @@ impl Temporal {
             .map(|(name, payload)| (name.to_owned(), payload))
             .collect();
         let request = StartWorkflowExecutionRequest {
-            namespace: self.settings.namespace.clone(),
+            namespace: self.client.namespace().to_owned(),
             workflow_id: start.workflow_id,
             workflow_type: Some(WorkflowType {
                 name: start.workflow_type.to_owned(),
@@ -144,17 +98,21 @@ impl Temporal {
             input: Some(Payloads {
                 payloads: vec![start.input],
             }),
-            identity: IDENTITY.to_owned(),
+            identity: self.client.identity().to_owned(),
             request_id: uuid::Uuid::new_v4().to_string(),
             workflow_id_reuse_policy: WorkflowIdReusePolicy::RejectDuplicate.into(),
             workflow_id_conflict_policy: WorkflowIdConflictPolicy::UseExisting.into(),
             memo: Some(Memo { fields: memo }),
             ..Default::default()
         };
-        match self.ask(request, <dyn WorkflowService>::start_workflow_execution).await {
+        match self
+            .client
+            .request(request, <dyn WorkflowService>::start_workflow_execution)
+            .await
+        {
             Ok(answer) if answer.started => Ok(Started::New),
             Ok(_) => Ok(Started::Existing),
-            Err(TemporalError::Rpc(status)) if status.code() == Code::AlreadyExists => Ok(Started::Existing),
+            Err(TemporalError::AlreadyExists(_)) => Ok(Started::Existing),
             Err(error) => Err(error),
         }
     }
@@ -168,15 +126,16 @@ impl Temporal {
         request_id: String,
     ) -> Result<(), TemporalError> {
         let request = SignalWorkflowExecutionRequest {
-            namespace: self.settings.namespace.clone(),
+            namespace: self.client.namespace().to_owned(),
             workflow_execution: Some(execution(workflow_id, "")),
             signal_name: signal.to_owned(),
             input: Some(Payloads { payloads: vec![input] }),
-            identity: IDENTITY.to_owned(),
+            identity: self.client.identity().to_owned(),
             request_id,
             ..Default::default()
         };
-        self.ask(request, <dyn WorkflowService>::signal_workflow_execution)
+        self.client
+            .request(request, <dyn WorkflowService>::signal_workflow_execution)
             .await
             .map(drop)
     }
@@ -184,14 +143,15 @@ impl Temporal {
     /// Asks a running workflow to end.
     pub async fn cancel(&self, workflow_id: &str, reason: &str) -> Result<(), TemporalError> {
         let request = RequestCancelWorkflowExecutionRequest {
-            namespace: self.settings.namespace.clone(),
+            namespace: self.client.namespace().to_owned(),
             workflow_execution: Some(execution(workflow_id, "")),
-            identity: IDENTITY.to_owned(),
+            identity: self.client.identity().to_owned(),
             request_id: uuid::Uuid::new_v4().to_string(),
             reason: reason.to_owned(),
             ..Default::default()
         };
-        self.ask(request, <dyn WorkflowService>::request_cancel_workflow_execution)
+        self.client
+            .request(request, <dyn WorkflowService>::request_cancel_workflow_execution)
             .await
             .map(drop)
     }
@@ -199,10 +159,11 @@ impl Temporal {
     /// The newest run of a workflow.
     pub async fn describe(&self, workflow_id: &str) -> Result<DescribeWorkflowExecutionResponse, TemporalError> {
         let request = DescribeWorkflowExecutionRequest {
-            namespace: self.settings.namespace.clone(),
+            namespace: self.client.namespace().to_owned(),
             execution: Some(execution(workflow_id, "")),
         };
-        self.ask(request, <dyn WorkflowService>::describe_workflow_execution)
+        self.client
+            .request(request, <dyn WorkflowService>::describe_workflow_execution)
             .await
     }
 
@@ -213,13 +174,14 @@ impl Temporal {
         page_token: Vec<u8>,
     ) -> Result<(Vec<WorkflowExecutionInfo>, Vec<u8>), TemporalError> {
         let request = ListWorkflowExecutionsRequest {
-            namespace: self.settings.namespace.clone(),
+            namespace: self.client.namespace().to_owned(),
             page_size: 200,
             next_page_token: page_token,
             query: query.to_owned(),
         };
         let answer = self
-            .ask(request, <dyn WorkflowService>::list_workflow_executions)
+            .client
+            .request(request, <dyn WorkflowService>::list_workflow_executions)
             .await?;
         Ok((answer.executions, answer.next_page_token))
     }
@@ -265,7 +227,7 @@ impl Temporal {
         filter: HistoryEventFilterType,
     ) -> Result<(Vec<HistoryEvent>, Vec<u8>), TemporalError> {
         let request = GetWorkflowExecutionHistoryRequest {
-            namespace: self.settings.namespace.clone(),
+            namespace: self.client.namespace().to_owned(),
             execution: Some(execution(workflow_id, run_id)),
             maximum_page_size: size,
             history_event_filter_type: filter.into(),
@@ -273,47 +235,15 @@ impl Temporal {
             ..Default::default()
         };
         let answer = self
-            .ask(request, <dyn WorkflowService>::get_workflow_execution_history)
+            .client
+            .request(request, <dyn WorkflowService>::get_workflow_execution_history)
             .await?;
         Ok((
             answer.history.map(|history| history.events).unwrap_or_default(),
             answer.next_page_token,
         ))
     }
-
-    async fn ask<Q, A>(&self, request: Q, method: Method<Q, A>) -> Result<A, TemporalError> {
-        let answer = timeout(ANSWER_LIMIT, async {
-            let connection = self.connection.get_or_try_init(|| self.connect()).await?;
-            let mut service = connection.workflow_service();
-            method(service.as_mut(), Request::new(request)).await.map_err(of_status)
-        });
-        answer
-            .await
-            .map_err(|_| TemporalError::TimedOut)?
-            .map(Response::into_inner)
-    }
-
-    async fn connect(&self) -> Result<Connection, TemporalError> {
-        let retry = RetryOptions::builder()
-            .max_elapsed_time(Some(RETRY_LIMIT))
-            .max_retries(5)
-            .build();
-        let options = ConnectionOptions::new(self.settings.target.clone())
-            .identity(IDENTITY.to_owned())
-            .maybe_api_key(self.settings.api_key.clone())
-            .connect_timeout(CONNECT_LIMIT)
-            // Compression made large answers ten times slower.
-            .grpc_compression(GrpcCompression::None)
-            .retry_options(retry)
-            .build();
-        Connection::connect(options)
-            .await
-            .map_err(|error| TemporalError::Connect(Box::new(error)))
-    }
 }
-
-type Method<Q, A> =
-    for<'a> fn(&'a mut (dyn WorkflowService + 'static), Request<Q>) -> BoxFuture<'a, Result<Response<A>, Status>>;
 
 /// A payload that any worker reads: signals are never packed.
 pub fn plain_json<T: Serialize>(value: &T) -> Result<Payload, ApiError> {
@@ -329,14 +259,5 @@ fn execution(workflow_id: &str, run_id: &str) -> WorkflowExecution {
     WorkflowExecution {
         workflow_id: workflow_id.to_owned(),
         run_id: run_id.to_owned(),
-    }
-}
-
-fn of_status(status: Status) -> TemporalError {
-    match status.code() {
-        // A namespace that is missing is a mistake of ours, not of the client's.
-        Code::NotFound if !status.message().starts_with("Namespace") => TemporalError::NotFound,
-        Code::InvalidArgument | Code::OutOfRange => TemporalError::Refuse(status.message().to_owned()),
-        _ => TemporalError::Rpc(Box::new(status)),
     }
 }

@@ -5,12 +5,15 @@ use std::{net::SocketAddr, str::FromStr};
 
 use clap::{Parser, ValueEnum};
 use steadfast_process::LogFormat;
+use steadfast_temporal::TemporalArgs;
 
 use crate::MANAGER;
 
 /// Steadfast's operator: turns Agents into workers.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "steadfast-operator", version)]
+// The address is for workers too, and in a pod no server listens on the default.
+#[command(mut_arg("temporal_address", |address| address.required(true).default_value(None)))]
 pub struct Args {
     /// Namespace to watch; may be given several times. All namespaces when absent.
     #[arg(long = "namespace", env = "STEADFAST_WATCH_NAMESPACES", value_delimiter = ',')]
@@ -32,17 +35,8 @@ pub struct Args {
     #[arg(long, env = "STEADFAST_WORKER_IMAGE_PULL_POLICY", default_value = "IfNotPresent")]
     pub image_pull_policy: ImagePullPolicy,
 
-    /// Temporal frontend that workers connect to, host:port.
-    #[arg(long, env = "TEMPORAL_ADDRESS")]
-    pub temporal_address: String,
-
-    /// Temporal namespace that workers use.
-    #[arg(long, env = "TEMPORAL_NAMESPACE", default_value = "default")]
-    pub temporal_namespace: String,
-
-    /// API key for Temporal, where it asks for one.
-    #[arg(long, env = "TEMPORAL_API_KEY", hide_env_values = true)]
-    pub temporal_api_key: Option<String>,
+    #[command(flatten)]
+    pub temporal: TemporalArgs,
 
     /// Redis that workers write their event log to. Use the secret form when it holds a password.
     #[arg(long, env = "REDIS_URL", required_unless_present = "redis_url_secret")]

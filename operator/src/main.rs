@@ -10,7 +10,7 @@ async fn main() -> anyhow::Result<()> {
     crypto::install();
     let args = Args::parse();
     let _telemetry = telemetry::init("steadfast-operator", args.log_format, &args.log_level)?;
-    let config = operator::Config::from(args);
+    let config = operator::Config::try_from(args)?;
     let stop = shutdown::on_signal()?;
     let kube_config = kube::Config::infer().await.context("find the Kubernetes API")?;
     let admin = tokio::net::TcpListener::bind(config.admin_address)

@@ -13,6 +13,7 @@ use kube::{
     },
 };
 use steadfast_process::{AdminServer, Readiness, prometheus};
+use steadfast_temporal::{SettingsError, TemporalSettings};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -31,10 +32,7 @@ use crate::{
     leader,
     metrics::Metrics,
     reference_index::ReferenceIndex,
-    schedules::{
-        keeper::Keeper,
-        temporal::{ScheduleClient, TemporalSettings},
-    },
+    schedules::{keeper::Keeper, temporal::ScheduleClient},
     settings::Settings,
     tool_controller,
     watch::{Scope, StoreFeed},
@@ -63,8 +61,10 @@ pub struct Config {
     pub admin_address: SocketAddr,
 }
 
-impl From<Args> for Config {
-    fn from(args: Args) -> Self {
+impl TryFrom<Args> for Config {
+    type Error = SettingsError;
+
+    fn try_from(args: Args) -> Result<Self, SettingsError> {
         let mut scopes: Vec<Scope> = args
             .namespaces
             .into_iter()
@@ -78,15 +78,13 @@ impl From<Args> for Config {
             name: name.to_owned(),
             value,
         };
-        let temporal = TemporalSettings {
-            address: args.temporal_address.clone(),
-            namespace: args.temporal_namespace.clone(),
-            api_key: args.temporal_api_key.filter(|key| !key.is_empty()),
-        };
-        let mut worker_env = vec![
-            variable("TEMPORAL_ADDRESS", args.temporal_address),
-            variable("TEMPORAL_NAMESPACE", args.temporal_namespace),
-        ];
+        let temporal = TemporalSettings::new(&args.temporal)?;
+        let mut worker_env: Vec<_> = args
+            .temporal
+            .environment()
+            .into_iter()
+            .map(|(name, value)| variable(name, value))
+            .collect();
         worker_env.extend(args.redis_url.map(|url| variable("REDIS_URL", url)));
         worker_env.push(variable(
             "STEADFAST_ALLOW_CLUSTER_SERVICES",
@@ -105,7 +103,7 @@ impl From<Args> for Config {
             .into_iter()
             .collect();
         worker_secret_env.extend(args.worker_secret_env);
-        Self {
+        Ok(Self {
             scopes,
             operator_namespace: args.operator_namespace,
             settings: Settings {
@@ -121,7 +119,7 @@ impl From<Args> for Config {
             leader_election: args.leader_election,
             pod_name: args.pod_name,
             admin_address: args.admin_address,
-        }
+        })
     }
 }
 
@@ -329,7 +327,7 @@ mod tests {
             "--redis-url=redis://redis",
         ];
         let args = Args::try_parse_from(base.iter().chain(further)).unwrap();
-        let env = Config::from(args).settings.worker_env;
+        let env = Config::try_from(args).unwrap().settings.worker_env;
         env.into_iter().map(|v| (v.name, v.value)).collect()
     }
 

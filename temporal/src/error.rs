@@ -17,8 +17,8 @@ pub enum TemporalError {
     #[error("Temporal did not answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
     /// Temporal does not know the workflow or schedule, or it has ended.
-    #[error("Temporal does not know it, or it has ended: {0}")]
-    NotFound(String),
+    #[error("Temporal does not know the workflow or schedule, or it has ended")]
+    NotFound,
     /// The Temporal namespace does not exist: a mistake in the settings.
     #[error("Temporal does not know the namespace: {0}")]
     NamespaceNotFound(String),
@@ -52,7 +52,7 @@ impl TemporalError {
         match self {
             Self::Connect(_) => "connect",
             Self::TimedOut(_) => "timed_out",
-            Self::NotFound(_) => "not_found",
+            Self::NotFound => "not_found",
             Self::NamespaceNotFound(_) => "namespace_not_found",
             Self::AlreadyExists(_) => "already_exists",
             Self::Refused(_) => "refused",
@@ -68,7 +68,7 @@ impl From<Status> for TemporalError {
         let message = || status.message().to_owned();
         match status.code() {
             Code::NotFound if status.message().starts_with("Namespace") => Self::NamespaceNotFound(message()),
-            Code::NotFound => Self::NotFound(message()),
+            Code::NotFound => Self::NotFound,
             Code::AlreadyExists => Self::AlreadyExists(message()),
             Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => Self::Refused(message()),
             Code::Unauthenticated | Code::PermissionDenied => Self::Unauthorized(message()),
@@ -109,7 +109,7 @@ mod tests {
         let error = TemporalError::from(Status::not_found("Namespace nope is not found."));
         assert!(matches!(error, TemporalError::NamespaceNotFound(_)), "{error:?}");
         let error = TemporalError::from(Status::not_found("workflow not found for ID: 7"));
-        assert!(matches!(error, TemporalError::NotFound(_)), "{error:?}");
+        assert!(matches!(error, TemporalError::NotFound), "{error:?}");
     }
 
     #[test]

@@ -76,13 +76,27 @@ impl TemporalSettings {
             .clone()
             .filter(|key| !key.expose_secret().is_empty());
         let tls = TlsSettings::read(args)?;
-        let target = resolve(args, tls_reason(api_key.as_ref(), &tls))?;
+        let target = resolve(
+            &args.temporal_address,
+            args.temporal_tls,
+            tls_reason(api_key.as_ref(), &tls),
+        )?;
         let on = target.scheme() == "https";
         Ok(Self {
             target,
             namespace: args.temporal_namespace.clone(),
             api_key,
             tls: on.then_some(tls),
+        })
+    }
+
+    /// Settings for a frontend without TLS and without authentication, such as a development server.
+    pub fn insecure(address: &str, namespace: impl Into<String>) -> Result<Self, SettingsError> {
+        Ok(Self {
+            target: resolve(address, None, None)?,
+            namespace: namespace.into(),
+            api_key: None,
+            tls: None,
         })
     }
 
@@ -171,8 +185,8 @@ fn tls_reason(api_key: Option<&SecretString>, tls: &TlsSettings) -> Option<&'sta
 }
 
 /// The URL to connect to, and with its scheme whether TLS is used.
-fn resolve(args: &TemporalArgs, reason: Option<&'static str>) -> Result<Url, SettingsError> {
-    let address = args.temporal_address.trim();
+fn resolve(address: &str, tls: Option<bool>, reason: Option<&'static str>) -> Result<Url, SettingsError> {
+    let address = address.trim();
     let parse = |text: &str| {
         Url::parse(text).map_err(|source| SettingsError::Address {
             address: address.to_owned(),
@@ -181,7 +195,7 @@ fn resolve(args: &TemporalArgs, reason: Option<&'static str>) -> Result<Url, Set
     };
     if address.contains("://") {
         let url = parse(address)?;
-        return match (url.scheme(), args.temporal_tls) {
+        return match (url.scheme(), tls) {
             ("https", Some(false)) => Err(SettingsError::TlsOff {
                 setting: "an address that begins with https://",
                 cause: "TEMPORAL_TLS is false",
@@ -197,13 +211,13 @@ fn resolve(args: &TemporalArgs, reason: Option<&'static str>) -> Result<Url, Set
             _ => Err(SettingsError::Scheme(address.to_owned())),
         };
     }
-    if let (Some(setting), Some(false)) = (reason, args.temporal_tls) {
+    if let (Some(setting), Some(false)) = (reason, tls) {
         return Err(SettingsError::TlsOff {
             setting,
             cause: "TEMPORAL_TLS is false",
         });
     }
-    let on = reason.is_some() || args.temporal_tls == Some(true);
+    let on = reason.is_some() || tls == Some(true);
     let scheme = if on { "https" } else { "http" };
     // A scheme's own port is left out of a parsed URL: ask the text whether one was given.
     let mut url = parse(&format!("{scheme}://{address}"))?;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
 use steadfast_process::LogFormat;
+use steadfast_temporal::TemporalArgs;
 use url::Url;
 
 /// Runs the turns, model calls and tools of one agent.
@@ -34,12 +35,8 @@ pub struct Args {
     /// Folder with AgentRevision manifests, instead of Kubernetes.
     #[arg(long, env = "STEADFAST_REVISIONS")]
     pub revisions: Option<PathBuf>,
-    /// Temporal's frontend, HOST:PORT or a URL (https for TLS).
-    #[arg(long, env = "TEMPORAL_ADDRESS", default_value = "127.0.0.1:7233")]
-    pub temporal_address: String,
-    /// Temporal namespace.
-    #[arg(long, env = "TEMPORAL_NAMESPACE", default_value = "default")]
-    pub temporal_namespace: String,
+    #[command(flatten)]
+    pub temporal: TemporalArgs,
     /// Redis, as a redis:// or rediss:// URL.
     #[arg(
         long,

@@ -28,7 +28,6 @@ pub mod spans;
 pub mod steps;
 pub mod target;
 pub mod template;
-pub mod temporal;
 pub mod tools;
 pub mod webhook;
 pub mod worker;

@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 use steadfast_crds::names::agent_task_queue;
 use steadfast_eventlog::{EventLog, LogSettings};
 use steadfast_process::{Readiness, prometheus::Registry, telemetry};
+use steadfast_temporal::{TemporalSettings, connect_until_stopped};
 use steadfast_workflow::{
     AgentTask, DeliverMessage, interceptor::ContextInterceptor as WorkflowContextInterceptor, store::SegmentStore,
 };
-use temporalio_client::Client;
+use temporalio_client::{Client, ClientOptions};
 use temporalio_sdk::{
     Runtime, Worker, WorkerOptions,
     runtime::{PollerBehavior, RuntimeOptions},
@@ -32,7 +33,6 @@ use crate::{
     readiness::watch_temporal,
     revisions::Revisions,
     spans::{ContentCapture, Spans},
-    temporal,
     webhook::WebhookClient,
 };
 
@@ -67,18 +67,12 @@ pub async fn run(
         .unwrap_or_else(|| agent_task_queue(&args.install, &args.namespace, &args.agent));
     // Stands in several events of every step: short, and enough to find the pod by.
     let identity = identity(&args);
-    let connected = temporal::connect(
-        &args.temporal_address,
-        &args.temporal_namespace,
-        &identity,
-        &temporal_ready,
-        &stop,
-    )
-    .await;
-    let client = match connected {
-        Err(temporal::TemporalError::Stopped) => return Ok(()),
-        other => other?,
+    let temporal = TemporalSettings::new(&args.temporal)?;
+    let Some(connection) = connect_until_stopped(&temporal, &identity, &stop).await else {
+        return Ok(());
     };
+    temporal_ready.set(true);
+    let client = Client::new(connection, ClientOptions::new(temporal.namespace()).build())?;
     let credentials = Arc::new(Credentials::new(environment()));
     let store = Arc::new(SegmentStore::default());
     let policy = AddressPolicy {
@@ -102,7 +96,7 @@ pub async fn run(
         control: Control::start(&args.redis_url, channel(&args.install), running.clone(), stop.clone())?,
         running,
         pace: Pace::default(),
-        search_attributes: SearchAttributes::learn(client.clone(), args.temporal_namespace.clone(), stop.clone()),
+        search_attributes: SearchAttributes::learn(client.clone(), temporal.namespace().to_owned(), stop.clone()),
         metrics: Metrics::register(registry)?,
         spans: Spans::new(telemetry::tracer(), content),
         shutdown: stop.clone(),

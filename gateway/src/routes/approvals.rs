@@ -82,7 +82,7 @@ async fn waiting_tasks(gateway: &Gateway, task_id: Option<&str>) -> Result<Vec<T
     let running = format!("WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'");
     let mut tasks = match listed(gateway, &format!("{running} AND {SEARCH_PENDING_APPROVALS} > 0")).await {
         // The attribute is not registered there.
-        Err(TemporalError::Refuse(_)) => listed(gateway, &running).await?,
+        Err(TemporalError::Refused(_)) => listed(gateway, &running).await?,
         answer => answer?,
     };
     if let Some(task_id) = task_id {

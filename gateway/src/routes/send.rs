@@ -149,7 +149,7 @@ pub async fn send_event(
     {
         Ok(()) => {}
         Err(TemporalError::NotFound) => return Err(ended()),
-        Err(TemporalError::Refuse(reason)) => {
+        Err(TemporalError::Refused(reason)) => {
             return Err(ApiError::too_large(format!("Temporal refused the message: {reason}")));
         }
         // It may have arrived: sending it again is harmless only under the same id.

@@ -17,7 +17,7 @@ use steadfast_gateway::{
     access::{Access, SelfApproval},
     app,
     directory::{AgentDirectory, Naming},
-    temporal::{Temporal as TemporalConnection, TemporalSettings},
+    temporal::Temporal as TemporalConnection,
 };
 use steadfast_testkit::{Redis, Temporal, TemporalOptions};
 use tokio::{sync::OnceCell, time::timeout};
@@ -73,7 +73,7 @@ fn site(access: Access, self_approval: SelfApproval, temporal_address: &str, red
 }
 
 fn connection(address: &str) -> TemporalConnection {
-    TemporalConnection::new(TemporalSettings::new(address, "default".to_owned(), None).unwrap())
+    TemporalConnection::new(steadfast_temporal::TemporalSettings::insecure(address, "default").unwrap())
 }
 
 /// A gateway that can reach nothing.

@@ -3,6 +3,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use steadfast_temporal::TemporalError;
+
 use crate::{
     agent_controller::{context::Context, run::AgentQueue},
     cache::ObjectKey,
@@ -85,7 +87,9 @@ impl Keeper {
                 let cause: &dyn std::error::Error = &error;
                 tracing::warn!(schedule = task.id, error = cause, "a schedule was not brought in line");
                 let progress = match &error {
-                    Error::Refused(why) => Progress::Refused(format!("schedule {}: {why}", task.id)),
+                    Error::Temporal(TemporalError::Refused(why)) => {
+                        Progress::Refused(format!("schedule {}: {why}", task.id))
+                    }
                     _ => Progress::Unavailable,
                 };
                 failed.insert(task.agent, progress);

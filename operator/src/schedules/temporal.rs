@@ -1,17 +1,12 @@
-//! The few requests about schedules, on Temporal's raw service. Connects when
-//! first needed and bounds every request; never retries by itself.
+//! The requests about schedules, on Temporal's raw service. The connection is
+//! `steadfast-temporal`'s.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::future::BoxFuture;
 use serde::Serialize;
 use steadfast_crds::agent::OverlapPolicy;
-use temporalio_client::{
-    Connection, ConnectionOptions, RetryOptions,
-    errors::ClientConnectError,
-    grpc::WorkflowService,
-    tonic::{Code, Request, Response, Status},
-};
+use steadfast_temporal::{TemporalClient, TemporalError, TemporalSettings};
+use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::{
     common::v1::{Memo, Payload, Payloads, WorkflowType},
     enums::v1::ScheduleOverlapPolicy,
@@ -20,16 +15,13 @@ use temporalio_common::protos::temporal::api::{
     workflow::v1::NewWorkflowExecutionInfo,
     workflowservice::v1::{CreateScheduleRequest, DeleteScheduleRequest, ListSchedulesRequest, UpdateScheduleRequest},
 };
-use tokio::{sync::OnceCell, time::timeout};
-use url::Url;
 
 use crate::{
     MANAGER,
     schedules::desired::{self, DesiredSchedule, RunInput},
 };
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const PAGE_SIZE: i32 = 200;
 /// Temporal takes no shorter one.
 const SHORTEST_CATCH_UP_SECONDS: u64 = 10;
@@ -39,65 +31,28 @@ const NOTES_START: &str = "steadfast ";
 const MEMO_AGENT: &str = "steadfast_agent";
 const MEMO_NAME: &str = "steadfast_name";
 
-/// Why Temporal did not do what was asked.
+/// A request about a schedule failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is none.
-    #[error("read the address of Temporal {0:?}")]
-    Address(String, #[source] url::ParseError),
-    /// There is no connection.
-    #[error("connect to Temporal")]
-    Connect(#[source] Box<ClientConnectError>),
-    /// It took too long.
-    #[error("Temporal did not answer within {} s", ANSWER_LIMIT.as_secs())]
-    TimedOut,
-    /// Repeating the request is pointless.
-    #[error("Temporal refused: {0}")]
-    Refused(String),
-    /// The request failed for now.
-    #[error("ask Temporal")]
-    Rpc(#[source] Box<Status>),
-    /// A value cannot be put into words.
+    /// Temporal did not do it.
+    #[error(transparent)]
+    Temporal(#[from] TemporalError),
+    /// The schedule cannot be written as JSON.
     #[error("encode a schedule")]
     Encode(#[from] serde_json::Error),
 }
 
-/// Where Temporal is.
-#[derive(Clone)]
-pub struct TemporalSettings {
-    /// `host:port` or a URL.
-    pub address: String,
-    /// Temporal namespace.
-    pub namespace: String,
-    /// API key, where it asks for one.
-    pub api_key: Option<String>,
-}
-
-impl std::fmt::Debug for TemporalSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TemporalSettings")
-            .field("address", &self.address)
-            .field("namespace", &self.namespace)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Asks Temporal about schedules.
 pub struct ScheduleClient {
-    settings: TemporalSettings,
-    connection: OnceCell<Connection>,
+    client: TemporalClient,
 }
-
-type Method<Q, A> =
-    for<'a> fn(&'a mut (dyn WorkflowService + 'static), Request<Q>) -> BoxFuture<'a, Result<Response<A>, Status>>;
 
 impl ScheduleClient {
     /// Does not connect yet.
     #[must_use]
     pub fn new(settings: TemporalSettings) -> Self {
         Self {
-            settings,
-            connection: OnceCell::new(),
+            client: TemporalClient::new(settings, MANAGER, REQUEST_TIMEOUT),
         }
     }
 
@@ -107,12 +62,15 @@ impl ScheduleClient {
         let mut next_page_token = Vec::new();
         loop {
             let request = ListSchedulesRequest {
-                namespace: self.settings.namespace.clone(),
+                namespace: self.client.namespace().to_owned(),
                 maximum_page_size: PAGE_SIZE,
                 next_page_token,
                 ..Default::default()
             };
-            let page = self.ask(request, <dyn WorkflowService>::list_schedules).await?;
+            let page = self
+                .client
+                .request(request, <dyn WorkflowService>::list_schedules)
+                .await?;
             for entry in page.schedules {
                 let notes = entry.info.map(|info| info.notes).unwrap_or_default();
                 // One that a person made under a name like ours is left alone.
@@ -132,80 +90,54 @@ impl ScheduleClient {
     /// Makes a schedule; one of that id that is there already is brought in line instead.
     pub async fn create(&self, id: &str, schedule: &DesiredSchedule) -> Result<(), Error> {
         let request = CreateScheduleRequest {
-            namespace: self.settings.namespace.clone(),
+            namespace: self.client.namespace().to_owned(),
             schedule_id: id.to_owned(),
             schedule: Some(build(schedule)?),
-            identity: MANAGER.to_owned(),
+            identity: self.client.identity().to_owned(),
             request_id: uuid::Uuid::new_v4().to_string(),
             ..Default::default()
         };
-        match self.ask(request, <dyn WorkflowService>::create_schedule).await {
-            Err(Error::Rpc(status)) if status.code() == Code::AlreadyExists => self.update(id, schedule).await,
-            other => other.map(drop),
+        match self
+            .client
+            .request(request, <dyn WorkflowService>::create_schedule)
+            .await
+        {
+            Err(TemporalError::AlreadyExists(_)) => self.update(id, schedule).await,
+            other => Ok(other.map(drop)?),
         }
     }
 
     /// Changes a schedule.
     pub async fn update(&self, id: &str, schedule: &DesiredSchedule) -> Result<(), Error> {
         let request = UpdateScheduleRequest {
-            namespace: self.settings.namespace.clone(),
+            namespace: self.client.namespace().to_owned(),
             schedule_id: id.to_owned(),
             schedule: Some(build(schedule)?),
-            identity: MANAGER.to_owned(),
+            identity: self.client.identity().to_owned(),
             request_id: uuid::Uuid::new_v4().to_string(),
             ..Default::default()
         };
-        self.ask(request, <dyn WorkflowService>::update_schedule)
-            .await
-            .map(drop)
+        self.client
+            .request(request, <dyn WorkflowService>::update_schedule)
+            .await?;
+        Ok(())
     }
 
     /// Removes a schedule, if there is one. Tasks it has started go on.
     pub async fn delete(&self, id: &str) -> Result<(), Error> {
         let request = DeleteScheduleRequest {
-            namespace: self.settings.namespace.clone(),
+            namespace: self.client.namespace().to_owned(),
             schedule_id: id.to_owned(),
-            identity: MANAGER.to_owned(),
+            identity: self.client.identity().to_owned(),
         };
-        match self.ask(request, <dyn WorkflowService>::delete_schedule).await {
-            Err(Error::Rpc(status)) if status.code() == Code::NotFound => Ok(()),
-            other => other.map(drop),
-        }
-    }
-
-    async fn ask<Q, A>(&self, request: Q, method: Method<Q, A>) -> Result<A, Error> {
-        let answer = timeout(ANSWER_LIMIT, async {
-            let connection = self.connection.get_or_try_init(|| self.connect()).await?;
-            let mut service = connection.workflow_service();
-            method(service.as_mut(), Request::new(request)).await.map_err(of_status)
-        });
-        answer.await.map_err(|_| Error::TimedOut)?.map(Response::into_inner)
-    }
-
-    async fn connect(&self) -> Result<Connection, Error> {
-        let address = &self.settings.address;
-        let target: Result<Url, _> = if address.contains("://") {
-            address.parse()
-        } else {
-            format!("http://{address}").parse()
-        };
-        let target = target.map_err(|source| Error::Address(address.clone(), source))?;
-        let options = ConnectionOptions::new(target)
-            .identity(MANAGER.to_owned())
-            .maybe_api_key(self.settings.api_key.clone())
-            .connect_timeout(CONNECT_LIMIT)
-            .retry_options(RetryOptions::no_retries())
-            .build();
-        Connection::connect(options)
+        match self
+            .client
+            .request(request, <dyn WorkflowService>::delete_schedule)
             .await
-            .map_err(|error| Error::Connect(Box::new(error)))
-    }
-}
-
-fn of_status(status: Status) -> Error {
-    match status.code() {
-        Code::InvalidArgument | Code::OutOfRange => Error::Refused(status.message().to_owned()),
-        _ => Error::Rpc(Box::new(status)),
+        {
+            Err(TemporalError::NotFound) => Ok(()),
+            other => Ok(other.map(drop)?),
+        }
     }
 }
 
