@@ -1,1 +1,13 @@
-//! The suites stand in `tests/`; what they share with nobody else has no home here yet.
+//! Scenarios that hold wherever Steadfast runs, and the two backends on which the
+//! suites run them: a stack of processes, and a Kubernetes cluster.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "test code: a failed assertion is a panic"
+)]
+
+pub mod backend;
+pub mod scenario;
+pub mod scripts;

@@ -2,13 +2,17 @@
 //! runs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::{
+    path::PathBuf,
+    process::{Command, Output},
+};
 
-use steadfast_testkit::ControlPlane;
-use steadfast_testkit::install::Example;
-use steadfast_testkit::tools::{GoProgram, go_program};
-use steadfast_testkit::workspace;
+use steadfast_testkit::{
+    ControlPlane,
+    install::Example,
+    tools::{GoProgram, go_program},
+    workspace,
+};
 
 const REQUIRED: [&str; 3] = [
     "images.registry=localhost",
@@ -109,8 +113,8 @@ async fn an_api_server_takes_both_charts_and_every_example() {
     let definitions = ["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"];
     cluster.kubectl(&definitions).await.unwrap();
     for example in Example::ALL {
-        let (name, folder) = (example.name, example.folder().display().to_string());
-        let applied = cluster.kubectl(&["apply", "--filename", &folder]).await;
+        let (name, dir) = (example.name, example.dir().display().to_string());
+        let applied = cluster.kubectl(&["apply", "--filename", &dir]).await;
         assert!(applied.is_ok(), "examples/{name}: {:#}", applied.unwrap_err());
     }
 

@@ -1,10 +1,14 @@
 //! A control plane without nodes answers as Kubernetes does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
-use k8s_openapi::api::core::v1::Namespace;
-use kube::Api;
-use kube::api::{ListParams, PostParams};
+use k8s_openapi::api::{
+    authentication::v1::{TokenReview, TokenReviewSpec},
+    core::v1::Namespace,
+};
+use kube::{
+    Api,
+    api::{ListParams, PostParams},
+};
 use steadfast_testkit::{ControlPlane, ControlPlaneOptions, NewUser};
 
 #[tokio::test]

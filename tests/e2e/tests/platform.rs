@@ -1,25 +1,27 @@
-//! The whole platform: it runs pods, repairs itself, and leaves nothing behind.
+//! The platform: it runs pods, repairs itself, and leaves nothing behind.
 //! Needs root and all tools (`cargo xtask tools`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
-use steadfast_testkit::process::ProcessId;
-use steadfast_testkit::{FakeModelOptions, Platform, Reach, RedisData, images, wait};
+use steadfast_e2e::scenario::services;
+use steadfast_testkit::{FakeModelOptions, NetworkAccess, Platform, images, process::ProcessId, wait};
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/web.yaml");
 const WAIT: &str = "--timeout=90s";
 
-/// What is on the machine that a platform could have put there, by kind:
-/// processes, mounts, links, network namespaces and control groups.
+/// The resources of the machine that platforms create, by kind: processes, mounts,
+/// links, network namespaces and control groups.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Traces([BTreeSet<String>; 5]);
+struct HostResources([BTreeSet<String>; 5]);
 
-impl Traces {
+impl HostResources {
     fn now() -> Self {
         let print = |command: &str| {
             let output = Command::new("sh").args(["-c", command]).output().unwrap();
@@ -35,13 +37,13 @@ impl Traces {
         ])
     }
 
-    /// Only what belongs to this platform: others may come and go meanwhile.
+    /// Only those of this platform, as others may start and end meanwhile.
     fn of(self, platform: &Platform) -> Self {
         let kubeconfig = platform.control_plane().kubeconfig();
-        let folder = kubeconfig.parent().and_then(Path::parent).unwrap();
+        let dir = kubeconfig.parent().and_then(Path::parent).unwrap();
         let link = format!("steadfast{}", platform.node_address().octets()[2]);
         let [mut processes, mut mounts, mut links, mut namespaces, mut groups] = self.0;
-        mounts.retain(|mount| Path::new(mount).starts_with(folder));
+        mounts.retain(|mount| Path::new(mount).starts_with(dir));
         links.retain(|found| *found == link);
         groups.retain(|group| Path::new(group).iter().any(|part| *part == *link));
         let own: BTreeSet<String> = mounts
@@ -58,22 +60,22 @@ impl Traces {
         Self([processes, mounts, links, namespaces, groups])
     }
 
-    /// What is both here and there.
-    fn and(&self, other: &Self) -> Self {
+    /// The resources in both.
+    fn intersection(&self, other: &Self) -> Self {
         Self(std::array::from_fn(|kind| &self.0[kind] & &other.0[kind]))
     }
 }
 
-fn busybox_image_folder() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("busybox");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::copy("/bin/busybox", folder.join("busybox")).unwrap();
+fn busybox_image_dir() -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("busybox");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::copy("/bin/busybox", dir.join("busybox")).unwrap();
     std::fs::write(
-        folder.join("Dockerfile"),
-        "FROM scratch\nCOPY busybox /bin/busybox\nUSER 65532:65532\nENTRYPOINT [\"/bin/busybox\"]\n",
+        dir.join("Dockerfile"),
+        "FROM temp_dir\nCOPY busybox /bin/busybox\nUSER 65532:65532\nENTRYPOINT [\"/bin/busybox\"]\n",
     )
     .unwrap();
-    folder
+    dir
 }
 
 async fn web_answer(platform: &Platform, url: &str) -> anyhow::Result<String> {
@@ -88,7 +90,7 @@ async fn a_platform_runs_pods_repairs_itself_and_leaves_nothing_behind() {
     Platform::down(NAME).await.unwrap();
 
     let platform = Platform::up(NAME).await.unwrap();
-    let archive = images::build(&busybox_image_folder(), "localhost/steadfast/busybox:e2e")
+    let archive = images::build(&busybox_image_dir(), "localhost/steadfast/busybox:e2e")
         .await
         .unwrap();
     platform.load_image(&archive).await.unwrap();
@@ -98,23 +100,24 @@ async fn a_platform_runs_pods_repairs_itself_and_leaves_nothing_behind() {
         .await
         .unwrap();
 
-    let made = Traces::now().of(&platform);
+    let created = HostResources::now().of(&platform);
     assert!(
-        made.0.iter().all(|kind| !kind.is_empty()),
-        "it should leave traces while it runs: {made:#?}"
+        created.0.iter().all(|kind| !kind.is_empty()),
+        "a running platform has resources of each kind: {created:#?}"
     );
 
     pods_reach_services_by_name_and_the_host(&platform).await;
     pods_reach_the_fake_model(&platform).await;
     a_killed_container_is_back_within_seconds(&platform).await;
-    platform.redis().restart(RedisData::Empty).await.unwrap();
-    temporal_keeps_its_workflows(&platform).await;
+    services::redis_keeps_acknowledged_writes(platform.redis()).await;
+    services::redis_restarts_empty(platform.redis()).await;
+    services::temporal_keeps_its_workflows(platform.temporal()).await;
     up_repairs_what_died(&platform, NAME).await;
-    pods_get_out_only_when_told(&platform, NAME).await;
+    pods_reach_the_internet_only_with_access(&platform, NAME).await;
     up_cleans_up_after_a_crash(&platform, NAME).await;
 
     Platform::down(NAME).await.unwrap();
-    assert_eq!(Traces::now().and(&made), Traces::default());
+    assert_eq!(HostResources::now().intersection(&created), HostResources::default());
     assert!(Platform::find(NAME).await.is_err());
 }
 
@@ -131,7 +134,7 @@ async fn pods_reach_services_by_name_and_the_host(platform: &Platform) {
     let (reached, _) = tokio::join!(listener.accept(), async {
         tokio::time::timeout(Duration::from_secs(5), web_answer(platform, &url)).await
     });
-    // The address is the node's: pods hide behind it.
+    // The node translates the addresses of pods to its own.
     assert_eq!(reached.unwrap().1.ip(), platform.node_address());
 }
 
@@ -142,26 +145,7 @@ async fn pods_reach_the_fake_model(platform: &Platform) {
         .await
         .unwrap();
     assert_eq!(health, r#"{"status":"ok"}"#);
-}
-
-async fn temporal_keeps_its_workflows(platform: &Platform) {
-    let temporal = platform.temporal();
-    let start = [
-        "workflow",
-        "start",
-        "--type",
-        "T",
-        "--task-queue",
-        "q",
-        "--workflow-id",
-        "kept",
-    ];
-    temporal.cli(&start).await.unwrap();
-    temporal.restart().await.unwrap();
-    temporal
-        .cli(&["workflow", "describe", "--workflow-id", "kept"])
-        .await
-        .unwrap();
+    services::fake_model_answers_and_keeps_a_journal(&model).await;
 }
 
 async fn a_killed_container_is_back_within_seconds(platform: &Platform) {
@@ -171,7 +155,7 @@ async fn a_killed_container_is_back_within_seconds(platform: &Platform) {
         .unwrap();
     let pod = pod.trim().trim_start_matches("pod/").to_owned();
     let mut killed = Vec::new();
-    // The second time is the one that a back-off would delay.
+    // A back-off would delay the second restart.
     for _ in 0..2 {
         let process: ProcessId = wait::until("the container to run", Duration::from_secs(15), async || {
             let process = platform.container_process("default", &pod, "web").await?;
@@ -213,36 +197,40 @@ async fn up_repairs_what_died(platform: &Platform, name: &str) {
     assert_eq!(answer.await.unwrap(), "hello\n");
 }
 
-async fn pods_get_out_only_when_told(platform: &Platform, name: &str) {
-    // This machine's address towards the world; asking sends no packet.
-    let asking = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-    asking.connect("192.0.2.1:9").unwrap();
-    let listener = tokio::net::TcpListener::bind((asking.local_addr().unwrap().ip(), 0))
+async fn pods_reach_the_internet_only_with_access(platform: &Platform, name: &str) {
+    // This machine's outgoing address. Connecting a UDP socket sends no packet.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").unwrap();
+    let listener = tokio::net::TcpListener::bind((socket.local_addr().unwrap().ip(), 0))
         .await
         .unwrap();
     let address = listener.local_addr().unwrap();
-    let knock = ["exec", "deployment/web", "--", "busybox", "nc", "-w", "3"];
+    let connect = ["exec", "deployment/web", "--", "busybox", "nc", "-w", "3"];
     let (host, port) = (address.ip().to_string(), address.port().to_string());
-    let knock = [knock.as_slice(), &[&host, &port]].concat();
+    let connect = [connect.as_slice(), &[&host, &port]].concat();
 
-    platform.kubectl(&knock).await.unwrap_err();
-    Platform::up_reaching(name, Reach::Internet).await.unwrap();
-    // Closing the connection at once is what ends `nc`.
-    let came = async { listener.accept().await.map(drop) };
-    let (came, _) = tokio::join!(
-        tokio::time::timeout(Duration::from_secs(10), came),
-        platform.kubectl(&knock)
+    platform.kubectl(&connect).await.unwrap_err();
+    Platform::up_with_network_access(name, NetworkAccess::Internet)
+        .await
+        .unwrap();
+    // `nc` ends when the connection is closed.
+    let accepted = async { listener.accept().await.map(drop) };
+    let (accepted, _) = tokio::join!(
+        tokio::time::timeout(Duration::from_secs(10), accepted),
+        platform.kubectl(&connect)
     );
-    came.expect("the pod to get out").unwrap();
-    Platform::up_reaching(name, Reach::Inside).await.unwrap();
-    platform.kubectl(&knock).await.unwrap_err();
+    accepted.expect("the pod connects").unwrap();
+    Platform::up_with_network_access(name, NetworkAccess::Platform)
+        .await
+        .unwrap();
+    platform.kubectl(&connect).await.unwrap_err();
 }
 
 async fn up_cleans_up_after_a_crash(platform: &Platform, name: &str) {
-    // What a start that died before the network was whole would have left.
+    // The state after a start that ended before the network was complete.
     let kubeconfig = platform.control_plane().kubeconfig();
-    let folder = kubeconfig.parent().and_then(Path::parent).unwrap();
-    std::fs::remove_file(folder.join("network.made")).unwrap();
+    let dir = kubeconfig.parent().and_then(Path::parent).unwrap();
+    std::fs::remove_file(dir.join("network.made")).unwrap();
     let fresh = Platform::up(name).await.unwrap();
     let pods = fresh
         .kubectl(&["get", "pods", "--all-namespaces", "-o", "name"])

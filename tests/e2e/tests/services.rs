@@ -1,4 +1,4 @@
-//! The services that stand alone: each can be lost and brought back.
+//! The services on their own: each can be killed and restarted.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,47 +7,32 @@
     reason = "tests"
 )]
 
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
+use std::{path::Path, process::Stdio, time::Duration};
 
-use steadfast_testkit::process::ProcessId;
-use steadfast_testkit::{FakeModel, Redis, RedisData, Temporal, TemporalOptions, TemporalStorage, TemporalUi, wait};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use steadfast_e2e::scenario::services;
+use steadfast_testkit::{
+    FakeModel, Redis, Temporal, TemporalOptions, TemporalStorage, TemporalUi, process::ProcessId, wait,
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    net::TcpStream,
+};
 
-/// Sends one inline command and gives the first bytes of the answer.
-async fn ask(redis: &Redis, command: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", redis.port())).await?;
-    stream.write_all(format!("{command}\r\n").as_bytes()).await?;
-    let mut answer = [0; 256];
-    let length = stream.read(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+#[tokio::test]
+async fn redis_keeps_acknowledged_writes_when_killed_and_restarted_with_its_data() {
+    services::redis_keeps_acknowledged_writes(&Redis::start().await.unwrap()).await;
 }
 
 #[tokio::test]
-async fn redis_keeps_what_it_acknowledged_when_killed_and_restarted_with_its_data() {
-    let redis = Redis::start().await.unwrap();
-    let port = redis.port();
-    assert_eq!(ask(&redis, "SET key value").await.unwrap(), "+OK\r\n");
-    redis.restart(RedisData::Keep).await.unwrap();
-    assert_eq!(ask(&redis, "GET key").await.unwrap(), "$5\r\nvalue\r\n");
-    assert_eq!(redis.port(), port);
-}
-
-#[tokio::test]
-async fn redis_restarted_empty_has_forgotten_everything() {
-    let redis = Redis::start().await.unwrap();
-    ask(&redis, "SET key value").await.unwrap();
-    redis.restart(RedisData::Empty).await.unwrap();
-    assert_eq!(ask(&redis, "GET key").await.unwrap(), "$-1\r\n");
+async fn redis_restarted_empty_has_lost_all_data() {
+    services::redis_restarts_empty(&Redis::start().await.unwrap()).await;
 }
 
 #[tokio::test]
 async fn a_killed_redis_refuses_connections_and_a_frozen_one_answers_after_the_thaw() {
     let redis = Redis::start().await.unwrap();
     redis.freeze().unwrap();
-    let answer = ask(&redis, "PING");
+    let answer = redis.command("PING");
     tokio::pin!(answer);
     let while_frozen = tokio::time::timeout(Duration::from_millis(200), &mut answer).await;
     assert!(while_frozen.is_err(), "a frozen Redis answered {while_frozen:?}");
@@ -55,11 +40,11 @@ async fn a_killed_redis_refuses_connections_and_a_frozen_one_answers_after_the_t
     assert_eq!(answer.await.unwrap(), "+PONG\r\n");
 
     redis.kill().await.unwrap();
-    assert!(ask(&redis, "PING").await.is_err());
+    assert!(redis.command("PING").await.is_err());
 }
 
 #[tokio::test]
-async fn a_dropped_service_leaves_no_process_and_no_folder() {
+async fn a_dropped_service_leaves_no_process_and_no_directory() {
     let redis = Redis::start().await.unwrap();
     let process = redis.service().process().unwrap();
     let log = redis.service().log().to_path_buf();
@@ -102,55 +87,17 @@ async fn temporal_with_a_file_keeps_its_workflows_when_killed() {
     })
     .await
     .unwrap();
-    let start = [
-        "workflow",
-        "start",
-        "--type",
-        "T",
-        "--task-queue",
-        "q",
-        "--workflow-id",
-        "kept",
-    ];
-    temporal.cli(&start).await.unwrap();
-    temporal.restart().await.unwrap();
-    let described = temporal
-        .cli(&["workflow", "describe", "--workflow-id", "kept"])
-        .await
-        .unwrap();
-    assert!(described.contains("kept"), "{described}");
+    services::temporal_keeps_its_workflows(&temporal).await;
 }
 
 #[tokio::test]
 async fn the_fake_model_answers_from_its_fixtures_and_keeps_a_journal() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/greeting.json");
     let model = FakeModel::start(fixtures).await.unwrap();
-    let body = r#"{"model":"gpt-5-mini","input":"hello"}"#;
-    let request = format!(
-        "POST /v1/responses HTTP/1.1\r\nhost: fake\r\ncontent-type: application/json\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let authority = model.url().trim_start_matches("http://").to_owned();
-    let mut stream = TcpStream::connect(&authority).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.contains("Hello from the fake."), "{answer}");
-
-    let paths: Vec<_> = model
-        .journal()
-        .await
-        .unwrap()
-        .iter()
-        .map(|entry| entry["path"].clone())
-        .collect();
-    assert_eq!(paths, ["/v1/responses"]);
-    model.clear_journal().await.unwrap();
-    assert_eq!(model.journal().await.unwrap().len(), 0);
+    services::fake_model_answers_and_keeps_a_journal(&model).await;
 }
 
-/// Not a test: what `a_killed_process_takes_its_services_along` runs and kills.
+/// Not a test: `a_killed_process_takes_its_services_along` runs and kills it.
 #[tokio::test]
 #[ignore = "started by another test"]
 async fn start_redis_and_wait_to_be_killed() {
@@ -177,7 +124,7 @@ async fn a_killed_process_takes_its_services_along() {
             .next_line()
             .await
             .unwrap()
-            .expect("the process to say what it started");
+            .expect("the process prints what it started");
         if let Some((_, started)) = line.split_once("started ") {
             break started.parse().unwrap();
         }

@@ -1,8 +1,8 @@
-//! Measurements: each drives the real system and gives a report that is printed
-//! as JSON. Never part of a test run; a test may run one small.
+//! Benchmarks: each drives the real system and returns a report that is printed as
+//! JSON. No test run contains them; a test may run a small one.
 
-pub mod history;
-pub mod interrupt;
-mod prose;
+pub mod history_growth;
+pub mod interrupt_latency;
 
-pub use prose::{Prose, compression_ratio};
+mod statistics;
+mod text_generator;

@@ -1,5 +1,5 @@
-//! The parts of a Kubernetes control plane, one file each: what each is started
-//! with (pure), and how one knows that it is ready.
+//! The programs of a Kubernetes control plane: the command line of each (pure),
+//! and its readiness check.
 
 pub(crate) mod apiserver;
 pub(crate) mod certificates;
@@ -11,6 +11,6 @@ pub(crate) mod users;
 
 pub use users::{NewUser, User};
 
-/// Cluster addresses of Services; the first one is the API server's.
+/// The addresses of Services. The API server has the first one.
 pub(crate) const SERVICE_RANGE: &str = "10.96.0.0/16";
 pub(crate) const FIRST_SERVICE_ADDRESS: &str = "10.96.0.1";

@@ -1,30 +1,34 @@
-//! A Kubernetes API without nodes: etcd, API server and controller manager.
-//! Needs no root and is ready in a few seconds; no pod ever runs.
+//! A Kubernetes control plane without nodes: etcd, API server and controller
+//! manager. Needs no root and is ready in a few seconds. Pods never run.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::ensure;
 use kube::Client;
 use tokio::sync::Mutex;
 
-use crate::cluster::apiserver::{self, Endpoint, Listener};
-use crate::cluster::certificates::Certificates;
-use crate::cluster::users::{self, Users};
-use crate::cluster::{NewUser, User, controller_manager, etcd, kubeconfig};
-use crate::files;
-use crate::port::Port;
-use crate::process::{Launch, Service, output};
-use crate::site::Site;
-use crate::tools::{self, GoProgram};
+use crate::{
+    cluster::{
+        NewUser, User,
+        apiserver::{self, Endpoint, Listener},
+        certificates::Certificates,
+        controller_manager, etcd, kubeconfig,
+        users::{self, Users},
+    },
+    files,
+    install_root::InstallRoot,
+    port::Port,
+    process::{Launch, Service, output},
+    tools::{self, GoProgram},
+};
 
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How to start a control plane.
 #[derive(Clone, Debug, Default)]
 pub struct ControlPlaneOptions {
-    /// Users besides the administrator. Making them at the start is free;
-    /// `add_user` restarts the API server.
+    /// Users besides the administrator. To create them at the start costs
+    /// nothing; `add_user` restarts the API server.
     pub users: Vec<NewUser>,
 }
 
@@ -36,7 +40,7 @@ pub(crate) struct ControlPlanePorts {
     pub(crate) etcd_peer: Port,
 }
 
-/// One control plane. Fields end in their order: clients before servers.
+/// One control plane. Fields are dropped in their order: clients before servers.
 pub struct ControlPlane {
     controller_manager: Service,
     apiserver: Service,
@@ -47,11 +51,11 @@ pub struct ControlPlane {
     client: Client,
     url: String,
     _ports: ControlPlanePorts,
-    site: Site,
+    install_root: InstallRoot,
 }
 
 impl ControlPlane {
-    /// On 127.0.0.1; gone when dropped.
+    /// Starts one on 127.0.0.1. It ends when the value is dropped.
     pub async fn start() -> anyhow::Result<Self> {
         Self::start_with(ControlPlaneOptions::default()).await
     }
@@ -62,41 +66,41 @@ impl ControlPlane {
             etcd_client: Port::lease()?,
             etcd_peer: Port::lease()?,
         };
-        let site = Site::of_this_process("control-plane")?;
-        let control_plane = Self::at(site, ports, Endpoint::Private, &options.users).await?;
+        let install_root = InstallRoot::of_this_process("control-plane")?;
+        let control_plane = Self::at(install_root, ports, Endpoint::Private, &options.users).await?;
         control_plane.launch().await?;
         Ok(control_plane)
     }
 
     pub(crate) async fn at(
-        site: Site,
+        install_root: InstallRoot,
         ports: ControlPlanePorts,
         endpoint: Endpoint,
         users: &[NewUser],
     ) -> anyhow::Result<Self> {
-        let url = format!("https://{}:{}", site.address, ports.api.number());
-        let certificates = Certificates::ensure(site.folder.join("certificates"), site.address)?;
+        let url = format!("https://{}:{}", install_root.address, ports.api.number());
+        let certificates = Certificates::ensure(install_root.dir.join("certificates"), install_root.address)?;
         let mut wanted = vec![
             NewUser::new(users::ADMIN, &["system:masters"]),
             NewUser::new(users::CONTROLLER_MANAGER, &[]),
         ];
         wanted.extend_from_slice(users);
-        let users = Users::ensure(site.folder.join("tokens.csv"), &wanted)?;
+        let users = Users::ensure(install_root.dir.join("tokens.csv"), &wanted)?;
         let admin = users.get(users::ADMIN)?.clone();
         let client = kubeconfig::client(&url, &certificates.authority(), &admin).await?;
 
         let service = |launch: Launch| {
-            let launch = launch.in_network(site.network.as_deref());
-            Service::new(launch, site.lifetime.clone(), &site.logs())
+            let launch = launch.in_network(install_root.network.as_deref());
+            Service::new(launch, install_root.lifetime.clone(), &install_root.logs())
         };
         let etcd = service(etcd::launch(
             &tools::installed("etcd")?,
-            &site.data().join("etcd"),
+            &install_root.data().join("etcd"),
             ports.etcd_client.number(),
             ports.etcd_peer.number(),
         ))?;
         let listener = Listener {
-            address: site.address,
+            address: install_root.address,
             port: ports.api.number(),
             endpoint,
         };
@@ -107,14 +111,14 @@ impl ControlPlane {
             &certificates,
             users.path(),
         ))?;
-        let controller_kubeconfig = site.folder.join("controller-manager.kubeconfig");
+        let controller_kubeconfig = install_root.dir.join("controller-manager.kubeconfig");
         let controller = users.get(users::CONTROLLER_MANAGER)?;
         kubeconfig::write(&controller_kubeconfig, &url, &certificates.authority(), controller)?;
         let controller_manager = service(controller_manager::launch(
             &tools::go_program(GoProgram::KubeControllerManager)?,
             &controller_kubeconfig,
             &certificates,
-            &site.data().join("plugins-of-volumes"),
+            &install_root.data().join("plugins-of-volumes"),
         ))?;
         let control_plane = Self {
             controller_manager,
@@ -126,15 +130,15 @@ impl ControlPlane {
             client,
             url,
             _ports: ports,
-            site,
+            install_root,
         };
         control_plane.write_kubeconfig(&control_plane.admin)?;
         Ok(control_plane)
     }
 
-    /// Starts what does not run, and waits until it is ready.
+    /// Starts the programs that do not run, and waits until all are ready.
     pub(crate) async fn launch(&self) -> anyhow::Result<()> {
-        files::make_folder(&self.site.data())?;
+        files::create_dir(&self.install_root.data())?;
         self.etcd.start()?;
         self.apiserver.start()?;
         self.apiserver
@@ -149,7 +153,7 @@ impl ControlPlane {
             .await
     }
 
-    /// A client that is the administrator.
+    /// A client with the rights of the administrator.
     pub fn client(&self) -> Client {
         self.client.clone()
     }
@@ -159,7 +163,7 @@ impl ControlPlane {
         &self.url
     }
 
-    /// The certificate that vouches for the API server's.
+    /// The certificate authority of the API server, in PEM.
     pub fn certificate_authority(&self) -> PathBuf {
         self.certificates.authority()
     }
@@ -174,13 +178,13 @@ impl ControlPlane {
         self.kubeconfig_path(&self.admin)
     }
 
-    /// A user given at the start or added since.
+    /// A user that was created at the start or by `add_user`.
     pub async fn user(&self, name: &str) -> anyhow::Result<User> {
         self.users.lock().await.get(name).cloned()
     }
 
-    /// Makes a user. The API server reads its users at its start, so it is
-    /// restarted: about two seconds without it.
+    /// Creates a user. The API server reads its users only at its start, so this
+    /// restarts it: it is away for about two seconds.
     pub async fn add_user(&self, user: NewUser) -> anyhow::Result<User> {
         let mut users = self.users.lock().await;
         if let Some(known) = users.find(&user.name)
@@ -194,33 +198,33 @@ impl ControlPlane {
         Ok(user)
     }
 
-    /// A kubeconfig file of that user.
+    /// A kubeconfig file of this user.
     pub fn kubeconfig_of(&self, user: &User) -> anyhow::Result<PathBuf> {
         self.write_kubeconfig(user)
     }
 
-    /// A client that is that user.
+    /// A client with the rights of this user.
     pub async fn client_of(&self, user: &User) -> anyhow::Result<Client> {
         kubeconfig::client(&self.url, &self.certificates.authority(), user).await
     }
 
-    /// Runs kubectl as the administrator and gives what it prints.
+    /// Runs kubectl as the administrator and returns its standard output.
     pub async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.run(GoProgram::Kubectl, arguments).await
     }
 
-    /// Runs helm as the administrator and gives what it prints.
+    /// Runs helm as the administrator and returns its standard output.
     pub async fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.run(GoProgram::Helm, arguments).await
     }
 
-    /// The API server, to kill, freeze or read the log of; `restart` brings it
-    /// back.
+    /// The API server process: to kill it, to freeze it, to read its log.
+    /// `restart` starts it again.
     pub fn apiserver(&self) -> &Service {
         &self.apiserver
     }
 
-    /// Starts again whatever of it was killed.
+    /// Starts the programs that were killed.
     pub async fn restart(&self) -> anyhow::Result<()> {
         self.launch().await
     }
@@ -228,21 +232,21 @@ impl ControlPlane {
     async fn run(&self, program: GoProgram, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = tokio::process::Command::new(tools::go_program(program)?);
         command.args(arguments).env("KUBECONFIG", self.kubeconfig());
-        // Nothing is read from, or left in, a home folder.
-        for (variable, folder) in [
+        // The user's home directory is neither read nor written.
+        for (variable, dir) in [
             ("HELM_CACHE_HOME", "helm/cache"),
             ("HELM_CONFIG_HOME", "helm/config"),
             ("HELM_DATA_HOME", "helm/data"),
             ("KUBECACHEDIR", "kubectl"),
         ] {
-            command.env(variable, self.site.folder.join(folder));
+            command.env(variable, self.install_root.dir.join(dir));
         }
         output(&mut command).await
     }
 
     fn kubeconfig_path(&self, user: &User) -> PathBuf {
-        self.site
-            .folder
+        self.install_root
+            .dir
             .join(format!("{}.kubeconfig", user.name.replace(':', "-")))
     }
 
@@ -252,12 +256,12 @@ impl ControlPlane {
         Ok(path)
     }
 
-    /// All its programs.
+    /// All programs of the control plane.
     pub(crate) fn services(&self) -> Vec<&Service> {
         vec![&self.etcd, &self.apiserver, &self.controller_manager]
     }
 
-    /// Writes the kubeconfig of a component for the user it is.
+    /// Writes the kubeconfig of a component that is this user.
     pub(crate) async fn component_kubeconfig(&self, user: &str) -> anyhow::Result<PathBuf> {
         let user = self.user(user).await?;
         self.write_kubeconfig(&user)

@@ -1,31 +1,35 @@
-//! A fake model API: aimock, which answers as its fixtures say and keeps a
-//! journal of the requests. It hides the value of `Authorization` in it.
+//! A fake model API: aimock, which answers from fixtures and keeps a journal of
+//! the requests. The journal masks the value of `Authorization`.
 
-use std::net::SocketAddrV4;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    net::SocketAddrV4,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::http_client;
-use crate::port::Port;
-use crate::process::{Launch, Service};
-use crate::site::Site;
-use crate::tools;
+use crate::{
+    http_client,
+    install_root::InstallRoot,
+    port::Port,
+    process::{Launch, Service},
+    tools,
+};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How to start a fake model.
 #[derive(Clone, Debug)]
 pub struct FakeModelOptions {
-    /// Fixture files (`*.json`), or folders of them.
+    /// Fixture files (`*.json`), or directories of them.
     pub fixtures: Vec<PathBuf>,
-    /// A free one when absent.
+    /// A free port if absent.
     pub port: Option<u16>,
-    /// Between the chunks of a stream.
+    /// Pause between two chunks of a stream.
     pub latency_ms: u32,
-    /// Characters in a chunk.
+    /// Characters per chunk.
     pub chunk_size: u32,
 }
 
@@ -45,31 +49,35 @@ impl FakeModelOptions {
 pub struct FakeModel {
     service: Service,
     port: Port,
-    site: Site,
+    install_root: InstallRoot,
 }
 
 impl FakeModel {
-    /// On a free port of 127.0.0.1, answering from a file or a folder of
-    /// fixtures; gone when dropped.
+    /// Starts one on a free port of 127.0.0.1, with a file or a directory of
+    /// fixtures. It ends when the value is dropped.
     pub async fn start(fixtures: impl Into<PathBuf>) -> anyhow::Result<Self> {
         Self::start_with(FakeModelOptions::new(fixtures)).await
     }
 
     pub async fn start_with(options: FakeModelOptions) -> anyhow::Result<Self> {
         let port = Port::given_or_leased(options.port)?;
-        let model = Self::at(Site::of_this_process("fake-model")?, port, &options)?;
+        let model = Self::at(InstallRoot::of_this_process("fake-model")?, port, &options)?;
         model.launch().await?;
         Ok(model)
     }
 
-    pub(crate) fn at(site: Site, port: Port, options: &FakeModelOptions) -> anyhow::Result<Self> {
+    pub(crate) fn at(install_root: InstallRoot, port: Port, options: &FakeModelOptions) -> anyhow::Result<Self> {
         let tool = tools::fake_model()?;
-        let launch = launch(&tool.node, &tool.script, &site, port.number(), options);
-        let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
-        Ok(Self { service, port, site })
+        let launch = launch(&tool.node, &tool.script, &install_root, port.number(), options);
+        let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;
+        Ok(Self {
+            service,
+            port,
+            install_root,
+        })
     }
 
-    /// Starts it unless it runs, and waits until it answers.
+    /// Starts the server unless it runs, and waits until it answers.
     pub(crate) async fn launch(&self) -> anyhow::Result<()> {
         self.service.start()?;
         self.service
@@ -79,10 +87,13 @@ impl FakeModel {
 
     /// `http://<address>:<port>`.
     pub fn url(&self) -> String {
-        format!("http://{}", SocketAddrV4::new(self.site.address, self.port.number()))
+        format!(
+            "http://{}",
+            SocketAddrV4::new(self.install_root.address, self.port.number())
+        )
     }
 
-    /// What an Agent's `model.baseUrl` wants: `http://<address>:<port>/v1`.
+    /// The value for an Agent's `model.baseUrl`: `http://<address>:<port>/v1`.
     pub fn base_url(&self) -> String {
         format!("{}/v1", self.url())
     }
@@ -97,12 +108,12 @@ impl FakeModel {
         serde_json::from_value(self.control_get("journal").await?).context("read the journal")
     }
 
-    /// Forgets the requests; the fixtures' sequences go on.
+    /// Removes all requests from the journal. The fixtures' sequences continue.
     pub async fn clear_journal(&self) -> anyhow::Result<()> {
         self.control_post("reset/journal", &json!({})).await
     }
 
-    /// Adds fixtures behind the ones it has: `[{"match": …, "response": …}]`.
+    /// Appends fixtures: `[{"match": …, "response": …}]`.
     pub async fn add_fixtures(&self, fixtures: &Value) -> anyhow::Result<()> {
         self.control_post("fixtures", &json!({ "fixtures": fixtures })).await
     }
@@ -112,23 +123,23 @@ impl FakeModel {
         self.control_post("error", &json!({ "status": status })).await
     }
 
-    /// As just started: journal, sequences and added fixtures are gone.
+    /// Restarts the server: journal, sequences and added fixtures are lost.
     pub async fn reset(&self) -> anyhow::Result<()> {
         self.kill().await?;
         self.launch().await
     }
 
-    /// `kill -9`. Its port stays reserved; `reset` brings it back.
+    /// `kill -9`. The port stays reserved; `reset` starts the server again.
     pub async fn kill(&self) -> anyhow::Result<()> {
         self.service.kill().await
     }
 
-    /// SIGSTOP: connections stay open and nothing is answered.
+    /// SIGSTOP: connections stay open, and no request is answered.
     pub fn freeze(&self) -> anyhow::Result<()> {
         self.service.freeze()
     }
 
-    /// Ends a freeze.
+    /// SIGCONT, after `freeze`.
     pub fn thaw(&self) -> anyhow::Result<()> {
         self.service.thaw()
     }
@@ -162,16 +173,16 @@ impl FakeModel {
     }
 }
 
-fn launch(node: &Path, script: &Path, site: &Site, port: u16, options: &FakeModelOptions) -> Launch {
+fn launch(node: &Path, script: &Path, install_root: &InstallRoot, port: u16, options: &FakeModelOptions) -> Launch {
     let launch = Launch::new("fake-model", node)
         .argument(script.display())
-        .flag("host", site.address)
+        .flag("host", install_root.address)
         .flag("port", port)
         .flag("latency", options.latency_ms)
         .flag("chunk-size", options.chunk_size)
         .flag("journal-max", 0)
         .argument("--validate-on-load")
-        .in_network(site.network.as_deref());
+        .in_network(install_root.network.as_deref());
     options
         .fixtures
         .iter()

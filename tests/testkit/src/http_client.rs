@@ -1,12 +1,14 @@
 //! Plain HTTP to the services' own control endpoints.
 
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 use anyhow::Context as _;
 use reqwest::Client;
 
-/// One client for all: no proxy, and a time limit that a frozen service meets.
+/// A frozen service never answers.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One client for the process, without a proxy.
 pub fn shared() -> anyhow::Result<Client> {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     if let Some(client) = CLIENT.get() {
@@ -15,13 +17,13 @@ pub fn shared() -> anyhow::Result<Client> {
     install_tls_provider();
     let client = Client::builder()
         .no_proxy()
-        .timeout(Duration::from_secs(10))
+        .timeout(TIMEOUT)
         .build()
         .context("build an HTTP client")?;
     Ok(CLIENT.get_or_init(|| client).clone())
 }
 
-/// TLS needs one provider per process. An error means that one is there.
+/// Installs the TLS provider of this process, unless one is installed.
 pub fn install_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

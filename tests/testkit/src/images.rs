@@ -1,27 +1,25 @@
-//! Container images without a registry: built by buildah from a folder with a
-//! Dockerfile into an archive that containerd imports.
+//! Container images without a registry: buildah builds a directory with a
+//! Dockerfile into an archive, and containerd imports the archive.
 //!
-//! An archive is named by the content of its folder, so an unchanged folder is
-//! not built again. What goes into images is for others to say.
+//! An archive is named by the hash of its directory, so an unchanged directory is
+//! not built again. `release` decides what is in the images.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, ensure};
 use tokio::process::Command;
 
-use crate::cache::Cache;
-use crate::hash;
-use crate::lock;
-use crate::process::output;
-use crate::tools;
+use crate::{cache::Cache, hash, lock, process::output, tools};
 
 const KEY_LENGTH: usize = 16;
-/// How long an archive that nobody asks for stays.
+/// How long an unused archive stays.
 const KEPT_FOR: Duration = Duration::from_hours(72);
 
-/// Builds `tag` from a folder with a `Dockerfile`, and gives the path of its
+/// Builds `tag` from a directory with a `Dockerfile` and returns the path of its
 /// docker archive. Needs root.
 pub async fn build(context: &Path, tag: &str) -> anyhow::Result<PathBuf> {
     ensure!(
@@ -32,7 +30,7 @@ pub async fn build(context: &Path, tag: &str) -> anyhow::Result<PathBuf> {
     let images = cache.images();
     let _lock = lock::acquire(images.join(".lock")).await?;
     let name = tag.replace(['/', ':'], "_");
-    let key = hash_folder(context, tag).await?;
+    let key = hash_dir(context, tag).await?;
     let archive = images.join(format!("{name}-{}.tar", &key[..KEY_LENGTH]));
     if archive.is_file() {
         mark_used(&archive)?;
@@ -57,7 +55,7 @@ pub async fn build(context: &Path, tag: &str) -> anyhow::Result<PathBuf> {
         .arg(context);
     output(&mut bud).await.with_context(|| format!("build image {tag}"))?;
 
-    // Under another name until it is whole.
+    // Renamed when it is complete.
     let unfinished = archive.with_extension("unfinished");
     let mut push = buildah();
     push.args(["push", "--quiet", tag])
@@ -84,20 +82,20 @@ fn remove_earlier_archives(images: &Path, name: &str) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(images).with_context(|| format!("list {}", images.display()))?;
     for entry in entries.flatten() {
         let file = entry.file_name().to_string_lossy().into_owned();
-        let own = file
+        let is_same_image = file
             .strip_prefix(name)
             .and_then(|rest| rest.strip_prefix('-'))
             .is_some_and(|rest| !rest.contains(['_', '-']));
-        // Includes what a crash left unfinished, which must not be appended to.
-        if own {
+        // Also an unfinished archive of a crash: buildah would append to it.
+        if is_same_image {
             std::fs::remove_file(entry.path()).with_context(|| format!("remove {file}"))?;
         }
     }
     Ok(())
 }
 
-/// Removes the archives that nobody has asked for in a while: tags made of
-/// content leave a trail of them.
+/// Removes the archives that were not used for a while: with tags made of
+/// content, every build adds one.
 pub fn remove_unused() -> anyhow::Result<()> {
     let images = Cache::open()?.images();
     let entries = std::fs::read_dir(&images).with_context(|| format!("list {}", images.display()))?;
@@ -114,24 +112,22 @@ pub fn remove_unused() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The tag, and the path, mode and content of every file, in the order of paths.
-async fn hash_folder(folder: &Path, tag: &str) -> anyhow::Result<String> {
-    let (folder, tag) = (folder.to_path_buf(), tag.to_owned());
+/// Hashes the tag and, in the order of paths, the path, mode and content of every file.
+async fn hash_dir(dir: &Path, tag: &str) -> anyhow::Result<String> {
+    let (dir, tag) = (dir.to_path_buf(), tag.to_owned());
     tokio::task::spawn_blocking(move || {
         let mut parts = vec![tag.into_bytes()];
-        hash_into(&folder, &folder, &mut parts)
-            .with_context(|| format!("read the image folder {}", folder.display()))?;
+        hash_into(&dir, &dir, &mut parts).with_context(|| format!("read the image directory {}", dir.display()))?;
         Ok(hash::sha256_hex(parts.iter().map(Vec::as_slice)))
     })
     .await
-    .context("wait for the hash of a folder")?
+    .context("wait for the hash of a directory")?
 }
 
-fn hash_into(root: &Path, folder: &Path, parts: &mut Vec<Vec<u8>>) -> anyhow::Result<()> {
-    use std::os::unix::ffi::OsStrExt as _;
-    use std::os::unix::fs::PermissionsExt as _;
+fn hash_into(root: &Path, dir: &Path, parts: &mut Vec<Vec<u8>>) -> anyhow::Result<()> {
+    use std::os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _};
 
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
     paths.sort();

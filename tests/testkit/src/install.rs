@@ -1,36 +1,37 @@
-//! Steadfast on a platform, installed the way a user would: Helm for the two
-//! charts, kubectl for Secrets and examples. Verbs for the demo and for tests;
-//! none of them asserts anything.
+//! Installs Steadfast on a platform as a user does: Helm for the two charts,
+//! kubectl for Secrets and examples. Verbs for the demo and for tests; no verb
+//! asserts anything.
 
-mod administer;
+mod cluster_admin;
 mod examples;
 mod manifests;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::files;
-use crate::platform::Platform;
-use crate::release::{REGISTRY, Release};
-use crate::scratch::Scratch;
-use crate::workspace;
+use crate::{
+    files,
+    platform::Platform,
+    release::{REGISTRY, Release},
+    temp_dir::TempDir,
+    workspace,
+};
 
-pub use administer::{Administer, ExistingCluster};
-pub use examples::{Elsewhere, Example, set_model_key_in, set_model_keys};
+pub use cluster_admin::{ClusterAdmin, ExistingCluster};
+pub use examples::{Example, ManifestOverrides, set_model_key_in, set_model_keys};
 
-/// Where the charts are installed.
+/// The namespace of the charts.
 pub const NAMESPACE: &str = "steadfast-system";
-/// Name of the release, and so of the install.
+/// The name of the Helm release, and so of the install.
 pub const RELEASE: &str = "steadfast";
 const HELM_TIMEOUT: &str = "--timeout=3m";
 
 /// How to install.
 #[derive(Clone, Debug)]
 pub struct InstallOptions {
-    /// Environment of every worker.
+    /// Environment variables of every worker.
     pub worker_env: BTreeMap<String, String>,
     pub gateway_replicas: u32,
     pub operator_replicas: u32,
@@ -47,7 +48,7 @@ impl Default for InstallOptions {
 }
 
 impl InstallOptions {
-    /// Sends every model call to this base URL instead of the provider's.
+    /// Sends every model call to this base URL instead of the provider.
     #[must_use]
     pub fn with_model_at(mut self, base_url: impl Into<String>) -> Self {
         self.worker_env
@@ -56,7 +57,7 @@ impl InstallOptions {
     }
 }
 
-/// Loads the images and installs, or upgrades, both charts; returns when the
+/// Loads the images and installs or upgrades both charts. Returns when the
 /// operator and the gateway are ready.
 pub async fn install(platform: &Platform, release: &Release, options: &InstallOptions) -> anyhow::Result<()> {
     release.load_onto(platform).await?;
@@ -64,16 +65,16 @@ pub async fn install(platform: &Platform, release: &Release, options: &InstallOp
     install_charts(platform, &values_of(platform, release, options)).await
 }
 
-/// The same on a cluster that has a Temporal and a Redis and pulls its images from a registry.
-pub async fn install_elsewhere(
-    cluster: &impl Administer,
-    elsewhere: &Elsewhere,
+/// Installs on a cluster that has Temporal and Redis and pulls its images from a registry.
+pub async fn install_on_existing_cluster(
+    cluster: &impl ClusterAdmin,
+    overrides: &ManifestOverrides,
     redis_url: &str,
     options: &InstallOptions,
 ) -> anyhow::Result<()> {
     let values = json!({
-        "images": {"registry": elsewhere.registry, "tag": elsewhere.tag},
-        "temporal": {"address": elsewhere.temporal_address},
+        "images": {"registry": overrides.registry, "tag": overrides.tag},
+        "temporal": {"address": overrides.temporal_address},
         "redis": {"url": redis_url},
         "worker": {"extraEnv": extra_env(options)},
         "operator": {"replicas": options.operator_replicas},
@@ -82,17 +83,17 @@ pub async fn install_elsewhere(
     install_charts(cluster, &values).await
 }
 
-async fn install_charts(cluster: &impl Administer, values: &Value) -> anyhow::Result<()> {
+async fn install_charts(cluster: &impl ClusterAdmin, values: &Value) -> anyhow::Result<()> {
     apply(cluster, &manifests::restricted_namespace(NAMESPACE)).await?;
-    let scratch = Scratch::new("helm")?;
-    let path = scratch.path().join("values.json");
+    let temp_dir = TempDir::new("helm")?;
+    let path = temp_dir.path().join("values.json");
     files::write_private(&path, &values.to_string())?;
     helm(cluster, "steadfast-crds", "steadfast-crds", &[]).await?;
     let path = path.display().to_string();
     helm(cluster, RELEASE, "steadfast", &["--values", &path]).await
 }
 
-async fn helm(cluster: &impl Administer, name: &str, chart: &str, arguments: &[&str]) -> anyhow::Result<()> {
+async fn helm(cluster: &impl ClusterAdmin, name: &str, chart: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let chart = workspace::root().join("charts").join(chart).display().to_string();
     let mut command = vec![
         "upgrade",
@@ -106,8 +107,8 @@ async fn helm(cluster: &impl Administer, name: &str, chart: &str, arguments: &[&
     ];
     command.extend(arguments);
     if let Err(error) = cluster.helm(&command).await {
-        let seen = describe(cluster, NAMESPACE).await;
-        return Err(error.context(format!("install the chart {name}; its pods:\n{seen}")));
+        let state = describe(cluster, NAMESPACE).await;
+        return Err(error.context(format!("install the chart {name}; the namespace contains:\n{state}")));
     }
     Ok(())
 }
@@ -135,29 +136,33 @@ fn extra_env(options: &InstallOptions) -> Vec<Value> {
         .collect()
 }
 
-/// Makes, or replaces, the Secret with the model's key that most examples name.
-pub async fn set_model_key(cluster: &impl Administer, namespace: &str, key: &str) -> anyhow::Result<()> {
+/// Creates or replaces the Secret with the model key that most examples name.
+pub async fn set_model_key(cluster: &impl ClusterAdmin, namespace: &str, key: &str) -> anyhow::Result<()> {
     set_model_key_in(cluster, namespace, "openai-secret", key).await
 }
 
-/// Lets a ServiceAccount, made if there is none, talk to the agents of its namespace and decide what they ask.
-pub async fn let_talk_and_decide(cluster: &impl Administer, namespace: &str, account: &str) -> anyhow::Result<()> {
+/// Grants a ServiceAccount the roles `user` and `approver` in its namespace. Creates the account if there is none.
+pub async fn grant_user_and_approver(
+    cluster: &impl ClusterAdmin,
+    namespace: &str,
+    account: &str,
+) -> anyhow::Result<()> {
     let roles = ["user", "approver"].map(|role| format!("{RELEASE}-{role}"));
     apply(cluster, &manifests::account_with_roles(namespace, account, &roles)).await
 }
 
 /// `kubectl apply -f examples/<name>`.
-pub async fn apply_example(cluster: &impl Administer, namespace: &str, name: &str) -> anyhow::Result<()> {
-    let folder = workspace::root().join("examples").join(name).display().to_string();
+pub async fn apply_example(cluster: &impl ClusterAdmin, namespace: &str, name: &str) -> anyhow::Result<()> {
+    let dir = workspace::root().join("examples").join(name).display().to_string();
     cluster
-        .kubectl(&["apply", "--namespace", namespace, "--filename", &folder])
+        .kubectl(&["apply", "--namespace", namespace, "--filename", &dir])
         .await
         .map(drop)
 }
 
-/// Waits until an Agent is Ready; what stands in its way is in the error.
+/// Waits until an Agent is Ready. The error describes the namespace.
 pub async fn wait_for_agent(
-    cluster: &impl Administer,
+    cluster: &impl ClusterAdmin,
     namespace: &str,
     name: &str,
     timeout: Duration,
@@ -165,9 +170,9 @@ pub async fn wait_for_agent(
     wait_for(cluster, namespace, &format!("agent/{name}"), "Ready", timeout).await
 }
 
-/// Waits until a Deployment has the replicas it shall have.
+/// Waits until a Deployment is Available.
 pub async fn wait_for_deployment(
-    cluster: &impl Administer,
+    cluster: &impl ClusterAdmin,
     namespace: &str,
     name: &str,
     timeout: Duration,
@@ -176,7 +181,7 @@ pub async fn wait_for_deployment(
 }
 
 async fn wait_for(
-    cluster: &impl Administer,
+    cluster: &impl ClusterAdmin,
     namespace: &str,
     object: &str,
     condition: &str,
@@ -188,13 +193,13 @@ async fn wait_for(
         .kubectl(&["wait", &condition, object, "--namespace", namespace, &timeout])
         .await;
     if let Err(error) = waited {
-        let seen = describe(cluster, namespace).await;
-        return Err(error.context(format!("wait for {object}; what is there:\n{seen}")));
+        let state = describe(cluster, namespace).await;
+        return Err(error.context(format!("wait for {object}; the namespace contains:\n{state}")));
     }
     Ok(())
 }
 
-/// The gateway, as this machine reaches it: `http://<node>:<port>`.
+/// The URL of the gateway for this machine: `http://<node>:<port>`.
 pub async fn gateway_url(platform: &Platform) -> anyhow::Result<String> {
     let service = format!("{RELEASE}-gateway");
     let path = "jsonpath={.spec.ports[0].nodePort}";
@@ -205,10 +210,10 @@ pub async fn gateway_url(platform: &Platform) -> anyhow::Result<String> {
     Ok(format!("http://{}:{}", platform.node_address(), port.trim()))
 }
 
-/// Applies manifests that are not in a file.
-pub async fn apply(cluster: &impl Administer, manifests: &Value) -> anyhow::Result<()> {
-    let scratch = Scratch::new("manifests")?;
-    let path = scratch.path().join("manifests.json");
+/// Applies manifests from memory.
+pub async fn apply(cluster: &impl ClusterAdmin, manifests: &Value) -> anyhow::Result<()> {
+    let temp_dir = TempDir::new("manifests")?;
+    let path = temp_dir.path().join("manifests.json");
     files::write_private(&path, &manifests.to_string())?;
     let path = path.display().to_string();
     let arguments = [
@@ -222,9 +227,9 @@ pub async fn apply(cluster: &impl Administer, manifests: &Value) -> anyhow::Resu
     cluster.kubectl(&arguments).await.map(drop)
 }
 
-/// What a person would look at when something does not become ready.
-async fn describe(cluster: &impl Administer, namespace: &str) -> String {
-    let mut seen = Vec::new();
+/// The objects, events and logs of a namespace, for an error message.
+async fn describe(cluster: &impl ClusterAdmin, namespace: &str) -> String {
+    let mut sections = Vec::new();
     for arguments in [
         [
             "get",
@@ -242,12 +247,12 @@ async fn describe(cluster: &impl Administer, namespace: &str) -> String {
             namespace,
         ],
     ] {
-        seen.push(
+        sections.push(
             cluster
                 .kubectl(&arguments)
                 .await
                 .unwrap_or_else(|error| format!("{error:#}")),
         );
     }
-    seen.join("\n")
+    sections.join("\n")
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+
 pub use steadfast_tools::lock::FileLock;
 
 /// Waits until no other process holds the lock.

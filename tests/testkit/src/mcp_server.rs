@@ -1,27 +1,27 @@
-//! Real MCP servers over streamable HTTP: the reference server, which speaks
-//! 2025-11-25 and keeps sessions, and scripts on the Python SDK, which speak
-//! 2026-07-28 and keep none.
+//! Real MCP servers over streamable HTTP: the reference server (protocol
+//! 2025-11-25, with sessions) and scripts that use the Python SDK (protocol
+//! 2026-07-28, without sessions).
 
-use std::net::SocketAddrV4;
-use std::path::Path;
-use std::time::Duration;
+use std::{net::SocketAddrV4, path::Path, time::Duration};
 
 use anyhow::Context as _;
 
-use crate::http_client;
-use crate::port::Port;
-use crate::process::{Launch, Service};
-use crate::site::Site;
-use crate::tools;
+use crate::{
+    http_client,
+    install_root::InstallRoot,
+    port::Port,
+    process::{Launch, Service},
+    tools,
+};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One MCP server; gone when dropped.
+/// One MCP server. It ends when the value is dropped.
 #[derive(Debug)]
 pub struct McpServer {
     service: Service,
     port: Port,
-    site: Site,
+    install_root: InstallRoot,
 }
 
 impl McpServer {
@@ -37,7 +37,7 @@ impl McpServer {
         .await
     }
 
-    /// A Python script that serves `/mcp` on the port of 127.0.0.1 that is its one argument.
+    /// A Python script that serves `/mcp` on 127.0.0.1; its only argument is the port.
     pub async fn python(script: &Path) -> anyhow::Result<Self> {
         let python = tools::python()?;
         Self::start("mcp-python", |port| {
@@ -49,32 +49,36 @@ impl McpServer {
     }
 
     async fn start(name: &str, launch: impl FnOnce(u16) -> Launch) -> anyhow::Result<Self> {
-        let site = Site::of_this_process(name)?;
+        let install_root = InstallRoot::of_this_process(name)?;
         let port = Port::given_or_leased(None)?;
-        let launch = launch(port.number()).in_network(site.network.as_deref());
-        let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
-        let server = Self { service, port, site };
+        let launch = launch(port.number()).in_network(install_root.network.as_deref());
+        let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;
+        let server = Self {
+            service,
+            port,
+            install_root,
+        };
         server.launch().await?;
         Ok(server)
     }
 
-    /// Starts it unless it runs, and waits until it answers.
+    /// Starts the server unless it runs, and waits until it answers.
     pub async fn launch(&self) -> anyhow::Result<()> {
         self.service.start()?;
         self.service
             .ready(READY_TIMEOUT, async || {
-                // Without a session it refuses, which is an answer.
+                // The server refuses a request without a session, which is an answer.
                 let answer = http_client::shared()?.get(self.url()).send().await;
                 answer.map(drop).context("ask the MCP server")
             })
             .await
     }
 
-    /// What an AgentTool's `mcp.url` wants: `http://<address>:<port>/mcp`.
+    /// The value for an AgentTool's `mcp.url`: `http://<address>:<port>/mcp`.
     pub fn url(&self) -> String {
         format!(
             "http://{}/mcp",
-            SocketAddrV4::new(self.site.address, self.port.number())
+            SocketAddrV4::new(self.install_root.address, self.port.number())
         )
     }
 
@@ -83,7 +87,7 @@ impl McpServer {
         &self.service
     }
 
-    /// `kill -9`. Its port stays reserved; `launch` brings it back.
+    /// `kill -9`. The port stays reserved; `launch` starts the server again.
     pub async fn kill(&self) -> anyhow::Result<()> {
         self.service.kill().await
     }

@@ -1,139 +1,138 @@
-//! A whole platform under a name: a Kubernetes node that runs pods, Temporal and
-//! Redis, in a network namespace of its own. It outlives the process that
-//! started it, until `down`.
+//! A named platform: a Kubernetes node that runs pods, Temporal and Redis, in a
+//! network namespace of its own. It outlives the process that started it, until
+//! `down`.
 //!
-//! `up` is idempotent: it starts what does not run, restarts what is to run
-//! differently by now, and cleans up first after a start that crashed midway.
+//! `up` is idempotent: it starts the programs that do not run, restarts those
+//! whose configuration has changed, and cleans up first after an incomplete start.
 
 mod cgroup;
+mod cleanup;
 mod containerd;
-mod home;
+mod data_dir;
 mod internet;
 mod kubelet;
 mod mounts;
 mod network;
 mod service_network;
-mod sweep;
+mod startup;
 
-use std::net::Ipv4Addr;
-use std::path::Path;
-use std::time::Duration;
+use std::{net::Ipv4Addr, path::Path};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 
-use crate::cache::Cache;
-use crate::cluster::apiserver::Endpoint;
-use crate::cluster::{NewUser, scheduler, users};
-use crate::control_plane::{ControlPlane, ControlPlanePorts};
-use crate::fake_model::{FakeModel, FakeModelOptions};
-use crate::files;
-use crate::port::Port;
-use crate::process::{Launch, Lifetime, ProcessId, Service};
-use crate::redis::Redis;
-use crate::site::Site;
-use crate::temporal::{Temporal, TemporalOptions, TemporalPorts, TemporalStorage, TemporalUi};
-use crate::tools::{self, GoProgram, WheelProgram};
+use crate::{
+    cache::Cache,
+    control_plane::ControlPlane,
+    fake_model::{FakeModel, FakeModelOptions},
+    files,
+    install_root::InstallRoot,
+    port::Port,
+    process::{Lifetime, ProcessId, Service},
+    redis::Redis,
+    temporal::Temporal,
+    tools::{self, GoProgram, WheelProgram},
+};
+use data_dir::DataDir;
 
-use home::Home;
-pub use internet::Reach;
+pub use internet::NetworkAccess;
 
-const READY_TIMEOUT: Duration = Duration::from_mins(2);
-/// Of the fake model that stays; aimock's own default.
+/// The port of `standing_fake_model`: aimock's own default.
 const FAKE_MODEL_PORT: u16 = 4010;
 
 /// One platform that is up.
 pub struct Platform {
-    home: Home,
+    data_dir: DataDir,
     control_plane: ControlPlane,
     scheduler: Service,
     containerd: Service,
     kubelet: Service,
     proxy: Service,
     dns: Service,
-    /// Runs only when pods may reach the internet.
+    /// Runs only with `NetworkAccess::Internet`.
     internet: Service,
     temporal: Temporal,
     redis: Redis,
 }
 
 impl Platform {
-    /// Starts the platform of that name, or what is missing of it, with the
-    /// reach it had; a new one is closed. Needs root.
+    /// Starts the platform of this name, or its missing parts, with the network
+    /// access it had last; a new platform has none. Needs root.
     pub async fn up(name: &str) -> anyhow::Result<Self> {
-        Self::start(name, None).await
+        Self::up_with(name, None).await
     }
 
-    /// The same, with a reach that it keeps until told otherwise.
-    pub async fn up_reaching(name: &str, reach: Reach) -> anyhow::Result<Self> {
-        Self::start(name, Some(reach)).await
+    /// Like [`up`](Self::up), with this network access from now on.
+    pub async fn up_with_network_access(name: &str, access: NetworkAccess) -> anyhow::Result<Self> {
+        Self::up_with(name, Some(access)).await
     }
 
-    async fn start(name: &str, reach: Option<Reach>) -> anyhow::Result<Self> {
+    async fn up_with(name: &str, access: Option<NetworkAccess>) -> anyhow::Result<Self> {
         require_root()?;
-        let _lock = Home::lock(name).await?;
-        let home = Home::find_or_make(name).await?;
-        if !network::is_whole(&home) {
-            // A new platform, or the remains of one.
-            sweep::sweep(&home)
+        let _lock = DataDir::lock(name).await?;
+        let data_dir = DataDir::find_or_create(name).await?;
+        if !network::is_complete(&data_dir) {
+            // A new platform, or an incomplete one.
+            cleanup::remove_everything(&data_dir)
                 .await
                 .context("clean up after an earlier platform")?;
-            forget(&home)?;
-            network::make(&home).await?;
+            remove_all_but_logs(&data_dir)?;
+            network::create(&data_dir).await?;
         }
-        cgroup::make(&home)?;
-        if let Some(reach) = reach {
-            reach.remember(&home)?;
+        cgroup::create(&data_dir)?;
+        if let Some(access) = access {
+            access.save(&data_dir)?;
         }
-        let platform = Self::assemble(home).await?;
+        let platform = Self::configure(data_dir).await?;
         platform.launch().await?;
         Ok(platform)
     }
 
-    /// The platform of that name, which must be up.
+    /// The platform of this name; an error if it is not up.
     pub async fn find(name: &str) -> anyhow::Result<Self> {
-        let home = Home::find(name)?
-            .filter(network::is_whole)
+        let data_dir = DataDir::find(name)?
+            .filter(network::is_complete)
             .with_context(|| format!("there is no platform {name}: run `cargo xtask platform up --name {name}`"))?;
-        Self::assemble(home).await
+        Self::configure(data_dir).await
     }
 
-    /// Ends the platform of that name and leaves nothing behind but the logs of
-    /// its last run, in the cache folder's `logs/<name>`. Fine if there is none.
+    /// Ends the platform of this name. Only the logs of its last run stay, in the
+    /// cache directory's `logs/<name>`. Succeeds if there is no such platform.
     pub async fn down(name: &str) -> anyhow::Result<()> {
         require_root()?;
-        let _lock = Home::lock(name).await?;
-        let Some(home) = Home::find(name)? else { return Ok(()) };
-        sweep::sweep(&home)
+        let _lock = DataDir::lock(name).await?;
+        let Some(data_dir) = DataDir::find(name)? else {
+            return Ok(());
+        };
+        cleanup::remove_everything(&data_dir)
             .await
             .with_context(|| format!("end platform {name}"))?;
-        keep_logs(&home)?;
-        files::remove_folder(home.folder())
+        keep_logs(&data_dir)?;
+        files::remove_dir(data_dir.path())
     }
 
     pub fn name(&self) -> &str {
-        self.home.name()
+        self.data_dir.name()
     }
 
-    /// The address of the node and of everything on it, Temporal and Redis too,
-    /// the same for this machine and for pods.
+    /// The address of the node and of all services on it, Temporal and Redis too.
+    /// It is the same for this machine and for pods.
     pub fn node_address(&self) -> Ipv4Addr {
-        self.home.node_address()
+        self.data_dir.node_address()
     }
 
-    /// This machine's address as pods see it: what a test listens on there, they
-    /// can reach.
+    /// This machine's address for pods: they can reach a listener on it.
     pub fn host_address(&self) -> Ipv4Addr {
-        self.home.host_address()
+        self.data_dir.host_address()
     }
 
-    /// A client that is the cluster's administrator.
+    /// A client with the rights of the cluster's administrator.
     pub fn client(&self) -> Client {
         self.control_plane.client()
     }
 
-    /// API server, its users and their kubeconfigs, kubectl and helm.
+    /// The API server, its users and their kubeconfigs, kubectl and helm.
     pub fn control_plane(&self) -> &ControlPlane {
         &self.control_plane
     }
@@ -146,24 +145,24 @@ impl Platform {
         &self.redis
     }
 
-    /// Runs kubectl as the administrator and gives what it prints.
+    /// Runs kubectl as the administrator and returns its standard output.
     pub async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.control_plane.kubectl(arguments).await
     }
 
-    /// Runs helm as the administrator and gives what it prints.
+    /// Runs helm as the administrator and returns its standard output.
     pub async fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.control_plane.helm(arguments).await
     }
 
-    /// Makes the image in a docker archive available to pods (with
-    /// `imagePullPolicy: Never` or `IfNotPresent`).
+    /// Imports the image of a docker archive. Pods can use it with the
+    /// `imagePullPolicy` `Never` or `IfNotPresent`.
     pub async fn load_image(&self, archive: &Path) -> anyhow::Result<()> {
-        containerd::load_image(&self.home, archive).await
+        containerd::load_image(&self.data_dir, archive).await
     }
 
-    /// The main process of a container, to kill or to freeze. The kubelet starts
-    /// a killed one again after about a second.
+    /// The main process of a container, to kill or to freeze it. The kubelet
+    /// restarts a killed container after about a second.
     pub async fn container_process(&self, namespace: &str, pod: &str, container: &str) -> anyhow::Result<ProcessId> {
         let found = Api::<Pod>::namespaced(self.client(), namespace).get(pod).await?;
         let statuses = found
@@ -175,30 +174,30 @@ impl Platform {
             .find(|status| status.name == container)
             .and_then(|status| status.container_id)
             .with_context(|| format!("pod {pod} has no container {container} yet"))?;
-        containerd::container_process(&self.home, id.trim_start_matches("containerd://")).await
+        containerd::container_process(&self.data_dir, id.trim_start_matches("containerd://")).await
     }
 
-    /// A fake model on the node's address, for pods and this machine; gone when
-    /// dropped.
+    /// A fake model on the node's address, for pods and this machine. It ends
+    /// when the value is dropped.
     pub async fn fake_model(&self, options: FakeModelOptions) -> anyhow::Result<FakeModel> {
-        let mut site = Site::of_this_process("fake-model")?;
-        site.address = self.node_address();
-        site.network = Some(network::namespace(&self.home));
-        let model = FakeModel::at(site, Port::given_or_leased(options.port)?, &options)?;
+        let mut install_root = InstallRoot::of_this_process("fake-model")?;
+        install_root.address = self.node_address();
+        install_root.network = Some(network::namespace(&self.data_dir));
+        let model = FakeModel::at(install_root, Port::given_or_leased(options.port)?, &options)?;
         model.launch().await?;
         Ok(model)
     }
 
-    /// A fake model on the node's address that stays until `down`, with these
-    /// fixtures whatever it had before.
+    /// A fake model on the node's address that runs until `down`. An earlier one
+    /// is restarted with these fixtures.
     pub async fn standing_fake_model(&self, options: FakeModelOptions) -> anyhow::Result<FakeModel> {
         let port = Port::fixed(options.port.unwrap_or(FAKE_MODEL_PORT));
-        let model = FakeModel::at(site(&self.home, "fake-model")?, port, &options)?;
+        let model = FakeModel::at(install_root(&self.data_dir, "fake-model")?, port, &options)?;
         model.reset().await?;
         Ok(model)
     }
 
-    /// What a shell needs to use the platform, as names and values.
+    /// The environment variables with which a shell uses the platform.
     pub fn variables(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
         let programs = [
             tools::go_program(GoProgram::Kubectl)?,
@@ -221,7 +220,7 @@ impl Platform {
         ])
     }
 
-    /// All programs that are to run, running or not.
+    /// All programs that should run, whether they do or not.
     pub fn services(&self) -> Vec<&Service> {
         let mut services = self.control_plane.services();
         services.extend([
@@ -233,112 +232,10 @@ impl Platform {
             self.temporal.service(),
             self.redis.service(),
         ]);
-        if Reach::of(&self.home) == Reach::Internet {
+        if NetworkAccess::saved(&self.data_dir) == NetworkAccess::Internet {
             services.push(&self.internet);
         }
         services
-    }
-
-    /// Writes every configuration and describes every program; starts none.
-    async fn assemble(home: Home) -> anyhow::Result<Self> {
-        let users = [
-            NewUser::new(users::SCHEDULER, &[]),
-            NewUser::new(users::PROXY, &[]),
-            NewUser::new(kubelet::USER, &[kubelet::GROUP]),
-        ];
-        let ports = ControlPlanePorts {
-            api: Port::fixed(6443),
-            etcd_client: Port::fixed(2379),
-            etcd_peer: Port::fixed(2380),
-        };
-        let place = site(&home, "control-plane")?;
-        let control_plane = ControlPlane::at(place, ports, Endpoint::Published, &users).await?;
-
-        let service = |launch: Launch| {
-            let launch = launch.in_network(Some(&network::namespace(&home)));
-            Service::new(launch, lifetime(&home)?, &home.logs())
-        };
-        let scheduler = service(scheduler::launch(
-            &tools::go_program(GoProgram::KubeScheduler)?,
-            &control_plane.component_kubeconfig(users::SCHEDULER).await?,
-        ))?;
-        let containerd = service(containerd::prepare(&home)?)?;
-        let kubelet = service(kubelet::prepare(
-            &home,
-            &control_plane.component_kubeconfig(kubelet::USER).await?,
-            &control_plane.certificate_authority(),
-        )?)?;
-        let proxy = control_plane.component_kubeconfig(users::PROXY).await?;
-        let proxy = service(service_network::prepare_proxy(&home, &proxy)?)?;
-        let dns = service(service_network::prepare_dns(&home, &control_plane.kubeconfig())?)?;
-        // In the host's namespace, whose way out it lends.
-        let internet = Service::new(internet::launch(&home)?, lifetime(&home)?, &home.logs())?;
-        let temporal = Temporal::at(
-            site(&home, "temporal")?,
-            TemporalPorts {
-                grpc: Port::fixed(7233),
-                http: Port::fixed(7243),
-                ui: Port::fixed(8233),
-            },
-            TemporalOptions {
-                storage: TemporalStorage::File,
-                ui: TemporalUi::Served,
-                ..TemporalOptions::default()
-            },
-        )?;
-        let redis = Redis::at(site(&home, "redis")?, Port::fixed(6379))?;
-        Ok(Self {
-            home,
-            control_plane,
-            scheduler,
-            containerd,
-            kubelet,
-            proxy,
-            dns,
-            internet,
-            temporal,
-            redis,
-        })
-    }
-
-    /// Starts what does not run; returns when all of it is ready.
-    async fn launch(&self) -> anyhow::Result<()> {
-        let node = async {
-            self.containerd.start()?;
-            self.containerd
-                .ready(READY_TIMEOUT, || containerd::is_ready(&self.home))
-                .await?;
-            containerd::load_pause_image(&self.home).await
-        };
-        let ((), (), (), ()) = tokio::try_join!(
-            node,
-            self.control_plane.launch(),
-            self.temporal.launch(),
-            self.redis.launch(),
-        )?;
-        match Reach::of(&self.home) {
-            Reach::Inside => self.internet.kill().await?,
-            Reach::Internet => {
-                self.internet.start()?;
-                self.internet
-                    .ready(READY_TIMEOUT, || internet::is_ready(&self.home))
-                    .await?;
-            }
-        }
-        self.scheduler.start()?;
-        self.kubelet.start()?;
-        self.proxy.start()?;
-        self.dns.start()?;
-        let client = self.client();
-        tokio::try_join!(
-            self.kubelet.ready(READY_TIMEOUT, || kubelet::is_ready(&client)),
-            self.proxy
-                .ready(READY_TIMEOUT, || service_network::proxy_is_ready(&self.home)),
-            self.dns
-                .ready(READY_TIMEOUT, || service_network::dns_is_ready(&self.home)),
-        )?;
-        ensure!(self.scheduler.is_alive(), "the scheduler ended; its log says why");
-        Ok(())
     }
 }
 
@@ -350,29 +247,29 @@ fn require_root() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn lifetime(home: &Home) -> anyhow::Result<Lifetime> {
+fn lifetime(data_dir: &DataDir) -> anyhow::Result<Lifetime> {
     Ok(Lifetime::UntilKilled {
-        records: home.records()?,
+        records: data_dir.process_records()?,
     })
 }
 
-fn site(home: &Home, name: &str) -> anyhow::Result<Site> {
-    Ok(Site {
-        folder: home.path(name),
-        logs: home.logs(),
-        address: home.node_address(),
-        network: Some(network::namespace(home)),
-        lifetime: lifetime(home)?,
-        _scratch: None,
+fn install_root(data_dir: &DataDir, name: &str) -> anyhow::Result<InstallRoot> {
+    Ok(InstallRoot {
+        dir: data_dir.join(name),
+        logs: data_dir.logs(),
+        address: data_dir.node_address(),
+        network: Some(network::namespace(data_dir)),
+        lifetime: lifetime(data_dir)?,
+        _temp_dir: None,
     })
 }
 
-/// Removes what an earlier platform of that name wrote, but for its logs.
-fn forget(home: &Home) -> anyhow::Result<()> {
-    let entries = std::fs::read_dir(home.folder()).with_context(|| format!("list {}", home.folder().display()))?;
+/// Removes the files of an earlier platform of this name, except its logs.
+fn remove_all_but_logs(data_dir: &DataDir) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(data_dir.path()).with_context(|| format!("list {}", data_dir.path().display()))?;
     for entry in entries.flatten() {
         let path = entry.path();
-        if path == home.logs() || path == home.path(home::SLOT) {
+        if path == data_dir.logs() || path == data_dir.join(data_dir::SLOT) {
             continue;
         }
         let removed = if path.is_dir() {
@@ -385,14 +282,14 @@ fn forget(home: &Home) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn keep_logs(home: &Home) -> anyhow::Result<()> {
-    let kept = Cache::open()?.root().join("logs").join(home.name());
-    files::remove_folder(&kept)?;
-    if !home.logs().exists() {
+fn keep_logs(data_dir: &DataDir) -> anyhow::Result<()> {
+    let kept = Cache::open()?.root().join("logs").join(data_dir.name());
+    files::remove_dir(&kept)?;
+    if !data_dir.logs().exists() {
         return Ok(());
     }
-    if let Some(folder) = kept.parent() {
-        files::make_folder(folder)?;
+    if let Some(dir) = kept.parent() {
+        files::create_dir(dir)?;
     }
-    std::fs::rename(home.logs(), &kept).with_context(|| format!("keep the logs in {}", kept.display()))
+    std::fs::rename(data_dir.logs(), &kept).with_context(|| format!("keep the logs in {}", kept.display()))
 }

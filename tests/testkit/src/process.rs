@@ -1,15 +1,19 @@
-//! Programs as processes: what to run, who it is once it runs, and the verbs.
+//! Programs as processes: the command line, the identity of the process, and verbs
+//! such as kill and freeze.
 //!
-//! A process is only ever signalled by the pair of its id and its start time,
-//! so a recycled id is never hit.
+//! Signals go only to a pair of process id and start time, so a recycled id never
+//! gets one.
 
 mod identity;
 mod launch;
+mod lifetime;
 mod service;
+mod sockets;
 mod spawner;
 
 pub use identity::ProcessId;
 pub use launch::Launch;
-pub use service::{Lifetime, Service};
+pub use lifetime::Lifetime;
+pub use service::Service;
 
 pub(crate) use launch::output;

@@ -1,27 +1,29 @@
-//! A real Redis server that can be killed, frozen and brought back on its port.
+//! A real Redis server that can be killed, frozen and restarted on its port.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::Path;
-use std::time::Duration;
+use std::{net::SocketAddrV4, path::Path, time::Duration};
 
-use anyhow::{Context as _, bail};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use anyhow::{Context as _, ensure};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
-use crate::files;
-use crate::port::Port;
-use crate::process::{Launch, Service};
-use crate::site::Site;
-use crate::tools;
+use crate::{
+    files,
+    install_root::InstallRoot,
+    port::Port,
+    process::{Launch, Service},
+    tools,
+};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a restarted server finds of what it held.
+/// Which data a restarted server finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisData {
-    /// Everything that was acknowledged.
+    /// All acknowledged writes.
     Keep,
-    /// Nothing, as after the loss of a disk.
+    /// None, as after the loss of the disk.
     Empty,
 }
 
@@ -30,33 +32,44 @@ pub enum RedisData {
 pub struct Redis {
     service: Service,
     port: Port,
-    site: Site,
+    install_root: InstallRoot,
 }
 
 impl Redis {
-    /// On a free port of 127.0.0.1; gone when dropped.
+    /// Starts one on a free port of 127.0.0.1. It ends when the value is dropped.
     pub async fn start() -> anyhow::Result<Self> {
         Self::start_on(None).await
     }
 
-    /// The same on a given port.
+    /// Like [`start`](Self::start), on a given port if there is one.
     pub async fn start_on(port: Option<u16>) -> anyhow::Result<Self> {
-        let redis = Self::at(Site::of_this_process("redis")?, Port::given_or_leased(port)?)?;
+        let redis = Self::at(InstallRoot::of_this_process("redis")?, Port::given_or_leased(port)?)?;
         redis.launch().await?;
         Ok(redis)
     }
 
-    pub(crate) fn at(site: Site, port: Port) -> anyhow::Result<Self> {
-        let launch = launch(&tools::installed("redis-server")?, &site, port.number());
-        let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
-        Ok(Self { service, port, site })
+    pub(crate) fn at(install_root: InstallRoot, port: Port) -> anyhow::Result<Self> {
+        let launch = launch(&tools::installed("redis-server")?, &install_root, port.number());
+        let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;
+        Ok(Self {
+            service,
+            port,
+            install_root,
+        })
     }
 
-    /// Starts it unless it runs, and waits until it answers.
+    /// Starts the server unless it runs, and waits until it answers.
     pub(crate) async fn launch(&self) -> anyhow::Result<()> {
-        files::make_folder(&self.site.data())?;
+        files::create_dir(&self.install_root.data())?;
         self.service.start()?;
-        self.service.ready(READY_TIMEOUT, || ping(self.socket_address())).await
+        self.service
+            .ready(READY_TIMEOUT, async || {
+                let reply = self.command("PING").await?;
+                // A server that still loads its file answers with an error.
+                ensure!(reply == "+PONG\r\n", "the reply to PING is {reply:?}");
+                Ok(())
+            })
+            .await
     }
 
     /// `redis://<address>:<port>`.
@@ -73,46 +86,57 @@ impl Redis {
         &self.service
     }
 
-    /// `kill -9`. Its port stays reserved.
+    /// Sends one inline command, as typed into `nc`, and returns the first bytes
+    /// of the reply, up to 1 KiB.
+    pub async fn command(&self, command: &str) -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect(self.socket_address())
+            .await
+            .context("connect to Redis")?;
+        stream
+            .write_all(format!("{command}\r\n").as_bytes())
+            .await
+            .context("send a Redis command")?;
+        let mut reply = [0; 1024];
+        let length = stream.read(&mut reply).await.context("read a Redis reply")?;
+        Ok(String::from_utf8_lossy(&reply[..length]).into_owned())
+    }
+
+    /// `kill -9`. The port stays reserved.
     pub async fn kill(&self) -> anyhow::Result<()> {
         self.service.kill().await
     }
 
-    /// SIGSTOP: connections stay open and nothing is answered.
+    /// SIGSTOP: connections stay open, and no command is answered.
     pub fn freeze(&self) -> anyhow::Result<()> {
         self.service.freeze()
     }
 
-    /// Ends a freeze.
+    /// SIGCONT, after `freeze`.
     pub fn thaw(&self) -> anyhow::Result<()> {
         self.service.thaw()
     }
 
-    /// Kills it if it runs and starts it again on the same port.
+    /// Kills the server if it runs, and starts it again on the same port.
     pub async fn restart(&self, data: RedisData) -> anyhow::Result<()> {
         self.kill().await?;
         if data == RedisData::Empty {
-            files::remove_folder(&self.site.data())?;
+            files::remove_dir(&self.install_root.data())?;
         }
         self.launch().await
     }
 
     fn socket_address(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(self.address(), self.port())
-    }
-
-    fn address(&self) -> Ipv4Addr {
-        self.site.address
+        SocketAddrV4::new(self.install_root.address, self.port())
     }
 }
 
-/// An append-only file without fsync: what was acknowledged survives `kill -9`
-/// (the page cache holds it), and nothing waits for the disk.
-fn launch(program: &Path, site: &Site, port: u16) -> Launch {
+/// An append-only file without fsync: acknowledged writes survive `kill -9`, as
+/// they are in the page cache, and no write waits for the disk.
+fn launch(program: &Path, install_root: &InstallRoot, port: u16) -> Launch {
     [
-        ("--bind", site.address.to_string()),
+        ("--bind", install_root.address.to_string()),
         ("--port", port.to_string()),
-        ("--dir", site.data().display().to_string()),
+        ("--dir", install_root.data().display().to_string()),
         ("--appendonly", "yes".to_owned()),
         ("--appendfsync", "no".to_owned()),
         ("--save", String::new()),
@@ -123,20 +147,5 @@ fn launch(program: &Path, site: &Site, port: u16) -> Launch {
     .fold(Launch::new("redis", program), |launch, (name, value)| {
         launch.argument(name).argument(value)
     })
-    .in_network(site.network.as_deref())
-}
-
-/// Ready means `+PONG`: a server that still loads its file answers otherwise.
-async fn ping(address: SocketAddrV4) -> anyhow::Result<()> {
-    let mut stream = TcpStream::connect(address).await.context("connect")?;
-    stream.write_all(b"PING\r\n").await.context("send PING")?;
-    let mut answer = [0; 7];
-    stream
-        .read_exact(&mut answer)
-        .await
-        .context("read the answer to PING")?;
-    if &answer != b"+PONG\r\n" {
-        bail!("PING was answered by {:?}", String::from_utf8_lossy(&answer));
-    }
-    Ok(())
+    .in_network(install_root.network.as_deref())
 }

@@ -1,6 +1,5 @@
-//! Steadfast's own programs as container images, and the image that the
-//! examples use: what is built, from what, and under which names. Building the
-//! images themselves is `images`; this module only says what goes into them.
+//! The container images of Steadfast's programs and of the examples: their names
+//! and contents. `images` builds them.
 
 mod binaries;
 mod context;
@@ -8,14 +7,14 @@ mod debian;
 mod example_node;
 mod example_python;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 
-use crate::cache::Cache;
-use crate::platform::Platform;
-use crate::{hash, images};
+use crate::{cache::Cache, hash, images, platform::Platform};
 
 pub use binaries::{Profile, build as build_programs};
 
@@ -23,10 +22,10 @@ pub use binaries::{Profile, build as build_programs};
 pub const EXAMPLE_PYTHON: &str = "localhost/steadfast/example-python:0.1.0";
 pub const EXAMPLE_NODE: &str = "localhost/steadfast/example-node:0.1.0";
 pub const EXAMPLE_RUST_TOOL: &str = "localhost/steadfast/example-rust-tool:0.1.0";
-/// What stands for a registry in the names of images that no registry holds.
+/// The registry in the names of images that are in no registry.
 pub const REGISTRY: &str = "localhost";
 const TAG_LENGTH: usize = 12;
-/// Another checkout, or another profile, may be at work with them.
+/// How long unused archives stay: another checkout may use them.
 const ARCHIVES_KEPT_FOR: Duration = Duration::from_hours(48);
 
 /// A program that runs in the cluster.
@@ -42,7 +41,7 @@ pub enum Program {
 impl Program {
     pub const ALL: [Self; 4] = [Self::Operator, Self::Gateway, Self::Worker, Self::ExampleRustTool];
 
-    /// Its name in image names and paths.
+    /// The name of the program in image names and paths.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Operator => "operator",
@@ -52,7 +51,8 @@ impl Program {
         }
     }
 
-    /// The name of its image. A new build is a new name, but for what a manifest in `examples/` names.
+    /// The reference of the program's image. It contains the digest, except for images that manifests in
+    /// `examples/` name.
     fn reference(self, digest: &str) -> String {
         match self {
             Self::ExampleRustTool => EXAMPLE_RUST_TOOL.to_owned(),
@@ -70,14 +70,14 @@ impl Program {
 /// One built image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Its name and tag, as a pod names it.
+    /// Name and tag, as a pod names them.
     pub reference: String,
-    /// The docker archive that holds it.
+    /// The docker archive.
     pub archive: PathBuf,
 }
 
 impl Image {
-    /// What follows the colon.
+    /// The part after the colon.
     pub fn tag(&self) -> &str {
         self.reference.rsplit_once(':').map_or("", |(_, tag)| tag)
     }
@@ -92,18 +92,17 @@ pub struct Release {
     pub example_python: Image,
     pub example_node: Image,
     pub example_rust_tool: Image,
-    /// The command `steadfast`, for this machine.
+    /// The program `steadfast`, for this machine.
     pub cli: PathBuf,
 }
 
 impl Release {
-    /// Builds whatever of it is out of date. A program's tag is made of its
-    /// bytes: a new build is a new name, and pods are replaced only for that.
-    /// Needs root.
+    /// Builds everything that is out of date. A program's tag is its digest, so
+    /// pods are replaced only if the program has changed. Needs root.
     pub async fn build(profile: Profile) -> anyhow::Result<Self> {
         let mut packages = vec!["steadfast".to_owned()];
         packages.extend(Program::ALL.map(Program::package));
-        // The compiler and the package managers wait for different things.
+        // The compiler needs the processors, the package managers the network.
         let examples = async { anyhow::Ok((example_python::build().await?, example_node::build().await?)) };
         let (binaries, (example_python, example_node)) =
             tokio::try_join!(binaries::build(profile, &packages), examples)?;
@@ -121,7 +120,7 @@ impl Release {
         Ok(release)
     }
 
-    /// All of them.
+    /// All images.
     pub fn images(&self) -> [&Image; 6] {
         let Self {
             operator,
@@ -142,7 +141,7 @@ impl Release {
         ]
     }
 
-    /// Makes all images available to the platform's pods.
+    /// Imports all images into the platform.
     pub async fn load_onto(&self, platform: &Platform) -> anyhow::Result<()> {
         for image in self.images() {
             platform
@@ -154,11 +153,11 @@ impl Release {
     }
 }
 
-/// Every build of a program leaves an archive under a name of its own.
+/// Every build of a program adds an archive.
 fn remove_old_archives(release: &Release) -> anyhow::Result<()> {
     let wanted = release.images().map(|image| image.archive.as_path());
-    let folder = Cache::open()?.images();
-    let entries = std::fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+    let dir = Cache::open()?.images();
+    let entries = std::fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))?;
     for entry in entries.flatten() {
         let path = entry.path();
         let age = entry

@@ -1,12 +1,11 @@
-//! A model API whose every answer a test decides: broken streams, refusals,
-//! unknown events, answers held at a known point.
+//! A model server whose responses a test's script decides: broken streams,
+//! refusals, unknown events, responses that are held at a known point.
 //!
-//! Speaks the streaming Responses API on a thread of its own, so that any number
-//! of tests and programs may talk to it. Keeps a journal of the requests, keys
-//! included, and checks each conversation on arrival as a strict provider would;
-//! what it finds is in `violations` and never changes the answer.
+//! Serves the streaming Responses API on a thread of its own, so that tests with
+//! different runtimes can share it. Keeps a journal of the requests, including API
+//! keys, and validates each conversation as a strict provider does. Violations are
+//! only recorded: they never change the response.
 
-mod conversation;
 mod events;
 mod gate;
 mod journal;
@@ -15,43 +14,46 @@ mod reply;
 mod request;
 mod server;
 mod text;
+mod validation;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    num::NonZeroUsize,
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use tokio::sync::oneshot;
+
+use crate::port::Port;
+use journal::Journal;
 
 pub use events::{
     ev_completed, ev_created, ev_error, ev_failed, ev_in_progress, ev_incomplete, ev_output_item_added,
     ev_output_item_done, ev_output_text_delta, ev_reasoning_summary_text_delta,
 };
 pub use gate::Gate;
-pub use journal::{Call, Outcome};
+pub use journal::{ModelCall, ResponseOutcome};
 pub use reply::{Reply, USAGE};
 pub use request::ModelRequest;
 pub use text::Text;
 
-use crate::port::Port;
-use journal::Journal;
-
 type Script = dyn Fn(&ModelRequest) -> Reply + Send + Sync;
 
-/// One scripted model server; it ends when dropped.
+/// One scripted model server. It ends when the value is dropped.
 pub struct ScriptedModel {
     address: SocketAddr,
     journal: Journal,
-    /// Ours for as long as the server lives, unless the caller bound it.
+    /// The lease of the port, unless the caller gave the listener.
     port: Option<Port>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl ScriptedModel {
-    /// On a free port of 127.0.0.1. The script decides the reply to each request.
+    /// Starts one on a free port of 127.0.0.1. The script returns the reply to each request.
     pub fn start(script: impl Fn(&ModelRequest) -> Reply + Send + Sync + 'static) -> anyhow::Result<Self> {
         let port = Port::lease()?;
         let listener =
@@ -61,7 +63,7 @@ impl ScriptedModel {
         Ok(model)
     }
 
-    /// On a listener of the caller's, for instance one that pods can reach.
+    /// Starts one on the caller's listener, for instance one that pods can reach.
     pub fn start_on(
         listener: TcpListener,
         script: impl Fn(&ModelRequest) -> Reply + Send + Sync + 'static,
@@ -96,33 +98,38 @@ impl ScriptedModel {
         format!("http://{}", self.address)
     }
 
-    /// What an Agent's `model.baseUrl` wants: `http://<address>:<port>/v1`.
+    /// The value for an Agent's `model.baseUrl`: `http://<address>:<port>/v1`.
     pub fn base_url(&self) -> String {
         format!("{}/v1", self.url())
     }
 
     /// The requests so far, oldest first.
-    pub fn journal(&self) -> Vec<Call> {
+    pub fn journal(&self) -> Vec<ModelCall> {
         self.journal.calls()
     }
 
-    /// Reads the body of the first request and of one in `count` after it: to read a thousand long
-    /// conversations would take longer than to send them, and fill the memory.
+    /// The port that the server listens on.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Parses only the bodies of the first request and of every `count`th one after it. To parse a thousand
+    /// long conversations takes longer than to send them, and fills the memory.
     pub fn read_one_in(&self, count: NonZeroUsize) {
         self.journal.read_one_in(count);
     }
 
-    /// What a strict provider would have refused, each with the number of its request.
+    /// The errors for which a strict provider would have refused a request, each with the request's number.
     pub fn violations(&self) -> Vec<String> {
         self.journal.violations()
     }
 
-    /// Waits until this many requests have come in, and gives them.
-    pub async fn until_calls(&self, count: usize, timeout: Duration) -> anyhow::Result<Vec<Call>> {
+    /// Waits until the server has received this many requests, and returns them.
+    pub async fn until_calls(&self, count: usize, timeout: Duration) -> anyhow::Result<Vec<ModelCall>> {
         crate::wait::until(format!("{count} model calls"), timeout, async || {
             let calls = self.journal();
             if calls.len() < count {
-                bail!("{} came so far", calls.len());
+                bail!("{} were received", calls.len());
             }
             Ok(calls)
         })
@@ -144,7 +151,7 @@ impl std::fmt::Debug for ScriptedModel {
 impl Drop for ScriptedModel {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            // An error means that it ended by itself.
+            // An error means that the server has ended already.
             let _ = stop.send(());
         }
         if let Some(thread) = self.thread.take()

@@ -1,89 +1,91 @@
-//! Steadfast without Kubernetes: Temporal, Redis and our own gateway and workers
-//! as child processes, driven by verbs.
+//! A stack: Steadfast without Kubernetes. Temporal, Redis, the gateway and workers
+//! run as child processes; tests drive them by verbs.
 //!
-//! A test takes a stack, gives it an agent with a script for its model, and
-//! talks to it as a client would. Everything dies with the value that holds it.
-//! When a test fails, the ends of the logs are printed.
+//! A test takes a stack, starts an agent with a script for its model, and talks to
+//! it as a client does. Every process ends when its value is dropped. A failing
+//! test prints the ends of the logs.
 
 mod agent;
+mod approval;
+mod binary_dir;
 mod cli;
 mod client;
+mod component;
 mod line;
-mod program;
-mod programs;
 mod python;
-mod revision;
-mod sse;
+mod revision_dir;
 mod task;
 mod viewer;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 
-pub use agent::{Agent, AgentSetup};
-pub use cli::{Chat, Cli, Printed};
-pub use client::{Answer, Client};
-pub use line::Line;
-pub use program::Program;
-pub use programs::Programs;
-pub use python::{PythonServer, PythonWorker, example, run_script};
-pub use revision::{Revisions, activity_tool};
-pub use task::{Task, TurnEnd};
-pub use viewer::{Frame, Seen, Viewer};
+use crate::{
+    install_root::InstallRoot,
+    port::Port,
+    process::Launch,
+    redis::Redis,
+    temporal::{Temporal, TemporalOptions, TemporalStorage},
+};
 
-use crate::port::Port;
-use crate::process::Launch;
-use crate::redis::Redis;
-use crate::site::Site;
-use crate::temporal::{Temporal, TemporalOptions};
+pub use agent::{Agent, AgentSetup};
+pub use approval::PendingApproval;
+pub use binary_dir::BinaryDir;
+pub use cli::{Chat, Cli, CommandOutput};
+pub use client::{Client, GatewayResponse};
+pub use component::Component;
+pub use line::Line;
+pub use python::{PythonServer, PythonWorker, example, run_script};
+pub use revision_dir::{RevisionDir, activity_tool};
+pub use task::{Task, TurnEnd};
+pub use viewer::{AgentexFrames, Frame, Viewer, ViewerState};
 
 /// The install id of every stack.
 pub const INSTALL: &str = "e2e";
-/// The Kubernetes namespace that agents of a stack believe to be in.
+/// The Kubernetes namespace of every stack's agents.
 pub const NAMESPACE: &str = "default";
-/// What workers have as `OPENAI_API_KEY`.
+/// The `OPENAI_API_KEY` of workers.
 pub const API_KEY: &str = "sk-of-the-test";
-/// Longest wait for anything that should happen. Passing is never this slow.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// The longest wait for any condition. A passing test never waits this long.
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Temporal, Redis and a gateway, and a folder of revisions that is Kubernetes' stand-in.
+/// Temporal, Redis, a gateway, and a directory of revisions in place of Kubernetes.
 #[derive(Debug)]
 pub struct Stack {
-    // Dropped in this order: what uses a service goes before it.
-    gateway: Arc<Program>,
+    // Dropped in this order: clients before the services that they use.
+    gateway: Arc<Component>,
     gateway_port: Port,
     redis: Redis,
     temporal: Temporal,
-    revisions: Revisions,
-    programs: Programs,
+    revisions: RevisionDir,
+    binaries: BinaryDir,
 }
 
 impl Stack {
-    /// With our programs from beside the running test.
+    /// Starts a stack with the binaries of the running test's profile.
     pub async fn start() -> anyhow::Result<Self> {
-        Self::start_with(TemporalOptions::default(), Programs::beside_this_test()?).await
+        Self::start_with(TemporalOptions::default(), BinaryDir::of_this_test()?).await
     }
 
-    /// The same with a Temporal that keeps its state when killed.
+    /// Like [`start`](Self::start), with a Temporal that keeps its state when it is killed.
     pub async fn start_durable() -> anyhow::Result<Self> {
         let options = TemporalOptions {
-            storage: crate::TemporalStorage::File,
+            storage: TemporalStorage::File,
             ..TemporalOptions::default()
         };
-        Self::start_with(options, Programs::beside_this_test()?).await
+        Self::start_with(options, BinaryDir::of_this_test()?).await
     }
 
-    pub async fn start_with(temporal: TemporalOptions, programs: Programs) -> anyhow::Result<Self> {
+    pub async fn start_with(temporal: TemporalOptions, binaries: BinaryDir) -> anyhow::Result<Self> {
         let (temporal, redis) = tokio::try_join!(Temporal::start(temporal), Redis::start())?;
-        let revisions = Revisions::new()?;
+        let revisions = RevisionDir::new()?;
         let gateway_port = Port::lease()?;
         let admin_port = Port::lease()?;
-        let launch = Launch::new("gateway", programs.gateway()?)
+        let launch = Launch::new("gateway", binaries.gateway()?)
             .argument("--insecure-allow-anonymous")
             .flag("listen", format_args!("127.0.0.1:{}", gateway_port.number()))
-            .path_flag("revisions", revisions.folder())
+            .path_flag("revisions", revisions.path())
             .variable("STEADFAST_INSTALL", INSTALL)
             .variable("STEADFAST_DEFAULT_NAMESPACE", NAMESPACE)
             .variable(
@@ -94,7 +96,8 @@ impl Stack {
             .variable("TEMPORAL_ADDRESS", temporal.url())
             .variable("TEMPORAL_NAMESPACE", "default")
             .variable("REDIS_URL", redis.url());
-        let gateway = Arc::new(Program::new(launch, admin_port, Site::of_this_process("gateway")?)?);
+        let install_root = InstallRoot::of_this_process("gateway")?;
+        let gateway = Arc::new(Component::new(launch, admin_port, install_root)?);
         gateway.launch().await?;
         Ok(Self {
             gateway,
@@ -102,7 +105,7 @@ impl Stack {
             redis,
             temporal,
             revisions,
-            programs,
+            binaries,
         })
     }
 
@@ -114,7 +117,7 @@ impl Stack {
         &self.redis
     }
 
-    pub fn gateway(&self) -> &Program {
+    pub fn gateway(&self) -> &Component {
         &self.gateway
     }
 
@@ -123,9 +126,9 @@ impl Stack {
         format!("http://127.0.0.1:{}", self.gateway_port.number())
     }
 
-    /// The command `steadfast`, for this gateway.
+    /// The program `steadfast` with this gateway.
     pub fn cli(&self) -> anyhow::Result<Cli> {
-        Ok(Cli::new(self.programs.cli()?, self.url()))
+        Ok(Cli::new(self.binaries.cli()?, self.url()))
     }
 
     /// Publishes the agent's first revision and starts its workers.
@@ -136,8 +139,8 @@ impl Stack {
             .with_context(|| format!("start agent {name:?}"))
     }
 
-    /// A Temporal worker in Python that serves activities for tools.
-    pub fn python_worker(&self, script: &std::path::Path, variables: &[(&str, &str)]) -> anyhow::Result<PythonWorker> {
+    /// Starts a Temporal worker in Python that runs the activities of tools.
+    pub fn python_worker(&self, script: &Path, variables: &[(&str, &str)]) -> anyhow::Result<PythonWorker> {
         PythonWorker::start(&self.temporal, script, variables)
     }
 }

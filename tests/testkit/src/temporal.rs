@@ -1,28 +1,32 @@
 //! A real Temporal server: the command line tool's development server.
 
-use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::Path;
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddrV4},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::port::Port;
-use crate::process::{Launch, Service, output};
-use crate::site::Site;
-use crate::tools::{self, WheelProgram};
-use crate::{files, http_client};
+use crate::{
+    files, http_client,
+    install_root::InstallRoot,
+    port::Port,
+    process::{Launch, Service, output},
+    tools::{self, WheelProgram},
+};
 
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
-/// A part that is not there yet keeps the front asking.
+/// The frontend retries for longer when a service behind it is not available yet.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 const DATABASE: &str = "temporal.db";
 
-/// What the single-shard server needs so that fast steps are not held up in
-/// 200 ms slices, and a task queue with few pollers not for seconds.
+/// Settings of a server with one shard and few pollers: without them, fast steps
+/// wait up to 200 ms, and a task queue with several partitions waits for seconds.
 const DYNAMIC_CONFIG: [&str; 4] = [
     "history.transferProcessorMaxPollRPS=1000",
     "history.timerProcessorMaxPollRPS=1000",
@@ -30,13 +34,13 @@ const DYNAMIC_CONFIG: [&str; 4] = [
     "matching.numTaskqueueWritePartitions=1",
 ];
 
-/// Where the server keeps its state.
+/// The storage of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TemporalStorage {
-    /// Lost when the server ends.
+    /// The state is lost when the server ends.
     #[default]
     Memory,
-    /// Survives `kill` and `restart`.
+    /// The state survives `kill` and `restart`.
     File,
 }
 
@@ -53,17 +57,17 @@ pub enum TemporalUi {
 pub struct TemporalOptions {
     pub storage: TemporalStorage,
     pub ui: TemporalUi,
-    /// Search attributes to register: name to type (`Keyword`, `Int`, …).
+    /// Search attributes to register: types (`Keyword`, `Int`, …) by name.
     pub search_attributes: BTreeMap<String, String>,
     /// Namespaces besides `default`.
     pub namespaces: Vec<String>,
-    /// `key=value` pairs on top of the ones that make it quick.
+    /// Additional dynamic configuration, as `key=value`.
     pub dynamic_config: Vec<String>,
-    /// The port of the gRPC service; a free one when absent.
+    /// The port of the gRPC service; a free one if absent.
     pub port: Option<u16>,
 }
 
-/// The three ports a server listens on.
+/// The ports of a server.
 #[derive(Debug)]
 pub(crate) struct TemporalPorts {
     pub(crate) grpc: Port,
@@ -77,36 +81,45 @@ pub struct Temporal {
     service: Service,
     ports: TemporalPorts,
     options: TemporalOptions,
-    site: Site,
+    install_root: InstallRoot,
 }
 
 impl Temporal {
-    /// On 127.0.0.1; gone when dropped.
+    /// Starts one on 127.0.0.1. It ends when the value is dropped.
     pub async fn start(options: TemporalOptions) -> anyhow::Result<Self> {
         let ports = TemporalPorts {
             grpc: Port::given_or_leased(options.port)?,
             http: Port::lease()?,
             ui: Port::lease()?,
         };
-        let temporal = Self::at(Site::of_this_process("temporal")?, ports, options)?;
+        let temporal = Self::at(InstallRoot::of_this_process("temporal")?, ports, options)?;
         temporal.launch().await?;
         Ok(temporal)
     }
 
-    pub(crate) fn at(site: Site, ports: TemporalPorts, options: TemporalOptions) -> anyhow::Result<Self> {
-        let launch = launch(&tools::wheel_program(WheelProgram::Temporal)?, &site, &ports, &options);
-        let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
+    pub(crate) fn at(
+        install_root: InstallRoot,
+        ports: TemporalPorts,
+        options: TemporalOptions,
+    ) -> anyhow::Result<Self> {
+        let launch = launch(
+            &tools::wheel_program(WheelProgram::Temporal)?,
+            &install_root,
+            &ports,
+            &options,
+        );
+        let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;
         Ok(Self {
             service,
             ports,
             options,
-            site,
+            install_root,
         })
     }
 
-    /// Starts it unless it runs, and waits until workflows can be started.
+    /// Starts the server unless it runs, and waits until it can start workflows.
     pub(crate) async fn launch(&self) -> anyhow::Result<()> {
-        files::make_folder(&self.site.data())?;
+        files::create_dir(&self.install_root.data())?;
         self.service.start()?;
         self.service.ready(READY_TIMEOUT, || self.is_ready()).await
     }
@@ -116,12 +129,12 @@ impl Temporal {
         self.at_port(&self.ports.grpc).to_string()
     }
 
-    /// `http://<address>:<port>`, for Temporal clients that want a URL.
+    /// `http://<address>:<port>`, for Temporal clients that expect a URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
-    /// The Web UI, when it is served.
+    /// The URL of the Web UI, if it is served.
     pub fn ui_url(&self) -> Option<String> {
         match self.options.ui {
             TemporalUi::Headless => None,
@@ -129,7 +142,7 @@ impl Temporal {
         }
     }
 
-    /// The server's own HTTP API, e.g. for `/api/v1/namespaces/default`.
+    /// The URL of the server's HTTP API, for instance for `/api/v1/namespaces/default`.
     pub fn http_api_url(&self) -> String {
         format!("http://{}", self.at_port(&self.ports.http))
     }
@@ -139,29 +152,29 @@ impl Temporal {
         &self.service
     }
 
-    /// `kill -9`. Its ports stay reserved.
+    /// `kill -9`. The ports stay reserved.
     pub async fn kill(&self) -> anyhow::Result<()> {
         self.service.kill().await
     }
 
-    /// SIGSTOP: connections stay open and nothing is answered.
+    /// SIGSTOP: connections stay open, and no request is answered.
     pub fn freeze(&self) -> anyhow::Result<()> {
         self.service.freeze()
     }
 
-    /// Ends a freeze.
+    /// SIGCONT, after `freeze`.
     pub fn thaw(&self) -> anyhow::Result<()> {
         self.service.thaw()
     }
 
-    /// Kills it if it runs and starts it again on the same ports, with its
-    /// state if that is kept in a file.
+    /// Kills the server if it runs, and starts it again on the same ports, with its
+    /// state if the storage is a file.
     pub async fn restart(&self) -> anyhow::Result<()> {
         self.kill().await?;
         self.launch().await
     }
 
-    /// Runs the command line tool against this server and gives what it prints.
+    /// Runs the Temporal CLI against this server and returns its standard output.
     pub async fn cli(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = tokio::process::Command::new(tools::wheel_program(WheelProgram::Temporal)?);
         command
@@ -170,7 +183,7 @@ impl Temporal {
         output(&mut command).await
     }
 
-    /// The events of a workflow's run as JSON, of the newest run unless it is named.
+    /// The history of a run as JSON; of the newest run if `run_id` is absent.
     pub async fn history(&self, workflow_id: &str, run_id: Option<&str>) -> anyhow::Result<Vec<Value>> {
         #[derive(Deserialize)]
         struct History {
@@ -185,12 +198,11 @@ impl Temporal {
     }
 
     fn at_port(&self, port: &Port) -> SocketAddrV4 {
-        SocketAddrV4::new(self.site.address, port.number())
+        SocketAddrV4::new(self.install_root.address, port.number())
     }
 
-    /// Every namespace is there, and the parts behind the front answer for each
-    /// of them: history says that it has no such workflow, matching describes a
-    /// task queue.
+    /// Every namespace exists, and the services behind the frontend answer for each:
+    /// history finds no workflow of this id, and matching describes a task queue.
     async fn is_ready(&self) -> anyhow::Result<()> {
         let extra = self.options.namespaces.iter().map(String::as_str);
         for namespace in std::iter::once("default").chain(extra) {
@@ -209,11 +221,11 @@ impl Temporal {
     }
 }
 
-fn launch(program: &Path, site: &Site, ports: &TemporalPorts, options: &TemporalOptions) -> Launch {
+fn launch(program: &Path, install_root: &InstallRoot, ports: &TemporalPorts, options: &TemporalOptions) -> Launch {
     let mut launch = Launch::new("temporal", program)
         .argument("server")
         .argument("start-dev")
-        .flag("ip", bind_address(site.address))
+        .flag("ip", bind_address(install_root.address))
         .flag("port", ports.grpc.number())
         .flag("http-port", ports.http.number())
         .flag("log-level", "warn");
@@ -222,7 +234,7 @@ fn launch(program: &Path, site: &Site, ports: &TemporalPorts, options: &Temporal
         TemporalUi::Served => launch.flag("ui-port", ports.ui.number()),
     };
     if options.storage == TemporalStorage::File {
-        launch = launch.path_flag("db-filename", site.data().join(DATABASE));
+        launch = launch.path_flag("db-filename", install_root.data().join(DATABASE));
     }
     for (name, kind) in &options.search_attributes {
         launch = launch.flag("search-attribute", format_args!("{name}={kind}"));
@@ -234,11 +246,11 @@ fn launch(program: &Path, site: &Site, ports: &TemporalPorts, options: &Temporal
     for pair in DYNAMIC_CONFIG.into_iter().chain(extra) {
         launch = launch.flag("dynamic-config-value", pair);
     }
-    launch.in_network(site.network.as_deref())
+    launch.in_network(install_root.network.as_deref())
 }
 
-/// The server's parts look for each other on the loopback address, whatever
-/// address it is told to bind: elsewhere it has to bind all.
+/// The server's services connect to each other on the loopback address, so any
+/// other address needs a server that binds all addresses.
 fn bind_address(address: Ipv4Addr) -> Ipv4Addr {
     if address.is_loopback() {
         address

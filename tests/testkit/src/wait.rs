@@ -1,33 +1,32 @@
-//! Waiting for a condition, never for a time.
+//! Waits for conditions, never for a length of time.
 
-use std::fmt::Display;
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use anyhow::anyhow;
 use tokio::time::Instant;
 
-/// How often a condition is looked at again.
-const PERIOD: Duration = Duration::from_millis(25);
+/// Between two checks of a condition.
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
-/// Asks until `condition` gives a value. Its last error is part of the error
-/// when `timeout` passes first.
+/// Polls `condition` until it returns a value. When `timeout` passes first, the
+/// error contains the condition's last error and `what`, as in "waiting for {what}".
 pub async fn until<T, F, Answer>(what: impl Display, timeout: Duration, mut condition: F) -> anyhow::Result<T>
 where
     F: FnMut() -> Answer,
     Answer: Future<Output = anyhow::Result<T>>,
 {
     let deadline = Instant::now() + timeout;
-    let mut last = None;
+    let mut last_error = None;
     loop {
         match tokio::time::timeout_at(deadline, condition()).await {
             Ok(Ok(value)) => return Ok(value),
-            Ok(Err(not_yet)) => last = Some(not_yet),
+            Ok(Err(error)) => last_error = Some(error),
             Err(_elapsed) => {}
         }
         if Instant::now() >= deadline {
-            let reason = last.unwrap_or_else(|| anyhow!("no answer at all"));
+            let reason = last_error.unwrap_or_else(|| anyhow!("the condition was not evaluated in time"));
             return Err(reason.context(format!("gave up after {timeout:?} waiting for {what}")));
         }
-        tokio::time::sleep(PERIOD).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

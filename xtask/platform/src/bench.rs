@@ -14,11 +14,11 @@ use clap::{Args, Subcommand};
 use steadfast_testkit::{
     TemporalOptions,
     bench::{
-        history::{self, HistoryOptions},
-        interrupt::{self, InterruptOptions},
+        history_growth::{self, HistoryOptions},
+        interrupt_latency::{self, InterruptOptions},
     },
     release::{Profile, build_programs},
-    stack::{Programs, Stack},
+    stack::{BinaryDir, Stack},
     tools::{self, Kind},
 };
 
@@ -60,7 +60,7 @@ enum Bench {
 
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(programs) = arguments.programs {
-        return measure(arguments.bench, Programs::in_folder(programs)).await;
+        return measure(arguments.bench, BinaryDir::new(programs)).await;
     }
     tools::install(&[Kind::Temporal, Kind::Python])?;
     let packages = ["steadfast-gateway", "steadfast-worker", "xtask-platform"].map(str::to_owned);
@@ -74,7 +74,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Err(error).context("start the bench")
 }
 
-async fn measure(bench: Bench, programs: Programs) -> anyhow::Result<()> {
+async fn measure(bench: Bench, programs: BinaryDir) -> anyhow::Result<()> {
     let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
     let report = match bench {
         Bench::History {
@@ -87,10 +87,10 @@ async fn measure(bench: Bench, programs: Programs) -> anyhow::Result<()> {
                 tool_result_bytes,
                 starting_text_bytes,
             };
-            serde_json::to_string_pretty(&history::run(&stack, options).await?)?
+            serde_json::to_string_pretty(&history_growth::run(&stack, options).await?)?
         }
         Bench::Interrupt { turns } => {
-            serde_json::to_string_pretty(&interrupt::run(&stack, InterruptOptions { turns }).await?)?
+            serde_json::to_string_pretty(&interrupt_latency::run(&stack, InterruptOptions { turns }).await?)?
         }
     };
     let mut stdout = std::io::stdout().lock();

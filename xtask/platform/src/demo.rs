@@ -10,10 +10,10 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Args;
-use steadfast_testkit::install::{self, Administer, Example, ExistingCluster, InstallOptions};
+use steadfast_testkit::install::{self, ClusterAdmin, Example, ExistingCluster, InstallOptions};
 use steadfast_testkit::release::{Profile, Release, build_programs};
 use steadfast_testkit::tools::{self, Kind};
-use steadfast_testkit::{FakeModelOptions, Platform, Reach};
+use steadfast_testkit::{FakeModelOptions, NetworkAccess, Platform};
 
 use cli::Cli;
 use existing::{Existing, ExistingArguments};
@@ -68,8 +68,12 @@ async fn on_platform(name: &str, key: Option<String>, message: &str, progress: &
     progress.say(&format!("programs are there ({})", stages.len()))?;
 
     // A real model is out there; with a fake one, nothing leaves the platform.
-    let reach = if key.is_some() { Reach::Internet } else { Reach::Inside };
-    let platform = Platform::up_reaching(name, reach).await?;
+    let access = if key.is_some() {
+        NetworkAccess::Internet
+    } else {
+        NetworkAccess::Platform
+    };
+    let platform = Platform::up_with_network_access(name, access).await?;
     progress.say("Kubernetes, Temporal and Redis run")?;
 
     let release = Release::build(Profile::Ci).await?;
@@ -107,7 +111,7 @@ async fn on_existing_cluster(
     let programs = build_programs(Profile::Ci, &["steadfast".to_owned()]).await?;
     progress.say("the command steadfast is built")?;
 
-    install::install_elsewhere(&cluster, &existing.elsewhere, &existing.redis_url, &options).await?;
+    install::install_on_existing_cluster(&cluster, &existing.overrides, &existing.redis_url, &options).await?;
     progress.say(&format!(
         "Steadfast is installed with Helm in context {}",
         existing.context
@@ -115,9 +119,7 @@ async fn on_existing_cluster(
 
     install::set_model_keys(&cluster, NAMESPACE, &key).await?;
     for example in Example::ALL {
-        example
-            .apply_elsewhere(&cluster, NAMESPACE, &existing.elsewhere)
-            .await?;
+        example.apply_with(&cluster, NAMESPACE, &existing.overrides).await?;
     }
     let cli = Cli {
         program: programs.join("steadfast"),
@@ -136,8 +138,8 @@ async fn on_existing_cluster(
 }
 
 /// Waits for every agent, and holds the two conversations.
-async fn converse(cluster: &impl Administer, cli: &Cli, message: &str, progress: &Progress) -> anyhow::Result<()> {
-    install::let_talk_and_decide(cluster, NAMESPACE, ACCOUNT).await?;
+async fn converse(cluster: &impl ClusterAdmin, cli: &Cli, message: &str, progress: &Progress) -> anyhow::Result<()> {
+    install::grant_user_and_approver(cluster, NAMESPACE, ACCOUNT).await?;
     for example in Example::ALL {
         example.wait_until_ready(cluster, NAMESPACE, READY_TIMEOUT).await?;
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use steadfast_testkit::tools::{self, Kind};
-use steadfast_testkit::{Platform, Reach};
+use steadfast_testkit::{NetworkAccess, Platform};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -47,8 +47,12 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
 async fn up(name: &str, internet: bool) -> anyhow::Result<()> {
     tools::install(&[Kind::Debian, Kind::Temporal, Kind::Go])?;
     let started = Instant::now();
-    let reach = if internet { Reach::Internet } else { Reach::Inside };
-    let platform = Platform::up_reaching(name, reach).await?;
+    let access = if internet {
+        NetworkAccess::Internet
+    } else {
+        NetworkAccess::Platform
+    };
+    let platform = Platform::up_with_network_access(name, access).await?;
     let mut stdout = std::io::stdout().lock();
     writeln!(
         stdout,

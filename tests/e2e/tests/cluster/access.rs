@@ -1,12 +1,10 @@
-//! Who gets in: tokens of ServiceAccounts, and what RBAC lets them do.
+//! Access to the gateway: tokens of ServiceAccounts, and their RBAC permissions.
 
 use serde_json::{Value, json};
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::Client;
+use steadfast_e2e::backend::cluster::namespace::{AGENT, Namespace};
+use steadfast_testkit::{scripted_model::Reply, stack::Client};
 
-use crate::namespace::{AGENT, Namespace};
-
-/// The status of each answer to a request that somebody might try.
+/// The status of the response to each kind of request.
 async fn statuses(client: &Client, agent: &str, task_id: &str) -> [u16; 6] {
     let content = json!({"type": "text", "author": "user", "content": "Let me in."});
     let event = json!({"task_id": task_id, "content": content});
@@ -25,7 +23,7 @@ async fn statuses(client: &Client, agent: &str, task_id: &str) -> [u16; 6] {
 }
 
 async fn names(client: &Client, path: &str, member: &str) -> Vec<Value> {
-    let listed = client.get(path).await.unwrap().ok().unwrap();
+    let listed = client.get(path).await.unwrap().success().unwrap();
     listed
         .as_array()
         .unwrap()
@@ -36,13 +34,13 @@ async fn names(client: &Client, path: &str, member: &str) -> Vec<Value> {
 
 pub async fn only_those_who_may_see_an_agent_and_only_the_creator_sees_a_task(namespace: Namespace) {
     let model = namespace.model(|_| Reply::text("Yes.")).unwrap();
-    // Nobody answers: this is about the gateway alone.
+    // Without workers, as only the gateway is tested.
     namespace
-        .start_agent(&model, json!({"worker": {"replicas": 0}}))
+        .start_ready_agent(&model, json!({"worker": {"replicas": 0}}))
         .await
         .unwrap();
     let agent = namespace.public_name(AGENT);
-    let alice = namespace.talk().await.unwrap();
+    let alice = namespace.user_client().await.unwrap();
     let task = alice.task(&agent).await.unwrap();
     assert_eq!(task.describe().await.unwrap()["status"], "RUNNING");
     assert_eq!(names(&alice, "/agents", "name").await, [json!(agent)]);
@@ -60,7 +58,7 @@ pub async fn only_those_who_may_see_an_agent_and_only_the_creator_sees_a_task(na
     assert_eq!(names(&stranger, "/agents", "name").await, Vec::<Value>::new());
     assert_eq!(names(&stranger, "/tasks", "id").await, Vec::<Value>::new());
 
-    // Bob may talk to the agent as Alice does; her task is none of his.
+    // Bob may talk to the agent as Alice does, but may not see her task.
     let bob = namespace.client(&namespace.user("bob").await.unwrap()).unwrap();
     namespace.until_visible(&bob).await.unwrap();
     assert_eq!(statuses(&bob, &agent, task.id()).await, [200, 200, 404, 404, 404, 404]);

@@ -1,69 +1,39 @@
-//! What reaches running conversations when an Agent or its Secret is edited.
+//! Edits of an Agent or its Secret during conversations.
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
 use serde_json::json;
-use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::{Call, Reply};
-use steadfast_testkit::stack::PATIENCE;
-use steadfast_testkit::wait;
+use steadfast_e2e::{
+    backend::cluster::{
+        namespace::{AGENT, Namespace},
+        pods,
+    },
+    scenario::prompt_edit::reaches_the_next_message_and_restarts_nothing,
+};
+use steadfast_testkit::{
+    scripted_model::{ModelCall, Reply},
+    stack::API_KEY,
+};
 
-use crate::namespace::{AGENT, API_KEY, Namespace};
-use crate::pods;
-
-/// How soon an edited prompt holds.
-const PROMPT_DEADLINE: Duration = Duration::from_secs(5);
-/// How soon a changed Secret holds once its pods are Ready.
+/// A changed Secret must be in use this long after its pods are Ready.
 const SECRET_DEADLINE: Duration = Duration::from_secs(30);
 
 pub async fn a_prompt_edit_reaches_the_next_message_and_restarts_nothing(namespace: Namespace) {
-    let model = namespace.model(|_| Reply::text("Yes.")).unwrap();
-    namespace.start_agent(&model, json!({})).await.unwrap();
-    let before = pods::of(&namespace).await.unwrap();
-    assert_eq!((before.len(), namespace.status().await.unwrap().revision), (1, Some(1)));
-    let client = namespace.talk().await.unwrap();
-    let task = client.task(&namespace.public_name(AGENT)).await.unwrap();
-    assert_eq!(task.turn(1, "one").await.unwrap().status, TurnStatus::Completed);
-
-    // Back to A is a third revision.
-    for (turn, prompt) in [(2, "Prompt B."), (3, "Prompt A.")] {
-        let edited = Instant::now();
-        namespace
-            .patch_agent(AGENT, &json!({"instructions": prompt}))
-            .await
-            .unwrap();
-        until_revision(&namespace, turn).await.unwrap();
-        assert!(edited.elapsed() < PROMPT_DEADLINE, "it took {:?}", edited.elapsed());
-        let ended = task.turn(turn, "and now?").await.unwrap();
-        assert_eq!(ended.status, TurnStatus::Completed);
-    }
-
-    let calls = model.journal();
-    let prompts: Vec<&str> = calls.iter().map(|call| call.request.instructions()).collect();
-    assert_eq!(prompts, ["Prompt A.", "Prompt B.", "Prompt A."]);
-    assert_eq!(calls[2].request.user_texts(), ["one", "and now?", "and now?"]);
-    assert_eq!(pods::of(&namespace).await.unwrap(), before);
-    assert_eq!(model.violations(), Vec::<String>::new());
-}
-
-async fn until_revision(namespace: &Namespace, sequence: u32) -> anyhow::Result<()> {
-    wait::until(format!("revision {sequence}"), PATIENCE, async || {
-        let revision = namespace.status().await?.revision;
-        ensure!(revision == Some(sequence.into()), "it is {revision:?}");
-        Ok(())
-    })
-    .await
+    reaches_the_next_message_and_restarts_nothing(&namespace).await;
+    let pods = pods::of(&namespace).await.unwrap();
+    let restarts: Vec<i32> = pods.iter().map(|pod| pod.restarts).collect();
+    assert_eq!(restarts, [0]);
+    assert_eq!(namespace.status().await.unwrap().revision, Some(3));
 }
 
 pub async fn a_changed_secret_reaches_the_model_and_the_conversation_goes_on(namespace: Namespace) {
     const NEW_KEY: &str = "sk-changed";
     let model = namespace.model(|_| Reply::text("Yes.")).unwrap();
-    namespace.start_agent(&model, json!({})).await.unwrap();
+    namespace.start_ready_agent(&model, json!({})).await.unwrap();
     let before = pods::of(&namespace).await.unwrap();
-    let client = namespace.talk().await.unwrap();
+    let client = namespace.user_client().await.unwrap();
     let task = client.task(&namespace.public_name(AGENT)).await.unwrap();
-    assert_eq!(task.turn(1, "one").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "one").await.unwrap();
     assert_eq!(key_of(model.journal().last().unwrap()), format!("Bearer {API_KEY}"));
 
     namespace.set_key(NEW_KEY).await.unwrap();
@@ -74,8 +44,7 @@ pub async fn a_changed_secret_reaches_the_model_and_the_conversation_goes_on(nam
     while key_of(model.journal().last().unwrap()) != format!("Bearer {NEW_KEY}") {
         assert!(ready.elapsed() < SECRET_DEADLINE, "the old key is still used");
         turns += 1;
-        let ended = task.turn(turns, "and now?").await.unwrap();
-        assert_eq!(ended.status, TurnStatus::Completed);
+        task.complete_turn(turns, "and now?").await.unwrap();
     }
 
     let calls = model.journal();
@@ -87,6 +56,6 @@ pub async fn a_changed_secret_reaches_the_model_and_the_conversation_goes_on(nam
     assert_eq!(model.violations(), Vec::<String>::new());
 }
 
-fn key_of(call: &Call) -> String {
+fn key_of(call: &ModelCall) -> String {
     call.request.header("authorization").to_owned()
 }

@@ -1,15 +1,17 @@
-//! A turn that has gone to another agent while the workers of the first are away.
+//! A handoff during which the first agent has no workers.
 
 use anyhow::ensure;
 use serde_json::json;
-use steadfast_events::TurnStatus;
-use steadfast_testkit::install;
-use steadfast_testkit::scripted_model::{Gate, Reply, Text};
-use steadfast_testkit::stack::{Line, PATIENCE};
-use steadfast_testkit::wait;
-
-use crate::namespace::{AGENT, Namespace, PODS_PATIENCE};
-use crate::pods;
+use steadfast_e2e::backend::cluster::{
+    namespace::{AGENT, Namespace, PODS_TIMEOUT},
+    pods,
+};
+use steadfast_testkit::{
+    install,
+    scripted_model::{Gate, Reply, Text},
+    stack::{Line, TIMEOUT},
+    wait,
+};
 
 const SPECIALIST: &str = "specialist";
 const ANSWER: &str = "The specialist answers.";
@@ -28,40 +30,37 @@ pub async fn the_first_agents_workers_may_all_be_away_in_the_turn_of_the_second(
         .await
         .unwrap();
     let handoffs = json!({"handoffs": [{"agent": SPECIALIST}]});
-    namespace.start_agent(&model, handoffs).await.unwrap();
-    install::wait_for_agent(namespace.platform(), namespace.name(), SPECIALIST, PODS_PATIENCE)
+    namespace.start_ready_agent(&model, handoffs).await.unwrap();
+    install::wait_for_agent(namespace.platform(), namespace.name(), SPECIALIST, PODS_TIMEOUT)
         .await
         .unwrap();
-    let client = namespace.talk().await.unwrap();
+    let client = namespace.user_client().await.unwrap();
     let task = client.task(&namespace.public_name(AGENT)).await.unwrap();
     let viewer = task.watch().await.unwrap();
     task.send("Help.").await.unwrap();
-    gate.reached(PATIENCE).await.unwrap();
+    gate.reached(TIMEOUT).await.unwrap();
 
     let replicas = |count: u32| json!({"worker": {"replicas": count}});
     namespace.patch_agent(AGENT, &replicas(0)).await.unwrap();
-    wait::until("the first agent to have no pods", PODS_PATIENCE, async || {
+    wait::until("the first agent to have no pods", PODS_TIMEOUT, async || {
         let pods = pods::of(&namespace).await?;
         ensure!(pods.is_empty(), "there are {pods:?}");
         Ok(())
     })
     .await
     .unwrap();
-    // The second agent speaks to whoever listens; only the end of the turn waits.
+    // The second agent's answer reaches viewers. Only the end of the turn needs the first agent.
     gate.open();
-    viewer
-        .until("the answer", |seen| seen.last_text() == ANSWER)
-        .await
-        .unwrap();
+    viewer.until_text(ANSWER).await.unwrap();
 
     namespace.patch_agent(AGENT, &replicas(1)).await.unwrap();
-    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    task.turn_completed(1).await.unwrap();
     let expected = [
         Line::user("Help."),
         Line::agent(format!("Handoff from {AGENT} to {SPECIALIST}")),
         Line::agent(ANSWER),
     ];
     assert_eq!(task.lines().await.unwrap(), expected);
-    // Nothing was paid for twice.
+    // No model call was repeated.
     assert_eq!((model.journal().len(), specialists_model.journal().len()), (1, 1));
 }

@@ -1,13 +1,12 @@
-//! Agents that cannot work yet: what their condition Ready says, and that they
-//! heal by themselves.
+//! Agents that are not Ready: the reason in their condition Ready, and their recovery.
 
 use serde_json::json;
 use steadfast_crds::conditions::{ConditionType, Reason};
-use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::Reply;
-
-use crate::namespace::{AGENT, API_KEY, Namespace, SECRET};
-use crate::pods;
+use steadfast_e2e::backend::cluster::{
+    namespace::{AGENT, Namespace, SECRET},
+    pods,
+};
+use steadfast_testkit::{scripted_model::Reply, stack::API_KEY};
 
 pub async fn a_wrong_image_is_never_ready_and_says_why(namespace: Namespace) {
     const IMAGE: &str = "localhost/steadfast/worker:no-such-tag";
@@ -19,7 +18,7 @@ pub async fn a_wrong_image_is_never_ready_and_says_why(namespace: Namespace) {
         .unwrap();
     let ready = namespace.until_not_ready(Reason::ImagePullFailed).await.unwrap();
     assert!(ready.message.contains(IMAGE), "{}", ready.message);
-    // Nor was it Ready for a moment before: the spec was accepted as long ago.
+    // The agent was never Ready before: both conditions changed last at the same time.
     let conditions = namespace.status().await.unwrap().conditions;
     let accepted = conditions
         .iter()
@@ -33,7 +32,7 @@ pub async fn a_wrong_image_is_never_ready_and_says_why(namespace: Namespace) {
         .unwrap();
     namespace.wait_until_ready().await.unwrap();
 
-    // A rollout that is stuck is not Ready, although the old pod goes on.
+    // With a stuck rollout the agent is not Ready, although the old pod still works.
     let working = pods::of(&namespace).await.unwrap();
     namespace
         .patch_agent(AGENT, &json!({"worker": {"image": IMAGE}}))
@@ -43,12 +42,9 @@ pub async fn a_wrong_image_is_never_ready_and_says_why(namespace: Namespace) {
     assert!(ready.message.contains(IMAGE), "{}", ready.message);
     let now = pods::of(&namespace).await.unwrap();
     assert!(working.iter().all(|pod| now.contains(pod)), "{now:?}");
-    let client = namespace.talk().await.unwrap();
+    let client = namespace.user_client().await.unwrap();
     let task = client.task(&namespace.public_name(AGENT)).await.unwrap();
-    assert_eq!(
-        task.turn(1, "Are you there?").await.unwrap().status,
-        TurnStatus::Completed
-    );
+    task.complete_turn(1, "Are you there?").await.unwrap();
 }
 
 pub async fn a_missing_secret_is_named_and_heals_when_it_appears(namespace: Namespace) {
@@ -56,14 +52,14 @@ pub async fn a_missing_secret_is_named_and_heals_when_it_appears(namespace: Name
     namespace.apply_agent(&model, json!({})).await.unwrap();
     let ready = namespace.until_not_ready(Reason::SecretNotFound).await.unwrap();
     assert!(ready.message.contains(SECRET), "{}", ready.message);
-    // No pod that could only crash.
+    // There is no pod, as it could only crash.
     assert_eq!(pods::of(&namespace).await.unwrap(), []);
 
     namespace.set_key(API_KEY).await.unwrap();
     namespace.wait_until_ready().await.unwrap();
-    let client = namespace.talk().await.unwrap();
+    let client = namespace.user_client().await.unwrap();
     let task = client.task(&namespace.public_name(AGENT)).await.unwrap();
-    assert_eq!(task.turn(1, "one").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "one").await.unwrap();
     let call = model.journal().pop().unwrap();
     assert_eq!(call.request.header("authorization"), format!("Bearer {API_KEY}"));
 }

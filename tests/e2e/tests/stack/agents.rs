@@ -1,17 +1,24 @@
-//! Several agents in one conversation: handing over, and asking.
+//! Several agents in one conversation: handoffs, and agents as tools.
 
 use serde_json::json;
-use steadfast_crds::agent::HandoffInput;
-use steadfast_crds::agent_revision::{RevisionAgent, RevisionHandoff};
-use steadfast_crds::names::agent_task_queue;
+use steadfast_crds::{
+    agent::HandoffInput,
+    agent_revision::{RevisionAgent, RevisionHandoff},
+    names::agent_task_queue,
+};
+use steadfast_e2e::{
+    backend::stack::{nonce_tool, shared_stack},
+    scripts::{call_then_repeat, hold},
+};
 use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{AgentSetup, INSTALL, Line, NAMESPACE, PATIENCE, activity_tool};
+use steadfast_testkit::{
+    scripted_model::Reply,
+    stack::{AgentSetup, INSTALL, Line, NAMESPACE, TIMEOUT},
+};
 
-use crate::shared::{TOOLS, stack};
 use crate::stopping::first_call_is_abandoned;
 
-/// What a revision says of an agent that may take over.
+/// A handoff to an agent, for a revision.
 pub fn handoff_to(agent: &str, input: HandoffInput) -> RevisionHandoff {
     RevisionHandoff {
         name: format!("transfer_to_{}", agent.replace('-', "_")),
@@ -24,7 +31,7 @@ pub fn handoff_to(agent: &str, input: HandoffInput) -> RevisionHandoff {
 
 #[tokio::test]
 async fn the_other_agent_goes_on_with_its_own_key_model_and_instructions() {
-    let stack = stack().await;
+    let stack = shared_stack().await;
     let specialist = AgentSetup::new("ho-spanish", |request| {
         Reply::text(format!("Hola: {}", request.last_user_text()))
     })
@@ -39,8 +46,8 @@ async fn the_other_agent_goes_on_with_its_own_key_model_and_instructions() {
 
     let task = triage.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
-    assert_eq!(task.turn(1, "Buenos días").await.unwrap().status, TurnStatus::Completed);
-    assert_eq!(task.turn(2, "Gracias").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "Buenos días").await.unwrap();
+    task.complete_turn(2, "Gracias").await.unwrap();
     let calls = specialist.model().journal();
     assert_eq!((triage.model().journal().len(), calls.len()), (1, 2));
     assert!(
@@ -57,10 +64,7 @@ async fn the_other_agent_goes_on_with_its_own_key_model_and_instructions() {
         Line::agent("Hola: Gracias"),
     ];
     assert_eq!(task.lines().await.unwrap(), expected);
-    let seen = viewer
-        .until("the second turn", |seen| seen.of_turn("turn_ended", 2).is_some())
-        .await
-        .unwrap();
+    let seen = viewer.until_turn_ended(2).await.unwrap();
     assert_eq!(seen.of_turn("handoff", 1).unwrap().data["to"], "ho-spanish");
     assert_eq!(seen.lines(), expected);
     assert_eq!(specialist.model().violations(), Vec::<String>::new());
@@ -68,7 +72,7 @@ async fn the_other_agent_goes_on_with_its_own_key_model_and_instructions() {
 
 #[tokio::test]
 async fn a_handoff_may_leave_tool_calls_behind_and_come_back() {
-    let stack = stack().await;
+    let stack = shared_stack().await;
     let second = AgentSetup::new("back-second", |_| Reply::call("transfer_to_back_first", &json!({})))
         .configure(|spec| spec.handoffs = vec![handoff_to("back-first", HandoffInput::All)]);
     let second = stack.agent(second).await.unwrap();
@@ -77,17 +81,14 @@ async fn a_handoff_may_leave_tool_calls_behind_and_come_back() {
         2 => Reply::call("transfer_to_back_second", &json!({})),
         _ => Reply::text("Back again."),
     })
-    .tool(
-        "nonce",
-        activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}})),
-    )
+    .tool("nonce", nonce_tool())
     .configure(|spec| spec.handoffs = vec![handoff_to("back-second", HandoffInput::MessagesOnly)]);
     let first = stack.agent(first).await.unwrap();
     let task = first.task().await.unwrap();
-    let end = task.turn(1, "Round trip.").await.unwrap();
+    let end = task.complete_turn(1, "Round trip.").await.unwrap();
     assert_eq!((end.status, end.usage.model_calls), (TurnStatus::Completed, 4));
-    let heard = &second.model().journal()[0].request;
-    assert_eq!(heard.input(), [json!({"role": "user", "content": "Round trip."})]);
+    let request = &second.model().journal()[0].request;
+    assert_eq!(request.input(), [json!({"role": "user", "content": "Round trip."})]);
     assert_eq!(task.lines().await.unwrap().last(), Some(&Line::agent("Back again.")));
     let violations = [first.model().violations(), second.model().violations()].concat();
     assert_eq!(violations, Vec::<String>::new());
@@ -95,7 +96,7 @@ async fn a_handoff_may_leave_tool_calls_behind_and_come_back() {
 
 #[tokio::test]
 async fn a_handoff_waits_for_workers_that_are_away_and_loses_nothing() {
-    let stack = stack().await;
+    let stack = shared_stack().await;
     let other = stack
         .agent(AgentSetup::new("away-second", |_| Reply::text("I am back.")))
         .await
@@ -111,26 +112,23 @@ async fn a_handoff_waits_for_workers_that_are_away_and_loses_nothing() {
         .until("the handoff", |seen| seen.of_turn("handoff", 1).is_some())
         .await
         .unwrap();
-    // The home of the task goes too, and comes back.
+    // The worker that runs the workflow is killed too, and restarted.
     first.worker().kill().await.unwrap();
     other.worker().launch().await.unwrap();
     first.worker().launch().await.unwrap();
-    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    task.turn_completed(1).await.unwrap();
     assert_eq!(task.lines().await.unwrap().last(), Some(&Line::agent("I am back.")));
     assert_eq!(other.model().journal().len(), 1);
 }
 
 #[tokio::test]
 async fn an_agent_that_is_a_tool_answers_inside_of_the_conversation() {
-    let stack = stack().await;
+    let stack = shared_stack().await;
     let researcher = AgentSetup::new("researcher", |request| match request.last_tool_output() {
         None => Reply::call("nonce", &json!({"of": request.last_user_text()})),
         Some(output) => Reply::text(format!("Found {output}")),
     })
-    .tool(
-        "nonce",
-        activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}})),
-    );
+    .tool("nonce", nonce_tool());
     let researcher = stack.agent(researcher).await.unwrap();
     let writer = AgentSetup::new("writer", |request| match request.last_tool_output() {
         None => Reply::call("ask_researcher", &json!({"input": "the moon"})),
@@ -148,7 +146,7 @@ async fn an_agent_that_is_a_tool_answers_inside_of_the_conversation() {
     let writer = stack.agent(writer).await.unwrap();
     let task = writer.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
-    let end = task.turn(1, "Write about the moon.").await.unwrap();
+    let end = task.complete_turn(1, "Write about the moon.").await.unwrap();
     assert_eq!((end.status, end.usage.model_calls), (TurnStatus::Completed, 4));
     let lines = task.lines().await.unwrap();
     assert_eq!(lines.len(), 4, "{lines:#?}");
@@ -179,10 +177,9 @@ async fn an_agent_that_is_a_tool_answers_inside_of_the_conversation() {
 
 #[tokio::test]
 async fn cancelling_a_task_reaches_the_agent_it_has_asked() {
-    let stack = stack().await;
+    let stack = shared_stack().await;
     let gate = steadfast_testkit::scripted_model::Gate::closed();
-    let held = gate.clone();
-    let slow = AgentSetup::new("slow-helper", move |_| Reply::stream().and_text("Hm").and_hold(&held));
+    let slow = AgentSetup::new("slow-helper", hold("Hm", &gate));
     let slow = stack.agent(slow).await.unwrap();
     let asking = AgentSetup::new("asking", |_| {
         Reply::call("ask_slow", &json!({"input": "take your time"}))
@@ -199,25 +196,17 @@ async fn cancelling_a_task_reaches_the_agent_it_has_asked() {
     let asking = stack.agent(asking).await.unwrap();
     let task = asking.task().await.unwrap();
     task.send("Ask.").await.unwrap();
-    gate.reached(PATIENCE).await.unwrap();
-    task.rpc("task/cancel", json!({}), None)
-        .await
-        .unwrap()
-        .result()
-        .unwrap();
+    gate.reached(TIMEOUT).await.unwrap();
+    task.cancel().await.unwrap();
     task.until_status("CANCELED").await.unwrap();
     first_call_is_abandoned(&slow).await;
 }
 
 #[tokio::test]
 async fn agents_that_ask_each_other_come_to_an_end() {
-    let stack = stack().await;
+    let stack = shared_stack().await;
     let asking = |own: &str, other: &'static str| {
-        AgentSetup::new(own, |request| match request.last_tool_output() {
-            None => Reply::call("ask", &json!({"input": "And what do you say?"})),
-            Some(output) => Reply::text(output),
-        })
-        .configure(move |spec| {
+        AgentSetup::new(own, call_then_repeat("ask", json!({"input": "And what do you say?"}))).configure(move |spec| {
             spec.agents = vec![RevisionAgent {
                 name: "ask".to_owned(),
                 agent: other.to_owned(),
@@ -230,12 +219,12 @@ async fn agents_that_ask_each_other_come_to_an_end() {
     let first = stack.agent(asking("ping", "pong")).await.unwrap();
     let second = stack.agent(asking("pong", "ping")).await.unwrap();
     let task = first.task().await.unwrap();
-    assert_eq!(task.turn(1, "Begin.").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "Begin.").await.unwrap();
     let lines = task.lines().await.unwrap();
     assert!(
         matches!(lines.last(), Some(Line::Agent(text)) if text.contains("more than 8 deep")),
         "{lines:#?}"
     );
-    // Nine conversations of two calls: the first, and eight inside of it.
+    // Nine conversations of two calls each: the outer one and eight nested ones.
     assert_eq!(first.model().journal().len() + second.model().journal().len(), 18);
 }

@@ -1,44 +1,42 @@
-//! People decide: before a call, or because the model asks.
+//! Approvals of tool calls, and questions of the model to a person.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use steadfast_events::TurnStatus;
-use steadfast_testkit::RedisData;
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{Agent, AgentSetup, Line, PATIENCE, Stack, activity_tool};
-use steadfast_testkit::wait;
-
-use crate::people::{decide, until_asked, waiting};
-use crate::shared::{TOOLS, stack, tools};
+use steadfast_e2e::{
+    backend::stack::{nonce_tool, shared_stack, tools_worker},
+    scripts::{call_nonce_then_repeat, call_then_repeat},
+};
+use steadfast_testkit::{
+    RedisData,
+    scripted_model::Reply,
+    stack::{Agent, AgentSetup, Line, Stack, TIMEOUT},
+    wait,
+};
 
 fn guarded_nonce(policy: Value) -> Value {
-    let mut tool = activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}}));
+    let mut tool = nonce_tool();
     tool["approval"] = policy;
     tool
 }
 
 async fn agent(stack: &Stack, name: &str, policy: Value) -> Agent {
-    let setup = AgentSetup::new(name, |request| match request.last_tool_output() {
-        None => Reply::call("nonce", &json!({"of": request.last_user_text()})),
-        Some(output) => Reply::text(output),
-    })
-    .tool("nonce", guarded_nonce(policy));
+    let setup = AgentSetup::new(name, call_nonce_then_repeat).tool("nonce", guarded_nonce(policy));
     stack.agent(setup).await.unwrap()
 }
 
 #[tokio::test]
 async fn an_approved_call_runs_with_the_arguments_that_were_shown() {
-    let agent = agent(stack().await, "approve", json!({"required": true})).await;
+    let agent = agent(shared_stack().await, "approve", json!({"required": true})).await;
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
     task.send("tea").await.unwrap();
-    let approval = until_asked(agent.client(), &task).await;
+    let approval = task.until_approval_pending().await.unwrap();
     assert_eq!(approval["arguments"], json!({"of": "tea"}));
     assert_eq!(approval["tool"], "nonce");
-    let told = viewer.seen();
+    let told = viewer.state();
     assert_eq!(told.count("tool_started"), 0, "{}", told.summary());
-    decide(agent.client(), &approval, "approve", json!({"reason": "fine"})).await;
-    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    approval.approve("fine").await.unwrap();
+    task.turn_completed(1).await.unwrap();
     let lines = task.lines().await.unwrap();
     let Line::ToolResponse {
         content,
@@ -49,24 +47,21 @@ async fn an_approved_call_runs_with_the_arguments_that_were_shown() {
         panic!("{lines:#?}")
     };
     assert_eq!(content["of"], "tea");
-    let seen = viewer
-        .until("the end of the turn", |seen| seen.of_turn("turn_ended", 1).is_some())
-        .await
-        .unwrap();
+    let seen = viewer.until_turn_ended(1).await.unwrap();
     let decided = &seen.of_turn("approval_decided", 1).unwrap().data;
     assert_eq!(
         (&decided["decision"], &decided["reason"]),
         (&json!("approved"), &json!("fine"))
     );
-    assert_eq!(waiting(agent.client(), &task).await.unwrap(), Vec::<Value>::new());
+    assert!(task.pending_approvals().await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn nobody_deciding_is_told_to_the_model_or_fails_the_turn() {
-    let stack = stack().await;
+    let stack = shared_stack().await;
     let rejecting = agent(stack, "expire-reject", json!({"required": true, "timeout": "1s"})).await;
     let task = rejecting.task().await.unwrap();
-    assert_eq!(task.turn(1, "tea").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "tea").await.unwrap();
     let output = rejecting.model().journal()[1].request.last_tool_output().unwrap();
     assert!(output.contains("nobody approved it in time"), "{output}");
 
@@ -77,11 +72,8 @@ async fn nobody_deciding_is_told_to_the_model_or_fails_the_turn() {
     )
     .await;
     let task = failing.task().await.unwrap();
-    let end = task.turn(1, "tea").await.unwrap();
-    assert_eq!(
-        (end.status, end.error.unwrap().category.as_str()),
-        (TurnStatus::Failed, "approval_expired")
-    );
+    let error = task.fail_turn(1, "tea").await.unwrap();
+    assert_eq!(error.category, "approval_expired");
 
     let going_on = agent(
         stack,
@@ -90,7 +82,7 @@ async fn nobody_deciding_is_told_to_the_model_or_fails_the_turn() {
     )
     .await;
     let task = going_on.task().await.unwrap();
-    assert_eq!(task.turn(1, "tea").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "tea").await.unwrap();
     let output = going_on.model().journal()[1].request.last_tool_output().unwrap();
     assert!(output.contains("nonce"), "{output}");
 }
@@ -105,15 +97,12 @@ async fn a_question_to_a_person_is_answered_by_a_form() {
             "form": {"type": "object", "properties": {"street": {"type": "string"}}, "required": ["street"]},
         },
     });
-    let setup = AgentSetup::new("question", |request| match request.last_tool_output() {
-        None => Reply::call("ask_address", &json!({"why": "delivery"})),
-        Some(output) => Reply::text(output),
-    })
-    .tool("ask_address", tool);
-    let agent = stack().await.agent(setup).await.unwrap();
+    let setup = AgentSetup::new("question", call_then_repeat("ask_address", json!({"why": "delivery"})))
+        .tool("ask_address", tool);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     task.send("Send it.").await.unwrap();
-    let approval = until_asked(agent.client(), &task).await;
+    let approval = task.until_approval_pending().await.unwrap();
     assert_eq!(approval["prompt"], "Where to?");
     let path = format!("/approvals/{}/approve", approval["id"].as_str().unwrap());
     let refused = agent
@@ -122,14 +111,8 @@ async fn a_question_to_a_person_is_answered_by_a_form() {
         .await
         .unwrap();
     assert_eq!(refused.status, 422, "{refused:?}");
-    decide(
-        agent.client(),
-        &approval,
-        "approve",
-        json!({"answer": {"street": "Storgata 1"}}),
-    )
-    .await;
-    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    approval.answer(json!({"street": "Storgata 1"})).await.unwrap();
+    task.turn_completed(1).await.unwrap();
     let output = agent.model().journal()[1].request.last_tool_output().unwrap();
     let output: Value = serde_json::from_str(&output).unwrap();
     assert_eq!(
@@ -141,7 +124,7 @@ async fn a_question_to_a_person_is_answered_by_a_form() {
 #[tokio::test]
 async fn approvals_of_several_tasks_survive_the_restart_of_everything_and_one_expires_meanwhile() {
     let stack = Stack::start_durable().await.unwrap();
-    let python = tools(&stack);
+    let python = tools_worker(&stack);
     let setup = AgentSetup::new("patient", |request| match request.last_tool_output() {
         None if request.last_user_text() == "three" => Reply::call("hasty_nonce", &json!({"of": "three"})),
         None => Reply::call("nonce", &json!({"of": request.last_user_text()})),
@@ -157,18 +140,18 @@ async fn approvals_of_several_tasks_survive_the_restart_of_everything_and_one_ex
     );
     first.send("one").await.unwrap();
     second.send("two").await.unwrap();
-    let asked_first = until_asked(agent.client(), &first).await;
-    let asked_second = until_asked(agent.client(), &second).await;
+    let asked_first = first.until_approval_pending().await.unwrap();
+    let asked_second = second.until_approval_pending().await.unwrap();
     third.send("three").await.unwrap();
-    let asked_third = until_asked(agent.client(), &third).await;
+    let asked_third = third.until_approval_pending().await.unwrap();
 
     agent.worker().kill().await.unwrap();
     stack.gateway().kill().await.unwrap();
     stack.redis().kill().await.unwrap();
     stack.temporal().kill().await.unwrap();
-    // Its time is over before anything is back.
+    // It expires before any service is restarted.
     let expires_at: jiff::Timestamp = asked_third["expires_at"].as_str().unwrap().parse().unwrap();
-    wait::until("the third approval to expire", PATIENCE, async || {
+    wait::until("the third approval to expire", TIMEOUT, async || {
         anyhow::ensure!(jiff::Timestamp::now() > expires_at, "it expires at {expires_at}");
         Ok(())
     })
@@ -179,19 +162,19 @@ async fn approvals_of_several_tasks_survive_the_restart_of_everything_and_one_ex
     stack.gateway().launch().await.unwrap();
     agent.worker().launch().await.unwrap();
 
-    assert_eq!(until_asked(agent.client(), &first).await["id"], asked_first["id"]);
-    decide(agent.client(), &asked_first, "approve", json!({})).await;
-    decide(agent.client(), &asked_second, "reject", json!({"reason": "too dear"})).await;
-    // The log began anew after Redis was lost: only messages tell of turns that ended before a viewer came.
+    assert_eq!(first.until_approval_pending().await.unwrap()["id"], asked_first["id"]);
+    asked_first.approve("").await.unwrap();
+    asked_second.reject("too dear").await.unwrap();
+    // The log is new since Redis was lost: of earlier turns only the messages are left.
     for (task, word) in [
         (&first, "nonce"),
         (&second, "too dear"),
         (&third, "nobody approved it in time"),
     ] {
-        wait::until("the answer", PATIENCE, async || {
-            let said = task.lines().await?;
-            let last = said.last().context("nothing was said")?;
-            anyhow::ensure!(matches!(last, Line::Agent(text) if text.contains(word)), "{said:#?}");
+        wait::until("the answer", TIMEOUT, async || {
+            let lines = task.lines().await?;
+            let last = lines.last().context("there are no messages")?;
+            anyhow::ensure!(matches!(last, Line::Agent(text) if text.contains(word)), "{lines:#?}");
             Ok(())
         })
         .await

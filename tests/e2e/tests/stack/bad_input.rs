@@ -1,20 +1,21 @@
-//! What cannot be right gets a clear answer and starts nothing.
+//! Invalid requests.
 
 use serde_json::{Value, json};
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{AgentSetup, Answer, Line};
+use steadfast_e2e::backend::stack::shared_stack;
+use steadfast_testkit::{
+    scripted_model::Reply,
+    stack::{AgentSetup, GatewayResponse, Line},
+};
 
-use crate::shared::stack;
-
-/// A 4xx with words in it, as REST and as JSON-RPC.
-fn check_refusal(what: &str, answer: &Answer, status: u16) {
-    assert_eq!(answer.status, status, "{what}: {answer:?}");
-    let words = answer.body["message"]
+/// Checks the status, and that the body has a message, as REST or as JSON-RPC.
+fn check_refusal(what: &str, response: &GatewayResponse, status: u16) {
+    assert_eq!(response.status, status, "{what}: {response:?}");
+    let message = response.body["message"]
         .as_str()
-        .or_else(|| answer.body["error"]["message"].as_str());
+        .or_else(|| response.body["error"]["message"].as_str());
     assert!(
-        words.is_some_and(|words| !words.is_empty()),
-        "{what}: no words in {answer:?}"
+        message.is_some_and(|message| !message.is_empty()),
+        "{what}: no message in {response:?}"
     );
 }
 
@@ -24,7 +25,7 @@ fn text(text: &str) -> Value {
 
 #[tokio::test]
 async fn bad_input_gets_a_clear_refusal_and_starts_nothing() {
-    let stack = stack().await;
+    let stack = shared_stack().await;
     let agent = stack
         .agent(AgentSetup::new("bad-input", |_| Reply::text("Yes.")))
         .await
@@ -96,10 +97,10 @@ async fn bad_input_gets_a_clear_refusal_and_starts_nothing() {
         .unwrap();
     check_refusal("above 1 MiB", &answer, 413);
 
-    // Nothing was started and nothing was lost: the task is as new, and works.
+    // No turn was started, and the task still works.
     assert_eq!(task.lines().await.unwrap(), []);
     assert_eq!(agent.model().journal().len(), 0);
-    task.turn(1, "hello").await.unwrap();
+    task.complete_turn(1, "hello").await.unwrap();
     assert_eq!(task.lines().await.unwrap(), [Line::user("hello"), Line::agent("Yes.")]);
     let started = stack
         .temporal()

@@ -1,13 +1,14 @@
-//! Models behind the Chat Completions API, as a fake that is not ours speaks it.
+//! Models with the Chat Completions API, with aimock as the server.
 
 use serde_json::json;
 use steadfast_crds::model::ModelApi;
+use steadfast_e2e::backend::stack::shared_stack;
 use steadfast_events::TurnStatus;
-use steadfast_testkit::FakeModel;
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{AgentSetup, Line, activity_tool, example};
-
-use crate::shared::stack;
+use steadfast_testkit::{
+    FakeModel,
+    scripted_model::Reply,
+    stack::{AgentSetup, Line, activity_tool, example},
+};
 
 #[tokio::test]
 async fn a_tool_is_called_and_the_answer_streams() {
@@ -23,10 +24,10 @@ async fn a_tool_is_called_and_the_answer_streams() {
             spec.model.api = ModelApi::ChatCompletions;
             spec.model.base_url = base_url;
         });
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
-    let end = task.turn(1, "How is Oslo?").await.unwrap();
+    let end = task.complete_turn(1, "How is Oslo?").await.unwrap();
     assert_eq!(
         (end.status, end.usage.model_calls),
         (TurnStatus::Completed, 2),
@@ -48,10 +49,7 @@ async fn a_tool_is_called_and_the_answer_streams() {
         matches!(&lines[3], Line::Agent(text) if text.starts_with("It is 7 °C in Oslo")),
         "{lines:#?}"
     );
-    let seen = viewer
-        .until("the end of the turn", |seen| seen.of_turn("turn_ended", 1).is_some())
-        .await
-        .unwrap();
+    let seen = viewer.until_turn_ended(1).await.unwrap();
     assert!(seen.count("text_delta") >= 2, "{}", seen.summary());
     assert_eq!(agent.model().journal().len(), 0);
 }

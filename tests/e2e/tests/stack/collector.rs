@@ -1,28 +1,34 @@
-//! An OpenTelemetry collector that takes spans over gRPC and over HTTP, and keeps them.
+//! An OpenTelemetry collector that receives spans over gRPC and HTTP and keeps them.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Arc, Mutex},
+};
 
 use anyhow::Context as _;
 use axum::{Router, body::Bytes, extract::State, routing::post};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span, span::SpanKind};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_server::{TraceService, TraceServiceServer},
+    },
+    common::v1::{AnyValue, KeyValue, any_value},
+    trace::v1::{ResourceSpans, Span, span::SpanKind},
+};
 use prost::Message as _;
 use serde_json::Value;
-use steadfast_testkit::stack::PATIENCE;
-use steadfast_testkit::wait;
+use steadfast_testkit::{stack::TIMEOUT, wait};
 use tokio::net::TcpListener;
 
 #[derive(Clone)]
 pub struct Collector {
     pub url: String,
-    /// Each batch as it came.
+    /// Every batch, encoded.
     received: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
-/// A span as it was exported, ids in hexadecimal.
+/// An exported span, with its ids in hexadecimal.
 #[derive(Clone, Debug)]
 pub struct Exported {
     pub service: String,
@@ -30,7 +36,7 @@ pub struct Exported {
     pub kind: SpanKind,
     pub trace_id: String,
     pub span_id: String,
-    /// Empty in a root.
+    /// Empty in a root span.
     pub parent_span_id: String,
     pub attributes: BTreeMap<String, Value>,
     pub start_nanos: u64,
@@ -53,19 +59,19 @@ impl Collector {
         collector
     }
 
-    /// Everything up to the span of a turn, which its worker records last.
+    /// Waits for the span of a turn, which its worker exports last, and returns all spans.
     pub async fn until_turn(&self, number: u32) -> Vec<Exported> {
-        let turn = wait::until("the span of the turn", PATIENCE, async || {
+        let turn = wait::until("the span of the turn", TIMEOUT, async || {
             let spans = self.spans();
             let is_turn =
                 |span: &Exported| span.name.starts_with("invoke_agent ") && span.attributes["steadfast.turn"] == number;
-            spans.iter().any(is_turn).then_some(spans).context("it has not come")
+            spans.iter().any(is_turn).then_some(spans).context("it has not arrived")
         });
         turn.await.unwrap()
     }
 
-    /// Whether the text stands anywhere in what came.
-    pub fn holds(&self, text: &str) -> bool {
+    /// Whether a batch contains the text.
+    pub fn contains(&self, text: &str) -> bool {
         let received = self.received.lock().unwrap();
         let is_in = |batch: &Vec<u8>| batch.windows(text.len()).any(|piece| piece == text.as_bytes());
         received.iter().any(is_in)
@@ -134,11 +140,14 @@ fn json(value: AnyValue) -> Value {
         Some(any_value::Value::IntValue(number)) => number.into(),
         Some(any_value::Value::DoubleValue(number)) => number.into(),
         Some(any_value::Value::ArrayValue(array)) => array.values.into_iter().map(json).collect(),
-        other => panic!("no attribute of ours has such a value: {other:?}"),
+        other => panic!("unexpected value of an attribute: {other:?}"),
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }

@@ -1,10 +1,11 @@
-//! Gateways that die while somebody watches.
+//! The loss of the gateway while a viewer is connected.
 
 use std::time::Duration;
 
-use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::{Gate, Reply, Text};
-use steadfast_testkit::stack::{AgentSetup, Line, Stack};
+use steadfast_testkit::{
+    scripted_model::{Gate, Reply, Text},
+    stack::{AgentSetup, Line, Stack},
+};
 
 #[tokio::test]
 async fn a_viewer_resumes_without_gap_or_duplicate_when_the_gateway_is_killed() {
@@ -29,21 +30,18 @@ async fn a_viewer_resumes_without_gap_or_duplicate_when_the_gateway_is_killed() 
         .unwrap();
 
     stack.gateway().kill().await.unwrap();
-    // The run does not depend on the gateway: the answer goes on while it is away.
+    // The workflow does not depend on the gateway: the answer continues during the outage.
     gate.open();
     stack.gateway().launch().await.unwrap();
     viewer.resume().await.unwrap();
 
-    let seen = viewer
-        .until("the end of the turn", |seen| seen.of_turn("turn_ended", 1).is_some())
-        .await
-        .unwrap();
+    let seen = viewer.until_turn_ended(1).await.unwrap();
     let expected = [Line::user("Count."), Line::agent(answer)];
     assert_eq!(seen.lines(), expected, "{}", seen.summary());
     seen.check_gapless().unwrap();
-    // A resumed viewer is given what it lacks, not everything anew.
+    // A resumed viewer gets only the missing entries, not a new snapshot.
     assert_eq!(seen.count("log_reset"), half.count("log_reset"), "{}", seen.summary());
     assert_eq!(task.lines().await.unwrap(), expected);
-    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    task.turn_completed(1).await.unwrap();
     assert_eq!(agent.model().journal().len(), 1);
 }

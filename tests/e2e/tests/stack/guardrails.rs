@@ -1,13 +1,16 @@
-//! Checks around a turn, and the form of its answer.
+//! Guardrails, and structured output.
 
 use serde_json::{Value, json};
-use steadfast_crds::agent::{Guardrails, OutputSettings};
-use steadfast_crds::names::agent_task_queue;
+use steadfast_crds::{
+    agent::{Guardrails, OutputSettings},
+    names::agent_task_queue,
+};
+use steadfast_e2e::backend::stack::{TOOLS, shared_stack};
 use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{AgentSetup, INSTALL, Line, NAMESPACE};
-
-use crate::shared::{TOOLS, stack};
+use steadfast_testkit::{
+    scripted_model::Reply,
+    stack::{AgentSetup, INSTALL, Line, NAMESPACE},
+};
 
 fn guardrails(of: Value) -> Guardrails {
     serde_json::from_value(of).unwrap()
@@ -18,10 +21,13 @@ async fn a_tripped_input_check_stops_the_turn_before_the_model_and_the_next_turn
     let setup = AgentSetup::new("guard-cel", |_| Reply::text("Fine.")).configure(|spec| {
         spec.guardrails = guardrails(json!({"input": [{"name": "short", "cel": "text.size() > 20"}]}));
     });
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
-    let end = task.turn(1, "A text that is much too long for it.").await.unwrap();
+    let end = task
+        .complete_turn(1, "A text that is much too long for it.")
+        .await
+        .unwrap();
     let error = end.error.unwrap();
     assert_eq!(
         (end.status, error.category.as_str()),
@@ -29,11 +35,8 @@ async fn a_tripped_input_check_stops_the_turn_before_the_model_and_the_next_turn
     );
     assert!(error.message.contains("\"short\""), "{}", error.message);
     assert_eq!(agent.model().journal().len(), 0);
-    assert_eq!(task.turn(2, "Short.").await.unwrap().status, TurnStatus::Completed);
-    let seen = viewer
-        .until("the second turn", |seen| seen.of_turn("turn_ended", 2).is_some())
-        .await
-        .unwrap();
+    task.complete_turn(2, "Short.").await.unwrap();
+    let seen = viewer.until_turn_ended(2).await.unwrap();
     let tripped = &seen.of_turn("guardrail_tripped", 1).unwrap().data;
     assert_eq!(
         (&tripped["name"], &tripped["stage"]),
@@ -51,25 +54,19 @@ async fn an_answer_is_shown_only_once_its_checks_have_passed() {
         let check = json!({"name": "secrets", "activity": {"name": "judge", "taskQueue": TOOLS}});
         spec.guardrails = guardrails(json!({"output": [check]}));
     });
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
-    let end = task.turn(1, "Tell me.").await.unwrap();
-    assert_eq!(
-        (end.status, end.error.unwrap().category.as_str()),
-        (TurnStatus::Failed, "guardrail_tripped")
-    );
-    assert_eq!(task.turn(2, "And now?").await.unwrap().status, TurnStatus::Completed);
+    let error = task.fail_turn(1, "Tell me.").await.unwrap();
+    assert_eq!(error.category, "guardrail_tripped");
+    task.complete_turn(2, "And now?").await.unwrap();
     let expected = [
         Line::user("Tell me."),
         Line::user("And now?"),
         Line::agent("I cannot say."),
     ];
     assert_eq!(task.lines().await.unwrap(), expected);
-    let seen = viewer
-        .until("the second turn", |seen| seen.of_turn("turn_ended", 2).is_some())
-        .await
-        .unwrap();
+    let seen = viewer.until_turn_ended(2).await.unwrap();
     assert_eq!(seen.lines(), expected);
     assert!(
         !seen.texts().iter().any(|text| text.contains("1234")),
@@ -81,7 +78,7 @@ async fn an_answer_is_shown_only_once_its_checks_have_passed() {
 
 #[tokio::test]
 async fn another_agent_may_judge() {
-    let stack = stack().await;
+    let stack = shared_stack().await;
     let judge = AgentSetup::new("the-judge", |request| {
         let tripped = request.last_user_text().contains("math");
         Reply::text(json!({"tripped": tripped, "reason": "homework"}).to_string())
@@ -94,11 +91,11 @@ async fn another_agent_may_judge() {
     });
     let agent = stack.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    let end = task.turn(1, "Do my math.").await.unwrap();
+    let end = task.complete_turn(1, "Do my math.").await.unwrap();
     assert!(end.error.unwrap().message.contains("homework"));
-    // Who judges is paid for too.
+    // The usage includes the judge's calls.
     assert_eq!(end.usage.model_calls, 1);
-    let end = task.turn(2, "Hello.").await.unwrap();
+    let end = task.complete_turn(2, "Hello.").await.unwrap();
     assert_eq!((end.status, end.usage.model_calls), (TurnStatus::Completed, 2));
     assert_eq!((judge.model().journal().len(), agent.model().journal().len()), (2, 1));
 }
@@ -119,9 +116,9 @@ async fn an_answer_of_the_wrong_form_goes_back_and_is_not_shown() {
         _ => Reply::text(r#"{"minutes": 10}"#),
     })
     .configure(|spec| spec.output = recipe());
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "How long?").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "How long?").await.unwrap();
     assert_eq!(
         task.lines().await.unwrap(),
         [Line::user("How long?"), Line::agent(r#"{"minutes": 10}"#)]
@@ -138,12 +135,9 @@ async fn an_answer_of_the_wrong_form_goes_back_and_is_not_shown() {
 #[tokio::test]
 async fn a_model_that_never_gets_the_form_right_fails_the_turn() {
     let setup = AgentSetup::new("unstructured", |_| Reply::text("Never.")).configure(|spec| spec.output = recipe());
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    let end = task.turn(1, "How long?").await.unwrap();
-    assert_eq!(
-        (end.status, end.error.unwrap().category.as_str()),
-        (TurnStatus::Failed, "output_invalid")
-    );
+    let error = task.fail_turn(1, "How long?").await.unwrap();
+    assert_eq!(error.category, "output_invalid");
     assert_eq!(agent.model().journal().len(), 3);
 }

@@ -1,7 +1,9 @@
-//! A long task's history grows with what is new, not with what is known.
+//! The growth of a task's history.
 
-use steadfast_testkit::bench::history::{HistoryOptions, run};
-use steadfast_testkit::stack::Stack;
+use steadfast_testkit::{
+    bench::history_growth::{HistoryOptions, run},
+    stack::Stack,
+};
 
 #[tokio::test]
 async fn history_grows_by_no_more_than_half_again_the_new_items() {

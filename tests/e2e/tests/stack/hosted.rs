@@ -1,11 +1,11 @@
-//! Tools that the model's provider runs.
+//! Hosted tools: the model's provider runs them.
 
 use serde_json::json;
-use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::{ModelRequest, Reply};
-use steadfast_testkit::stack::{AgentSetup, Line};
-
-use crate::shared::stack;
+use steadfast_e2e::backend::stack::shared_stack;
+use steadfast_testkit::{
+    scripted_model::{ModelRequest, Reply},
+    stack::{AgentSetup, Line},
+};
 
 /// An agent that may search the web.
 fn searching(name: &str, script: impl Fn(&ModelRequest) -> Reply + Send + Sync + 'static) -> AgentSetup {
@@ -34,18 +34,15 @@ async fn a_hosted_tool_is_offered_and_shown_and_its_item_goes_back_unchanged() {
         1 => Reply::stream().and_web_search("chess final").and_text("Ada won."),
         _ => Reply::text("Still Ada."),
     });
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
-    assert_eq!(task.turn(1, "Who won?").await.unwrap().status, TurnStatus::Completed);
-    let seen = viewer
-        .until("the end of the turn", |seen| seen.of_turn("turn_ended", 1).is_some())
-        .await
-        .unwrap();
+    task.complete_turn(1, "Who won?").await.unwrap();
+    let seen = viewer.until_turn_ended(1).await.unwrap();
     let expected = answered("Ada won.");
     assert_eq!(task.lines().await.unwrap(), expected);
     assert_eq!(seen.lines(), expected);
-    // It is shown while the provider runs it.
+    // The request is shown while the provider runs the tool.
     let request = json!("tool_request");
     let place = |kind: &str, path: &str| {
         let mut frames = seen.frames.iter();
@@ -55,7 +52,7 @@ async fn a_hosted_tool_is_offered_and_shown_and_its_item_goes_back_unchanged() {
     let done = place("message_done", "/message/content/type");
     assert!(begun.is_some() && begun < done, "{}", seen.summary());
 
-    assert_eq!(task.turn(2, "Sure?").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(2, "Sure?").await.unwrap();
     let calls = agent.model().journal();
     let offered = json!([{
         "type": "web_search",
@@ -90,14 +87,11 @@ async fn a_hosted_tool_of_a_broken_model_call_is_shown_once() {
             _ => searched.and_text("Ada won."),
         }
     });
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
-    assert_eq!(task.turn(1, "Who won?").await.unwrap().status, TurnStatus::Completed);
-    let seen = viewer
-        .until("the end of the turn", |seen| seen.of_turn("turn_ended", 1).is_some())
-        .await
-        .unwrap();
+    task.complete_turn(1, "Who won?").await.unwrap();
+    let seen = viewer.until_turn_ended(1).await.unwrap();
     assert_eq!(seen.lines(), answered("Ada won."), "{}", seen.summary());
     assert_eq!(task.lines().await.unwrap(), answered("Ada won."));
     assert_eq!(agent.model().journal().len(), 2);

@@ -1,12 +1,13 @@
-//! A ledger that records every effect and rejects nothing: a process of its own,
-//! which knows nothing of who acts.
+//! A ledger that records every effect and rejects none. It runs as a process of its
+//! own and knows nothing of its clients.
 
 use anyhow::ensure;
 use serde_json::Value;
-use steadfast_testkit::stack::{Client, PATIENCE, PythonServer};
-use steadfast_testkit::wait;
-
-use crate::shared::python;
+use steadfast_e2e::backend::stack::python;
+use steadfast_testkit::{
+    stack::{Client, PythonServer, TIMEOUT},
+    wait,
+};
 
 pub struct Ledger {
     client: Client,
@@ -20,24 +21,24 @@ impl Ledger {
         Self { client, server }
     }
 
-    /// Every answer waits until it is released; its effect is recorded before.
+    /// A ledger whose responses wait for `release`. Effects are recorded before.
     pub async fn held() -> Self {
         let ledger = Self::start().await;
-        ledger.say("/hold").await;
+        ledger.command("/hold").await;
         ledger
     }
 
     pub async fn release(&self) {
-        self.say("/release").await;
+        self.command("/release").await;
     }
 
     pub fn url(&self) -> String {
         format!("{}/", self.server.url())
     }
 
-    /// Waits until so many effects are recorded.
+    /// Waits until this many effects are recorded.
     pub async fn until_recorded(&self, count: usize) {
-        wait::until(format!("{count} effects"), PATIENCE, async || {
+        wait::until(format!("{count} effects"), TIMEOUT, async || {
             let recorded = self.recorded().await.len();
             ensure!(recorded == count, "there are {recorded}");
             Ok(())
@@ -46,24 +47,24 @@ impl Ledger {
         .unwrap();
     }
 
-    /// `what amount` of each effect, in the order they came.
+    /// `<what> <amount>` of each effect, in the order of arrival.
     pub async fn effects(&self) -> Vec<String> {
         let line = |effect: &Value| format!("{} {}", effect["what"].as_str().unwrap(), effect["amount"]);
         self.recorded().await.iter().map(line).collect()
     }
 
-    /// The idempotency keys, in the order they came.
+    /// The idempotency keys, in the order of arrival.
     pub async fn keys(&self) -> Vec<String> {
         let key = |effect: &Value| effect["key"].as_str().unwrap().to_owned();
         self.recorded().await.iter().map(key).collect()
     }
 
     async fn recorded(&self) -> Vec<Value> {
-        let effects = self.client.get("/effects").await.unwrap().ok().unwrap();
+        let effects = self.client.get("/effects").await.unwrap().success().unwrap();
         serde_json::from_value(effects).unwrap()
     }
 
-    async fn say(&self, path: &str) {
-        self.client.post(path, "").await.unwrap().ok().unwrap();
+    async fn command(&self, path: &str) {
+        self.client.post(path, "").await.unwrap().success().unwrap();
     }
 }

@@ -1,19 +1,27 @@
-//! Bounds of turns and tasks, and what happens at the edge of the window.
+//! Limits of turns and tasks, and the compaction of the context window.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::Router;
-use axum::routing::get;
-use serde_json::json;
+use axum::{Router, routing::get};
+use serde_json::{Value, json};
+use steadfast_e2e::{
+    backend::stack::{continue_as_new, nonce_tool, runs, shared_stack, tools_worker},
+    scripts::{call_then_repeat, hold},
+};
 use steadfast_events::TurnStatus;
-use steadfast_testkit::RedisData;
-use steadfast_testkit::scripted_model::{Gate, Reply};
-use steadfast_testkit::stack::{AgentSetup, Line, PATIENCE, Stack, activity_tool};
-use tokio::net::TcpListener;
+use steadfast_testkit::{
+    RedisData,
+    scripted_model::{Gate, Reply, Text},
+    stack::{AgentSetup, Line, Stack, TIMEOUT},
+};
 
-use crate::shared::{TOOLS, checkpoint, runs, stack, tools};
+use crate::http_server::serve;
 
 #[tokio::test]
 async fn a_turn_ends_at_its_time_limit_and_the_task_goes_on() {
@@ -24,14 +32,11 @@ async fn a_turn_ends_at_its_time_limit_and_the_task_goes_on() {
         _ => Reply::text("Quick."),
     })
     .configure(|spec| spec.limits.turn_timeout = Some("2s".parse().unwrap()));
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    let end = task.turn(1, "Slowly.").await.unwrap();
-    assert_eq!(
-        (end.status, end.error.unwrap().category.as_str()),
-        (TurnStatus::Failed, "turn_timeout")
-    );
-    assert_eq!(task.turn(2, "Quickly.").await.unwrap().status, TurnStatus::Completed);
+    let error = task.fail_turn(1, "Slowly.").await.unwrap();
+    assert_eq!(error.category, "turn_timeout");
+    task.complete_turn(2, "Quickly.").await.unwrap();
     gate.open();
 }
 
@@ -39,18 +44,11 @@ async fn a_turn_ends_at_its_time_limit_and_the_task_goes_on() {
 async fn a_task_ends_at_its_time_limit() {
     let setup = AgentSetup::new("task-timeout", |_| Reply::text("Hello."))
         .configure(|spec| spec.limits.task_timeout = Some("2s".parse().unwrap()));
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "Hello.").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "Hello.").await.unwrap();
     let viewer = task.watch().await.unwrap();
-    let status = viewer
-        .find("the end of the task", |seen| {
-            let last = seen.frames.iter().rev().find(|frame| frame.kind == "task_updated")?;
-            (last.data["status"] != "running").then(|| last.data["status"].clone())
-        })
-        .await
-        .unwrap();
-    assert_eq!(status, "timed_out");
+    assert_eq!(viewer.until_task_ended().await.unwrap(), "timed_out");
 }
 
 #[tokio::test]
@@ -61,9 +59,7 @@ async fn an_attempt_of_a_tool_ends_at_its_time_limit_and_the_model_is_told() {
         counted.fetch_add(1, Ordering::Relaxed);
         std::future::pending::<()>().await;
     };
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", get(never))).await });
+    let url = serve(Router::new().route("/", get(never))).await;
     let tool = json!({
         "description": "Never answers.",
         "parameters": {"type": "object", "properties": {}},
@@ -71,14 +67,10 @@ async fn an_attempt_of_a_tool_ends_at_its_time_limit_and_the_model_is_told() {
         "timeout": "1s",
         "retry": {"initialInterval": "100ms", "maximumAttempts": 2},
     });
-    let setup = AgentSetup::new("slow-tool", |request| match request.last_tool_output() {
-        None => Reply::call("never", &json!({})),
-        Some(output) => Reply::text(output),
-    })
-    .tool("never", tool);
-    let agent = stack().await.agent(setup).await.unwrap();
+    let setup = AgentSetup::new("slow-tool", call_then_repeat("never", json!({}))).tool("never", tool);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "Go.").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "Go.").await.unwrap();
     let lines = task.lines().await.unwrap();
     assert!(
         matches!(lines.last(), Some(Line::Agent(text)) if text.contains("(timeout)")),
@@ -90,17 +82,16 @@ async fn an_attempt_of_a_tool_ends_at_its_time_limit_and_the_model_is_told() {
 #[tokio::test]
 async fn a_message_beyond_the_queue_is_rejected_and_its_sender_told() {
     let gate = Gate::closed();
-    let held = gate.clone();
-    let setup = AgentSetup::new("full-queue", move |_| Reply::stream().and_text("Well").and_hold(&held))
-        .configure(|spec| spec.limits.max_queued_messages = 1);
-    let agent = stack().await.agent(setup).await.unwrap();
+    let setup =
+        AgentSetup::new("full-queue", hold("Well", &gate)).configure(|spec| spec.limits.max_queued_messages = 1);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
     task.send("one").await.unwrap();
-    gate.reached(PATIENCE).await.unwrap();
+    gate.reached(TIMEOUT).await.unwrap();
     task.send("two").await.unwrap();
-    // Whether the answer says it or the log does: nobody is left in the dark.
-    let _ = task.send_with_key("the-third", "three").await.unwrap();
+    // The gateway may accept the message: the workflow rejects it, and the log says so.
+    let _ = task.try_send("the-third", "three").await.unwrap();
     let rejected = viewer
         .find("the rejection", |seen| {
             let rejected = seen.frames.iter().find(|frame| frame.kind == "message_rejected")?;
@@ -114,33 +105,75 @@ async fn a_message_beyond_the_queue_is_rejected_and_its_sender_told() {
         "{rejected}"
     );
     gate.open();
-    assert_eq!(task.turn_ended(2).await.unwrap().status, TurnStatus::Completed);
+    task.turn_completed(2).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rejected_message_is_no_message_and_has_no_turn_also_after_the_log_is_lost() {
+    let stack = Stack::start().await.unwrap();
+    let gate = Gate::closed();
+    let setup = AgentSetup::new("rejected-message", {
+        let gate = gate.clone();
+        move |request| {
+            let answer = format!("Answer to {}.", request.last_user_text());
+            Reply::text(Text::words(answer).hold_after(1, &gate))
+        }
+    })
+    .configure(|spec| spec.limits.max_queued_messages = 1);
+    let agent = stack.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    let viewer = task.watch().await.unwrap();
+    task.send("one").await.unwrap();
+    gate.reached(TIMEOUT).await.unwrap();
+    task.send("two").await.unwrap();
+    let _ = task.try_send("rejected", "three").await.unwrap();
+    viewer
+        .until("the rejection", |seen| seen.count("message_rejected") == 1)
+        .await
+        .unwrap();
+    gate.open();
+    task.turn_completed(2).await.unwrap();
+    task.complete_turn(3, "four").await.unwrap();
+
+    let expected: Vec<Line> = ["one", "two", "four"]
+        .into_iter()
+        .flat_map(|text| [Line::user(text), Line::agent(format!("Answer to {text}."))])
+        .collect();
+    assert_eq!(task.lines().await.unwrap(), expected);
+
+    // Without the log the gateway reads the messages from the workflow's history.
+    stack.redis().restart(RedisData::Empty).await.unwrap();
+    assert_eq!(task.lines().await.unwrap(), expected);
+    let viewer = task.watch().await.unwrap();
+    let messages = viewer
+        .find("all messages", |seen| {
+            let reset = seen.frames.iter().find(|frame| frame.kind == "log_reset")?;
+            reset.data["messages"].as_array().cloned()
+        })
+        .await
+        .unwrap();
+    let turns: Vec<&Value> = messages.iter().map(|message| &message["turn"]).collect();
+    assert_eq!(turns, [1, 1, 2, 2, 3, 3]);
 }
 
 #[tokio::test]
 async fn a_task_that_has_used_its_tokens_makes_no_more_calls() {
     let setup = AgentSetup::new("token-limit", |_| Reply::text("Yes."))
         .configure(|spec| spec.limits.max_tokens_per_task = Some(10));
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "one").await.unwrap().status, TurnStatus::Completed);
-    let end = task.turn(2, "two").await.unwrap();
-    assert_eq!(
-        (end.status, end.error.unwrap().category.as_str()),
-        (TurnStatus::Failed, "max_tokens_per_task")
-    );
+    task.complete_turn(1, "one").await.unwrap();
+    let error = task.fail_turn(2, "two").await.unwrap();
+    assert_eq!(error.category, "max_tokens_per_task");
     assert_eq!(agent.model().journal().len(), 1);
 }
 
 #[tokio::test]
 async fn an_interrupt_does_not_wait_for_a_heartbeat() {
     let gate = Gate::closed();
-    let held = gate.clone();
-    let setup = AgentSetup::new("quick-interrupt", move |_| {
-        Reply::stream().and_text("Well").and_hold(&held)
-    })
-    .configure(|spec| spec.model.timeouts.heartbeat = "60s".parse().unwrap());
-    let agent = stack().await.agent(setup).await.unwrap();
+    let setup = AgentSetup::new("quick-interrupt", hold("Well", &gate))
+        .configure(|spec| spec.model.timeouts.heartbeat = "60s".parse().unwrap());
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
     task.send("one").await.unwrap();
@@ -148,12 +181,8 @@ async fn an_interrupt_does_not_wait_for_a_heartbeat() {
         .until("the first word", |seen| seen.last_text() == "Well")
         .await
         .unwrap();
-    task.rpc("task/interrupt", json!({}), None)
-        .await
-        .unwrap()
-        .result()
-        .unwrap();
-    // Heartbeats would bring the word after half a minute at the earliest.
+    task.interrupt().await.unwrap();
+    // By heartbeats the interrupt would take half a minute at least.
     let ended = tokio::time::timeout(Duration::from_secs(10), task.turn_ended(1)).await;
     assert_eq!(ended.unwrap().unwrap().status, TurnStatus::Interrupted);
     assert_eq!(task.lines().await.unwrap(), [Line::user("one"), Line::agent("Well")]);
@@ -163,8 +192,8 @@ async fn an_interrupt_does_not_wait_for_a_heartbeat() {
 #[tokio::test]
 async fn a_summed_up_conversation_shows_every_message_when_its_agent_is_deleted_and_redis_emptied() {
     let stack = Stack::start().await.unwrap();
-    let _tools = tools(&stack);
-    // Each call claims 18 tokens: the window of 20 is full after every one.
+    let _tools = tools_worker(&stack);
+    // Each call reports 18 tokens: the window of 20 is full after every call.
     let setup = AgentSetup::new("compacted", |request| {
         if request.last_user_text().starts_with("Sum up the conversation") {
             return Reply::text(format!("Summary of {} items.", request.input().len()));
@@ -174,26 +203,19 @@ async fn a_summed_up_conversation_shows_every_message_when_its_agent_is_deleted_
             _ => Reply::text(format!("Answer to {}.", request.last_user_text())),
         }
     })
-    .tool(
-        "nonce",
-        activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}})),
-    )
+    .tool("nonce", nonce_tool())
     .configure(|spec| spec.context.window_tokens = 20);
     let agent = stack.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
     for turn in 1..=5 {
-        let end = task.turn(turn, &format!("Say {turn}.")).await.unwrap();
-        assert_eq!(end.status, TurnStatus::Completed, "{end:?}");
+        task.complete_turn(turn, &format!("Say {turn}.")).await.unwrap();
         if turn == 2 || turn == 4 {
-            checkpoint(&stack, &task, runs(&stack, &task).await.unwrap() + 1).await;
+            continue_as_new(&stack, &task, runs(&stack, &task).await.unwrap() + 1).await;
         }
     }
     assert_eq!(runs(&stack, &task).await.unwrap(), 3);
-    let seen = viewer
-        .until("the last turn", |seen| seen.of_turn("turn_ended", 5).is_some())
-        .await
-        .unwrap();
+    let seen = viewer.until_turn_ended(5).await.unwrap();
     assert!(seen.count("context_compacted") >= 2, "{}", seen.summary());
     let last = agent.model().journal().last().unwrap().request.clone();
     assert!(last.input().len() <= 6, "{:?}", last.input());
@@ -201,8 +223,8 @@ async fn a_summed_up_conversation_shows_every_message_when_its_agent_is_deleted_
 
     agent.delete().await.unwrap();
     stack.redis().restart(RedisData::Empty).await.unwrap();
-    let ids = |messages: &[serde_json::Value]| -> Vec<(String, String)> {
-        let line = |message: &serde_json::Value| (message["id"].to_string(), message["content"].to_string());
+    let ids = |messages: &[Value]| -> Vec<(String, String)> {
+        let line = |message: &Value| (message["id"].to_string(), message["content"].to_string());
         messages.iter().map(line).collect()
     };
     assert_eq!(ids(&task.messages().await.unwrap()), ids(&before));
@@ -212,16 +234,15 @@ async fn a_summed_up_conversation_shows_every_message_when_its_agent_is_deleted_
 #[tokio::test]
 async fn fifty_clients_may_ask_about_a_task_in_the_middle_of_its_turn() {
     let gate = Gate::closed();
-    let held = gate.clone();
-    let setup = AgentSetup::new("asked-about", move |_| Reply::stream().and_text("Well").and_hold(&held));
-    let agent = stack().await.agent(setup).await.unwrap();
+    let setup = AgentSetup::new("asked-about", hold("Well", &gate));
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     task.send("one").await.unwrap();
-    gate.reached(PATIENCE).await.unwrap();
+    gate.reached(TIMEOUT).await.unwrap();
     let answers = futures::future::join_all((0..50).map(|_| task.describe())).await;
     for answer in answers {
         assert_eq!(answer.unwrap()["status"], "RUNNING");
     }
     gate.open();
-    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    task.turn_completed(1).await.unwrap();
 }

@@ -1,13 +1,14 @@
 //! Tools of real MCP servers.
 
 use serde_json::json;
-use steadfast_events::TurnStatus;
-use steadfast_testkit::McpServer;
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{AgentSetup, Line};
-
-use crate::people::{decide, until_asked};
-use crate::shared::{python, stack};
+use steadfast_e2e::{
+    backend::stack::{python, shared_stack},
+    scripts::call_then_repeat,
+};
+use steadfast_testkit::{
+    McpServer,
+    stack::{AgentSetup, Line},
+};
 
 #[tokio::test]
 async fn tools_of_two_servers_are_called_and_a_dead_one_takes_only_its_own_away() {
@@ -17,26 +18,23 @@ async fn tools_of_two_servers_are_called_and_a_dead_one_takes_only_its_own_away(
         "description": "Everything.",
         "mcp": {"url": everything.url(), "tools": [{"name": "echo", "rename": "say_again"}]},
     });
-    let setup = AgentSetup::new("mcp-everything", |request| match request.last_tool_output() {
-        None => Reply::call("say_again", &json!({"message": "hello"})),
-        Some(output) => Reply::text(output),
-    })
+    let setup = AgentSetup::new(
+        "mcp-everything",
+        call_then_repeat("say_again", json!({"message": "hello"})),
+    )
     .tool("everything", alive)
     .tool("dead", dead);
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
-    assert_eq!(task.turn(1, "Say hello.").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "Say hello.").await.unwrap();
     assert_eq!(agent.model().journal()[0].request.tool_names(), ["say_again"]);
     let lines = task.lines().await.unwrap();
     assert!(
         matches!(&lines[2], Line::ToolResponse { content, is_error: false, .. } if content.to_string().contains("hello")),
         "{lines:#?}"
     );
-    let seen = viewer
-        .until("the end of the turn", |seen| seen.of_turn("turn_ended", 1).is_some())
-        .await
-        .unwrap();
+    let seen = viewer.until_turn_ended(1).await.unwrap();
     assert_eq!(seen.of_turn("tools_unavailable", 1).unwrap().data["tool"], "dead");
 }
 
@@ -44,19 +42,14 @@ async fn tools_of_two_servers_are_called_and_a_dead_one_takes_only_its_own_away(
 async fn a_server_that_asks_in_the_middle_of_a_call_gets_a_persons_answer() {
     let server = McpServer::python(&python("mcp_server.py")).await.unwrap();
     let tool = json!({"description": "Asks.", "mcp": {"url": server.url()}});
-    let setup = AgentSetup::new("mcp-ask", |request| match request.last_tool_output() {
-        None => Reply::call("ask", &json!({"question": "Sure?"})),
-        Some(output) => Reply::text(output),
-    })
-    .tool("asking", tool);
-    let agent = stack().await.agent(setup).await.unwrap();
+    let setup = AgentSetup::new("mcp-ask", call_then_repeat("ask", json!({"question": "Sure?"}))).tool("asking", tool);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     task.send("Ask.").await.unwrap();
-    let approval = until_asked(agent.client(), &task).await;
-    assert_eq!(approval["kind"], "elicitation", "{approval}");
-    let answer = json!({"answer": {"confirmed": true}});
-    decide(agent.client(), &approval, "approve", answer).await;
-    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    let approval = task.until_approval_pending().await.unwrap();
+    assert_eq!(approval["kind"], "elicitation", "{approval:?}");
+    approval.answer(json!({"confirmed": true})).await.unwrap();
+    task.turn_completed(1).await.unwrap();
     let output = agent.model().journal()[1].request.last_tool_output().unwrap();
     assert_eq!(output, "accept True");
 }

@@ -1,14 +1,11 @@
-//! What a worker says of itself to Prometheus.
+//! The metrics of a worker.
 
 use serde_json::json;
+use steadfast_e2e::backend::stack::{nonce_tool, shared_stack};
 use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{AgentSetup, activity_tool};
+use steadfast_testkit::{scripted_model::Reply, stack::AgentSetup};
 
-use crate::people::{decide, until_asked};
-use crate::shared::{TOOLS, stack};
-
-/// The sum of all series of a name that have these labels.
+/// The sum of all series with this name and these labels.
 fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
     let series = page.lines().filter(|line| {
         line.strip_prefix(name)
@@ -21,7 +18,7 @@ fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
 
 #[tokio::test]
 async fn tokens_errors_and_approvals_are_counted_where_prometheus_looks() {
-    let mut guarded = activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}}));
+    let mut guarded = nonce_tool();
     guarded["approval"] = json!({"required": true});
     let setup = AgentSetup::new("measured", |request| match request.number {
         1 => Reply::error(429, "rate_limit_exceeded", "slowly"),
@@ -29,11 +26,11 @@ async fn tokens_errors_and_approvals_are_counted_where_prometheus_looks() {
         _ => Reply::text("Done."),
     })
     .tool("nonce", guarded);
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     task.send("Go.").await.unwrap();
-    let approval = until_asked(agent.client(), &task).await;
-    decide(agent.client(), &approval, "approve", json!({})).await;
+    let approval = task.until_approval_pending().await.unwrap();
+    approval.approve("").await.unwrap();
     let end = task.turn_ended(1).await.unwrap();
     assert_eq!(end.status, TurnStatus::Completed);
 

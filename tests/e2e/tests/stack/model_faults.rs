@@ -1,13 +1,14 @@
-//! Models that fail, break off, refuse, or say what nobody expected.
+//! Faults of models: errors, broken streams, refusals, unknown events.
 
 use std::time::Duration;
 
 use serde_json::json;
+use steadfast_e2e::backend::stack::shared_stack;
 use steadfast_events::{TurnError, TurnStatus};
-use steadfast_testkit::scripted_model::{Reply, Text};
-use steadfast_testkit::stack::{AgentSetup, Line};
-
-use crate::shared::stack;
+use steadfast_testkit::{
+    scripted_model::{Reply, Text},
+    stack::{AgentSetup, Line},
+};
 
 #[tokio::test]
 async fn a_rate_limit_is_waited_out_as_the_provider_says() {
@@ -15,9 +16,9 @@ async fn a_rate_limit_is_waited_out_as_the_provider_says() {
         1 => Reply::error(429, "rate_limit_exceeded", "slow down").header("retry-after", "2"),
         _ => Reply::text("Here I am."),
     });
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "hello").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "hello").await.unwrap();
     assert_eq!(
         task.lines().await.unwrap(),
         [Line::user("hello"), Line::agent("Here I am.")]
@@ -31,16 +32,16 @@ async fn a_rate_limit_is_waited_out_as_the_provider_says() {
     );
 }
 
-/// Every way a stream can end before its answer is complete.
+/// A reply that breaks before it is complete, in one of several ways.
 fn broken(way: &str) -> Reply {
     let text = Text::words("Half of an answ").every(Duration::from_millis(60));
     match way {
         "cut" => Reply::text(text.cut_after(3)),
         "early-end" => Reply::text(text.end_early_after(3)),
-        "no-last-word" => Reply::text(text).ends_early(),
+        "no-completion" => Reply::text(text).ends_early(),
         "server-error" => Reply::text(text).error_event("server_error", "it broke"),
         "failed" => Reply::text(text).failed("server_error", "it broke"),
-        other => panic!("no such way: {other}"),
+        other => panic!("unknown fault: {other}"),
     }
 }
 
@@ -49,16 +50,13 @@ async fn a_broken_stream_is_called_again_and_nothing_is_doubled(way: &'static st
         1 => broken(way),
         _ => Reply::text("The whole answer."),
     });
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
-    assert_eq!(task.turn(1, "hello").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "hello").await.unwrap();
 
     let expected = [Line::user("hello"), Line::agent("The whole answer.")];
-    let seen = viewer
-        .until("the end of the turn", |seen| seen.of_turn("turn_ended", 1).is_some())
-        .await
-        .unwrap();
+    let seen = viewer.until_turn_ended(1).await.unwrap();
     assert_eq!(seen.lines(), expected, "{}", seen.summary());
     for text in seen.texts() {
         let whole = ["Half of an answ", "The whole answer."];
@@ -83,7 +81,7 @@ async fn a_stream_that_ends_early_is_retried() {
 
 #[tokio::test]
 async fn a_stream_without_its_last_event_is_retried() {
-    a_broken_stream_is_called_again_and_nothing_is_doubled("no-last-word").await;
+    a_broken_stream_is_called_again_and_nothing_is_doubled("no-completion").await;
 }
 
 #[tokio::test]
@@ -101,7 +99,7 @@ async fn a_refused_request_fails_the_turn_with_a_type_and_the_task_goes_on() {
         "cut" => Reply::text("All I can s").incomplete("max_output_tokens"),
         _ => Reply::text("Fine."),
     });
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let rounds = [
         ("bad", "model_request_refused"),
@@ -110,7 +108,7 @@ async fn a_refused_request_fails_the_turn_with_a_type_and_the_task_goes_on() {
         ("cut", "model_output_truncated"),
     ];
     for (turn, (text, category)) in (1..).zip(rounds) {
-        let end = task.turn(turn, text).await.unwrap();
+        let end = task.complete_turn(turn, text).await.unwrap();
         let TurnError {
             category: found,
             message,
@@ -121,7 +119,7 @@ async fn a_refused_request_fails_the_turn_with_a_type_and_the_task_goes_on() {
             "{message}"
         );
     }
-    assert_eq!(task.turn(5, "good").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(5, "good").await.unwrap();
     assert_eq!(agent.model().journal().len(), 5);
     let lines = task.lines().await.unwrap();
     assert_eq!(
@@ -146,9 +144,9 @@ async fn events_nobody_knows_are_passed_over_and_a_refusal_is_shown_as_it_is() {
             .and_refusal("I cannot help with that.")
             .and_event(json!({"no": "type"}))
     });
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "hello").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "hello").await.unwrap();
     assert_eq!(
         task.lines().await.unwrap(),
         [Line::user("hello"), Line::agent("I cannot help with that.")]
@@ -159,10 +157,10 @@ async fn events_nobody_knows_are_passed_over_and_a_refusal_is_shown_as_it_is() {
 #[tokio::test]
 async fn what_the_model_said_goes_back_to_it_unchanged() {
     let setup = AgentSetup::new("round-trip", |_| Reply::stream().and_reasoning("Hm.").and_text("Yes."));
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    task.turn(1, "one").await.unwrap();
-    task.turn(2, "two").await.unwrap();
+    task.complete_turn(1, "one").await.unwrap();
+    task.complete_turn(2, "two").await.unwrap();
     let calls = agent.model().journal();
     assert_eq!(
         calls[1].request.input(),
@@ -184,9 +182,9 @@ async fn a_provider_that_fails_once_is_asked_again() {
         1 => Reply::error(500, "server_error", "try later"),
         _ => Reply::text("Now."),
     });
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "hello").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "hello").await.unwrap();
     assert_eq!(agent.model().journal().len(), 2);
     assert_eq!(task.lines().await.unwrap(), [Line::user("hello"), Line::agent("Now.")]);
 }

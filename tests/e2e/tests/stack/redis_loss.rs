@@ -1,30 +1,30 @@
-//! Redis frozen, and Redis lost, while an answer streams and somebody watches.
+//! A frozen Redis and a lost Redis, while an answer streams to a viewer.
 
 use std::time::Duration;
 
 use serde_json::json;
-use steadfast_events::TurnStatus;
-use steadfast_testkit::RedisData;
-use steadfast_testkit::scripted_model::{Gate, Reply, Text};
-use steadfast_testkit::stack::{Agent, AgentSetup, Line, PATIENCE, Stack, Task, TurnEnd, Viewer, activity_tool};
-use steadfast_testkit::wait;
+use steadfast_e2e::backend::stack::{nonce_tool, tools_worker};
+use steadfast_testkit::{
+    RedisData,
+    scripted_model::{Gate, Reply, Text},
+    stack::{Agent, AgentSetup, Line, Stack, TIMEOUT, Task, Viewer},
+    wait,
+};
 use tokio::time::{Instant, sleep_until};
-
-use crate::shared::{TOOLS, tools};
 
 const ANSWER: &str = "One two three four five six seven eight nine ten.";
 
-/// A conversation with a turn behind it, in the middle of the answer to the second message.
-struct Scene {
+/// A task in the middle of the answer to its second message.
+struct StreamingTask {
     agent: Agent,
     task: Task,
     viewer: Viewer,
     gate: Gate,
-    /// What was said in the first turn.
+    /// The messages of the first turn.
     before: Vec<Line>,
 }
 
-async fn in_the_middle_of_the_second_turn(stack: &Stack) -> Scene {
+async fn in_the_middle_of_the_second_turn(stack: &Stack) -> StreamingTask {
     let gate = Gate::closed();
     let held = gate.clone();
     let setup = AgentSetup::new("redis-loss", move |request| {
@@ -38,13 +38,10 @@ async fn in_the_middle_of_the_second_turn(stack: &Stack) -> Scene {
             ),
         }
     })
-    .tool(
-        "nonce",
-        activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}})),
-    );
+    .tool("nonce", nonce_tool());
     let agent = stack.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "First.").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "First.").await.unwrap();
     let before = task.lines().await.unwrap();
     assert_eq!(before.len(), 4, "{before:#?}");
     let viewer = task.watch().await.unwrap();
@@ -53,7 +50,7 @@ async fn in_the_middle_of_the_second_turn(stack: &Stack) -> Scene {
         .until("five deltas", |seen| seen.count("text_delta") >= 6)
         .await
         .unwrap();
-    Scene {
+    StreamingTask {
         agent,
         task,
         viewer,
@@ -62,22 +59,22 @@ async fn in_the_middle_of_the_second_turn(stack: &Stack) -> Scene {
     }
 }
 
-impl Scene {
+impl StreamingTask {
     fn expected(&self) -> Vec<Line> {
         let mut lines = self.before.clone();
         lines.extend([Line::user("Count."), Line::agent(ANSWER)]);
         lines
     }
 
-    /// Waits for Temporal to say that the turn's model call is complete.
+    /// Waits until Temporal's history contains the end of the second turn's model call.
     async fn model_call_is_complete(&self, stack: &Stack) {
         wait::until(
             "the model call of the second turn to be complete",
-            PATIENCE,
+            TIMEOUT,
             async || {
                 let events = stack.temporal().history(self.task.id(), None).await?;
                 let count = |kind: &str| events.iter().filter(|event| event["eventType"] == kind).count();
-                // Turn one: model, tool, model. Whatever else has completed only appended to the log.
+                // The first turn has two model calls and a tool call. All other activities append to the log.
                 let of_model = events.iter().filter(|event| {
                     event["activityTaskScheduledEventAttributes"]["activityType"]["name"] == "invoke_model_activity"
                 });
@@ -96,8 +93,8 @@ impl Scene {
         .unwrap();
     }
 
-    /// What must hold once Redis is back.
-    async fn nothing_is_lost(&self) {
+    /// Checks that nothing is lost after Redis is available again.
+    async fn check_nothing_is_lost(&self) {
         let expected = self.expected();
         let seen = self
             .viewer
@@ -106,8 +103,7 @@ impl Scene {
             .unwrap();
         self.task.until_lines(&expected).await.unwrap();
         assert_eq!(self.agent.model().journal().len(), 3, "{}", seen.summary());
-        let end: TurnEnd = self.task.turn(3, "Count again.").await.unwrap();
-        assert_eq!(end.status, TurnStatus::Completed);
+        self.task.complete_turn(3, "Count again.").await.unwrap();
         let later = [expected, vec![Line::user("Count again."), Line::agent(ANSWER)]].concat();
         assert_eq!(self.task.lines().await.unwrap(), later);
         let seen = self
@@ -122,32 +118,31 @@ impl Scene {
 #[tokio::test]
 async fn a_turn_goes_on_while_redis_is_frozen_and_the_viewer_gets_the_whole_answer() {
     let stack = Stack::start().await.unwrap();
-    let _tools = tools(&stack);
-    let scene = in_the_middle_of_the_second_turn(&stack).await;
+    let _tools = tools_worker(&stack);
+    let task = in_the_middle_of_the_second_turn(&stack).await;
     stack.redis().freeze().unwrap();
-    // How long Redis is away, not how long we wait for something.
+    // The length of the outage, not of a wait for a condition.
     let until = Instant::now() + Duration::from_secs(20);
-    scene.gate.open();
-    scene.model_call_is_complete(&stack).await;
+    task.gate.open();
+    task.model_call_is_complete(&stack).await;
     assert!(Instant::now() < until, "the turn waited for Redis");
     sleep_until(until).await;
     stack.redis().thaw().unwrap();
-    scene.nothing_is_lost().await;
+    task.check_nothing_is_lost().await;
 }
 
 #[tokio::test]
 async fn a_redis_that_comes_back_empty_is_told_to_the_viewer_and_nothing_is_lost() {
     let stack = Stack::start().await.unwrap();
-    let _tools = tools(&stack);
-    let scene = in_the_middle_of_the_second_turn(&stack).await;
+    let _tools = tools_worker(&stack);
+    let task = in_the_middle_of_the_second_turn(&stack).await;
     stack.redis().restart(RedisData::Empty).await.unwrap();
-    scene.gate.open();
-    scene
-        .viewer
+    task.gate.open();
+    task.viewer
         .until("a log_reset", |seen| seen.count("log_reset") > 0)
         .await
         .unwrap();
-    scene.nothing_is_lost().await;
+    task.check_nothing_is_lost().await;
 }
 
 #[tokio::test]
@@ -158,12 +153,12 @@ async fn messages_can_be_read_while_redis_is_away() {
         .await
         .unwrap();
     let task = agent.task().await.unwrap();
-    task.turn(1, "one").await.unwrap();
+    task.complete_turn(1, "one").await.unwrap();
     stack.redis().kill().await.unwrap();
     let mut expected = vec![Line::user("one"), Line::agent("Yes.")];
     assert_eq!(task.lines().await.unwrap(), expected);
 
-    // The task itself needs no Redis at all.
+    // The task itself works without Redis.
     task.send("two").await.unwrap();
     expected.extend([Line::user("two"), Line::agent("Yes.")]);
     task.until_lines(&expected).await.unwrap();

@@ -1,28 +1,31 @@
-//! One tool, several steps: in order, once each, undone when it must be.
+//! Tools with several steps: their order, idempotency and compensation.
 
 use serde_json::{Value, json};
-use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{Agent, AgentSetup, Line};
-
-use crate::{
-    ledger::Ledger,
-    shared::{TOOLS, stack},
+use steadfast_e2e::{
+    backend::stack::{TOOLS, shared_stack},
+    scripts::call_then_repeat,
 };
+use steadfast_testkit::stack::{Agent, AgentSetup, Line, Task};
 
-fn move_money(ledger: &str) -> Value {
-    let effect = |what: &str, account: &str| {
+use crate::ledger::Ledger;
+
+/// A tool that withdraws and then deposits. The step `withdraw` has a compensation.
+fn move_money(withdrawals: &Ledger, deposits: &Ledger) -> Value {
+    let effect = |ledger: &Ledger, what: &str, account: &str| {
         json!({
             "activity": {"name": "effect", "taskQueue": TOOLS},
             "arguments": {
-                "ledger": ledger, "what": what, "account": format!("{{{{ {account} }}}}"), "amount": "{{ amount }}",
+                "ledger": ledger.url(),
+                "what": what,
+                "account": format!("{{{{ {account} }}}}"),
+                "amount": "{{ amount }}",
             },
         })
     };
-    let mut withdraw = effect("withdraw", "from");
+    let mut withdraw = effect(withdrawals, "withdraw", "from");
     withdraw["name"] = json!("withdraw");
-    withdraw["compensate"] = effect("give back", "from");
-    let mut deposit = effect("deposit", "to");
+    withdraw["compensate"] = effect(withdrawals, "give back", "from");
+    let mut deposit = effect(deposits, "deposit", "to");
     deposit["name"] = json!("deposit");
     json!({
         "description": "Moves money.",
@@ -36,16 +39,15 @@ fn move_money(ledger: &str) -> Value {
     })
 }
 
-async fn bank(name: &str, ledger: &Ledger, to: &'static str) -> Agent {
-    let setup = AgentSetup::new(name, move |request| match request.last_tool_output() {
-        None => Reply::call("move_money", &json!({"from": "a", "to": to, "amount": 40})),
-        Some(output) => Reply::text(output),
-    })
-    .tool("move_money", move_money(&ledger.url()));
-    stack().await.agent(setup).await.unwrap()
+/// An agent that moves 40 from account `a` to account `to`.
+async fn bank(name: &str, tool: Value, to: &'static str) -> Agent {
+    let script = call_then_repeat("move_money", json!({"from": "a", "to": to, "amount": 40}));
+    let setup = AgentSetup::new(name, script).tool("move_money", tool);
+    shared_stack().await.agent(setup).await.unwrap()
 }
 
-async fn result(task: &steadfast_testkit::stack::Task) -> (Value, bool) {
+/// The content of the tool's response, and whether it is an error.
+async fn result(task: &Task) -> (Value, bool) {
     let lines = task.lines().await.unwrap();
     let found = lines.iter().find_map(|line| match line {
         Line::ToolResponse { content, is_error, .. } => Some((content.clone(), *is_error)),
@@ -57,9 +59,9 @@ async fn result(task: &steadfast_testkit::stack::Task) -> (Value, bool) {
 #[tokio::test]
 async fn steps_run_in_order_each_with_a_key_of_its_own() {
     let ledger = Ledger::start().await;
-    let agent = bank("steps-order", &ledger, "b").await;
+    let agent = bank("steps-order", move_money(&ledger, &ledger), "b").await;
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "Move it.").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "Move it.").await.unwrap();
     assert_eq!(ledger.effects().await, ["withdraw 40", "deposit 40"]);
     let place = format!("{}/t1.0.0", task.id());
     assert_eq!(
@@ -74,24 +76,24 @@ async fn steps_run_in_order_each_with_a_key_of_its_own() {
 #[tokio::test]
 async fn a_worker_killed_between_two_steps_doubles_neither() {
     let ledger = Ledger::held().await;
-    let agent = bank("steps-kill", &ledger, "b").await;
+    let agent = bank("steps-kill", move_money(&ledger, &ledger), "b").await;
     let task = agent.task().await.unwrap();
     task.send("Move it.").await.unwrap();
-    // The withdrawal has its effect, and its answer is held until the worker is gone.
+    // The withdrawal is recorded; its response is held until the worker is dead.
     ledger.until_recorded(1).await;
     agent.worker().kill().await.unwrap();
     ledger.release().await;
     agent.worker().launch().await.unwrap();
-    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    task.turn_completed(1).await.unwrap();
     assert_eq!(ledger.effects().await, ["withdraw 40", "deposit 40"]);
 }
 
 #[tokio::test]
 async fn a_step_that_fails_for_good_undoes_what_was_done_once_and_says_so() {
     let ledger = Ledger::start().await;
-    let agent = bank("steps-undo", &ledger, "closed").await;
+    let agent = bank("steps-undo", move_money(&ledger, &ledger), "closed").await;
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "Move it.").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "Move it.").await.unwrap();
     assert_eq!(ledger.effects().await, ["withdraw 40", "give back 40"]);
     let (content, is_error) = result(&task).await;
     assert!(is_error);
@@ -104,5 +106,33 @@ async fn a_step_that_fails_for_good_undoes_what_was_done_once_and_says_so() {
         content["error"].as_str().unwrap().contains("the account is closed"),
         "{content}"
     );
+    assert_eq!(agent.model().violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_step_that_times_out_has_an_unknown_outcome_and_earlier_steps_are_undone() {
+    let withdrawals = Ledger::start().await;
+    // Records the deposit, and never answers.
+    let deposits = Ledger::held().await;
+    let mut tool = move_money(&withdrawals, &deposits);
+    tool["steps"][1]["timeout"] = json!("1s");
+    tool["steps"][1]["retry"] = json!({"maximumAttempts": 1});
+    let agent = bank("steps-unknown", tool, "b").await;
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "Move it.").await.unwrap();
+    assert_eq!(withdrawals.effects().await, ["withdraw 40", "give back 40"]);
+    assert_eq!(deposits.effects().await, ["deposit 40"]);
+
+    let (content, is_error) = result(&task).await;
+    assert!(is_error);
+    assert_eq!(content["failed_step"], "deposit");
+    assert_eq!(
+        (&content["undone"], &content["not_undone"], &content["unknown_outcome"]),
+        (&json!(["withdraw"]), &json!([]), &json!(["deposit"]))
+    );
+    // The model gets the same result.
+    let output = agent.model().journal()[1].request.last_tool_output().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&output).unwrap(), content);
+    deposits.release().await;
     assert_eq!(agent.model().violations(), Vec::<String>::new());
 }

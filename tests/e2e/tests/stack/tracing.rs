@@ -1,19 +1,21 @@
 //! One trace from a client to the requests of tools, as a collector receives it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
-use axum::http::HeaderMap;
-use axum::{Router, routing::post};
+use axum::{Router, http::HeaderMap, routing::post};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
-use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{AgentSetup, Client, Line, activity_tool};
+use steadfast_e2e::backend::stack::{TOOLS, shared_stack};
+use steadfast_testkit::{
+    scripted_model::Reply,
+    stack::{AgentSetup, Client, Line, activity_tool},
+};
 use tokio::net::TcpListener;
 
 use crate::collector::{Collector, Exported};
-use crate::shared::{TOOLS, stack};
 
 /// The headers `traceparent` of the requests to a tool's server, oldest first.
 type Traceparents = Arc<Mutex<Vec<String>>>;
@@ -78,11 +80,11 @@ async fn one_trace_goes_from_the_client_over_turn_and_calls_to_the_request_of_a_
         Some(_) => Reply::text("No."),
     })
     .tool("lookup", lookup(&json!({"http": {"method": "POST", "url": url}})));
-    let stack = stack().await;
+    let stack = shared_stack().await;
     let agent = stack.agent(exporting(setup, &collector)).await.unwrap();
-    let client = Client::in_trace(stack.url(), &format!("00-{TRACE}-{CLIENT}-01")).unwrap();
+    let client = Client::with_traceparent(stack.url(), &format!("00-{TRACE}-{CLIENT}-01")).unwrap();
     let task = client.task("traced").await.unwrap();
-    assert_eq!(task.turn(1, "Ask.").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "Ask.").await.unwrap();
 
     let mut spans = collector.until_turn(1).await;
     let in_order = [
@@ -158,9 +160,9 @@ async fn without_a_client_the_task_is_the_trace_and_tools_that_run_elsewhere_are
         "lookup",
         lookup(&json!({"steps": [{"name": "ask", "http": {"method": "POST", "url": url}}]})),
     );
-    let agent = stack().await.agent(exporting(setup, &collector)).await.unwrap();
+    let agent = shared_stack().await.agent(exporting(setup, &collector)).await.unwrap();
     let task = agent.task().await.unwrap();
-    assert_eq!(task.turn(1, "Ask.").await.unwrap().status, TurnStatus::Completed);
+    task.complete_turn(1, "Ask.").await.unwrap();
 
     let spans = collector.until_turn(1).await;
     let in_order = [
@@ -202,11 +204,10 @@ async fn a_summary_is_a_model_call_of_its_turn() {
     let collector = Collector::start().await;
     let setup = AgentSetup::new("traced-summary", |request| Reply::text(request.last_user_text()))
         .configure(|spec| spec.context.window_tokens = 20);
-    let agent = stack().await.agent(exporting(setup, &collector)).await.unwrap();
+    let agent = shared_stack().await.agent(exporting(setup, &collector)).await.unwrap();
     let task = agent.task().await.unwrap();
     for turn in 1..=3 {
-        let end = task.turn(turn, "Say it.").await.unwrap();
-        assert_eq!(end.status, TurnStatus::Completed);
+        task.complete_turn(turn, "Say it.").await.unwrap();
     }
 
     let spans = collector.until_turn(3).await;
@@ -221,10 +222,10 @@ async fn a_summary_is_a_model_call_of_its_turn() {
 
 #[tokio::test]
 async fn nothing_that_was_said_is_exported_unless_that_is_switched_on() {
-    let said = ["thylacine", "quagga", "aurochs", "dodo"];
-    for (name, capture, told) in [
+    let words = ["thylacine", "quagga", "aurochs", "dodo"];
+    for (name, capture, expected) in [
         ("traced-quietly", "false", &[][..]),
-        ("traced-aloud", "true", &said[..]),
+        ("traced-aloud", "true", &words[..]),
     ] {
         let collector = Collector::start().await;
         let (url, _requests) = lookup_server().await;
@@ -235,12 +236,11 @@ async fn nothing_that_was_said_is_exported_unless_that_is_switched_on() {
         .tool("lookup", lookup(&json!({"http": {"method": "POST", "url": url}})))
         .variable("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
         .variable("STEADFAST_CAPTURE_CONTENT", capture);
-        let agent = stack().await.agent(exporting(setup, &collector)).await.unwrap();
+        let agent = shared_stack().await.agent(exporting(setup, &collector)).await.unwrap();
         let task = agent.task().await.unwrap();
-        let end = task.turn(1, "Was it a thylacine?").await.unwrap();
-        assert_eq!(end.status, TurnStatus::Completed);
+        task.complete_turn(1, "Was it a thylacine?").await.unwrap();
         assert_eq!(collector.until_turn(1).await.len(), 4);
-        let held: Vec<&str> = said.into_iter().filter(|word| collector.holds(word)).collect();
-        assert_eq!(held, told);
+        let exported: Vec<&str> = words.into_iter().filter(|word| collector.contains(word)).collect();
+        assert_eq!(exported, expected);
     }
 }

@@ -1,14 +1,13 @@
-//! Tasks are found in Temporal by what they are and do.
+//! The search attributes of tasks in Temporal.
 
 use anyhow::ensure;
 use serde_json::{Value, json};
-use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::{Gate, Reply};
-use steadfast_testkit::stack::{AgentSetup, INSTALL, NAMESPACE, PATIENCE, Task};
-use steadfast_testkit::wait;
-
-use crate::people::{decide, until_asked};
-use crate::shared::{checkpoint, stack};
+use steadfast_e2e::backend::stack::{continue_as_new, shared_stack};
+use steadfast_testkit::{
+    scripted_model::{Gate, Reply},
+    stack::{AgentSetup, INSTALL, NAMESPACE, TIMEOUT, Task},
+    wait,
+};
 
 async fn until_phase(task: &Task, agent: &str, phase: &str) {
     let query = format!(
@@ -16,8 +15,8 @@ async fn until_phase(task: &Task, agent: &str, phase: &str) {
          ExecutionStatus = 'Running'"
     );
     let arguments = ["workflow", "list", "--output", "json", "--query", &query];
-    wait::until(format!("the task to be found as {phase}"), PATIENCE, async || {
-        let listed: Vec<Value> = serde_json::from_str(&stack().await.temporal().cli(&arguments).await?)?;
+    wait::until(format!("the task to be found as {phase}"), TIMEOUT, async || {
+        let listed: Vec<Value> = serde_json::from_str(&shared_stack().await.temporal().cli(&arguments).await?)?;
         let ids: Vec<&str> = listed
             .iter()
             .filter_map(|workflow| workflow["execution"]["workflowId"].as_str())
@@ -42,18 +41,18 @@ async fn tasks_are_found_by_agent_and_phase_also_in_a_new_run() {
         Some(_) => Reply::text("Done."),
     })
     .tool("confirm", tool);
-    let agent = stack().await.agent(setup).await.unwrap();
+    let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     until_phase(&task, "visible", "Idle").await;
     task.send("Go.").await.unwrap();
-    gate.reached(PATIENCE).await.unwrap();
+    gate.reached(TIMEOUT).await.unwrap();
     until_phase(&task, "visible", "Running").await;
     gate.open();
-    let approval = until_asked(agent.client(), &task).await;
+    let approval = task.until_approval_pending().await.unwrap();
     until_phase(&task, "visible", "WaitingForPeople").await;
-    checkpoint(stack().await, &task, 2).await;
+    continue_as_new(shared_stack().await, &task, 2).await;
     until_phase(&task, "visible", "WaitingForPeople").await;
-    decide(agent.client(), &approval, "approve", json!({})).await;
-    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    approval.approve("").await.unwrap();
+    task.turn_completed(1).await.unwrap();
     until_phase(&task, "visible", "Idle").await;
 }

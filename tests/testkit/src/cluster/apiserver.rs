@@ -1,26 +1,24 @@
 //! kube-apiserver.
 
-use std::net::Ipv4Addr;
-use std::path::Path;
+use std::{net::Ipv4Addr, path::Path};
 
 use anyhow::Context as _;
 use http::Request;
 use kube::Client;
 
-use super::certificates::Certificates;
-use super::{SERVICE_RANGE, etcd};
+use super::{SERVICE_RANGE, certificates::Certificates, etcd};
 use crate::process::Launch;
 
-/// Whether the API server has an address that pods can reach.
+/// Whether pods can reach the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// It publishes itself as the Service `kubernetes`.
+    /// The API server publishes itself as the Service `kubernetes`.
     Published,
-    /// A loopback address, which Kubernetes rightly refuses to publish.
+    /// A loopback address, which Kubernetes refuses to publish.
     Private,
 }
 
-/// Where it listens and what it is for.
+/// The address of the API server.
 #[derive(Clone, Copy, Debug)]
 pub struct Listener {
     pub address: Ipv4Addr,
@@ -62,7 +60,7 @@ pub fn launch(
         .flag("profiling", false)
 }
 
-/// `/readyz` says yes, which includes etcd and the built-in roles.
+/// `/readyz` succeeds; it includes etcd and the built-in roles.
 pub async fn is_ready(client: &Client) -> anyhow::Result<()> {
     let request = Request::get("/readyz").body(Vec::new()).context("build a request")?;
     client.request_text(request).await.map(drop).context("ask for /readyz")

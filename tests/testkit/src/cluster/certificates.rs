@@ -1,7 +1,9 @@
-//! The keys and certificates of one cluster: made once, kept in its folder.
+//! The keys and certificates of one cluster: created once, kept in a directory.
 
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use rcgen::{
@@ -12,56 +14,58 @@ use rcgen::{
 use super::FIRST_SERVICE_ADDRESS;
 use crate::files;
 
-/// Written last: what is older is whole.
+/// The marker file that is written last: if it exists, all files do.
 const COMPLETE: &str = "complete";
 
-/// Where each file is.
+/// The location of each file.
 #[derive(Clone, Debug)]
 pub struct Certificates {
-    folder: PathBuf,
+    dir: PathBuf,
 }
 
 impl Certificates {
-    /// Those in the folder, made first if they are not all there.
-    pub fn ensure(folder: PathBuf, address: Ipv4Addr) -> anyhow::Result<Self> {
-        let certificates = Self { folder };
-        if !certificates.folder.join(COMPLETE).is_file() {
-            certificates.make(address).context("make the cluster's certificates")?;
+    /// The certificates in this directory. Creates all of them unless all exist.
+    pub fn ensure(dir: PathBuf, address: Ipv4Addr) -> anyhow::Result<Self> {
+        let certificates = Self { dir };
+        if !certificates.dir.join(COMPLETE).is_file() {
+            certificates
+                .create(address)
+                .context("create the cluster's certificates")?;
         }
         Ok(certificates)
     }
 
     pub fn authority(&self) -> PathBuf {
-        self.folder.join("ca.crt")
+        self.dir.join("ca.crt")
     }
 
     pub fn server(&self) -> PathBuf {
-        self.folder.join("apiserver.crt")
+        self.dir.join("apiserver.crt")
     }
 
     pub fn server_key(&self) -> PathBuf {
-        self.folder.join("apiserver.key")
+        self.dir.join("apiserver.key")
     }
 
-    /// What the API server shows to the kubelet.
+    /// The client certificate of the API server for the kubelet.
     pub fn kubelet_client(&self) -> PathBuf {
-        self.folder.join("kubelet-client.crt")
+        self.dir.join("kubelet-client.crt")
     }
 
     pub fn kubelet_client_key(&self) -> PathBuf {
-        self.folder.join("kubelet-client.key")
+        self.dir.join("kubelet-client.key")
     }
 
-    /// What signs the tokens of service accounts.
+    /// The key that signs the tokens of service accounts.
     pub fn service_account_key(&self) -> PathBuf {
-        self.folder.join("service-account.key")
+        self.dir.join("service-account.key")
     }
 
     pub fn service_account_public_key(&self) -> PathBuf {
-        self.folder.join("service-account.pub")
+        self.dir.join("service-account.pub")
     }
 
-    fn make(&self, address: Ipv4Addr) -> anyhow::Result<()> {
+    fn create(&self, address: Ipv4Addr) -> anyhow::Result<()> {
         let authority = authority()?;
         files::write(&self.authority(), &authority.pem())?;
 
@@ -92,7 +96,7 @@ impl Certificates {
         files::write_private(&self.service_account_key(), &service_account.serialize_pem())?;
         files::write(&self.service_account_public_key(), &service_account.public_key_pem())?;
 
-        files::write(&self.folder.join(COMPLETE), "")
+        files::write(&self.dir.join(COMPLETE), "")
     }
 }
 

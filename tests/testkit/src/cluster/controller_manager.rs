@@ -9,8 +9,8 @@ use kube::{Api, Client};
 use super::certificates::Certificates;
 use crate::process::Launch;
 
-/// Its own default of 20 requests a second would be what a test of many
-/// objects measures.
+/// With the default of 20 requests a second, a test with many objects would
+/// measure this limit.
 const REQUESTS_PER_SECOND: u32 = 1000;
 
 pub fn launch(program: &Path, kubeconfig: &Path, certificates: &Certificates, plugins: &Path) -> Launch {
@@ -19,7 +19,7 @@ pub fn launch(program: &Path, kubeconfig: &Path, certificates: &Certificates, pl
         .path_flag("root-ca-file", certificates.authority())
         .path_flag("service-account-private-key-file", certificates.service_account_key())
         .argument("--use-service-account-credentials")
-        // Else it makes a folder below /usr.
+        // The default is a directory below /usr.
         .path_flag("flex-volume-plugin-dir", plugins)
         .flag("leader-elect", false)
         .flag("secure-port", 0)
@@ -27,8 +27,8 @@ pub fn launch(program: &Path, kubeconfig: &Path, certificates: &Certificates, pl
         .flag("kube-api-burst", REQUESTS_PER_SECOND * 2)
 }
 
-/// Controllers act: the default namespace has got its service account, without
-/// which no pod can be made.
+/// Controllers run: the default namespace has its service account, without which
+/// no pod can be created.
 pub async fn is_ready(client: &Client) -> anyhow::Result<()> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
     accounts

@@ -1,5 +1,5 @@
-//! etcd: the API server's store. Only the API server speaks to it, on the
-//! loopback address; it never syncs to disk, its data is worth one platform.
+//! etcd, the API server's store. Only the API server connects to it, on the
+//! loopback address. It never syncs to disk: its data is not worth it.
 
 use std::path::Path;
 

@@ -1,33 +1,33 @@
-//! Kubeconfig files and clients made of them.
+//! Kubeconfig files, and clients made from them.
 
 use std::path::Path;
 
 use anyhow::Context as _;
-use kube::config::{
-    AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext,
+use kube::{
+    Client, Config,
+    config::{AuthInfo, Cluster, Context, KubeConfigOptions, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext},
 };
-use kube::{Client, Config};
 
 use super::users::User;
 use crate::{files, http_client};
 
 const CLUSTER: &str = "steadfast";
 
-/// Writes the file with which this user reaches the API server at this URL, in
-/// JSON, which every reader of YAML reads.
+/// Writes the kubeconfig of this user for the API server at this URL, as JSON,
+/// which is YAML too.
 pub fn write(path: &Path, url: &str, authority: &Path, user: &User) -> anyhow::Result<()> {
     let text = serde_json::to_string(&build(url, authority, user)).context("write a kubeconfig")?;
     files::write_private(path, &text)
 }
 
-/// A client that is this user.
+/// A client with the rights of this user.
 pub async fn client(url: &str, authority: &Path, user: &User) -> anyhow::Result<Client> {
     http_client::install_tls_provider();
     let kubeconfig = build(url, authority, user);
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .context("make a client configuration")?;
-    Client::try_from(config).context("make a Kubernetes client")
+        .context("build a client configuration")?;
+    Client::try_from(config).context("build a Kubernetes client")
 }
 
 fn build(url: &str, authority: &Path, user: &User) -> Kubeconfig {

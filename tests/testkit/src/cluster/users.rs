@@ -1,14 +1,16 @@
-//! Who may speak to the API server: the lines of its token file.
+//! The users of the API server: the lines of its token file.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 
 use crate::files;
 
-/// A user to be made: a name and the groups it is in.
+/// A user to create: its name and groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewUser {
     pub name: String,
@@ -24,7 +26,7 @@ impl NewUser {
     }
 }
 
-/// A user with the bearer token that proves it.
+/// A user and its bearer token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     pub name: String,
@@ -45,8 +47,8 @@ pub struct Users {
 }
 
 impl Users {
-    /// Those in the file, plus these where they are missing. The API server
-    /// reads its file only at its start.
+    /// The users in the file; adds these if they are missing. The API server reads
+    /// the file only at its start.
     pub fn ensure(path: PathBuf, wanted: &[NewUser]) -> anyhow::Result<Self> {
         let known = if path.is_file() { read(&path)? } else { Vec::new() };
         let mut users = Self { path, users: known };
@@ -56,11 +58,11 @@ impl Users {
         Ok(users)
     }
 
-    /// The user of that name, made and written down if it is new.
+    /// The user of this name. Creates it and writes the file if there is none.
     pub fn add(&mut self, wanted: NewUser) -> anyhow::Result<User> {
         if let Some(known) = self.find(&wanted.name) {
             if known.groups != wanted.groups {
-                bail!("user {} is known with the groups {:?}", known.name, known.groups);
+                bail!("user {} exists with the groups {:?}", known.name, known.groups);
             }
             return Ok(known.clone());
         }

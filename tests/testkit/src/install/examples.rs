@@ -1,28 +1,28 @@
-//! The documented examples: what is in them, and how they are applied.
+//! The documented examples: their agents and Deployments, and how to apply them.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 
-use super::manifests::{TEMPORAL_ADDRESS, secret};
-use super::{Administer, apply, wait_for_agent, wait_for_deployment};
-use crate::files;
-use crate::scratch::Scratch;
-use crate::{release::REGISTRY, workspace};
+use super::{
+    ClusterAdmin, apply,
+    manifests::{TEMPORAL_ADDRESS, secret},
+    wait_for_agent, wait_for_deployment,
+};
+use crate::{files, release::REGISTRY, temp_dir::TempDir, workspace};
 
-/// Tag of the images that the manifests name.
+/// The tag of the images in the manifests.
 const IMAGE_TAG: &str = "0.1.0";
-/// The Secrets with a model's key that the examples name, and the key in them.
+/// The Secrets with a model key that the examples name, and the key inside them.
 const MODEL_SECRETS: [&str; 3] = ["openai-secret", "billing-openai", "spanish-support-openai"];
 const MODEL_SECRET_KEY: &str = "api-key";
 
-/// One folder of `examples/`.
+/// One directory of `examples/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Example {
     pub name: &'static str,
     pub agents: &'static [&'static str],
-    /// What runs beside the agents' own workers.
+    /// Deployments beside those of the agents' workers.
     pub deployments: &'static [&'static str],
 }
 
@@ -49,25 +49,25 @@ impl Example {
         }
     }
 
-    /// The example in a folder of that name.
+    /// The example in the directory of this name.
     pub fn named(name: &str) -> anyhow::Result<Self> {
         let found = Self::ALL.into_iter().find(|example| example.name == name);
         found.with_context(|| format!("there is no example {name:?}"))
     }
 
-    pub fn folder(&self) -> PathBuf {
+    pub fn dir(&self) -> PathBuf {
         workspace::root().join("examples").join(self.name)
     }
 
-    /// What the fake model answers in it.
+    /// The fake model's fixtures for this example.
     pub fn fixtures(&self) -> PathBuf {
-        self.folder().join("model")
+        self.dir().join("model")
     }
 
-    /// Waits until all of it runs, and every agent is Ready.
+    /// Waits until every Deployment is Available and every agent is Ready.
     pub async fn wait_until_ready(
         &self,
-        cluster: &impl Administer,
+        cluster: &impl ClusterAdmin,
         namespace: &str,
         timeout: Duration,
     ) -> anyhow::Result<()> {
@@ -80,16 +80,16 @@ impl Example {
         Ok(())
     }
 
-    /// Applies it with other images and another Temporal than its manifests name.
-    pub async fn apply_elsewhere(
+    /// Applies the example with other images and another Temporal than its manifests name.
+    pub async fn apply_with(
         &self,
-        cluster: &impl Administer,
+        cluster: &impl ClusterAdmin,
         namespace: &str,
-        elsewhere: &Elsewhere,
+        overrides: &ManifestOverrides,
     ) -> anyhow::Result<()> {
-        let scratch = Scratch::new("example")?;
-        let folder = self.folder();
-        let entries = std::fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))?;
+        let temp_dir = TempDir::new("example")?;
+        let dir = self.dir();
+        let entries = std::fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))?;
         for entry in entries.flatten() {
             let path = entry.path();
             if path.extension().is_none_or(|extension| extension != "yaml") {
@@ -97,33 +97,33 @@ impl Example {
             }
             let manifests = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
             let name = path.file_name().context("a file has a name")?;
-            files::write_private(&scratch.path().join(name), &elsewhere.adapt(&manifests))?;
+            files::write_private(&temp_dir.path().join(name), &overrides.apply(&manifests))?;
         }
-        let folder = scratch.path().display().to_string();
+        let dir = temp_dir.path().display().to_string();
         cluster
-            .kubectl(&["apply", "--namespace", namespace, "--filename", &folder])
+            .kubectl(&["apply", "--namespace", namespace, "--filename", &dir])
             .await
             .map(drop)
     }
 }
 
-/// Where a cluster has what the local platform has elsewhere.
+/// What replaces the images and the Temporal address in the examples' manifests.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Elsewhere {
-    /// Registry, and path, of all images.
+pub struct ManifestOverrides {
+    /// Registry and path of all images.
     pub registry: String,
     pub tag: String,
-    /// Temporal's frontend, as pods reach it.
+    /// The address of Temporal's frontend for pods.
     pub temporal_address: String,
 }
 
-impl Elsewhere {
-    fn adapt(&self, manifests: &str) -> String {
-        let adapted: Vec<String> = manifests.lines().map(|line| self.adapt_line(line)).collect();
-        adapted.join("\n") + "\n"
+impl ManifestOverrides {
+    fn apply(&self, manifests: &str) -> String {
+        let lines: Vec<String> = manifests.lines().map(|line| self.apply_to_line(line)).collect();
+        lines.join("\n") + "\n"
     }
 
-    fn adapt_line(&self, line: &str) -> String {
+    fn apply_to_line(&self, line: &str) -> String {
         let line = line.replace(TEMPORAL_ADDRESS, &self.temporal_address);
         let local = format!("image: {REGISTRY}/");
         match line.split_once(&local) {
@@ -137,16 +137,21 @@ impl Elsewhere {
     }
 }
 
-/// Makes, or replaces, every Secret with a model's key that the examples name.
-pub async fn set_model_keys(cluster: &impl Administer, namespace: &str, key: &str) -> anyhow::Result<()> {
+/// Creates or replaces every Secret with a model key that the examples name.
+pub async fn set_model_keys(cluster: &impl ClusterAdmin, namespace: &str, key: &str) -> anyhow::Result<()> {
     for name in MODEL_SECRETS {
         set_model_key_in(cluster, namespace, name, key).await?;
     }
     Ok(())
 }
 
-/// The same for one Secret.
-pub async fn set_model_key_in(cluster: &impl Administer, namespace: &str, name: &str, key: &str) -> anyhow::Result<()> {
+/// Creates or replaces one Secret with a model key.
+pub async fn set_model_key_in(
+    cluster: &impl ClusterAdmin,
+    namespace: &str,
+    name: &str,
+    key: &str,
+) -> anyhow::Result<()> {
     apply(cluster, &secret(namespace, name, MODEL_SECRET_KEY, key)).await
 }
 
@@ -156,26 +161,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_folder_of_examples_is_known() {
+    fn every_example_directory_is_listed() {
         let mut known: Vec<&str> = Example::ALL.iter().map(|example| example.name).collect();
         known.sort_unstable();
-        let mut folders: Vec<String> = std::fs::read_dir(workspace::root().join("examples"))
+        let mut dirs: Vec<String> = std::fs::read_dir(workspace::root().join("examples"))
             .unwrap()
             .flatten()
             .filter(|entry| entry.path().is_dir())
             .map(|entry| entry.file_name().into_string().unwrap())
             .collect();
-        folders.sort_unstable();
-        assert_eq!(known, folders);
+        dirs.sort_unstable();
+        assert_eq!(known, dirs);
         for example in Example::ALL {
-            assert!(example.folder().join("README.md").is_file(), "{}", example.name);
+            assert!(example.dir().join("README.md").is_file(), "{}", example.name);
             assert!(example.fixtures().join("fixtures.json").is_file(), "{}", example.name);
         }
     }
 
     #[test]
-    fn images_and_temporal_are_named_as_the_cluster_has_them() {
-        let elsewhere = Elsewhere {
+    fn overrides_replace_images_and_the_temporal_address() {
+        let overrides = ManifestOverrides {
             registry: "registry.example/team".to_owned(),
             tag: "abc".to_owned(),
             temporal_address: "temporal:7233".to_owned(),
@@ -184,7 +189,7 @@ mod tests {
             "    image: localhost/steadfast/example-python:0.1.0\n    value: {TEMPORAL_ADDRESS}\n    image: nginx:1\n"
         );
         assert_eq!(
-            elsewhere.adapt(&manifests),
+            overrides.apply(&manifests),
             "    image: registry.example/team/steadfast/example-python:abc\n    value: temporal:7233\n    image: nginx:1\n"
         );
     }

@@ -1,14 +1,14 @@
-//! The objects an install needs beside the charts. Pure.
+//! The objects that an install needs beside the charts. Pure.
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-/// Where Temporal's own chart puts its frontend, and where the examples look for it.
+/// The address of the frontend of Temporal's own chart, which the examples name.
 pub const TEMPORAL_ADDRESS: &str = "temporal-frontend.temporal.svc.cluster.local:7233";
 const SERVICE: &str = "temporal-frontend";
 const SERVICE_NAMESPACE: &str = "temporal";
 
-/// Gives the Temporal at `address`, outside of the cluster, its usual name inside.
+/// A Service and its endpoints for a Temporal at `address` outside the cluster.
 pub fn temporal_service(address: &str) -> anyhow::Result<Value> {
     let (host, port) = address.rsplit_once(':').context("Temporal's address has no port")?;
     let port: u16 = port.parse().context("read the port of Temporal's address")?;
@@ -45,7 +45,7 @@ pub fn restricted_namespace(name: &str) -> Value {
     })
 }
 
-/// A ServiceAccount, and bindings of ClusterRoles to it in its own namespace.
+/// A ServiceAccount and its RoleBindings to ClusterRoles in its own namespace.
 pub fn account_with_roles(namespace: &str, name: &str, roles: &[String]) -> Value {
     let metadata = |name: &str| json!({"name": name, "namespace": namespace});
     let mut items = vec![json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(name)})];
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn temporal_outside_of_the_cluster_gets_an_endpoint() {
+    fn temporal_outside_the_cluster_gets_an_endpoint() {
         let manifests = temporal_service("10.1.2.3:17233").unwrap();
         assert_eq!(manifests["items"][2]["endpoints"], json!([{"addresses": ["10.1.2.3"]}]));
         assert_eq!(manifests["items"][2]["ports"], json!([{"name": "grpc", "port": 17233}]));

@@ -1,39 +1,38 @@
-//! The control group below which all pods of a platform live, on hosts with
-//! either version of control groups.
+//! The control group that contains all pods of a platform, on hosts with either
+//! version of control groups.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::home::Home;
-use super::mounts;
+use super::{data_dir::DataDir, mounts};
 use crate::files;
 
-/// Controllers that the kubelet wants; a host may lack some.
+/// The controllers that the kubelet uses. A host may lack some.
 const CONTROLLERS: [&str; 6] = ["cpu", "cpuset", "memory", "pids", "hugetlb", "io"];
 
-/// The group's path, as the kubelet's `cgroupRoot` names it.
-pub fn path(home: &Home) -> String {
-    format!("/{}", home.machine_wide_name())
+/// The path of the group for the kubelet's `cgroupRoot`.
+pub fn path(data_dir: &DataDir) -> String {
+    format!("/{}", data_dir.unique_name())
 }
 
-/// Makes the group in every hierarchy.
-pub fn make(home: &Home) -> anyhow::Result<()> {
+/// Creates the group in every hierarchy.
+pub fn create(data_dir: &DataDir) -> anyhow::Result<()> {
     for hierarchy in mounts::control_groups()? {
         if hierarchy.join("cgroup.controllers").is_file() {
-            offer_controllers(&hierarchy);
+            enable_controllers(&hierarchy);
         }
-        files::make_folder(&hierarchy.join(home.machine_wide_name()))?;
+        files::create_dir(&hierarchy.join(data_dir.unique_name()))?;
     }
     Ok(())
 }
 
-/// The processes in the group, in any hierarchy.
-pub fn processes(home: &Home) -> anyhow::Result<Vec<i32>> {
+/// The ids of the processes in the group, in any hierarchy.
+pub fn processes(data_dir: &DataDir) -> anyhow::Result<Vec<i32>> {
     let mut found = Vec::new();
-    for group in groups(home)? {
-        walk(&group, &mut |folder| {
-            let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    for group in groups(data_dir)? {
+        walk(&group, &mut |dir| {
+            let text = std::fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
             found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
         });
     }
@@ -42,44 +41,45 @@ pub fn processes(home: &Home) -> anyhow::Result<Vec<i32>> {
     Ok(found)
 }
 
-/// Removes the group, which must have no process left.
-pub fn remove(home: &Home) -> anyhow::Result<()> {
-    for group in groups(home)? {
-        let mut left = None;
-        walk(&group, &mut |folder| {
-            if let Err(error) = std::fs::remove_dir(folder) {
-                left.get_or_insert((folder.to_path_buf(), error));
+/// Removes the group. Fails while it contains processes.
+pub fn remove(data_dir: &DataDir) -> anyhow::Result<()> {
+    for group in groups(data_dir)? {
+        let mut first_error = None;
+        walk(&group, &mut |dir| {
+            if let Err(error) = std::fs::remove_dir(dir) {
+                first_error.get_or_insert((dir.to_path_buf(), error));
             }
         });
-        if let Some((folder, source)) = left {
-            return Err(source).with_context(|| format!("remove the control group {}", folder.display()));
+        if let Some((dir, source)) = first_error {
+            return Err(source).with_context(|| format!("remove the control group {}", dir.display()));
         }
     }
     Ok(())
 }
 
-fn groups(home: &Home) -> anyhow::Result<Vec<PathBuf>> {
+fn groups(data_dir: &DataDir) -> anyhow::Result<Vec<PathBuf>> {
     let groups = mounts::control_groups()?;
     let groups = groups
         .into_iter()
-        .map(|hierarchy| hierarchy.join(home.machine_wide_name()));
+        .map(|hierarchy| hierarchy.join(data_dir.unique_name()));
     Ok(groups.filter(|group| group.is_dir()).collect())
 }
 
-/// Visits the folders below one, and it, children first.
-fn walk(folder: &Path, visit: &mut dyn FnMut(&Path)) {
-    let children = std::fs::read_dir(folder).into_iter().flatten().flatten();
+/// Visits a directory and its subdirectories, children first.
+fn walk(dir: &Path, visit: &mut dyn FnMut(&Path)) {
+    let children = std::fs::read_dir(dir).into_iter().flatten().flatten();
     for child in children.filter(|child| child.path().is_dir()) {
         walk(&child.path(), visit);
     }
-    visit(folder);
+    visit(dir);
 }
 
-/// One by one: a host may refuse some, and the kubelet says what it misses.
-fn offer_controllers(root: &Path) {
+/// Enables the controllers one by one, as a host may refuse some. The kubelet
+/// reports which ones it needs.
+fn enable_controllers(root: &Path) {
     for controller in CONTROLLERS {
-        let offered = std::fs::write(root.join("cgroup.subtree_control"), format!("+{controller}"));
-        if let Err(error) = offered {
+        let enabled = std::fs::write(root.join("cgroup.subtree_control"), format!("+{controller}"));
+        if let Err(error) = enabled {
             tracing::debug!("control group controller {controller}: {error}");
         }
     }

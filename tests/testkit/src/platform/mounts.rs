@@ -1,4 +1,4 @@
-//! What is mounted, as the kernel tells it.
+//! The mounts of this machine, from `/proc/self/mountinfo`.
 
 use std::path::{Path, PathBuf};
 
@@ -18,12 +18,12 @@ pub fn control_groups() -> anyhow::Result<Vec<PathBuf>> {
     Ok(roots)
 }
 
-/// Unmounts all that lies below a folder, the innermost first.
-pub fn unmount_below(folder: &Path) -> anyhow::Result<()> {
+/// Unmounts every mount below a directory, the innermost first.
+pub fn unmount_below(dir: &Path) -> anyhow::Result<()> {
     let text = read()?;
     let below = text.lines().filter_map(parse).map(|mount| mount.point);
-    let below: Vec<PathBuf> = below.filter(|point| point.starts_with(folder)).collect();
-    // Later lines are mounted on top of earlier ones.
+    let below: Vec<PathBuf> = below.filter(|point| point.starts_with(dir)).collect();
+    // A later line may be mounted on top of an earlier one.
     for point in below.iter().rev() {
         umount2(point, MntFlags::MNT_DETACH).with_context(|| format!("unmount {}", point.display()))?;
     }
@@ -49,7 +49,7 @@ fn parse(line: &str) -> Option<Mount> {
     })
 }
 
-/// Spaces and the like are written as three octal digits.
+/// The kernel writes white space and backslashes as three octal digits.
 fn unescape(text: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .into_iter()
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mount_point_with_a_space_is_read_whole() {
+    fn a_mount_point_with_a_space_is_unescaped() {
         let line = "36 35 98:0 / /a\\040b rw,noatime shared:1 - cgroup2 cgroup2 rw";
         let mount = parse(line).unwrap();
         assert_eq!((mount.point, mount.kind.as_str()), (PathBuf::from("/a b"), "cgroup2"));

@@ -1,52 +1,52 @@
-//! A network namespace per platform, joined to the host by one pair of links.
-//! Rules, bridges and ports stay inside; the host's own are not touched.
+//! The network namespace of a platform, connected to the host by one veth pair.
+//! Rules, bridges and ports exist only inside; the host's own are not changed.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::{
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use tokio::process::Command;
 
-use super::home::Home;
-use crate::files;
-use crate::process::output;
-use crate::tools;
+use super::data_dir::DataDir;
+use crate::{files, process::output, tools};
 
-/// The name of the inner end of the pair.
+/// The name of the inner end of the veth pair.
 const INNER_LINK: &str = "uplink";
 
-/// The namespace's file: what `nsenter --net=` takes.
-pub fn namespace(home: &Home) -> PathBuf {
-    home.path("network")
+/// The file of the namespace, as `nsenter --net=` takes it.
+pub fn namespace(data_dir: &DataDir) -> PathBuf {
+    data_dir.join("network")
 }
 
-/// The number of the namespace, while its file is one.
-pub fn inode(home: &Home) -> Option<u64> {
-    let metadata = std::fs::metadata(namespace(home)).ok()?;
-    let plain = std::fs::metadata(home.folder()).ok()?;
-    // An unmounted file lies on its folder's device.
+/// The inode of the namespace, if it is mounted on its file.
+pub fn inode(data_dir: &DataDir) -> Option<u64> {
+    let metadata = std::fs::metadata(namespace(data_dir)).ok()?;
+    let plain = std::fs::metadata(data_dir.path()).ok()?;
+    // An unmounted file is on the device of its directory.
     (metadata.dev() != plain.dev()).then(|| metadata.ino())
 }
 
-/// True when the namespace and its link are as `make` leaves them.
-pub fn is_whole(home: &Home) -> bool {
-    let marker = std::fs::read_to_string(marker(home)).ok();
+/// Whether the namespace and its link exist, as `create` leaves them.
+pub fn is_complete(data_dir: &DataDir) -> bool {
+    let marker = std::fs::read_to_string(marker(data_dir)).ok();
     let made = marker.and_then(|text| text.trim().parse::<u64>().ok());
-    let link = Path::new("/sys/class/net").join(home.machine_wide_name());
-    made.is_some() && made == inode(home) && link.exists()
+    let link = Path::new("/sys/class/net").join(data_dir.unique_name());
+    made.is_some() && made == inode(data_dir) && link.exists()
 }
 
-/// Makes the namespace and the pair of links. Nothing of them may be there.
-pub async fn make(home: &Home) -> anyhow::Result<()> {
-    let namespace = namespace(home);
+/// Creates the namespace and the veth pair. Neither may exist.
+pub async fn create(data_dir: &DataDir) -> anyhow::Result<()> {
+    let namespace = namespace(data_dir);
     files::write(&namespace, "")?;
     let enter = format!("--net={}", namespace.display());
     run("unshare", &[&enter, "true"]).await?;
 
-    let link = home.machine_wide_name();
+    let link = data_dir.unique_name();
     let file = namespace.display().to_string();
-    let host = format!("{}/24", home.host_address());
-    let node = format!("{}/24", home.node_address());
+    let host = format!("{}/24", data_dir.host_address());
+    let node = format!("{}/24", data_dir.node_address());
     run(
         "ip",
         &[
@@ -65,33 +65,33 @@ pub async fn make(home: &Home) -> anyhow::Result<()> {
         arguments.extend(inside);
         run("nsenter", &arguments).await?;
     }
-    // Pods' packets pass through the node.
+    // The node forwards the packets of pods.
     run(
         "nsenter",
         &[&enter, "--", "sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1"],
     )
     .await?;
-    let number = inode(home).context("the new network namespace has no file")?;
-    files::write(&marker(home), &number.to_string())
+    let number = inode(data_dir).context("find the inode of the new network namespace")?;
+    files::write(&marker(data_dir), &number.to_string())
 }
 
-/// Removes the pair of links. The namespace goes with its last process and
-/// mount, which is too late for whoever looks at the host's links now.
-pub async fn remove_link(home: &Home) -> anyhow::Result<()> {
-    let link = home.machine_wide_name();
-    let is_there = || Path::new("/sys/class/net").join(&link).exists();
-    if !is_there() {
+/// Removes the veth pair. The kernel would remove it with the namespace, but only
+/// after the last process and mount of the namespace are gone.
+pub async fn remove_link(data_dir: &DataDir) -> anyhow::Result<()> {
+    let link = data_dir.unique_name();
+    let exists = || Path::new("/sys/class/net").join(&link).exists();
+    if !exists() {
         return Ok(());
     }
     match run("ip", &["link", "delete", &link]).await {
-        // A namespace that was left without a process or a mount took it along.
-        Err(_) if !is_there() => Ok(()),
+        // The kernel has removed the link with its namespace meanwhile.
+        Err(_) if !exists() => Ok(()),
         removed => removed,
     }
 }
 
-fn marker(home: &Home) -> PathBuf {
-    home.path("network.made")
+fn marker(data_dir: &DataDir) -> PathBuf {
+    data_dir.join("network.made")
 }
 
 async fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {

@@ -1,17 +1,22 @@
-//! Who a process is: its id and when it started.
+//! The identity of a process: its id and its start time.
 
-use std::fmt;
-use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
 
-/// A process that cannot be mistaken for a later one with the same id.
-/// Written as `<id>-<start>`.
+/// Identifies a process, and no later one with the same id. Written as `<id>-<start>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessId {
     id: i32,
@@ -19,7 +24,7 @@ pub struct ProcessId {
     started_ticks: u64,
 }
 
-/// The two fields of `/proc/<id>/stat` that matter here.
+/// Two fields of `/proc/<id>/stat`.
 struct Stat {
     state: char,
     started_ticks: u64,
@@ -43,12 +48,12 @@ impl ProcessId {
         self.id
     }
 
-    /// A zombie is dead.
+    /// False for a zombie.
     pub fn is_alive(self) -> bool {
         read_stat(self.id).is_some_and(|stat| stat.started_ticks == self.started_ticks && stat.state != 'Z')
     }
 
-    /// Does nothing when the process is gone.
+    /// Sends a signal. Does nothing if the process is dead.
     pub fn signal(self, signal: Signal) -> anyhow::Result<()> {
         if !self.is_alive() {
             return Ok(());
@@ -59,20 +64,20 @@ impl ProcessId {
         }
     }
 
-    /// SIGKILL, then waits until the process is gone.
+    /// Sends SIGKILL and waits until the process is gone.
     pub async fn kill(self) -> anyhow::Result<()> {
         self.signal(Signal::SIGKILL)?;
         crate::wait::until(format!("process {} to die", self.id), KILL_TIMEOUT, async || {
             if self.is_gone() {
                 Ok(())
             } else {
-                bail!("it is still there")
+                bail!("it still exists")
             }
         })
         .await
     }
 
-    /// The same for places that cannot wait asynchronously.
+    /// Like [`kill`](Self::kill), for synchronous code.
     #[expect(
         clippy::disallowed_methods,
         reason = "called from drop, where nothing can be awaited"
@@ -89,8 +94,8 @@ impl ProcessId {
         Ok(())
     }
 
-    /// True when nothing is left, not one thread that still holds a port;
-    /// collects it if it was a child of ours.
+    /// True when not one thread is left, which could still hold a port. Reaps the
+    /// process if it is a child of this one.
     fn is_gone(self) -> bool {
         if self.is_alive() {
             return false;
@@ -98,7 +103,7 @@ impl ProcessId {
         match waitpid(Pid::from_raw(self.id), Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) => false,
             Ok(_) => true,
-            // Somebody else's child: its parent collects it, we look at its threads.
+            // The child of another process, which will reap it: count its threads.
             Err(_) => {
                 let threads = std::fs::read_dir(format!("/proc/{}/task", self.id));
                 threads.map_or(0, Iterator::count) <= 1
@@ -122,7 +127,7 @@ impl FromStr for ProcessId {
         let (id, started_ticks) = text
             .trim()
             .split_once('-')
-            .with_context(|| format!("no process id: {text:?}"))?;
+            .with_context(|| format!("{text:?} is not a process id"))?;
         Ok(Self {
             id: id.parse()?,
             started_ticks: started_ticks.parse()?,
@@ -135,8 +140,8 @@ fn read_stat(id: i32) -> Option<Stat> {
     parse_stat(&text)
 }
 
-/// The program's name, in parentheses, may itself hold spaces and parentheses:
-/// fields are counted from the last one.
+/// The program's name is in parentheses and may contain spaces and parentheses, so
+/// fields are counted from the last parenthesis.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_whitespace();
@@ -159,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_written_and_read_back_unchanged() {
+    fn a_process_id_survives_a_round_trip_through_text() {
         let this = ProcessId::of_this_process().unwrap();
         assert_eq!(this.to_string().parse::<ProcessId>().unwrap(), this);
     }

@@ -1,19 +1,20 @@
-//! What to run: a value, built by one pure function per program.
+//! The command line of a program, as a value that one pure function per program builds.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt::Display,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
-use super::Lifetime;
-use crate::args::Environment;
-use crate::hash;
+use super::lifetime::Lifetime;
+use crate::{args::Environment, hash};
 
-/// A program with all it is given. Nothing is inherited but `PATH` and `HOME`.
+/// A program with its arguments and environment. It inherits only `PATH` and `HOME`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Launch {
     pub(crate) name: String,
@@ -21,7 +22,7 @@ pub struct Launch {
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
     network: Option<PathBuf>,
-    /// The contents of files it reads at its start.
+    /// The contents of the configuration files that the program reads at its start.
     inputs: Vec<String>,
 }
 
@@ -37,14 +38,14 @@ impl Launch {
         }
     }
 
-    /// One argument as it is.
+    /// One argument, unchanged.
     #[must_use]
     pub fn argument(mut self, argument: impl Display) -> Self {
         self.arguments.push(argument.to_string());
         self
     }
 
-    /// `--<name>=<value>`, as Go's flag libraries read it.
+    /// `--<name>=<value>`, in the form that Go's flag libraries accept.
     #[must_use]
     pub fn flag(self, name: &str, value: impl Display) -> Self {
         self.argument(format!("--{name}={value}"))
@@ -62,35 +63,35 @@ impl Launch {
         self
     }
 
-    /// Remembers what a configuration file holds, so that a change of it is a
-    /// change of the launch.
+    /// Adds the content of a configuration file to the fingerprint, so that a
+    /// change of it restarts the program.
     #[must_use]
     pub fn input(mut self, content: impl Into<String>) -> Self {
         self.inputs.push(content.into());
         self
     }
 
-    /// Runs it inside a network namespace, by the path of its file.
+    /// Runs the program in the network namespace of this file.
     #[must_use]
     pub fn in_network(mut self, namespace: Option<&Path>) -> Self {
         self.network = namespace.map(Path::to_path_buf);
         self
     }
 
-    /// Changes when anything about the launch does.
+    /// A hash of everything above.
     pub(crate) fn fingerprint(&self) -> anyhow::Result<String> {
         let text = serde_json::to_vec(self).context("write a launch as JSON")?;
         Ok(hash::sha256_hex([text.as_slice()]))
     }
 
-    /// The command line, through small helpers that each exec the next, so that
-    /// the id of the child is the id of the program.
+    /// The command, with wrappers that each exec the next one, so that the child's
+    /// process id is the program's.
     pub(crate) fn command(&self, lifetime: &Lifetime) -> anyhow::Result<Command> {
         let environment = Environment::read()?;
         let mut words: Vec<OsString> = match lifetime {
-            // The kernel kills the program when the thread that started it ends.
+            // The kernel kills the program when the thread that spawned it ends.
             Lifetime::OfThisProcess => words(&["setpriv", "--pdeathsig", "KILL", "--"]),
-            // A session of its own: no signal of a terminal reaches it.
+            // In its own session, the program gets no signals from the terminal.
             Lifetime::UntilKilled { .. } => words(&["setsid"]),
         };
         if let Some(network) = &self.network {
@@ -116,8 +117,8 @@ impl Launch {
     }
 }
 
-/// Runs a program to its end and gives what it printed. What it says on failure
-/// is in the error.
+/// Runs a program to its end and returns its standard output. The error of a
+/// failed program contains its output.
 pub(crate) async fn output(command: &mut tokio::process::Command) -> anyhow::Result<String> {
     let shown = format!("{:?}", command.as_std());
     let output = command
@@ -143,7 +144,7 @@ fn find(program: &OsString, environment: &Environment) -> anyhow::Result<PathBuf
     environment
         .search_path()
         .into_iter()
-        .map(|folder| folder.join(program))
+        .map(|dir| dir.join(program))
         .find(|path| path.is_file())
         .with_context(|| format!("{} is not installed", program.display()))
 }

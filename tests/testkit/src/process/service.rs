@@ -1,52 +1,43 @@
-//! A long-running program with the verbs that tests and platforms use on it.
+//! A long-running program, with the verbs that tests and platforms need.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow, bail};
 use nix::sys::signal::Signal;
 
+use super::{identity::ProcessId, launch::Launch, lifetime::Lifetime, spawner};
 use crate::files;
 
-use super::{Launch, ProcessId, spawner};
-
-/// How many of the last lines of a log an error shows.
+/// The number of log lines in an error.
 const TAIL_LINES: usize = 25;
 
-/// How long a service lives.
-#[derive(Clone, Debug)]
-pub enum Lifetime {
-    /// As long as the value that holds it, and never longer than this process.
-    OfThisProcess,
-    /// Until someone kills it, whichever process that is; who it is stands in
-    /// this folder, in a file with the launch's name.
-    UntilKilled { records: PathBuf },
-}
-
-/// One program that is meant to run.
+/// One long-running program.
 #[derive(Debug)]
 pub struct Service {
     launch: Launch,
     lifetime: Lifetime,
     log: PathBuf,
-    /// The process, of a service of this process.
-    own: Mutex<Option<ProcessId>>,
+    /// The process, with `Lifetime::OfThisProcess`.
+    child: Mutex<Option<ProcessId>>,
 }
 
 impl Service {
-    /// Describes it, with a log in this folder; nothing is started. Whoever
-    /// describes the same service of a platform speaks of the same process.
+    /// Describes the service, with its log in this directory. Starts nothing. With
+    /// `Lifetime::UntilKilled`, equal services share one process.
     pub fn new(launch: Launch, lifetime: Lifetime, logs: &Path) -> anyhow::Result<Self> {
-        files::make_folder(logs)?;
+        files::create_dir(logs)?;
         let log = logs.join(format!("{}.log", launch.name));
         Ok(Self {
             launch,
             lifetime,
             log,
-            own: Mutex::new(None),
+            child: Mutex::new(None),
         })
     }
 
@@ -62,22 +53,22 @@ impl Service {
         self.process().is_some_and(ProcessId::is_alive)
     }
 
-    /// The process, if one was started; it may be dead by now.
+    /// The process that was started last, dead or alive.
     pub fn process(&self) -> Option<ProcessId> {
         match &self.lifetime {
-            Lifetime::OfThisProcess => *self.own(),
+            Lifetime::OfThisProcess => *self.child(),
             Lifetime::UntilKilled { records } => read_record(&self.launch, records).map(|(process, _)| process),
         }
     }
 
-    /// Starts the program unless it runs; one that runs with other arguments is
-    /// killed first. Says nothing about readiness.
+    /// Starts the program unless it runs. Kills it first if it runs with another
+    /// command line. Does not wait for readiness.
     pub fn start(&self) -> anyhow::Result<()> {
         if let Some(process) = self.process().filter(|process| process.is_alive()) {
             if !self.is_outdated()? {
                 return Ok(());
             }
-            tracing::info!("{} is to run differently: restarting it", self.name());
+            tracing::info!("the configuration of {} has changed: restarting it", self.name());
             process.kill_blocking()?;
         }
         let log = File::options()
@@ -92,22 +83,22 @@ impl Service {
             .stderr(log);
         let process = ProcessId::of(spawner::spawn(command)?).with_context(|| format!("start {}", self.launch.name))?;
         match &self.lifetime {
-            Lifetime::OfThisProcess => *self.own() = Some(process),
+            Lifetime::OfThisProcess => *self.child() = Some(process),
             Lifetime::UntilKilled { records } => write_record(&self.launch, records, process)?,
         }
         Ok(())
     }
 
-    /// Waits for the program's own sign of readiness; gives up at once when the
-    /// program ends. The error holds the end of its log.
-    pub async fn ready<F, Answer>(&self, timeout: Duration, mut sign: F) -> anyhow::Result<()>
+    /// Waits until `check` succeeds. Fails at once when the program ends. The error
+    /// contains the end of the log.
+    pub async fn ready<F, Answer>(&self, timeout: Duration, mut check: F) -> anyhow::Result<()>
     where
         F: FnMut() -> Answer,
         Answer: Future<Output = anyhow::Result<()>>,
     {
         let outcome = crate::wait::until(format!("{} to be ready", self.name()), timeout, || {
             let alive = self.is_alive();
-            let answer = sign();
+            let answer = check();
             async move {
                 if alive {
                     answer.await.map(Ok)
@@ -123,7 +114,7 @@ impl Service {
         }
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// `kill -9`. Waits until the process is gone.
     pub async fn kill(&self) -> anyhow::Result<()> {
         let process = self.process();
         match process {
@@ -132,7 +123,7 @@ impl Service {
         }
     }
 
-    /// SIGTERM, and SIGKILL if that does not end it within `grace`.
+    /// SIGTERM, then SIGKILL if the program does not end within `grace`.
     pub async fn stop(&self, grace: Duration) -> anyhow::Result<()> {
         let Some(process) = self.process() else { return Ok(()) };
         process.signal(Signal::SIGTERM)?;
@@ -149,17 +140,17 @@ impl Service {
         process.kill().await
     }
 
-    /// SIGSTOP: it keeps its connections and answers nothing.
+    /// SIGSTOP: the program keeps its connections but answers nothing.
     pub fn freeze(&self) -> anyhow::Result<()> {
         self.signal(Signal::SIGSTOP)
     }
 
-    /// SIGCONT.
+    /// SIGCONT, after `freeze`.
     pub fn thaw(&self) -> anyhow::Result<()> {
         self.signal(Signal::SIGCONT)
     }
 
-    /// Sends a signal; an error when the program does not run.
+    /// Sends a signal. Fails if the program does not run.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         match self.process().filter(|process| process.is_alive()) {
             Some(process) => process.signal(signal),
@@ -167,8 +158,7 @@ impl Service {
         }
     }
 
-    /// True when the recorded process was started in another way than this one
-    /// would be.
+    /// Whether the recorded process runs with another command line.
     fn is_outdated(&self) -> anyhow::Result<bool> {
         let Lifetime::UntilKilled { records } = &self.lifetime else {
             return Ok(false);
@@ -177,7 +167,7 @@ impl Service {
         Ok(read_record(&self.launch, records).is_some_and(|(_, recorded)| recorded != fingerprint))
     }
 
-    /// The end of the log, as a sentence for an error.
+    /// The end of the log, for an error message.
     pub(crate) fn tail(&self) -> String {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -189,8 +179,8 @@ impl Service {
         )
     }
 
-    fn own(&self) -> MutexGuard<'_, Option<ProcessId>> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    fn child(&self) -> MutexGuard<'_, Option<ProcessId>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -199,18 +189,18 @@ impl Drop for Service {
         if let (Lifetime::OfThisProcess, Some(process)) = (&self.lifetime, self.process())
             && let Err(error) = process.kill_blocking()
         {
-            tracing::warn!("could not end {}: {error:#}", self.name());
+            tracing::warn!("could not kill {}: {error:#}", self.name());
         }
     }
 }
 
-/// A record is two lines: the process, and the fingerprint of what it runs.
+/// A record has two lines: the process id, and the fingerprint of the launch.
 fn write_record(launch: &Launch, records: &Path, process: ProcessId) -> anyhow::Result<()> {
     let record = format!("{process}\n{}\n", launch.fingerprint()?);
     files::write(&records.join(&launch.name), &record)
 }
 
-/// The recorded process, dead or alive, and the fingerprint of what it runs.
+/// The recorded process, dead or alive, and the fingerprint of its launch.
 fn read_record(launch: &Launch, records: &Path) -> Option<(ProcessId, String)> {
     let text = std::fs::read_to_string(records.join(&launch.name)).ok()?;
     let mut lines = text.lines();

@@ -1,5 +1,5 @@
-//! Builds programs that run with nothing else in their image: linked
-//! statically against the host's C library.
+//! Builds programs that run in an empty image: statically linked with the host's
+//! C library.
 
 use std::path::PathBuf;
 
@@ -8,21 +8,20 @@ use serde::Deserialize;
 use steadfast_tools::cargo::Cargo;
 use tokio::process::Command;
 
-use crate::process::output;
-use crate::workspace;
+use crate::{process::output, workspace};
 
-/// How much the compiler shall optimise.
+/// The cargo profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Quick to build; for tests and the demo.
+    /// Quick to build, for tests and the demo.
     #[default]
     Ci,
-    /// What users run.
+    /// Optimised, for users.
     Release,
 }
 
 impl Profile {
-    /// Cargo's name for it, and that of its output folder.
+    /// Cargo's name of the profile and of its output directory.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ci => "ci",
@@ -31,7 +30,7 @@ impl Profile {
     }
 }
 
-/// Builds the programs of these packages; returns the folder they are in.
+/// Builds the programs of these packages and returns their directory.
 pub async fn build(profile: Profile, packages: &[String]) -> anyhow::Result<PathBuf> {
     let cargo = Cargo::of_this_machine()?;
     let arguments = ["build", "--locked", "--bins", "--profile", profile.name()];
@@ -41,10 +40,10 @@ pub async fn build(profile: Profile, packages: &[String]) -> anyhow::Result<Path
         .kill_on_drop(true);
     let status = command.status().await.context("start cargo")?;
     ensure!(status.success(), "building {} failed ({status})", packages.join(", "));
-    Ok(target_folder().await?.join(cargo.host()).join(profile.name()))
+    Ok(target_dir().await?.join(cargo.host()).join(profile.name()))
 }
 
-async fn target_folder() -> anyhow::Result<PathBuf> {
+async fn target_dir() -> anyhow::Result<PathBuf> {
     #[derive(Deserialize)]
     struct Metadata {
         target_directory: PathBuf,

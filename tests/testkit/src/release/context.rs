@@ -1,38 +1,36 @@
-//! The folder an image of one program is built from: the program, the
-//! certificates it trusts, and nothing else.
+//! The build context of an image of one program: the program and the certificates
+//! that it trusts, nothing else.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use tokio::process::Command;
 
 use super::Program;
-use crate::process::output;
-use crate::scratch::Scratch;
-use crate::{files, tools};
+use crate::{files, process::output, temp_dir::TempDir, tools};
 
-/// Debian's bundle, under the path where every TLS library looks.
+/// Debian's bundle, at the path that TLS libraries read.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
-/// The user `nonroot` of distroless images, for want of a better known one.
+/// The user `nonroot` of distroless images.
 pub const USER: &str = "65532:65532";
 
-/// Puts the folder together; it is gone when dropped.
-pub async fn of_program(program: Program, binary: &Path) -> anyhow::Result<Scratch> {
-    let folder = Scratch::new("image")?;
-    let root = folder.path().join("root");
+/// Creates the build context in a temporary directory.
+pub async fn of_program(program: Program, binary: &Path) -> anyhow::Result<TempDir> {
+    let dir = TempDir::new("image")?;
+    let root = dir.path().join("root");
     let certificates = Path::new("/").join(CERTIFICATES);
-    copy(&certificates, &root.join(CERTIFICATES)).context("the package ca-certificates is needed for images")?;
+    copy(&certificates, &root.join(CERTIFICATES))
+        .context("copy the certificates: install the Debian package ca-certificates")?;
     strip(binary, &root.join(program.package())).await?;
-    let dockerfile = folder.path().join("Dockerfile");
+    let dockerfile = dir.path().join("Dockerfile");
     files::write(&dockerfile, &self::dockerfile(program))?;
-    Ok(folder)
+    Ok(dir)
 }
 
 fn dockerfile(program: Program) -> String {
     let package = program.package();
     format!(
-        "FROM scratch\n\
+        "FROM temp_dir\n\
          LABEL org.opencontainers.image.title={package} org.opencontainers.image.version={version}\n\
          COPY root/ /\n\
          USER {USER}\n\
@@ -42,13 +40,13 @@ fn dockerfile(program: Program) -> String {
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    files::make_folder(to.parent().context("a file is in a folder")?)?;
+    files::create_dir(to.parent().context("a file is in a directory")?)?;
     fs::copy(from, to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
     Ok(())
 }
 
-/// Copies a program without its debug information, which is most of it. The
-/// names of functions stay, so that a backtrace can be read.
+/// Copies a program without its debug information, which is most of its size. The
+/// names of functions stay, for backtraces.
 async fn strip(from: &Path, to: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(tools::installed("strip")?);
     command.arg("--strip-debug").arg("-o").arg(to).arg(from);
@@ -60,9 +58,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_runs_its_program_and_not_as_root() {
+    fn an_image_runs_its_program_as_an_unprivileged_user() {
         let expected = format!(
-            "FROM scratch\n\
+            "FROM temp_dir\n\
              LABEL org.opencontainers.image.title=steadfast-worker org.opencontainers.image.version={}\n\
              COPY root/ /\n\
              USER 65532:65532\n\

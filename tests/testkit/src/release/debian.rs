@@ -1,23 +1,24 @@
-//! A file system with a few of Debian's packages and what they depend on, and no
-//! base image: extracted, not installed, from the mirrors this machine uses.
+//! A root file system with a few Debian packages and their dependencies, without a
+//! base image. The packages are extracted, not installed, from this machine's mirrors.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use tokio::process::Command;
 
-use crate::process::output;
-use crate::{files, hash, tools};
+use crate::{files, hash, process::output, tools};
 
 const KEY_LENGTH: usize = 16;
-/// Where apt's own sources are, newest spelling first.
+/// The files with apt's sources, the newest format first.
 const APT_SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
-/// Makes the new system's `/bin`, `/lib` … links into `/usr`, as Debian's are.
+/// Creates `/bin`, `/lib` … as links into `/usr`, as Debian does.
 const MERGE_USR: &str = r#"for d in bin lib lib64 sbin; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done"#;
-/// What a container has no use for.
-const SUPERFLUOUS: [&str; 7] = [
+/// Directories that a container does not need.
+const REMOVED_DIRS: [&str; 7] = [
     "dev",
     "var",
     "etc/apt",
@@ -27,7 +28,7 @@ const SUPERFLUOUS: [&str; 7] = [
     "usr/share/man",
 ];
 
-/// Which packages, from where.
+/// A set of packages and their source.
 pub struct Debian {
     packages: &'static str,
     suite: String,
@@ -35,12 +36,12 @@ pub struct Debian {
 }
 
 impl Debian {
-    /// These packages, of the release that runs here.
+    /// These packages, from the Debian release of this machine.
     pub fn of_this_machine(packages: &'static str) -> anyhow::Result<Self> {
         let release = fs::read_to_string("/etc/os-release").context("read /etc/os-release")?;
         let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
         let suite = suite
-            .context("/etc/os-release names no Debian suite")?
+            .context("find VERSION_CODENAME in /etc/os-release")?
             .trim_matches('"')
             .to_owned();
         let found = APT_SOURCES.iter().map(PathBuf::from).find(|path| path.is_file());
@@ -54,14 +55,14 @@ impl Debian {
         })
     }
 
-    /// Names an image of these packages and this content besides.
+    /// The key of an image with these packages and this other content.
     pub fn key(&self, contents: &[&[u8]]) -> String {
         let sources = fs::read(&self.apt_sources).unwrap_or_default();
         let own = [self.suite.as_bytes(), self.packages.as_bytes(), &sources];
         hash::sha256_hex(own.into_iter().chain(contents.iter().copied()))[..KEY_LENGTH].to_owned()
     }
 
-    /// Fills a folder that is empty.
+    /// Extracts the packages into an empty directory.
     pub async fn extract(&self, root: &Path) -> anyhow::Result<()> {
         let mut command = Command::new(tools::installed("mmdebstrap")?);
         command
@@ -72,12 +73,12 @@ impl Debian {
             .arg(root)
             .arg(&self.apt_sources);
         output(&mut command).await?;
-        for path in SUPERFLUOUS {
-            files::remove_folder(&root.join(path))?;
+        for path in REMOVED_DIRS {
+            files::remove_dir(&root.join(path))?;
         }
         let temporary = root.join("tmp");
-        files::make_folder(&temporary)?;
-        // Everybody may write to it, as programs expect.
+        files::create_dir(&temporary)?;
+        // World-writable, as programs expect.
         fs::set_permissions(&temporary, fs::Permissions::from_mode(0o1777))
             .with_context(|| format!("open {}", temporary.display()))
     }

@@ -1,25 +1,19 @@
 //! The Python image of the examples: Debian's Python, the programs of all
 //! examples, each at its path below `/app`, and the pinned requirements beside them.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use steadfast_tools::cargo::Cargo;
 use tokio::process::Command;
 
-use super::context::USER;
-use super::debian::Debian;
-use super::{EXAMPLE_PYTHON, Image};
-use crate::cache::Cache;
-use crate::process::output;
-use crate::workspace;
-use crate::{files, images, tools};
+use super::{EXAMPLE_PYTHON, Image, context::USER, debian::Debian};
+use crate::{cache::Cache, files, images, process::output, tools, workspace};
 
 const PACKAGES: &str = "python3,ca-certificates";
-/// Of all of them, for one image: they are pinned in one place.
+/// The pinned requirements of all programs.
 const REQUIREMENTS: &str = "weather/worker/requirements.txt";
-/// Below `examples/` and, in the image, below `/app`.
+/// Paths below `examples/` and, in the image, below `/app`.
 const PROGRAMS: [&str; 4] = [
     "weather/worker/worker.py",
     "move-money/worker/worker.py",
@@ -33,7 +27,7 @@ USER {USER}
 CMD ["python3", "--version"]
 "#;
 
-/// Builds the image, or finds it built.
+/// Builds the image, unless it exists.
 pub async fn build() -> anyhow::Result<Image> {
     let examples = workspace::root().join("examples");
     let debian = Debian::of_this_machine(PACKAGES)?;
@@ -43,20 +37,20 @@ pub async fn build() -> anyhow::Result<Image> {
         contents.push(fs::read(&path).with_context(|| format!("read {}", path.display()))?);
     }
     let contents: Vec<&[u8]> = contents.iter().map(Vec::as_slice).collect();
-    let folder = Cache::open()?
+    let dir = Cache::open()?
         .images()
         .join(format!("example-python-{}", debian.key(&contents)));
-    // Written last: a folder without it was not finished.
-    let dockerfile = folder.join("Dockerfile");
+    // Written last: a directory without it is incomplete.
+    let dockerfile = dir.join("Dockerfile");
     if !dockerfile.is_file() {
-        tracing::info!("making the Python image of the examples");
-        files::remove_folder(&folder)?;
-        let root = folder.join("root");
-        files::make_folder(&root)?;
+        tracing::info!("building the Python image of the examples");
+        files::remove_dir(&dir)?;
+        let root = dir.join("root");
+        files::create_dir(&root)?;
         fill(&root, &debian, &examples).await?;
         files::write(&dockerfile, &DOCKERFILE.replace("{USER}", USER))?;
     }
-    let archive = images::build(&folder, EXAMPLE_PYTHON).await?;
+    let archive = images::build(&dir, EXAMPLE_PYTHON).await?;
     Ok(Image {
         reference: EXAMPLE_PYTHON.to_owned(),
         archive,
@@ -65,19 +59,19 @@ pub async fn build() -> anyhow::Result<Image> {
 
 async fn fill(root: &Path, debian: &Debian, examples: &Path) -> anyhow::Result<()> {
     debian.extract(root).await.context("extract Debian's Python")?;
-    files::make_folder(&root.join("app/packages"))?;
+    files::create_dir(&root.join("app/packages"))?;
     install_requirements(root, &examples.join(REQUIREMENTS))
         .await
         .context("install the examples' requirements with pip")?;
     for path in PROGRAMS {
         let program = root.join("app").join(path);
-        files::make_folder(program.parent().context("a program is in a folder")?)?;
+        files::create_dir(program.parent().context("find the directory of a program")?)?;
         fs::copy(examples.join(path), &program).with_context(|| format!("write {}", program.display()))?;
     }
     Ok(())
 }
 
-/// Wheels for the Python in the image, whatever Python runs pip here.
+/// Installs wheels for the image's Python, which differs from the Python that runs pip.
 async fn install_requirements(root: &Path, requirements: &Path) -> anyhow::Result<()> {
     let cargo = Cargo::of_this_machine()?;
     let architecture = cargo.host().split('-').next().unwrap_or_default();
@@ -102,7 +96,7 @@ async fn install_requirements(root: &Path, requirements: &Path) -> anyhow::Resul
     output(&mut command).await.map(drop)
 }
 
-/// `3.11`, from the folder of its standard library.
+/// For instance `3.11`, from the directory of the standard library.
 fn python_version(root: &Path) -> anyhow::Result<String> {
     let libraries = root.join("usr/lib");
     let entries = fs::read_dir(&libraries).with_context(|| format!("list {}", libraries.display()))?;
@@ -112,5 +106,5 @@ fn python_version(root: &Path) -> anyhow::Result<String> {
             .filter(|version| version.starts_with("3."))
             .map(str::to_owned)
     });
-    version.with_context(|| format!("there is no Python in {}", root.display()))
+    version.with_context(|| format!("find the Python version in {}", root.display()))
 }

@@ -1,9 +1,9 @@
-//! One constructor per event of the Responses stream. `sequence_number` is put
-//! in when the stream is written.
+//! One constructor per event of the Responses stream. `render` adds the member
+//! `sequence_number`.
 
 use serde_json::{Value, json};
 
-/// The response object before anything was said.
+/// The response object without output.
 pub(super) fn response(id: &str, model: &str, status: &str) -> Value {
     json!({
         "id": id, "object": "response", "created_at": 1_763_000_000, "status": status, "model": model,
@@ -53,12 +53,12 @@ pub fn ev_failed(response: &Value) -> Value {
     json!({"type": "response.failed", "response": response})
 }
 
-/// As it is really sent: the error is an object of its own.
+/// The error is a nested object, as the provider sends it and not as its documentation says.
 pub fn ev_error(code: &str, message: &str) -> Value {
     json!({"type": "error", "error": {"type": code, "code": code, "message": message, "param": null}})
 }
 
-/// An event about the one content part of a message.
+/// An event of the only content part of a message.
 pub(super) fn ev_content_part(stage: &str, output_index: usize, item_id: &str, part: &Value) -> Value {
     json!({
         "type": format!("response.content_part.{stage}"), "output_index": output_index, "content_index": 0,
@@ -66,7 +66,7 @@ pub(super) fn ev_content_part(stage: &str, output_index: usize, item_id: &str, p
     })
 }
 
-/// An event about the one summary part of a reasoning item.
+/// An event of the only summary part of a reasoning item.
 pub(super) fn ev_summary_part(stage: &str, output_index: usize, item_id: &str, part: &Value) -> Value {
     json!({
         "type": format!("response.reasoning_summary_part.{stage}"), "output_index": output_index,
@@ -74,7 +74,7 @@ pub(super) fn ev_summary_part(stage: &str, output_index: usize, item_id: &str, p
     })
 }
 
-/// A delta or the end of something that is addressed by item only.
+/// A delta, or the complete text, of an item.
 pub(super) fn ev_of_item(kind: &str, output_index: usize, item_id: &str, member: &str, text: &str) -> Value {
     let mut event = json!({"type": kind, "output_index": output_index, "item_id": item_id});
     event[member] = Value::String(text.to_owned());

@@ -1,19 +1,18 @@
-//! A point where an answer waits until the test lets it go on.
+//! A gate: a point in a response at which it waits until the test opens the gate.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::sync::watch;
 
-/// Closed at first. Once open it stays open. Clones are the same gate.
+/// A gate is closed at first. Once open, it stays open. Clones share one state.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     open: watch::Sender<bool>,
-    /// How many answers have come this far, whether they wait or went on.
+    /// The number of responses that have reached the gate, waiting or not.
     arrived: watch::Sender<usize>,
 }
 
@@ -25,30 +24,30 @@ impl Gate {
         }))
     }
 
-    /// Lets everything through, now and later.
+    /// Opens the gate for all responses, now and later.
     pub fn open(&self) {
         self.0.open.send_replace(true);
     }
 
-    /// Waits until `count` answers have come to the gate.
+    /// Waits until `count` responses have reached the gate.
     pub async fn reached_by(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
         let mut arrived = self.0.arrived.subscribe();
         tokio::time::timeout(timeout, arrived.wait_for(|arrived| *arrived >= count))
             .await
-            .with_context(|| format!("gave up after {timeout:?} waiting for {count} answers at a gate"))?
-            .context("the gate is gone")?;
+            .with_context(|| format!("gave up after {timeout:?} waiting for {count} responses at a gate"))?
+            .context("wait at a gate that was dropped")?;
         Ok(())
     }
 
-    /// Waits until an answer has come to the gate.
+    /// Waits until a response has reached the gate.
     pub async fn reached(&self, timeout: Duration) -> anyhow::Result<()> {
         self.reached_by(1, timeout).await
     }
 
-    /// Waits here, as an answer does.
+    /// Reaches the gate and waits until it is open.
     pub async fn pass(&self) {
         self.0.arrived.send_modify(|arrived| *arrived += 1);
-        // An error is impossible: we hold the sender.
+        // Cannot fail: `self` holds the sender.
         let _ = self.0.open.subscribe().wait_for(|open| *open).await;
     }
 }

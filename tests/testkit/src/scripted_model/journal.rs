@@ -1,29 +1,31 @@
-//! What came in, and what became of it.
+//! The journal: the requests, and what happened to their responses.
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use super::ModelRequest;
 
-/// One request and the fate of its answer.
+/// One request and the outcome of its response.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub struct ModelCall {
     pub request: Arc<ModelRequest>,
     pub received_at: Instant,
-    pub outcome: Outcome,
-    /// When it was answered or abandoned.
+    pub outcome: ResponseOutcome,
+    /// When the response was completed or abandoned.
     pub ended_at: Option<Instant>,
 }
 
-/// What became of an answer.
+/// What happened to a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is being given, or waits at a gate.
-    Answering,
-    /// Its last byte was handed to the connection.
-    Answered,
-    /// The client was gone before, or the script cut it off.
+pub enum ResponseOutcome {
+    /// It is being sent, or waits at a gate.
+    InProgress,
+    /// Its last byte was written to the connection.
+    Completed,
+    /// The client has disconnected before the end, or the script cut the connection.
     Abandoned,
 }
 
@@ -32,35 +34,35 @@ pub(super) struct Journal(Arc<Mutex<Entries>>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    calls: Vec<Call>,
+    calls: Vec<ModelCall>,
     violations: Vec<String>,
-    /// Of every so many requests the body of one is read; of all when absent.
+    /// The body of one request in so many is parsed; all if absent.
     read_one_in: Option<NonZeroUsize>,
 }
 
-/// The end of an answer, written when it is known or, at the latest, when the
-/// answer is dropped.
+/// A call whose outcome is not known yet. Records `Abandoned` when it is dropped
+/// without another outcome.
 #[derive(Debug)]
-pub(super) struct Pen {
+pub(super) struct OpenCall {
     journal: Journal,
     index: usize,
 }
 
 impl Journal {
-    /// Writes a request down; the number it is given counts from 1.
-    pub(super) fn open(&self, request: impl FnOnce(usize) -> ModelRequest) -> (Arc<ModelRequest>, Pen) {
+    /// Adds a request. The argument of `request` is its number, counted from 1.
+    pub(super) fn open(&self, request: impl FnOnce(usize) -> ModelRequest) -> (Arc<ModelRequest>, OpenCall) {
         let mut entries = self.entries();
         let index = entries.calls.len();
         let request = Arc::new(request(index + 1));
-        entries.calls.push(Call {
+        entries.calls.push(ModelCall {
             request: request.clone(),
             received_at: Instant::now(),
-            outcome: Outcome::Answering,
+            outcome: ResponseOutcome::InProgress,
             ended_at: None,
         });
         (
             request,
-            Pen {
+            OpenCall {
                 journal: self.clone(),
                 index,
             },
@@ -71,8 +73,8 @@ impl Journal {
         self.entries().read_one_in = Some(count);
     }
 
-    /// Whether the body of the next request is read.
-    pub(super) fn reads_the_next(&self) -> bool {
+    /// Whether to parse the body of the next request.
+    pub(super) fn reads_next_body(&self) -> bool {
         let entries = self.entries();
         entries.read_one_in.is_none_or(|count| entries.calls.len() % count == 0)
     }
@@ -81,7 +83,7 @@ impl Journal {
         self.entries().violations.push(violation);
     }
 
-    pub(super) fn calls(&self) -> Vec<Call> {
+    pub(super) fn calls(&self) -> Vec<ModelCall> {
         self.entries().calls.clone()
     }
 
@@ -94,14 +96,14 @@ impl Journal {
     }
 }
 
-impl Pen {
-    pub(super) fn answered(&self) {
-        self.write(Outcome::Answered);
+impl OpenCall {
+    pub(super) fn completed(&self) {
+        self.set(ResponseOutcome::Completed);
     }
 
-    fn write(&self, outcome: Outcome) {
+    fn set(&self, outcome: ResponseOutcome) {
         if let Some(call) = self.journal.entries().calls.get_mut(self.index)
-            && call.outcome == Outcome::Answering
+            && call.outcome == ResponseOutcome::InProgress
         {
             call.outcome = outcome;
             call.ended_at = Some(Instant::now());
@@ -109,8 +111,8 @@ impl Pen {
     }
 }
 
-impl Drop for Pen {
+impl Drop for OpenCall {
     fn drop(&mut self) {
-        self.write(Outcome::Abandoned);
+        self.set(ResponseOutcome::Abandoned);
     }
 }

@@ -1,22 +1,24 @@
-//! From a reply to the frames of its stream, in the order a provider sends
-//! them. Pure.
+//! Renders a reply as the actions of the server: the events of the stream, in the
+//! order in which a provider sends them, and pauses and faults in between. Pure.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Gate;
-use super::events::{
-    ev_completed, ev_content_part, ev_created, ev_error, ev_failed, ev_in_progress, ev_incomplete, ev_of_item,
-    ev_output_item_added, ev_output_item_done, ev_output_text_delta, ev_reasoning_summary_text_delta, ev_summary_part,
-    response,
+use super::{
+    Gate,
+    events::{
+        ev_completed, ev_content_part, ev_created, ev_error, ev_failed, ev_in_progress, ev_incomplete, ev_of_item,
+        ev_output_item_added, ev_output_item_done, ev_output_text_delta, ev_reasoning_summary_text_delta,
+        ev_summary_part, response,
+    },
+    reply::{End, Part, USAGE},
+    text::{Piece, Text},
 };
-use super::reply::{End, Part, USAGE};
-use super::text::{Piece, Text};
 
-/// What the server does next.
+/// One action of the server.
 #[derive(Clone, Debug)]
-pub(super) enum Frame {
+pub(super) enum Action {
     Event(Value),
     Hold(Gate),
     Pause(Duration),
@@ -24,8 +26,8 @@ pub(super) enum Frame {
     End,
 }
 
-/// The frames of the answer to request `number`.
-pub(super) fn frames(number: usize, model: &str, parts: &[Part], end: &End) -> Vec<Frame> {
+/// The actions of the response to request `number`.
+pub(super) fn actions(number: usize, model: &str, parts: &[Part], end: &End) -> Vec<Action> {
     let mut stream = Stream::new(number);
     let response_id = format!("resp_{number}");
     let opened = response(&response_id, model, "in_progress");
@@ -50,16 +52,16 @@ pub(super) fn frames(number: usize, model: &str, parts: &[Part], end: &End) -> V
             stream.event(ev_failed(&closed));
         }
         End::ErrorEvent { code, message } => stream.event(ev_error(code, message)),
-        End::Cut => stream.frames.push(Frame::Cut),
+        End::Cut => stream.actions.push(Action::Cut),
         End::Missing => {}
     }
-    stream.frames.push(Frame::End);
-    stream.frames
+    stream.actions.push(Action::End);
+    stream.actions
 }
 
 struct Stream {
     number: usize,
-    frames: Vec<Frame>,
+    actions: Vec<Action>,
     /// The finished items.
     output: Vec<Value>,
     sequence_number: u64,
@@ -69,7 +71,7 @@ impl Stream {
     fn new(number: usize) -> Self {
         Self {
             number,
-            frames: Vec::new(),
+            actions: Vec::new(),
             output: Vec::new(),
             sequence_number: 0,
         }
@@ -78,13 +80,13 @@ impl Stream {
     fn event(&mut self, mut event: Value) {
         event["sequence_number"] = self.sequence_number.into();
         self.sequence_number += 1;
-        self.frames.push(Frame::Event(event));
+        self.actions.push(Action::Event(event));
     }
 
     fn part(&mut self, part: &Part) {
         match part {
             Part::Event(event) => self.event(event.clone()),
-            Part::Hold(gate) => self.frames.push(Frame::Hold(gate.clone())),
+            Part::Hold(gate) => self.actions.push(Action::Hold(gate.clone())),
             Part::Reasoning(summary) => self.reasoning(summary),
             Part::Message(text) => self.message(text),
             Part::Refusal(text) => self.refusal(text),
@@ -203,10 +205,10 @@ impl Stream {
         for piece in &text.pieces {
             match piece {
                 Piece::Delta(delta) => self.event(event(delta)),
-                Piece::Hold(gate) => self.frames.push(Frame::Hold(gate.clone())),
-                Piece::Pause(pause) => self.frames.push(Frame::Pause(*pause)),
-                Piece::Cut => self.frames.push(Frame::Cut),
-                Piece::EndEarly => self.frames.push(Frame::End),
+                Piece::Hold(gate) => self.actions.push(Action::Hold(gate.clone())),
+                Piece::Pause(pause) => self.actions.push(Action::Pause(*pause)),
+                Piece::Cut => self.actions.push(Action::Cut),
+                Piece::EndEarly => self.actions.push(Action::End),
             }
         }
     }
@@ -233,19 +235,19 @@ mod tests {
 
     use super::*;
 
-    fn kinds(frames: &[Frame]) -> Vec<String> {
-        let kind = |frame: &Frame| match frame {
-            Frame::Event(event) => event["type"].as_str().unwrap().to_owned(),
-            Frame::Hold(_) => "hold".to_owned(),
-            Frame::Pause(_) => "pause".to_owned(),
-            Frame::Cut => "cut".to_owned(),
-            Frame::End => "end".to_owned(),
+    fn kinds(actions: &[Action]) -> Vec<String> {
+        let kind = |action: &Action| match action {
+            Action::Event(event) => event["type"].as_str().unwrap().to_owned(),
+            Action::Hold(_) => "hold".to_owned(),
+            Action::Pause(_) => "pause".to_owned(),
+            Action::Cut => "cut".to_owned(),
+            Action::End => "end".to_owned(),
         };
-        frames.iter().map(kind).collect()
+        actions.iter().map(kind).collect()
     }
 
     #[test]
-    fn events_come_in_the_order_of_the_protocol_and_are_numbered_from_zero() {
+    fn events_follow_the_order_of_the_protocol_and_are_numbered_from_zero() {
         let parts = [
             Part::Reasoning(Text::whole("why")),
             Part::Message(Text::words("a b")),
@@ -256,9 +258,9 @@ mod tests {
             },
             Part::WebSearch { query: "q".to_owned() },
         ];
-        let frames = frames(1, "m", &parts, &End::Completed);
+        let actions = actions(1, "m", &parts, &End::Completed);
         assert_eq!(
-            kinds(&frames),
+            kinds(&actions),
             [
                 "response.created",
                 "response.in_progress",
@@ -288,10 +290,10 @@ mod tests {
                 "end",
             ]
         );
-        let numbers: Vec<_> = frames
+        let numbers: Vec<_> = actions
             .iter()
-            .filter_map(|frame| match frame {
-                Frame::Event(event) => event["sequence_number"].as_u64(),
+            .filter_map(|action| match action {
+                Action::Event(event) => event["sequence_number"].as_u64(),
                 _ => None,
             })
             .collect();
@@ -299,11 +301,11 @@ mod tests {
     }
 
     #[test]
-    fn a_text_breaks_holds_and_ends_where_it_is_told_to() {
+    fn a_text_is_held_and_ends_early_after_the_given_number_of_deltas() {
         let gate = Gate::closed();
         let text = Text::words("a b c").hold_after(1, &gate).end_early_after(2);
-        let frames = frames(1, "m", &[Part::Message(text)], &End::Completed);
-        let kinds = kinds(&frames);
+        let actions = actions(1, "m", &[Part::Message(text)], &End::Completed);
+        let kinds = kinds(&actions);
         assert_eq!(
             &kinds[4..9],
             [

@@ -1,10 +1,10 @@
-//! What a script answers: an error, or a stream described by what is in it.
+//! The reply of a script: an error, or a stream described by its parts.
 
 use serde_json::{Value, json};
 
 use super::{Gate, Text};
 
-/// The tokens every complete answer claims, unless told otherwise.
+/// The token usage of every complete response.
 pub const USAGE: Usage = Usage {
     input: 11,
     cached: 3,
@@ -12,7 +12,7 @@ pub const USAGE: Usage = Usage {
     reasoning: 2,
 };
 
-/// Tokens as a provider counts them.
+/// Numbers of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     pub input: u64,
@@ -68,22 +68,22 @@ pub(super) enum End {
     },
     /// The connection breaks.
     Cut,
-    /// The stream ends cleanly, without the event that says so.
+    /// The stream ends cleanly, without `response.completed`.
     Missing,
 }
 
 impl Reply {
-    /// A stream that says this and is complete.
+    /// A complete stream with one message.
     pub fn text(text: impl Into<Text>) -> Self {
         Self::stream().and_text(text)
     }
 
-    /// A stream that asks for one tool and is complete.
+    /// A complete stream with one tool call.
     pub fn call(name: &str, arguments: &Value) -> Self {
         Self::stream().and_call(name, arguments)
     }
 
-    /// An empty stream, to be filled by the methods that follow.
+    /// An empty stream. The methods below add parts.
     pub fn stream() -> Self {
         Self {
             status: 200,
@@ -95,13 +95,13 @@ impl Reply {
         }
     }
 
-    /// An error as the provider writes it.
+    /// An error in the provider's format.
     pub fn error(status: u16, code: &str, message: &str) -> Self {
         let body = json!({"error": {"message": message, "type": code, "param": null, "code": code}});
         Self::plain(status, body.to_string()).header("content-type", "application/json")
     }
 
-    /// Any status with any body, for instance a proxy's HTML.
+    /// A response without a stream, for instance a proxy's HTML.
     pub fn plain(status: u16, body: impl Into<String>) -> Self {
         Self {
             status,
@@ -121,7 +121,7 @@ impl Reply {
         self.part(Part::Message(text.into()))
     }
 
-    /// The model declines, in the words given.
+    /// A refusal of the model.
     #[must_use]
     pub fn and_refusal(self, text: impl Into<Text>) -> Self {
         self.part(Part::Refusal(text.into()))
@@ -138,7 +138,7 @@ impl Reply {
         self.and_raw_call(name, arguments.to_string())
     }
 
-    /// A call whose arguments may be no JSON at all.
+    /// A tool call whose arguments need not be JSON.
     #[must_use]
     pub fn and_raw_call(self, name: &str, arguments: impl Into<String>) -> Self {
         let arguments = Text::whole(arguments);
@@ -149,7 +149,7 @@ impl Reply {
         })
     }
 
-    /// A call with an id of the caller's.
+    /// A tool call with the caller's id.
     #[must_use]
     pub fn and_call_with_id(self, call_id: &str, name: &str, arguments: &Value) -> Self {
         let arguments = Text::whole(arguments.to_string());
@@ -160,7 +160,7 @@ impl Reply {
         })
     }
 
-    /// A search that the provider itself has made.
+    /// A web search that the provider ran itself.
     #[must_use]
     pub fn and_web_search(self, query: &str) -> Self {
         self.part(Part::WebSearch {
@@ -168,13 +168,13 @@ impl Reply {
         })
     }
 
-    /// Any event, known or unknown; its `sequence_number` is filled in.
+    /// Any event, known or unknown, without `sequence_number`.
     #[must_use]
     pub fn and_event(self, event: Value) -> Self {
         self.part(Part::Event(event))
     }
 
-    /// Waits at the gate before what follows.
+    /// Waits at the gate before the next part.
     #[must_use]
     pub fn and_hold(self, gate: &Gate) -> Self {
         self.part(Part::Hold(gate.clone()))
@@ -206,13 +206,13 @@ impl Reply {
         })
     }
 
-    /// The connection breaks after what was said.
+    /// Breaks the connection after the last part.
     #[must_use]
     pub fn cut(self) -> Self {
         self.end(End::Cut)
     }
 
-    /// The stream ends after what was said, without the event that completes it.
+    /// Ends the stream after the last part, without `response.completed`.
     #[must_use]
     pub fn ends_early(self) -> Self {
         self.end(End::Missing)

@@ -1,17 +1,17 @@
-//! A request as a script and a test look at it.
+//! A request to the model, for scripts and assertions.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// One call of the model.
+/// One request to the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelRequest {
-    /// 1 for the first request this server got.
+    /// Counted from 1 on this server.
     pub number: usize,
-    /// Names in lower case.
+    /// By names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// The whole body; null when it was not read.
+    /// The whole body; null if it was not parsed.
     pub body: Value,
 }
 
@@ -20,7 +20,7 @@ impl ModelRequest {
         self.body["model"].as_str().unwrap_or_default()
     }
 
-    /// The system prompt; empty when there is none.
+    /// The system prompt; empty if there is none.
     pub fn instructions(&self) -> &str {
         self.body["instructions"].as_str().unwrap_or_default()
     }
@@ -30,18 +30,18 @@ impl ModelRequest {
         self.body["input"].as_array().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Names of the functions that were offered.
+    /// The names of the tools that the model may call.
     pub fn tool_names(&self) -> Vec<&str> {
         let tools = self.body["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
         tools.iter().filter_map(|tool| tool["name"].as_str()).collect()
     }
 
-    /// The value of a header, empty when absent.
+    /// The value of a header; empty if absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(String::as_str).unwrap_or_default()
     }
 
-    /// What the person said, oldest first.
+    /// The texts of the user's messages, oldest first.
     pub fn user_texts(&self) -> Vec<String> {
         self.input()
             .iter()
@@ -50,12 +50,12 @@ impl ModelRequest {
             .collect()
     }
 
-    /// What the person said last; empty when nothing.
+    /// The text of the user's last message; empty if there is none.
     pub fn last_user_text(&self) -> String {
         self.user_texts().pop().unwrap_or_default()
     }
 
-    /// What the tools answered, oldest first, as the model reads it.
+    /// The outputs of the tools, oldest first.
     pub fn tool_outputs(&self) -> Vec<String> {
         self.input()
             .iter()
@@ -64,14 +64,14 @@ impl ModelRequest {
             .collect()
     }
 
-    /// What the tools answered since the person spoke last.
+    /// The outputs of the tools since the user's last message.
     pub fn tool_outputs_of_turn(&self) -> Vec<String> {
-        let spoke = self.input().iter().rposition(|item| item["role"] == "user");
-        let turn = &self.input()[spoke.map_or(0, |place| place + 1)..];
+        let last_message = self.input().iter().rposition(|item| item["role"] == "user");
+        let turn = &self.input()[last_message.map_or(0, |index| index + 1)..];
         turn.iter().filter(|item| is_tool_output(item)).map(output_of).collect()
     }
 
-    /// The newest answer of a tool in this turn, if there is one.
+    /// The last output of a tool in this turn, if there is one.
     pub fn last_tool_output(&self) -> Option<String> {
         self.tool_outputs_of_turn().pop()
     }
@@ -81,17 +81,17 @@ fn is_tool_output(item: &Value) -> bool {
     item["type"] == "function_call_output"
 }
 
-/// Providers take a string or content parts.
 fn output_of(item: &Value) -> String {
-    match &item["output"] {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
-        other => other.to_string(),
-    }
+    joined(&item["output"])
 }
 
 fn text_of(item: &Value) -> String {
-    match &item["content"] {
+    joined(&item["content"])
+}
+
+/// The API accepts a string or content parts.
+fn joined(content: &Value) -> String {
+    match content {
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
         other => other.to_string(),

@@ -1,30 +1,31 @@
-//! The HTTP side: takes requests, asks the script, writes the answer.
+//! The HTTP server: receives requests, calls the script, writes the response.
 
-use std::collections::BTreeMap;
-use std::convert::identity;
-use std::io;
-use std::net::TcpListener;
-use std::sync::Arc;
+use std::{collections::BTreeMap, convert::identity, io, net::TcpListener, sync::Arc};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
-use axum::routing::post;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+    routing::post,
+};
 use futures::{Stream, TryStreamExt as _, stream};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::journal::{Journal, Pen};
-use super::render::{self, Frame};
-use super::{ModelRequest, Reply, Script, conversation, reply};
+use super::{
+    ModelRequest, Reply, Script,
+    journal::{Journal, OpenCall},
+    render::{self, Action},
+    reply, validation,
+};
 
-/// A conversation may be long.
+/// For long conversations.
 const BODY_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Clone)]
-struct Desk {
+struct AppState {
     journal: Journal,
     script: Arc<Script>,
 }
@@ -33,10 +34,10 @@ pub(super) fn app(journal: Journal, script: Arc<Script>) -> Router {
     Router::new()
         .route("/v1/responses", post(respond))
         .fallback(unexpected)
-        .with_state(Desk { journal, script })
+        .with_state(AppState { journal, script })
 }
 
-/// Serves until told to stop; what is being answered then is broken off.
+/// Serves until `stopped`. Then breaks off open responses.
 pub(super) async fn serve(listener: TcpListener, app: Router, stopped: oneshot::Receiver<()>) {
     let served = async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -52,15 +53,15 @@ pub(super) async fn serve(listener: TcpListener, app: Router, stopped: oneshot::
     }
 }
 
-async fn unexpected(State(desk): State<Desk>, request: Request) -> Response {
+async fn unexpected(State(app_state): State<AppState>, request: Request) -> Response {
     let violation = format!("unexpected request: {} {}", request.method(), request.uri());
-    desk.journal.add_violation(violation.clone());
+    app_state.journal.add_violation(violation.clone());
     plain(404, &[], violation)
 }
 
-async fn respond(State(desk): State<Desk>, request: Request) -> Response {
+async fn respond(State(app_state): State<AppState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let read = if desk.journal.reads_the_next() {
+    let read = if app_state.journal.reads_next_body() {
         let bytes = axum::body::to_bytes(body, BODY_LIMIT_BYTES).await;
         bytes.map(|bytes| Some(serde_json::from_slice(&bytes).unwrap_or_default()))
     } else {
@@ -71,27 +72,28 @@ async fn respond(State(desk): State<Desk>, request: Request) -> Response {
     };
     let body: Option<Value> = match read {
         Ok(body) => body,
-        Err(error) => return plain(400, &[], format!("the request did not arrive whole: {error}")),
+        Err(error) => return plain(400, &[], format!("read the body of the request: {error}")),
     };
-    let found = body.as_ref().map(conversation::violations).unwrap_or_default();
-    let (request, pen) = desk.journal.open(|number| ModelRequest {
+    let found = body.as_ref().map(validation::violations).unwrap_or_default();
+    let (request, open_call) = app_state.journal.open(|number| ModelRequest {
         number,
         headers: names_and_values(&parts.headers),
         body: body.unwrap_or_default(),
     });
     for violation in found {
-        desk.journal
+        app_state
+            .journal
             .add_violation(format!("request {}: {violation}", request.number));
     }
-    let Reply { status, headers, body } = (desk.script)(&request);
+    let Reply { status, headers, body } = (app_state.script)(&request);
     match body {
         reply::Body::Plain(text) => {
-            pen.answered();
+            open_call.completed();
             plain(status, &headers, text)
         }
         reply::Body::Stream { parts, end } => {
-            let frames = render::frames(request.number, request.model(), &parts, &end);
-            let mut response = Response::new(Body::from_stream(written(frames, pen)));
+            let actions = render::actions(request.number, request.model(), &parts, &end);
+            let mut response = Response::new(Body::from_stream(body_of(actions, open_call)));
             *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
             put(
                 response.headers_mut(),
@@ -111,33 +113,33 @@ async fn respond(State(desk): State<Desk>, request: Request) -> Response {
     }
 }
 
-/// The bytes of the stream. The pen is dropped with it, so the journal knows
-/// when a client goes away.
-fn written(frames: Vec<Frame>, pen: Pen) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let steps = stream::unfold((frames.into_iter(), pen), async |(mut frames, pen)| {
-        let step = match frames.next().unwrap_or(Frame::End) {
-            Frame::Event(event) => Some(Ok(sse(&event))),
-            Frame::Hold(gate) => {
+/// The bytes of the stream. `open_call` is dropped with the stream, so the journal
+/// records when the client disconnects.
+fn body_of(actions: Vec<Action>, open_call: OpenCall) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let chunks = stream::unfold((actions.into_iter(), open_call), async |(mut actions, open_call)| {
+        let chunk = match actions.next().unwrap_or(Action::End) {
+            Action::Event(event) => Some(Ok(sse(&event))),
+            Action::Hold(gate) => {
                 gate.pass().await;
                 None
             }
-            Frame::Pause(pause) => {
+            Action::Pause(pause) => {
                 tokio::time::sleep(pause).await;
                 None
             }
-            Frame::Cut => {
-                // Lets the connection write out what came before.
+            Action::Cut => {
+                // Lets the connection write the earlier chunks.
                 tokio::task::yield_now().await;
                 Some(Err(io::Error::other("cut by the script")))
             }
-            Frame::End => {
-                pen.answered();
+            Action::End => {
+                open_call.completed();
                 return None;
             }
         };
-        Some((step, (frames, pen)))
+        Some((chunk, (actions, open_call)))
     });
-    futures::StreamExt::filter_map(steps, async |step| identity(step))
+    futures::StreamExt::filter_map(chunks, async |chunk| identity(chunk))
 }
 
 fn sse(event: &Value) -> Bytes {

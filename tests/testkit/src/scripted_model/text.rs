@@ -1,10 +1,10 @@
-//! Text in pieces: how it is cut into deltas and what happens between them.
+//! A text in deltas, with pauses and faults between them.
 
 use std::time::Duration;
 
 use super::Gate;
 
-/// A text as a model streams it.
+/// A text, as a model streams it.
 #[derive(Clone, Debug)]
 pub struct Text {
     pub(super) pieces: Vec<Piece>,
@@ -17,7 +17,7 @@ pub(super) enum Piece {
     Pause(Duration),
     /// The connection breaks.
     Cut,
-    /// The stream ends cleanly, without the event that says so.
+    /// The stream ends cleanly, without `response.completed`.
     EndEarly,
 }
 
@@ -30,7 +30,7 @@ impl Text {
         }
     }
 
-    /// All in one delta.
+    /// One delta.
     pub fn whole(text: impl Into<String>) -> Self {
         Self {
             pieces: vec![Piece::Delta(text.into())],
@@ -62,7 +62,7 @@ impl Text {
         self.insert_after(count, Piece::Cut)
     }
 
-    /// Ends the stream after `count` deltas as if it were complete.
+    /// Ends the stream cleanly after `count` deltas, without `response.completed`.
     #[must_use]
     pub fn end_early_after(self, count: usize) -> Self {
         self.insert_after(count, Piece::EndEarly)
@@ -78,7 +78,7 @@ impl Text {
         self
     }
 
-    /// The whole text, as the final item holds it.
+    /// The whole text, for the final item.
     pub(super) fn joined(&self) -> String {
         let deltas = self.pieces.iter().filter_map(|piece| match piece {
             Piece::Delta(delta) => Some(delta.as_str()),

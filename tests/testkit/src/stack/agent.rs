@@ -1,22 +1,27 @@
-//! An agent of a test: its revisions, its workers, and the model they call.
+//! An agent of a test: its revisions, its workers, and the model that they call.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 use steadfast_crds::agent_revision::AgentRevisionSpec;
 
-use super::{API_KEY, Client, INSTALL, NAMESPACE, PATIENCE, Program, Stack, Task, revision};
-use crate::port::Port;
-use crate::process::Launch;
-use crate::scripted_model::{ModelRequest, Reply, ScriptedModel};
-use crate::site::Site;
+use super::{
+    API_KEY, INSTALL, NAMESPACE, Stack, TIMEOUT, client::Client, component::Component, revision_dir, task::Task,
+};
+use crate::{
+    install_root::InstallRoot,
+    port::Port,
+    process::Launch,
+    scripted_model::{ModelRequest, Reply, ScriptedModel},
+};
 
 type Script = Box<dyn Fn(&ModelRequest) -> Reply + Send + Sync>;
 type Change = Box<dyn FnOnce(&mut AgentRevisionSpec) -> anyhow::Result<()> + Send>;
 
-/// What an agent is to be like.
+/// The settings of an agent.
 pub struct AgentSetup {
     name: String,
     script: Script,
@@ -43,19 +48,19 @@ impl AgentSetup {
         self
     }
 
-    /// Gives its workers an environment variable; an `OPENAI_API_KEY` of its own, for one.
+    /// Sets an environment variable of the workers, for instance another `OPENAI_API_KEY`.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Adds a tool under the name the model calls it by, from the spec of an AgentTool.
+    /// Adds a tool from the spec of an AgentTool, under this name for the model.
     #[must_use]
     pub fn tool(mut self, name: &str, spec: Value) -> Self {
         let name = name.to_owned();
         self.changes.push(Box::new(move |revision| {
-            revision.tools.push(revision::tool(&name, spec)?);
+            revision.tools.push(revision_dir::tool(&name, spec)?);
             Ok(())
         }));
         self
@@ -76,13 +81,13 @@ impl AgentSetup {
     }
 }
 
-/// An agent whose workers run.
+/// An agent with running workers.
 #[derive(Debug)]
 pub struct Agent {
-    // Dropped in this order: workers before the model they call.
-    workers: Vec<Program>,
+    // Dropped in this order: workers before the model that they call.
+    workers: Vec<Component>,
     model: ScriptedModel,
-    gateway: Arc<Program>,
+    gateway: Arc<Component>,
     spec: Mutex<AgentRevisionSpec>,
     revisions: PathBuf,
     client: Client,
@@ -91,17 +96,17 @@ pub struct Agent {
 impl Agent {
     pub(super) async fn start(stack: &Stack, setup: AgentSetup) -> anyhow::Result<Self> {
         let model = ScriptedModel::start(setup.script)?;
-        let mut spec = revision::first(&setup.name, &model.base_url())?;
+        let mut spec = revision_dir::first(&setup.name, &model.base_url())?;
         for change in setup.changes {
             change(&mut spec)?;
         }
-        let revisions = stack.revisions.folder().to_path_buf();
-        revision::publish(&revisions, &spec)?;
+        let revisions = stack.revisions.path().to_path_buf();
+        revision_dir::publish(&revisions, &spec)?;
         let workers = (0..setup.workers)
             .map(|_| worker(stack, &setup.name, &setup.variables))
-            .collect::<anyhow::Result<Vec<Program>>>()?;
+            .collect::<anyhow::Result<Vec<Component>>>()?;
         for worker in &workers {
-            // All at once: each starts while the others do.
+            // Starts all of them before waiting for the first.
             worker.service().start()?;
         }
         for worker in &workers {
@@ -109,8 +114,8 @@ impl Agent {
         }
         let client = Client::new(stack.url())?;
         let path = format!("/agents/name/{}", setup.name);
-        crate::wait::until("the gateway to know the agent", PATIENCE, async || {
-            client.get(&path).await?.ok()
+        crate::wait::until("the gateway to list the agent", TIMEOUT, async || {
+            client.get(&path).await?.success()
         })
         .await?;
         Ok(Self {
@@ -124,20 +129,20 @@ impl Agent {
     }
 
     pub fn name(&self) -> String {
-        self.spec.lock().unwrap_or_else(PoisonError::into_inner).agent.clone()
+        self.spec().agent.clone()
     }
 
-    /// The model its workers call.
+    /// The model that the workers call.
     pub fn model(&self) -> &ScriptedModel {
         &self.model
     }
 
-    /// The only worker, or the first one.
-    pub fn worker(&self) -> &Program {
+    /// The first worker.
+    pub fn worker(&self) -> &Component {
         &self.workers[0]
     }
 
-    pub fn workers(&self) -> &[Program] {
+    pub fn workers(&self) -> &[Component] {
         &self.workers
     }
 
@@ -148,49 +153,51 @@ impl Agent {
 
     /// Edits the agent: publishes its next revision.
     pub fn edit(&self, change: impl FnOnce(&mut AgentRevisionSpec)) -> anyhow::Result<()> {
-        let mut spec = self.spec.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spec = self.spec();
         change(&mut spec);
         spec.sequence += 1;
-        revision::publish(&self.revisions, &spec)
+        revision_dir::publish(&self.revisions, &spec)
     }
 
-    /// Takes a revision away, as the operator does with one that no new turn runs on.
-    pub fn collect(&self, sequence: i64) -> anyhow::Result<()> {
-        revision::remove(&self.revisions, &self.name(), sequence)
+    /// Deletes a revision, as the operator does when no new turn uses it.
+    pub fn delete_revision(&self, sequence: i64) -> anyhow::Result<()> {
+        revision_dir::remove(&self.revisions, &self.name(), sequence)
     }
 
-    /// Deletes it: neither workers nor revisions are left.
+    /// Deletes the agent: stops its workers and deletes its revisions.
     pub async fn delete(&self) -> anyhow::Result<()> {
         for worker in &self.workers {
             worker.stop().await?;
         }
-        let newest = self.spec.lock().unwrap_or_else(PoisonError::into_inner).sequence;
-        (1..=newest).try_for_each(|sequence| self.collect(sequence))
+        let newest = self.spec().sequence;
+        (1..=newest).try_for_each(|sequence| self.delete_revision(sequence))
     }
 
-    /// Begins a conversation.
+    /// Creates a task.
     pub async fn task(&self) -> anyhow::Result<Task> {
         self.task_with(json!({})).await
     }
 
-    /// The same with `name`, `params` or `task_metadata`.
+    /// Creates a task with `name`, `params` or `task_metadata`.
     pub async fn task_with(&self, params: Value) -> anyhow::Result<Task> {
-        let name = self.name();
-        let task = Task::create(self.client.clone(), &name, params).await;
-        task.with_context(|| format!("create a task of agent {name:?}"))
+        self.client.task_with(&self.name(), params).await
+    }
+
+    fn spec(&self) -> MutexGuard<'_, AgentRevisionSpec> {
+        self.spec.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.gateway.show_log();
+            self.gateway.print_log();
             for call in self.model.journal() {
                 let input = call.request.input();
                 let last = input.last().map(ToString::to_string).unwrap_or_default();
-                let shown: String = last.chars().take(300).collect();
+                let shortened: String = last.chars().take(300).collect();
                 eprintln!(
-                    "model call {}: {} items, {:?}, the last: {shown}",
+                    "model call {}: {} items, {:?}, the last: {shortened}",
                     call.request.number,
                     input.len(),
                     call.outcome
@@ -201,10 +208,10 @@ impl Drop for Agent {
     }
 }
 
-fn worker(stack: &Stack, agent: &str, variables: &[(String, String)]) -> anyhow::Result<Program> {
+fn worker(stack: &Stack, agent: &str, variables: &[(String, String)]) -> anyhow::Result<Component> {
     let admin = Port::lease()?;
-    let launch = Launch::new("worker", stack.programs.worker()?)
-        .path_flag("revisions", stack.revisions.folder())
+    let launch = Launch::new("worker", stack.binaries.worker()?)
+        .path_flag("revisions", stack.revisions.path())
         .variable("STEADFAST_INSTALL", INSTALL)
         .variable("STEADFAST_NAMESPACE", NAMESPACE)
         .variable("STEADFAST_AGENT", agent)
@@ -218,11 +225,11 @@ fn worker(stack: &Stack, agent: &str, variables: &[(String, String)]) -> anyhow:
         .variable("TEMPORAL_ADDRESS", stack.temporal.url())
         .variable("TEMPORAL_NAMESPACE", "default")
         .variable("REDIS_URL", stack.redis.url())
-        // Tools of tests are on this machine.
+        // The tools of tests listen on this machine.
         .variable("STEADFAST_INSECURE_ALLOW_LOOPBACK", true)
         .variable("OPENAI_API_KEY", API_KEY);
     let launch = variables
         .iter()
         .fold(launch, |launch, (name, value)| launch.variable(name, value));
-    Program::new(launch, admin, Site::of_this_process("worker")?)
+    Component::new(launch, admin, InstallRoot::of_this_process("worker")?)
 }

@@ -1,48 +1,52 @@
-//! The command `steadfast`, as scripts and people use it on a stack's gateway.
+//! The program `steadfast`, run against a stack's gateway as scripts and people run it.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context as _;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStdin, Command};
-use tokio::task::JoinHandle;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    process::{Child, ChildStdin, Command},
+    task::JoinHandle,
+};
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::tools;
 
-/// The command and the gateway it talks to.
+/// The program and the gateway that it talks to.
 #[derive(Clone, Debug)]
 pub struct Cli {
     program: PathBuf,
     server: String,
 }
 
-/// What one run of the command has left.
+/// The output of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Printed {
+pub struct CommandOutput {
     pub stdout: String,
     pub stderr: String,
     pub success: bool,
 }
 
-/// A running `steadfast chat`. It is killed when dropped.
+/// A running `steadfast chat`. It is killed when the value is dropped.
 #[derive(Debug)]
 pub struct Chat {
     child: Child,
     stdin: ChildStdin,
-    stdout: Ear,
-    stderr: Ear,
-    /// How much of the output has been looked at.
-    looked_at: usize,
+    stdout: OutputReader,
+    stderr: OutputReader,
+    /// The length of the output that `until` has returned.
+    consumed: usize,
 }
 
-/// Listens to what a process says.
+/// Collects an output stream of a process in the background.
 #[derive(Debug)]
-struct Ear {
-    heard: Arc<Mutex<Vec<u8>>>,
-    listening: JoinHandle<()>,
+struct OutputReader {
+    collected: Arc<Mutex<Vec<u8>>>,
+    task: JoinHandle<()>,
 }
 
 impl Cli {
@@ -50,9 +54,9 @@ impl Cli {
         Self { program, server }
     }
 
-    /// Runs it to its end.
-    pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<Printed> {
-        let output = alone(&self.program)
+    /// Runs the program to its end.
+    pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<CommandOutput> {
+        let output = isolated(&self.program)
             .args(arguments)
             .args(["--server", &self.server])
             .stdin(Stdio::null())
@@ -60,23 +64,23 @@ impl Cli {
             .await
             .with_context(|| format!("run steadfast {}", arguments.join(" ")))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Printed {
+        Ok(CommandOutput {
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
             success: output.status.success(),
         })
     }
 
-    /// `steadfast chat` between pipes, as in a script.
+    /// `steadfast chat` with pipes, as in a script.
     pub fn chat(&self, agent: &str) -> anyhow::Result<Chat> {
-        Chat::start(alone(&self.program).args(["chat", agent, "--server", &self.server]))
+        Chat::start(isolated(&self.program).args(["chat", agent, "--server", &self.server]))
     }
 
-    /// `steadfast chat` at a terminal, where somebody can be asked.
+    /// `steadfast chat` at a terminal, where it can prompt.
     pub fn chat_at_terminal(&self, agent: &str) -> anyhow::Result<Chat> {
         let chat = format!(r#"exec "$STEADFAST" chat {agent} --no-color --server {}"#, self.server);
-        // It gives the program a terminal, and us the other side of it.
-        let mut terminal = alone(&tools::installed("script")?);
+        // `script` gives the program a pseudo-terminal, connected to our pipes.
+        let mut terminal = isolated(&tools::installed("script")?);
         Chat::start(
             terminal
                 .args(["--quiet", "--return", "--command", &chat, "/dev/null"])
@@ -94,82 +98,83 @@ impl Chat {
             .spawn()
             .context("start steadfast chat")?;
         Ok(Self {
-            stdin: child.stdin.take().context("the input of steadfast chat")?,
-            stdout: Ear::listen(child.stdout.take().context("the output of steadfast chat")?),
-            stderr: Ear::listen(child.stderr.take().context("the errors of steadfast chat")?),
+            stdin: child.stdin.take().context("open the input of steadfast chat")?,
+            stdout: OutputReader::start(child.stdout.take().context("open the output of steadfast chat")?),
+            stderr: OutputReader::start(child.stderr.take().context("open the error output of steadfast chat")?),
             child,
-            looked_at: 0,
+            consumed: 0,
         })
     }
 
-    /// Types a line.
-    pub async fn say(&mut self, line: &str) -> anyhow::Result<()> {
+    /// Sends a line to its input.
+    pub async fn send_line(&mut self, line: &str) -> anyhow::Result<()> {
         let line = format!("{line}\n");
-        self.stdin.write_all(line.as_bytes()).await.context("type a line")
+        self.stdin.write_all(line.as_bytes()).await.context("send a line")
     }
 
-    /// Waits until it prints this; gives all it printed since the last wait.
+    /// Waits until it has printed this text, and returns everything that it has
+    /// printed since the last call.
     pub async fn until(&mut self, text: &str) -> anyhow::Result<String> {
         let what = format!("steadfast chat to print {text:?}");
-        let from = self.looked_at;
-        let shown = crate::wait::until(what, PATIENCE, async || {
-            let printed = self.stdout.text();
-            let fresh = printed.get(from..).unwrap_or_default();
-            let place = fresh
+        let from = self.consumed;
+        let printed = crate::wait::until(what, TIMEOUT, async || {
+            let output = self.stdout.text();
+            let fresh = output.get(from..).unwrap_or_default();
+            let start = fresh
                 .find(text)
-                .with_context(|| format!("it printed {printed:?} and {:?}", self.stderr.text()))?;
-            Ok(fresh[..place + text.len()].to_owned())
+                .with_context(|| format!("it printed {output:?} and {:?}", self.stderr.text()))?;
+            Ok(fresh[..start + text.len()].to_owned())
         })
         .await?;
-        self.looked_at = from + shown.len();
-        Ok(shown)
+        self.consumed = from + printed.len();
+        Ok(printed)
     }
 
-    /// Ends the input, as Ctrl-D does, and waits until the program has ended.
-    pub async fn leave(mut self) -> anyhow::Result<Printed> {
+    /// Closes its input, as Ctrl-D does, and waits until the program has ended.
+    pub async fn close(mut self) -> anyhow::Result<CommandOutput> {
         drop(self.stdin);
-        let status = tokio::time::timeout(PATIENCE, self.child.wait())
+        let status = tokio::time::timeout(TIMEOUT, self.child.wait())
             .await
-            .context("steadfast chat does not end")?
+            .context("gave up waiting for steadfast chat to end")?
             .context("wait for steadfast chat")?;
-        Ok(Printed {
-            stdout: self.stdout.rest().await,
-            stderr: self.stderr.rest().await,
+        Ok(CommandOutput {
+            stdout: self.stdout.finish().await,
+            stderr: self.stderr.finish().await,
             success: status.success(),
         })
     }
 }
 
-impl Ear {
-    fn listen(mut stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
-        let heard: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let told = heard.clone();
-        let listening = tokio::spawn(async move {
+impl OutputReader {
+    fn start(mut stream: impl AsyncRead + Unpin + Send + 'static) -> Self {
+        let collected: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let sink = collected.clone();
+        let task = tokio::spawn(async move {
             let mut buffer = [0; 4096];
             while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-                told.lock()
+                sink.lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .extend_from_slice(&buffer[..length]);
             }
         });
-        Self { heard, listening }
+        Self { collected, task }
     }
 
     fn text(&self) -> String {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&heard).into_owned()
+        let collected = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&collected).into_owned()
     }
 
-    /// Everything, once the process has closed its end.
-    async fn rest(mut self) -> String {
-        // What was heard stays, whatever ended the listening.
-        let _ = (&mut self.listening).await;
+    /// The whole output, when the process has closed the stream.
+    async fn finish(mut self) -> String {
+        // The collected text is valid however the task has ended.
+        let _ = (&mut self.task).await;
         self.text()
     }
 }
 
-/// Nothing is inherited: no kubeconfig, token or proxy of whoever runs the test.
-fn alone(program: &Path) -> Command {
+/// A command that inherits no kubeconfig, token or proxy from the caller's environment.
+fn isolated(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("HOME", "/nonexistent").kill_on_drop(true);
     command

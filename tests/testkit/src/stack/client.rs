@@ -1,30 +1,39 @@
-//! A plain HTTP client of the gateway that judges nothing.
+//! An HTTP client of the gateway. It reports every response and judges none.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{RequestBuilder, Response};
+use reqwest::{
+    RequestBuilder, Response,
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
+};
 use serde_json::{Value, json};
 
-use super::Task;
 use crate::http_client;
 
-/// No answer takes longer.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Talks to one gateway.
+/// The format of a task's stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamFormat {
+    /// The events of the task's log.
+    Events,
+    /// The frames of the Agentex protocol.
+    Agentex,
+}
+
+/// A client of one gateway.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     url: String,
 }
 
-/// Status and body of an answer.
+/// The status and body of a response.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct GatewayResponse {
     pub status: u16,
-    /// Null when the body is no JSON.
+    /// Null if the body is not JSON.
     pub body: Value,
 }
 
@@ -34,16 +43,16 @@ impl Client {
         Self::with_headers(url, HeaderMap::new())
     }
 
-    /// As the user that the bearer token stands for.
+    /// With a bearer token.
     pub fn with_token(url: String, token: &str) -> anyhow::Result<Self> {
         let mut value = HeaderValue::try_from(format!("Bearer {token}")).context("put the token into a header")?;
         value.set_sensitive(true);
         Self::with_headers(url, HeaderMap::from_iter([(AUTHORIZATION, value)]))
     }
 
-    /// Without a token, as a part of a trace: each request carries this header `traceparent`.
-    pub fn in_trace(url: String, traceparent: &str) -> anyhow::Result<Self> {
-        let value = HeaderValue::try_from(traceparent).context("put the trace into a header")?;
+    /// Without a token; each request carries this header `traceparent`.
+    pub fn with_traceparent(url: String, traceparent: &str) -> anyhow::Result<Self> {
+        let value = HeaderValue::try_from(traceparent).context("put the traceparent into a header")?;
         let name = HeaderName::from_static("traceparent");
         Self::with_headers(url, HeaderMap::from_iter([(name, value)]))
     }
@@ -58,19 +67,12 @@ impl Client {
         Ok(Self { http, url })
     }
 
-    /// Begins a conversation with an agent.
-    pub async fn task(&self, agent: &str) -> anyhow::Result<Task> {
-        Task::create(self.clone(), agent, json!({}))
-            .await
-            .with_context(|| format!("create a task of agent {agent:?}"))
-    }
-
-    pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+    pub async fn get(&self, path: &str) -> anyhow::Result<GatewayResponse> {
         self.send(self.http.get(format!("{}{path}", self.url))).await
     }
 
-    /// Posts a body as it is, JSON or not.
-    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> anyhow::Result<Answer> {
+    /// Posts a body unchanged, JSON or not.
+    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> anyhow::Result<GatewayResponse> {
         let request = self
             .http
             .post(format!("{}{path}", self.url))
@@ -85,7 +87,7 @@ impl Client {
         method: &str,
         params: Value,
         idempotency_key: Option<&str>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<GatewayResponse> {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let mut request = self
             .http
@@ -97,11 +99,20 @@ impl Client {
         self.send(request).await
     }
 
-    /// Opens a task's stream of our own events, after the given entry if any.
-    pub(super) async fn open_stream(&self, task_id: &str, after: Option<&str>) -> anyhow::Result<Response> {
+    /// Opens the stream of a task, after the entry with this id if there is one.
+    pub(super) async fn open_stream(
+        &self,
+        task_id: &str,
+        format: StreamFormat,
+        after: Option<&str>,
+    ) -> anyhow::Result<Response> {
+        let query = match format {
+            StreamFormat::Events => "?format=events",
+            StreamFormat::Agentex => "",
+        };
         let mut request = self
             .http
-            .get(format!("{}/tasks/{task_id}/stream?format=events", self.url))
+            .get(format!("{}/tasks/{task_id}/stream{query}", self.url))
             .header("accept", "text/event-stream");
         if let Some(id) = after {
             request = request.header("Last-Event-ID", id);
@@ -110,36 +121,40 @@ impl Client {
         if !response.status().is_success() {
             let status = response.status();
             bail!(
-                "the stream was refused ({status}): {}",
+                "the gateway refused the stream ({status}): {}",
                 response.text().await.unwrap_or_default()
             );
         }
         Ok(response)
     }
 
-    async fn send(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
-        let response = request.timeout(TIMEOUT).send().await.context("call the gateway")?;
+    async fn send(&self, request: RequestBuilder) -> anyhow::Result<GatewayResponse> {
+        let response = request
+            .timeout(REQUEST_TIMEOUT)
+            .send()
+            .await
+            .context("call the gateway")?;
         let status = response.status().as_u16();
-        let text = response.text().await.context("read the gateway's answer")?;
-        Ok(Answer {
+        let text = response.text().await.context("read the gateway's response")?;
+        Ok(GatewayResponse {
             status,
             body: serde_json::from_str(&text).unwrap_or_default(),
         })
     }
 }
 
-impl Answer {
-    /// The body of a success.
-    pub fn ok(self) -> anyhow::Result<Value> {
-        if self.status != 200 {
-            bail!("the gateway answered {}: {}", self.status, self.body);
+impl GatewayResponse {
+    /// The body; an error unless the status is 2xx.
+    pub fn success(self) -> anyhow::Result<Value> {
+        if !(200..300).contains(&self.status) {
+            bail!("the gateway returned {}: {}", self.status, self.body);
         }
         Ok(self.body)
     }
 
-    /// The result of a JSON-RPC call that succeeded.
-    pub fn result(self) -> anyhow::Result<Value> {
-        let body = self.ok()?;
+    /// The result of a JSON-RPC call; an error if the call failed.
+    pub fn rpc_result(self) -> anyhow::Result<Value> {
+        let body = self.success()?;
         if !body["error"].is_null() || body["result"].is_null() {
             bail!("the call failed: {body}");
         }

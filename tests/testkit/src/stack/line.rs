@@ -1,10 +1,9 @@
-//! A message without what differs from run to run, so that a test can compare
-//! a whole conversation.
+//! A message without ids and times, so that tests can compare whole conversations.
 
 use serde_json::{Value, json};
 use steadfast_events::{Author, Content, Message};
 
-/// What a person sees of one message.
+/// The content of one message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line {
     User(String),
@@ -19,9 +18,9 @@ pub enum Line {
         content: Value,
         is_error: bool,
     },
-    /// A message that is not complete yet.
+    /// An incomplete message.
     Open(Box<Line>),
-    /// Anything else, as it came.
+    /// Any other content, unchanged.
     Other(Value),
 }
 
@@ -49,7 +48,7 @@ impl Line {
         }
     }
 
-    /// From a message of `GET /messages`.
+    /// Converts a message of `GET /messages`.
     pub fn of_wire(message: &Value) -> Self {
         let content = &message["content"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -74,7 +73,7 @@ impl Line {
         line.with_status(message["streaming_status"] == "DONE")
     }
 
-    /// From a message folded from a log.
+    /// Converts a message that was folded from a log.
     pub fn of_log(message: &Message) -> Self {
         let line = match (&message.content, message.author) {
             (Content::Text { text, .. }, Author::User) => Self::User(text.clone()),

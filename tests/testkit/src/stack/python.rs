@@ -1,31 +1,36 @@
-//! Python beside us: workers for tools, servers, and scripts that use public clients.
+//! Python programs: Temporal workers for tools, servers, and scripts that use public
+//! clients.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
-use crate::http_client;
-use crate::port::Port;
-use crate::process::{Launch, Service, output};
-use crate::site::Site;
-use crate::temporal::Temporal;
-use crate::{tools, workspace};
+use crate::{
+    http_client,
+    install_root::InstallRoot,
+    port::Port,
+    process::{Launch, Service, output},
+    temporal::Temporal,
+    tools, workspace,
+};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A Temporal worker written in Python. Temporal keeps calls for it until it
-/// polls, so nobody waits for its start.
+/// A Temporal worker in Python. Temporal queues its activities until it polls, so
+/// no test waits for its start.
 #[derive(Debug)]
 pub struct PythonWorker {
     service: Service,
-    _site: Site,
+    _install_root: InstallRoot,
 }
 
 impl PythonWorker {
     pub(super) fn start(temporal: &Temporal, script: &Path, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let site = Site::of_this_process("python-worker")?;
+        let install_root = InstallRoot::of_this_process("python-worker")?;
         let launch = Launch::new("python-worker", tools::python()?)
             .argument(script.display())
             .variable("TEMPORAL_ADDRESS", temporal.address())
@@ -34,9 +39,12 @@ impl PythonWorker {
         let launch = variables
             .iter()
             .fold(launch, |launch, (name, value)| launch.variable(name, value));
-        let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
+        let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;
         service.start()?;
-        Ok(Self { service, _site: site })
+        Ok(Self {
+            service,
+            _install_root: install_root,
+        })
     }
 
     /// The process and its log.
@@ -53,27 +61,27 @@ impl Drop for PythonWorker {
     }
 }
 
-/// A server in Python that listens on the port of 127.0.0.1 that is its one argument.
+/// A server in Python on 127.0.0.1; its only argument is the port.
 #[derive(Debug)]
 pub struct PythonServer {
     service: Service,
     port: Port,
-    _site: Site,
+    _install_root: InstallRoot,
 }
 
 impl PythonServer {
-    /// Starts it and waits until it answers.
+    /// Starts the server and waits until it answers.
     pub async fn start(script: &Path) -> anyhow::Result<Self> {
-        let site = Site::of_this_process("python-server")?;
+        let install_root = InstallRoot::of_this_process("python-server")?;
         let port = Port::lease()?;
         let launch = Launch::new("python-server", tools::python()?)
             .argument(script.display())
             .argument(port.number());
-        let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
+        let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;
         let server = Self {
             service,
             port,
-            _site: site,
+            _install_root: install_root,
         };
         server.service.start()?;
         let answers = async || {
@@ -98,12 +106,12 @@ impl Drop for PythonServer {
     }
 }
 
-/// Runs a script to its end and reads the JSON it prints.
+/// Runs a script to its end and parses the JSON that it prints.
 pub async fn run_script<T: DeserializeOwned>(script: &Path, arguments: &[&str]) -> anyhow::Result<T> {
     let mut command = tokio::process::Command::new(tools::python()?);
     command.arg(script).args(arguments);
     let printed = output(&mut command).await?;
-    serde_json::from_str(&printed).with_context(|| format!("read what {} printed: {printed}", script.display()))
+    serde_json::from_str(&printed).with_context(|| format!("read the output of {}: {printed}", script.display()))
 }
 
 /// A file of the documented examples.

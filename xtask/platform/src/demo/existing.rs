@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use steadfast_testkit::install::{Elsewhere, InstallOptions};
+use steadfast_testkit::install::{InstallOptions, ManifestOverrides};
 
 /// Where the cluster of a context has what the local platform brings along.
 #[derive(Clone, Debug, Default, Args)]
@@ -32,7 +32,7 @@ pub struct ExistingArguments {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Existing {
     pub context: String,
-    pub elsewhere: Elsewhere,
+    pub overrides: ManifestOverrides,
     pub redis_url: String,
     pub model_base_url: Option<String>,
 }
@@ -63,7 +63,7 @@ impl ExistingArguments {
         let given = |value: &Option<String>| value.clone().unwrap_or_default();
         Ok(Some(Existing {
             context: context.clone(),
-            elsewhere: Elsewhere {
+            overrides: ManifestOverrides {
                 registry: given(&self.image_registry),
                 tag: given(&self.image_tag),
                 temporal_address: given(&self.temporal_address),

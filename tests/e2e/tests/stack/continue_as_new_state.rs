@@ -1,14 +1,13 @@
-//! More than fits into one payload crosses from run to run.
+//! Continue-as-new with more state than fits into one payload.
 
 use serde_json::json;
-use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{AgentSetup, Line, Stack};
+use steadfast_e2e::backend::stack::continue_as_new;
+use steadfast_testkit::{
+    scripted_model::Reply,
+    stack::{AgentSetup, Line, Stack},
+};
 
-use crate::people::{decide, until_asked};
-use crate::shared::checkpoint;
-
-/// Text that nothing compresses: hex of a xorshift sequence would; base64 of it hardly does.
+/// Text that hardly compresses: a random sequence in base64.
 fn noise(seed: u64, bytes: usize) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -42,28 +41,24 @@ async fn three_megabytes_cross_twice_with_an_approval_that_waits() {
     let texts: Vec<String> = (1..=5).map(|seed| noise(seed, 620_000)).collect();
     for (turn, text) in (1..).zip(&texts) {
         let key = format!("message-{turn}");
-        task.send_with_key(&key, text).await.unwrap().result().unwrap();
-        assert_eq!(task.turn_ended(turn).await.unwrap().status, TurnStatus::Completed);
+        task.send_with_key(&key, text).await.unwrap();
+        task.turn_completed(turn).await.unwrap();
     }
-    checkpoint(&stack, &task, 2).await;
+    continue_as_new(&stack, &task, 2).await;
     task.send("Ask.").await.unwrap();
-    let approval = until_asked(agent.client(), &task).await;
-    // The turn that waits runs on a revision that is no longer there.
+    let approval = task.until_approval_pending().await.unwrap();
+    // The waiting turn uses a revision that is deleted now.
     agent
         .edit(|spec| spec.instructions = "You are a test of the second revision.".to_owned())
         .unwrap();
-    agent.collect(1).unwrap();
-    checkpoint(&stack, &task, 3).await;
+    agent.delete_revision(1).unwrap();
+    continue_as_new(&stack, &task, 3).await;
 
-    // Sent again it starts nothing.
-    task.send_with_key("message-1", &texts[0])
-        .await
-        .unwrap()
-        .result()
-        .unwrap();
-    decide(agent.client(), &approval, "approve", json!({})).await;
-    assert_eq!(task.turn_ended(6).await.unwrap().status, TurnStatus::Completed);
-    assert_eq!(task.turn(7, "Done?").await.unwrap().status, TurnStatus::Completed);
+    // A duplicate starts no turn.
+    task.send_with_key("message-1", &texts[0]).await.unwrap();
+    approval.approve("").await.unwrap();
+    task.turn_completed(6).await.unwrap();
+    task.complete_turn(7, "Done?").await.unwrap();
     let instructions: Vec<String> = agent
         .model()
         .journal()
@@ -77,9 +72,12 @@ async fn three_megabytes_cross_twice_with_an_approval_that_waits() {
     );
     assert_eq!(of_second, ["You are a test of the second revision."]);
     let last = agent.model().journal().last().unwrap().request.clone();
-    let said = last.user_texts();
-    assert_eq!(said[..5], texts[..]);
-    assert_eq!((said.len(), said[5].as_str(), said[6].as_str()), (7, "Ask.", "Done?"));
+    let messages = last.user_texts();
+    assert_eq!(messages[..5], texts[..]);
+    assert_eq!(
+        (messages.len(), messages[5].as_str(), messages[6].as_str()),
+        (7, "Ask.", "Done?")
+    );
     assert_eq!(task.lines().await.unwrap().last(), Some(&Line::agent("7 messages.")));
     assert_eq!(agent.model().violations(), Vec::<String>::new());
 }

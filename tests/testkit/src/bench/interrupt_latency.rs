@@ -1,23 +1,26 @@
-//! How long a model call goes on after its turn was interrupted: with Redis,
-//! whose channel brings the word to all workers, and without, by heartbeats.
+//! The time from an interrupt until the model call ends: with Redis, whose channel
+//! broadcasts the interrupt to all workers, and without, by heartbeats.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 use serde_json::json;
-use steadfast_crds::agent::HandoffInput;
-use steadfast_crds::agent_revision::RevisionHandoff;
-use steadfast_crds::names::agent_task_queue;
+use steadfast_crds::{
+    agent::HandoffInput, agent_revision::RevisionHandoff, model::ModelTimeouts, names::agent_task_queue,
+};
 
-use crate::scripted_model::{Call, Gate, Outcome, Reply};
-use crate::stack::{Agent, AgentSetup, INSTALL, NAMESPACE, PATIENCE, Stack, Task};
-use crate::wait;
+use super::statistics::milliseconds;
+use crate::{
+    scripted_model::{Gate, ModelCall, Reply, ResponseOutcome},
+    stack::{Agent, AgentSetup, INSTALL, NAMESPACE, Stack, TIMEOUT, Task},
+    wait,
+};
 
-/// How big it is to be.
+/// The size of the benchmark.
 #[derive(Clone, Copy, Debug)]
 pub struct InterruptOptions {
-    /// Turns that are interrupted, with Redis and once more without.
+    /// Interrupted turns with Redis, and again without.
     pub turns: usize,
 }
 
@@ -27,31 +30,31 @@ impl Default for InterruptOptions {
     }
 }
 
-/// What was measured.
+/// The report of the benchmark.
 #[derive(Clone, Debug, Serialize)]
 pub struct InterruptReport {
     pub turns: usize,
-    /// `model.timeouts.heartbeat` of the agent, which is the default.
+    /// The agent's `model.timeouts.heartbeat`, which is the default.
     pub heartbeat_timeout: String,
     pub with_redis: Milliseconds,
     pub without_redis: Milliseconds,
 }
 
-/// From the request to interrupt until the model sees its client go.
+/// From the interrupt request until the model server sees the client disconnect.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Milliseconds {
     pub median: f64,
     pub longest: f64,
 }
 
-/// Runs it on a stack with nothing else on it; its Redis is gone afterwards.
+/// Runs the benchmark on an unused stack. Kills the stack's Redis.
 pub async fn run(stack: &Stack, options: InterruptOptions) -> anyhow::Result<InterruptReport> {
-    // Never opened: each answer hangs in its first word until its client goes.
+    // Never opened: each response hangs after its first word until the client disconnects.
     let gate = Gate::closed();
     let held = gate.clone();
     let setup = AgentSetup::new("interrupted", move |_| Reply::stream().and_text("Well").and_hold(&held));
     let interrupted = stack.agent(setup).await?;
-    // The workflow stands in another process than the model call, as it mostly does where there are many workers.
+    // Workflow and model call run in different processes, as they mostly do with many workers.
     let transfer = "transfer_to_interrupted";
     let setup = AgentSetup::new("home", move |_| Reply::call(transfer, &json!({}))).configure(|spec| {
         spec.handoffs = vec![RevisionHandoff {
@@ -68,39 +71,43 @@ pub async fn run(stack: &Stack, options: InterruptOptions) -> anyhow::Result<Int
     let without_redis = measure(&home, &interrupted, &gate, options.turns).await?;
     Ok(InterruptReport {
         turns: options.turns,
-        heartbeat_timeout: steadfast_crds::model::ModelTimeouts::default().heartbeat.to_string(),
+        heartbeat_timeout: ModelTimeouts::default().heartbeat.to_string(),
         with_redis,
         without_redis,
     })
 }
 
 async fn measure(home: &Agent, interrupted: &Agent, gate: &Gate, turns: usize) -> anyhow::Result<Milliseconds> {
-    let mut took = Vec::new();
+    let mut latencies = Vec::new();
     for _ in 0..turns {
         let calls = interrupted.model().journal().len();
         let task = home.task().await?;
         task.send("Think.").await?;
-        gate.reached_by(calls + 1, PATIENCE).await?;
-        took.push(interrupt(interrupted, &task, calls).await?);
+        gate.reached_by(calls + 1, TIMEOUT).await?;
+        latencies.push(interrupt(interrupted, &task, calls).await?);
     }
-    took.sort_unstable();
-    let milliseconds = |took: Option<&Duration>| took.map_or(0.0, |took| took.as_secs_f64() * 1_000.0);
+    latencies.sort_unstable();
+    let at = |index: usize| latencies.get(index).copied().map_or(0.0, milliseconds);
     Ok(Milliseconds {
-        median: milliseconds(took.get(took.len() / 2)),
-        longest: milliseconds(took.last()),
+        median: at(latencies.len() / 2),
+        longest: at(latencies.len().saturating_sub(1)),
     })
 }
 
-/// How long the call goes on.
+/// Interrupts the task and returns how long its model call continues.
 async fn interrupt(agent: &Agent, task: &Task, call: usize) -> anyhow::Result<Duration> {
-    let asked = Instant::now();
-    task.rpc("task/interrupt", json!({}), None).await?.result()?;
-    let ended = wait::until("the model call to be given up", PATIENCE, async || {
+    let requested = Instant::now();
+    task.interrupt().await?;
+    let ended = wait::until("the model call to be abandoned", TIMEOUT, async || {
         let journal = agent.model().journal();
-        let call: &Call = journal.get(call).context("the call is in the journal")?;
-        ensure!(call.outcome == Outcome::Abandoned, "it is {:?}", call.outcome);
-        call.ended_at.context("a call that was given up has ended")
+        let call: &ModelCall = journal.get(call).context("find the call in the journal")?;
+        ensure!(
+            call.outcome == ResponseOutcome::Abandoned,
+            "its outcome is {:?}",
+            call.outcome
+        );
+        call.ended_at.context("find the end of the call")
     })
     .await?;
-    Ok(ended.saturating_duration_since(asked))
+    Ok(ended.saturating_duration_since(requested))
 }

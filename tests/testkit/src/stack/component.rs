@@ -1,41 +1,44 @@
-//! A program of ours as a process: ready when its own probe says so.
+//! One of Steadfast's programs as a process.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::http_client;
-use crate::port::Port;
-use crate::process::{Launch, Service};
-use crate::site::Site;
+use crate::{
+    http_client,
+    install_root::InstallRoot,
+    port::Port,
+    process::{Launch, Service},
+};
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longer than its own drain timeout.
+/// Longer than the program's own drain timeout.
 const STOP_GRACE: Duration = Duration::from_secs(20);
 
-/// One gateway or worker. When it is dropped by a failing test, the end of its
-/// log is printed.
+/// One gateway or worker. A failing test that drops it prints the end of its log.
 #[derive(Debug)]
-pub struct Program {
+pub struct Component {
     service: Service,
     admin: Port,
-    _site: Site,
+    _install_root: InstallRoot,
 }
 
-impl Program {
-    pub(super) fn new(launch: Launch, admin: Port, site: Site) -> anyhow::Result<Self> {
-        let service = Service::new(launch, site.lifetime.clone(), &site.logs())?;
+impl Component {
+    pub(super) fn new(launch: Launch, admin: Port, install_root: InstallRoot) -> anyhow::Result<Self> {
+        let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;
         Ok(Self {
             service,
             admin,
-            _site: site,
+            _install_root: install_root,
         })
     }
 
-    /// Starts it unless it runs, and waits until it is ready.
+    /// Starts the program unless it runs, and waits until it is ready.
     pub async fn launch(&self) -> anyhow::Result<()> {
         self.service.start()?;
-        self.service.ready(READY_TIMEOUT, || self.is_ready()).await
+        self.service
+            .ready(READY_TIMEOUT, async || self.admin("readyz").await.map(drop))
+            .await
     }
 
     /// `kill -9`.
@@ -43,7 +46,7 @@ impl Program {
         self.service.kill().await
     }
 
-    /// `kill -9` and a new start.
+    /// `kill -9`, then a new start.
     pub async fn restart(&self) -> anyhow::Result<()> {
         self.kill().await?;
         self.launch().await
@@ -59,33 +62,29 @@ impl Program {
         &self.service
     }
 
-    /// A metric page, probes: the admin server's answer to `path`.
+    /// The response of the admin server to `path`, for instance `metrics`.
     pub async fn admin(&self, path: &str) -> anyhow::Result<String> {
-        let answer = http_client::shared()?
+        let response = http_client::shared()?
             .get(format!("http://127.0.0.1:{}/{path}", self.admin.number()))
             .send()
             .await;
-        answer
+        response
             .and_then(reqwest::Response::error_for_status)?
             .text()
             .await
-            .context("read the admin server's answer")
+            .context("read the response of the admin server")
     }
 
-    /// Prints the end of its log.
-    pub(super) fn show_log(&self) {
+    /// Prints the end of the log.
+    pub(super) fn print_log(&self) {
         eprintln!("{}", self.service.tail());
-    }
-
-    async fn is_ready(&self) -> anyhow::Result<()> {
-        self.admin("readyz").await.map(drop)
     }
 }
 
-impl Drop for Program {
+impl Drop for Component {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.show_log();
+            self.print_log();
         }
     }
 }

@@ -1,10 +1,13 @@
-//! Text that compresses about as English does: the same for the same seed.
+//! Generates text that compresses about as well as English. The same seed gives
+//! the same text.
 
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
 
-/// The most frequent words of English, which make up half of any text.
+use super::statistics::ratio;
+
+/// The most frequent words of English. They make up half of a text.
 const FREQUENT: &str = "the of and to in a is that for it as was with be by on not he his but at are this have from \
     or had which one you were her all she there would their we him been has when who will more no if out so said \
     what up its about into than them can only other new some could time these two may then do first any my now such \
@@ -13,7 +16,7 @@ const FREQUENT: &str = "the of and to in a is that for it as was with be by on n
     long get here between both life being under never day same another know while last might us great old year off \
     come since against go came right used take three";
 
-/// What rarer words are made of.
+/// The syllables of rare words.
 const ONSETS: [&str; 24] = [
     "b", "br", "c", "ch", "cl", "d", "f", "fr", "g", "gr", "h", "j", "l", "m", "n", "p", "pr", "qu", "r", "s", "st",
     "t", "tr", "w",
@@ -22,57 +25,57 @@ const RIMES: [&str; 30] = [
     "able", "ack", "ade", "age", "ain", "all", "and", "ant", "ar", "art", "ate", "ation", "ell", "ence", "end", "ent",
     "er", "est", "ic", "ide", "ight", "ile", "in", "ing", "ion", "ire", "ist", "ol", "or", "ound",
 ];
-const RARE_WORDS: usize = 6_000;
+const WORDS: usize = 6_000;
 
-/// A source of endless prose.
+/// Generates text from a seed.
 #[derive(Clone, Debug)]
-pub struct Prose {
+pub(super) struct TextGenerator {
     random: Random,
     words: Vec<String>,
-    /// Sum of the weights up to and with each word.
-    cumulated: Vec<f64>,
+    /// For each word, the sum of the weights up to it.
+    cumulative_weights: Vec<f64>,
 }
 
-impl Prose {
-    pub fn new(seed: u64) -> Self {
+impl TextGenerator {
+    pub(super) fn new(seed: u64) -> Self {
         let mut random = Random(seed ^ 0x9e37_79b9_7f4a_7c15);
         let mut words: Vec<String> = FREQUENT.split_whitespace().map(str::to_owned).collect();
-        while words.len() < RARE_WORDS {
+        while words.len() < WORDS {
             let syllables = 1 + random.below(3);
             let word = (0..syllables)
-                .flat_map(|_| [random.of(&ONSETS), random.of(&RIMES)])
+                .flat_map(|_| [random.choose(&ONSETS), random.choose(&RIMES)])
                 .collect();
             words.push(word);
         }
-        // Zipf's law: the n-th most frequent word has a share of 1/n.
+        // Zipf's law: the weight of the n-th most frequent word is 1/n.
         let mut total = 0.0;
-        let mut weight = 0.0;
-        let cumulated = words
+        let mut rank = 0.0;
+        let cumulative_weights = words
             .iter()
             .map(|_| {
-                weight += 1.0;
-                total += 1.0 / (weight + 1.7);
+                rank += 1.0;
+                total += 1.0 / (rank + 1.7);
                 total
             })
             .collect();
         Self {
             random,
             words,
-            cumulated,
+            cumulative_weights,
         }
     }
 
     /// Exactly this many bytes of ASCII.
-    pub fn text(&mut self, size_bytes: usize) -> String {
+    pub(super) fn text(&mut self, size_bytes: usize) -> String {
         let mut text = String::with_capacity(size_bytes + 256);
         while text.len() < size_bytes {
-            self.sentence(&mut text);
+            self.add_sentence(&mut text);
         }
         text.truncate(size_bytes);
         text
     }
 
-    fn sentence(&mut self, text: &mut String) {
+    fn add_sentence(&mut self, text: &mut String) {
         let length = 6 + self.random.below(18);
         for position in 0..length {
             let word = self.word();
@@ -89,34 +92,20 @@ impl Prose {
     }
 
     fn word(&mut self) -> String {
-        let total = self.cumulated.last().copied().unwrap_or_default();
-        let wanted = self.random.fraction() * total;
-        let place = self.cumulated.partition_point(|sum| *sum < wanted);
-        self.words.get(place).cloned().unwrap_or_default()
+        let total = self.cumulative_weights.last().copied().unwrap_or_default();
+        let drawn = self.random.fraction() * total;
+        let index = self.cumulative_weights.partition_point(|sum| *sum < drawn);
+        self.words.get(index).cloned().unwrap_or_default()
     }
 }
 
-/// How many times smaller zstd (level 1, as our payloads use) makes a text.
-pub fn compression_ratio(text: &str) -> anyhow::Result<f64> {
+/// The ratio by which zstd (level 1, the level of our payloads) shrinks a text.
+pub(super) fn compression_ratio(text: &str) -> anyhow::Result<f64> {
     let compressed = zstd::bulk::compress(text.as_bytes(), 1).context("compress a text")?;
     Ok(ratio(text.len(), compressed.len()))
 }
 
-/// `a / b`, for reports.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "sizes of texts and histories are far below 2^52"
-)]
-pub(super) fn ratio(a: usize, b: usize) -> f64 {
-    rounded(a as f64 / b as f64)
-}
-
-/// To three places.
-pub(super) fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
-}
-
-/// xorshift64*: small, seeded, good enough for words.
+/// A xorshift64* generator: small, seeded, sufficient for choosing words.
 #[derive(Clone, Debug)]
 struct Random(u64);
 
@@ -137,7 +126,7 @@ impl Random {
         u32::try_from((self.next() >> 33) % u64::from(bound)).unwrap_or_default()
     }
 
-    fn of<'a>(&mut self, texts: &[&'a str]) -> &'a str {
+    fn choose<'a>(&mut self, texts: &[&'a str]) -> &'a str {
         let bound = u32::try_from(texts.len()).unwrap_or(1);
         texts
             .get(usize::try_from(self.below(bound)).unwrap_or_default())
@@ -153,15 +142,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_gives_the_same_text_of_the_wanted_size() {
-        let text = Prose::new(7).text(10_000);
-        assert_eq!((text.len(), &text), (10_000, &Prose::new(7).text(10_000)));
-        assert_ne!(text, Prose::new(8).text(10_000));
+    fn the_same_seed_gives_the_same_text_of_the_requested_size() {
+        let text = TextGenerator::new(7).text(10_000);
+        assert_eq!((text.len(), &text), (10_000, &TextGenerator::new(7).text(10_000)));
+        assert_ne!(text, TextGenerator::new(8).text(10_000));
     }
 
     #[test]
-    fn it_compresses_about_as_english_does() {
-        let ratio = compression_ratio(&Prose::new(1).text(835_000)).unwrap();
+    fn the_text_compresses_about_as_well_as_english() {
+        let ratio = compression_ratio(&TextGenerator::new(1).text(835_000)).unwrap();
         assert!((2.0..3.2).contains(&ratio), "{ratio}");
     }
 }

@@ -1,24 +1,25 @@
-//! A task outlives its runs: Temporal bounds the history of each.
+//! Continue-as-new: a task outlives its runs, as Temporal limits the history of each.
 
 use serde_json::json;
-use steadfast_events::TurnStatus;
-use steadfast_testkit::scripted_model::Reply;
-use steadfast_testkit::stack::{AgentSetup, Line, PATIENCE, Programs, Stack, activity_tool};
-use steadfast_testkit::{TemporalOptions, wait};
-
-use crate::shared::{TOOLS, runs, tools};
+use steadfast_e2e::backend::stack::{TOOLS, runs, tools_worker};
+use steadfast_testkit::{
+    TemporalOptions,
+    scripted_model::Reply,
+    stack::{AgentSetup, BinaryDir, Line, Stack, TIMEOUT, activity_tool},
+    wait,
+};
 
 #[tokio::test]
 async fn a_task_goes_on_in_a_new_run_with_all_it_knows() {
     let options = TemporalOptions {
-        // The server suggests a new run after this many events.
+        // The server suggests to continue as new after this many events.
         dynamic_config: vec!["limit.historyCount.suggestContinueAsNew=30".to_owned()],
         ..TemporalOptions::default()
     };
-    let stack = Stack::start_with(options, Programs::beside_this_test().unwrap())
+    let stack = Stack::start_with(options, BinaryDir::of_this_test().unwrap())
         .await
         .unwrap();
-    let _tools = tools(&stack);
+    let _tools = tools_worker(&stack);
     let setup = AgentSetup::new("long", |request| match request.tool_outputs_of_turn().len() {
         0..3 => Reply::call("context", &json!({})),
         _ => Reply::text(format!("{} messages so far.", request.user_texts().len())),
@@ -26,18 +27,13 @@ async fn a_task_goes_on_in_a_new_run_with_all_it_knows() {
     .tool("context", activity_tool("context", TOOLS, &json!({})));
     let agent = stack.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    task.send_with_key("the-first", "Say 1.")
-        .await
-        .unwrap()
-        .result()
-        .unwrap();
-    assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Completed);
+    task.send_with_key("the-first", "Say 1.").await.unwrap();
+    task.turn_completed(1).await.unwrap();
     for turn in 2..=4 {
-        let end = task.turn(turn, &format!("Say {turn}.")).await.unwrap();
-        assert_eq!(end.status, TurnStatus::Completed);
+        task.complete_turn(turn, &format!("Say {turn}.")).await.unwrap();
     }
 
-    wait::until("several runs", PATIENCE, async || {
+    wait::until("several runs", TIMEOUT, async || {
         let runs = runs(&stack, &task).await?;
         anyhow::ensure!(runs > 2, "there are {runs}");
         Ok(())
@@ -45,32 +41,30 @@ async fn a_task_goes_on_in_a_new_run_with_all_it_knows() {
     .await
     .unwrap();
 
-    task.send_with_key("the-first", "Say 1.")
-        .await
-        .unwrap()
-        .result()
-        .unwrap();
-    assert_eq!(task.turn(5, "And last?").await.unwrap().status, TurnStatus::Completed);
+    task.send_with_key("the-first", "Say 1.").await.unwrap();
+    task.complete_turn(5, "And last?").await.unwrap();
     let lines = task.lines().await.unwrap();
     let answers: Vec<&Line> = lines.iter().filter(|line| matches!(line, Line::Agent(_))).collect();
     let expected: Vec<Line> = (1..=5)
         .map(|count| Line::agent(format!("{count} messages so far.")))
         .collect();
     assert_eq!(answers, expected.iter().collect::<Vec<_>>());
-    // Every run tells its activities of the same task and trace.
-    let told = lines.iter().filter_map(|line| match line {
+    // The activities of every run get the same task id and trace id.
+    let contexts = lines.iter().filter_map(|line| match line {
         Line::ToolResponse { content, .. } => Some((&content["context-task-id"], &content["context-trace-id"])),
         _ => None,
     });
-    let told: Vec<_> = told.collect();
-    assert_eq!(told.len(), 15);
+    let contexts: Vec<_> = contexts.collect();
+    assert_eq!(contexts.len(), 15);
     assert!(
-        told.iter().all(|(id, trace)| **id == task.id() && *trace == told[0].1),
-        "{told:?}"
+        contexts
+            .iter()
+            .all(|(id, trace)| **id == task.id() && *trace == contexts[0].1),
+        "{contexts:?}"
     );
     assert_eq!(agent.model().violations(), Vec::<String>::new());
 
-    // What the log shows is what the history of the last run says.
+    // The history of the last run gives the same messages as the log.
     let live = task.lines().await.unwrap();
     stack
         .redis()

@@ -1,22 +1,21 @@
-//! kubectl and helm on one cluster: the local platform's, or whichever a context
-//! of the user's kubeconfig names.
+//! kubectl and helm on one cluster: the local platform's, or an existing one that
+//! a context of the user's kubeconfig names.
 
 use anyhow::Context as _;
 use tokio::process::Command;
 
-use crate::platform::Platform;
-use crate::process::output;
+use crate::{platform::Platform, process::output};
 
-/// Somebody who may do everything on a cluster.
-pub trait Administer: Sync {
-    /// Runs kubectl and gives what it prints.
+/// An administrator of a cluster.
+pub trait ClusterAdmin: Sync {
+    /// Runs kubectl and returns its standard output.
     fn kubectl(&self, arguments: &[&str]) -> impl Future<Output = anyhow::Result<String>>;
 
-    /// Runs helm and gives what it prints.
+    /// Runs helm and returns its standard output.
     fn helm(&self, arguments: &[&str]) -> impl Future<Output = anyhow::Result<String>>;
 }
 
-impl Administer for Platform {
+impl ClusterAdmin for Platform {
     async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         Platform::kubectl(self, arguments).await
     }
@@ -26,15 +25,14 @@ impl Administer for Platform {
     }
 }
 
-/// A cluster that is there already. It is reached with the user's own kubectl
-/// and helm, which must be on the `PATH`.
+/// An existing cluster. Needs kubectl and helm on the `PATH`.
 #[derive(Clone, Debug)]
 pub struct ExistingCluster {
     context: String,
 }
 
 impl ExistingCluster {
-    /// The cluster of a context of the kubeconfig.
+    /// The cluster of this context of the kubeconfig.
     pub fn of_context(context: impl Into<String>) -> Self {
         Self {
             context: context.into(),
@@ -46,11 +44,11 @@ impl ExistingCluster {
         command.args([flag, &self.context]).args(arguments);
         output(&mut command)
             .await
-            .with_context(|| format!("run {program} of the PATH in context {}", self.context))
+            .with_context(|| format!("run {program} from the PATH with the context {}", self.context))
     }
 }
 
-impl Administer for ExistingCluster {
+impl ClusterAdmin for ExistingCluster {
     async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.run("kubectl", "--context", arguments).await
     }

@@ -1,17 +1,17 @@
-//! What a strict provider demands of a conversation. Pure.
+//! The rules of a strict provider for a conversation. Pure.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// Everything that is wrong with the body of a request.
+/// All violations in the body of a request.
 pub(super) fn violations(body: &Value) -> Vec<String> {
     let mut found = Vec::new();
     if body["stream"] != true {
         found.push("stream is not true".to_owned());
     }
     if body["model"].as_str().is_none_or(str::is_empty) {
-        found.push("no model is named".to_owned());
+        found.push("model is missing".to_owned());
     }
     let Some(input) = body["input"].as_array() else {
         found.push("input is not an array of items".to_owned());
@@ -35,7 +35,7 @@ pub(super) fn violations(body: &Value) -> Vec<String> {
             }
         } else if item["role"] == "user" && !open.is_empty() {
             found.push(format!(
-                "the person speaks at item {index} while calls are open: {open:?}"
+                "the user's message at item {index} comes while calls are open: {open:?}"
             ));
         }
     }
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_with_its_output_is_fine() {
+    fn a_call_with_its_output_is_valid() {
         let input = json!([
             {"role": "user", "content": "hi"},
             {"type": "function_call", "call_id": "a", "name": "t", "arguments": "{}"},
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn orphans_of_either_kind_are_found() {
+    fn calls_without_outputs_and_outputs_without_calls_are_violations() {
         let input = json!([
             {"type": "function_call", "call_id": "a", "name": "t", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "b", "output": "1"},

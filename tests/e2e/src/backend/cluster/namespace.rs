@@ -1,34 +1,36 @@
-//! What a person with kubectl does in a namespace, and the model that the
-//! agents in it call.
+//! A namespace of one test: the verbs of a person with kubectl, and the model that
+//! the agents call.
 
-use std::net::TcpListener;
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Api;
 use serde_json::{Value, json};
-use steadfast_crds::conditions::{ConditionType, Reason};
-use steadfast_crds::{Agent, AgentStatus};
-use steadfast_testkit::scripted_model::{ModelRequest, Reply, ScriptedModel};
-use steadfast_testkit::stack::{Client, PATIENCE};
-use steadfast_testkit::{Platform, install, wait};
+use steadfast_crds::{
+    Agent, AgentStatus,
+    conditions::{ConditionType, Reason},
+};
+use steadfast_testkit::{
+    Platform, install,
+    scripted_model::{ModelRequest, Reply, ScriptedModel},
+    stack::{API_KEY, Client, TIMEOUT},
+    wait,
+};
 
-use crate::cluster::Cluster;
+use super::Cluster;
 
-/// The name of the agent of a scenario.
+/// The name of a test's agent.
 pub const AGENT: &str = "clerk";
-/// The Secret with the model's key, as the examples name it.
+/// The Secret with the model key, as the examples name it.
 pub const SECRET: &str = "openai-secret";
-pub const SECRET_KEY: &str = "api-key";
-/// The model's key at first.
-pub const API_KEY: &str = "sk-of-the-cluster-tests";
+const SECRET_KEY: &str = "api-key";
 /// For pods to start, several at once, on a busy machine.
-pub const PODS_PATIENCE: Duration = Duration::from_secs(90);
-/// How much of a log one reads when something failed.
+pub const PODS_TIMEOUT: Duration = Duration::from_secs(90);
+/// The number of log lines in a report.
 const TAIL: &str = "--tail=25";
 
-/// A namespace whose pods must be restricted.
+/// A namespace that enforces the restricted Pod Security standard.
 #[derive(Clone)]
 pub struct Namespace {
     cluster: &'static Cluster,
@@ -36,7 +38,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    pub async fn make(cluster: &'static Cluster, name: &str) -> anyhow::Result<Self> {
+    pub async fn create(cluster: &'static Cluster, name: &str) -> anyhow::Result<Self> {
         let manifest = json!({
             "apiVersion": "v1",
             "kind": "Namespace",
@@ -61,9 +63,14 @@ impl Namespace {
         &self.cluster.gateway
     }
 
-    /// An agent here, as clients of the gateway name it.
+    /// The name of an agent of this namespace for clients of the gateway. Agents of the
+    /// gateway's default namespace have no namespace in their names.
     pub fn public_name(&self, agent: &str) -> String {
-        format!("{}.{agent}", self.name)
+        if self.name == "default" {
+            agent.to_owned()
+        } else {
+            format!("{}.{agent}", self.name)
+        }
     }
 
     pub async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
@@ -71,12 +78,12 @@ impl Namespace {
         self.platform().kubectl(&arguments).await
     }
 
-    /// Makes, or replaces, the Secret with the model's key.
+    /// Creates or replaces the Secret with the model key.
     pub async fn set_key(&self, key: &str) -> anyhow::Result<()> {
         install::set_model_key(self.platform(), &self.name, key).await
     }
 
-    /// A model that pods reach; the script decides what it answers.
+    /// Starts a scripted model that pods can reach.
     pub fn model(
         &self,
         script: impl Fn(&ModelRequest) -> Reply + Send + Sync + 'static,
@@ -85,13 +92,12 @@ impl Namespace {
         ScriptedModel::start_on(listener, script)
     }
 
-    /// Applies the scenario's agent, with a key from the Secret and these
-    /// members of its spec besides.
+    /// Applies the test's agent, with a key from the Secret and these members of its spec.
     pub async fn apply_agent(&self, model: &ScriptedModel, spec: Value) -> anyhow::Result<()> {
         self.apply_agent_named(AGENT, model, spec).await
     }
 
-    /// The same under another name.
+    /// Applies an agent under another name.
     pub async fn apply_agent_named(&self, name: &str, model: &ScriptedModel, spec: Value) -> anyhow::Result<()> {
         let mut manifest = json!({
             "apiVersion": "steadfast.dev/v1alpha1",
@@ -110,8 +116,8 @@ impl Namespace {
         install::apply(self.platform(), &manifest).await
     }
 
-    /// The same with the Secret, and waits until the agent is Ready.
-    pub async fn start_agent(&self, model: &ScriptedModel, spec: Value) -> anyhow::Result<()> {
+    /// Applies the test's agent and the Secret, and waits until the agent is Ready.
+    pub async fn start_ready_agent(&self, model: &ScriptedModel, spec: Value) -> anyhow::Result<()> {
         self.set_key(API_KEY).await?;
         self.apply_agent(model, spec).await?;
         self.wait_until_ready().await
@@ -119,7 +125,7 @@ impl Namespace {
 
     /// `kubectl wait --for=condition=Ready`.
     pub async fn wait_until_ready(&self) -> anyhow::Result<()> {
-        install::wait_for_agent(self.platform(), &self.name, AGENT, PODS_PATIENCE).await
+        install::wait_for_agent(self.platform(), &self.name, AGENT, PODS_TIMEOUT).await
     }
 
     /// `kubectl patch`, merging into the spec.
@@ -129,14 +135,19 @@ impl Namespace {
         self.kubectl(&arguments).await.map(drop)
     }
 
+    /// The status of the test's agent.
     pub async fn status(&self) -> anyhow::Result<AgentStatus> {
-        let agents: Api<Agent> = Api::namespaced(self.platform().client(), &self.name);
-        Ok(agents.get(AGENT).await?.status.unwrap_or_default())
+        self.status_of(AGENT).await
     }
 
-    /// Waits until the agent is not Ready for this reason; gives the condition.
+    pub async fn status_of(&self, agent: &str) -> anyhow::Result<AgentStatus> {
+        let agents: Api<Agent> = Api::namespaced(self.platform().client(), &self.name);
+        Ok(agents.get(agent).await?.status.unwrap_or_default())
+    }
+
+    /// Waits until the agent is not Ready for this reason, and returns the condition.
     pub async fn until_not_ready(&self, reason: Reason) -> anyhow::Result<Condition> {
-        wait::until(format!("Ready=False/{reason}"), PODS_PATIENCE, async || {
+        wait::until(format!("Ready=False/{reason}"), PODS_TIMEOUT, async || {
             let conditions = self.status().await?.conditions;
             let ready = conditions
                 .into_iter()
@@ -151,14 +162,14 @@ impl Namespace {
         .await
     }
 
-    /// Makes a ServiceAccount and gives a fresh token of it.
+    /// Creates a ServiceAccount without permissions and returns a token of it.
     pub async fn stranger(&self, name: &str) -> anyhow::Result<String> {
         self.kubectl(&["create", "serviceaccount", name]).await?;
         let token = self.kubectl(&["create", "token", name]).await?;
         Ok(token.trim().to_owned())
     }
 
-    /// The same, and lets it talk to the agents here.
+    /// Creates a ServiceAccount that may talk to the agents of this namespace, and returns a token of it.
     pub async fn user(&self, name: &str) -> anyhow::Result<String> {
         let token = self.stranger(name).await?;
         let account = format!("--serviceaccount={}:{name}", self.name);
@@ -172,7 +183,8 @@ impl Namespace {
         Client::with_token(self.gateway().to_owned(), token)
     }
 
-    /// Somebody who may talk to the agents here and decide what they ask, once the gateway shows one of them.
+    /// A client that may talk to the agents of this namespace and decide their approvals. Returns when the
+    /// gateway shows it this agent.
     pub async fn approver(&self, agent: &str) -> anyhow::Result<Client> {
         let token = self.user("alice").await?;
         let account = format!("--serviceaccount={}:alice", self.name);
@@ -184,28 +196,28 @@ impl Namespace {
         Ok(client)
     }
 
-    /// The client of somebody who may talk to the scenario's agent, once the
-    /// gateway knows of both.
-    pub async fn talk(&self) -> anyhow::Result<Client> {
+    /// A client that may talk to the test's agent. Returns when the gateway shows it the agent.
+    pub async fn user_client(&self) -> anyhow::Result<Client> {
         let client = self.client(&self.user("alice").await?)?;
         self.until_visible(&client).await?;
         Ok(client)
     }
 
-    /// Waits until the gateway shows somebody the scenario's agent.
+    /// Waits until the gateway shows a client the test's agent.
     pub async fn until_visible(&self, client: &Client) -> anyhow::Result<()> {
         self.until_agent_visible(client, AGENT).await
     }
 
-    async fn until_agent_visible(&self, client: &Client, agent: &str) -> anyhow::Result<()> {
+    /// Waits until the gateway shows a client this agent.
+    pub async fn until_agent_visible(&self, client: &Client, agent: &str) -> anyhow::Result<()> {
         let path = format!("/agents/name/{}", self.public_name(agent));
-        wait::until("the gateway to show the agent", PATIENCE, async || {
-            client.get(&path).await?.ok().map(drop)
+        wait::until("the gateway to show the agent", TIMEOUT, async || {
+            client.get(&path).await?.success().map(drop)
         })
         .await
     }
 
-    /// What a person would look at when something went wrong.
+    /// Descriptions and logs, for the message of a failed test.
     pub async fn report(&self) -> String {
         let system = |component: &'static str| {
             let selector = format!("--selector=app.kubernetes.io/component={component}");

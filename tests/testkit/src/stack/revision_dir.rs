@@ -1,49 +1,51 @@
-//! A folder of AgentRevisions, as the operator would have made them.
+//! The directory with the AgentRevisions of a stack, as the operator would create them.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use steadfast_crds::agent_revision::{AgentRevision, AgentRevisionSpec, RevisionTool};
-use steadfast_crds::names::{AGENT_LABEL, agent_task_queue, revision_name};
+use steadfast_crds::{
+    agent_revision::{AgentRevision, AgentRevisionSpec, RevisionTool},
+    names::{AGENT_LABEL, agent_task_queue, revision_name},
+};
 
 use super::{INSTALL, NAMESPACE};
-use crate::scratch::Scratch;
+use crate::temp_dir::TempDir;
 
-/// What workers and gateway read instead of the API server.
+/// The directory that workers and the gateway read instead of the API server.
 #[derive(Debug)]
-pub struct Revisions(Scratch);
+pub struct RevisionDir(TempDir);
 
-impl Revisions {
+impl RevisionDir {
     pub(super) fn new() -> anyhow::Result<Self> {
-        Scratch::new("revisions").map(Self)
+        TempDir::new("revisions").map(Self)
     }
 
-    pub fn folder(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 }
 
-/// Adds a revision to a folder, whole or not at all.
-pub(super) fn publish(folder: &Path, spec: &AgentRevisionSpec) -> anyhow::Result<()> {
+/// Adds a revision to a directory, atomically.
+pub(super) fn publish(dir: &Path, spec: &AgentRevisionSpec) -> anyhow::Result<()> {
     let name = revision_name(&spec.agent, spec.sequence);
     let mut revision = AgentRevision::new(&name, spec.clone());
     revision.metadata.namespace = Some(NAMESPACE.to_owned());
     revision.metadata.labels = Some([(AGENT_LABEL.to_owned(), spec.agent.clone())].into());
     // JSON is YAML.
     let manifest = serde_json::to_string_pretty(&revision).context("write a revision as JSON")?;
-    let unfinished = folder.join(format!("{name}.unfinished"));
+    let unfinished = dir.join(format!("{name}.unfinished"));
     std::fs::write(&unfinished, manifest).with_context(|| format!("write {}", unfinished.display()))?;
-    std::fs::rename(&unfinished, folder.join(format!("{name}.yaml"))).context("put a revision in its place")
+    std::fs::rename(&unfinished, dir.join(format!("{name}.yaml"))).context("rename a revision")
 }
 
-/// Takes a revision out of a folder.
-pub(super) fn remove(folder: &Path, agent: &str, sequence: i64) -> anyhow::Result<()> {
-    let file = folder.join(format!("{}.yaml", revision_name(agent, sequence)));
+/// Removes a revision from a directory.
+pub(super) fn remove(dir: &Path, agent: &str, sequence: i64) -> anyhow::Result<()> {
+    let file = dir.join(format!("{}.yaml", revision_name(agent, sequence)));
     std::fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))
 }
 
-/// The first revision of an agent, quick to retry.
+/// The first revision of an agent, with short retry intervals.
 pub(super) fn first(agent: &str, base_url: &str) -> anyhow::Result<AgentRevisionSpec> {
     let spec = json!({
         "agent": agent,
@@ -59,7 +61,7 @@ pub(super) fn first(agent: &str, base_url: &str) -> anyhow::Result<AgentRevision
         "taskQueue": agent_task_queue(INSTALL, NAMESPACE, agent),
         "credentials": [{"envVarName": "OPENAI_API_KEY"}],
     });
-    serde_json::from_value(spec).context("make a revision")
+    serde_json::from_value(spec).context("build a revision")
 }
 
 /// A tool from the spec of an AgentTool.
@@ -71,7 +73,7 @@ pub(super) fn tool(name: &str, spec: Value) -> anyhow::Result<RevisionTool> {
     })
 }
 
-/// The spec of a tool that is the activity of the same name on a task queue.
+/// The spec of a tool that calls the activity of the same name on a task queue.
 /// `properties` are those of its JSON Schema; all are required.
 pub fn activity_tool(name: &str, task_queue: &str, properties: &Value) -> Value {
     let required: Vec<&String> = properties
