@@ -1,5 +1,5 @@
-//! Our own activities: their names, inputs and results. The worker runs them, the workflow
-//! schedules them, and whoever reads a history finds them there.
+//! Inputs and results of our own activities. The worker runs them, the workflow schedules them,
+//! and whoever reads a history finds them there.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +10,6 @@ use steadfast_crds::AgentRevisionSpec;
 use steadfast_events::Usage;
 
 use crate::outbox::OutboxEntry;
-
-/// Type names of our activities.
-pub mod name {
-    pub const INVOKE_MODEL: &str = "invoke_model_activity";
-    pub const CALL_HTTP_TOOL: &str = "call_http_tool";
-    pub const APPEND_EVENTS: &str = "append_events";
-    pub const LOAD_REVISION: &str = "load_revision";
-    pub const CALL_MCP_TOOL: &str = "call_mcp_tool";
-    pub const CALL_HTTP_STEP: &str = "call_http_step";
-    pub const RENDER_STEP: &str = "render_step";
-    pub const CHECK_CEL: &str = "check_cel";
-    pub const CALL_WEBHOOK: &str = "call_webhook";
-    pub const COMPACT: &str = "compact_transcript";
-    pub const FETCH_CARRIED: &str = "fetch_carried";
-    pub const STOP_RUNNING: &str = "stop_running";
-    pub const LOAD_CAPABILITIES: &str = "load_capabilities";
-    pub const DELIVER: &str = "deliver_message";
-}
 
 /// What every activity that writes the log is given.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

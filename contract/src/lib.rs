@@ -6,15 +6,16 @@
 
 pub mod activities;
 pub mod activity_ids;
+pub mod activity_kind;
 pub mod approvals;
 pub mod callee;
 pub mod headers;
 pub mod outbox;
 pub mod queries;
-pub mod queue;
 pub mod scheduled;
 pub mod signals;
 pub mod start;
 pub mod state;
 pub mod tool_calls;
+pub mod transcript;
 pub mod visibility;

@@ -62,10 +62,20 @@ impl Outbox {
     }
 
     /// Says when that ran which the newest entry is the end of.
-    pub fn note_ran(&mut self, ran: Ran) {
+    pub fn record_interval(&mut self, ran: Ran) {
         if let Some(entry) = self.waiting.back_mut() {
             entry.ran = Some(ran);
         }
+    }
+
+    /// The number of the newest entry that was ever made.
+    pub fn last_number(&self) -> u64 {
+        self.last_number
+    }
+
+    /// The entries that the log lacks, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &OutboxEntry> {
+        self.waiting.iter()
     }
 
     /// Nothing waits.
@@ -74,12 +84,12 @@ impl Outbox {
     }
 
     /// Something waits that nobody carries.
-    pub fn has_uncarried(&self) -> bool {
+    pub fn has_unsent(&self) -> bool {
         self.waiting.back().is_some_and(|entry| entry.number > self.carried)
     }
 
     /// What the next activity takes along; at least one entry if any waits.
-    pub fn carry(&mut self) -> Vec<OutboxEntry> {
+    pub fn take_batch(&mut self) -> Vec<OutboxEntry> {
         let mut size_bytes = 0;
         let mut batch = Vec::new();
         for entry in &self.waiting {
@@ -98,7 +108,7 @@ impl Outbox {
     }
 
     /// The activity that carried has ended: what it acknowledged is done, the rest waits for the next.
-    pub fn settle(&mut self, acked: u64) {
+    pub fn ack(&mut self, acked: u64) {
         while self.waiting.front().is_some_and(|entry| entry.number <= acked) {
             self.waiting.pop_front();
         }
@@ -119,12 +129,12 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(pending("a"));
         let again = |batch: Vec<OutboxEntry>| -> Vec<bool> { batch.iter().map(|entry| entry.again).collect() };
-        assert_eq!(again(outbox.carry()), [false]);
+        assert_eq!(again(outbox.take_batch()), [false]);
         outbox.push(pending("b"));
         // The first activity still runs.
-        assert_eq!(again(outbox.carry()), [true, false]);
-        outbox.settle(0);
-        assert_eq!(again(outbox.carry()), [true, true]);
+        assert_eq!(again(outbox.take_batch()), [true, false]);
+        outbox.ack(0);
+        assert_eq!(again(outbox.take_batch()), [true, true]);
     }
 
     #[test]
@@ -132,12 +142,12 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(pending("a"));
         outbox.push(pending("b"));
-        assert_eq!(outbox.carry().len(), 2);
-        assert!(!outbox.has_uncarried());
-        outbox.settle(1);
-        assert!(outbox.has_uncarried());
+        assert_eq!(outbox.take_batch().len(), 2);
+        assert!(!outbox.has_unsent());
+        outbox.ack(1);
+        assert!(outbox.has_unsent());
         assert_eq!(
-            outbox.carry(),
+            outbox.take_batch(),
             vec![OutboxEntry {
                 number: 2,
                 pending: pending("b"),
@@ -145,7 +155,7 @@ mod tests {
                 again: true,
             }]
         );
-        outbox.settle(2);
+        outbox.ack(2);
         assert!(outbox.is_empty());
     }
 
@@ -154,8 +164,11 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(pending(&"x".repeat(CARRY_LIMIT_BYTES)));
         outbox.push(pending("b"));
-        assert_eq!(outbox.carry().iter().map(|entry| entry.number).collect::<Vec<_>>(), [1]);
-        assert!(outbox.has_uncarried());
+        assert_eq!(
+            outbox.take_batch().iter().map(|entry| entry.number).collect::<Vec<_>>(),
+            [1]
+        );
+        assert!(outbox.has_unsent());
     }
 
     #[test]
@@ -170,11 +183,11 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(pending("a"));
         outbox.push(pending("b"));
-        outbox.note_ran(ran);
+        outbox.record_interval(ran);
         let json = serde_json::to_value(&outbox).unwrap();
         assert_eq!(json["waiting"][1]["ran"].to_string(), "[3,1700000000000,250]");
         let mut revived: Outbox = serde_json::from_value(json).unwrap();
-        let found: Vec<_> = revived.carry().into_iter().map(|entry| entry.ran).collect();
+        let found: Vec<_> = revived.take_batch().into_iter().map(|entry| entry.ran).collect();
         assert_eq!(found, [None, Some(ran)]);
     }
 
@@ -182,10 +195,10 @@ mod tests {
     fn numbers_go_on_after_a_round_trip() {
         let mut outbox = Outbox::default();
         outbox.push(pending("a"));
-        outbox.settle(1);
+        outbox.ack(1);
         #[allow(clippy::unwrap_used, reason = "tests")]
         let mut revived: Outbox = serde_json::from_value(serde_json::to_value(&outbox).unwrap()).unwrap();
         revived.push(pending("b"));
-        assert_eq!(revived.carry()[0].number, 2);
+        assert_eq!(revived.take_batch()[0].number, 2);
     }
 }

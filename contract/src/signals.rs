@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use steadfast_agent_loop::{NewMessage, UserContent};
 use steadfast_events::Content;
 
 /// Signal: a message for the agent ([`ReceiveEvent`]).
@@ -26,6 +27,22 @@ pub struct ReceiveEvent {
     /// Who sent it; empty when anonymous.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sender: String,
+}
+
+impl ReceiveEvent {
+    /// The message as the inbox takes it in: text that is not empty, or data, is content that a user may send.
+    pub fn into_message(self, at: jiff::Timestamp) -> NewMessage {
+        let content = match self.content {
+            Content::Text { text, .. } if !text.trim().is_empty() => Some(UserContent::Text(text)),
+            Content::Data { data } => Some(UserContent::Data(data)),
+            _ => None,
+        };
+        NewMessage {
+            id: self.message_id,
+            content,
+            at,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

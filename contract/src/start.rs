@@ -5,7 +5,7 @@ use serde_json::Value;
 use steadfast_agent_loop::TurnOutcome;
 use steadfast_events::Usage;
 
-use crate::signals::ReceiveEvent;
+use crate::{signals::ReceiveEvent, state::DurableState};
 
 /// Workflow type of a task.
 pub const WORKFLOW_TYPE: &str = "AgentTask";
@@ -43,7 +43,7 @@ pub struct StartTask {
     pub traceparent: Option<String>,
     /// What a run before this one hands over; absent at the start of a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub carried: Option<Box<crate::state::Carried>>,
+    pub carried: Option<Box<DurableState>>,
 }
 
 impl StartTask {

@@ -1,65 +1,79 @@
-//! What one run of a task hands to the next.
+//! The state that one run of a task leaves to the next. It is also the durable part of a running
+//! task: continue-as-new moves it whole.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use steadfast_agent_loop::{AgentRun, Segment};
+use steadfast_agent_loop::{AgentRun, Inbox};
 use steadfast_events::Usage;
 
 use crate::{
     activities::{NewSegment, Revision},
     approvals::Approvals,
     outbox::Outbox,
-    queue::QueuedMessage,
-    tool_calls::{CallProgress, FinishedCall},
+    tool_calls::{CallProgress, FinishedCall, MadeBy},
+    transcript::Transcript,
 };
 
-/// The whole state of a task at a point with no activity in flight.
+/// The durable state of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Carried {
+pub struct DurableState {
+    /// Where the agent loop stands.
     pub run: AgentRun,
-    pub transcript: Vec<Segment>,
+    pub transcript: Transcript,
+    /// The revision of the agent that has the turn.
     #[serde(default)]
     pub revision: Option<Revision>,
-    /// When the running turn began.
+    /// When the running turn began; absent between turns.
     #[serde(default)]
     pub turn_started_at: Option<jiff::Timestamp>,
-    /// Messages accepted so far; each one is a turn.
-    pub turns_accepted: u32,
-    pub queue: VecDeque<QueuedMessage>,
-    /// Ids of the messages taken in lately, oldest first.
-    pub seen_message_ids: VecDeque<String>,
+    #[serde(flatten)]
+    pub inbox: Inbox,
     pub outbox: Outbox,
+    /// The newest log entry that the task knows of.
     #[serde(default)]
     pub log_seen: Option<String>,
+    /// Usage of the whole task.
     pub usage: Usage,
+    /// Usage of the running turn.
     #[serde(default)]
     pub turn_usage: Usage,
+    /// When the task began.
     #[serde(default)]
-    pub complete_requested: bool,
-    /// When the task began; absent in what the first release handed over.
-    #[serde(default)]
-    pub created_at: Option<jiff::Timestamp>,
-    /// The agent that has the turn, after a handoff.
+    pub created_at: jiff::Timestamp,
+    /// The agent that has the turn, after a handoff; the task's own when absent.
     #[serde(default)]
     pub acting: Option<Acting>,
     #[serde(default)]
     pub approvals: Approvals,
-    /// Results of the running step's calls so far.
+    /// Results of those calls of the running step that have finished, by index.
     #[serde(default)]
     pub finished_calls: BTreeMap<u32, FinishedCall>,
-    /// How far the others have come.
+    /// Progress of the other calls, by index.
     #[serde(default)]
     pub progress: BTreeMap<u32, CallProgress>,
+    /// Messages that the task itself has sent.
     #[serde(default)]
     pub own_messages: u32,
+    /// Counts the transcripts; each compaction begins the next.
     #[serde(default)]
     pub generation: u32,
+    /// Tokens that the newest model call took in and gave out.
     #[serde(default)]
     pub context_tokens: u64,
-    /// Transcript and queue, when they are too large for this place.
+    /// Set only between two runs: the transcript and the queue, where they are too large for the
+    /// input of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paged: Option<Paged>,
+}
+
+impl DurableState {
+    /// Makes the state ready for the next run, which cannot read the results of this run's activities.
+    pub fn detach_from_run(&mut self) {
+        for call in self.finished_calls.values_mut() {
+            call.made_by = MadeBy::Task;
+        }
+    }
 }
 
 /// An agent other than the task's own.
@@ -87,20 +101,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_first_release_handed_over_can_be_read() {
-        let first = json!({
-            "run": {"state": {"state": "idle"}}, "transcript": [], "revision": null, "turn_started_at": null,
-            "turns_accepted": 3, "queue": [], "seen_message_ids": ["a"],
-            "outbox": {"last_number": 7, "waiting": []}, "log_seen": null, "usage": {"model_calls": 3},
-            "turn_usage": {"model_calls": 1}, "complete_requested": false,
-        });
-        let carried: Carried = serde_json::from_value(first).unwrap();
-        assert_eq!((carried.turns_accepted, carried.usage.model_calls), (3, 3));
+    fn a_state_without_a_required_field_is_refused() {
+        assert!(serde_json::from_value::<DurableState>(json!({"run": {"state": {"state": "idle"}}})).is_err());
+        assert!(serde_json::from_value::<DurableState>(json!({"run": {"state": {"state": "dreaming"}}})).is_err());
     }
 
     #[test]
-    fn a_state_that_lacks_what_it_must_have_is_refused() {
-        assert!(serde_json::from_value::<Carried>(json!({"run": {"state": {"state": "idle"}}})).is_err());
-        assert!(serde_json::from_value::<Carried>(json!({"run": {"state": {"state": "dreaming"}}})).is_err());
+    fn the_results_of_a_run_belong_to_the_task_in_the_next_run() {
+        let call = json!({"output": {"call_id": "c", "name": "t", "content": 1}, "made_by": "our_activity"});
+        let mut state = DurableState::default();
+        state.finished_calls.insert(0, serde_json::from_value(call).unwrap());
+        state.detach_from_run();
+        assert_eq!(state.finished_calls[&0].made_by, MadeBy::Task);
     }
 }

@@ -23,12 +23,9 @@ use steadfast_contract::{
 };
 use steadfast_eventlog::{Batch, EventLog};
 use steadfast_payload::Packed;
-use steadfast_workflow::{
-    activities::{
-        AppendEvents, CallHttpStep, CallHttpTool, CallMcpTool, CallWebhook, CheckCel, Compact, Deliver, FetchCarried,
-        InvokeModel, LoadCapabilities, LoadRevision, RenderStep, StopRunning,
-    },
-    store::SegmentStore,
+use steadfast_workflow::activities::{
+    AppendEvents, CallHttpStep, CallHttpTool, CallMcpTool, CallWebhook, CheckCel, Compact, Deliver, FetchCarried,
+    InvokeModel, LoadCapabilities, LoadRevision, RenderStep, StopRunning,
 };
 use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_common::error::ApplicationFailure;
@@ -49,13 +46,14 @@ use crate::{
     outbox::{producer, resolve},
     pace::Pace,
     revisions::Revisions,
+    segment_cache::SegmentCache,
     spans::Spans,
     webhook::WebhookClient,
 };
 
 /// What all activities of a worker share.
 pub struct Activities {
-    pub store: Arc<SegmentStore>,
+    pub store: Arc<SegmentCache>,
     pub log: EventLog,
     pub revisions: Revisions,
     pub model: ModelClient,

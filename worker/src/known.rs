@@ -9,16 +9,15 @@ use steadfast_contract::{
     start::StartTask,
 };
 use steadfast_history::{HistoryView, ReadHistoryError};
-use steadfast_workflow::store::SegmentStore;
 use temporalio_client::WorkflowFetchHistoryOptions;
 use temporalio_common::UntypedWorkflow;
 use temporalio_sdk::activities::ActivityContext;
 
-use crate::context::TaskContext;
+use crate::{context::TaskContext, segment_cache::SegmentCache};
 
 /// Reads for one activity.
 pub struct Known<'a> {
-    store: &'a SegmentStore,
+    store: &'a SegmentCache,
     activity: &'a ActivityContext,
     context: &'a TaskContext,
 }
@@ -36,7 +35,7 @@ pub enum KnownError {
 }
 
 impl<'a> Known<'a> {
-    pub fn new(store: &'a SegmentStore, activity: &'a ActivityContext, context: &'a TaskContext) -> Self {
+    pub fn new(store: &'a SegmentCache, activity: &'a ActivityContext, context: &'a TaskContext) -> Self {
         Self {
             store,
             activity,

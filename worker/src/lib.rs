@@ -24,6 +24,7 @@ pub mod outbox;
 pub mod pace;
 pub mod readiness;
 pub mod revisions;
+mod segment_cache;
 pub mod spans;
 pub mod steps;
 pub mod target;

@@ -6,9 +6,7 @@ use steadfast_crds::names::agent_task_queue;
 use steadfast_eventlog::{EventLog, LogSettings};
 use steadfast_process::{Readiness, prometheus::Registry, telemetry};
 use steadfast_temporal::{TemporalSettings, connect_until_stopped};
-use steadfast_workflow::{
-    AgentTask, DeliverMessage, interceptor::ContextInterceptor as WorkflowContextInterceptor, store::SegmentStore,
-};
+use steadfast_workflow::{AgentTask, DeliverMessage, interceptor::ContextInterceptor as WorkflowContextInterceptor};
 use temporalio_client::{Client, ClientOptions};
 use temporalio_sdk::{
     Runtime, Worker, WorkerOptions,
@@ -32,6 +30,7 @@ use crate::{
     pace::Pace,
     readiness::watch_temporal,
     revisions::Revisions,
+    segment_cache::SegmentCache,
     spans::{ContentCapture, Spans},
     webhook::WebhookClient,
 };
@@ -74,7 +73,7 @@ pub async fn run(
     temporal_ready.set(true);
     let client = Client::new(connection, ClientOptions::new(temporal.namespace()).build())?;
     let credentials = Arc::new(Credentials::new(environment()));
-    let store = Arc::new(SegmentStore::default());
+    let store = Arc::new(SegmentCache::default());
     let policy = AddressPolicy {
         cluster_services: args.allow_cluster_services,
         loopback: args.insecure_allow_loopback,
@@ -139,7 +138,7 @@ fn options(
     task_queue: &str,
     activities: Activities,
     own: Vec<DynamicActivity>,
-    store: Arc<SegmentStore>,
+    store: Arc<SegmentCache>,
     drain: Duration,
 ) -> anyhow::Result<WorkerOptions> {
     let mut options = WorkerOptions::new(task_queue)

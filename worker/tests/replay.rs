@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 use steadfast_contract::{activities::Append, start::StartTask};
 use steadfast_history::HistoryView;
 use steadfast_payload::{Packed, pack, unpack_json};
-use steadfast_workflow::{
-    AgentTask, activities::AppendEvents, interceptor::ContextInterceptor, options, store::SegmentStore,
-};
+use steadfast_workflow::{AgentTask, NoSink, activities::AppendEvents, interceptor::ContextInterceptor, options};
 use temporalio_client::WorkflowHistory;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 use temporalio_macros::{workflow, workflow_methods};
@@ -47,10 +45,9 @@ fn recorded_payload(content: &Value) -> Value {
 }
 
 fn replayer() -> WorkflowReplayer {
-    let store = Arc::new(SegmentStore::default());
     let options = WorkflowReplayerOptions::new()
         .workflow_interceptor(ContextInterceptor::constructor())
-        .register_workflow_with_factory::<AgentTask, _>(move || AgentTask::new(store.clone()))
+        .register_workflow_with_factory::<AgentTask, _>(move || AgentTask::new(Arc::new(NoSink)))
         .unwrap()
         .build();
     WorkflowReplayer::new(options).unwrap()

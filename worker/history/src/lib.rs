@@ -1,7 +1,10 @@
 //! Reads the history of a run and projects it to messages. Pure; needs no worker and no server.
 
+mod decisions;
 mod messages;
+mod payload;
 mod view;
 
 pub use messages::messages;
-pub use view::{HistoryView, ReadHistoryError, Shown};
+pub use payload::ReadHistoryError;
+pub use view::{HistoryView, Shown};

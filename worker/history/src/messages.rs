@@ -4,7 +4,7 @@ use steadfast_events::{EventKind, Message};
 use steadfast_projection::{Scope, messages_of};
 use temporalio_common_wasm::protos::temporal::api::history::v1::HistoryEvent;
 
-use crate::view::{HistoryView, ReadHistoryError};
+use crate::{payload::ReadHistoryError, view::HistoryView};
 
 /// All finished messages in the history of a run, in the order a person saw them begin.
 pub fn messages(task_id: &str, history: &[HistoryEvent]) -> Result<Vec<Message>, ReadHistoryError> {

@@ -3,44 +3,36 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::Value;
-use steadfast_agent_loop::{Body, ModelText, Segment, SegmentRef, ToolOutput};
+use steadfast_agent_loop::{Admission, Body, Inbox, ModelText, Receipt, Segment, SegmentRef, ToolOutput};
 use steadfast_contract::{
     activities::{
-        Append, CarriedRequest, HttpToolOutcome, McpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision, name,
+        Append, CarriedRequest, HttpToolOutcome, McpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision,
     },
     activity_ids::parse_tool_activity_id,
+    activity_kind::ActivityKind,
     outbox::{OutboxEntry, Pending},
-    queue::{QueuedMessage, user_content},
     signals::{ReceiveEvent, SIGNAL_COMPLETE_TASK, SIGNAL_RECEIVE_EVENT},
     start::StartTask,
     tool_calls::{bounded_result, function_calls},
 };
 use steadfast_events::{Event, EventKind};
-use steadfast_payload::{UnpackError, foreign_result, unpack};
+use steadfast_payload::foreign_result;
 use temporalio_common_wasm::protos::temporal::api::{
     common::v1::Payloads,
     history::v1::{HistoryEvent, history_event::Attributes},
+};
+
+use crate::{
+    decisions::RecordedDecisions,
+    payload::{ReadHistoryError, kind_of, read},
 };
 
 /// Marker with which the SDK records the result of a local activity.
 const LOCAL_ACTIVITY_MARKER: &str = "core_local_activity";
 const MARKER_RESULT: &str = "result";
 const MARKER_DATA: &str = "data";
-
-#[derive(Debug, thiserror::Error)]
-pub enum ReadHistoryError {
-    #[error("the history does not begin with the start of a task")]
-    NoStart,
-    #[error("read {what} of event {event_id}")]
-    Unpack {
-        what: &'static str,
-        event_id: i64,
-        #[source]
-        source: UnpackError,
-    },
-}
 
 /// What a history holds.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +51,8 @@ pub struct HistoryView {
     revision: Option<String>,
     /// Servers that calls of MCP tools went to, by turn, step and index.
     mcp: BTreeMap<(u32, u32, u32), String>,
-    queued: QueueView,
+    inbox: Inbox,
+    decisions: RecordedDecisions,
     scheduled: HashMap<i64, Scheduled>,
 }
 
@@ -70,16 +63,10 @@ pub struct Shown {
     pub revision: Option<String>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct QueueView {
-    turns_accepted: u32,
-    seen: BTreeSet<String>,
-    complete_requested: bool,
-}
-
 #[derive(Clone, Debug)]
 struct Scheduled {
-    activity_type: String,
+    /// `None` for an activity that is not ours.
+    kind: Option<ActivityKind>,
     activity_id: String,
     /// Where its messages stand among those shown.
     shown_at: usize,
@@ -115,7 +102,10 @@ impl LocalActivity {
 impl HistoryView {
     /// Reads a run from its first event on.
     pub fn read(events: &[HistoryEvent]) -> Result<Self, ReadHistoryError> {
-        let mut view = Self::default();
+        let mut view = Self {
+            decisions: RecordedDecisions::read(events)?,
+            ..Self::default()
+        };
         for event in events {
             view.take(event)?;
         }
@@ -146,31 +136,28 @@ impl HistoryView {
                         self.receive(message, time_of(event));
                     }
                 }
-                SIGNAL_COMPLETE_TASK => self.queued.complete_requested = true,
+                SIGNAL_COMPLETE_TASK => self.inbox.request_completion(),
                 _ => {}
             },
             Attributes::ActivityTaskScheduledEventAttributes(scheduled) => {
-                let activity_type = scheduled
-                    .activity_type
-                    .as_ref()
-                    .map(|kind| kind.name.clone())
-                    .unwrap_or_default();
+                let kind = kind_of(scheduled);
                 let mut call = None;
                 let mut fetches_from = 0;
-                match activity_type.as_str() {
-                    name::FETCH_CARRIED => {
+                match kind {
+                    Some(ActivityKind::FetchCarried) => {
                         if let Some(input) = read::<CarriedRequest>(event, "a request", scheduled.input.as_ref())? {
                             fetches_from = input.first;
                         }
                     }
-                    name::INVOKE_MODEL | name::COMPACT => {
+                    Some(ActivityKind::InvokeModel | ActivityKind::Compact) => {
                         if let Some(input) = read::<ModelCall>(event, "a model call", scheduled.input.as_ref())? {
                             call = Some((input.turn, input.step));
+                            self.inbox.turn_has_started(input.turn);
                             self.announce(&input);
                             self.collect(input.append.outbox);
                         }
                     }
-                    name::APPEND_EVENTS => {
+                    Some(ActivityKind::AppendEvents) => {
                         if let Some(input) = read::<Append>(event, "waiting events", scheduled.input.as_ref())? {
                             self.collect(input.outbox);
                         }
@@ -178,7 +165,7 @@ impl HistoryView {
                     _ => {}
                 }
                 let scheduled = Scheduled {
-                    activity_type,
+                    kind,
                     activity_id: scheduled.activity_id.clone(),
                     shown_at: self.shown.len(),
                     call,
@@ -197,7 +184,7 @@ impl HistoryView {
                     let activity = local_activity(marker.details.get(MARKER_DATA));
                     let at = activity.completed_at().unwrap_or_else(|| time_of(event));
                     let scheduled = Scheduled {
-                        activity_type: activity.activity_type,
+                        kind: ActivityKind::parse(&activity.activity_type),
                         activity_id: activity.activity_id,
                         shown_at: self.shown.len(),
                         call: None,
@@ -226,19 +213,15 @@ impl HistoryView {
     fn begin(&mut self, mut start: StartTask, at: jiff::Timestamp) {
         let messages = std::mem::take(&mut start.messages);
         let is_new = start.carried.is_none();
-        if let Some(carried) = start.carried.take() {
-            self.adopt(carried.revision);
-            for (index, segment) in (0..).zip(carried.transcript) {
-                self.carry(index, segment);
+        if let Some(inherited) = start.carried.take() {
+            self.adopt(inherited.revision);
+            for (index, segment) in (0..).zip(inherited.transcript.segments()) {
+                self.inherit(index, segment.clone());
             }
-            for message in carried.queue {
+            for message in inherited.inbox.queued() {
                 self.show_message(message.to_segment());
             }
-            self.queued = QueueView {
-                turns_accepted: carried.turns_accepted,
-                seen: carried.seen_message_ids.into_iter().collect(),
-                complete_requested: carried.complete_requested,
-            };
+            self.inbox = inherited.inbox;
         }
         self.start = Some(start);
         if is_new {
@@ -249,7 +232,7 @@ impl HistoryView {
     }
 
     /// A segment of the run before, in its place.
-    fn carry(&mut self, index: u32, segment: Segment) {
+    fn inherit(&mut self, index: u32, segment: Segment) {
         self.segments.insert(SegmentRef::Carried(index), segment.clone());
         self.segments.insert(segment.reference(), segment.clone());
         let place = usize::try_from(index).unwrap_or(usize::MAX).min(self.shown.len());
@@ -258,21 +241,28 @@ impl HistoryView {
     }
 
     fn receive(&mut self, message: ReceiveEvent, at: jiff::Timestamp) {
-        if self.queued.complete_requested || self.queued.seen.contains(&message.message_id) {
-            return;
+        let message_id = message.message_id.clone();
+        let admission = self.admission(&message_id);
+        match self.inbox.receive(message.into_message(at), admission) {
+            Receipt::Accepted(queued) => {
+                self.decisions.advance(&message_id);
+                self.show_message(queued.to_segment());
+            }
+            Receipt::Rejected(_) => self.decisions.advance(&message_id),
+            Receipt::Duplicate => {}
         }
-        let Some(content) = user_content(message.content) else {
-            return;
-        };
-        self.queued.seen.insert(message.message_id.clone());
-        self.queued.turns_accepted += 1;
-        let message = QueuedMessage {
-            turn: self.queued.turns_accepted,
-            message_id: message.message_id,
-            content,
-            at,
-        };
-        self.show_message(message.to_segment());
+    }
+
+    /// What the task decided about a message; where it has not said so yet, the limits it decides by.
+    fn admission(&self, message_id: &str) -> Admission {
+        if let Some(recorded) = self.decisions.next(message_id) {
+            return Admission::Recorded(recorded);
+        }
+        let revision = self.revision.as_ref().and_then(|name| self.revisions.get(name));
+        let limit = revision.map(|revision| revision.spec.limits.max_queued_messages);
+        Admission::Limits {
+            max_queued: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+        }
     }
 
     fn show_message(&mut self, segment: Segment) {
@@ -311,69 +301,47 @@ impl HistoryView {
         scheduled: &Scheduled,
         result: Option<&Payloads>,
     ) -> Result<(), ReadHistoryError> {
-        let segment = match (scheduled.activity_type.as_str(), scheduled.call) {
-            (name::INVOKE_MODEL, Some((turn, step))) => {
-                let outcome = read::<ModelOutcome>(event, "a model's answer", result)?.unwrap_or_default();
-                let segment = Segment {
-                    turn,
-                    step,
-                    at,
-                    body: Body::Model {
-                        items: outcome.items,
-                        agent: self.acting_agent(),
-                    },
-                };
-                if outcome.rejected.is_some() {
-                    // People never saw it to its end.
-                    self.segments.insert(segment.reference(), segment);
-                    return Ok(());
-                }
-                for (index, target) in outcome.mcp {
-                    self.mcp.insert((turn, step, index), target.server);
-                }
-                segment
-            }
-            (name::LOAD_REVISION, _) => {
+        let segment = match scheduled.kind {
+            Some(ActivityKind::InvokeModel) => self.model_segment(event, at, scheduled, result)?,
+            Some(ActivityKind::LoadRevision) => {
                 let revision = read::<Option<Revision>>(event, "a revision", result)?;
                 self.adopt(revision.flatten());
-                return Ok(());
+                None
             }
-            (name::FETCH_CARRIED, _) => {
-                let segments = read::<Vec<Segment>>(event, "carried segments", result)?.unwrap_or_default();
+            Some(ActivityKind::FetchCarried) => {
+                let segments = read::<Vec<Segment>>(event, "inherited segments", result)?.unwrap_or_default();
                 for (index, segment) in (scheduled.fetches_from..).zip(segments) {
-                    self.carry(index, segment);
+                    self.inherit(index, segment);
                 }
-                return Ok(());
+                None
             }
-            (name::APPEND_EVENTS | name::COMPACT | name::CALL_HTTP_STEP | name::CALL_WEBHOOK, _) => return Ok(()),
-            (kind, _) => {
-                let Some((turn, step, index)) = parse_tool_activity_id(&scheduled.activity_id) else {
-                    return Ok(());
-                };
-                let (content, is_error) = match kind {
-                    name::CALL_HTTP_TOOL => {
-                        let Some(outcome) = read::<HttpToolOutcome>(event, "a tool's answer", result)? else {
-                            return Ok(());
-                        };
-                        (outcome.content, outcome.is_error)
-                    }
-                    name::CALL_MCP_TOOL => {
-                        let outcome = read::<McpToolOutcome>(event, "a tool's answer", result)?;
-                        let Some(outcome) = outcome.filter(|outcome| outcome.input_required.is_none()) else {
-                            return Ok(());
-                        };
-                        (outcome.content, outcome.is_error)
-                    }
-                    _ => (
-                        foreign_result(result.map_or(&[], |payloads| &payloads.payloads[..])),
-                        false,
-                    ),
-                };
-                let Some(segment) = self.tool_segment(turn, step, index, at, content, is_error) else {
-                    return Ok(());
-                };
-                segment
+            Some(ActivityKind::CallHttpTool) => {
+                let outcome = read::<HttpToolOutcome>(event, "a tool's result", result)?;
+                outcome.and_then(|outcome| self.tool_segment(scheduled, at, outcome.content, outcome.is_error))
             }
+            Some(ActivityKind::CallMcpTool) => {
+                let outcome = read::<McpToolOutcome>(event, "a tool's result", result)?;
+                let finished = outcome.filter(|outcome| outcome.input_required.is_none());
+                finished.and_then(|outcome| self.tool_segment(scheduled, at, outcome.content, outcome.is_error))
+            }
+            Some(
+                ActivityKind::AppendEvents
+                | ActivityKind::CallHttpStep
+                | ActivityKind::RenderStep
+                | ActivityKind::CheckCel
+                | ActivityKind::CallWebhook
+                | ActivityKind::Compact
+                | ActivityKind::StopRunning
+                | ActivityKind::LoadCapabilities
+                | ActivityKind::Deliver,
+            ) => None,
+            None => {
+                let content = foreign_result(result.map_or(&[], |payloads| &payloads.payloads[..]));
+                self.tool_segment(scheduled, at, content, false)
+            }
+        };
+        let Some(segment) = segment else {
+            return Ok(());
         };
         self.segments.insert(segment.reference(), segment.clone());
         let place = scheduled.shown_at.min(self.shown.len());
@@ -387,25 +355,55 @@ impl HistoryView {
         Ok(())
     }
 
-    /// The agent whose revision is in force; unnamed in tasks of the first release.
+    /// The segment of a model's answer; `None` for an answer that people never saw to its end.
+    fn model_segment(
+        &mut self,
+        event: &HistoryEvent,
+        at: jiff::Timestamp,
+        scheduled: &Scheduled,
+        result: Option<&Payloads>,
+    ) -> Result<Option<Segment>, ReadHistoryError> {
+        let Some((turn, step)) = scheduled.call else {
+            return Ok(None);
+        };
+        let outcome = read::<ModelOutcome>(event, "a model's answer", result)?.unwrap_or_default();
+        let segment = Segment {
+            turn,
+            step,
+            at,
+            body: Body::Model {
+                items: outcome.items,
+                agent: self.acting_agent(),
+            },
+        };
+        if outcome.rejected.is_some() {
+            self.segments.insert(segment.reference(), segment);
+            return Ok(None);
+        }
+        for (index, target) in outcome.mcp {
+            self.mcp.insert((turn, step, index), target.server);
+        }
+        Ok(Some(segment))
+    }
+
+    /// The agent whose revision is in force.
     fn acting_agent(&self) -> String {
-        let is_named = self.start.as_ref().is_some_and(|start| start.schema_version > 1);
-        let revision = self.revision.as_ref().filter(|_| is_named);
-        revision
+        self.revision
+            .as_ref()
             .and_then(|name| self.revisions.get(name))
             .map(|revision| revision.spec.agent.clone())
             .unwrap_or_default()
     }
 
+    /// The segment of a tool's result; `None` for an activity that is not the call of a tool.
     fn tool_segment(
         &self,
-        turn: u32,
-        step: u32,
-        index: u32,
+        scheduled: &Scheduled,
         at: jiff::Timestamp,
         content: Value,
         is_error: bool,
     ) -> Option<Segment> {
+        let (turn, step, index) = parse_tool_activity_id(&scheduled.activity_id)?;
         let Body::Model { items, .. } = &self.segments.get(&SegmentRef::Model(turn, step))?.body else {
             return None;
         };
@@ -437,21 +435,6 @@ impl HistoryView {
             },
         })
     }
-}
-
-fn read<T: DeserializeOwned>(
-    event: &HistoryEvent,
-    what: &'static str,
-    payloads: Option<&Payloads>,
-) -> Result<Option<T>, ReadHistoryError> {
-    let Some(payload) = payloads.and_then(|payloads| payloads.payloads.first()) else {
-        return Ok(None);
-    };
-    unpack(payload).map(Some).map_err(|source| ReadHistoryError::Unpack {
-        what,
-        event_id: event.event_id,
-        source,
-    })
 }
 
 /// Which local activity a marker is of.
@@ -487,7 +470,7 @@ mod tests {
         let payloads = |value: Value| Some(pack(&value).unwrap().into());
         let scheduled = ActivityTaskScheduledEventAttributes {
             activity_id: model_activity_id(1, 0),
-            activity_type: Some(name::INVOKE_MODEL.into()),
+            activity_type: Some(ActivityKind::InvokeModel.type_name().into()),
             input: payloads(json!({
                 "turn": 1, "step": 0, "base": 0, "new": [], "revision": "a-1", "now": "2026-01-01T00:00:00Z",
             })),
@@ -518,7 +501,7 @@ mod tests {
 
     fn marker_of_tool_call(result: Option<Value>) -> MarkerRecordedEventAttributes {
         let data = json!({
-            "seq": 3, "attempt": 1, "activity_id": "t1.0.0", "activity_type": name::CALL_HTTP_TOOL,
+            "seq": 3, "attempt": 1, "activity_id": "t1.0.0", "activity_type": ActivityKind::CallHttpTool.type_name(),
             "complete_time": {"seconds": 5, "nanos": 7_999_999}, "backoff": null,
         });
         let mut details = HashMap::from([(MARKER_DATA.to_owned(), pack(&data).unwrap().into())]);

@@ -6,7 +6,7 @@ use steadfast_contract::{
     start::StartTask,
     visibility::{MEMO_AGENT, MEMO_NAME},
 };
-use steadfast_workflow::{AgentTask, deliver::delivered_before, start_input::StartInput};
+use steadfast_workflow::{AgentTask, deliver_message::delivered_before, task_input::TaskInput};
 use temporalio_client::{
     Client, WorkflowFetchHistoryOptions, WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
     WorkflowSignalOptions, WorkflowStartOptions, errors::WorkflowStartError, tonic::Code,
@@ -106,7 +106,7 @@ impl Sender {
             .client
             .signal_with_start_workflow(
                 AgentTask::run,
-                StartInput::from(start),
+                TaskInput::from(start),
                 AgentTask::receive_event,
                 self.message.clone(),
                 options,

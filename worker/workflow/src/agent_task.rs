@@ -1,8 +1,8 @@
-//! The workflow: one task, from its first message to its end. What it is sent
-//! and asked is here; what it does is in [`crate::drive`].
+//! The workflow of a task, from its first message to its end. Its signals and queries are here;
+//! [`crate::driver`] runs it.
 //!
-//! Decides nothing that a library's version could change, reads no clock but the
-//! workflow's, and writes nothing: every effect is an activity.
+//! It decides nothing that a library's version could change, reads no clock but the workflow's,
+//! and writes nothing: every effect is an activity.
 
 use std::sync::Arc;
 
@@ -18,21 +18,21 @@ use temporalio_workflow::{
     SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext, WorkflowContextView, WorkflowResult,
 };
 
-use crate::{drive, start_input::StartInput, store::SegmentStore, task::Task};
+use crate::{driver, segment_sink::SegmentSink, task::Task, task_input::TaskInput};
 
 /// A task.
 #[workflow]
 pub struct AgentTask {
-    pub(crate) store: Arc<SegmentStore>,
+    pub(crate) sink: Arc<dyn SegmentSink>,
     /// Absent until the run method has begun.
     pub(crate) task: Option<Task>,
-    /// Signals that came before.
+    /// Signals that arrived before that.
     pub(crate) early: Vec<EarlySignal>,
     /// Cancelled when the running turn is to stop.
     pub(crate) turn_token: Option<WorkflowCancellationToken>,
 }
 
-/// What was sent before the task had begun.
+/// A signal that arrived before the run method began.
 pub enum EarlySignal {
     Receive(ReceiveEvent),
     Decide(Decide),
@@ -41,10 +41,10 @@ pub enum EarlySignal {
 }
 
 impl AgentTask {
-    /// A task that keeps what it hears in a store which the activities of this process read.
-    pub fn new(store: Arc<SegmentStore>) -> Self {
+    /// A task that offers its segments to a sink, from which the activities of this process read.
+    pub fn new(sink: Arc<dyn SegmentSink>) -> Self {
         Self {
-            store,
+            sink,
             task: None,
             early: Vec::new(),
             turn_token: None,
@@ -55,9 +55,9 @@ impl AgentTask {
 #[workflow_methods(factory_only)]
 impl AgentTask {
     #[run(name = "AgentTask")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>, input: StartInput) -> WorkflowResult<TaskResult> {
+    pub async fn run(ctx: &mut WorkflowContext<Self>, input: TaskInput) -> WorkflowResult<TaskResult> {
         match input.0 {
-            Ok(start) => drive::run(ctx, start).await,
+            Ok(start) => driver::run(ctx, start).await,
             Err(error) => {
                 // A failed task waits for a worker that can read it; a failed workflow would be over.
                 ctx.force_task_fail(error);
@@ -68,7 +68,7 @@ impl AgentTask {
 
     #[signal(name = "receive_event")]
     pub fn receive_event(&mut self, ctx: &mut SyncWorkflowContext<Self>, message: ReceiveEvent) {
-        let now = drive::timestamp(ctx.workflow_time());
+        let now = driver::timestamp(ctx.workflow_time());
         match &mut self.task {
             Some(task) => task.receive(message, now),
             None => self.early.push(EarlySignal::Receive(message)),
@@ -77,7 +77,7 @@ impl AgentTask {
 
     #[signal(name = "decide")]
     pub fn decide(&mut self, ctx: &mut SyncWorkflowContext<Self>, decide: Decide) {
-        let now = drive::timestamp(ctx.workflow_time());
+        let now = driver::timestamp(ctx.workflow_time());
         match &mut self.task {
             Some(task) => task.decide(decide, now),
             None => self.early.push(EarlySignal::Decide(decide)),
@@ -87,7 +87,7 @@ impl AgentTask {
     #[signal(name = "checkpoint")]
     pub fn checkpoint(&mut self, _: &mut SyncWorkflowContext<Self>) {
         match &mut self.task {
-            Some(task) => task.checkpoint_requested = true,
+            Some(task) => task.local.checkpoint_requested = true,
             None => self.early.push(EarlySignal::Checkpoint),
         }
     }
@@ -95,7 +95,7 @@ impl AgentTask {
     #[signal(name = "complete_task")]
     pub fn complete_task(&mut self, _: &mut SyncWorkflowContext<Self>, _: CompleteTask) {
         match &mut self.task {
-            Some(task) => task.complete_requested = true,
+            Some(task) => task.state.inbox.request_completion(),
             None => self.early.push(EarlySignal::Complete),
         }
     }
@@ -104,15 +104,14 @@ impl AgentTask {
     pub fn interrupt(&mut self, _: &mut SyncWorkflowContext<Self>, _: Interrupt) {
         // With no turn running there is nothing to stop.
         if let (Some(task), Some(token)) = (&mut self.task, &self.turn_token) {
-            task.interrupt_requested = true;
-            task.stop_unsaid = true;
+            task.interrupt();
             token.cancel_with_reason("interrupted");
         }
     }
 
     #[query(name = "state")]
     pub fn state(&self, _: &WorkflowContextView) -> Option<TaskState> {
-        self.task.as_ref().map(Task::state)
+        self.task.as_ref().map(Task::query_state)
     }
 
     #[query(name = "transcript")]
@@ -124,7 +123,7 @@ impl AgentTask {
     pub fn approvals(&self, _: &WorkflowContextView) -> Vec<Approval> {
         self.task
             .as_ref()
-            .map(|task| task.approvals.waiting())
+            .map(|task| task.state.approvals.waiting())
             .unwrap_or_default()
     }
 }

@@ -19,7 +19,7 @@ use temporalio_workflow::{
 };
 use uuid::Uuid;
 
-use crate::start_input::StartInput;
+use crate::task_input::TaskInput;
 
 /// What belongs to one call the workflow makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl WorkflowInterceptor for ContextInterceptor {
         input: ExecuteWorkflowInput,
         next: WorkflowNext<'a, ExecuteWorkflowInput, WorkflowInterceptorFuture<'a, ExecuteWorkflowResult>>,
     ) -> WorkflowInterceptorFuture<'a, ExecuteWorkflowResult> {
-        let of_client = || input.input_ref::<StartInput>()?.0.as_ref().ok()?.trace_id();
+        let of_client = || input.input_ref::<TaskInput>()?.0.as_ref().ok()?.trace_id();
         *self.trace_id.borrow_mut() = read_header(input.headers().get(HEADER_TRACE_ID)).or_else(of_client);
         next.run(input)
     }

@@ -1,18 +1,19 @@
-//! The `AgentTask` workflow and its contract with clients and activities.
+//! The workflows of Steadfast: [`AgentTask`], one per conversation, and [`DeliverMessage`], which each
+//! run of a schedule with a fixed task is. Deterministic only: no clock, no randomness, no IO.
 
 pub mod activities;
 pub mod agent_task;
 pub mod arguments;
-pub mod deliver;
-mod drive;
+pub mod deliver_message;
+mod driver;
 pub mod failure;
 pub mod interceptor;
 pub mod options;
-pub mod start_input;
+pub mod segment_sink;
 mod state_pages;
-pub mod store;
 pub mod task;
-pub mod transcript;
+pub mod task_input;
 
 pub use agent_task::AgentTask;
-pub use deliver::DeliverMessage;
+pub use deliver_message::DeliverMessage;
+pub use segment_sink::{NoSink, SegmentSink};

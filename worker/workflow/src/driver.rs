@@ -1,0 +1,398 @@
+//! Drives a task: one loop over the steps of the agent loop. Beside it run the outbox relay, the
+//! time limits and the cancel broadcasts, none of which the loop waits for.
+
+mod child_workflow;
+mod deadlines;
+mod guardrails;
+mod handoff;
+mod hooks;
+mod human_approval;
+mod model;
+mod outbox_relay;
+mod state_pages;
+mod tools;
+mod visibility;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use steadfast_agent_loop::{Failure, Input, Step, StepId, ToolCall, TurnOutcome};
+use steadfast_contract::{
+    activities::{Revision, RevisionRequest},
+    activity_ids::tool_activity_id,
+    queries::Phase,
+    start::{StartTask, TaskResult},
+    visibility::{MEMO_AGENT, MEMO_CREATOR, VisiblePhase},
+};
+use steadfast_events::{EventKind, TaskStatus};
+use steadfast_payload::Packed;
+use temporalio_workflow::{
+    ContinueAsNewOptions, MemoValues, WorkflowCancellationToken, WorkflowContext, WorkflowResult, WorkflowTermination,
+    common::error::{ActivityExecutionError, ApplicationFailure},
+    workflows::select,
+};
+
+use crate::{
+    activities::LoadRevision,
+    agent_task::{AgentTask, EarlySignal},
+    failure,
+    interceptor::{CallScope, CallScopeKey},
+    options,
+    task::Task,
+    task_input::TaskInput,
+};
+
+type Context = WorkflowContext<AgentTask>;
+
+enum End {
+    Completed,
+    Canceled,
+    TimedOut,
+    ContinueAsNew(Box<StartTask>),
+}
+
+/// Runs a task until it ends or another run goes on with it.
+pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskResult> {
+    begin(ctx, start);
+    let conversation = converse(ctx);
+    let relay = outbox_relay::run(ctx);
+    let deadlines = deadlines::watch(ctx);
+    let cancels = deadlines::broadcast_cancels(ctx);
+    futures::pin_mut!(conversation, relay, deadlines, cancels);
+    let mut conversation = futures::FutureExt::fuse(conversation);
+    let mut relay = futures::FutureExt::fuse(relay);
+    let mut deadlines = futures::FutureExt::fuse(deadlines);
+    let mut cancels = futures::FutureExt::fuse(cancels);
+    let end = select! {
+        end = conversation => end?,
+        never = relay => match never {},
+        never = deadlines => match never {},
+        never = cancels => match never {},
+    };
+    ctx.state(|state| state.sink.forget(ctx.run_id()));
+    match end {
+        End::Completed => Ok(read(ctx, |task| task.result())),
+        End::Canceled => Err(WorkflowTermination::cancelled()),
+        End::TimedOut => Err(failed("TaskTimedOut", "the task took longer than limits.taskTimeout")),
+        End::ContinueAsNew(start) => {
+            let options = ContinueAsNewOptions::builder()
+                .memo(memo(ctx))
+                .search_attributes(ctx.search_attributes())
+                .build();
+            ctx.continue_as_new(TaskInput::from(*start), options)?;
+            Ok(read(ctx, |task| task.result()))
+        }
+    }
+}
+
+fn begin(ctx: &Context, mut start: StartTask) {
+    let now = now(ctx);
+    let run_id = ctx.run_id().to_owned();
+    if start.task_id.is_empty() {
+        // Started by a schedule, which gives each workflow an id of its own.
+        ctx.workflow_id().clone_into(&mut start.task_id);
+    }
+    ctx.state_mut(|state| {
+        let mut task = Task::new(start, &run_id, state.sink.clone(), now);
+        for signal in state.early.drain(..) {
+            match signal {
+                EarlySignal::Receive(message) => task.receive(message, now),
+                EarlySignal::Decide(decide) => task.decide(decide, now),
+                EarlySignal::Checkpoint => task.local.checkpoint_requested = true,
+                EarlySignal::Complete => task.state.inbox.request_completion(),
+            }
+        }
+        state.task = Some(task);
+    });
+}
+
+/// Runs turn after turn until the task ends or its run is to be followed by another.
+async fn converse(ctx: &Context) -> Result<End, WorkflowTermination> {
+    state_pages::fetch(ctx).await?;
+    prepare(ctx).await?;
+    loop {
+        if wants_continue_as_new(ctx) {
+            outbox_relay::flush(ctx).await;
+            return Ok(End::ContinueAsNew(Box::new(read(ctx, |task| task.continue_as_new()))));
+        }
+        match read(ctx, |task| task.state.run.next_step()) {
+            Step::AwaitMessage => match await_message(ctx).await? {
+                Next::Turn => start_turn(ctx).await?,
+                Next::ContinueAsNew => {}
+                Next::End(status) => return finish(ctx, status).await,
+            },
+            Step::CheckInput(id) => guardrails::check_input(ctx, id).await?,
+            Step::Compact(id) => model::compact(ctx, id).await?,
+            Step::CallModel(id) => model::call_model(ctx, id).await?,
+            Step::CallTools(id, calls) => tools::call_tools(ctx, id, calls).await?,
+            Step::HandOver(id, to) => handoff::hand_off(ctx, id, &to).await?,
+            Step::CheckOutput(id) => guardrails::check_output(ctx, id).await?,
+            Step::Done(outcome) => {
+                close_turn(ctx, outcome).await?;
+                if read(ctx, |task| task.start.one_turn) {
+                    return finish(ctx, TaskStatus::Completed).await;
+                }
+            }
+        }
+    }
+}
+
+fn wants_continue_as_new(ctx: &Context) -> bool {
+    ctx.continue_as_new_suggested() || read(ctx, |task| task.wants_continue_as_new())
+}
+
+/// What a new task does before its first turn.
+async fn prepare(ctx: &Context) -> Result<(), WorkflowTermination> {
+    let (is_new, parent) = read(ctx, |task| {
+        let is_new = task.state.revision.is_none();
+        (is_new, task.start.parent.is_some().then(|| task.start.clone()))
+    });
+    if !is_new {
+        return Ok(());
+    }
+    if let Some(start) = parent {
+        // A child has no memo of its own; access to it is decided by these.
+        let agent = format!("{}/{}", start.namespace, start.agent);
+        human_approval::upsert_memo(ctx, [(MEMO_AGENT, agent), (MEMO_CREATOR, start.creator)])?;
+        return Ok(());
+    }
+    load_revision(ctx, &ctx.cancellation_token()).await;
+    let now = now(ctx);
+    update(ctx, |task| {
+        let welcome = task
+            .state
+            .revision
+            .as_ref()
+            .map(|revision| revision.spec.welcome.clone());
+        if let Some(welcome) = welcome.filter(|welcome| !welcome.is_empty()) {
+            task.send_text(0, now, welcome);
+        }
+    });
+    Ok(())
+}
+
+enum Next {
+    Turn,
+    ContinueAsNew,
+    End(TaskStatus),
+}
+
+async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
+    update(ctx, |task| task.local.phase = Phase::Idle);
+    ctx.set_current_details("waits for a message");
+    if read(ctx, |task| task.state.inbox.is_empty()) {
+        visibility::show(ctx, VisiblePhase::Idle).await;
+    }
+    let awaited = ctx
+        .wait_condition(|state| {
+            state.task.as_ref().is_some_and(|task| {
+                !task.state.inbox.is_empty()
+                    || task.state.inbox.is_completion_requested()
+                    || task.is_timed_out()
+                    || task.wants_continue_as_new()
+            })
+        })
+        .await;
+    if awaited.is_err() {
+        return Ok(Next::End(TaskStatus::Canceled));
+    }
+    Ok(read(ctx, |task| {
+        match (task.state.inbox.is_empty(), task.state.inbox.is_completion_requested()) {
+            _ if task.is_timed_out() => Next::End(TaskStatus::TimedOut),
+            (false, _) => Next::Turn,
+            (true, true) => Next::End(TaskStatus::Completed),
+            (true, false) => Next::ContinueAsNew,
+        }
+    }))
+}
+
+/// Reads the newest revision and begins the turn of the oldest message on it.
+async fn start_turn(ctx: &Context) -> Result<(), WorkflowTermination> {
+    let token = ctx.cancellation_token().child_token();
+    // The model call that follows takes along what waits.
+    update(ctx, |task| task.local.piggyback_pending = true);
+    ctx.state_mut(|state| state.turn_token = Some(token.clone()));
+    visibility::show(ctx, VisiblePhase::Running).await;
+    if !load_revision(ctx, &token).await {
+        // Asked again while the message waits; a cancelled task ends before that.
+        return Ok(());
+    }
+    let now = now(ctx);
+    let agent = update(ctx, |task| match task.start_turn(now) {
+        Some(input) => {
+            let agent = task.acting_agent().to_owned();
+            record(task, input).map(|()| Some(agent))
+        }
+        None => Ok(None),
+    })?;
+    if let Some(agent) = agent {
+        handoff::agent_started(ctx, &agent).await;
+    }
+    Ok(())
+}
+
+/// Reads the newest revision of the agent that has the turn. Says whether there is one.
+async fn load_revision(ctx: &Context, token: &WorkflowCancellationToken) -> bool {
+    let (request, queue) = read(ctx, |task| {
+        let agent = task.acting_agent().to_owned();
+        let known = task
+            .state
+            .revision
+            .as_ref()
+            .filter(|revision| revision.spec.agent == agent);
+        let request = RevisionRequest {
+            known: known.map(|revision| revision.name.clone()),
+            agent,
+        };
+        (request, task.acting_queue())
+    });
+    let loaded = match queue {
+        None => {
+            ctx.execute_local_activity(LoadRevision, Packed(request), options::load_revision(token.clone()))
+                .await
+        }
+        // The other agent's workers know it best.
+        Some(queue) => {
+            let options = options::load_revision_of(&request.agent, queue, token.clone());
+            ctx.execute_activity(LoadRevision, Packed(request), options).await
+        }
+    };
+    match loaded {
+        Ok(Packed(revision)) => {
+            if let Some(revision) = revision {
+                update(ctx, |task| task.adopt_revision(revision));
+            }
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+async fn close_turn(ctx: &Context, outcome: TurnOutcome) -> Result<(), WorkflowTermination> {
+    let agent = read(ctx, |task| task.acting_agent().to_owned());
+    handoff::agent_ended(ctx, &agent).await;
+    let now = now(ctx);
+    ctx.state_mut(|state| state.turn_token = None);
+    update(ctx, |task| {
+        task.close_open_calls(now, "this call was not run: the turn ended before it");
+        task.close_turn(outcome, now);
+        task.local.piggyback_pending = false;
+        record(task, Input::TurnClosed)
+    })
+}
+
+async fn finish(ctx: &Context, status: TaskStatus) -> Result<End, WorkflowTermination> {
+    let now = now(ctx);
+    update(ctx, |task| {
+        task.local.phase = Phase::Ending;
+        // The end of a question to another agent is no end of the conversation.
+        if task.start.parent.is_none() {
+            task.emit(0, now, EventKind::TaskUpdated { status, reason: None });
+        }
+    });
+    outbox_relay::flush(ctx).await;
+    Ok(match status {
+        TaskStatus::Canceled => End::Canceled,
+        TaskStatus::TimedOut => End::TimedOut,
+        _ => End::Completed,
+    })
+}
+
+/// What stands in the task's memo now: a new run would begin with what stood there at first.
+fn memo(ctx: &Context) -> MemoValues {
+    let current = ctx.memo();
+    let mut values = MemoValues::new();
+    for name in current.keys() {
+        if let Ok(Some(value)) = current.get::<serde_json::Value>(name) {
+            values.insert(name, value);
+        }
+    }
+    values
+}
+
+fn failed_step(ctx: &Context, token: &WorkflowCancellationToken, error: &ActivityExecutionError) -> Failure {
+    if token.is_cancelled() {
+        return stopped(ctx);
+    }
+    let (category, message) = failure::describe(error);
+    Failure::Error { category, message }
+}
+
+fn stopped(ctx: &Context) -> Failure {
+    read(ctx, |task| task.stop_reason())
+}
+
+/// The token and the revision of the running turn; `None` between turns.
+fn turn_scope(ctx: &Context) -> Option<(WorkflowCancellationToken, Revision)> {
+    let revision = read(ctx, |task| task.state.revision.clone())?;
+    Some((ensure_turn_token(ctx), revision))
+}
+
+/// The token of the running turn. After continue-as-new in the middle of a turn there is none yet.
+fn ensure_turn_token(ctx: &Context) -> WorkflowCancellationToken {
+    if let Some(token) = ctx.state(|state| state.turn_token.clone()) {
+        return token;
+    }
+    let token = ctx.cancellation_token().child_token();
+    ctx.state_mut(|state| state.turn_token = Some(token.clone()));
+    token
+}
+
+/// Schedules a call within its scope, which the interceptor turns into headers.
+fn scoped<R>(ctx: &Context, step: StepId, tool: Option<(&ToolCall, &str)>, schedule: impl FnOnce() -> R) -> R {
+    let idempotency_key = tool.map(|(call, part)| {
+        let call = tool_activity_id(step.turn, step.step, call.index);
+        format!("{}/{call}{part}", ctx.workflow_id())
+    });
+    ctx.with_context_value_sync::<CallScopeKey, _>(CallScope { step, idempotency_key }, schedule)
+}
+
+/// Reads the task. Conditions that wait for a change of it are not evaluated again.
+fn read<R>(ctx: &Context, read: impl FnOnce(&Task) -> R) -> R {
+    ctx.state(|state| {
+        #[expect(clippy::expect_used, reason = "begin() sets it before anything else runs")]
+        read(state.task.as_ref().expect("the task has begun"))
+    })
+}
+
+/// Changes the task, and has the conditions that wait for a change of it evaluated again.
+fn update<R>(ctx: &Context, change: impl FnOnce(&mut Task) -> R) -> R {
+    ctx.state_mut(|state| {
+        #[expect(clippy::expect_used, reason = "begin() sets it before anything else runs")]
+        change(state.task.as_mut().expect("the task has begun"))
+    })
+}
+
+fn record(task: &mut Task, input: Input) -> Result<(), WorkflowTermination> {
+    task.state
+        .run
+        .record(input)
+        .or_else(|violation| protocol_error(&violation.to_string()))
+}
+
+/// A fault of ours: the task fails loudly instead of going on in an impossible state.
+fn protocol_error(message: &str) -> Result<(), WorkflowTermination> {
+    Err(failed("ProtocolViolation", message))
+}
+
+fn failed(category: &str, message: &str) -> WorkflowTermination {
+    let failure = ApplicationFailure::builder(std::io::Error::other(message.to_owned()))
+        .type_name(category.to_owned())
+        .non_retryable(true)
+        .build();
+    WorkflowTermination::failed_application(failure)
+}
+
+fn now(ctx: &Context) -> jiff::Timestamp {
+    timestamp(ctx.workflow_time())
+}
+
+/// The workflow's time in whole milliseconds: what people read, and what keeps payloads short.
+pub(crate) fn timestamp(time: Option<SystemTime>) -> jiff::Timestamp {
+    let since = time
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_millis())
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .unwrap_or_default()
+}

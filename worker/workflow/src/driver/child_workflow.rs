@@ -1,0 +1,154 @@
+//! Child workflows: other agents that answer one question, and workflows that
+//! are tools. Cancelling the turn cancels them.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use steadfast_agent_loop::TurnOutcome;
+use steadfast_contract::{
+    signals::ReceiveEvent,
+    start::{Parent, StartTask, TaskResult},
+};
+use steadfast_events::{Content, TextFormat};
+use steadfast_payload::foreign_result;
+use temporalio_workflow::{
+    ChildWorkflowOptions, ParentClosePolicy, WorkflowCancellationToken,
+    common::{UntypedWorkflow, data_converters::RawValue},
+};
+
+use super::{Context, read, update};
+use crate::{agent_task::AgentTask, arguments::object_arguments, failure, task_input::TaskInput};
+
+/// Agents that may ask agents that ask agents …
+const DEEPEST_PATH: usize = 8;
+/// Id of the one message such an agent gets.
+const QUESTION_ID: &str = "question";
+
+/// Why a child came to nothing.
+pub(super) struct ChildFailure {
+    pub category: String,
+    pub message: String,
+}
+
+impl ChildFailure {
+    fn new(category: &str, message: impl Into<String>) -> Self {
+        Self {
+            category: category.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+/// Who is asked, and where its answer belongs.
+pub(super) struct AskedAgent<'a> {
+    pub agent: &'a str,
+    pub task_queue: &'a str,
+    /// The place of the question in the task: `<turn>.<step>.<index>`.
+    pub place: String,
+    pub timeout: Option<Duration>,
+}
+
+/// Asks another agent: a task of its own, on its own workers, shown inside of this one.
+pub(super) async fn ask_agent(
+    ctx: &Context,
+    asked: AskedAgent<'_>,
+    question: String,
+    token: &WorkflowCancellationToken,
+) -> Result<TaskResult, ChildFailure> {
+    let (start, workflow_id) = read(ctx, |task| {
+        let path = match task.start.path() {
+            "" => asked.place.clone(),
+            path => format!("{path}/{}", asked.place),
+        };
+        let workflow_id = format!("{}.{}", ctx.workflow_id(), asked.place);
+        let mut start = StartTask::new(workflow_id.clone(), task.start.namespace.clone(), asked.agent);
+        start.creator.clone_from(&task.start.creator);
+        start.params = task.start.params.clone();
+        start.traceparent.clone_from(&task.start.traceparent);
+        start.one_turn = true;
+        start.parent = Some(Parent {
+            task_id: task.start.log_task_id().to_owned(),
+            path,
+        });
+        start.messages = vec![ReceiveEvent {
+            message_id: QUESTION_ID.to_owned(),
+            content: Content::Text {
+                text: question,
+                format: TextFormat::Plain,
+            },
+            sender: task.acting_agent().to_owned(),
+        }];
+        (start, workflow_id)
+    });
+    if start.path().split('/').count() > DEEPEST_PATH {
+        return Err(ChildFailure::new(
+            "agents_too_deep",
+            format!("agents ask agents more than {DEEPEST_PATH} deep; this question is not asked"),
+        ));
+    }
+    let options = options(
+        workflow_id,
+        asked.task_queue,
+        asked.timeout,
+        format!("asks {}", asked.agent),
+        token,
+    );
+    let started = ctx
+        .start_child_workflow(AgentTask::run, TaskInput::from(start), options)
+        .await
+        .map_err(|error| ChildFailure::new("agent_not_asked", error.to_string()))?;
+    let result = started.result().await.map_err(|error| of_execution(&error))?;
+    // What the other has used is used for this task, whatever came of it.
+    update(ctx, |task| task.count_usage(result.usage));
+    match &result.outcome {
+        Some(TurnOutcome::Failed { category, message }) => Err(ChildFailure::new(category, message.clone())),
+        Some(TurnOutcome::Interrupted | TurnOutcome::Canceled) => Err(ChildFailure::new(
+            "canceled",
+            "the agent was stopped before it had answered",
+        )),
+        Some(TurnOutcome::Completed) | None => Ok(result),
+    }
+}
+
+/// Runs a workflow of somebody else's; what it gets and gives is plain JSON.
+pub(super) async fn run_workflow(
+    ctx: &Context,
+    workflow_type: &str,
+    task_queue: &str,
+    place: &str,
+    arguments: &Value,
+    timeout: Duration,
+    token: &WorkflowCancellationToken,
+) -> Result<Value, ChildFailure> {
+    let input = object_arguments(arguments).map_err(|reason| ChildFailure::new("tool_arguments", reason))?;
+    let workflow_id = format!("{}.{place}", ctx.workflow_id());
+    let options = options(workflow_id, task_queue, Some(timeout), workflow_type.to_owned(), token);
+    let started = ctx
+        .start_child_workflow(UntypedWorkflow::new(workflow_type), RawValue::new(input), options)
+        .await
+        .map_err(|error| ChildFailure::new("workflow_not_started", error.to_string()))?;
+    let result = started.result().await.map_err(|error| of_execution(&error))?;
+    Ok(foreign_result(&result.payloads))
+}
+
+fn options(
+    workflow_id: String,
+    task_queue: &str,
+    timeout: Option<Duration>,
+    summary: String,
+    token: &WorkflowCancellationToken,
+) -> ChildWorkflowOptions {
+    ChildWorkflowOptions::builder()
+        .workflow_id(workflow_id)
+        .task_queue(task_queue.to_owned())
+        .maybe_execution_timeout(timeout)
+        .static_summary(summary)
+        .parent_close_policy(ParentClosePolicy::RequestCancel)
+        .cancellation_token(token.clone())
+        .build()
+}
+
+fn of_execution(error: &temporalio_workflow::common::error::ChildWorkflowExecutionError) -> ChildFailure {
+    let (category, message) = failure::describe_child(error);
+    ChildFailure { category, message }
+}

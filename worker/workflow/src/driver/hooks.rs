@@ -1,0 +1,109 @@
+//! Tells the hooks of a revision what happens. A hook that fails or takes too
+//! long is passed over: it never fails a turn.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use steadfast_contract::activities::WebhookCall;
+use steadfast_crds::agent::{Hook, HookEvent};
+use steadfast_payload::{Packed, foreign_result};
+use temporalio_workflow::{
+    common::{UntypedActivity, data_converters::RawValue},
+    workflows::join_all,
+};
+
+use super::{Context, now, read, update};
+use crate::{activities::CallWebhook, arguments::object_arguments, options};
+
+/// Texts that one event may add.
+const MESSAGES_LIMIT: usize = 8;
+
+/// What hooks want.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// The message that the event is about is to be hidden.
+    pub suppress: bool,
+}
+
+/// What a hook activity may answer.
+#[derive(Debug, Default, Deserialize)]
+struct Answer {
+    #[serde(default)]
+    messages: Vec<String>,
+    #[serde(default)]
+    suppress: bool,
+}
+
+/// What the event is about is put together only when somebody listens.
+pub(super) async fn tell(ctx: &Context, event: HookEvent, about: impl FnOnce() -> Value) -> Effects {
+    let listening: Vec<(u32, Hook)> = read(ctx, |task| {
+        let hooks = task
+            .state
+            .revision
+            .as_ref()
+            .map(|revision| revision.spec.hooks.as_slice());
+        (0..)
+            .zip(hooks.unwrap_or_default())
+            .filter(|(_, hook)| hook.events.contains(&event))
+            .map(|(index, hook)| (index, hook.clone()))
+            .collect()
+    });
+    if listening.is_empty() {
+        return Effects::default();
+    }
+    let now = now(ctx);
+    let about = about();
+    let told = read(ctx, |task| {
+        json!({
+            "event": event, "task_id": task.start.task_id, "agent": task.acting_agent(),
+            "turn": task.turn(), "time": now, "about": about,
+        })
+    });
+    let answers = join_all(listening.iter().map(|(index, hook)| call(ctx, *index, hook, &told))).await;
+    let mut effects = Effects::default();
+    update(ctx, |task| {
+        let turn = task.turn();
+        for answer in answers {
+            effects.suppress |= answer.suppress;
+            for text in answer.messages.into_iter().take(MESSAGES_LIMIT) {
+                task.send_text(turn, now, text);
+            }
+        }
+    });
+    effects
+}
+
+async fn call(ctx: &Context, index: u32, hook: &Hook, event: &Value) -> Answer {
+    let timeout = hook.timeout.as_std();
+    if let Some(activity) = &hook.activity {
+        let queue = activity
+            .task_queue
+            .clone()
+            .or_else(|| read(ctx, |task| task.acting_queue()));
+        let Ok(arguments) = object_arguments(event) else {
+            return Answer::default();
+        };
+        let called = ctx.execute_activity(
+            UntypedActivity::new(&activity.name),
+            RawValue::new(arguments),
+            options::hook(&activity.name, queue, timeout),
+        );
+        return match called.await {
+            Ok(result) => serde_json::from_value(foreign_result(&result.payloads)).unwrap_or_default(),
+            Err(_) => Answer::default(),
+        };
+    }
+    let (revision, queue) = read(ctx, |task| {
+        let revision = task.state.revision.as_ref().map(|revision| revision.name.clone());
+        (revision.unwrap_or_default(), task.acting_queue())
+    });
+    let request = WebhookCall {
+        revision,
+        hook: index,
+        event: event.clone(),
+    };
+    // Its answer is not read, and it may fail.
+    let _ = ctx
+        .execute_activity(CallWebhook, Packed(request), options::hook("webhook", queue, timeout))
+        .await;
+    Answer::default()
+}

@@ -1,0 +1,212 @@
+//! Waits for people: durable, as many at once as there are calls, for days, with
+//! no worker needed.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use serde_json::Value;
+use steadfast_agent_loop::{StepId, ToolCall};
+use steadfast_contract::{
+    approvals::{Decided, approval_id},
+    queries::Phase,
+    signals::Decide,
+    visibility::{MEMO_APPROVALS, VisiblePhase},
+};
+use steadfast_crds::agent_tool::OnTimeout;
+use steadfast_events::{Approval, ApprovalKind, Decision, EventKind};
+use temporalio_workflow::{
+    MemoValue, TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowTermination, workflows::select,
+};
+
+use super::{Context, now, protocol_error, read, update, visibility};
+use crate::task::Task;
+
+/// Approvals of later rounds of the same call have indexes of their own.
+const INDEXES_PER_ROUND: u32 = 1_000_000;
+
+/// What is asked.
+pub(super) struct Question {
+    pub kind: ApprovalKind,
+    pub round: u32,
+    pub prompt: String,
+    pub form: Value,
+    pub arguments: Value,
+    pub timeout: Duration,
+    pub on_timeout: OnTimeout,
+}
+
+/// What came of it.
+pub(super) enum Asked {
+    Decided(Decided, OnTimeout),
+    /// The run is to be followed by another, which goes on waiting.
+    Suspended,
+    /// The turn was stopped.
+    Stopped,
+}
+
+impl Task {
+    /// Takes in what a person says.
+    pub fn decide(&mut self, decide: Decide, now: jiff::Timestamp) {
+        self.count_signal();
+        let id = decide.approval_id.clone();
+        if let Some(decided) = self.state.approvals.decide(decide) {
+            self.emit_decision(&id, &decided, now);
+        }
+    }
+
+    fn emit_decision(&mut self, id: &str, decided: &Decided, now: jiff::Timestamp) {
+        let turn = self.turn();
+        self.emit(
+            turn,
+            now,
+            EventKind::ApprovalDecided {
+                approval_id: id.to_owned(),
+                decision: decided.decision,
+                by: decided.by.clone(),
+                reason: decided.reason.clone(),
+                answer: decided.answer.clone(),
+            },
+        );
+    }
+
+    fn settle_approval(&mut self, id: &str, decision: Decision, now: jiff::Timestamp) {
+        if let Some(decided) = self.state.approvals.settle(id, Decided::by_nobody(decision)) {
+            self.emit_decision(id, &decided, now);
+        }
+    }
+}
+
+/// Asks a person, or goes on waiting for the answer to what was asked before.
+pub(super) async fn ask(
+    ctx: &Context,
+    step: StepId,
+    call: &ToolCall,
+    question: Question,
+    token: &WorkflowCancellationToken,
+) -> Result<Asked, WorkflowTermination> {
+    let index = question.round * INDEXES_PER_ROUND + call.index;
+    let id = read(ctx, |task| {
+        approval_id(&task.start.task_id, step.turn, step.step, index)
+    });
+    let on_timeout = question.on_timeout;
+    if read(ctx, |task| task.state.approvals.get(&id).is_none()) {
+        let now = now(ctx);
+        update(ctx, |task| open(task, &id, step, call, question, now));
+        index_approvals(ctx).await?;
+    }
+    let asked = wait(ctx, &id, token).await;
+    match asked {
+        Waited::Suspended => return Ok(Asked::Suspended),
+        Waited::Decided => {}
+        Waited::Expired => {
+            let now = now(ctx);
+            update(ctx, |task| task.settle_approval(&id, Decision::Expired, now));
+        }
+        Waited::Stopped => {
+            let now = now(ctx);
+            update(ctx, |task| task.settle_approval(&id, Decision::Withdrawn, now));
+        }
+    }
+    let decided = update(ctx, |task| task.state.approvals.take_decided(&id));
+    index_approvals(ctx).await?;
+    Ok(match decided {
+        Some(decided) if decided.decision != Decision::Withdrawn => Asked::Decided(decided, on_timeout),
+        _ => Asked::Stopped,
+    })
+}
+
+fn open(task: &mut Task, id: &str, step: StepId, call: &ToolCall, question: Question, now: jiff::Timestamp) {
+    let approval = Approval {
+        id: id.to_owned(),
+        kind: question.kind,
+        agent: task.acting_agent().to_owned(),
+        turn: step.turn,
+        tool: call.name.clone(),
+        tool_call_id: call.call_id.clone(),
+        arguments: question.arguments,
+        prompt: question.prompt,
+        form: question.form,
+        requested_at: now,
+        expires_at: now.checked_add(question.timeout).ok(),
+    };
+    let told = approval.clone();
+    task.emit(step.turn, now, EventKind::ApprovalRequested { approval: told });
+    task.state.approvals.open(approval, question.on_timeout);
+    // Nothing of ours may run for days: what waits must reach the log by itself.
+    task.local.piggyback_pending = false;
+}
+
+enum Waited {
+    Decided,
+    Expired,
+    Stopped,
+    Suspended,
+}
+
+async fn wait(ctx: &Context, id: &str, token: &WorkflowCancellationToken) -> Waited {
+    ctx.set_current_details(format!("waits for a person to decide {id}"));
+    update(ctx, |task| task.local.phase = Phase::WaitingForPeople);
+    let expires_at = read(ctx, |task| {
+        task.state
+            .approvals
+            .get(id)
+            .and_then(|waiting| waiting.approval.expires_at)
+    });
+    let awaited = id.to_owned();
+    let decided = ctx.wait_condition_with_options(
+        move |state| {
+            state
+                .task
+                .as_ref()
+                .is_some_and(|task| task.state.approvals.is_decided(&awaited) || task.wants_continue_as_new())
+        },
+        WaitConditionOptions::builder()
+            .cancellation_token(token.clone())
+            .build(),
+    );
+    let outcome = match expires_at {
+        None => decided.await.map_or(Waited::Stopped, |()| Waited::Decided),
+        Some(expires_at) => {
+            let remaining = Duration::try_from(now(ctx).duration_until(expires_at)).unwrap_or(Duration::ZERO);
+            let timer_token = WorkflowCancellationToken::new();
+            let timer = ctx.timer(
+                TimerOptions::builder(remaining)
+                    .cancellation_token(timer_token.clone())
+                    .summary(format!("approval {id} expires"))
+                    .build(),
+            );
+            futures::pin_mut!(decided, timer);
+            let mut decided = decided.fuse();
+            let mut timer = timer.fuse();
+            select! {
+                decided = decided => {
+                    timer_token.cancel();
+                    decided.map_or(Waited::Stopped, |()| Waited::Decided)
+                }
+                _ = timer => Waited::Expired,
+            }
+        }
+    };
+    match outcome {
+        // It woke to hand over, and nobody has decided.
+        Waited::Decided if !read(ctx, |task| task.state.approvals.is_decided(id)) => Waited::Suspended,
+        outcome => outcome,
+    }
+}
+
+/// Puts what waits where one look at Temporal finds it, with no worker.
+async fn index_approvals(ctx: &Context) -> Result<(), WorkflowTermination> {
+    visibility::show(ctx, VisiblePhase::Running).await;
+    let memo = read(ctx, |task| task.state.approvals.memo());
+    upsert_memo(ctx, [(MEMO_APPROVALS, memo)])
+}
+
+/// Changes the task's memo.
+pub(super) fn upsert_memo<T: serde::Serialize + Send + Sync + 'static, const N: usize>(
+    ctx: &Context,
+    fields: [(&str, T); N],
+) -> Result<(), WorkflowTermination> {
+    let fields = fields.map(|(name, value)| (name, Some(MemoValue::new(value))));
+    ctx.upsert_memo(fields)
+        .or_else(|error| protocol_error(&format!("write the memo: {error}")))
+}

@@ -1,0 +1,197 @@
+//! Model calls, and the summaries that make room for more of them.
+
+use serde_json::json;
+use steadfast_agent_loop::{Body, Failure, Guarded, Input, ModelAnswer, Segment, StepId};
+use steadfast_contract::{
+    activities::{Append, ModelCall, ModelOutcome, Revision},
+    activity_ids::model_activity_id,
+    queries::Phase,
+    tool_calls::function_calls,
+};
+use steadfast_crds::agent::HookEvent;
+use steadfast_events::Content;
+use steadfast_payload::Packed;
+use temporalio_workflow::WorkflowTermination;
+
+use super::{Context, failed_step, hooks, now, protocol_error, read, record, scoped, stopped, turn_scope, update};
+use crate::{
+    activities::{Compact, InvokeModel},
+    failure, options,
+    task::Task,
+};
+
+/// Category of the error that says that a conversation no longer fits the model.
+const CONTEXT_LENGTH_EXCEEDED: &str = "context_length_exceeded";
+
+pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), WorkflowTermination> {
+    let Some((token, revision)) = turn_scope(ctx) else {
+        return protocol_error("a model call outside of a turn");
+    };
+    if let Some(limit) = read(ctx, |task| task.exhausted_token_limit()) {
+        let failure = Failure::Error {
+            category: "max_tokens_per_task".to_owned(),
+            message: format!("the task has used its {limit} tokens (limits.maxTokensPerTask)"),
+        };
+        return update(ctx, |task| record(task, Input::Failed(failure)));
+    }
+    if read(ctx, |task| task.is_window_full()) {
+        return update(ctx, |task| record(task, Input::WindowFull));
+    }
+    let about = || json!({"model": revision.spec.model.name, "step": id.step});
+    hooks::tell(ctx, HookEvent::ModelStarted, about).await;
+    ctx.set_current_details(format!("turn {}: calls {}", id.turn, revision.spec.model.name));
+    let now_at_start = now(ctx);
+    let (call, queue) = update(ctx, |task| {
+        task.local.phase = Phase::CallingModel;
+        (announce(task, id, &revision, now_at_start), task.acting_queue())
+    });
+    let options = options::model_call(
+        model_activity_id(id.turn, id.step),
+        &revision.spec,
+        queue,
+        token.clone(),
+    );
+    let running = scoped(ctx, id, None, || {
+        ctx.execute_activity(InvokeModel, Packed(call), options)
+    });
+    let result = running.await;
+    let now = now(ctx);
+    match result {
+        Ok(Packed(outcome)) => {
+            let usage = outcome.usage;
+            let stopped_midway = outcome.interrupted;
+            let answer = update(ctx, |task| take_answer(task, id, &revision, outcome, now));
+            let about = || json!({"model": revision.spec.model.name, "step": id.step, "usage": usage});
+            hooks::tell(ctx, HookEvent::ModelEnded, about).await;
+            let input = if stopped_midway {
+                Input::Failed(stopped(ctx))
+            } else {
+                Input::ModelAnswered(answer)
+            };
+            update(ctx, |task| record(task, input))
+        }
+        Err(error) => {
+            update(ctx, |task| task.state.outbox.ack(0));
+            let failure = failed_step(ctx, &token, &error);
+            let too_long = failure::describe(&error).0 == CONTEXT_LENGTH_EXCEEDED && !token.is_cancelled();
+            update(ctx, |task| {
+                if too_long && task.may_compact() {
+                    return record(task, Input::WindowFull);
+                }
+                record(task, Input::Failed(failure))
+            })
+        }
+    }
+}
+
+fn announce(task: &mut Task, id: StepId, revision: &Revision, now: jiff::Timestamp) -> ModelCall {
+    let (base, new) = task.state.transcript.announce();
+    let append = Append {
+        outbox: task.state.outbox.take_batch(),
+        seen: task.state.log_seen.clone(),
+        revision: None,
+    };
+    task.local.piggyback_pending = false;
+    ModelCall {
+        turn: id.turn,
+        step: id.step,
+        base,
+        new,
+        revision: revision.name.clone(),
+        now: task.state.turn_started_at.unwrap_or(now),
+        append,
+    }
+}
+
+/// The answer joins the transcript; what of it the log lacks waits in the outbox.
+fn take_answer(
+    task: &mut Task,
+    id: StepId,
+    revision: &Revision,
+    outcome: ModelOutcome,
+    now: jiff::Timestamp,
+) -> ModelAnswer {
+    let calls = function_calls(&outcome.items, &outcome.refused);
+    let segment = Segment {
+        turn: id.turn,
+        step: id.step,
+        at: now,
+        body: Body::Model {
+            items: outcome.items,
+            agent: revision.spec.agent.clone(),
+        },
+    };
+    task.ack(&outcome.log);
+    task.count_usage(outcome.usage);
+    task.note_context(outcome.usage);
+    for (index, target) in outcome.mcp {
+        task.state.progress.entry(index).or_default().mcp = Some(target);
+    }
+    if outcome.log.behind && !outcome.held && outcome.rejected.is_none() {
+        task.publish(&segment);
+    }
+    task.append_segment(segment);
+    if revision.spec.stream.model_calls {
+        let data =
+            json!({"kind": "model_call", "model": revision.spec.model.name, "step": id.step, "usage": outcome.usage});
+        task.send_message(id.turn, now, Content::Data { data });
+    }
+    if let Some(reason) = &outcome.rejected {
+        task.append_segment(Segment {
+            turn: id.turn,
+            step: id.step,
+            at: now,
+            body: Body::Note {
+                text: format!(
+                    "Your answer was not accepted: {reason}. Answer again, with nothing but JSON that fits the schema."
+                ),
+            },
+        });
+    }
+    ModelAnswer {
+        calls,
+        rejected: outcome.rejected,
+        guarded: if outcome.held { Guarded::Yes } else { Guarded::No },
+    }
+}
+
+/// The model sums up the conversation, and goes on from that.
+pub(super) async fn compact(ctx: &Context, id: StepId) -> Result<(), WorkflowTermination> {
+    let Some((token, revision)) = turn_scope(ctx) else {
+        return protocol_error("a summary outside of a turn");
+    };
+    ctx.set_current_details(format!("turn {}: sums up the conversation", id.turn));
+    let now_at_start = now(ctx);
+    let (call, queue, kept) = update(ctx, |task| {
+        task.local.phase = Phase::Compacting;
+        // The message that the turn is about stays as it is, while nothing has come of it.
+        let newest = task.state.transcript.segments().next_back();
+        let kept = usize::from(newest.is_some_and(|segment| matches!(segment.body, Body::User { .. })));
+        (announce(task, id, &revision, now_at_start), task.acting_queue(), kept)
+    });
+    let options = options::compact(id, &revision.spec, queue, token.clone());
+    let running = scoped(ctx, id, None, || ctx.execute_activity(Compact, Packed(call), options));
+    let result = running.await;
+    let now = now(ctx);
+    match result {
+        Ok(Packed(summary)) => {
+            let stopped = token.is_cancelled().then(|| stopped(ctx));
+            update(ctx, |task| {
+                task.ack(&summary.log);
+                task.count_usage(summary.usage);
+                if let Some(failure) = stopped {
+                    return record(task, Input::Failed(failure));
+                }
+                task.compact(id, summary.text, kept, now);
+                record(task, Input::Compacted)
+            })
+        }
+        Err(error) => {
+            let failure = failed_step(ctx, &token, &error);
+            update(ctx, |task| {
+                task.state.outbox.ack(0);
+                record(task, Input::Failed(failure))
+            })
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Brings what the task tells to the log when no other activity takes it along.
+
+use steadfast_contract::activities::Append;
+use steadfast_payload::Packed;
+use temporalio_workflow::{TimerOptions, WaitConditionOptions, WorkflowCancellationToken, workflows::select};
+
+use super::{Context, update};
+use crate::{activities::AppendEvents, options};
+
+/// Runs beside the conversation and never in its way.
+pub(super) async fn run(ctx: &Context) -> std::convert::Infallible {
+    let never_cancelled = WorkflowCancellationToken::new();
+    loop {
+        let options = WaitConditionOptions::builder()
+            .cancellation_token(never_cancelled.clone())
+            .build();
+        let waited = ctx
+            .wait_condition_with_options(
+                |state| {
+                    state
+                        .task
+                        .as_ref()
+                        .is_some_and(|task| !task.local.piggyback_pending && task.state.outbox.has_unsent())
+                },
+                options,
+            )
+            .await;
+        if waited.is_err() {
+            continue;
+        }
+        let append = update(ctx, |task| Append {
+            outbox: task.state.outbox.take_batch(),
+            seen: task.state.log_seen.clone(),
+            revision: task.display_revision(),
+        });
+        if let Ok(Packed(ack)) = ctx
+            .execute_activity(AppendEvents, Packed(append), options::append_events())
+            .await
+        {
+            update(ctx, |task| task.ack(&ack));
+        } else {
+            update(ctx, |task| task.state.outbox.ack(0));
+        }
+    }
+}
+
+/// Lets the pump empty the outbox, for a while: a task does not depend on its log.
+pub(super) async fn flush(ctx: &Context) {
+    update(ctx, |task| task.local.piggyback_pending = false);
+    let detached = WorkflowCancellationToken::new();
+    let emptied = ctx.wait_condition_with_options(
+        |state| state.task.as_ref().is_none_or(|task| task.state.outbox.is_empty()),
+        WaitConditionOptions::builder()
+            .cancellation_token(detached.clone())
+            .build(),
+    );
+    let timer = ctx.timer(
+        TimerOptions::builder(options::FINAL_FLUSH)
+            .cancellation_token(detached.clone())
+            .build(),
+    );
+    futures::pin_mut!(emptied, timer);
+    select! {
+        _ = emptied => {}
+        _ = timer => {}
+    }
+}

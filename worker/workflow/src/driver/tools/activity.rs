@@ -1,0 +1,69 @@
+//! Tools of kind `activity`: somebody else's, in any language.
+
+use steadfast_agent_loop::{StepId, ToolCall};
+use steadfast_contract::tool_calls::{MadeBy, bounded_result};
+use steadfast_crds::agent_tool::{ActivityTool, AgentToolSpec, ArgumentStyle};
+use steadfast_payload::foreign_result;
+use temporalio_workflow::common::{
+    UntypedActivity, data_converters::RawValue, protos::temporal::api::common::v1::Payload,
+};
+
+use super::context::{CallOutcome, ToolCallContext, finished};
+use crate::{
+    arguments::{object_arguments, positional_arguments},
+    driver::{Context, read, scoped},
+    failure,
+    options::{self, ToolCallOptions},
+};
+
+pub(super) async fn call_activity(
+    context: &ToolCallContext<'_>,
+    tool: &ActivityTool,
+    spec: &AgentToolSpec,
+) -> CallOutcome {
+    let ToolCallContext {
+        ctx,
+        id,
+        call,
+        revision,
+        ..
+    } = *context;
+    let queue = tool
+        .task_queue
+        .clone()
+        .or_else(|| read(ctx, |task| task.acting_queue()));
+    let options = options::tool_call(ToolCallOptions {
+        task_queue: queue,
+        heartbeat: tool.heartbeat_timeout.map(Into::into),
+        ..context.options(spec)
+    });
+    let arguments = match foreign_arguments(ctx, id, call, tool, spec) {
+        Ok(arguments) => arguments,
+        Err(reason) => return context.refused(reason),
+    };
+    let running = scoped(ctx, id, Some((call, "")), || {
+        ctx.execute_activity(UntypedActivity::new(&tool.name), RawValue::new(arguments), options)
+    });
+    match running.await {
+        Ok(result) => {
+            let content = bounded_result(Some(&revision.spec), &call.name, foreign_result(&result.payloads));
+            finished(context.done(content, MadeBy::ForeignActivity))
+        }
+        Err(error) => context.failed(spec, failure::describe(&error)),
+    }
+}
+
+/// Plain JSON, so that a worker in any language reads it.
+fn foreign_arguments(
+    ctx: &Context,
+    id: StepId,
+    call: &ToolCall,
+    tool: &ActivityTool,
+    spec: &AgentToolSpec,
+) -> Result<Vec<Payload>, String> {
+    let arguments = read(ctx, |task| task.state.transcript.arguments(id, call.index))?;
+    match tool.argument_style {
+        ArgumentStyle::Object => object_arguments(&arguments),
+        ArgumentStyle::Positional => positional_arguments(&arguments, &spec.parameters),
+    }
+}

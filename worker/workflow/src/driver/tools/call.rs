@@ -1,0 +1,187 @@
+//! One call: may it run, who is told of it, and what runs it.
+
+use serde_json::{Value, json};
+use steadfast_agent_loop::Verdict;
+use steadfast_contract::{
+    approvals::Decided,
+    callee::{self, Callee},
+    tool_calls::{MadeBy, Ran},
+};
+use steadfast_crds::{
+    agent::HookEvent,
+    agent_revision::RevisionTool,
+    agent_tool::{ApprovalPolicy, OnTimeout, ToolKind},
+};
+use steadfast_events::{ApprovalKind, Decision, EventKind};
+use temporalio_workflow::WorkflowTermination;
+
+use super::{
+    activity::call_activity,
+    agent::{ask_agent, call_workflow},
+    context::{CallOutcome, ToolCallContext, finished},
+    http::call_http,
+    human::ask_person,
+    mcp::call_mcp,
+    steps,
+};
+use crate::{
+    driver::human_approval::{self, Asked, Question},
+    driver::{hooks, now, read, update},
+};
+
+/// How a call left the step, once the task keeps what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    Finished,
+    Suspended,
+}
+
+/// Brings one call to its end and keeps what came of it.
+pub(super) async fn finish_call(context: &ToolCallContext<'_>) -> Result<Left, WorkflowTermination> {
+    let (ctx, call) = (context.ctx, context.call);
+    let CallOutcome::Finished(mut done) = run_call(context).await? else {
+        return Ok(Left::Suspended);
+    };
+    let about = || {
+        json!({
+            "tool": call.name, "tool_call_id": call.call_id, "is_error": done.output.is_error,
+            "result": done.output.content,
+        })
+    };
+    let effects = hooks::tell(ctx, HookEvent::ToolEnded, about).await;
+    done.suppressed |= effects.suppress;
+    update(ctx, |task| task.state.finished_calls.insert(call.index, *done));
+    Ok(Left::Finished)
+}
+
+async fn run_call(context: &ToolCallContext<'_>) -> Result<CallOutcome, WorkflowTermination> {
+    let ToolCallContext {
+        ctx, call, revision, ..
+    } = *context;
+    if let Verdict::Refuse(reason) = &call.verdict {
+        return Ok(context.refused(reason.clone()));
+    }
+    let progress = read(ctx, |task| {
+        task.state.progress.get(&call.index).cloned().unwrap_or_default()
+    });
+    let target = progress.mcp.as_ref();
+    let Some(callee) = callee::callee(&revision.spec, &call.name, target) else {
+        return Ok(context.refused(format!("there is no tool {:?}", call.name)));
+    };
+    if !progress.approved {
+        if let Some(policy) = callee::required_approval(callee, target) {
+            if let Some(end) = approve(context, &policy).await? {
+                return Ok(end);
+            }
+            context.tell_started();
+        }
+        update(ctx, |task| {
+            task.state.progress.entry(call.index).or_default().approved = true
+        });
+        hide_request_if_wanted(context).await;
+    }
+    let from = now(ctx);
+    let mut end = match callee {
+        Callee::Handoff(handoff) => {
+            let mut done = context.done(json!({"agent": handoff.agent}), MadeBy::Task);
+            done.hands_over_to = Some(handoff.agent.clone());
+            return Ok(finished(done));
+        }
+        Callee::Agent(agent) => ask_agent(context, agent).await,
+        Callee::Tool(tool) => run_tool(context, tool).await?,
+    };
+    if let CallOutcome::Finished(done) = &mut end
+        && !is_measured_by_its_activity(callee)
+    {
+        done.ran = Some(Ran {
+            step: context.id.step,
+            from,
+            until: now(ctx),
+        });
+    }
+    Ok(end)
+}
+
+fn is_measured_by_its_activity(callee: Callee<'_>) -> bool {
+    matches!(callee, Callee::Tool(tool) if matches!(tool.spec.kind(), Some(ToolKind::Http(_) | ToolKind::Mcp(_))))
+}
+
+/// Hooks hear of the call before it runs, and may hide the message that asks for it.
+async fn hide_request_if_wanted(context: &ToolCallContext<'_>) {
+    let ToolCallContext { ctx, id, call, .. } = *context;
+    let about = || {
+        let arguments = read(ctx, |task| task.state.transcript.arguments(id, call.index)).unwrap_or_default();
+        json!({"tool": call.name, "tool_call_id": call.call_id, "arguments": arguments})
+    };
+    if hooks::tell(ctx, HookEvent::ToolStarted, about).await.suppress {
+        let now = now(ctx);
+        update(ctx, |task| {
+            let message_id = steadfast_projection::output_message_id(&task.start.task_id, id.turn, id.step, call.index);
+            task.emit(id.turn, now, EventKind::MessageReset { message_id });
+        });
+    }
+}
+
+/// Waits for a person to agree; `None` when the call may run.
+async fn approve(
+    context: &ToolCallContext<'_>,
+    policy: &ApprovalPolicy,
+) -> Result<Option<CallOutcome>, WorkflowTermination> {
+    let ToolCallContext {
+        ctx, id, call, token, ..
+    } = *context;
+    let arguments = read(ctx, |task| task.state.transcript.arguments(id, call.index)).unwrap_or_default();
+    let question = Question {
+        kind: ApprovalKind::ToolCall,
+        round: 0,
+        prompt: String::new(),
+        form: Value::Null,
+        arguments,
+        timeout: policy.timeout.as_std(),
+        on_timeout: policy.on_timeout,
+    };
+    Ok(match human_approval::ask(ctx, id, call, question, token).await? {
+        Asked::Suspended => Some(CallOutcome::Suspended),
+        Asked::Stopped => Some(context.refused("this call was not run: the turn was stopped".to_owned())),
+        Asked::Decided(decided, on_timeout) => match (decided.decision, on_timeout) {
+            (Decision::Approved, _) | (Decision::Expired, OnTimeout::Proceed) => None,
+            (Decision::Expired, OnTimeout::Fail) => Some(context.expired()),
+            (Decision::Expired, OnTimeout::Reject) => {
+                Some(context.refused("this call was not run: nobody approved it in time".to_owned()))
+            }
+            (Decision::Rejected | Decision::Withdrawn, _) => Some(context.refused(rejection(&decided))),
+        },
+    })
+}
+
+fn rejection(decided: &Decided) -> String {
+    let by = if decided.by.is_empty() {
+        "a person".to_owned()
+    } else {
+        decided.by.clone()
+    };
+    let because = if decided.reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", decided.reason)
+    };
+    format!("this call was not run: {by} rejected it{because}")
+}
+
+async fn run_tool(context: &ToolCallContext<'_>, tool: &RevisionTool) -> Result<CallOutcome, WorkflowTermination> {
+    let Some(kind) = tool.spec.kind() else {
+        return Ok(context.refused(format!("the tool {:?} has no kind", tool.name)));
+    };
+    match kind {
+        ToolKind::Activity(activity) => Ok(call_activity(context, activity, &tool.spec).await),
+        ToolKind::Http(http) => Ok(call_http(context, http, &tool.spec).await),
+        ToolKind::Steps(list) => Ok(steps::run(context, &tool.spec, list).await),
+        ToolKind::Human(human) => ask_person(context, human, &tool.spec).await,
+        ToolKind::Workflow(workflow) => Ok(call_workflow(context, workflow, &tool.spec).await),
+        ToolKind::Mcp(_) => call_mcp(context, &tool.spec).await,
+        ToolKind::Hosted(_) => Ok(context.refused(format!(
+            "{:?} is run by the model's provider and cannot be called as a function",
+            context.call.name
+        ))),
+    }
+}

@@ -1,0 +1,118 @@
+//! One call in its whole situation, and the ways it ends.
+
+use serde_json::Value;
+use steadfast_agent_loop::{ModelText, StepId, ToolCall, ToolOutput};
+use steadfast_contract::{
+    activities::Revision,
+    activity_ids::tool_activity_id,
+    queries::Phase,
+    tool_calls::{FinishedCall, MadeBy, TurnFailure},
+};
+use steadfast_crds::agent_tool::{AgentToolSpec, OnError};
+use steadfast_events::EventKind;
+use temporalio_workflow::WorkflowCancellationToken;
+
+use crate::{
+    driver::{Context, now, update},
+    options::ToolCallOptions,
+};
+
+/// Category of a turn that waited for a person in vain.
+const APPROVAL_EXPIRED: &str = "approval_expired";
+
+/// One call in its whole situation.
+pub(super) struct ToolCallContext<'a> {
+    pub ctx: &'a Context,
+    pub id: StepId,
+    pub call: &'a ToolCall,
+    pub revision: &'a Revision,
+    pub token: &'a WorkflowCancellationToken,
+}
+
+/// How a call left the step.
+pub(super) enum CallOutcome {
+    Finished(Box<FinishedCall>),
+    /// It waits for a person, and another run goes on with it.
+    Suspended,
+}
+
+pub(super) fn finished(call: FinishedCall) -> CallOutcome {
+    CallOutcome::Finished(Box::new(call))
+}
+
+impl<'a> ToolCallContext<'a> {
+    /// `<turn>.<step>.<index>`
+    pub(super) fn place(&self) -> String {
+        format!("{}.{}.{}", self.id.turn, self.id.step, self.call.index)
+    }
+
+    pub(super) fn options(&self, spec: &'a AgentToolSpec) -> ToolCallOptions<'a> {
+        let id = tool_activity_id(self.id.turn, self.id.step, self.call.index);
+        let agent = &self.revision.spec.agent;
+        ToolCallOptions::of(id, agent, &self.call.name, spec, self.token.clone())
+    }
+
+    pub(super) fn done(&self, content: Value, made_by: MadeBy) -> FinishedCall {
+        FinishedCall {
+            output: ToolOutput {
+                call_id: self.call.call_id.clone(),
+                name: self.call.name.clone(),
+                content,
+                is_error: false,
+                text: ModelText::default(),
+            },
+            made_by,
+            fails_turn: None,
+            hands_over_to: None,
+            suppressed: false,
+            ran: None,
+        }
+    }
+
+    /// The model is told why there is no result.
+    pub(super) fn refused(&self, reason: String) -> CallOutcome {
+        let mut done = self.done(Value::String(reason), MadeBy::Task);
+        done.output.is_error = true;
+        finished(done)
+    }
+
+    pub(super) fn expired(&self) -> CallOutcome {
+        let reason = "this call was not run: nobody decided in time";
+        let mut done = self.done(Value::String(reason.to_owned()), MadeBy::Task);
+        done.output.is_error = true;
+        done.fails_turn = Some(TurnFailure {
+            category: APPROVAL_EXPIRED.to_owned(),
+            message: format!("nobody decided in time about the call of {:?}", self.call.name),
+        });
+        finished(done)
+    }
+
+    /// The last attempt has failed.
+    pub(super) fn failed(&self, spec: &AgentToolSpec, (category, message): (String, String)) -> CallOutcome {
+        let mut done = self.done(
+            Value::String(format!("the tool failed ({category}): {message}")),
+            MadeBy::Task,
+        );
+        done.output.is_error = true;
+        if spec.on_error == OnError::FailTurn {
+            done.fails_turn = Some(TurnFailure {
+                category: "tool_failed".to_owned(),
+                message: format!("tool {:?} failed ({category}): {message}", self.call.name),
+            });
+        }
+        finished(done)
+    }
+
+    /// The activity that heard the answer says so of calls that start at once; this one has waited.
+    pub(super) fn tell_started(&self) {
+        let now = now(self.ctx);
+        let started = EventKind::ToolStarted {
+            tool_call_id: self.call.call_id.clone(),
+            name: self.call.name.clone(),
+        };
+        update(self.ctx, |task| {
+            task.local.phase = Phase::CallingTools;
+            task.emit(self.id.turn, now, started);
+        });
+    }
+}

@@ -1,0 +1,72 @@
+//! Tools of kind `http`: a request that a worker of the agent makes.
+
+use steadfast_contract::{
+    activities::{HttpToolCall, HttpToolOutcome},
+    tool_calls::{MadeBy, bounded_result},
+};
+use steadfast_crds::agent_tool::{AgentToolSpec, HttpExecution, HttpTool};
+use steadfast_payload::Packed;
+
+use super::context::{CallOutcome, ToolCallContext, finished};
+use crate::{
+    activities::CallHttpTool,
+    driver::{read, scoped, update},
+    failure,
+    options::{self, ToolCallOptions},
+};
+
+pub(super) async fn call_http(context: &ToolCallContext<'_>, http: &HttpTool, spec: &AgentToolSpec) -> CallOutcome {
+    match call_http_once(context, http, spec).await {
+        Ok(outcome) => {
+            let name = &context.call.name;
+            let content = bounded_result(Some(&context.revision.spec), name, outcome.content);
+            let mut done = context.done(content, MadeBy::ours(outcome.log.behind));
+            done.output.is_error = outcome.is_error;
+            finished(done)
+        }
+        Err(described) => context.failed(spec, described),
+    }
+}
+
+async fn call_http_once(
+    context: &ToolCallContext<'_>,
+    http: &HttpTool,
+    spec: &AgentToolSpec,
+) -> Result<HttpToolOutcome, (String, String)> {
+    let ToolCallContext {
+        ctx,
+        id,
+        call,
+        revision,
+        ..
+    } = *context;
+    let own = context.options(spec);
+    let input = HttpToolCall {
+        turn: id.turn,
+        step: id.step,
+        index: call.index,
+        tool: call.name.clone(),
+        revision: revision.name.clone(),
+        seen: read(ctx, |task| task.state.log_seen.clone()),
+    };
+    let called = match (http.execution, read(ctx, |task| task.acting_queue())) {
+        // It runs where this workflow does, and there are the credentials of the task's own agent only.
+        (HttpExecution::Local, None) => {
+            let options = options::local_tool_call(own);
+            let running = scoped(ctx, id, Some((call, "")), || {
+                ctx.execute_local_activity(CallHttpTool, Packed(input), options)
+            });
+            running.await
+        }
+        (_, task_queue) => {
+            let options = options::tool_call(ToolCallOptions { task_queue, ..own });
+            let running = scoped(ctx, id, Some((call, "")), || {
+                ctx.execute_activity(CallHttpTool, Packed(input), options)
+            });
+            running.await
+        }
+    };
+    let Packed(outcome) = called.map_err(|error| failure::describe(&error))?;
+    update(ctx, |task| task.note_cursor(&outcome.log));
+    Ok(outcome)
+}

@@ -1,0 +1,62 @@
+//! Tools of kind `human`: a question to a person.
+
+use serde_json::{Value, json};
+use steadfast_contract::tool_calls::MadeBy;
+use steadfast_crds::agent_tool::{AgentToolSpec, HumanTool, OnTimeout};
+use steadfast_events::{ApprovalKind, Decision};
+use temporalio_workflow::WorkflowTermination;
+
+use super::context::{CallOutcome, ToolCallContext, finished};
+use crate::{
+    driver::human_approval::{self, Asked, Question},
+    driver::read,
+};
+
+pub(super) async fn ask_person(
+    context: &ToolCallContext<'_>,
+    human: &HumanTool,
+    spec: &AgentToolSpec,
+) -> Result<CallOutcome, WorkflowTermination> {
+    let ToolCallContext {
+        ctx, id, call, token, ..
+    } = *context;
+    let arguments = read(ctx, |task| task.state.transcript.arguments(id, call.index)).unwrap_or_default();
+    let prompt = if human.prompt.is_empty() {
+        &spec.description
+    } else {
+        &human.prompt
+    };
+    let form = if human.form.is_empty() {
+        Value::Null
+    } else {
+        Value::Object(human.form.clone())
+    };
+    let question = Question {
+        kind: ApprovalKind::Question,
+        round: 0,
+        prompt: prompt.clone(),
+        form,
+        arguments,
+        timeout: human.timeout.as_std(),
+        on_timeout: human.on_timeout,
+    };
+    Ok(match human_approval::ask(ctx, id, call, question, token).await? {
+        Asked::Suspended => CallOutcome::Suspended,
+        Asked::Stopped => context.refused("nobody answered: the turn was stopped".to_owned()),
+        Asked::Decided(decided, on_timeout) => match (decided.decision, on_timeout) {
+            (Decision::Expired, OnTimeout::Fail) => context.expired(),
+            (decision, _) => {
+                let mut said = json!({"decision": decision});
+                for (field, text) in [("by", &decided.by), ("reason", &decided.reason)] {
+                    if !text.is_empty() {
+                        said[field] = Value::String(text.clone());
+                    }
+                }
+                if !decided.answer.is_null() {
+                    said["answer"] = decided.answer;
+                }
+                finished(context.done(said, MadeBy::Task))
+            }
+        },
+    })
+}

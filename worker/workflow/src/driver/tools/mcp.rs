@@ -1,0 +1,149 @@
+//! Tools of MCP servers, which may ask a person in the middle of a call.
+
+use serde_json::Value;
+use steadfast_agent_loop::tool_call::bounded;
+use steadfast_contract::{
+    activities::{McpAnswer, McpInputRequest, McpTarget, McpToolCall, McpToolOutcome},
+    tool_calls::MadeBy,
+};
+use steadfast_crds::agent_tool::{AgentToolSpec, OnTimeout};
+use steadfast_events::{ApprovalKind, Decision};
+use steadfast_payload::Packed;
+use temporalio_workflow::WorkflowTermination;
+
+use super::context::{CallOutcome, ToolCallContext, finished};
+use crate::{
+    activities::CallMcpTool,
+    driver::human_approval::{self, Asked, Question},
+    driver::{read, scoped, update},
+    failure,
+    options::{self, ToolCallOptions},
+};
+
+/// How often a tool may ask for more in the middle of one call.
+const MOST_ROUNDS: u32 = 10;
+
+pub(super) async fn call_mcp(
+    context: &ToolCallContext<'_>,
+    spec: &AgentToolSpec,
+) -> Result<CallOutcome, WorkflowTermination> {
+    let ToolCallContext { ctx, call, .. } = *context;
+    let mut answered = None;
+    loop {
+        let progress = read(ctx, |task| {
+            task.state.progress.get(&call.index).cloned().unwrap_or_default()
+        });
+        let Some(target) = progress.mcp else {
+            return Ok(context.refused(format!("{:?} was not among the tools of its server", call.name)));
+        };
+        if let (Some(request), None) = (&progress.asked, &answered) {
+            match ask_for_more(context, request, progress.rounds, spec).await? {
+                Ok(answer) => answered = Some(answer),
+                Err(end) => return Ok(end),
+            }
+        }
+        let outcome = match call_mcp_once(context, spec, target, progress.rounds, answered.take()).await {
+            Ok(outcome) => outcome,
+            Err(described) => return Ok(context.failed(spec, described)),
+        };
+        let Some(request) = outcome.input_required else {
+            let content = bounded(
+                outcome.content,
+                usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX),
+            );
+            let mut done = context.done(content, MadeBy::ours(outcome.log.behind));
+            done.output.is_error = outcome.is_error;
+            return Ok(finished(done));
+        };
+        if progress.rounds == MOST_ROUNDS {
+            return Ok(context.refused(format!("the tool asked for more than {MOST_ROUNDS} times in one call")));
+        }
+        update(ctx, |task| {
+            let progress = task.state.progress.entry(call.index).or_default();
+            progress.rounds += 1;
+            progress.asked = Some(request);
+        });
+    }
+}
+
+async fn call_mcp_once(
+    context: &ToolCallContext<'_>,
+    spec: &AgentToolSpec,
+    target: McpTarget,
+    round: u32,
+    answered: Option<McpAnswer>,
+) -> Result<McpToolOutcome, (String, String)> {
+    let ToolCallContext {
+        ctx,
+        id,
+        call,
+        revision,
+        ..
+    } = *context;
+    let mut options = ToolCallOptions {
+        task_queue: read(ctx, |task| task.acting_queue()),
+        ..context.options(spec)
+    };
+    if round > 0 {
+        options.id = format!("{}~{round}", options.id);
+    }
+    let input = McpToolCall {
+        turn: id.turn,
+        step: id.step,
+        index: call.index,
+        target,
+        revision: revision.name.clone(),
+        answered,
+        seen: read(ctx, |task| task.state.log_seen.clone()),
+    };
+    let running = scoped(ctx, id, Some((call, "")), || {
+        ctx.execute_activity(CallMcpTool, Packed(input), options::tool_call(options))
+    });
+    let Packed(outcome) = running.await.map_err(|error| failure::describe(&error))?;
+    update(ctx, |task| task.note_cursor(&outcome.log));
+    Ok(outcome)
+}
+
+/// A person answers what the tool asks for; no answer is an answer too.
+async fn ask_for_more(
+    context: &ToolCallContext<'_>,
+    request: &McpInputRequest,
+    round: u32,
+    spec: &AgentToolSpec,
+) -> Result<Result<McpAnswer, CallOutcome>, WorkflowTermination> {
+    let policy = spec.approval.clone().unwrap_or_default();
+    let question = Question {
+        kind: ApprovalKind::Elicitation,
+        round,
+        prompt: request.prompt.clone(),
+        form: request.form.clone(),
+        arguments: Value::Null,
+        timeout: policy.timeout.as_std(),
+        on_timeout: policy.on_timeout,
+    };
+    let asked = human_approval::ask(context.ctx, context.id, context.call, question, context.token).await?;
+    let decided = match asked {
+        Asked::Suspended => return Ok(Err(CallOutcome::Suspended)),
+        Asked::Stopped => {
+            let reason = "this call was not finished: the turn was stopped".to_owned();
+            return Ok(Err(context.refused(reason)));
+        }
+        Asked::Decided(decided, OnTimeout::Fail) if decided.decision == Decision::Expired => {
+            return Ok(Err(context.expired()));
+        }
+        Asked::Decided(decided, _) => decided,
+    };
+    update(context.ctx, |task| {
+        task.state.progress.entry(context.call.index).or_default().asked = None;
+    });
+    let action = match decided.decision {
+        Decision::Approved => "accept",
+        Decision::Rejected => "decline",
+        Decision::Expired | Decision::Withdrawn => "cancel",
+    };
+    Ok(Ok(McpAnswer {
+        request: request.clone(),
+        action: action.to_owned(),
+        content: decided.answer,
+    }))
+}

@@ -1,0 +1,54 @@
+//! What Temporal lists and finds a task by, with no worker's help: search
+//! attributes. Written when they change, and only where the server indexes them.
+
+use steadfast_contract::visibility::{SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE, VisiblePhase};
+use steadfast_payload::Packed;
+use temporalio_workflow::common::search_attributes::SearchAttributeKey;
+
+use super::{Context, read, update};
+use crate::{activities::LoadCapabilities, options};
+
+const AGENT: SearchAttributeKey<String> = SearchAttributeKey::keyword(SEARCH_AGENT);
+const PHASE: SearchAttributeKey<String> = SearchAttributeKey::keyword(SEARCH_PHASE);
+const PENDING_APPROVALS: SearchAttributeKey<i64> = SearchAttributeKey::int(SEARCH_PENDING_APPROVALS);
+
+/// Brings what stands there up to date.
+pub(super) async fn show(ctx: &Context, phase: VisiblePhase) {
+    if !are_indexed(ctx).await {
+        return;
+    }
+    let pending = read(ctx, |task| task.state.approvals.count_waiting());
+    let phase = if pending > 0 {
+        VisiblePhase::WaitingForPeople
+    } else {
+        phase
+    };
+    let agent = ctx.task_queue().to_owned();
+    let current = ctx.search_attributes();
+    let mut updates = Vec::new();
+    if current.get(&AGENT).as_ref() != Some(&agent) {
+        updates.push(AGENT.value_set(agent));
+    }
+    if current.get(&PHASE).as_deref() != Some(phase.as_str()) {
+        updates.push(PHASE.value_set(phase.as_str().to_owned()));
+    }
+    if current.get(&PENDING_APPROVALS).unwrap_or_default() != pending {
+        updates.push(PENDING_APPROVALS.value_set(pending));
+    }
+    if !updates.is_empty() {
+        ctx.upsert_search_attributes(updates);
+    }
+}
+
+/// Asked once per run.
+async fn are_indexed(ctx: &Context) -> bool {
+    if let Some(indexed) = read(ctx, |task| task.local.search_attributes) {
+        return indexed;
+    }
+    let loaded = ctx
+        .execute_local_activity(LoadCapabilities, Packed(()), options::load_capabilities())
+        .await;
+    let indexed = loaded.is_ok_and(|Packed(capabilities)| capabilities.search_attributes);
+    update(ctx, |task| task.local.search_attributes = Some(indexed));
+    indexed
+}

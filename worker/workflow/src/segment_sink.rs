@@ -1,0 +1,30 @@
+//! Where the workflow puts the segments and revisions that the activities of the same process
+//! would otherwise have to read from the history. A sink may forget anything at any time.
+
+use steadfast_agent_loop::{Segment, SegmentRef};
+use steadfast_contract::{activities::Revision, start::StartTask};
+
+/// Takes what a run has come to know. Calls never block and never fail.
+pub trait SegmentSink: Send + Sync {
+    /// How the task was started, without the state of the run before.
+    fn put_start(&self, run_id: &str, start: &StartTask);
+    /// A segment under its reference.
+    fn put_segment(&self, run_id: &str, reference: SegmentRef, segment: &Segment);
+    /// A segment of the run before, under its index there and its own reference.
+    fn put_inherited(&self, run_id: &str, index: u32, segment: &Segment);
+    fn put_revision(&self, run_id: &str, revision: &Revision);
+    /// The run has ended.
+    fn forget(&self, run_id: &str);
+}
+
+/// Keeps nothing: for replays.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoSink;
+
+impl SegmentSink for NoSink {
+    fn put_start(&self, _: &str, _: &StartTask) {}
+    fn put_segment(&self, _: &str, _: SegmentRef, _: &Segment) {}
+    fn put_inherited(&self, _: &str, _: u32, _: &Segment) {}
+    fn put_revision(&self, _: &str, _: &Revision) {}
+    fn forget(&self, _: &str) {}
+}
