@@ -48,6 +48,8 @@ pub enum Check {
     Features,
     /// cargo-deny accepts the dependencies' licenses and sources.
     Deny,
+    /// cargo-deny finds no advisory against a dependency. Needs a network; not part of `test`.
+    Advisories,
     /// Generated files are what the API types say.
     GeneratedFiles,
     /// clippy has no warning.
@@ -57,6 +59,7 @@ pub enum Check {
 }
 
 impl Check {
+    /// Those that need no network.
     pub const ALL: [Self; 11] = [
         Self::Format,
         Self::Spelling,
@@ -81,6 +84,7 @@ impl Check {
             Self::UnusedDependencies => "unused dependencies",
             Self::Features => "features",
             Self::Deny => "deny",
+            Self::Advisories => "advisories",
             Self::GeneratedFiles => "generated files",
             Self::Lints => "lints",
             Self::Doc => "doc",
@@ -97,7 +101,8 @@ impl Check {
             Self::DependencyDirection => dependency_direction::check(cargo),
             Self::UnusedDependencies => unused_dependencies::check(&root),
             Self::Features => features::check(cargo),
-            Self::Deny => deny::check(&root),
+            Self::Deny => deny::check(&root, &deny::OFFLINE),
+            Self::Advisories => deny::check(&root, &["advisories"]),
             Self::GeneratedFiles => generate::run(&generate::Arguments { check: true }, cargo),
             Self::Lints => cargo.run(&[
                 "clippy",

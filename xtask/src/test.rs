@@ -24,6 +24,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut stages = Stages::start();
     let cargo = Cargo::of_this_machine()?;
+    // pip, which installs the programs for the checks, is among them.
+    stages.run("Debian packages", || steadfast_tools::install(&[Kind::Debian]))?;
     if !arguments.no_lint {
         run_checks(&Check::ALL, &cargo, &mut stages)?;
     }

@@ -18,7 +18,7 @@ enum Sign {
 }
 
 /// Every package, by what it is needed for.
-const PACKAGES: [(&str, Sign); 16] = [
+const PACKAGES: [(&str, Sign); 17] = [
     ("etcd-server", Sign::Program("etcd")),
     ("containerd", Sign::Program("containerd")),
     ("runc", Sign::Program("runc")),
@@ -37,6 +37,7 @@ const PACKAGES: [(&str, Sign); 16] = [
     ),
     ("redis-server", Sign::Program("redis-server")),
     ("npm", Sign::Program("npm")),
+    ("python3-pip", Sign::Succeeds("python3", &["-m", "pip", "--version"])),
     (
         "python3-venv",
         Sign::Succeeds("python3", &["-c", "import ensurepip, venv"]),

@@ -50,7 +50,3 @@ fn write_with_mode(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .with_context(|| format!("write {}", path.display()))
 }
-
-// The names of callers that are being renamed.
-pub use create_dir as make_folder;
-pub use remove_dir as remove_folder;

