@@ -90,7 +90,7 @@ fn an_anonymous_gateway_must_be_asked_for() {
 }
 
 #[tokio::test]
-async fn an_api_server_takes_both_charts_and_every_example() {
+async fn an_api_server_accepts_both_charts_and_every_example() {
     let cluster = ControlPlane::start().await.unwrap();
     let install = async |name: &str, settings: &[&str]| {
         let chart = chart(name).display().to_string();

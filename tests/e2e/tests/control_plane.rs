@@ -27,7 +27,7 @@ async fn a_control_plane_serves_its_namespaces_to_client_and_kubectl() {
 }
 
 #[tokio::test]
-async fn tokens_of_users_from_the_start_and_added_later_are_reviewed_alike() {
+async fn tokens_of_initial_and_added_users_are_valid() {
     let options = ControlPlaneOptions {
         users: vec![NewUser::new("alice", &["staff"])],
     };

@@ -26,7 +26,7 @@ pub async fn a_prompt_edit_reaches_the_next_message_and_restarts_nothing(namespa
     assert_eq!(namespace.status().await.unwrap().revision, Some(3));
 }
 
-pub async fn a_changed_secret_reaches_the_model_and_the_conversation_goes_on(namespace: Namespace) {
+pub async fn a_changed_secret_reaches_the_model_and_the_conversation_continues(namespace: Namespace) {
     const NEW_KEY: &str = "sk-changed";
     let model = namespace.model(|_| Reply::text("Yes.")).unwrap();
     namespace.start_ready_agent(&model, json!({})).await.unwrap();

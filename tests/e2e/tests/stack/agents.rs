@@ -30,7 +30,7 @@ pub fn handoff_to(agent: &str, input: HandoffInput) -> RevisionHandoff {
 }
 
 #[tokio::test]
-async fn the_other_agent_goes_on_with_its_own_key_model_and_instructions() {
+async fn after_a_handoff_the_other_agent_uses_its_own_key_model_and_instructions() {
     let stack = shared_stack().await;
     let specialist = AgentSetup::new("ho-spanish", |request| {
         Reply::text(format!("Hola: {}", request.last_user_text()))
@@ -71,7 +71,7 @@ async fn the_other_agent_goes_on_with_its_own_key_model_and_instructions() {
 }
 
 #[tokio::test]
-async fn a_handoff_may_leave_tool_calls_behind_and_come_back() {
+async fn a_handoff_may_omit_tool_calls_and_return() {
     let stack = shared_stack().await;
     let second = AgentSetup::new("back-second", |_| Reply::call("transfer_to_back_first", &json!({})))
         .configure(|spec| spec.handoffs = vec![handoff_to("back-first", HandoffInput::All)]);
@@ -95,7 +95,7 @@ async fn a_handoff_may_leave_tool_calls_behind_and_come_back() {
 }
 
 #[tokio::test]
-async fn a_handoff_waits_for_workers_that_are_away_and_loses_nothing() {
+async fn a_handoff_waits_for_missing_workers() {
     let stack = shared_stack().await;
     let other = stack
         .agent(AgentSetup::new("away-second", |_| Reply::text("I am back.")))
@@ -122,7 +122,7 @@ async fn a_handoff_waits_for_workers_that_are_away_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_a_tool_answers_inside_of_the_conversation() {
+async fn an_agent_as_a_tool_answers_inside_the_conversation() {
     let stack = shared_stack().await;
     let researcher = AgentSetup::new("researcher", |request| match request.last_tool_output() {
         None => Reply::call("nonce", &json!({"of": request.last_user_text()})),
@@ -176,7 +176,7 @@ async fn an_agent_that_is_a_tool_answers_inside_of_the_conversation() {
 }
 
 #[tokio::test]
-async fn cancelling_a_task_reaches_the_agent_it_has_asked() {
+async fn cancelling_a_task_reaches_the_agent_that_it_calls_as_a_tool() {
     let stack = shared_stack().await;
     let gate = steadfast_testkit::scripted_model::Gate::closed();
     let slow = AgentSetup::new("slow-helper", hold("Hm", &gate));
@@ -203,7 +203,7 @@ async fn cancelling_a_task_reaches_the_agent_it_has_asked() {
 }
 
 #[tokio::test]
-async fn agents_that_ask_each_other_come_to_an_end() {
+async fn agents_that_call_each_other_stop_at_the_depth_limit() {
     let stack = shared_stack().await;
     let asking = |own: &str, other: &'static str| {
         AgentSetup::new(own, call_then_repeat("ask", json!({"input": "And what do you say?"}))).configure(move |spec| {

@@ -57,7 +57,7 @@ async fn an_approved_call_runs_with_the_arguments_that_were_shown() {
 }
 
 #[tokio::test]
-async fn nobody_deciding_is_told_to_the_model_or_fails_the_turn() {
+async fn an_expired_approval_is_rejected_or_fails_the_turn_or_proceeds() {
     let stack = shared_stack().await;
     let rejecting = agent(stack, "expire-reject", json!({"required": true, "timeout": "1s"})).await;
     let task = rejecting.task().await.unwrap();
@@ -88,7 +88,7 @@ async fn nobody_deciding_is_told_to_the_model_or_fails_the_turn() {
 }
 
 #[tokio::test]
-async fn a_question_to_a_person_is_answered_by_a_form() {
+async fn a_person_answers_a_question_with_a_form() {
     let tool = json!({
         "description": "Asks for the address.",
         "parameters": {"type": "object", "properties": {"why": {"type": "string"}}},
@@ -122,7 +122,7 @@ async fn a_question_to_a_person_is_answered_by_a_form() {
 }
 
 #[tokio::test]
-async fn approvals_of_several_tasks_survive_the_restart_of_everything_and_one_expires_meanwhile() {
+async fn pending_approvals_survive_the_restart_of_all_services_and_expire_meanwhile() {
     let stack = Stack::start_durable().await.unwrap();
     let python = tools_worker(&stack);
     let setup = AgentSetup::new("patient", |request| match request.last_tool_output() {

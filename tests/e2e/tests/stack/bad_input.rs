@@ -24,7 +24,7 @@ fn text(text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn bad_input_gets_a_clear_refusal_and_starts_nothing() {
+async fn invalid_requests_are_refused_with_a_message_and_start_no_turn() {
     let stack = shared_stack().await;
     let agent = stack
         .agent(AgentSetup::new("bad-input", |_| Reply::text("Yes.")))

@@ -57,7 +57,7 @@ fn cells(row: &str) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn what_waits_is_listed_approved_and_rejected_from_the_command_line() {
+async fn pending_approvals_are_listed_approved_and_rejected_from_the_command_line() {
     let stack = shared_stack().await;
     let cli = stack.cli().unwrap();
     let agent = agent(stack, "by-command").await;
@@ -124,7 +124,7 @@ async fn a_form_is_filled_in_from_the_command_line() {
 }
 
 #[tokio::test]
-async fn chat_at_a_terminal_asks_and_takes_the_answer() {
+async fn chat_at_a_terminal_prompts_for_a_decision() {
     let stack = shared_stack().await;
     let agent = agent(stack, "chatty").await;
     let mut chat = stack.cli().unwrap().chat_at_terminal("chatty").unwrap();
@@ -155,7 +155,7 @@ async fn chat_at_a_terminal_asks_and_takes_the_answer() {
 }
 
 #[tokio::test]
-async fn chat_in_a_script_says_how_to_decide_and_goes_on_once_it_is_decided() {
+async fn chat_in_a_script_prints_how_to_decide_and_continues_after_the_decision() {
     let stack = shared_stack().await;
     let cli = stack.cli().unwrap();
     let _agent = agent(stack, "piped").await;

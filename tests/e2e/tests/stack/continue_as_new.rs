@@ -10,7 +10,7 @@ use steadfast_testkit::{
 };
 
 #[tokio::test]
-async fn a_task_goes_on_in_a_new_run_with_all_it_knows() {
+async fn a_task_continues_as_new_with_its_whole_state() {
     let options = TemporalOptions {
         // The server suggests to continue as new after this many events.
         dynamic_config: vec!["limit.historyCount.suggestContinueAsNew=30".to_owned()],

@@ -21,7 +21,7 @@ fn noise(seed: u64, bytes: usize) -> String {
 }
 
 #[tokio::test]
-async fn three_megabytes_cross_twice_with_an_approval_that_waits() {
+async fn three_megabytes_of_state_and_a_pending_approval_survive_continue_as_new() {
     let stack = Stack::start().await.unwrap();
     let tool = json!({
         "description": "Asks.", "parameters": {"type": "object", "properties": {}},

@@ -42,7 +42,7 @@ async fn instructions_are_a_template_over_the_task() {
 }
 
 #[tokio::test]
-async fn a_live_viewer_and_a_late_one_see_what_get_messages_says() {
+async fn a_live_and_a_late_viewer_show_the_same_as_get_messages() {
     let setup = AgentSetup::new("viewers", |_| {
         Reply::stream()
             .and_reasoning("I think so.")

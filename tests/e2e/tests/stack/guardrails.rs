@@ -17,7 +17,7 @@ fn guardrails(of: Value) -> Guardrails {
 }
 
 #[tokio::test]
-async fn a_tripped_input_check_stops_the_turn_before_the_model_and_the_next_turn_runs() {
+async fn a_tripped_input_guardrail_fails_the_turn_before_the_model_call() {
     let setup = AgentSetup::new("guard-cel", |_| Reply::text("Fine.")).configure(|spec| {
         spec.guardrails = guardrails(json!({"input": [{"name": "short", "cel": "text.size() > 20"}]}));
     });
@@ -45,7 +45,7 @@ async fn a_tripped_input_check_stops_the_turn_before_the_model_and_the_next_turn
 }
 
 #[tokio::test]
-async fn an_answer_is_shown_only_once_its_checks_have_passed() {
+async fn an_answer_is_shown_only_after_its_guardrails_have_passed() {
     let setup = AgentSetup::new("guard-output", |request| match request.user_texts().len() {
         1 => Reply::text("The password is 1234."),
         _ => Reply::text("I cannot say."),
@@ -77,7 +77,7 @@ async fn an_answer_is_shown_only_once_its_checks_have_passed() {
 }
 
 #[tokio::test]
-async fn another_agent_may_judge() {
+async fn an_agent_can_be_a_guardrail() {
     let stack = shared_stack().await;
     let judge = AgentSetup::new("the-judge", |request| {
         let tripped = request.last_user_text().contains("math");
@@ -109,7 +109,7 @@ fn recipe() -> Option<OutputSettings> {
 }
 
 #[tokio::test]
-async fn an_answer_of_the_wrong_form_goes_back_and_is_not_shown() {
+async fn an_answer_that_does_not_match_the_schema_returns_to_the_model_and_is_not_shown() {
     let setup = AgentSetup::new("structured", |request| match request.number {
         1 => Reply::text("About ten minutes."),
         2 => Reply::text(r#"{"minutes": "ten"}"#),
@@ -133,7 +133,7 @@ async fn an_answer_of_the_wrong_form_goes_back_and_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_model_that_never_gets_the_form_right_fails_the_turn() {
+async fn a_turn_fails_when_the_output_never_matches_its_schema() {
     let setup = AgentSetup::new("unstructured", |_| Reply::text("Never.")).configure(|spec| spec.output = recipe());
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();

@@ -6,7 +6,7 @@ use steadfast_testkit::{
 };
 
 #[tokio::test]
-async fn history_grows_by_no_more_than_half_again_the_new_items() {
+async fn history_grows_by_at_most_one_and_a_half_times_the_new_items() {
     let stack = Stack::start().await.unwrap();
     let options = HistoryOptions {
         model_calls: 30,

@@ -28,7 +28,7 @@ async fn webhook() -> (String, Arc<Mutex<Vec<Value>>>) {
 }
 
 #[tokio::test]
-async fn a_hook_announces_the_agent_and_hides_an_internal_tool() {
+async fn a_hook_adds_a_message_and_hides_a_tool() {
     let setup = AgentSetup::new("hooked", |request| match request.tool_outputs_of_turn().len() {
         0 => Reply::call("secret", &json!({"of": "x"})),
         1 => Reply::call("nonce", &json!({"of": "y"})),
@@ -63,7 +63,7 @@ async fn a_hook_announces_the_agent_and_hides_an_internal_tool() {
 }
 
 #[tokio::test]
-async fn a_webhook_hears_of_a_turn_in_order_and_one_that_is_away_fails_nothing() {
+async fn a_webhook_gets_the_events_of_a_turn_in_order_and_an_unreachable_one_fails_nothing() {
     let (url, received) = webhook().await;
     let setup = AgentSetup::new("webhooked", |request| match request.last_tool_output() {
         None => Reply::call("nonce", &json!({"of": "x"})),
@@ -108,7 +108,7 @@ async fn a_webhook_hears_of_a_turn_in_order_and_one_that_is_away_fails_nothing()
 }
 
 #[tokio::test]
-async fn a_hook_hears_of_a_handoff_and_tells_of_it_in_its_own_words() {
+async fn a_hook_receives_a_handoff_and_replaces_its_message() {
     let stack = shared_stack().await;
     let second = stack
         .agent(AgentSetup::new("hook-second", |_| Reply::text("Here I am.")))
@@ -147,7 +147,7 @@ async fn a_hook_hears_of_a_handoff_and_tells_of_it_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn a_handoff_is_made_without_a_word_where_the_stream_settings_hide_it() {
+async fn stream_settings_hide_the_message_of_a_handoff() {
     let stack = shared_stack().await;
     let _second = stack
         .agent(AgentSetup::new("silent-second", |_| Reply::text("Here I am.")))
@@ -200,7 +200,7 @@ async fn stream_settings_hide_tools_and_reasoning_and_show_model_calls() {
 }
 
 #[tokio::test]
-async fn a_welcome_is_said_once_and_never_sent_to_the_model() {
+async fn a_welcome_message_is_shown_once_and_never_sent_to_the_model() {
     let setup = AgentSetup::new("welcoming", |_| Reply::text("Yes."))
         .configure(|spec| spec.welcome = "Hello, I write haiku.".to_owned());
     let agent = shared_stack().await.agent(setup).await.unwrap();
@@ -212,7 +212,7 @@ async fn a_welcome_is_said_once_and_never_sent_to_the_model() {
 }
 
 #[tokio::test]
-async fn a_tool_may_be_the_last_word_of_a_turn() {
+async fn a_tool_output_can_end_a_turn() {
     let setup = AgentSetup::new("stop-at-tool", |_| Reply::call("nonce", &json!({"of": "x"})))
         .tool("nonce", nonce_tool())
         .configure(|spec| spec.tool_use = serde_json::from_value(json!({"behavior": "StopOnFirstTool"})).unwrap());

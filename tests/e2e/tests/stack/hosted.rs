@@ -29,7 +29,7 @@ fn answered(text: &str) -> [Line; 4] {
 }
 
 #[tokio::test]
-async fn a_hosted_tool_is_offered_and_shown_and_its_item_goes_back_unchanged() {
+async fn a_hosted_tool_is_sent_and_shown_and_its_item_returned_unchanged() {
     let setup = searching("hosted", |request| match request.number {
         1 => Reply::stream().and_web_search("chess final").and_text("Ada won."),
         _ => Reply::text("Still Ada."),

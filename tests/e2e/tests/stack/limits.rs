@@ -24,7 +24,7 @@ use steadfast_testkit::{
 use crate::http_server::serve;
 
 #[tokio::test]
-async fn a_turn_ends_at_its_time_limit_and_the_task_goes_on() {
+async fn a_turn_ends_at_its_time_limit_and_the_task_continues() {
     let gate = Gate::closed();
     let held = gate.clone();
     let setup = AgentSetup::new("turn-timeout", move |request| match request.user_texts().len() {
@@ -52,7 +52,7 @@ async fn a_task_ends_at_its_time_limit() {
 }
 
 #[tokio::test]
-async fn an_attempt_of_a_tool_ends_at_its_time_limit_and_the_model_is_told() {
+async fn a_tool_attempt_ends_at_its_time_limit_and_the_model_gets_the_error() {
     let asked: Arc<AtomicUsize> = Arc::default();
     let counted = asked.clone();
     let never = async move || {
@@ -80,7 +80,7 @@ async fn an_attempt_of_a_tool_ends_at_its_time_limit_and_the_model_is_told() {
 }
 
 #[tokio::test]
-async fn a_message_beyond_the_queue_is_rejected_and_its_sender_told() {
+async fn a_message_beyond_the_queue_limit_is_rejected_with_a_reason() {
     let gate = Gate::closed();
     let setup =
         AgentSetup::new("full-queue", hold("Well", &gate)).configure(|spec| spec.limits.max_queued_messages = 1);
@@ -109,7 +109,7 @@ async fn a_message_beyond_the_queue_is_rejected_and_its_sender_told() {
 }
 
 #[tokio::test]
-async fn a_rejected_message_is_no_message_and_has_no_turn_also_after_the_log_is_lost() {
+async fn a_rejected_message_stays_rejected_after_the_log_is_lost() {
     let stack = Stack::start().await.unwrap();
     let gate = Gate::closed();
     let setup = AgentSetup::new("rejected-message", {
@@ -157,7 +157,7 @@ async fn a_rejected_message_is_no_message_and_has_no_turn_also_after_the_log_is_
 }
 
 #[tokio::test]
-async fn a_task_that_has_used_its_tokens_makes_no_more_calls() {
+async fn a_task_beyond_its_token_limit_makes_no_more_model_calls() {
     let setup = AgentSetup::new("token-limit", |_| Reply::text("Yes."))
         .configure(|spec| spec.limits.max_tokens_per_task = Some(10));
     let agent = shared_stack().await.agent(setup).await.unwrap();
@@ -190,7 +190,7 @@ async fn an_interrupt_does_not_wait_for_a_heartbeat() {
 }
 
 #[tokio::test]
-async fn a_summed_up_conversation_shows_every_message_when_its_agent_is_deleted_and_redis_emptied() {
+async fn a_compacted_conversation_shows_every_message_after_its_agent_and_its_log_are_gone() {
     let stack = Stack::start().await.unwrap();
     let _tools = tools_worker(&stack);
     // Each call reports 18 tokens: the window of 20 is full after every call.
@@ -232,7 +232,7 @@ async fn a_summed_up_conversation_shows_every_message_when_its_agent_is_deleted_
 }
 
 #[tokio::test]
-async fn fifty_clients_may_ask_about_a_task_in_the_middle_of_its_turn() {
+async fn fifty_clients_can_read_a_task_during_its_turn() {
     let gate = Gate::closed();
     let setup = AgentSetup::new("asked-about", hold("Well", &gate));
     let agent = shared_stack().await.agent(setup).await.unwrap();

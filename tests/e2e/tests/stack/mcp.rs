@@ -11,7 +11,7 @@ use steadfast_testkit::{
 };
 
 #[tokio::test]
-async fn tools_of_two_servers_are_called_and_a_dead_one_takes_only_its_own_away() {
+async fn an_unreachable_mcp_server_removes_only_its_own_tools() {
     let everything = McpServer::everything().await.unwrap();
     let dead = json!({"description": "Gone.", "mcp": {"url": "http://127.0.0.1:9/mcp"}});
     let alive = json!({
@@ -39,7 +39,7 @@ async fn tools_of_two_servers_are_called_and_a_dead_one_takes_only_its_own_away(
 }
 
 #[tokio::test]
-async fn a_server_that_asks_in_the_middle_of_a_call_gets_a_persons_answer() {
+async fn an_elicitation_of_an_mcp_server_is_answered_by_a_person() {
     let server = McpServer::python(&python("mcp_server.py")).await.unwrap();
     let tool = json!({"description": "Asks.", "mcp": {"url": server.url()}});
     let setup = AgentSetup::new("mcp-ask", call_then_repeat("ask", json!({"question": "Sure?"}))).tool("asking", tool);

@@ -17,7 +17,7 @@ fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
 }
 
 #[tokio::test]
-async fn tokens_errors_and_approvals_are_counted_where_prometheus_looks() {
+async fn tokens_errors_and_approvals_are_counted_in_the_metrics() {
     let mut guarded = nonce_tool();
     guarded["approval"] = json!({"required": true});
     let setup = AgentSetup::new("measured", |request| match request.number {

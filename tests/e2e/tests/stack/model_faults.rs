@@ -11,7 +11,7 @@ use steadfast_testkit::{
 };
 
 #[tokio::test]
-async fn a_rate_limit_is_waited_out_as_the_provider_says() {
+async fn a_rate_limited_call_waits_as_long_as_the_provider_requests() {
     let setup = AgentSetup::new("rate-limit", |request| match request.number {
         1 => Reply::error(429, "rate_limit_exceeded", "slow down").header("retry-after", "2"),
         _ => Reply::text("Here I am."),
@@ -91,7 +91,7 @@ async fn a_server_error_inside_the_stream_is_retried() {
 }
 
 #[tokio::test]
-async fn a_refused_request_fails_the_turn_with_a_type_and_the_task_goes_on() {
+async fn a_refused_model_request_fails_the_turn_with_a_category_and_the_task_continues() {
     let setup = AgentSetup::new("refused-request", |request| match request.last_user_text().as_str() {
         "bad" => Reply::error(400, "invalid_request_error", "the schema is odd"),
         "long" => Reply::error(400, "context_length_exceeded", "too long"),
@@ -136,7 +136,7 @@ async fn a_refused_request_fails_the_turn_with_a_type_and_the_task_goes_on() {
 }
 
 #[tokio::test]
-async fn events_nobody_knows_are_passed_over_and_a_refusal_is_shown_as_it_is() {
+async fn unknown_events_are_ignored_and_a_refusal_is_shown_unchanged() {
     let setup = AgentSetup::new("odd-model", |_| {
         Reply::stream()
             .and_event(json!({"type": "keepalive"}))
@@ -155,7 +155,7 @@ async fn events_nobody_knows_are_passed_over_and_a_refusal_is_shown_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_the_model_said_goes_back_to_it_unchanged() {
+async fn output_items_return_to_the_model_unchanged() {
     let setup = AgentSetup::new("round-trip", |_| Reply::stream().and_reasoning("Hm.").and_text("Yes."));
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
@@ -177,7 +177,7 @@ async fn what_the_model_said_goes_back_to_it_unchanged() {
 }
 
 #[tokio::test]
-async fn a_provider_that_fails_once_is_asked_again() {
+async fn a_server_error_of_the_provider_is_retried() {
     let setup = AgentSetup::new("server-error-once", |request| match request.number {
         1 => Reply::error(500, "server_error", "try later"),
         _ => Reply::text("Now."),

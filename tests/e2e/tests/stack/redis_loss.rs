@@ -116,7 +116,7 @@ impl StreamingTask {
 }
 
 #[tokio::test]
-async fn a_turn_goes_on_while_redis_is_frozen_and_the_viewer_gets_the_whole_answer() {
+async fn a_turn_continues_while_redis_is_frozen_and_the_viewer_gets_the_whole_answer() {
     let stack = Stack::start().await.unwrap();
     let _tools = tools_worker(&stack);
     let task = in_the_middle_of_the_second_turn(&stack).await;
@@ -132,7 +132,7 @@ async fn a_turn_goes_on_while_redis_is_frozen_and_the_viewer_gets_the_whole_answ
 }
 
 #[tokio::test]
-async fn a_redis_that_comes_back_empty_is_told_to_the_viewer_and_nothing_is_lost() {
+async fn a_viewer_gets_a_log_reset_with_all_messages_when_redis_restarts_empty() {
     let stack = Stack::start().await.unwrap();
     let _tools = tools_worker(&stack);
     let task = in_the_middle_of_the_second_turn(&stack).await;
@@ -146,7 +146,7 @@ async fn a_redis_that_comes_back_empty_is_told_to_the_viewer_and_nothing_is_lost
 }
 
 #[tokio::test]
-async fn messages_can_be_read_while_redis_is_away() {
+async fn messages_can_be_read_while_redis_is_down() {
     let stack = Stack::start().await.unwrap();
     let agent = stack
         .agent(AgentSetup::new("no-redis", |_| Reply::text("Yes.")))

@@ -57,7 +57,7 @@ async fn result(task: &Task) -> (Value, bool) {
 }
 
 #[tokio::test]
-async fn steps_run_in_order_each_with_a_key_of_its_own() {
+async fn steps_run_in_order_each_with_its_own_idempotency_key() {
     let ledger = Ledger::start().await;
     let agent = bank("steps-order", move_money(&ledger, &ledger), "b").await;
     let task = agent.task().await.unwrap();
@@ -74,7 +74,7 @@ async fn steps_run_in_order_each_with_a_key_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_worker_killed_between_two_steps_doubles_neither() {
+async fn a_worker_killed_between_two_steps_repeats_neither() {
     let ledger = Ledger::held().await;
     let agent = bank("steps-kill", move_money(&ledger, &ledger), "b").await;
     let task = agent.task().await.unwrap();
@@ -89,7 +89,7 @@ async fn a_worker_killed_between_two_steps_doubles_neither() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_for_good_undoes_what_was_done_once_and_says_so() {
+async fn a_failed_step_compensates_the_earlier_steps_once() {
     let ledger = Ledger::start().await;
     let agent = bank("steps-undo", move_money(&ledger, &ledger), "closed").await;
     let task = agent.task().await.unwrap();

@@ -66,7 +66,7 @@ async fn an_interrupt_stops_the_turn_and_keeps_the_task() {
 }
 
 #[tokio::test]
-async fn an_interrupt_stops_the_model_by_heartbeats_when_redis_is_away() {
+async fn an_interrupt_reaches_the_model_call_by_heartbeats_when_redis_is_down() {
     let stack = Stack::start().await.unwrap();
     let gate = Gate::closed();
     let second = AgentSetup::new("alone-second", hold("Well", &gate));
@@ -109,7 +109,7 @@ async fn a_cancel_stops_the_model_and_ends_the_task() {
 }
 
 #[tokio::test]
-async fn a_completed_task_takes_no_more_messages_and_keeps_those_it_has() {
+async fn a_completed_task_refuses_new_messages_and_keeps_the_old_ones() {
     let agent = shared_stack()
         .await
         .agent(AgentSetup::new("complete", |_| Reply::text("Yes.")))

@@ -28,7 +28,7 @@ fn plain_json(payload: &Value) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn calls_in_parallel_are_all_answered_before_the_model_is_asked_again() {
+async fn parallel_calls_are_all_answered_before_the_next_model_call() {
     let setup = AgentSetup::new("parallel", |request| match request.tool_outputs_of_turn().len() {
         0 => Reply::stream()
             .and_call("nonce", &json!({"of": "a"}))
@@ -46,7 +46,7 @@ async fn calls_in_parallel_are_all_answered_before_the_model_is_asked_again() {
 }
 
 #[tokio::test]
-async fn calls_that_cannot_run_go_back_to_the_model() {
+async fn the_model_gets_the_reason_why_a_call_cannot_run() {
     let setup = AgentSetup::new("refused-calls", |request| match request.number {
         1 => Reply::call("no_such_tool", &json!({})),
         2 => Reply::call("nonce", &json!({"of": 7})),

@@ -70,7 +70,7 @@ fn expected(attributes: &Value) -> BTreeMap<String, Value> {
 }
 
 #[tokio::test]
-async fn one_trace_goes_from_the_client_over_turn_and_calls_to_the_request_of_a_tool() {
+async fn one_trace_spans_the_client_the_turn_its_calls_and_the_request_of_a_tool() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     const CLIENT: &str = "00f067aa0ba902b7";
     let collector = Collector::start().await;
@@ -146,7 +146,7 @@ async fn one_trace_goes_from_the_client_over_turn_and_calls_to_the_request_of_a_
 }
 
 #[tokio::test]
-async fn without_a_client_the_task_is_the_trace_and_tools_that_run_elsewhere_are_in_it() {
+async fn without_a_client_trace_the_task_is_the_trace_and_includes_remote_tools() {
     let collector = Collector::start().await;
     let (url, requests) = lookup_server().await;
     let setup = AgentSetup::new("traced-alone", |request| match request.last_tool_output() {
@@ -200,7 +200,7 @@ async fn without_a_client_the_task_is_the_trace_and_tools_that_run_elsewhere_are
 }
 
 #[tokio::test]
-async fn a_summary_is_a_model_call_of_its_turn() {
+async fn a_compaction_is_a_model_call_of_its_turn() {
     let collector = Collector::start().await;
     let setup = AgentSetup::new("traced-summary", |request| Reply::text(request.last_user_text()))
         .configure(|spec| spec.context.window_tokens = 20);
@@ -221,7 +221,7 @@ async fn a_summary_is_a_model_call_of_its_turn() {
 }
 
 #[tokio::test]
-async fn nothing_that_was_said_is_exported_unless_that_is_switched_on() {
+async fn content_is_exported_only_with_content_capture() {
     let words = ["thylacine", "quagga", "aurochs", "dodo"];
     for (name, capture, expected) in [
         ("traced-quietly", "false", &[][..]),

@@ -29,7 +29,7 @@ async fn until_phase(task: &Task, agent: &str, phase: &str) {
 }
 
 #[tokio::test]
-async fn tasks_are_found_by_agent_and_phase_also_in_a_new_run() {
+async fn tasks_are_found_by_agent_and_phase_also_after_continue_as_new() {
     let gate = Gate::closed();
     let held = gate.clone();
     let tool = json!({

@@ -54,7 +54,7 @@ async fn a_finished_model_call_is_not_paid_twice() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_told_to_stop_lets_its_answer_finish() {
+async fn a_stopping_worker_finishes_its_model_call() {
     let gate = Gate::closed();
     let held = gate.clone();
     let setup = AgentSetup::new("drain", move |_| {

@@ -64,7 +64,7 @@ pub async fn guardrails_stop_a_turn_and_say_why(namespace: Namespace) {
     );
 }
 
-pub async fn reasoning_is_seen_before_the_answer(namespace: Namespace) {
+pub async fn reasoning_is_shown_before_the_answer(namespace: Namespace) {
     const PUZZLE: &str = "A bat and a ball cost 1.10. The bat costs 1 more than the ball. What does the ball cost?";
     let example = RunningExample::start(namespace, "reasoning").await.unwrap();
     let lines = example.ask("puzzler", PUZZLE).await;

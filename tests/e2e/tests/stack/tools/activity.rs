@@ -13,7 +13,7 @@ use steadfast_testkit::{
 use super::{attributes, plain_json};
 
 #[tokio::test]
-async fn arguments_and_results_of_300_kb_pass_as_plain_json_and_history_is_readable() {
+async fn arguments_and_results_of_300_kb_are_plain_json_in_the_history() {
     let stack = shared_stack().await;
     let text: String = "The quick brown fox. ".chars().cycle().take(300_000).collect();
     let reversed: String = text.chars().rev().collect();
@@ -71,7 +71,7 @@ async fn arguments_and_results_of_300_kb_pass_as_plain_json_and_history_is_reada
 }
 
 #[tokio::test]
-async fn a_foreign_activity_is_told_of_its_task_and_of_an_idempotency_key() {
+async fn an_activity_in_another_language_gets_its_task_id_and_an_idempotency_key() {
     let setup = AgentSetup::new("headers", call_then_repeat("context", json!({})))
         .tool("context", activity_tool("context", TOOLS, &json!({})));
     let agent = shared_stack().await.agent(setup).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_foreign_activity_is_told_of_its_task_and_of_an_idempotency_key() {
 }
 
 #[tokio::test]
-async fn a_tool_that_fails_for_good_tells_the_model_why() {
+async fn the_model_gets_the_error_of_a_failed_tool() {
     let setup = AgentSetup::new("failing-tool", call_then_repeat("fail", json!({"what": "unicorn"}))).tool(
         "fail",
         activity_tool("fail", TOOLS, &json!({"what": {"type": "string"}})),

@@ -84,7 +84,7 @@ async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_atte
 }
 
 #[tokio::test]
-async fn five_megabytes_are_cut_to_the_tools_limit_and_the_model_is_told() {
+async fn a_result_of_five_megabytes_is_truncated_to_the_tools_limit_and_the_model_is_told() {
     let url = serve(Router::new().route("/", get(async || "x".repeat(5_000_000)))).await;
     let tool = json!({
         "description": "Reads a lot.", "parameters": {"type": "object", "properties": {}},

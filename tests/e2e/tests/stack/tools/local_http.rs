@@ -50,7 +50,7 @@ fn local_attempts(history: &[Value]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_local_http_tool_is_called_without_an_activity_and_again_with_the_same_key() {
+async fn a_local_http_tool_runs_without_an_activity_and_retries_with_the_same_key() {
     let stack = shared_stack().await;
     let received = Arc::new(Mutex::new(Vec::new()));
     let setup = AgentSetup::new("local-tool", |request| match request.tool_outputs_of_turn().len() {
@@ -87,7 +87,7 @@ async fn a_local_http_tool_is_called_without_an_activity_and_again_with_the_same
 }
 
 #[tokio::test]
-async fn what_a_local_tool_answered_is_known_to_other_workers_and_without_redis() {
+async fn results_of_local_tools_reach_other_workers_and_survive_the_loss_of_redis() {
     let stack = Stack::start().await.unwrap();
     let url = flaky_server(Arc::default()).await;
     let answer = r#"{"order":17}"#;
@@ -129,7 +129,7 @@ async fn what_a_local_tool_answered_is_known_to_other_workers_and_without_redis(
 }
 
 #[tokio::test]
-async fn an_interrupt_lets_no_other_attempt_of_a_local_tool_begin() {
+async fn an_interrupt_prevents_further_attempts_of_a_local_tool() {
     let gate = Gate::closed();
     let requests = Arc::new(AtomicUsize::new(0));
     let (held, counted) = (gate.clone(), requests.clone());
