@@ -52,15 +52,8 @@ fn write_cli_help(cargo: &Cargo) -> anyhow::Result<()> {
 }
 
 fn run_crdgen(check: bool, cargo: &Cargo) -> anyhow::Result<()> {
-    let mut arguments = vec![
-        "run",
-        "--profile",
-        "ci",
-        "--package",
-        "steadfast-crds",
-        "--bin",
-        "crdgen",
-    ];
+    // Without a package: the features of the whole workspace hold, and nothing is compiled twice.
+    let mut arguments = vec!["run", "--quiet", "--locked", "--profile", "ci", "--bin", "crdgen"];
     if check {
         arguments.extend(["--", "--check"]);
     }

@@ -144,10 +144,7 @@ const MUST_NOT_LINK: [(&str, &[&str]); 8] = [
     ("steadfast-projection", &ACTING),
     ("steadfast-gateway", &WORKFLOW),
     ("steadfast-operator", &WORKFLOW),
-    (
-        "steadfast-workflow",
-        &["kube-client", "redis", "reqwest", "temporalio-client"],
-    ),
+    ("steadfast-workflow",),
 ];
 
 pub fn check(cargo: &Cargo) -> anyhow::Result<()> {

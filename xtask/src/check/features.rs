@@ -32,8 +32,8 @@ pub fn check(cargo: &Cargo) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!(
-        "members select features that differ from those of the whole workspace: add the features to \
-         workspace-hack/Cargo.toml\n{}",
+        "members select features that differ from those of the whole workspace: run `cargo hakari generate` \
+         (cargo install --locked cargo-hakari)\n{}",
         Vec::from_iter(problems).join("\n")
     )
 }
