@@ -144,7 +144,7 @@ const MUST_NOT_LINK: [(&str, &[&str]); 8] = [
     ("steadfast-projection", &ACTING),
     ("steadfast-gateway", &WORKFLOW),
     ("steadfast-operator", &WORKFLOW),
-    ("steadfast-workflow",),
+    ("steadfast-workflow", &["kube-client", "redis", "temporalio-client"]),
 ];
 
 pub fn check(cargo: &Cargo) -> anyhow::Result<()> {
