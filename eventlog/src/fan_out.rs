@@ -9,12 +9,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use redis::{AsyncConnectionConfig, Cmd, aio::MultiplexedConnection, cmd};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use crate::{
     entry::{Entry, RawEntry, parse_raw},
-    link::LogError,
+    error::LogError,
     store::EventLog,
 };
 
@@ -212,11 +212,14 @@ impl Reading {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(log.time_limit()))
             .set_response_timeout(Some(ANSWER_LIMIT));
-        let connection = log
-            .client()
+        let client = timeout(log.time_limit(), log.connector().client())
+            .await
+            .map_err(|_| LogError::TimedOut(log.time_limit()))?
+            .map_err(LogError::of_connect)?;
+        let connection = client
             .get_multiplexed_async_connection_with_config(&config)
             .await
-            .map_err(LogError::Connect)?;
+            .map_err(LogError::of_connect)?;
         let mut reading = Self {
             connection,
             client_id: 0,
@@ -229,7 +232,7 @@ impl Reading {
         command
             .query_async(&mut self.connection)
             .await
-            .map_err(LogError::Command)
+            .map_err(LogError::of_command)
     }
 }
 

@@ -15,8 +15,8 @@ use steadfast_events::EntryId;
 
 use crate::{
     entry::Entry,
+    error::LogError,
     fan_out::{self, Join, Live},
-    link::LogError,
     store::{EventLog, Snapshot, is_next},
 };
 

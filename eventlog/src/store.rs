@@ -8,8 +8,10 @@ use redis::{Cmd, ErrorKind, ServerErrorKind, cmd};
 use steadfast_events::{EntryId, Event, EventKind, Fold, Message};
 
 use crate::{
+    connection::Connection,
+    connector::RedisConnector,
     entry::{Entry, FIELD, RawEntry, parse_raw},
-    link::{Link, LogError, open},
+    error::LogError,
 };
 
 const APPEND: &str = include_str!("append.lua");
@@ -123,23 +125,24 @@ pub struct EventLog {
 }
 
 struct Inner {
-    link: Link,
+    connection: Connection,
     settings: LogSettings,
     script_hash: String,
 }
 
 impl EventLog {
-    /// Takes the address; connects at the first use, and again whenever needed.
-    pub fn new(url: &str, settings: LogSettings) -> Result<Self, LogError> {
-        let link = Link::new(open(url)?, settings.time_limit);
+    /// Connects at the first use, and again whenever needed.
+    #[must_use]
+    pub fn new(redis: RedisConnector, settings: LogSettings) -> Self {
+        let connection = Connection::new(redis, settings.time_limit);
         let script_hash = redis::Script::new(APPEND).get_hash().to_owned();
-        Ok(Self {
+        Self {
             inner: Arc::new(Inner {
-                link,
+                connection,
                 settings,
                 script_hash,
             }),
-        })
+        }
     }
 
     /// Name of the stream of a task.
@@ -147,8 +150,8 @@ impl EventLog {
         format!("{}{{{task_id}}}", self.inner.settings.key_prefix)
     }
 
-    pub(crate) fn client(&self) -> &redis::Client {
-        self.inner.link.client()
+    pub(crate) fn connector(&self) -> &RedisConnector {
+        self.inner.connection.connector()
     }
 
     pub(crate) fn time_limit(&self) -> Duration {
@@ -156,7 +159,7 @@ impl EventLog {
     }
 
     pub(crate) async fn query<T: redis::FromRedisValue>(&self, command: &Cmd) -> Result<T, LogError> {
-        self.inner.link.query(command).await
+        self.inner.connection.query(command).await
     }
 
     /// Whether Redis answers.
@@ -168,7 +171,7 @@ impl EventLog {
     pub async fn append(&self, task_id: &str, batch: Batch<'_>) -> Result<Appended, LogError> {
         let by_hash = self.append_command("EVALSHA", &self.inner.script_hash, task_id, batch)?;
         let answer = match self.query(&by_hash).await {
-            Err(LogError::Command(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+            Err(LogError::Refused(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 self.query(&self.append_command("EVAL", APPEND, task_id, batch)?).await
             }
             answer => answer,

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
+use steadfast_eventlog::RedisArgs;
 use steadfast_process::LogFormat;
 use steadfast_temporal::TemporalArgs;
 
@@ -29,14 +30,8 @@ pub struct Args {
     #[command(flatten)]
     pub temporal: TemporalArgs,
 
-    /// Address of Redis: `redis://` or `rediss://`.
-    #[arg(
-        long,
-        env = "REDIS_URL",
-        default_value = "redis://127.0.0.1:6379",
-        hide_env_values = true
-    )]
-    pub redis_url: String,
+    #[command(flatten)]
+    pub redis: RedisArgs,
 
     /// Folder of AgentRevision files to serve instead of the Agents of a Kubernetes cluster.
     #[arg(long, env = "STEADFAST_REVISIONS")]

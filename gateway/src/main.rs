@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
-use steadfast_eventlog::{EventLog, LogReader, LogSettings};
+use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
     Gateway,
     access::{Access, KubernetesAccess, SelfApproval},
@@ -104,7 +104,10 @@ async fn build(args: &Args, agents_known: ReadinessGauge, stop: &CancellationTok
         None => bail!("tokens are checked by Kubernetes: without it only --insecure-allow-anonymous is possible"),
     };
     let settings = TemporalSettings::new(&args.temporal)?;
-    let log = EventLog::new(&args.redis_url, LogSettings::for_install(&args.install_id))?;
+    let log = EventLog::new(
+        RedisConnector::new(&args.redis)?,
+        LogSettings::for_install(&args.install_id),
+    );
     Ok(Gateway {
         access,
         self_approval: if args.forbid_self_approval {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::StatusCode;
-use steadfast_eventlog::{LogError, Snapshot};
+use steadfast_eventlog::Snapshot;
 use steadfast_events::EntryId;
 use steadfast_events::Message;
 use temporalio_common::protos::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
@@ -15,7 +15,7 @@ use crate::{error::ApiError, gateway::Gateway, task::TaskRecord, temporal::Tempo
 pub async fn messages(gateway: &Gateway, task: &TaskRecord) -> Result<Vec<Message>, ApiError> {
     let snapshot = match gateway.log.snapshot(&task.id).await {
         Ok(snapshot) => snapshot,
-        Err(error @ (LogError::Connect(_) | LogError::TimedOut(_) | LogError::Command(_))) => {
+        Err(error) if error.is_outage() => {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "reading messages from Temporal alone"

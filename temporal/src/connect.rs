@@ -9,7 +9,7 @@ use temporalio_client::{Connection, ConnectionOptions, GrpcCompression, RetryOpt
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::TemporalError, settings::TemporalSettings};
+use crate::{error::TemporalError, settings::{TemporalSettings, TlsSettings}};
 
 /// TCP and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -30,7 +30,7 @@ pub async fn connect(
     let options = ConnectionOptions::new(settings.target.clone())
         .identity(identity.to_owned())
         .maybe_api_key(settings.api_key.as_ref().map(|key| key.expose_secret().to_owned()))
-        .maybe_tls_options(settings.tls.as_ref().map(|tls| tls.options()))
+        .maybe_tls_options(settings.tls.as_ref().map(TlsSettings::options))
         .connect_timeout(CONNECT_TIMEOUT)
         // The SDK's default, gzip, made answers of 1 to 2 MB ten times slower and cost a fifth of a
         // worker's CPU. Large payloads are compressed by their codec already.

@@ -1,7 +1,7 @@
 //! From arguments to checked settings: the address is parsed, certificates are
 //! read, and it is decided whether TLS is used. Reads files, opens no connection.
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use steadfast_process::pem::{PemError, read_certificates, read_private_key};
 use temporalio_client::{ClientTlsOptions, TlsOptions};
 use url::Url;
@@ -128,7 +128,7 @@ impl TlsSettings {
         let key = read_private_key(
             "TEMPORAL_TLS_CLIENT_KEY_DATA",
             args.temporal_tls_key_path.as_deref(),
-            args.temporal_tls_key_data.as_ref().map(|key| key.expose_secret()),
+            args.temporal_tls_key_data.as_ref().map(ExposeSecret::expose_secret),
         )?;
         let client = match (certificate, key) {
             (Some(certificate), Some(key)) => Some(ClientCertificate {

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
+use steadfast_eventlog::RedisArgs;
 use steadfast_process::LogFormat;
 use steadfast_temporal::TemporalArgs;
 use url::Url;
@@ -37,14 +38,8 @@ pub struct Args {
     pub revisions: Option<PathBuf>,
     #[command(flatten)]
     pub temporal: TemporalArgs,
-    /// Redis, as a redis:// or rediss:// URL.
-    #[arg(
-        long,
-        env = "REDIS_URL",
-        default_value = "redis://127.0.0.1:6379",
-        hide_env_values = true
-    )]
-    pub redis_url: String,
+    #[command(flatten)]
+    pub redis: RedisArgs,
     /// Sends all model calls here instead of to `model.baseUrl`: for tests and local models.
     #[arg(long, env = "STEADFAST_MODEL_BASE_URL")]
     pub model_base_url: Option<Url>,

@@ -10,8 +10,9 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use redis::{AsyncConnectionConfig, Client, RedisError, aio::PubSub, cmd};
+use redis::{AsyncConnectionConfig, RedisError, aio::PubSub, cmd};
 use steadfast_contract::activities::StopRequest;
+use steadfast_eventlog::RedisConnector;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +25,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    #[error("read the address of Redis")]
-    ParseAddress(#[source] RedisError),
     #[error("tell the other workers to stop the turn")]
     Publish(#[source] RedisError),
     #[error("Redis did not answer within {} s", TIME_LIMIT.as_secs())]
@@ -123,24 +122,18 @@ impl RunningCalls {
 /// The connection between the workers of an install. Cheap to clone.
 #[derive(Clone)]
 pub struct Control {
-    client: Client,
+    redis: RedisConnector,
     channel: String,
     calls: RunningCalls,
 }
 
 impl Control {
     /// Listens until `stop`; Redis may be away at any time, from the start on.
-    pub fn start(
-        redis_url: &str,
-        channel: String,
-        calls: RunningCalls,
-        stop: CancellationToken,
-    ) -> Result<Self, ControlError> {
-        let client = Client::open(redis_url).map_err(ControlError::ParseAddress)?;
-        let control = Self { client, channel, calls };
+    pub fn start(redis: RedisConnector, channel: String, calls: RunningCalls, stop: CancellationToken) -> Self {
+        let control = Self { redis, channel, calls };
         let listener = control.clone();
         tokio::spawn(async move { stop.run_until_cancelled_owned(listener.listen()).await });
-        Ok(control)
+        control
     }
 
     /// Stops what runs of a turn: here at once, elsewhere as soon as they are told.
@@ -162,10 +155,8 @@ impl Control {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(TIME_LIMIT))
             .set_response_timeout(Some(TIME_LIMIT));
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await?;
+        let client = self.redis.client().await?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         cmd("PUBLISH")
             .arg(&self.channel)
             .arg(message)
@@ -192,7 +183,7 @@ impl Control {
     }
 
     async fn subscribe(&self) -> Result<PubSub, RedisError> {
-        let mut subscription = self.client.get_async_pubsub().await?;
+        let mut subscription = self.redis.client().await?.get_async_pubsub().await?;
         subscription.subscribe(&self.channel).await?;
         Ok(subscription)
     }

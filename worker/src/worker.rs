@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use steadfast_crds::names::agent_task_queue;
-use steadfast_eventlog::{EventLog, LogSettings};
+use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
 use steadfast_process::{Readiness, prometheus::Registry, telemetry};
 use steadfast_temporal::{TemporalSettings, connect_until_stopped};
 use steadfast_workflow::{AgentTask, DeliverMessage, interceptor::ContextInterceptor as WorkflowContextInterceptor};
@@ -84,15 +84,16 @@ pub async fn run(
         ContentCapture::Off
     };
     let running = RunningCalls::default();
+    let redis = RedisConnector::new(&args.redis)?;
     let activities = Activities {
         store: store.clone(),
-        log: EventLog::new(&args.redis_url, LogSettings::for_install(&args.install))?,
+        log: EventLog::new(redis.clone(), LogSettings::for_install(&args.install)),
         revisions,
         model: ModelClient::new(credentials.clone(), args.model_base_url.clone())?,
         http_tools: HttpToolClient::new(credentials.clone(), policy)?,
         mcp: McpClient::new(credentials.clone(), policy)?,
         webhooks: WebhookClient::new(credentials, policy)?,
-        control: Control::start(&args.redis_url, channel(&args.install), running.clone(), stop.clone())?,
+        control: Control::start(redis, channel(&args.install), running.clone(), stop.clone()),
         running,
         pace: Pace::default(),
         search_attributes: SearchAttributes::learn(client.clone(), temporal.namespace().to_owned(), stop.clone()),

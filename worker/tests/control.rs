@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use steadfast_eventlog::RedisConnector;
 use steadfast_testkit::Redis;
 use steadfast_worker::control::{Control, RunningCalls, channel};
 use tokio::time::{interval, timeout};
@@ -28,7 +29,12 @@ async fn a_turn_is_stopped_in_every_worker_of_the_install_also_after_redis_was_a
     let redis = Redis::start().await.unwrap();
     let stop = CancellationToken::new();
     let start = |install: &str, calls: &RunningCalls| {
-        Control::start(&redis.url(), channel(install), calls.clone(), stop.clone()).unwrap()
+        Control::start(
+            RedisConnector::from_url(&redis.url()).unwrap(),
+            channel(install),
+            calls.clone(),
+            stop.clone(),
+        )
     };
     let (here, there, elsewhere) = (
         RunningCalls::default(),

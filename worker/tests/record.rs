@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use steadfast_crds::{agent::HandoffInput, agent_revision::RevisionHandoff, names::agent_task_queue};
-use steadfast_eventlog::{EventLog, LogSettings};
+use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
 use steadfast_testkit::{
     scripted_model::{Gate, ModelRequest, Reply},
     stack::{Agent, AgentSetup, INSTALL, NAMESPACE, PATIENCE, Stack, Task, activity_tool, example},
@@ -47,7 +47,10 @@ async fn record(stack: &Stack, client: &Client, task: &Task, name: &str) {
         .await
         .unwrap();
     std::fs::write(&file, history).unwrap();
-    let log = EventLog::new(&stack.redis().url(), LogSettings::for_install(INSTALL)).unwrap();
+    let log = EventLog::new(
+        RedisConnector::from_url(&stack.redis().url()).unwrap(),
+        LogSettings::for_install(INSTALL),
+    );
     let messages = log.snapshot(task.id()).await.unwrap().messages;
     let lines: Vec<String> = messages
         .iter()

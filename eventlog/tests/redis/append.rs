@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use steadfast_eventlog::{Batch, EventLog, Genesis, LogSettings, Snapshot, SpillPlace};
+use steadfast_eventlog::{Batch, Genesis, LogSettings, Snapshot, SpillPlace};
 use steadfast_events::EntryId;
 use steadfast_testkit::Redis;
 
-use super::support::{TASK, append, begin, command, done, ids, message, numbered, redis_and_log};
+use super::support::{TASK, append, begin, command, done, ids, log_on, message, numbered, redis_and_log};
 
 #[tokio::test]
 async fn the_first_entry_says_whether_the_log_is_complete() {
@@ -183,7 +183,7 @@ async fn old_entries_and_silent_producers_are_forgotten() {
         expiry: Duration::from_mins(1),
         ..LogSettings::default()
     };
-    let log = EventLog::new(&redis.url(), settings).unwrap();
+    let log = log_on(&redis, settings);
     begin(&log, &[]).await;
     for producer in 0..600 {
         append(

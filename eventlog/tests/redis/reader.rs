@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use steadfast_eventlog::{Batch, EventLog, Genesis, LogError, LogItem, LogReader, LogSettings, Snapshot, reader::From};
+use steadfast_eventlog::{Batch, Genesis, LogError, LogItem, LogReader, LogSettings, Snapshot, reader::From};
 use steadfast_events::EntryId;
 use steadfast_events::EventKind;
 use steadfast_testkit::{Redis, RedisData};
 
-use super::support::{TASK, append, begin, command, done, ids, next, next_entry, numbered, redis_and_log};
+use super::support::{TASK, append, begin, command, done, ids, log_on, next, next_entry, numbered, redis_and_log};
 
 #[tokio::test]
 async fn a_subscription_yields_what_was_and_what_comes_once_and_in_order() {
@@ -106,14 +106,13 @@ async fn a_missing_log_is_told_to_who_wants_it_from_the_start() {
 #[tokio::test]
 async fn stale_unknown_and_trimmed_ids_get_a_reset_then_live_events() {
     let redis = Redis::start().await.unwrap();
-    let log = EventLog::new(
-        &redis.url(),
+    let log = log_on(
+        &redis,
         LogSettings {
             max_entries: 100,
             ..LogSettings::default()
         },
-    )
-    .unwrap();
+    );
     let reader = LogReader::start(log.clone());
     let first = begin(&log, &numbered(1, [done("a")])).await.last;
     for batch in 0..5 {
@@ -198,7 +197,7 @@ async fn a_viewer_outlives_a_redis_that_comes_back_with_its_data() {
         .unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert!(
-        matches!(error, LogError::Connect(_) | LogError::Command(_)),
+        matches!(error, LogError::Connect(_) | LogError::ConnectionLost(_)),
         "{error:?}"
     );
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use steadfast_eventlog::{Appended, Batch, EventLog, Genesis, LogError, LogItem, LogSettings, Numbered, Subscription};
+use steadfast_eventlog::{
+    Appended, Batch, EventLog, Genesis, LogError, LogItem, LogSettings, Numbered, RedisConnector, Subscription,
+};
 use steadfast_events::EntryId;
 use steadfast_events::{Author, Content, Event, EventKind, Message, MessageStatus, TextFormat};
 use steadfast_testkit::Redis;
@@ -88,8 +90,12 @@ pub async fn begin(log: &EventLog, events: &[Numbered]) -> Appended {
 
 pub async fn redis_and_log() -> (Redis, EventLog) {
     let redis = Redis::start().await.unwrap();
-    let log = EventLog::new(&redis.url(), LogSettings::default()).unwrap();
+    let log = log_on(&redis, LogSettings::default());
     (redis, log)
+}
+
+pub fn log_on(redis: &Redis, settings: LogSettings) -> EventLog {
+    EventLog::new(RedisConnector::from_url(&redis.url()).unwrap(), settings)
 }
 
 pub async fn command<T: redis::FromRedisValue>(redis: &Redis, words: &[&str]) -> T {

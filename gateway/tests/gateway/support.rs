@@ -9,7 +9,7 @@ use axum::{
 };
 use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
-use steadfast_eventlog::{Appended, Batch, EventLog, Genesis, LogReader, LogSettings, Numbered};
+use steadfast_eventlog::{Appended, Batch, EventLog, Genesis, LogReader, LogSettings, Numbered, RedisConnector};
 use steadfast_events::EntryId;
 use steadfast_events::{Author, Content, Event, EventKind, Message, MessageStatus, TextFormat};
 use steadfast_gateway::{
@@ -55,7 +55,7 @@ fn site(access: Access, self_approval: SelfApproval, temporal_address: &str, red
         install: "test".to_owned(),
         default_namespace: "default".to_owned(),
     };
-    let log = EventLog::new(redis_url, LogSettings::default()).unwrap();
+    let log = EventLog::new(RedisConnector::from_url(redis_url).unwrap(), LogSettings::default());
     let gateway = Gateway {
         access,
         self_approval,
