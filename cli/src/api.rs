@@ -6,6 +6,8 @@
 mod approvals;
 mod sse;
 mod stream;
+#[cfg(test)]
+mod test_server;
 
 use std::time::Duration;
 
@@ -198,6 +200,7 @@ fn explain_status(server: &Url, status: StatusCode, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::test_server::{client, next_request, respond};
     use super::*;
 
     #[test]
@@ -227,5 +230,25 @@ mod tests {
             check the names with `kubectl get agents`; if they are right, you have no access: \
             bind the ClusterRole steadfast-user to your user in the namespace of the Agent";
         assert_eq!(text, expected);
+    }
+
+    #[tokio::test]
+    async fn a_request_is_repeated_with_the_same_key_while_the_gateway_is_unavailable() {
+        let (client, listener) = client().await;
+        let sent = tokio::spawn(async move { client.send_text("a.b", "task-1", "message-1", "Hello.").await });
+        let mut requests = Vec::new();
+        for (status, body) in [
+            ("503 Service Unavailable", "{}"),
+            ("200 OK", r#"{"result":{"id":"message-1"}}"#),
+        ] {
+            let (head, mut connection) = next_request(&listener).await;
+            respond(&mut connection, status, body).await;
+            requests.push(head);
+        }
+        sent.await.unwrap().unwrap();
+        for head in requests {
+            assert!(head.starts_with("post /agents/name/a.b/rpc http/1.1"), "{head}");
+            assert!(head.contains("idempotency-key: message-1\r\n"), "{head}");
+        }
     }
 }

@@ -1,9 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-
 use super::*;
+use crate::api::test_server::{client, next_request, respond};
 
 fn parse(data: &str) -> anyhow::Result<Option<StreamItem>> {
     parse_event(&Sse::default().data(data))
@@ -18,21 +16,6 @@ fn events_resets_and_events_of_the_connection_are_distinguished() {
     assert!(parse(r#"{"type":"connected","taskId":"t"}"#).unwrap().is_none());
     assert!(parse_event(&Sse::default().retry(500)).unwrap().is_none());
     assert!(parse("<html>").is_err());
-}
-
-/// The head of the next request, in lower case, and its connection.
-async fn next_request(listener: &TcpListener) -> (String, TcpStream) {
-    let (mut connection, _) = listener.accept().await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(connection.read_u8().await.unwrap());
-    }
-    (String::from_utf8(head).unwrap().to_lowercase(), connection)
-}
-
-async fn respond(connection: &mut TcpStream, status: &str, body: &str) {
-    let response = format!("HTTP/1.1 {status}\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{body}");
-    connection.write_all(response.as_bytes()).await.unwrap();
 }
 
 fn turn_started(number: u32) -> String {
@@ -54,13 +37,6 @@ async fn received(items: &mut mpsc::Receiver<StreamItem>, count: usize) -> Vec<S
         });
     }
     received
-}
-
-async fn client() -> (GatewayClient, TcpListener) {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    (GatewayClient::new(server, Some("t0ken".to_owned())).unwrap(), listener)
 }
 
 #[tokio::test]
