@@ -9,5 +9,7 @@
 )]
 
 pub mod backend;
+pub mod history;
 pub mod scenario;
 pub mod scripts;
+pub mod snapshot;

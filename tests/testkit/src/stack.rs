@@ -15,6 +15,7 @@ mod line;
 mod python;
 mod revision_dir;
 mod task;
+mod turn_end;
 mod viewer;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -38,7 +39,8 @@ pub use component::Component;
 pub use line::Line;
 pub use python::{PythonServer, PythonWorker, example, run_script};
 pub use revision_dir::{RevisionDir, activity_tool};
-pub use task::{Task, TurnEnd};
+pub use task::Task;
+pub use turn_end::TurnEnd;
 pub use viewer::{AgentexFrames, Frame, Viewer, ViewerState};
 
 /// The install id of every stack.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use steadfast_contract::signals::SIGNAL_CHECKPOINT;
 use steadfast_testkit::{
     process::ProcessId,
     scripted_model::ScriptedModel,
@@ -68,7 +69,14 @@ pub async fn runs(stack: &Stack, task: &Task) -> anyhow::Result<usize> {
 
 /// Makes a task continue as new. It has this many runs then.
 pub async fn continue_as_new(stack: &Stack, task: &Task, count: usize) {
-    let signal = ["workflow", "signal", "--workflow-id", task.id(), "--name", "checkpoint"];
+    let signal = [
+        "workflow",
+        "signal",
+        "--workflow-id",
+        task.id(),
+        "--name",
+        SIGNAL_CHECKPOINT,
+    ];
     stack.temporal().cli(&signal).await.unwrap();
     wait::until("another run", TIMEOUT, async || {
         let runs = runs(stack, task).await?;

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
-use steadfast_e2e::backend::stack::{nonce_tool, tools_worker};
+use steadfast_contract::activity_kind::ActivityKind;
+use steadfast_e2e::{
+    backend::stack::{nonce_tool, tools_worker},
+    history::scheduled_activities,
+};
 use steadfast_testkit::{
     RedisData,
     scripted_model::{Gate, Reply, Text},
@@ -75,11 +79,8 @@ impl StreamingTask {
                 let events = stack.temporal().history(self.task.id(), None).await?;
                 let count = |kind: &str| events.iter().filter(|event| event["eventType"] == kind).count();
                 // The first turn has two model calls and a tool call. All other activities append to the log.
-                let of_model = events.iter().filter(|event| {
-                    event["activityTaskScheduledEventAttributes"]["activityType"]["name"] == "invoke_model_activity"
-                });
                 let (calls, open) = (
-                    of_model.count(),
+                    scheduled_activities(&events, ActivityKind::InvokeModel).len(),
                     count("EVENT_TYPE_ACTIVITY_TASK_SCHEDULED") - count("EVENT_TYPE_ACTIVITY_TASK_COMPLETED"),
                 );
                 anyhow::ensure!(

@@ -4,28 +4,12 @@ mod activity;
 mod http;
 mod local_http;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use steadfast_e2e::backend::stack::{nonce_tool, shared_stack};
 use steadfast_testkit::{
     scripted_model::Reply,
     stack::{AgentSetup, Line},
 };
-
-/// The attributes of all events of a kind.
-fn attributes<'a>(history: &'a [Value], member: &str) -> Vec<&'a Value> {
-    history.iter().filter_map(|event| event.get(member)).collect()
-}
-
-/// The content of a payload that is plain JSON, for any language and the Temporal UI.
-fn plain_json(payload: &Value) -> Option<Value> {
-    let base64 = |value: &Value| BASE64_STANDARD.decode(value.as_str()?).ok();
-    let encoding = base64(&payload["metadata"]["encoding"])?;
-    if encoding != b"json/plain" {
-        return None;
-    }
-    serde_json::from_slice(&base64(&payload["data"])?).ok()
-}
 
 #[tokio::test]
 async fn parallel_calls_are_all_answered_before_the_next_model_call() {

@@ -2,12 +2,13 @@
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
-use steadfast_events::{TurnError, TurnStatus, Usage};
+use steadfast_events::{TurnError, TurnStatus};
 
 use super::{
     TIMEOUT,
     client::{Client, GatewayResponse},
     line::Line,
+    turn_end::TurnEnd,
     viewer::{AgentexFrames, Viewer},
 };
 
@@ -17,16 +18,6 @@ pub struct Task {
     client: Client,
     agent: String,
     id: String,
-}
-
-/// The end of a turn.
-#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
-pub struct TurnEnd {
-    pub status: TurnStatus,
-    #[serde(default)]
-    pub error: Option<TurnError>,
-    #[serde(default)]
-    pub usage: Usage,
 }
 
 impl Client {

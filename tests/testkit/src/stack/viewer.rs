@@ -15,7 +15,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     TIMEOUT,
     client::{Client, StreamFormat},
-    task::TurnEnd,
+    turn_end::TurnEnd,
 };
 
 pub use agentex_frames::AgentexFrames;

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::json;
+use steadfast_contract::activity_kind::ActivityKind;
 use steadfast_e2e::backend::cluster::{namespace::Namespace, pods};
 use steadfast_testkit::stack::{API_KEY, Line, Task};
 
@@ -62,7 +63,7 @@ pub async fn handoffs_reach_specialists_whose_keys_are_only_in_their_own_pods(na
 
     let billing = workers_of(&example.namespace, "billing").await.unwrap();
     let triage = workers_of(&example.namespace, "triage").await.unwrap();
-    let models = who_ran(&example.namespace, &task, "invoke_model_activity")
+    let models = who_ran(&example.namespace, &task, ActivityKind::InvokeModel)
         .await
         .unwrap();
     assert_eq!(models.len(), 3, "{models:?}");
@@ -71,7 +72,9 @@ pub async fn handoffs_reach_specialists_whose_keys_are_only_in_their_own_pods(na
         models[1..].iter().all(|worker| billing.contains(worker)),
         "{models:?} by {billing:?}"
     );
-    let tools = who_ran(&example.namespace, &task, "call_http_tool").await.unwrap();
+    let tools = who_ran(&example.namespace, &task, ActivityKind::CallHttpTool)
+        .await
+        .unwrap();
     assert_eq!(tools.len(), 1, "{tools:?}");
     assert!(billing.contains(&tools[0]), "{tools:?} by {billing:?}");
 }
@@ -89,11 +92,11 @@ async fn workers_of(namespace: &Namespace, agent: &str) -> anyhow::Result<BTreeS
 }
 
 /// The identities of the workers that have started activities of this type, from the task's history.
-async fn who_ran(namespace: &Namespace, task: &Task, activity: &str) -> anyhow::Result<Vec<String>> {
+async fn who_ran(namespace: &Namespace, task: &Task, activity: ActivityKind) -> anyhow::Result<Vec<String>> {
     let events = namespace.platform().temporal().history(task.id(), None).await?;
     let scheduled: BTreeSet<&str> = events
         .iter()
-        .filter(|event| event["activityTaskScheduledEventAttributes"]["activityType"]["name"] == activity)
+        .filter(|event| event["activityTaskScheduledEventAttributes"]["activityType"]["name"] == activity.type_name())
         .filter_map(|event| event["eventId"].as_str())
         .collect();
     let started = events.iter().map(|event| &event["activityTaskStartedEventAttributes"]);

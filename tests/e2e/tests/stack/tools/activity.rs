@@ -3,14 +3,13 @@
 use serde_json::{Value, json};
 use steadfast_e2e::{
     backend::stack::{TOOLS, shared_stack},
+    history::{attributes, plain_json},
     scripts::call_then_repeat,
 };
 use steadfast_testkit::{
     scripted_model::Reply,
     stack::{AgentSetup, Line, activity_tool},
 };
-
-use super::{attributes, plain_json};
 
 #[tokio::test]
 async fn arguments_and_results_of_300_kb_are_plain_json_in_the_history() {

@@ -7,8 +7,13 @@ use std::sync::{
 
 use axum::{Router, routing::post};
 use serde_json::{Value, json};
+use steadfast_contract::activity_kind::ActivityKind;
 use steadfast_crds::{agent::HandoffInput, names::agent_task_queue};
-use steadfast_e2e::{backend::stack::shared_stack, scripts::call_then_repeat};
+use steadfast_e2e::{
+    backend::stack::shared_stack,
+    history::{attributes, plain_json, scheduled_activities},
+    scripts::call_then_repeat,
+};
 use steadfast_events::TurnStatus;
 use steadfast_testkit::{
     RedisData,
@@ -16,11 +21,7 @@ use steadfast_testkit::{
     stack::{API_KEY, AgentSetup, INSTALL, Line, NAMESPACE, Stack, TIMEOUT},
 };
 
-use super::{
-    attributes,
-    http::{OrderRequest, flaky_server, order_tool},
-    plain_json,
-};
+use super::http::{OrderRequest, flaky_server, order_tool};
 use crate::{agents::handoff_to, http_server::serve};
 
 /// `order_tool` with the execution `Local`.
@@ -31,20 +32,12 @@ fn local_order_tool(url: &str) -> Value {
     tool
 }
 
-/// The scheduled activities of HTTP tools in a history.
-fn http_activities(history: &[Value]) -> Vec<&Value> {
-    attributes(history, "activityTaskScheduledEventAttributes")
-        .into_iter()
-        .filter(|scheduled| scheduled["activityType"]["name"] == "call_http_tool")
-        .collect()
-}
-
 /// The ids of the local attempts of HTTP tools in a history.
 fn local_attempts(history: &[Value]) -> Vec<Value> {
     attributes(history, "markerRecordedEventAttributes")
         .into_iter()
         .filter_map(|marker| plain_json(&marker["details"]["data"]["payloads"][0]))
-        .filter(|local| local["activity_type"] == "call_http_tool")
+        .filter(|local| local["activity_type"] == ActivityKind::CallHttpTool.type_name())
         .map(|local| local["activity_id"].clone())
         .collect()
 }
@@ -81,7 +74,8 @@ async fn a_local_http_tool_runs_without_an_activity_and_retries_with_the_same_ke
     assert_eq!(*received.lock().unwrap(), [tea.clone(), tea, milk]);
 
     let history = stack.temporal().history(task.id(), None).await.unwrap();
-    assert_eq!(http_activities(&history), Vec::<&Value>::new());
+    let activities = scheduled_activities(&history, ActivityKind::CallHttpTool);
+    assert_eq!(activities, Vec::<&Value>::new());
     assert_eq!(local_attempts(&history), ["t1.0.0", "t1.0.0", "t1.1.0"]);
     assert_eq!(agent.model().violations(), Vec::<String>::new());
 }
@@ -117,7 +111,7 @@ async fn results_of_local_tools_reach_other_workers_and_survive_the_loss_of_redi
 
     // The workflow runs on the first agent's workers, which lack the second agent's credentials.
     let history = stack.temporal().history(task.id(), None).await.unwrap();
-    let queues: Vec<&Value> = http_activities(&history)
+    let queues: Vec<&Value> = scheduled_activities(&history, ActivityKind::CallHttpTool)
         .into_iter()
         .map(|scheduled| &scheduled["taskQueue"]["name"])
         .collect();

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
+use steadfast_contract::activity_kind::ActivityKind;
 
 use crate::stack::{Stack, Task};
-
-/// The type of the activity that calls a model.
-const MODEL_ACTIVITY: &str = "invoke_model_activity";
 
 /// The size of all histories.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,7 +64,9 @@ pub(super) async fn bytes_per_call(stack: &Stack, task: &Task) -> anyhow::Result
             if !started.is_null() {
                 size_bytes = number(started)?;
             }
-            if event["activityTaskScheduledEventAttributes"]["activityType"]["name"] == MODEL_ACTIVITY {
+            if event["activityTaskScheduledEventAttributes"]["activityType"]["name"]
+                == ActivityKind::InvokeModel.type_name()
+            {
                 at_calls.push(size_bytes);
             }
         }
