@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod crypto;
+pub mod error_chain;
 pub mod pem;
 pub mod readiness;
 pub mod shutdown;
@@ -14,6 +15,7 @@ pub mod telemetry;
 pub mod trace_context;
 
 pub use admin::AdminServer;
+pub use error_chain::ErrorChain;
 pub use opentelemetry;
 pub use opentelemetry_sdk;
 pub use prometheus;
