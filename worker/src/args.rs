@@ -1,4 +1,4 @@
-//! What the worker is told from outside. The only place that reads the environment.
+//! Command line and environment of the worker. The only module that reads the environment.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -8,17 +8,17 @@ use steadfast_process::LogFormat;
 use steadfast_temporal::TemporalArgs;
 use url::Url;
 
-/// Runs the turns, model calls and tools of one agent.
+/// Runs the turns, model calls and tool calls of one agent.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "steadfast-worker", version)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
-pub struct Args {
-    /// Name of the installation; part of every name outside Kubernetes.
+pub(crate) struct Args {
+    /// ID of the installation; part of every name outside Kubernetes.
     #[arg(long, env = "STEADFAST_INSTALL", default_value = "steadfast")]
-    pub install: String,
+    pub(crate) install: String,
     /// Kubernetes namespace of the agent.
     #[arg(long, env = "STEADFAST_NAMESPACE", default_value = "default")]
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Name of the agent.
     #[arg(
         long,
@@ -26,51 +26,51 @@ pub struct Args {
         required_unless_present = "print_tools",
         default_value = ""
     )]
-    pub agent: String,
-    /// Temporal task queue to serve; by default the one that follows from install, namespace and agent.
+    pub(crate) agent: String,
+    /// Temporal task queue of the worker [default: INSTALL/NAMESPACE/agent/AGENT].
     #[arg(long, env = "STEADFAST_TASK_QUEUE")]
-    pub task_queue: Option<String>,
-    /// Name of the pod; its last part tells workers apart in Temporal.
+    pub(crate) task_queue: Option<String>,
+    /// Name of the pod; its last part is the worker's identity in Temporal.
     #[arg(long, env = "HOSTNAME")]
-    pub hostname: Option<String>,
-    /// Folder with AgentRevision manifests, instead of Kubernetes.
+    pub(crate) hostname: Option<String>,
+    /// Directory with AgentRevision manifests, instead of Kubernetes.
     #[arg(long, env = "STEADFAST_REVISIONS")]
-    pub revisions: Option<PathBuf>,
+    pub(crate) revisions: Option<PathBuf>,
     #[command(flatten)]
-    pub temporal: TemporalArgs,
+    pub(crate) temporal: TemporalArgs,
     #[command(flatten)]
-    pub redis: RedisArgs,
-    /// Sends all model calls here instead of to `model.baseUrl`: for tests and local models.
+    pub(crate) redis: RedisArgs,
+    /// Base URL of all model calls, instead of `model.baseUrl` of the Agent: for tests and local models.
     #[arg(long, env = "STEADFAST_MODEL_BASE_URL")]
-    pub model_base_url: Option<Url>,
-    /// Whether http tools, MCP servers and webhooks may be Services of the cluster and private addresses.
+    pub(crate) model_base_url: Option<Url>,
+    /// Allows http tools, MCP servers and webhooks at cluster Services and private addresses.
     #[arg(long, env = "STEADFAST_ALLOW_CLUSTER_SERVICES", default_value_t = true, action = clap::ArgAction::Set)]
-    pub allow_cluster_services: bool,
-    /// Lets http tools, MCP servers and webhooks be on this machine: for tests and local use, never in a cluster.
+    pub(crate) allow_cluster_services: bool,
+    /// Allows http tools, MCP servers and webhooks at loopback addresses: for tests and local use, never in a cluster.
     #[arg(long, env = "STEADFAST_INSECURE_ALLOW_LOOPBACK", default_value_t = false, action = clap::ArgAction::Set)]
-    pub insecure_allow_loopback: bool,
-    /// Whether spans hold what people, models and tools say.
+    pub(crate) insecure_allow_loopback: bool,
+    /// Records prompts, responses, tool arguments and tool results in spans.
     #[arg(long, env = "STEADFAST_CAPTURE_CONTENT", default_value_t = false, action = clap::ArgAction::Set)]
-    pub capture_content: bool,
-    /// Prints the AgentTools of the tools built into this program, and ends.
+    pub(crate) capture_content: bool,
+    /// Prints the AgentTool manifests of the tools in this program and exits.
     #[arg(long)]
-    pub print_tools: bool,
-    /// Where health and metrics are served.
+    pub(crate) print_tools: bool,
+    /// Address of the health probes and the metrics.
     #[arg(long, env = "STEADFAST_ADMIN_ADDRESS", default_value = "0.0.0.0:8081")]
-    pub admin_address: SocketAddr,
-    /// How long running activities may go on after the word to stop, in seconds.
+    pub(crate) admin_address: SocketAddr,
+    /// Seconds that running activities get to finish after a shutdown signal.
     #[arg(long, env = "STEADFAST_DRAIN_TIMEOUT_SECONDS", default_value_t = 120)]
-    pub drain_timeout_seconds: u64,
+    pub(crate) drain_timeout_seconds: u64,
     /// Log format.
     #[arg(long, env = "STEADFAST_LOG_FORMAT", default_value_t)]
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
     /// Log filter, e.g. `info` or `info,steadfast_worker=debug`.
     #[arg(long, env = "STEADFAST_LOG_LEVEL", default_value = "info")]
-    pub log_level: String,
+    pub(crate) log_level: String,
 }
 
-/// The variables an agent may name in `apiKeyEnvVar` and `${env.NAME}`: which ones is known only from its revisions.
-pub fn environment() -> impl Iterator<Item = (String, String)> {
+/// All environment variables: the revisions of the agent decide which ones `apiKeyEnvVar` and `${env.NAME}` use.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
     #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

@@ -1,36 +1,44 @@
 //! The acting half of an agent: its activities, the model client, the tool
-//! clients, and where revisions and credentials come from. It reads
-//! AgentRevisions and never writes Kubernetes.
+//! clients, and the sources of revisions and credentials. Reads AgentRevisions
+//! and never writes to Kubernetes.
+//!
+//! A worker program is built with [`Worker::builder`].
 
-pub mod activities;
-pub mod address;
-pub mod args;
-pub mod builder;
-pub mod capabilities;
-pub mod context;
-pub mod control;
-pub mod credentials;
-pub mod curtain;
-pub mod guardrail;
-pub mod heartbeat;
-pub mod http_tool;
-pub mod instructions;
-pub mod known;
-pub mod log_writer;
-pub mod mcp;
-pub mod metrics;
-pub mod model;
-pub mod outbox;
-pub mod pace;
-pub mod readiness;
-pub mod revisions;
-mod segment_cache;
-pub mod spans;
-pub mod steps;
-pub mod target;
-pub mod template;
-pub mod tools;
-pub mod webhook;
-pub mod worker;
+#![warn(unreachable_pub)]
 
-pub use builder::{HookAnswer, ToolContext, ToolError, Worker, WorkerBuilder};
+mod activities;
+mod app;
+mod args;
+mod builder;
+mod cache;
+mod cancel_broadcast;
+mod dynamic_activity;
+mod egress;
+mod failure;
+mod guardrails;
+mod log;
+mod model;
+mod observe;
+mod revisions;
+mod search_attributes;
+mod task_context;
+mod template;
+mod tool_api;
+mod tools;
+
+pub use builder::{Worker, WorkerBuilder};
+pub use tool_api::{HookAnswer, ToolContext, ToolError};
+
+/// What the integration tests of this crate reach into. Not part of the API.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::{
+        cancel_broadcast::{CancelBroadcast, CancelBroadcastError, RunningCall, RunningCalls, channel_name},
+        egress::{credentials::Credentials, policy::EgressPolicy},
+        failure::{CallFailure, RetryClass},
+        tools::{
+            functions::ListedTool,
+            mcp::{McpCall, McpCallResult, McpClient, ServerTool},
+        },
+    };
+}

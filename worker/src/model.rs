@@ -1,15 +1,22 @@
-//! The model client: builds the request, streams the answer, judges failures.
+//! The model client: builds the request, streams the response, classifies failures.
 
-mod board;
-pub mod chat;
+pub(crate) mod client;
+pub(crate) mod concurrency_limit;
 mod conversation;
-pub mod error;
-pub mod interpret;
-pub mod request;
-pub mod responses;
-pub mod transport;
+mod failures;
+pub(crate) mod instructions;
+pub(crate) mod interpreter;
+mod message_tracker;
+mod providers;
+pub(crate) mod request;
+mod request_body;
+pub(crate) mod response;
+pub(crate) mod stream;
+#[cfg(test)]
+mod test_support;
 
-pub use error::ModelError;
-pub use interpret::{Answer, Interpreter, Place};
-pub use request::{RequestContext, build_request};
-pub use transport::ModelClient;
+pub(crate) use client::ModelClient;
+pub(crate) use interpreter::Interpreter;
+pub(crate) use request::build_request;
+pub(crate) use request_body::RequestContext;
+pub(crate) use response::{CallIdentity, ModelResponse};

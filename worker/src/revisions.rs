@@ -1,7 +1,8 @@
-//! Where revisions come from: the AgentRevisions of a namespace, watched, or
-//! manifests in a folder. When the API server is away the last ones known stay.
+//! The source of revisions: the AgentRevisions of a namespace, by a watch, or
+//! manifests in a directory. While the API server is unavailable, the last known
+//! revisions stay.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use futures::StreamExt;
 use kube::{
@@ -9,45 +10,39 @@ use kube::{
     runtime::{WatchStreamExt, reflector, watcher},
 };
 use steadfast_contract::activities::Revision;
-use steadfast_crds::{AgentRevision, names::AGENT_LABEL};
+use steadfast_crds::{
+    AgentRevision,
+    manifests::{ManifestError, read_dir_of},
+    names::AGENT_LABEL,
+};
 use steadfast_process::ReadinessGauge;
 use tokio_util::sync::CancellationToken;
 
 /// A source of revisions.
 #[derive(Clone)]
-pub enum Revisions {
-    /// Manifests in a folder, read anew each time: for use without Kubernetes.
-    Folder(PathBuf),
+pub(crate) enum Revisions {
+    /// Manifests in a directory, read again each time: for use without Kubernetes.
+    Directory(PathBuf),
     Kubernetes(reflector::Store<AgentRevision>),
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum RevisionError {
-    #[error("list the revisions in {folder}")]
-    ListFolder {
-        folder: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("read the revision in {file}")]
-    ReadFile {
-        file: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("parse the revision in {file}")]
-    ParseFile {
-        file: PathBuf,
-        #[source]
-        source: serde_yaml_ng::Error,
-    },
-    #[error("agent {agent:?} has no revision yet")]
-    None { agent: String },
+pub(crate) enum RevisionError {
+    #[error("read the revisions")]
+    ReadDirectory(#[from] ManifestError),
+    #[error("the agent {agent:?} has no revision yet")]
+    NoRevision { agent: String },
 }
 
 impl Revisions {
-    /// Watches the revisions of one agent until the token is cancelled.
-    pub fn watch(client: Client, namespace: &str, agent: &str, ready: ReadinessGauge, stop: CancellationToken) -> Self {
+    /// Watches the revisions of an agent until the token is cancelled.
+    pub(crate) fn watch(
+        client: Client,
+        namespace: &str,
+        agent: &str,
+        ready: ReadinessGauge,
+        stop: CancellationToken,
+    ) -> Self {
         let api: Api<AgentRevision> = Api::namespaced(client, namespace);
         let (store, writer) = reflector::store();
         let config = watcher::Config::default().labels(&format!("{AGENT_LABEL}={agent}"));
@@ -58,74 +53,80 @@ impl Revisions {
             while let Some(event) = events.next().await {
                 match event {
                     Ok(_) => ready.set(!watched.is_empty()),
-                    Err(error) => tracing::warn!(%error, "watch of revisions interrupted; going on with those known"),
+                    Err(error) => {
+                        tracing::warn!(%error, "watch of AgentRevisions failed; using the known revisions, retrying");
+                    }
                 }
             }
         });
         Self::Kubernetes(store)
     }
 
-    /// The revision with the highest sequence of an agent.
-    pub fn newest(&self, agent: &str) -> Result<Revision, RevisionError> {
-        self.of_agent(agent)?
+    /// The revision of an agent with the highest sequence. Compares by reference: a revision may have a megabyte.
+    pub(crate) fn newest(&self, agent: &str) -> Result<Arc<AgentRevision>, RevisionError> {
+        let revisions = match self {
+            Self::Directory(directory) => read_dir_of(directory)?.into_iter().map(Arc::new).collect(),
+            Self::Kubernetes(store) => store.state(),
+        };
+        revisions
             .into_iter()
+            .filter(|revision: &Arc<AgentRevision>| revision.spec.agent == agent)
             .max_by_key(|revision| revision.spec.sequence)
-            .ok_or_else(|| RevisionError::None {
+            .ok_or_else(|| RevisionError::NoRevision {
                 agent: agent.to_owned(),
             })
     }
 
-    /// A revision by name, while the source still has it.
-    pub fn named(&self, agent: &str, name: &str) -> Option<Revision> {
-        self.of_agent(agent)
-            .ok()?
-            .into_iter()
-            .find(|revision| revision.name == name)
-    }
-
-    fn of_agent(&self, agent: &str) -> Result<Vec<Revision>, RevisionError> {
-        let revisions = match self {
-            Self::Folder(folder) => read_folder(folder)?,
-            Self::Kubernetes(store) => store
-                .state()
-                .iter()
-                .map(|revision| Revision {
-                    name: revision.name_any(),
-                    spec: revision.spec.clone(),
-                })
-                .collect(),
-        };
-        Ok(revisions
-            .into_iter()
-            .filter(|revision| revision.spec.agent == agent)
-            .collect())
+    /// A copy of the newest revision, or none if it is the known one.
+    pub(crate) fn newest_unless(&self, agent: &str, known: Option<&str>) -> Result<Option<Revision>, RevisionError> {
+        let newest = self.newest(agent)?;
+        if newest.metadata.name.as_deref() == known && known.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Revision {
+            name: newest.name_any(),
+            spec: newest.spec.clone(),
+        }))
     }
 }
 
-fn read_folder(folder: &PathBuf) -> Result<Vec<Revision>, RevisionError> {
-    let list = |source| RevisionError::ListFolder {
-        folder: folder.clone(),
-        source,
-    };
-    let mut revisions = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(list)? {
-        let file = entry.map_err(list)?.path();
-        if !file
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "yml")
-        {
-            continue;
-        }
-        let text = std::fs::read_to_string(&file).map_err(|source| RevisionError::ReadFile {
-            file: file.clone(),
-            source,
-        })?;
-        let revision: AgentRevision =
-            serde_yaml_ng::from_str(&text).map_err(|source| RevisionError::ParseFile { file, source })?;
-        revisions.push(Revision {
-            name: revision.name_any(),
-            spec: revision.spec,
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn revision(agent: &str, sequence: u32) -> Arc<AgentRevision> {
+        let revision = json!({
+            "apiVersion": "steadfast.dev/v1alpha1", "kind": "AgentRevision",
+            "metadata": {"name": format!("{agent}-{sequence}"), "namespace": "default"},
+            "spec": {"agent": agent, "sequence": sequence, "model": {"name": "m"}, "taskQueue": "q"},
         });
+        Arc::new(serde_json::from_value(revision).unwrap())
     }
-    Ok(revisions)
+
+    fn revisions() -> Revisions {
+        let (store, mut writer) = reflector::store();
+        for (agent, sequence) in [("a", 9), ("a", 10), ("a", 2), ("b", 11)] {
+            let revision = revision(agent, sequence);
+            writer.apply_watcher_event(&watcher::Event::Apply((*revision).clone()));
+        }
+        Revisions::Kubernetes(store)
+    }
+
+    #[test]
+    fn the_newest_revision_has_the_highest_sequence_of_its_agent() {
+        assert_eq!(revisions().newest("a").unwrap().name_any(), "a-10");
+        assert!(matches!(revisions().newest("c"), Err(RevisionError::NoRevision { .. })));
+    }
+
+    #[test]
+    fn a_known_revision_is_not_copied() {
+        let revisions = revisions();
+        assert_eq!(revisions.newest_unless("a", Some("a-10")).unwrap(), None);
+        let newest = revisions.newest_unless("a", Some("a-9")).unwrap().unwrap();
+        assert_eq!(newest.name, "a-10");
+    }
 }

@@ -1,42 +1,43 @@
-//! Templates of users, rendered with a limit on the work they may cause.
-//! `${env.NAME}` is a value of the environment; it is put in as data, so that
-//! neither a secret nor a model's argument is ever read as a template.
+//! Renders the templates of users, with a limit on their work. `${env.NAME}` is a
+//! variable of the template: neither a secret nor an argument of the model is
+//! ever read as a template. Pure.
 
 use std::collections::BTreeMap;
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 use serde_json::Value;
+use steadfast_crds::environment::try_expand;
 
-/// Instructions a template may execute.
+/// Limit for the instructions that a template executes.
 const FUEL: u64 = 100_000;
-/// Under which the environment's values are found in the context.
+/// The variable of the template that holds the values of the environment.
 const ENVIRONMENT: &str = "__environment";
 
 #[derive(Debug, thiserror::Error)]
 #[error("render the template")]
-pub struct RenderError(#[source] minijinja::Error);
+pub(crate) struct RenderError(#[source] minijinja::Error);
 
-/// Renders a template over a context.
-pub fn render(source: &str, context: impl Serialize) -> Result<String, RenderError> {
+/// Renders a template with the variables of a context.
+pub(crate) fn render(source: &str, context: impl Serialize) -> Result<String, RenderError> {
     environment().render_str(source, Serde(context)).map_err(RenderError)
 }
 
-/// Renders a template whose result is JSON: a text that is one expression and nothing else keeps the
-/// expression's type, any other makes a text.
-pub fn render_value(source: &str, context: impl Serialize) -> Result<Value, RenderError> {
+/// Renders a template to JSON. A template of one expression keeps the type of the expression; any other template
+/// gives a string.
+pub(crate) fn render_value(source: &str, context: impl Serialize) -> Result<Value, RenderError> {
     let environment = environment();
     let trimmed = source.trim();
     let inside = trimmed.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
-    // What only looks like one expression, such as `{{ a }} and {{ b }}`, does not compile as one.
+    // A text such as `{{ a }} and {{ b }}` has the braces of one expression and does not compile as one.
     let expression = inside.and_then(|inside| environment.compile_expression(inside).ok());
     let Some(expression) = expression else {
         return render(source, context).map(Value::String);
     };
     let value = expression.eval(Serde(context)).map_err(RenderError)?;
     if value.is_undefined() {
-        let nothing = minijinja::Error::new(ErrorKind::UndefinedError, format!("{trimmed} has no value"));
-        return Err(RenderError(nothing));
+        let undefined = minijinja::Error::new(ErrorKind::UndefinedError, format!("{trimmed} has no value"));
+        return Err(RenderError(undefined));
     }
     serde_json::to_value(&value)
         .map_err(|error| RenderError(minijinja::Error::new(ErrorKind::BadSerialization, error.to_string())))
@@ -50,25 +51,21 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// Renders a template over a scope (a tool call's arguments) and the variables it names.
-pub fn render_call(
+/// Renders a template with a scope (the arguments of a tool call) and the environment variables that it names.
+pub(crate) fn render_call(
     source: &str,
     scope: &serde_json::Map<String, Value>,
     variables: &BTreeMap<String, String>,
 ) -> Result<String, RenderError> {
-    let mut rewritten = source.to_owned();
-    for name in variables.keys() {
-        rewritten = rewritten.replace(
-            &format!("${{env.{name}}}"),
-            &format!("{{{{ {ENVIRONMENT}[\"{name}\"] }}}}"),
-        );
-    }
+    let template = try_expand(source, |name| {
+        Ok::<_, RenderError>(format!("{{{{ {ENVIRONMENT}[\"{name}\"] }}}}"))
+    })?;
     let mut context = scope.clone();
     context.insert(
         ENVIRONMENT.to_owned(),
         serde_json::to_value(variables).unwrap_or_default(),
     );
-    render(&rewritten, context)
+    render(&template, context)
 }
 
 #[cfg(test)]
@@ -84,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_models_argument_cannot_reach_the_environment() {
+    fn an_argument_of_the_model_is_not_expanded() {
         let variables = BTreeMap::from([("TOKEN".to_owned(), "s3cret".to_owned())]);
         let rendered = render_call(
             "{{ city }} ${env.TOKEN}",
@@ -104,12 +101,19 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_does_not_exist_is_an_error() {
+    fn a_secret_that_names_another_variable_is_rendered_as_it_is() {
+        let variables = [("A", "${env.B}"), ("B", "b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let rendered = render_call("${env.A} ${env.B}", &arguments(json!({})), &BTreeMap::from(variables));
+        assert_eq!(rendered.unwrap(), "${env.B} b");
+    }
+
+    #[test]
+    fn an_unknown_variable_is_an_error() {
         assert!(render("{{ nobody }}", json!({})).is_err());
     }
 
     #[test]
-    fn one_expression_keeps_its_type_and_a_mixture_is_text() {
+    fn one_expression_keeps_its_type_and_mixed_text_is_a_string() {
         let scope = json!({"amount": 12, "to": {"iban": "DE1"}, "note": "hi", "none": null});
         let cases = [
             ("{{ amount }}", json!(12)),
@@ -136,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_template_is_stopped() {
+    fn a_template_without_an_end_is_stopped() {
         assert!(
             render(
                 "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}",

@@ -1,6 +1,6 @@
-//! The MCP client against real servers: the reference server, which speaks
-//! 2025-11-25 and keeps sessions, and one on the Python SDK, which speaks
-//! 2026-07-28 and keeps none.
+//! The MCP client against real servers: the reference server, with protocol
+//! 2025-11-25 and sessions, and a server on the Python SDK, with protocol
+//! 2026-07-28 and no sessions.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -10,19 +10,17 @@ use serde_json::{Map, Value, json};
 use steadfast_contract::activities::McpAnswer;
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_testkit::McpServer;
-use steadfast_worker::{
-    address::AddressPolicy,
-    credentials::Credentials,
-    mcp::{McpCall, McpCallResult, McpClient, McpError},
+use steadfast_worker::internals::{
+    CallFailure, Credentials, EgressPolicy, McpCall, McpCallResult, McpClient, RetryClass,
 };
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 fn client(loopback: bool) -> McpClient {
     steadfast_process::crypto::install();
-    let policy = AddressPolicy {
+    let policy = EgressPolicy {
         loopback,
-        ..AddressPolicy::default()
+        ..EgressPolicy::default()
     };
     McpClient::new(Arc::new(Credentials::default()), policy).unwrap()
 }
@@ -53,7 +51,7 @@ async fn call(
     tool: &str,
     arguments: Value,
     answered: Option<&McpAnswer>,
-) -> Result<McpCallResult, McpError> {
+) -> Result<McpCallResult, CallFailure> {
     let call = McpCall {
         server: "server",
         tool,
@@ -81,7 +79,7 @@ async fn python() -> McpServer {
 }
 
 #[tokio::test]
-async fn an_older_server_is_listed_and_called() {
+async fn the_tools_of_an_older_server_are_listed_and_cached() {
     let server = McpServer::everything().await.unwrap();
     let revision = revision(&[
         (
@@ -123,7 +121,7 @@ async fn an_older_server_answers_a_call() {
 }
 
 #[tokio::test]
-async fn a_question_of_an_older_server_waits_outside_of_the_call() {
+async fn a_question_of_an_older_server_ends_the_call_and_is_answered_by_a_new_call() {
     let server = McpServer::everything().await.unwrap();
     let revision = at(&server.url());
     let tool = "trigger-elicitation-request";
@@ -141,7 +139,7 @@ async fn a_question_of_an_older_server_waits_outside_of_the_call() {
 }
 
 #[tokio::test]
-async fn a_newer_server_gets_the_key_and_the_trace_of_a_call() {
+async fn a_newer_server_gets_the_idempotency_key_and_the_trace_of_a_call() {
     let server = python().await;
     let revision = at(&server.url());
     let echoed = call(&revision, "echo", json!({"text": "hi"}), None).await.unwrap();
@@ -155,7 +153,7 @@ async fn a_newer_server_gets_the_key_and_the_trace_of_a_call() {
 }
 
 #[tokio::test]
-async fn a_question_of_a_newer_server_is_answered_by_another_call() {
+async fn a_question_of_a_newer_server_is_answered_by_a_new_call() {
     let server = python().await;
     let revision = at(&server.url());
     let arguments = json!({"question": "Really?"});
@@ -177,30 +175,26 @@ async fn a_question_of_a_newer_server_is_answered_by_another_call() {
 }
 
 #[tokio::test]
-async fn what_cannot_help_is_refused_and_what_may_is_unavailable() {
+async fn permanent_errors_are_not_retried_and_transient_errors_are() {
     let server = python().await;
     let there = at(&server.url());
-    // The SDK tells an unknown tool as the tool's failure, or as invalid parameters: final in either way.
+    // The SDK reports an unknown tool as an error of the tool or as invalid parameters: permanent in both cases.
     match call(&there, "nobody", json!({}), None).await {
         Ok(result) => assert!(result.is_error),
-        Err(error) => assert!(matches!(error, McpError::Refused(_)), "{error}"),
+        Err(failure) => assert_eq!(failure.retry, RetryClass::Permanent, "{failure}"),
     }
     let wrong_path = at(&server.url().replace("/mcp", "/nothing"));
-    assert!(matches!(
-        call(&wrong_path, "echo", json!({}), None).await,
-        Err(McpError::Refused(_))
-    ));
+    let refused = call(&wrong_path, "echo", json!({}), None).await.unwrap_err();
+    assert_eq!(refused.retry, RetryClass::Permanent);
     let away = at("http://127.0.0.1:1/mcp");
-    assert!(matches!(
-        call(&away, "echo", json!({}), None).await,
-        Err(McpError::Unavailable(_))
-    ));
+    let unavailable = call(&away, "echo", json!({}), None).await.unwrap_err();
+    assert_ne!(unavailable.retry, RetryClass::Permanent);
     let tool = away.tools[0].spec.mcp.as_ref().unwrap();
     for url in ["http://127.0.0.1:1/mcp", "http://localhost:1/mcp"] {
         let mut tool = tool.clone();
         tool.url = url.to_owned();
         let refused = client(false).list(&away, "server", &tool).await.unwrap_err();
-        assert!(refused.to_string().contains("this machine itself"), "{refused}");
-        assert!(matches!(refused, McpError::Refused(_)), "{refused:?}");
+        assert!(refused.message.contains("loopback address"), "{refused}");
+        assert_eq!(refused.retry, RetryClass::Permanent);
     }
 }

@@ -1,26 +1,29 @@
-//! The model sums up a conversation that no longer fits its window.
+//! Activity: the model summarizes a conversation that no longer fits its context
+//! window.
 
-use std::{sync::Arc, time::Instant};
+use std::{future::pending, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use futures::StreamExt;
 use serde_json::Value;
 use steadfast_agent_loop::{Body, Segment, UserContent};
 use steadfast_contract::activities::{ModelCall, Summary};
 use steadfast_crds::AgentRevisionSpec;
+use steadfast_events::Usage;
 use steadfast_projection::text_of_items;
-use temporalio_sdk::activities::{ActivityContext, ActivityError};
+use url::Url;
 
-use super::{Activities, model_call::respond, show::Place};
+use super::{
+    Activities, ActivityScope,
+    measured_call::{CallNumber, MeasuredCall},
+    publish::LogPosition,
+};
 use crate::{
-    context::TaskContext,
-    known::Known,
-    model::{Answer, Interpreter, ModelError, Place as ModelPlace, RequestContext, build_request},
-    outbox::resolve,
-    spans::{ModelCallStart, ModelSpan},
+    failure::{ActivityFailure, CallFailure},
+    log::outbox::resolve,
+    model::{CallIdentity, Interpreter, ModelResponse, RequestContext, build_request, stream::read_stream},
 };
 
-/// What of a tool's result the summary is made from.
+/// Limit for each tool result in the input of the summary.
 const TOOL_OUTPUT_BYTES: usize = 4_096;
 
 const INSTRUCTIONS: &str = "\
@@ -31,143 +34,124 @@ Write in the language of the conversation. Answer with the summary and nothing e
 const REQUEST: &str = "Sum up the conversation so far.";
 
 impl Activities {
-    pub(super) async fn sum_up(
+    pub(super) async fn compact(
         &self,
-        activity: &ActivityContext,
-        known: &Known<'_>,
-        context: &TaskContext,
+        scope: &ActivityScope<'_>,
         mut call: ModelCall,
-    ) -> Result<Summary, ActivityError> {
-        let transcript = known.transcript(call.base, &call.new).await?;
-        let revision = known.revision(&call.revision).await?;
-        let start = known.start().await?;
-        let carried = std::mem::take(&mut call.append.outbox);
-        let outbox = resolve(carried, &start, Some(&revision.spec), known).await?;
-        self.observe(activity, context, &start, &outbox);
-        let place = Place {
+    ) -> Result<Summary, ActivityFailure> {
+        let transcript = scope.history.transcript(call.base, &call.new).await?;
+        let revision = scope.history.revision(&call.revision).await?;
+        let start = scope.history.start().await?;
+        let outbox = std::mem::take(&mut call.append.outbox);
+        let outbox = resolve(outbox, &start, Some(&revision.spec), &scope.history).await?;
+        self.observe(scope, &start, &outbox);
+        let position = LogPosition {
             turn: call.turn,
             step: call.step,
-            seen: call.append.seen.as_deref(),
+            cursor: call.append.seen.as_deref(),
         };
-        let writer = self.writer(activity, &start, &revision.spec.agent, place, outbox);
-        let running = self.running.register(&context.task_id, call.turn);
-        let attempt = activity.info().attempt;
-        let summed = tokio::select! {
-            summed = self.ask_for_summary(context, &revision.spec, &transcript, &call, attempt) => summed,
-            () = activity.cancelled() => return Err(self.stopped()),
-            // The server may not know yet that the turn was stopped: it would refuse to hear of a cancel.
-            () = running.token().cancelled() => Ok((String::new(), steadfast_events::Usage::default())),
+        let agent = &revision.spec.agent;
+        let writer = self.start_writer(scope.activity, &start, agent, position, outbox);
+        let running = self.running.register(&scope.context.task_id, call.turn);
+        let summary = tokio::select! {
+            summary = self.summarize(scope, &revision.spec, &transcript, &call) => summary,
+            () = scope.activity.cancelled() => return Err(self.cancelled()),
+            // An empty summary, no cancellation: the server may not know yet that the turn is interrupted.
+            () = running.token().cancelled() => Ok((String::new(), Usage::default())),
         };
-        let log = self.finish(writer, &revision.spec.agent).await;
-        match summed {
+        let log = self.finish(writer, agent).await;
+        match summary {
             Ok((text, usage)) => Ok(Summary { text, usage, log }),
-            Err(error) => {
-                tracing::warn!(task_id = %context.task_id, category = error.category, %error, "the conversation could not be summed up");
-                Err(ActivityError::application(error.into_failure()))
+            Err(failure) => {
+                tracing::warn!(
+                    task_id = %scope.context.task_id,
+                    category = failure.category,
+                    error = %failure,
+                    "summary of the conversation failed"
+                );
+                Err(failure.into())
             }
         }
     }
 
-    async fn ask_for_summary(
+    async fn summarize(
         &self,
-        context: &TaskContext,
+        scope: &ActivityScope<'_>,
         spec: &AgentRevisionSpec,
         transcript: &[Arc<Segment>],
         call: &ModelCall,
-        attempt: u32,
-    ) -> Result<(String, steadfast_events::Usage), ModelError> {
-        let spec = summariser(spec);
-        let segments = shortened(transcript, call);
+    ) -> Result<(String, Usage), CallFailure> {
+        let spec = summarizer(spec);
+        let segments = summary_input(transcript, call);
         let base_url = self.model.base_url(&spec)?;
         let request = RequestContext {
             revision: &spec,
             instructions: &spec.instructions,
-            task_id: &context.task_id,
+            task_id: &scope.context.task_id,
             step: 0,
             base_url: &base_url,
             listed: &[],
             variable: &|name| self.model.variable(name, &base_url, &spec),
         };
         let body = build_request(&request, &segments)?;
-        let place = ModelPlace {
-            task_id: &context.task_id,
+        let identity = CallIdentity {
+            task_id: &scope.context.task_id,
             agent: &spec.agent,
             call_path: "summary",
             turn: call.turn,
             step: call.step,
         };
-        let (agent, model) = (&spec.agent, &spec.model.name);
-        let mut span = self.spans.model_call(
-            context,
-            ModelCallStart {
-                agent,
-                model,
-                base_url: &base_url,
-                turn: call.turn,
-                step: call.step,
-                attempt,
-            },
-        );
-        span.ask(|| segments.iter().flat_map(Segment::items).map(Value::from).collect());
-        let began = Instant::now();
-        let answered = self.hear_summary(&spec, &base_url, body, place, &mut span).await;
-        match &answered {
-            Ok(answer) => {
-                self.metrics
-                    .model_call_succeeded(agent, model, began.elapsed(), answer.usage);
-                respond(span, answer);
-            }
-            Err(error) => {
-                self.metrics
-                    .model_call_failed(agent, model, began.elapsed(), error.category);
-                span.failed(error.category);
-            }
+        let number = CallNumber {
+            turn: call.turn,
+            step: call.step,
+            attempt: scope.activity.info().attempt,
+        };
+        let mut measured = self.measure(scope.context, &spec, &base_url, number);
+        measured.record_input(|| segments.iter().flat_map(Segment::items).map(Value::from).collect());
+        let response = self
+            .stream_summary(&spec, &base_url, body, identity, &mut measured)
+            .await;
+        match &response {
+            Ok(response) => measured.completed(response),
+            Err(failure) => measured.failed(failure.category),
         }
-        let answer = answered?;
-        let text = text_of_items(&answer.items);
+        let response = response?;
+        let text = text_of_items(&response.items);
         if text.trim().is_empty() {
-            return Err(ModelError::transient("summary_empty", "the model's summary is empty"));
+            return Err(CallFailure::transient("summary_empty", "the model's summary is empty"));
         }
-        Ok((text, answer.usage))
+        Ok((text, response.usage))
     }
 
-    async fn hear_summary(
+    async fn stream_summary(
         &self,
         spec: &AgentRevisionSpec,
-        base_url: &url::Url,
+        base_url: &Url,
         body: Bytes,
-        place: ModelPlace<'_>,
-        span: &mut ModelSpan,
-    ) -> Result<Answer, ModelError> {
-        let mut interpreter = Interpreter::new(spec.model.api, place);
-        let traceparent = span.traceparent();
-        let mut events = self.model.stream(spec, base_url, body, traceparent.as_deref()).await?;
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    if !interpreter.take(event, jiff::Timestamp::now()).is_empty() {
-                        span.first_chunk();
-                    }
-                }
-                Err(_) if interpreter.has_ended() => break,
-                Err(error) => return Err(error),
-            }
-            if interpreter.is_finished() {
-                break;
-            }
-        }
+        identity: CallIdentity<'_>,
+        measured: &mut MeasuredCall<'_>,
+    ) -> Result<ModelResponse, CallFailure> {
+        let mut interpreter = Interpreter::new(spec.model.api, identity);
+        let traceparent = measured.traceparent();
+        let sent_at = Instant::now();
+        let mut stream = self.model.stream(spec, base_url, body, traceparent.as_deref()).await?;
+        // Nobody stops the stream: the activity drops it.
+        read_stream(&mut stream, &mut interpreter, &mut pending(), |_| {
+            measured.first_token(sent_at);
+        })
+        .await?;
         interpreter.finish()
     }
 }
 
-/// The agent's model without its tools and its form of answers.
-fn summariser(spec: &AgentRevisionSpec) -> AgentRevisionSpec {
+/// The agent's revision with the instructions of a summary, without tools and output schema.
+fn summarizer(spec: &AgentRevisionSpec) -> AgentRevisionSpec {
     let mut spec = spec.clone();
-    let wanted = &spec.context.compaction.instructions;
-    spec.instructions = if wanted.is_empty() {
+    let additional = &spec.context.compaction.instructions;
+    spec.instructions = if additional.is_empty() {
         INSTRUCTIONS.to_owned()
     } else {
-        format!("{INSTRUCTIONS}\n\n{wanted}")
+        format!("{INSTRUCTIONS}\n\n{additional}")
     };
     spec.tools.clear();
     spec.agents.clear();
@@ -177,8 +161,8 @@ fn summariser(spec: &AgentRevisionSpec) -> AgentRevisionSpec {
     spec
 }
 
-/// The conversation with the middle of large results cut out, and the wish for a summary at its end.
-fn shortened(transcript: &[Arc<Segment>], call: &ModelCall) -> Vec<Segment> {
+/// The conversation with large tool results shortened, and the request for a summary at its end.
+fn summary_input(transcript: &[Arc<Segment>], call: &ModelCall) -> Vec<Segment> {
     let mut segments: Vec<Segment> = transcript.iter().map(|segment| (**segment).clone()).collect();
     for segment in &mut segments {
         if let Body::Tool { output, .. } = &mut segment.body {
@@ -186,7 +170,7 @@ fn shortened(transcript: &[Arc<Segment>], call: &ModelCall) -> Vec<Segment> {
             output.content = steadfast_agent_loop::tool_call::bounded(content, TOOL_OUTPUT_BYTES);
         }
     }
-    // A message that nothing has come of yet stays as it is, and needs no summary.
+    // The last message, which has no answer yet, stays in the conversation.
     if segments
         .last()
         .is_some_and(|segment| matches!(segment.body, Body::User { .. }))
@@ -244,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn the_message_that_is_being_answered_is_not_summed_up_and_large_results_are_cut() {
+    fn the_last_user_message_is_not_summarized_and_large_results_are_shortened() {
         let output = ToolOutput {
             call_id: "c".into(),
             name: "t".into(),
@@ -257,7 +241,7 @@ mod tests {
             output,
             by_task: false,
         });
-        let segments = shortened(&[user("one"), tool, user("two")], &call());
+        let segments = summary_input(&[user("one"), tool, user("two")], &call());
         let items: Vec<Value> = segments.iter().flat_map(Segment::items).map(Value::from).collect();
         assert_eq!(items.len(), 3);
         assert!(items[1]["output"].as_str().unwrap().len() < 5_000);

@@ -1,4 +1,4 @@
-//! The AgentTools of a worker's own tools, to be applied as they are printed.
+//! The AgentTools of the tools of a worker program, ready to apply.
 
 use std::io::Write as _;
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 /// One AgentTool.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ToolManifest(Value);
+pub(crate) struct ToolManifest(Value);
 
 impl ToolManifest {
     pub(super) fn new<A: JsonSchema>(name: &str, description: &str) -> Self {
-        // Definitions in place: models read a schema better without references.
+        // Inline definitions: models understand a schema without references better.
         let settings = SchemaSettings::draft2020_12().with(|settings| {
             settings.inline_subschemas = true;
             settings.meta_schema = None;
@@ -30,7 +30,7 @@ impl ToolManifest {
     }
 }
 
-/// Writes all of them as one YAML stream.
+/// Prints the manifests as one YAML stream.
 pub(super) fn print(manifests: &[ToolManifest]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     for ToolManifest(manifest) in manifests {
@@ -46,17 +46,17 @@ mod tests {
     #[derive(JsonSchema)]
     #[expect(dead_code, reason = "only its schema is used")]
     struct Dice {
-        /// How many sides.
+        /// Number of sides.
         sides: u32,
     }
 
     #[test]
-    fn a_tool_describes_itself_as_an_agent_tool_on_the_agents_own_queue() {
+    fn the_manifest_is_an_agent_tool_without_a_task_queue() {
         let ToolManifest(manifest) = ToolManifest::new::<Dice>("roll_dice", "Rolls a die.");
         assert_eq!(manifest["metadata"]["name"], "roll-dice");
         assert_eq!(manifest["spec"]["activity"], json!({"name": "roll_dice"}));
         let parameters = &manifest["spec"]["parameters"];
-        assert_eq!(parameters["properties"]["sides"]["description"], "How many sides.");
+        assert_eq!(parameters["properties"]["sides"]["description"], "Number of sides.");
         assert_eq!(parameters["required"], json!(["sides"]));
         assert_eq!(parameters.get("$schema"), None);
     }

@@ -1,5 +1,5 @@
-//! What of a transcript the model is sent, in the items of the Responses API,
-//! whatever API it then goes through. Pure.
+//! Selects the items of a transcript that are sent to the model, in the form of
+//! the Responses API for every API. Pure.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use steadfast_agent_loop::{Body, Item, Segment};
 
 /// The items for a model of this agent, oldest first.
-pub(super) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment>, agent: &str) -> Vec<Item<'a>> {
+pub(crate) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment>, agent: &str) -> Vec<Item<'a>> {
     let mut items: Vec<Item<'a>> = Vec::new();
     for segment in transcript {
         match &segment.body {
@@ -28,8 +28,8 @@ pub(super) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment
     without_orphans(items)
 }
 
-/// What another model said. Its encrypted reasoning means nothing to this one, and what hangs on
-/// that reasoning is refused without it: hosted calls go too, other items lose the id that ties them.
+/// The items of another agent's model. This model cannot decrypt the reasoning, and a provider refuses items that
+/// refer to reasoning it does not get: hosted calls are dropped too, other items lose the ID of their reasoning.
 fn without_reasoning(said: &[Value]) -> impl Iterator<Item = Item<'_>> {
     let reasoned = said.iter().any(|item| item["type"] == "reasoning");
     said.iter()
@@ -43,7 +43,7 @@ fn without_reasoning(said: &[Value]) -> impl Iterator<Item = Item<'_>> {
         })
 }
 
-/// A message has a role; its type may be left out.
+/// A message has a role; its type is optional.
 fn is_message(item: &Value) -> bool {
     item.get("role").is_some() && item.get("type").is_none_or(|kind| kind == "message")
 }
@@ -57,7 +57,7 @@ fn forget_id(item: &mut Item<'_>) {
     }
 }
 
-/// A provider refuses the output of a call that it does not see.
+/// Drops the outputs of calls that are not sent: a provider refuses them.
 fn without_orphans(mut items: Vec<Item<'_>>) -> Vec<Item<'_>> {
     let calls: BTreeSet<String> = items
         .iter()
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agents_own_items_go_back_unchanged() {
+    fn an_agents_own_items_are_sent_unchanged() {
         let items = values(&[user("hi"), answer("a"), output()], "a");
         assert_eq!(items.len(), 6);
         assert_eq!(items[1]["encrypted_content"], "x");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn another_agents_reasoning_and_what_hangs_on_it_is_not_sent() {
+    fn another_agents_reasoning_and_the_items_that_need_it_are_not_sent() {
         let items = values(&[user("hi"), answer("a"), output(), handoff(false)], "b");
         assert_eq!(
             items,
@@ -159,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn only_messages_cross_a_handoff_that_says_so() {
-        // The output of the transfer call may come after the handoff: without its call it is not sent.
+    fn a_handoff_with_messages_only_keeps_only_messages() {
+        // The output of the transfer call may follow the handoff: without its call it is not sent.
         let items = values(&[user("hi"), answer("a"), handoff(true), output(), user("more")], "b");
         assert_eq!(
             items,
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_stands_for_everything_before_it() {
+    fn a_summary_replaces_everything_before_it() {
         let summary = segment(Body::Summary {
             generation: 1,
             text: "they greeted".into(),

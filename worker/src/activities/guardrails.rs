@@ -1,0 +1,35 @@
+//! Activity: evaluates the CEL guardrails of a stage.
+
+use steadfast_agent_loop::{Body, UserContent};
+use steadfast_contract::activities::{CelCheck, CheckVerdict};
+use steadfast_projection::text_of_items;
+
+use super::ActivityScope;
+use crate::{
+    failure::{ActivityFailure, CallFailure},
+    guardrails::cel::check_cel,
+};
+
+pub(super) async fn check(scope: &ActivityScope<'_>, check: CelCheck) -> Result<Vec<CheckVerdict>, ActivityFailure> {
+    let segment = scope.history.segment(&check.subject).await?;
+    let text = match &segment.body {
+        Body::User {
+            content: UserContent::Text(text),
+            ..
+        } => text.clone(),
+        Body::User {
+            content: UserContent::Data(data),
+            ..
+        } => data.to_string(),
+        Body::Model { items, .. } => text_of_items(items),
+        _ => String::new(),
+    };
+    let failed =
+        |error: &(dyn std::error::Error + 'static)| CallFailure::permanent_error("guardrail_expression", error);
+    // An expression over a long text takes long.
+    match tokio::task::spawn_blocking(move || check_cel(&check, &text)).await {
+        Ok(Ok(results)) => Ok(results),
+        Ok(Err(error)) => Err(failed(&error).into()),
+        Err(panicked) => Err(failed(&panicked).into()),
+    }
+}

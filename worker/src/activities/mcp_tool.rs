@@ -1,0 +1,63 @@
+//! Activity: one attempt of a call of an MCP server's tool.
+
+use serde_json::Value;
+use steadfast_agent_loop::tool_call;
+use steadfast_contract::activities::{McpToolCall, McpToolOutcome};
+
+use super::{
+    Activities, ActivityScope,
+    tool_call::{CallPosition, RequestedCall},
+};
+use crate::{failure::ActivityFailure, tools::mcp::McpCall};
+
+impl Activities {
+    pub(super) async fn run_mcp_tool(
+        &self,
+        scope: &ActivityScope<'_>,
+        input: McpToolCall,
+    ) -> Result<McpToolOutcome, ActivityFailure> {
+        let position = CallPosition {
+            turn: input.turn,
+            step: input.step,
+            index: input.index,
+        };
+        let call = RequestedCall::load(scope, &input.revision, position).await?;
+        let server = call.tool(&input.target.server)?;
+        let attempt = self.start_attempt(scope, &call, server);
+        let traceparent = attempt.traceparent();
+        let max_result_bytes = usize::try_from(server.spec.max_result_bytes).unwrap_or(usize::MAX);
+        let request = McpCall {
+            server: &input.target.server,
+            tool: &input.target.tool,
+            arguments: call.arguments.clone(),
+            idempotency_key: scope.context.idempotency_key.as_deref(),
+            traceparent: traceparent.as_deref(),
+            answered: input.answered.as_ref(),
+            timeout: server.spec.timeout.as_std(),
+            max_result_bytes,
+        };
+        let result = match self.mcp.call(&call.revision.spec, request).await {
+            Ok(result) => result,
+            Err(failure) => return Err(attempt.failed(failure)),
+        };
+        if result.input_required.is_some() {
+            attempt.ended(&Value::Null, false);
+            return Ok(McpToolOutcome {
+                input_required: result.input_required,
+                ..McpToolOutcome::default()
+            });
+        }
+        let content = tool_call::bounded(result.content, max_result_bytes);
+        attempt.ended(&content, result.is_error);
+        let published = (&content, result.is_error);
+        let log = self
+            .publish_result(scope, &call, input.seen.as_deref(), published)
+            .await?;
+        Ok(McpToolOutcome {
+            content,
+            is_error: result.is_error,
+            input_required: None,
+            log,
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! The stream of one attempt: from the request to the end of the response.
+
+use std::{pin::pin, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use serde_json::Value;
+use steadfast_agent_loop::Segment;
+use steadfast_contract::{activities::Revision, start::StartTask};
+use steadfast_events::EventKind;
+use url::Url;
+
+use crate::{
+    activities::{
+        Activities,
+        measured_call::{CallNumber, MeasuredCall},
+    },
+    failure::{ActivityFailure, CallFailure},
+    log::{output_gate::OutputGate, writer::LogWriter},
+    model::{
+        CallIdentity, Interpreter, ModelResponse, RequestContext, build_request,
+        instructions::build_instructions,
+        stream::{StreamEnd, read_stream},
+    },
+    task_context::TaskContext,
+    tools::functions::ListedTool,
+};
+
+/// One attempt of a model call.
+pub(super) struct ModelAttempt<'a> {
+    pub activities: &'a Activities,
+    pub context: &'a TaskContext,
+    pub start: &'a StartTask,
+    pub revision: &'a Revision,
+    /// The tools that MCP servers listed for this attempt.
+    pub listed: &'a [ListedTool],
+    pub number: CallNumber,
+    pub writer: LogWriter,
+    pub gate: OutputGate<'a>,
+}
+
+/// How a call ended without a failure.
+pub(super) enum CallEnd {
+    Completed(ModelResponse),
+    /// The turn was interrupted; the response holds the text so far.
+    Interrupted(ModelResponse),
+}
+
+impl ModelAttempt<'_> {
+    /// Calls the model, until the response is complete or `stop` completes.
+    pub(super) async fn call(
+        &mut self,
+        transcript: &[Arc<Segment>],
+        now: jiff::Timestamp,
+        stop: impl Future<Output = ()>,
+    ) -> Result<CallEnd, ActivityFailure> {
+        let spec = &self.revision.spec;
+        let instructions = build_instructions(&spec.instructions, self.start, now).map_err(|error| {
+            let failure = CallFailure::permanent_error("instructions_template", &error);
+            let message = format!("the agent's instructions: {}", failure.message);
+            CallFailure { message, ..failure }
+        })?;
+        let base_url = self.activities.model.base_url(spec)?;
+        let mut measured = self.activities.measure(self.context, spec, &base_url, self.number);
+        measured.record_input(|| {
+            let items = transcript.iter().flat_map(|segment| segment.items());
+            items.map(Value::from).collect()
+        });
+        let body = self.request_body(&instructions, transcript, &base_url);
+        let end = match body {
+            Ok(body) => self.stream(&base_url, body, &mut measured, stop).await,
+            Err(failure) => Err(failure.into()),
+        };
+        match &end {
+            Ok(CallEnd::Completed(response)) => measured.completed(response),
+            Ok(CallEnd::Interrupted(response)) => measured.interrupted(response),
+            Err(ActivityFailure::Failed(failure)) => measured.failed(failure.category),
+            Err(ActivityFailure::ShuttingDown | ActivityFailure::Cancelled) => measured.shut_down(),
+        }
+        end
+    }
+
+    fn request_body(
+        &self,
+        instructions: &str,
+        transcript: &[Arc<Segment>],
+        base_url: &Url,
+    ) -> Result<Bytes, CallFailure> {
+        let spec = &self.revision.spec;
+        let request = RequestContext {
+            revision: spec,
+            instructions,
+            task_id: &self.context.task_id,
+            step: self.number.step,
+            base_url,
+            listed: self.listed,
+            variable: &|name| self.activities.model.variable(name, base_url, spec),
+        };
+        build_request(&request, transcript.iter().map(Arc::as_ref))
+    }
+
+    async fn stream(
+        &mut self,
+        base_url: &Url,
+        body: Bytes,
+        measured: &mut MeasuredCall<'_>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<CallEnd, ActivityFailure> {
+        let Self {
+            activities,
+            revision,
+            number,
+            writer,
+            gate,
+            ..
+        } = self;
+        let spec = &revision.spec;
+        let mut interpreter = Interpreter::new(
+            spec.model.api,
+            CallIdentity {
+                task_id: &self.start.task_id,
+                agent: &spec.agent,
+                call_path: "",
+                turn: number.turn,
+                step: number.step,
+            },
+        );
+        let mut stop = pin!(stop);
+        let traceparent = measured.traceparent();
+        let opening = async {
+            let limit = spec.limits.max_concurrent_model_calls;
+            let permit = activities.model_calls.acquire(&spec.agent, limit).await;
+            writer.publish(EventKind::ModelStarted { step: number.step });
+            let sent_at = Instant::now();
+            let model = &activities.model;
+            let stream = model.stream(spec, base_url, body, traceparent.as_deref()).await;
+            stream.map(|stream| (stream, permit, sent_at))
+        };
+        let (mut stream, _permit, sent_at) = tokio::select! {
+            opened = opening => opened?,
+            () = &mut stop => return self.interrupt(interpreter),
+        };
+        let end = read_stream(&mut stream, &mut interpreter, &mut stop, |event| {
+            measured.first_token(sent_at);
+            if let Some(event) = gate.filter(event) {
+                writer.publish(event);
+            }
+        });
+        match end.await? {
+            StreamEnd::Ended => Ok(CallEnd::Completed(interpreter.finish()?)),
+            StreamEnd::Stopped => self.interrupt(interpreter),
+        }
+    }
+
+    /// The turn is interrupted, or this process shuts down.
+    fn interrupt(&mut self, interpreter: Interpreter<'_>) -> Result<CallEnd, ActivityFailure> {
+        if self.activities.shutdown.is_cancelled() {
+            return Err(ActivityFailure::ShuttingDown);
+        }
+        let (events, mut response) = interpreter.interrupt(jiff::Timestamp::now());
+        for event in events {
+            self.publish(event);
+        }
+        if self.gate.withholds_any() {
+            // The output guardrails will not check an interrupted response.
+            response.items.clear();
+        }
+        Ok(CallEnd::Interrupted(response))
+    }
+
+    /// Publishes an event if viewers get it.
+    pub(super) fn publish(&mut self, event: EventKind) {
+        if let Some(event) = self.gate.filter(event) {
+            self.writer.publish(event);
+        }
+    }
+}

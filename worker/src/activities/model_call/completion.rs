@@ -1,0 +1,166 @@
+//! The end of an attempt: the outcome that history keeps, the events that follow
+//! from it, and the copy of a completed response in Redis.
+
+use serde_json::Value;
+use steadfast_agent_loop::{Body, Segment, Verdict};
+use steadfast_contract::{
+    activities::ModelOutcome,
+    callee::{callee, required_approval},
+    tool_calls::function_calls,
+};
+use steadfast_eventlog::SpillPlace;
+use steadfast_events::{EventKind, Message, Usage};
+use steadfast_projection::{HOSTED_RESPONSE, OUTPUT, Scope, messages_of, part_message_id};
+
+use super::attempt::ModelAttempt;
+use crate::{
+    activities::Activities,
+    failure::ActivityFailure,
+    model::ModelResponse,
+    tools::validation::{check_calls, check_output},
+};
+
+/// Limit for the output items of an earlier attempt that are retracted.
+const MESSAGES_PER_CALL: u32 = 256;
+
+impl ModelAttempt<'_> {
+    /// The outcome of a completed call. The log has the events that follow from it before the workflow acts on it.
+    pub(super) async fn complete(mut self, response: ModelResponse) -> ModelOutcome {
+        let spec = &self.revision.spec;
+        let ModelResponse { items, usage, .. } = response;
+        let checked = check_calls(&items, spec, self.listed);
+        let calls = function_calls(&items, &checked.refused);
+        let rejected = calls.is_empty().then(|| check_output(&items, spec)).flatten();
+        let held = calls.is_empty() && rejected.is_none() && self.gate.withholds_any();
+        if rejected.is_some() {
+            for message in self.messages(&items) {
+                self.writer.publish(EventKind::MessageReset { message_id: message.id });
+            }
+        } else if !held {
+            for event in self.gate.release() {
+                self.writer.publish(event);
+            }
+        }
+        let step = self.number.step;
+        self.writer.publish(EventKind::ModelEnded { step, usage });
+        for call in calls {
+            let target = checked.mcp.get(&call.index);
+            let needs_approval =
+                callee(spec, &call.name, target).is_some_and(|callee| required_approval(callee, target).is_some());
+            if call.verdict == Verdict::Run && !needs_approval {
+                self.writer.publish(EventKind::ToolStarted {
+                    tool_call_id: call.call_id,
+                    name: call.name,
+                });
+            }
+        }
+        ModelOutcome {
+            items,
+            refused: checked.refused,
+            mcp: checked.mcp,
+            rejected,
+            interrupted: false,
+            held,
+            usage,
+            log: self.activities.finish(self.writer, &spec.agent).await,
+        }
+    }
+
+    /// The outcome of an interrupted call.
+    pub(super) async fn interrupted(self, response: ModelResponse) -> ModelOutcome {
+        ModelOutcome {
+            items: response.items,
+            usage: response.usage,
+            interrupted: true,
+            log: self.activities.finish(self.writer, &self.revision.spec.agent).await,
+            ..ModelOutcome::default()
+        }
+    }
+
+    /// Retracts the messages of a failed call.
+    pub(super) async fn failed(self, failure: ActivityFailure) -> ActivityFailure {
+        self.writer.retract_all();
+        self.activities.finish(self.writer, &self.revision.spec.agent).await;
+        if let ActivityFailure::Failed(failure) = &failure {
+            tracing::warn!(
+                task_id = %self.context.task_id,
+                attempt = self.number.attempt,
+                category = failure.category,
+                error = %failure,
+                "model call failed"
+            );
+        }
+        failure
+    }
+
+    /// Publishes the messages of a response that an earlier attempt completed.
+    pub(super) fn republish(&mut self, response: &ModelResponse) {
+        for message in self.messages(&response.items) {
+            self.publish(EventKind::MessageDone { message });
+        }
+    }
+
+    /// Retracts the messages that an earlier attempt left in the log.
+    pub(super) async fn retract_earlier_attempt(&self) {
+        let Ok(snapshot) = self.activities.log.snapshot(self.start.log_task_id()).await else {
+            return;
+        };
+        let of_turn: Vec<&Message> = snapshot
+            .messages
+            .iter()
+            .filter(|message| message.turn == self.number.turn)
+            .collect();
+        if of_turn.is_empty() {
+            return;
+        }
+        for index in 0..MESSAGES_PER_CALL {
+            for part in [OUTPUT, HOSTED_RESPONSE] {
+                let id = part_message_id(&self.start.task_id, self.number.turn, self.number.step, part, index);
+                if of_turn.iter().any(|message| message.id == id) {
+                    self.writer.publish(EventKind::MessageReset { message_id: id });
+                }
+            }
+        }
+    }
+
+    fn messages(&self, items: &[Value]) -> Vec<Message> {
+        let segment = Segment {
+            turn: self.number.turn,
+            step: self.number.step,
+            at: jiff::Timestamp::now(),
+            body: Body::Model {
+                items: items.to_vec(),
+                agent: self.revision.spec.agent.clone(),
+            },
+        };
+        let scope = Scope {
+            task_id: &self.start.task_id,
+            agent: &self.revision.spec.agent,
+            revision: Some(&self.revision.spec),
+        };
+        messages_of(scope, &segment)
+    }
+}
+
+impl Activities {
+    /// The response of an earlier attempt that completed the call and could not report it.
+    pub(super) async fn spilled_response(&self, place: SpillPlace<'_>) -> Option<ModelResponse> {
+        let spilled = self.log.get_spill(place).await.ok()??;
+        let (items, usage): (Vec<Value>, Usage) = serde_json::from_slice(&spilled).ok()?;
+        Some(ModelResponse {
+            items,
+            usage,
+            ..ModelResponse::default()
+        })
+    }
+
+    /// Keeps a completed response in Redis, so that an attempt after a crash does not call the model again.
+    pub(super) async fn spill_response(&self, place: SpillPlace<'_>, response: &ModelResponse) {
+        let Ok(bytes) = serde_json::to_vec(&(&response.items, &response.usage)) else {
+            return;
+        };
+        if let Err(error) = self.log.put_spill(place, &bytes).await {
+            tracing::warn!(%error, "completed model response not kept in Redis; a crash now would repeat the call");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Publishes the events of an activity to the log of its task.
+
+use steadfast_agent_loop::{Body, Segment, ToolOutput};
+use steadfast_contract::{
+    activities::{LogAck, Revision},
+    start::StartTask,
+};
+use steadfast_events::{EntryId, EventKind};
+use steadfast_projection::{Scope, messages_of};
+use temporalio_sdk::activities::ActivityContext;
+
+use super::Activities;
+use crate::log::{
+    outbox::{OutboxEvents, producer, tool_ended},
+    writer::{LogWriter, WriterScope},
+};
+
+/// The step that events belong to, and the last log entry that the task knows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LogPosition<'a> {
+    pub turn: u32,
+    pub step: u32,
+    pub cursor: Option<&'a str>,
+}
+
+impl Activities {
+    /// Starts a writer for this attempt. The caller finishes it with [`Activities::finish`].
+    pub(super) fn start_writer(
+        &self,
+        activity: &ActivityContext,
+        start: &StartTask,
+        agent: &str,
+        position: LogPosition<'_>,
+        outbox: OutboxEvents,
+    ) -> LogWriter {
+        let info = activity.info();
+        let path = start.path();
+        let separator = if path.is_empty() { "" } else { ":" };
+        // The attempts of a local activity start at one again when its worker is lost.
+        let restart = if info.is_local {
+            format!("@{}", jiff::Timestamp::now().as_millisecond())
+        } else {
+            String::new()
+        };
+        let scope = WriterScope {
+            task_id: start.log_task_id().to_owned(),
+            producer: format!("{path}{separator}{}#{}{restart}", info.activity_id, info.attempt),
+            outbox_producer: producer(start),
+            turn: position.turn,
+            attempt: info.attempt,
+            agent: agent.to_owned(),
+            path: path.to_owned(),
+            cursor: parse_cursor(position.cursor),
+        };
+        self.writers.start(scope, outbox)
+    }
+
+    /// Waits for a writer, and counts an activity whose events are late.
+    pub(super) async fn finish(&self, writer: LogWriter, agent: &str) -> LogAck {
+        let ack = writer.finish().await;
+        if ack.behind {
+            self.metrics.log_lagging(agent);
+        }
+        ack
+    }
+
+    /// Publishes the output of a tool call.
+    pub(super) async fn publish_tool_output(
+        &self,
+        activity: &ActivityContext,
+        start: &StartTask,
+        revision: &Revision,
+        position: LogPosition<'_>,
+        (index, output): (u32, ToolOutput),
+    ) -> LogAck {
+        let agent = &revision.spec.agent;
+        let writer = self.start_writer(activity, start, agent, position, OutboxEvents::none());
+        let segment = Segment {
+            turn: position.turn,
+            step: position.step,
+            at: jiff::Timestamp::now(),
+            body: Body::Tool {
+                index,
+                output,
+                by_task: false,
+            },
+        };
+        let scope = Scope {
+            task_id: &start.task_id,
+            agent,
+            revision: Some(&revision.spec),
+        };
+        for message in messages_of(scope, &segment) {
+            writer.publish(EventKind::MessageDone { message });
+        }
+        if let Some(ended) = tool_ended(&segment.body) {
+            writer.publish(ended);
+        }
+        self.finish(writer, agent).await
+    }
+}
+
+/// An invalid ID counts as none: the log then uses its own last entry.
+pub(super) fn parse_cursor(cursor: Option<&str>) -> Option<EntryId> {
+    cursor.and_then(|cursor| cursor.parse().ok())
+}

@@ -1,0 +1,76 @@
+//! Activity: reads state that did not fit into the input of a continue-as-new
+//! from the history of the run before.
+
+use steadfast_agent_loop::Segment;
+use steadfast_contract::activities::{CarriedRequest, NewSegment};
+use steadfast_history::HistoryView;
+use temporalio_client::{
+    WorkflowExecutionInfo, WorkflowFetchHistoryOptions, WorkflowHandle, errors::WorkflowInteractionError,
+};
+use temporalio_common::UntypedWorkflow;
+use temporalio_sdk::activities::ActivityContext;
+
+use super::not_found;
+use crate::failure::{ActivityFailure, CallFailure};
+
+/// The type of the failure for state that cannot come back.
+const STATE_LOST: &str = "state_lost";
+
+pub(super) async fn fetch(
+    activity: &ActivityContext,
+    request: CarriedRequest,
+) -> Result<Vec<Segment>, ActivityFailure> {
+    let workflow_id = activity.info().workflow_id.clone().unwrap_or_default();
+    let client = activity.client();
+    let run = WorkflowExecutionInfo::builder()
+        .namespace(client.options().namespace.clone())
+        .workflow_id(workflow_id)
+        .run_id(request.run_id.clone())
+        .build();
+    let handle: WorkflowHandle<_, UntypedWorkflow> = WorkflowHandle::new(client.clone(), run);
+    let events = handle
+        .fetch_history(WorkflowFetchHistoryOptions::default())
+        .into_events()
+        .await
+        .map_err(|error| fetch_failure(&error, &request.run_id))?;
+    let view =
+        HistoryView::read(&events).map_err(|error| CallFailure::transient_error("history_unreadable", &error))?;
+    let segments = request.segments.into_iter().map(|segment| match segment {
+        NewSegment::Whole(segment) => Ok(*segment),
+        NewSegment::Ref(reference) => view.segments.get(&reference).cloned().ok_or_else(|| {
+            let message = format!("the run {} does not contain the segment {reference:?}", request.run_id);
+            CallFailure::permanent(STATE_LOST, message).into()
+        }),
+    });
+    segments.collect()
+}
+
+/// A run that is gone does not come back; any other failure may be temporary.
+fn fetch_failure(error: &WorkflowInteractionError, run_id: &str) -> CallFailure {
+    match not_found(error) {
+        Some(message) => CallFailure::permanent(
+            STATE_LOST,
+            format!("the run {run_id}, which holds the state of the task, is gone: {message}"),
+        ),
+        None => CallFailure::transient_error("temporal_unavailable", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use temporalio_client::tonic::Status;
+
+    use super::*;
+    use crate::failure::RetryClass;
+
+    fn is_permanent(status: Status) -> bool {
+        let error = WorkflowInteractionError::NotFound(status);
+        fetch_failure(&error, "r").retry == RetryClass::Permanent
+    }
+
+    #[test]
+    fn a_missing_run_is_not_retried_and_a_missing_namespace_is() {
+        assert!(is_permanent(Status::not_found("workflow not found for ID: t")));
+        assert!(!is_permanent(Status::not_found("Namespace default is not found.")));
+    }
+}

@@ -1,0 +1,109 @@
+//! Activities of a `steps` tool: one attempt of an HTTP step, and the arguments
+//! of a step that another activity runs.
+
+use serde_json::{Map, Value};
+use steadfast_contract::{
+    activities::{StepCall, StepOutcome},
+    tool_calls::bounded_result,
+};
+use steadfast_crds::{
+    agent_revision::RevisionTool,
+    agent_tool::{HttpTool, ToolStep},
+};
+
+use super::{
+    Activities, ActivityScope,
+    tool_call::{CallPosition, RequestedCall},
+};
+use crate::{
+    failure::{ActivityFailure, CallFailure},
+    tools::{
+        http::{CallHeaders, HttpStep},
+        steps::render_arguments,
+    },
+};
+
+impl Activities {
+    pub(super) async fn run_http_step(
+        &self,
+        scope: &ActivityScope<'_>,
+        input: StepCall,
+    ) -> Result<StepOutcome, ActivityFailure> {
+        let call = load(scope, &input).await?;
+        let tool = call.tool(&input.tool)?;
+        let action = action(tool, &input)?;
+        let Some(http) = action.http else {
+            let message = format!("the step {:?} has no http request", input.name);
+            return Err(CallFailure::permanent("tool_missing", message).into());
+        };
+        let step = HttpStep {
+            revision: &call.revision.spec,
+            spec: &tool.spec,
+            http,
+            arguments: action.arguments,
+            call_arguments: &call.arguments,
+            results: &input.results,
+            timeout: action.timeout.unwrap_or(tool.spec.timeout).as_std(),
+        };
+        let call_id = &call.call.call_id;
+        let headers = CallHeaders {
+            idempotency_key: scope.context.idempotency_key.as_deref(),
+            traceparent: self
+                .spans
+                .traceparent_within(scope.context, input.turn, input.step, call_id),
+        };
+        let result = self.http_tools.call_step(step, headers).await?;
+        Ok(StepOutcome {
+            content: bounded_result(Some(&call.revision.spec), &input.tool, result.content),
+            is_error: result.is_error,
+        })
+    }
+}
+
+/// The rendered arguments of a step or of its compensation.
+pub(super) async fn render(scope: &ActivityScope<'_>, input: StepCall) -> Result<Value, ActivityFailure> {
+    let call = load(scope, &input).await?;
+    let action = action(call.tool(&input.tool)?, &input)?;
+    let rendered = render_arguments(action.arguments, &call.arguments, &input.results);
+    rendered.map_err(|error| {
+        let failure = CallFailure::permanent_error("step_template", &error);
+        let message = format!("the arguments of the step {:?}: {}", input.name, failure.message);
+        CallFailure { message, ..failure }.into()
+    })
+}
+
+async fn load(scope: &ActivityScope<'_>, input: &StepCall) -> Result<RequestedCall, ActivityFailure> {
+    let position = CallPosition {
+        turn: input.turn,
+        step: input.step,
+        index: input.index,
+    };
+    RequestedCall::load(scope, &input.revision, position).await
+}
+
+/// What a step does, or its compensation.
+struct Action<'a> {
+    http: Option<&'a HttpTool>,
+    arguments: &'a Map<String, Value>,
+    timeout: Option<steadfast_crds::Duration>,
+}
+
+fn action<'a>(tool: &'a RevisionTool, input: &StepCall) -> Result<Action<'a>, CallFailure> {
+    let steps = tool.spec.steps.as_deref().unwrap_or_default();
+    let Some(step) = steps.iter().find(|step: &&ToolStep| step.name == input.name) else {
+        let message = format!("the tool {:?} has no step {:?}", tool.name, input.name);
+        return Err(CallFailure::permanent("tool_missing", message));
+    };
+    Ok(match &step.compensate {
+        Some(compensation) if input.undo => Action {
+            http: compensation.http.as_ref(),
+            arguments: &compensation.arguments,
+            timeout: compensation.timeout,
+        },
+        _ => Action {
+            http: step.http.as_ref(),
+            arguments: &step.arguments,
+            timeout: step.timeout,
+        },
+    })
+}

@@ -1,0 +1,210 @@
+//! Assembles the worker and runs it until shutdown.
+
+mod readiness;
+
+use std::{sync::Arc, time::Duration};
+
+use steadfast_crds::names::agent_task_queue;
+use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
+use steadfast_process::{Readiness, ReadinessGauge, prometheus::Registry, telemetry};
+use steadfast_temporal::{TemporalSettings, connect_until_stopped};
+use steadfast_workflow::{AgentTask, DeliverMessage, interceptor::ContextInterceptor as WorkflowContextInterceptor};
+use temporalio_client::{Client, ClientOptions};
+use temporalio_sdk::{
+    Runtime, Worker, WorkerOptions,
+    runtime::{PollerBehavior, RuntimeOptions},
+};
+use tokio_util::sync::CancellationToken;
+
+use self::readiness::watch_temporal;
+use crate::{
+    activities::Activities,
+    args::{Args, environment},
+    cache::segments::SegmentCache,
+    cancel_broadcast::{CancelBroadcast, RunningCalls, channel_name},
+    dynamic_activity::DynamicActivity,
+    egress::{credentials::Credentials, policy::EgressPolicy},
+    log::writer::LogWriters,
+    model::{ModelClient, concurrency_limit::ConcurrencyLimit},
+    observe::{
+        metrics::Metrics,
+        spans::{ContentCapture, Spans},
+    },
+    revisions::Revisions,
+    search_attributes::SearchAttributes,
+    task_context::ContextInterceptor,
+    tools::{http::HttpToolClient, mcp::McpClient, webhook::WebhookClient},
+};
+
+/// How long the server waits for a killed worker before another worker gets the next workflow task.
+const STICKY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Concurrent polls for activities and for workflow tasks. A poll that the server has just answered misses the next
+/// task, which then waits up to two seconds; with this many pollers that is rare.
+const POLLERS: usize = 20;
+/// Limit for the log writers of cancelled activities at shutdown.
+const LOG_WRITERS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Serves the task queue of the agent until `stop` is cancelled and the running activities have ended.
+pub(crate) async fn run(
+    args: Args,
+    dynamic_activities: Vec<DynamicActivity>,
+    registry: &Registry,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let temporal_ready = readiness.register("temporal");
+    let polling = readiness.register("polling");
+    let revision_ready = readiness.register("revision");
+    let revisions = revisions(&args, revision_ready, &stop).await?;
+    let task_queue = args
+        .task_queue
+        .clone()
+        .unwrap_or_else(|| agent_task_queue(&args.install, &args.namespace, &args.agent));
+    let identity = identity(&args);
+    let temporal = TemporalSettings::new(&args.temporal)?;
+    let Some(connection) = connect_until_stopped(&temporal, &identity, &stop).await else {
+        return Ok(());
+    };
+    temporal_ready.set(true);
+    let client = Client::new(connection, ClientOptions::new(temporal.namespace()).build())?;
+    let cache = Arc::new(SegmentCache::default());
+    let activities = activities(&args, client.clone(), cache.clone(), revisions, registry, &stop)?;
+    let writers = activities.writers.clone();
+    let probe = tokio::spawn(watch_temporal(client.clone(), temporal_ready, stop.clone()));
+    let options = options(&args, &task_queue, activities, dynamic_activities, cache)?;
+    tracing::info!(%task_queue, agent = %args.agent, "worker started");
+    polling.set(true);
+    let unready = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            stop.cancelled().await;
+            polling.set(false);
+        }
+    });
+    serve(client, options, stop.clone()).await?;
+    stop.cancel();
+    writers.close(LOG_WRITERS_LIMIT).await;
+    probe.await?;
+    unready.await?;
+    tracing::info!("worker stopped");
+    Ok(())
+}
+
+async fn revisions(args: &Args, ready: ReadinessGauge, stop: &CancellationToken) -> anyhow::Result<Revisions> {
+    if let Some(directory) = &args.revisions {
+        let revisions = Revisions::Directory(directory.clone());
+        revisions.newest(&args.agent)?;
+        ready.set(true);
+        return Ok(revisions);
+    }
+    let client = kube::Client::try_default().await?;
+    Ok(Revisions::watch(
+        client,
+        &args.namespace,
+        &args.agent,
+        ready,
+        stop.clone(),
+    ))
+}
+
+fn activities(
+    args: &Args,
+    client: Client,
+    cache: Arc<SegmentCache>,
+    revisions: Revisions,
+    registry: &Registry,
+    stop: &CancellationToken,
+) -> anyhow::Result<Activities> {
+    let credentials = Arc::new(Credentials::new(environment()));
+    let policy = EgressPolicy {
+        cluster_services: args.allow_cluster_services,
+        loopback: args.insecure_allow_loopback,
+    };
+    let content = if args.capture_content {
+        ContentCapture::On
+    } else {
+        ContentCapture::Off
+    };
+    let redis = RedisConnector::new(&args.redis)?;
+    let log = EventLog::new(redis.clone(), LogSettings::for_install(&args.install));
+    let running = RunningCalls::default();
+    let channel = channel_name(&args.install);
+    Ok(Activities {
+        cache,
+        writers: LogWriters::new(log.clone()),
+        log,
+        revisions,
+        model: ModelClient::new(credentials.clone(), args.model_base_url.clone())?,
+        http_tools: HttpToolClient::new(credentials.clone(), policy)?,
+        mcp: McpClient::new(credentials.clone(), policy)?,
+        webhooks: WebhookClient::new(credentials, policy)?,
+        cancel_broadcast: CancelBroadcast::start(redis, channel, running.clone(), stop.clone()),
+        running,
+        model_calls: ConcurrencyLimit::default(),
+        search_attributes: SearchAttributes::register(client, stop.clone()),
+        metrics: Metrics::register(registry)?,
+        spans: Spans::new(telemetry::tracer(), content),
+        shutdown: stop.clone(),
+    })
+}
+
+/// The agent with the last part of the pod's name, or with the process ID. Short, because several events of every
+/// step contain it.
+fn identity(args: &Args) -> String {
+    let pod = args
+        .hostname
+        .as_deref()
+        .and_then(|name| name.rsplit_once('-'))
+        .map(|(_, last)| last.to_owned());
+    let process = pod.unwrap_or_else(|| std::process::id().to_string());
+    format!("{}-{process}", args.agent)
+}
+
+fn options(
+    args: &Args,
+    task_queue: &str,
+    activities: Activities,
+    dynamic_activities: Vec<DynamicActivity>,
+    cache: Arc<SegmentCache>,
+) -> anyhow::Result<WorkerOptions> {
+    let mut options = WorkerOptions::new(task_queue)
+        .workflow_interceptor(WorkflowContextInterceptor::constructor())
+        .activity_inbound_interceptor(ContextInterceptor)
+        .register_activities(activities)
+        .register_workflow_with_factory::<AgentTask, _>(move || AgentTask::new(cache.clone()))?
+        .register_workflow::<DeliverMessage>()?
+        .sticky_queue_schedule_to_start_timeout(STICKY_TIMEOUT)
+        .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))
+        .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))
+        .graceful_shutdown_period(Duration::from_secs(args.drain_timeout_seconds))
+        .build();
+    for activity in dynamic_activities {
+        activity.register(&mut options);
+    }
+    Ok(options)
+}
+
+/// Runs workflows on a thread of their own, because their futures are not `Send`; activities run on this runtime.
+async fn serve(client: Client, options: WorkerOptions, stop: CancellationToken) -> anyhow::Result<()> {
+    let runtime = Runtime::from_current_tokio(RuntimeOptions::default())?;
+    let handle = tokio::runtime::Handle::current();
+    let (done, ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("workflows".to_owned())
+        .spawn(move || {
+            let result = handle.block_on(async {
+                let mut worker = Worker::new(&runtime, client, options).map_err(|error| anyhow::anyhow!("{error}"))?;
+                let shut_down = worker.shutdown_handle();
+                let stopping = tokio::spawn(async move {
+                    stop.cancelled().await;
+                    shut_down();
+                });
+                let result = worker.run().await.map_err(|error| anyhow::anyhow!("{error}"));
+                stopping.abort();
+                result
+            });
+            // The receiver is gone if the process is being torn down.
+            drop(done.send(result));
+        })?;
+    ended.await?
+}

@@ -1,0 +1,28 @@
+//! The readiness check of the Temporal connection.
+
+use std::time::Duration;
+
+use steadfast_process::ReadinessGauge;
+use temporalio_client::{Client, tonic::Request};
+use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
+use tokio_util::sync::CancellationToken;
+
+/// Interval of the checks.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// Limit for the answer of the server.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Checks whether the server answers, until the token is cancelled.
+pub(crate) async fn watch_temporal(client: Client, ready: ReadinessGauge, stop: CancellationToken) {
+    let mut ticker = tokio::time::interval(INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticker.tick() => {}
+        }
+        let mut service = client.connection().workflow_service();
+        let request = Request::new(GetSystemInfoRequest::default());
+        let answered = tokio::time::timeout(TIMEOUT, service.get_system_info(request)).await;
+        ready.set(matches!(answered, Ok(Ok(_))));
+    }
+}

@@ -1,0 +1,3 @@
+//! Guardrails that the worker evaluates itself.
+
+pub(crate) mod cel;

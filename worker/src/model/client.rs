@@ -1,0 +1,334 @@
+//! The HTTP client of the model APIs: async-openai as transport, without its
+//! retries, and with our failures, which know the status and the headers.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use async_openai::{Client, config::OpenAIConfig, error::OpenAIError, middleware::HttpRequestFactory};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, future::BoxFuture};
+use reqwest::header::HeaderValue;
+use serde_json::Value;
+use steadfast_crds::{AgentRevisionSpec, model::ModelApi};
+use steadfast_process::ErrorChain;
+use tower::Service;
+use url::Url;
+
+use super::failures;
+use crate::{
+    egress::{
+        credentials::Credentials,
+        request_target::{RequestTarget, RequestTargetError, host},
+    },
+    failure::CallFailure,
+};
+
+/// Limit for opening a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Calls model APIs.
+#[derive(Clone)]
+pub(crate) struct ModelClient {
+    http: reqwest::Client,
+    credentials: Arc<Credentials>,
+    base_url: Option<Url>,
+}
+
+/// The events of one response, as the provider sent them.
+pub(crate) type EventStream = Pin<Box<dyn Stream<Item = Result<Value, CallFailure>> + Send>>;
+
+impl ModelClient {
+    /// `base_url` replaces the base URL of every revision: for tests and local models.
+    pub(crate) fn new(credentials: Arc<Credentials>, base_url: Option<Url>) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("steadfast/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self {
+            http,
+            credentials,
+            base_url,
+        })
+    }
+
+    /// The base URL of the model calls of a revision.
+    pub(crate) fn base_url(&self, revision: &AgentRevisionSpec) -> Result<Url, CallFailure> {
+        if let Some(url) = &self.base_url {
+            return Ok(url.clone());
+        }
+        let target = RequestTarget {
+            credentials: &self.credentials,
+            policy: None,
+            revision,
+            scope: None,
+        };
+        target.url(&revision.model.base_url).map_err(|error| {
+            let category = match error {
+                RequestTargetError::Credential(_) => "model_credentials",
+                _ => "model_configuration",
+            };
+            CallFailure::permanent(category, format!("model.baseUrl: {}", ErrorChain(&error)))
+        })
+    }
+
+    /// The value of an environment variable for a request to this URL.
+    pub(crate) fn variable(&self, name: &str, url: &Url, revision: &AgentRevisionSpec) -> Result<String, CallFailure> {
+        let value = self.credentials.for_url(name, url, revision);
+        value
+            .map(str::to_owned)
+            .map_err(|error| CallFailure::permanent("model_credentials", error.to_string()))
+    }
+
+    /// Sends a request with a JSON body. The stream fails if no event comes for `model.timeouts.idle`.
+    pub(crate) async fn stream(
+        &self,
+        revision: &AgentRevisionSpec,
+        base_url: &Url,
+        body: Bytes,
+        traceparent: Option<&str>,
+    ) -> Result<EventStream, CallFailure> {
+        let mut config = OpenAIConfig::new()
+            .with_api_base(base_url.as_str().trim_end_matches('/'))
+            .with_api_key("");
+        let key = &revision.model.api_key_env_var;
+        if !key.is_empty() {
+            config = config.with_api_key(self.variable(key, base_url, revision)?);
+        }
+        // The default client of the library would load the certificates of the system for each call.
+        let client = Client::build(self.http.clone(), config).with_http_service(OneAttempt {
+            http: self.http.clone(),
+            body,
+            traceparent: traceparent.and_then(|value| HeaderValue::try_from(value).ok()),
+        });
+        let idle = revision.model.timeouts.idle.as_std();
+        let api = revision.model.api;
+        let opening = async move {
+            match api {
+                ModelApi::Responses => client.responses().create_stream_byot::<_, Value>(()).await,
+                ModelApi::ChatCompletions => client.chat().create_stream_byot::<_, Value>(()).await,
+            }
+        };
+        let stream: Pin<Box<dyn Stream<Item = Result<Value, OpenAIError>> + Send>> =
+            match tokio::time::timeout(idle, opening).await {
+                Ok(opened) => opened.map_err(transport_error)?,
+                Err(_) => return Err(idle_error(idle)),
+            };
+        Ok(Box::pin(futures::stream::unfold(
+            Some(stream),
+            move |stream| async move {
+                let mut stream = stream?;
+                match tokio::time::timeout(idle, stream.next()).await {
+                    Ok(Some(Ok(event))) => Some((Ok(event), Some(stream))),
+                    // A frame that is not JSON does not end the response; a broken connection does.
+                    Ok(Some(Err(OpenAIError::JSONDeserialize(..)))) => Some((Ok(Value::Null), Some(stream))),
+                    Ok(Some(Err(error))) => Some((Err(transport_error(error)), None)),
+                    Ok(None) => None,
+                    Err(_) => Some((Err(idle_error(idle)), None)),
+                }
+            },
+        )))
+    }
+}
+
+fn idle_error(idle: Duration) -> CallFailure {
+    CallFailure::transient(
+        "model_idle",
+        format!("the model API sent nothing for {} s", idle.as_secs()),
+    )
+}
+
+fn transport_error(error: OpenAIError) -> CallFailure {
+    match error {
+        OpenAIError::Boxed(error) => match error.downcast::<CallFailure>() {
+            Ok(error) => *error,
+            Err(error) => CallFailure::transient("model_connection", error.to_string()),
+        },
+        OpenAIError::InvalidArgument(message) => CallFailure::permanent("model_configuration", message),
+        error => CallFailure::transient(
+            "model_connection",
+            format!("the connection to the model API failed: {error}"),
+        ),
+    }
+}
+
+/// Sends a request once; a response that is no success becomes a failure with its status, headers and body.
+#[derive(Clone)]
+struct OneAttempt {
+    http: reqwest::Client,
+    /// Set on the built request: the library would serialize it again, and it may be megabytes.
+    body: Bytes,
+    /// W3C trace context of the call.
+    traceparent: Option<HeaderValue>,
+}
+
+impl Service<HttpRequestFactory> for OneAttempt {
+    type Response = reqwest::Response;
+    type Error = OpenAIError;
+    type Future = BoxFuture<'static, Result<reqwest::Response, OpenAIError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
+        let Self {
+            http,
+            body,
+            traceparent,
+        } = self.clone();
+        Box::pin(async move {
+            let mut request = request.build().await?;
+            *request.body_mut() = Some(body.into());
+            if let Some(traceparent) = traceparent {
+                request.headers_mut().insert("traceparent", traceparent);
+            }
+            let url = request.url().clone();
+            let response = http
+                .execute(request)
+                .await
+                .map_err(|error| boxed(connection_error(&url, error)))?;
+            if response.status().is_success() {
+                return Ok(response);
+            }
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = response.text().await.unwrap_or_default();
+            Err(boxed(failures::from_response(status, &headers, &body)))
+        })
+    }
+}
+
+fn connection_error(url: &Url, error: reqwest::Error) -> CallFailure {
+    let host = host(url);
+    // The URL may hold a credential.
+    let error = error.without_url();
+    CallFailure::transient(
+        "model_connection",
+        format!("cannot reach the model API at {host}: {}", ErrorChain(&error)),
+    )
+}
+
+fn boxed(error: CallFailure) -> OpenAIError {
+    OpenAIError::Boxed(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::failure::RetryClass;
+
+    const BODY: &[u8] = br#"{"stream":true}"#;
+
+    fn client() -> ModelClient {
+        steadfast_process::crypto::install();
+        let variables = [("WHERE".to_owned(), "models.test".to_owned())];
+        ModelClient::new(Arc::new(Credentials::new(variables)), None).unwrap()
+    }
+
+    fn base_url(template: &str, hosts: &str) -> Result<Url, CallFailure> {
+        let revision = serde_yaml_ng::from_str(&format!(
+            "{{agent: a, sequence: 1, taskQueue: q, model: {{name: m, baseUrl: '{template}'}},
+              credentials: [{{envVarName: WHERE, hosts: {hosts}}}]}}"
+        ))
+        .unwrap();
+        client().base_url(&revision)
+    }
+
+    #[test]
+    fn a_base_url_may_use_a_credential_that_may_be_sent_there() {
+        let template = "https://${env.WHERE}/v1";
+        assert_eq!(base_url(template, "[]").unwrap().as_str(), "https://models.test/v1");
+        assert_eq!(
+            base_url(template, "[models.test]").unwrap().as_str(),
+            "https://models.test/v1"
+        );
+        let error = base_url(template, "[other.test]").unwrap_err();
+        assert_eq!(error.category, "model_credentials");
+        assert_eq!(
+            base_url("https://${env.NOBODY}/v1", "[]").unwrap_err().category,
+            "model_credentials"
+        );
+    }
+
+    /// Serves one request; returns the request, the events and the failure.
+    async fn call(answer: &'static str) -> (String, Vec<Value>, Option<CallFailure>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = Url::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
+        let server = tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(BODY) {
+                assert_ne!(
+                    connection.read_buf(&mut request).await.unwrap(),
+                    0,
+                    "the request ends early"
+                );
+            }
+            connection.write_all(answer.as_bytes()).await.unwrap();
+            // A second attempt would fail to connect.
+            drop(listener);
+            String::from_utf8(request).unwrap()
+        });
+        let revision = serde_yaml_ng::from_str(
+            "{agent: a, sequence: 1, taskQueue: q, model: {name: m, api: ChatCompletions, apiKeyEnvVar: ''}}",
+        )
+        .unwrap();
+        let (mut events, mut error) = (Vec::new(), None);
+        match client()
+            .stream(&revision, &base_url, Bytes::from_static(BODY), None)
+            .await
+        {
+            Ok(mut stream) => {
+                while let Some(event) = stream.next().await {
+                    match event {
+                        Ok(event) => events.push(event),
+                        Err(broken) => error = Some(broken),
+                    }
+                }
+            }
+            Err(refused) => error = Some(refused),
+        }
+        (server.await.unwrap(), events, error)
+    }
+
+    #[tokio::test]
+    async fn a_chat_stream_ends_with_done() {
+        let (request, events, error) = call(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+             data: {\"a\":1}\n\ndata: no json\n\ndata: [DONE]\n\ndata: {\"b\":2}\n\n",
+        )
+        .await;
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("content-type: application/json\r\n"), "{head}");
+        assert!(head.contains("content-length: 15"), "{head}");
+        assert_eq!(body.as_bytes(), BODY);
+        assert_eq!(events, [json!({"a": 1}), Value::Null]);
+        assert_eq!(error, None);
+    }
+
+    #[tokio::test]
+    async fn a_failed_call_is_sent_once_and_classified() {
+        let (_, events, error) = call(
+            "HTTP/1.1 503 Service Unavailable\r\nretry-after: 7\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbusy",
+        )
+        .await;
+        assert_eq!(events, Vec::<Value>::new());
+        let error = error.unwrap();
+        assert_eq!(error.category, "model_unavailable");
+        let delay = Some(Duration::from_secs(7));
+        assert_eq!(error.retry, RetryClass::Transient { delay });
+    }
+}

@@ -1,0 +1,8 @@
+//! The Chat Completions API, for providers without a Responses API. The
+//! transcript stays in the items of the Responses API on our side.
+
+mod interpreter;
+mod request;
+
+pub(crate) use interpreter::ChatInterpreter;
+pub(crate) use request::build_request;

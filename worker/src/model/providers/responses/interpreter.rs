@@ -1,0 +1,259 @@
+//! Interprets the stream of the Responses API. Pure. Only a completed response
+//! is a success.
+
+use std::{collections::BTreeMap, vec::Drain};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use steadfast_events::{Content, EventKind, MessageStatus, Usage};
+use steadfast_projection::begun_content;
+
+use crate::{
+    failure::CallFailure,
+    model::{
+        failures::{content_filtered, from_frame, stream_ended, truncated},
+        message_tracker::{KeptItem, MessageTracker, text_content},
+        response::{CallIdentity, ModelResponse, incomplete_message},
+    },
+};
+
+/// An event of the stream. Every member is optional: providers omit some.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct StreamEvent {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    output_index: Option<u32>,
+    #[serde(default)]
+    content_index: Option<u32>,
+    #[serde(default)]
+    summary_index: Option<u32>,
+    #[serde(default)]
+    delta: Option<Value>,
+    #[serde(default)]
+    item: Option<Value>,
+    #[serde(default)]
+    response: Option<Value>,
+    #[serde(default)]
+    error: Option<Value>,
+    #[serde(default)]
+    code: Option<Value>,
+    #[serde(default)]
+    message: Option<Value>,
+}
+
+/// Reads one stream.
+pub(crate) struct ResponsesInterpreter<'a> {
+    messages: MessageTracker<'a>,
+    done: BTreeMap<u32, Value>,
+    response_id: Option<String>,
+    model: Option<String>,
+    end: Option<Result<ModelResponse, CallFailure>>,
+}
+
+impl<'a> ResponsesInterpreter<'a> {
+    pub(crate) fn new(call: CallIdentity<'a>) -> Self {
+        Self {
+            messages: MessageTracker::new(call),
+            done: BTreeMap::new(),
+            response_id: None,
+            model: None,
+            end: None,
+        }
+    }
+
+    /// Reads an event of the stream; returns the events for viewers.
+    pub(crate) fn read(&mut self, event: Value, now: jiff::Timestamp) -> Drain<'_, EventKind> {
+        // An event of an unexpected shape is ignored, like an event of an unknown type.
+        let event: StreamEvent = serde_json::from_value(event).unwrap_or_default();
+        if self.end.is_none() {
+            self.apply(event, now);
+        }
+        self.messages.drain_events()
+    }
+
+    fn apply(&mut self, event: StreamEvent, now: jiff::Timestamp) {
+        if let Some(response) = &event.response {
+            self.identify(response);
+        }
+        let index = event.output_index.unwrap_or(0);
+        let delta = event.delta.as_ref().and_then(Value::as_str).unwrap_or_default();
+        match event.kind.as_str() {
+            "response.output_item.added" => self.start(index, event.item.as_ref()),
+            kind if delta.is_empty() && kind.rsplit('.').next() == Some("delta") => {}
+            "response.output_text.delta" | "response.refusal.delta" => self.messages.text_delta(index, delta),
+            "response.function_call_arguments.delta" if self.messages.has_open_tool_request(index) => {
+                self.messages.arguments_delta(index, delta);
+            }
+            "response.reasoning_summary_text.delta" => {
+                let part = event.summary_index.unwrap_or(0);
+                self.messages.reasoning_summary_delta(index, part, delta);
+            }
+            "response.reasoning_text.delta" => {
+                let part = event.content_index.unwrap_or(0);
+                self.messages.reasoning_delta(index, part, delta);
+            }
+            "response.output_item.done" => {
+                if let Some(item) = event.item {
+                    self.messages.finish(index, &item, now);
+                    self.done.insert(index, item);
+                }
+            }
+            "response.completed" => self.complete(event.response, now),
+            "response.incomplete" => self.fail(incomplete(event.response.as_ref())),
+            "response.failed" => self.fail(failed(event.response.as_ref())),
+            "error" => self.fail(error_frame(&event)),
+            "" if event.error.as_ref().is_some_and(|error| !error.is_null()) => self.fail(error_frame(&event)),
+            // Announcements, and event types that providers add later.
+            _ => {}
+        }
+    }
+
+    /// The stream has ended: the response if the provider completed it, else a failure.
+    pub(crate) fn finish(self) -> Result<ModelResponse, CallFailure> {
+        self.end.unwrap_or_else(|| Err(stream_ended()))
+    }
+
+    /// Whether the response has ended, by success or failure.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// The call is interrupted: keeps the text of messages so far and retracts everything else.
+    pub(crate) fn interrupt(self, now: jiff::Timestamp) -> (Vec<EventKind>, ModelResponse) {
+        if let Some(Ok(response)) = self.end {
+            return (Vec::new(), response);
+        }
+        let mut kept: BTreeMap<u32, KeptItem> = self
+            .messages
+            .unfinished_texts()
+            .map(|(index, text)| {
+                let item = incomplete_message(text);
+                let status = MessageStatus::Interrupted;
+                (index, KeptItem { index, item, status })
+            })
+            .collect();
+        let finished = self.done.into_iter().filter(|(_, item)| item["type"] == "message");
+        for (index, mut item) in finished {
+            if let Value::Object(members) = &mut item {
+                // The ID ties the message to the reasoning before it, which is dropped.
+                members.shift_remove("id");
+            }
+            let status = MessageStatus::Done;
+            kept.insert(index, KeptItem { index, item, status });
+        }
+        let (events, items) = self.messages.keep_only(kept.into_values().collect(), now);
+        let response = ModelResponse {
+            items,
+            usage: Usage {
+                model_calls: 1,
+                ..Usage::default()
+            },
+            response_id: self.response_id,
+            model: self.model,
+            finish_reason: Some("interrupted".to_owned()),
+        };
+        (events, response)
+    }
+
+    fn identify(&mut self, response: &Value) {
+        if let Some(id) = response["id"].as_str() {
+            self.response_id = Some(id.to_owned());
+        }
+        if let Some(model) = response["model"].as_str() {
+            self.model = Some(model.to_owned());
+        }
+    }
+
+    fn start(&mut self, index: u32, item: Option<&Value>) {
+        let Some(item) = item else { return };
+        let content = match item["type"].as_str() {
+            Some("message") => Some(text_content()),
+            Some("function_call") => {
+                let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
+                Some(Content::ToolRequest {
+                    tool_call_id: text("call_id"),
+                    name: text("name"),
+                    arguments: json!({}),
+                })
+            }
+            // Reasoning starts with its first delta: many models send none.
+            _ => begun_content(item),
+        };
+        if let Some(content) = content {
+            self.messages.start(index, content);
+        }
+    }
+
+    fn complete(&mut self, response: Option<Value>, now: jiff::Timestamp) {
+        let mut response = response.unwrap_or_default();
+        let status = response["status"].as_str();
+        // Some servers send "completed" for a response with another status.
+        match status {
+            Some("incomplete") => return self.fail(incomplete(Some(&response))),
+            Some("failed") => return self.fail(failed(Some(&response))),
+            _ => {}
+        }
+        let finish_reason = Some(status.unwrap_or("completed").to_owned());
+        let items: Vec<Value> = match response.get_mut("output").map(Value::take) {
+            Some(Value::Array(output)) if !output.is_empty() => output,
+            _ => std::mem::take(&mut self.done).into_values().collect(),
+        };
+        for (index, item) in (0..).zip(&items) {
+            self.messages.finish(index, item, now);
+        }
+        // Messages that have started and are not in the response.
+        self.messages.retract_open();
+        self.end = Some(Ok(ModelResponse {
+            items,
+            usage: read_usage(&response["usage"]),
+            response_id: self.response_id.take(),
+            model: self.model.take(),
+            finish_reason,
+        }));
+    }
+
+    fn fail(&mut self, failure: CallFailure) {
+        self.end.get_or_insert(Err(failure));
+    }
+}
+
+fn incomplete(response: Option<&Value>) -> CallFailure {
+    let reason = response
+        .and_then(|response| response["incomplete_details"]["reason"].as_str())
+        .unwrap_or("unknown");
+    match reason {
+        "max_output_tokens" => truncated(),
+        "content_filter" => content_filtered(),
+        other => CallFailure::permanent(
+            "model_incomplete",
+            format!("the model's response is incomplete: {other}"),
+        ),
+    }
+}
+
+fn failed(response: Option<&Value>) -> CallFailure {
+    from_frame(response.map_or(&Value::Null, |response| &response["error"]))
+}
+
+/// OpenAI documents the error as members of the event, and sends it as a member `error`: both are read.
+fn error_frame(event: &StreamEvent) -> CallFailure {
+    match &event.error {
+        Some(error) if !error.is_null() => from_frame(error),
+        _ => from_frame(&json!({"code": event.code, "message": event.message})),
+    }
+}
+
+fn read_usage(usage: &Value) -> Usage {
+    Usage {
+        input_tokens: usage["input_tokens"].as_u64().unwrap_or(0),
+        cached_input_tokens: usage["input_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0),
+        output_tokens: usage["output_tokens"].as_u64().unwrap_or(0),
+        reasoning_tokens: usage["output_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0),
+        model_calls: 1,
+    }
+}
+
+#[cfg(test)]
+#[path = "interpreter_tests.rs"]
+mod tests;

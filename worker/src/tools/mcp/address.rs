@@ -1,0 +1,21 @@
+//! The address of an MCP server.
+
+use reqwest::header::HeaderMap;
+use url::Url;
+
+use crate::egress::request_target::host;
+
+/// URL and headers of a server, with expanded credentials. Has no `Debug`: both may hold secrets.
+pub(super) struct ServerAddress {
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    /// Host and port, which messages may show.
+    pub(super) host: String,
+}
+
+impl ServerAddress {
+    pub(super) fn new(url: Url, headers: HeaderMap) -> Self {
+        let host = host(&url);
+        Self { url, headers, host }
+    }
+}

@@ -1,0 +1,315 @@
+//! Validates a model's response: its calls against the schemas of the tools, its
+//! final answer against the output schema. Pure.
+
+use std::collections::BTreeMap;
+
+use jsonschema::Validator;
+use serde_json::{Map, Value};
+use steadfast_agent_loop::tool_call::arguments;
+use steadfast_contract::activities::McpTarget;
+use steadfast_crds::AgentRevisionSpec;
+
+use super::functions::{FunctionKind, FunctionTool, ListedTool, function_tools};
+
+/// Limit for the schema errors of one call that the model gets.
+const ERROR_LIMIT: usize = 5;
+/// Longest text of one error; it may quote the model's own text.
+const ERROR_LIMIT_BYTES: usize = 300;
+/// Limit for the tool names in the message about an unknown tool.
+const NAME_LIMIT: usize = 50;
+
+/// The calls of a response after validation, by output index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CheckedCalls {
+    /// The messages for the model about calls that must not run.
+    pub refused: BTreeMap<u32, String>,
+    /// The targets of calls that an MCP server runs.
+    pub mcp: BTreeMap<u32, McpTarget>,
+}
+
+/// Validates the calls of a response.
+pub(crate) fn check_calls(items: &[Value], revision: &AgentRevisionSpec, listed: &[ListedTool]) -> CheckedCalls {
+    let functions = function_tools(revision, listed);
+    let mut validator = CallValidator {
+        functions: &functions,
+        validators: BTreeMap::new(),
+        first_handoff: None,
+    };
+    let mut checked = CheckedCalls::default();
+    for (index, item) in (0..).zip(items) {
+        if item["type"] != "function_call" {
+            continue;
+        }
+        match validator.check(item) {
+            Ok(FunctionKind::Mcp(tool)) => {
+                let target = McpTarget {
+                    server: tool.server.clone(),
+                    tool: tool.tool.clone(),
+                };
+                checked.mcp.insert(index, target);
+            }
+            Ok(FunctionKind::Tool | FunctionKind::Agent | FunctionKind::Handoff) => {}
+            Err(reason) => {
+                checked.refused.insert(index, reason);
+            }
+        }
+    }
+    checked
+}
+
+struct CallValidator<'a> {
+    functions: &'a [FunctionTool<'a>],
+    validators: BTreeMap<&'a str, Result<Validator, String>>,
+    /// The handoff that the response calls first.
+    first_handoff: Option<&'a str>,
+}
+
+impl<'a> CallValidator<'a> {
+    /// What a call starts, or the message for the model.
+    fn check(&mut self, item: &Value) -> Result<FunctionKind<'a>, String> {
+        let name = item["name"].as_str().unwrap_or_default();
+        let Some(function) = self.functions.iter().find(|function| function.name == name) else {
+            let names: Vec<&str> = self
+                .functions
+                .iter()
+                .take(NAME_LIMIT)
+                .map(|function| function.name)
+                .collect();
+            return Err(format!("there is no tool {:?}; the tools are {names:?}", excerpt(name)));
+        };
+        if function.kind == FunctionKind::Handoff {
+            // A handoff has no arguments; those that a model invents are ignored.
+            if let Some(first) = self.first_handoff {
+                return Err(format!("only one agent can take over, and {first} was called first"));
+            }
+            self.first_handoff = Some(function.name);
+            return Ok(function.kind);
+        }
+        let arguments = arguments(item)
+            .map_err(|error| format!("the arguments are not JSON ({error}); call the tool again with valid JSON"))?;
+        if !arguments.is_object() {
+            return Err("the arguments are not a JSON object".to_owned());
+        }
+        let validator = self
+            .validators
+            .entry(function.name)
+            .or_insert_with(|| compile(&function.parameters))
+            .as_ref()
+            // The operator refuses such a schema. A tool that has one all the same must not run unchecked.
+            .map_err(|error| format!("the tool's parameter schema is invalid: {error}"))?;
+        let errors = errors(validator, &arguments, "the arguments");
+        if !errors.is_empty() {
+            return Err(format!("the arguments do not fit the tool's schema: {errors}"));
+        }
+        let is_blank = arguments["input"].as_str().is_none_or(|input| input.trim().is_empty());
+        if function.kind == FunctionKind::Agent && is_blank {
+            return Err("the argument input must say what to ask".to_owned());
+        }
+        Ok(function.kind)
+    }
+}
+
+/// Why a final answer does not fit the output schema of the revision; none if it fits, or if the response calls tools.
+pub(crate) fn check_output(items: &[Value], revision: &AgentRevisionSpec) -> Option<String> {
+    let output = revision.output.as_ref()?;
+    if items.iter().any(|item| item["type"] == "function_call") {
+        return None;
+    }
+    let Some(message) = items.iter().rev().find(|item| item["type"] == "message") else {
+        return Some("there is no answer; answer with JSON that fits the schema".to_owned());
+    };
+    let parts = message["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if parts.iter().any(|part| part["type"] == "refusal") {
+        return None;
+    }
+    let text: String = match &message["content"] {
+        Value::String(text) => text.clone(),
+        _ => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+    };
+    let answer: Value = match serde_json::from_str(&text) {
+        Ok(answer) => answer,
+        Err(error) => {
+            return Some(format!(
+                "the answer is not JSON ({error}); answer with JSON that fits the schema and nothing else"
+            ));
+        }
+    };
+    match compile(&output.schema) {
+        Ok(validator) => {
+            let errors = errors(&validator, &answer, "the answer");
+            (!errors.is_empty()).then(|| format!("the answer does not fit the schema: {errors}"))
+        }
+        Err(error) => Some(format!("the agent's output schema is invalid: {error}")),
+    }
+}
+
+fn compile(schema: &Map<String, Value>) -> Result<Validator, String> {
+    jsonschema::validator_for(&Value::Object(schema.clone())).map_err(|error| excerpt(&error.to_string()).to_owned())
+}
+
+/// The schema errors as bounded text; empty if there are none.
+fn errors(validator: &Validator, instance: &Value, whole: &str) -> String {
+    let errors: Vec<String> = validator
+        .iter_errors(instance)
+        .take(ERROR_LIMIT)
+        .map(|error| {
+            let path = error.instance_path().to_string();
+            let path = if path.is_empty() { whole } else { &path };
+            excerpt(&format!("{path}: {error}")).to_owned()
+        })
+        .collect();
+    errors.join("; ")
+}
+
+fn excerpt(text: &str) -> &str {
+    &text[..text.floor_char_boundary(ERROR_LIMIT_BYTES)]
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn revision() -> AgentRevisionSpec {
+        serde_yaml_ng::from_str(
+            "
+            {agent: a, sequence: 1, instructions: hi, model: {name: m}, taskQueue: q, tools: [
+              {name: get_weather, spec: {description: d, activity: {name: get_weather, taskQueue: w},
+                parameters: {type: object, properties: {city: {type: string}}, required: [city], additionalProperties: false}}},
+              {name: docs, spec: {description: d, mcp: {url: 'http://mcp'}}},
+              {name: web, spec: {description: d, hosted: {type: web_search}}}],
+             agents: [{name: ask_bob, agent: bob, taskQueue: b}],
+             handoffs: [{name: transfer_to_eve, agent: eve, taskQueue: e}, {name: transfer_to_dan, agent: dan, taskQueue: d}],
+             output: {schema: {type: object, properties: {n: {type: integer}}, required: [n]}}}",
+        )
+        .unwrap()
+    }
+
+    fn listed(function: &str) -> ListedTool {
+        ListedTool {
+            function: function.into(),
+            description: "listed".into(),
+            parameters: serde_json::from_value(json!({"type": "object", "required": ["x"]})).unwrap(),
+            server: "docs".into(),
+            tool: "original".into(),
+        }
+    }
+
+    fn call(name: &str, arguments: &str) -> Value {
+        json!({"type": "function_call", "call_id": "c", "name": name, "arguments": arguments})
+    }
+
+    fn refused(items: &[Value]) -> BTreeMap<u32, String> {
+        check_calls(items, &revision(), &[]).refused
+    }
+
+    #[test]
+    fn functions_have_a_fixed_order_and_unique_names() {
+        let revision = revision();
+        let listed = [listed("z"), listed("ask_bob"), listed("b")];
+        let functions = function_tools(&revision, &listed);
+        let names: Vec<&str> = functions.iter().map(|function| function.name).collect();
+        assert_eq!(
+            names,
+            ["get_weather", "ask_bob", "transfer_to_eve", "transfer_to_dan", "b", "z"]
+        );
+        assert_eq!(functions[1].kind, FunctionKind::Agent);
+    }
+
+    #[test]
+    fn a_valid_call_may_run() {
+        let items = [
+            call("get_weather", "{\"city\": \"Oslo\"}"),
+            call("ask_bob", "{\"input\": \"why?\"}"),
+            call("transfer_to_eve", ""),
+        ];
+        assert_eq!(check_calls(&items, &revision(), &[]), CheckedCalls::default());
+    }
+
+    #[test]
+    fn the_model_is_told_why_a_call_is_refused() {
+        let items = [
+            json!({"type": "message"}),
+            call("get_wether", "{}"),
+            call("get_weather", "{\"city\": "),
+            call("get_weather", "{\"city\": 3}"),
+            call("ask_bob", "{\"input\": \" \"}"),
+            call("docs", "{}"),
+            call("get_weather", "3"),
+        ];
+        let refused = refused(&items);
+        assert_eq!(
+            refused[&1],
+            "there is no tool \"get_wether\"; the tools are [\"get_weather\", \"ask_bob\", \"transfer_to_eve\", \"transfer_to_dan\"]"
+        );
+        assert!(refused[&2].starts_with("the arguments are not JSON"), "{refused:?}");
+        assert_eq!(
+            refused[&3],
+            "the arguments do not fit the tool's schema: /city: 3 is not of type \"string\""
+        );
+        assert_eq!(refused[&4], "the argument input must say what to ask");
+        assert!(refused[&5].starts_with("there is no tool \"docs\""), "{refused:?}");
+        assert_eq!(refused[&6], "the arguments are not a JSON object");
+        assert_eq!(refused.len(), 6);
+    }
+
+    #[test]
+    fn only_the_first_handoff_runs() {
+        let items = [
+            call("transfer_to_eve", "{}"),
+            call("transfer_to_dan", "{}"),
+            call("transfer_to_eve", ""),
+        ];
+        let refused = refused(&items);
+        let reason = "only one agent can take over, and transfer_to_eve was called first";
+        assert_eq!(
+            refused,
+            BTreeMap::from([(1, reason.to_owned()), (2, reason.to_owned())])
+        );
+    }
+
+    #[test]
+    fn a_call_of_a_listed_tool_has_the_target_at_its_server() {
+        let items = [call("lookup", "{\"x\": 1}"), call("lookup", "{}")];
+        let checked = check_calls(&items, &revision(), &[listed("lookup")]);
+        let target = McpTarget {
+            server: "docs".into(),
+            tool: "original".into(),
+        };
+        assert_eq!(checked.mcp, BTreeMap::from([(0, target)]));
+        assert_eq!(checked.refused.keys().collect::<Vec<_>>(), [&1]);
+    }
+
+    #[test]
+    fn quoted_text_of_the_model_is_limited() {
+        let items = [call(
+            "get_weather",
+            &json!({"city": [("x").repeat(10_000)]}).to_string(),
+        )];
+        assert!(refused(&items)[&0].len() < 500);
+    }
+
+    #[test]
+    fn a_final_answer_must_fit_the_output_schema() {
+        let said = |content: Value| [json!({"type": "message", "role": "assistant", "content": content})];
+        let text = |text: &str| said(json!([{"type": "output_text", "text": text}]));
+        let check = |items: &[Value]| check_output(items, &revision());
+        assert_eq!(check(&text("{\"n\": 1}")), None);
+        assert_eq!(
+            check(&text("{\"n\": \"one\"}")).unwrap(),
+            "the answer does not fit the schema: /n: \"one\" is not of type \"integer\""
+        );
+        assert!(check(&text("one")).unwrap().starts_with("the answer is not JSON"));
+        assert!(check(&[]).is_some());
+        assert_eq!(check(&said(json!([{"type": "refusal", "refusal": "no"}]))), None);
+        assert_eq!(check(&[call("get_weather", "{}")]), None);
+        let free = AgentRevisionSpec {
+            output: None,
+            ..revision()
+        };
+        assert_eq!(check_output(&text("one"), &free), None);
+    }
+}
