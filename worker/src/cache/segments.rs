@@ -122,7 +122,9 @@ impl SegmentCache {
         let grown = run.size_bytes - before;
         inner.size_bytes += grown;
         while inner.size_bytes > self.limit_bytes && inner.runs.len() > 1 {
-            let Some((_, removed)) = inner.runs.pop_lru() else { break };
+            let Some((_, removed)) = inner.runs.pop_lru() else {
+                break;
+            };
             inner.size_bytes -= removed.size_bytes;
         }
     }
