@@ -11,7 +11,7 @@ use steadfast_events::Usage;
 
 use crate::outbox::OutboxEntry;
 
-/// What every activity that writes the log is given.
+/// What every activity that writes the log receives.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Append {
     /// Events of the workflow that wait to be appended, oldest first.
@@ -19,23 +19,23 @@ pub struct Append {
     pub outbox: Vec<OutboxEntry>,
     /// The newest log entry the task knows of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<String>,
-    /// The revision that says what people see, where nothing else in the input names one.
+    pub cursor: Option<String>,
+    /// The revision whose `stream` settings apply, where nothing else in the input names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
 }
 
-/// What it answers about the log.
+/// What every activity that writes the log reports about it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogAck {
     /// The highest outbox number that now stands in the log.
     #[serde(default)]
     pub acked: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<String>,
-    /// The activity's own messages did not all reach the log.
+    pub cursor: Option<String>,
+    /// Some of the activity's own messages did not reach the log.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub behind: bool,
+    pub lagging: bool,
 }
 
 /// Input of [`InvokeModel`]: only what is new; the rest stands in the history before it.
@@ -43,7 +43,7 @@ pub struct LogAck {
 pub struct ModelCall {
     pub turn: u32,
     pub step: u32,
-    /// Segments of the transcript that earlier model calls of this run were told of.
+    /// Count of the segments that earlier model calls of this run were given.
     pub base: u32,
     pub new: Vec<NewSegment>,
     /// Name of the revision this turn runs on.
@@ -82,7 +82,7 @@ pub struct ModelOutcome {
     pub interrupted: bool,
     /// The text of the final answer is not shown yet: it waits for the guardrails.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub held: bool,
+    pub withheld: bool,
     pub usage: Usage,
     pub log: LogAck,
 }
@@ -97,7 +97,7 @@ pub struct HttpToolCall {
     pub tool: String,
     pub revision: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<String>,
+    pub cursor: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ pub struct McpToolCall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<McpAnswer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen: Option<String>,
+    pub cursor: Option<String>,
 }
 
 /// An answer to [`McpToolOutcome::input_required`].
@@ -225,7 +225,7 @@ pub struct CelCheck {
 
 /// What a check says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckVerdict {
+pub struct GuardrailResult {
     #[serde(default)]
     pub name: String,
     pub tripped: bool,
@@ -251,9 +251,9 @@ pub struct Summary {
     pub log: LogAck,
 }
 
-/// Input of [`FetchCarried`].
+/// Input of [`FetchStatePage`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CarriedRequest {
+pub struct StatePageRequest {
     /// The run to read.
     pub run_id: String,
     /// Place in the transcript of the first of the segments.
@@ -261,9 +261,9 @@ pub struct CarriedRequest {
     pub segments: Vec<NewSegment>,
 }
 
-/// Input of [`StopRunning`].
+/// Input of [`CancelRunningCalls`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StopRequest {
+pub struct CancelRequest {
     pub task_id: String,
     pub turn: u32,
 }

@@ -12,7 +12,7 @@ pub fn model_activity_id(turn: u32, step: u32) -> String {
 
 /// The turn, step and index of a tool call; `None` for every other id.
 pub fn parse_tool_activity_id(id: &str) -> Option<(u32, u32, u32)> {
-    // Later rounds of the same call are numbered behind a tilde.
+    // Later rounds of the same call carry their number after a tilde.
     let id = id.split_once('~').map_or(id, |(first, _)| first);
     let mut numbers = id.strip_prefix('t')?.split('.').map(str::parse);
     match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {

@@ -24,13 +24,13 @@ pub enum ActivityKind {
     /// Summarises the transcript.
     Compact,
     /// Reads segments of the run before, which were too large for the input of this run.
-    FetchCarried,
+    FetchStatePage,
     /// Cancels the running calls of a task wherever they run, without waiting for heartbeats; a local activity.
-    StopRunning,
+    CancelRunningCalls,
     /// Asks what the Temporal server can do; a local activity.
     LoadCapabilities,
     /// Sends the message of a schedule to its task by signal-with-start.
-    Deliver,
+    DeliverScheduledMessage,
 }
 
 impl ActivityKind {
@@ -45,10 +45,10 @@ impl ActivityKind {
         Self::CheckCel,
         Self::CallWebhook,
         Self::Compact,
-        Self::FetchCarried,
-        Self::StopRunning,
+        Self::FetchStatePage,
+        Self::CancelRunningCalls,
         Self::LoadCapabilities,
-        Self::Deliver,
+        Self::DeliverScheduledMessage,
     ];
 
     /// Name of its Temporal activity type.
@@ -64,10 +64,10 @@ impl ActivityKind {
             Self::CheckCel => "check_cel",
             Self::CallWebhook => "call_webhook",
             Self::Compact => "compact_transcript",
-            Self::FetchCarried => "fetch_carried",
-            Self::StopRunning => "stop_running",
+            Self::FetchStatePage => "fetch_state_page",
+            Self::CancelRunningCalls => "cancel_running_calls",
             Self::LoadCapabilities => "load_capabilities",
-            Self::Deliver => "deliver_message",
+            Self::DeliverScheduledMessage => "deliver_scheduled_message",
         }
     }
 

@@ -1,28 +1,47 @@
-//! What people are asked, and what they said: the state of a task's approvals. Pure.
+//! The approvals of a task: which wait, and what was decided about them.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steadfast_crds::agent_tool::OnTimeout;
-use steadfast_events::{Approval, Decision};
+use steadfast_events::{Approval, Decision, Verdict};
 
-use crate::{
-    signals::{ApprovalVerdict, Decide},
-    visibility::MEMO_ARGUMENTS_BYTES,
-};
+use crate::{signals::Decide, visibility::MEMO_ARGUMENTS_BYTES};
 
-/// Id of the approval for a call.
-pub fn approval_id(task_id: &str, turn: u32, step: u32, index: u32) -> String {
-    format!("{task_id}.{turn}.{step}.{index}")
+/// The call that an approval is for, and the round of questions within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApprovalPlace {
+    pub turn: u32,
+    pub step: u32,
+    /// Index of the call among the model's output items.
+    pub index: u32,
+    /// 0 for the first question; a tool of an MCP server may ask again in the middle of its call.
+    pub round: u32,
 }
 
-/// The task that an approval belongs to, if the id has the form of one.
+impl ApprovalPlace {
+    /// Id of the approval: `<task id>.<turn>.<step>.<index>`, and `~<round>` from the second round on.
+    pub fn approval_id(self, task_id: &str) -> String {
+        let Self {
+            turn,
+            step,
+            index,
+            round,
+        } = self;
+        let id = format!("{task_id}.{turn}.{step}.{index}");
+        if round == 0 { id } else { format!("{id}~{round}") }
+    }
+}
+
+/// The task that an approval belongs to; `None` if the id does not have the form of an approval's.
 pub fn task_of_approval(approval_id: &str) -> Option<&str> {
-    let mut parts = approval_id.rsplitn(4, '.');
-    let numbers = [parts.next()?, parts.next()?, parts.next()?];
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    let (place, round) = approval_id.split_once('~').unwrap_or((approval_id, "0"));
+    let mut parts = place.rsplitn(4, '.');
+    let numbers = [parts.next()?, parts.next()?, parts.next()?, round];
     let task_id = parts.next()?;
-    (!task_id.is_empty() && numbers.iter().all(|number| number.parse::<u32>().is_ok())).then_some(task_id)
+    (!task_id.is_empty() && numbers.into_iter().all(is_number)).then_some(task_id)
 }
 
 /// All approvals that wait or were decided and not yet acted on.
@@ -34,31 +53,7 @@ pub struct Waiting {
     pub approval: Approval,
     pub on_timeout: OnTimeout,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decided: Option<Decided>,
-}
-
-/// What became of an approval.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Decided {
-    pub decision: Decision,
-    #[serde(default)]
-    pub by: String,
-    #[serde(default)]
-    pub reason: String,
-    #[serde(default)]
-    pub answer: Value,
-}
-
-impl Decided {
-    /// Nobody said anything.
-    pub fn by_nobody(decision: Decision) -> Self {
-        Self {
-            decision,
-            by: String::new(),
-            reason: String::new(),
-            answer: Value::Null,
-        }
-    }
+    pub decision: Option<Decision>,
 }
 
 impl Approvals {
@@ -70,7 +65,7 @@ impl Approvals {
         let waiting = Waiting {
             approval,
             on_timeout,
-            decided: None,
+            decision: None,
         };
         self.0.insert(waiting.approval.id.clone(), waiting);
     }
@@ -79,35 +74,34 @@ impl Approvals {
         self.0.get(id)
     }
 
-    /// Takes in what a person says; `None` when the approval does not wait (any more).
-    pub fn decide(&mut self, decide: Decide) -> Option<Decided> {
-        let decided = Decided {
-            decision: match decide.verdict {
-                ApprovalVerdict::Approve => Decision::Approved,
-                ApprovalVerdict::Reject => Decision::Rejected,
-            },
-            by: decide.by,
-            reason: decide.reason,
-            answer: decide.answer,
-        };
-        self.settle(&decide.approval_id, decided)
+    /// Takes in the decision of a person; `None` when the approval does not wait (any more), or the
+    /// verdict is not one that a person can give.
+    pub fn decide(&mut self, decide: Decide, now: jiff::Timestamp) -> Option<Decision> {
+        match decide.decision.verdict {
+            Verdict::Approved | Verdict::Rejected => self.settle(&decide.approval_id, decide.decision, now),
+            Verdict::Expired | Verdict::Withdrawn => None,
+        }
     }
 
     /// The first decision counts.
-    pub fn settle(&mut self, id: &str, decided: Decided) -> Option<Decided> {
-        let waiting = self.0.get_mut(id).filter(|waiting| waiting.decided.is_none())?;
-        waiting.decided = Some(decided.clone());
-        Some(decided)
+    pub fn settle(&mut self, id: &str, decision: Decision, now: jiff::Timestamp) -> Option<Decision> {
+        let waiting = self.0.get_mut(id).filter(|waiting| waiting.decision.is_none())?;
+        let decision = Decision {
+            at: Some(now),
+            ..decision
+        };
+        waiting.decision = Some(decision.clone());
+        Some(decision)
     }
 
-    /// What was decided, once; afterwards the approval is forgotten.
-    pub fn take_decided(&mut self, id: &str) -> Option<Decided> {
-        self.0.get(id)?.decided.as_ref()?;
-        self.0.remove(id)?.decided
+    /// Takes the decision out of the state, together with its approval.
+    pub fn take_decision(&mut self, id: &str) -> Option<Decision> {
+        self.0.get(id)?.decision.as_ref()?;
+        self.0.remove(id)?.decision
     }
 
     pub fn is_decided(&self, id: &str) -> bool {
-        self.0.get(id).is_none_or(|waiting| waiting.decided.is_some())
+        self.0.get(id).is_none_or(|waiting| waiting.decision.is_some())
     }
 
     /// The approvals that wait, oldest first.
@@ -115,7 +109,7 @@ impl Approvals {
         let mut waiting: Vec<Approval> = self
             .0
             .values()
-            .filter(|waiting| waiting.decided.is_none())
+            .filter(|waiting| waiting.decision.is_none())
             .map(|waiting| waiting.approval.clone())
             .collect();
         waiting.sort_by_key(|approval| approval.requested_at);
@@ -124,11 +118,11 @@ impl Approvals {
 
     /// How many wait.
     pub fn count_waiting(&self) -> i64 {
-        let waiting = self.0.values().filter(|waiting| waiting.decided.is_none()).count();
+        let waiting = self.0.values().filter(|waiting| waiting.decision.is_none()).count();
         i64::try_from(waiting).unwrap_or(i64::MAX)
     }
 
-    /// The same, each small enough for a memo.
+    /// The approvals that wait, each small enough for a memo.
     pub fn memo(&self) -> Vec<Approval> {
         let mut waiting = self.waiting();
         for approval in &mut waiting {
@@ -169,25 +163,30 @@ mod tests {
         approvals
     }
 
-    fn decide(verdict: ApprovalVerdict) -> Decide {
+    const NOW: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
+
+    fn decide(verdict: Verdict) -> Decide {
         Decide {
             approval_id: "t.1.0.0".into(),
-            verdict,
-            reason: String::new(),
-            by: "ada".into(),
-            answer: Value::Null,
+            decision: Decision {
+                by: "ada".into(),
+                ..Decision::new(verdict)
+            },
         }
     }
 
     #[test]
     fn the_first_decision_counts_and_is_taken_once() {
         let mut approvals = approvals();
-        assert!(approvals.decide(decide(ApprovalVerdict::Reject)).is_some());
-        assert_eq!(approvals.decide(decide(ApprovalVerdict::Approve)), None);
-        let taken = approvals.take_decided("t.1.0.0").unwrap();
-        assert_eq!((taken.decision, taken.by.as_str()), (Decision::Rejected, "ada"));
-        assert_eq!(approvals.take_decided("t.1.0.0"), None);
-        assert_eq!(approvals.decide(decide(ApprovalVerdict::Approve)), None);
+        assert!(approvals.decide(decide(Verdict::Rejected), NOW).is_some());
+        assert_eq!(approvals.decide(decide(Verdict::Approved), NOW), None);
+        let taken = approvals.take_decision("t.1.0.0").unwrap();
+        assert_eq!(
+            (taken.verdict, taken.by.as_str(), taken.at),
+            (Verdict::Rejected, "ada", Some(NOW))
+        );
+        assert_eq!(approvals.take_decision("t.1.0.0"), None);
+        assert_eq!(approvals.decide(decide(Verdict::Approved), NOW), None);
     }
 
     #[test]
@@ -198,8 +197,17 @@ mod tests {
 
     #[test]
     fn an_approval_names_its_task() {
-        assert_eq!(task_of_approval(&approval_id("a.b", 1, 0, 2)), Some("a.b"));
-        assert_eq!(task_of_approval("1.2.3"), None);
-        assert_eq!(task_of_approval("task.1.x.3"), None);
+        let place = |round| ApprovalPlace {
+            turn: 1,
+            step: 0,
+            index: 2,
+            round,
+        };
+        assert_eq!(place(0).approval_id("a.b"), "a.b.1.0.2");
+        assert_eq!(task_of_approval("a.b.1.0.2"), Some("a.b"));
+        assert_eq!(task_of_approval(&place(3).approval_id("a.b")), Some("a.b"));
+        for id in ["1.2.3", "task.1.x.3", "task.1.2.3~", "task.1.2.3~x"] {
+            assert_eq!(task_of_approval(id), None, "{id}");
+        }
     }
 }

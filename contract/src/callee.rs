@@ -11,7 +11,7 @@ use steadfast_crds::{
 
 use crate::activities::McpTarget;
 
-/// What a called name stands for.
+/// The target of a call, by the name that the model used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Callee<'a> {
     Tool(&'a RevisionTool),
@@ -35,7 +35,7 @@ pub fn callee<'a>(revision: &'a AgentRevisionSpec, name: &str, mcp: Option<&McpT
         .map(Callee::Handoff)
 }
 
-/// The policy when a person must agree to the call.
+/// The approval policy of a call; `None` when the call needs no approval.
 pub fn required_approval<'a>(callee: Callee<'a>, mcp: Option<&McpTarget>) -> Option<Cow<'a, ApprovalPolicy>> {
     let policy = match callee {
         Callee::Tool(tool) => {

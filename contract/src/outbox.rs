@@ -1,5 +1,5 @@
-//! The outbox: events the workflow makes wait here, numbered, until an activity
-//! says that they stand in the log.
+//! The outbox: numbered entries that the workflow makes wait here until an activity acknowledges
+//! that the log has them.
 
 use std::collections::VecDeque;
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use steadfast_agent_loop::SegmentRef;
 use steadfast_events::Event;
 
-use crate::tool_calls::Ran;
+use crate::tool_calls::Interval;
 
 /// Producer name of the outbox in the log; its counters are the entries' numbers.
 pub const PRODUCER: &str = "task";
 
-/// What one activity carries at most.
-const CARRY_LIMIT_BYTES: usize = 64 * 1024;
+/// Largest batch that one activity takes along, as JSON.
+const BATCH_LIMIT_BYTES: usize = 64 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutboxEntry {
@@ -21,20 +21,20 @@ pub struct OutboxEntry {
     pub number: u64,
     #[serde(flatten)]
     pub pending: Pending,
-    /// When what it is the end of ran: a turn, or a tool call that no activity of ours measured.
+    /// When the work that this entry ends ran: a turn, or a tool call that no activity of ours measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ran: Option<Ran>,
-    /// An activity before this one carried it, too, and has counted it.
+    pub interval: Option<Interval>,
+    /// An earlier activity took the entry along as well, and has counted it in the metrics.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub again: bool,
+    pub redelivered: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pending {
-    /// A small event, whole.
+    /// A small event, complete.
     Event(Box<Event>),
-    /// The finished messages of a segment, whose content stands in the history.
+    /// The finished messages of a segment. Their content is in the history.
     Messages(SegmentRef),
 }
 
@@ -42,12 +42,12 @@ pub enum Pending {
 pub struct Outbox {
     last_number: u64,
     waiting: VecDeque<OutboxEntry>,
-    /// Highest number that a running activity carries.
+    /// Highest number that a running activity has taken along.
     #[serde(skip)]
-    carried: u64,
-    /// Highest number that any activity has carried.
+    in_flight: u64,
+    /// Highest number that any activity has taken along.
     #[serde(default)]
-    ever_carried: u64,
+    sent_through: u64,
 }
 
 impl Outbox {
@@ -56,15 +56,15 @@ impl Outbox {
         self.waiting.push_back(OutboxEntry {
             number: self.last_number,
             pending,
-            ran: None,
-            again: false,
+            interval: None,
+            redelivered: false,
         });
     }
 
-    /// Says when that ran which the newest entry is the end of.
-    pub fn record_interval(&mut self, ran: Ran) {
+    /// Records when the work that the newest entry ends ran.
+    pub fn record_interval(&mut self, ran: Interval) {
         if let Some(entry) = self.waiting.back_mut() {
-            entry.ran = Some(ran);
+            entry.interval = Some(ran);
         }
     }
 
@@ -78,41 +78,41 @@ impl Outbox {
         self.waiting.iter()
     }
 
-    /// Nothing waits.
+    /// The log has every entry.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Something waits that nobody carries.
+    /// An entry waits that no running activity has taken along.
     pub fn has_unsent(&self) -> bool {
-        self.waiting.back().is_some_and(|entry| entry.number > self.carried)
+        self.waiting.back().is_some_and(|entry| entry.number > self.in_flight)
     }
 
-    /// What the next activity takes along; at least one entry if any waits.
+    /// The batch for the next activity; at least one entry if any waits.
     pub fn take_batch(&mut self) -> Vec<OutboxEntry> {
         let mut size_bytes = 0;
         let mut batch = Vec::new();
         for entry in &self.waiting {
             size_bytes += serde_json::to_string(entry).map_or(0, |json| json.len());
-            if size_bytes > CARRY_LIMIT_BYTES && !batch.is_empty() {
+            if size_bytes > BATCH_LIMIT_BYTES && !batch.is_empty() {
                 break;
             }
             batch.push(OutboxEntry {
-                again: entry.number <= self.ever_carried,
+                redelivered: entry.number <= self.sent_through,
                 ..entry.clone()
             });
         }
-        self.carried = self.carried.max(batch.last().map_or(0, |entry| entry.number));
-        self.ever_carried = self.ever_carried.max(self.carried);
+        self.in_flight = self.in_flight.max(batch.last().map_or(0, |entry| entry.number));
+        self.sent_through = self.sent_through.max(self.in_flight);
         batch
     }
 
-    /// The activity that carried has ended: what it acknowledged is done, the rest waits for the next.
+    /// The activity has ended: drops the entries up to the acknowledged number. The rest waits for the next activity.
     pub fn ack(&mut self, acked: u64) {
         while self.waiting.front().is_some_and(|entry| entry.number <= acked) {
             self.waiting.pop_front();
         }
-        self.carried = 0;
+        self.in_flight = 0;
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
     fn only_the_first_to_carry_an_entry_counts_it() {
         let mut outbox = Outbox::default();
         outbox.push(pending("a"));
-        let again = |batch: Vec<OutboxEntry>| -> Vec<bool> { batch.iter().map(|entry| entry.again).collect() };
+        let again = |batch: Vec<OutboxEntry>| -> Vec<bool> { batch.iter().map(|entry| entry.redelivered).collect() };
         assert_eq!(again(outbox.take_batch()), [false]);
         outbox.push(pending("b"));
         // The first activity still runs.
@@ -151,8 +151,8 @@ mod tests {
             vec![OutboxEntry {
                 number: 2,
                 pending: pending("b"),
-                ran: None,
-                again: true,
+                interval: None,
+                redelivered: true,
             }]
         );
         outbox.ack(2);
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_batch_is_bounded_but_never_empty() {
         let mut outbox = Outbox::default();
-        outbox.push(pending(&"x".repeat(CARRY_LIMIT_BYTES)));
+        outbox.push(pending(&"x".repeat(BATCH_LIMIT_BYTES)));
         outbox.push(pending("b"));
         assert_eq!(
             outbox.take_batch().iter().map(|entry| entry.number).collect::<Vec<_>>(),
@@ -173,9 +173,9 @@ mod tests {
 
     #[test]
     #[allow(clippy::unwrap_used, reason = "tests")]
-    fn an_entry_takes_along_when_that_ran_which_it_is_the_end_of() {
+    fn an_entry_carries_the_interval_of_the_work_that_it_ends() {
         let at = |milliseconds| jiff::Timestamp::from_millisecond(milliseconds).unwrap();
-        let ran = Ran {
+        let interval = Interval {
             step: 3,
             from: at(1_700_000_000_000),
             until: at(1_700_000_000_250),
@@ -183,12 +183,12 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(pending("a"));
         outbox.push(pending("b"));
-        outbox.record_interval(ran);
+        outbox.record_interval(interval);
         let json = serde_json::to_value(&outbox).unwrap();
-        assert_eq!(json["waiting"][1]["ran"].to_string(), "[3,1700000000000,250]");
+        assert_eq!(json["waiting"][1]["interval"].to_string(), "[3,1700000000000,250]");
         let mut revived: Outbox = serde_json::from_value(json).unwrap();
-        let found: Vec<_> = revived.take_batch().into_iter().map(|entry| entry.ran).collect();
-        assert_eq!(found, [None, Some(ran)]);
+        let found: Vec<_> = revived.take_batch().into_iter().map(|entry| entry.interval).collect();
+        assert_eq!(found, [None, Some(interval)]);
     }
 
     #[test]

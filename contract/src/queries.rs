@@ -1,4 +1,4 @@
-//! What may be asked of a running task.
+//! The queries of a task and their answers.
 
 use serde::{Deserialize, Serialize};
 use steadfast_events::{Approval, Usage};
@@ -23,7 +23,7 @@ pub struct TaskState {
     /// The agent that has the turn; another than `agent` after a handoff.
     #[serde(default)]
     pub acting_agent: String,
-    /// What people are asked.
+    /// The approvals that wait.
     #[serde(default)]
     pub approvals: Vec<Approval>,
     /// Counts the transcripts; the first is 0.
@@ -43,7 +43,7 @@ pub enum Phase {
     /// Runs guardrails.
     Checking,
     Compacting,
-    /// Every open call waits for a person.
+    /// Every open call waits for an approval.
     WaitingForPeople,
     Ending,
 }

@@ -9,7 +9,7 @@ pub const DELIVER_MESSAGE_WORKFLOW_TYPE: &str = "DeliverMessage";
 
 /// A message for the fixed task of a schedule, as the operator writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Delivery {
+pub struct ScheduledMessage {
     /// The first task of the schedule. Once it has ended another follows.
     pub task_id: String,
     /// Kubernetes namespace of the agent.
@@ -21,7 +21,7 @@ pub struct Delivery {
     pub content: Content,
 }
 
-impl Delivery {
+impl ScheduledMessage {
     /// The task that this delivery begins when the one before has ended. Its id is new: the log, the spilled answers
     /// of models and the idempotency keys of an ended task stand under the id of that one.
     pub fn following_task_id(&self, delivery_id: &str) -> String {
@@ -32,7 +32,7 @@ impl Delivery {
 
 /// Which task a message was delivered to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivered {
+pub struct DeliveredTo {
     pub task_id: String,
 }
 
@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
 
-    fn delivery() -> Delivery {
+    fn delivery() -> ScheduledMessage {
         serde_json::from_value(json!({
             "task_id": "1651295a-c531-5327-b054-eddc4877263c",
             "namespace": "team",

@@ -1,10 +1,9 @@
-//! What may be sent to a running task. Every signal that changes something carries an id
+//! The signals of a task. Every signal that changes something carries an id
 //! that its sender chose, so that sending it twice changes nothing.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use steadfast_agent_loop::{NewMessage, UserContent};
-use steadfast_events::Content;
+use steadfast_events::{Content, Decision};
 
 /// Signal: a message for the agent ([`ReceiveEvent`]).
 pub const SIGNAL_RECEIVE_EVENT: &str = "receive_event";
@@ -13,9 +12,9 @@ pub const SIGNAL_COMPLETE_TASK: &str = "complete_task";
 /// Signal: stop the running turn, keep the task ([`Interrupt`]).
 pub const SIGNAL_INTERRUPT: &str = "interrupt";
 
-/// Signal: what a person says to an approval ([`Decide`]).
+/// Signal: the decision of a person about an approval ([`Decide`]).
 pub const SIGNAL_DECIDE: &str = "decide";
-/// Signal: go on in a new run at the next point with no activity in flight; carries nothing.
+/// Signal: continue as new at the next point with no activity in flight. It has no content.
 pub const SIGNAL_CHECKPOINT: &str = "checkpoint";
 
 /// A message for the agent. The id is the sender's: sent twice, it counts once.
@@ -57,25 +56,10 @@ pub struct Interrupt {
     pub reason: Option<String>,
 }
 
-/// What a person says to an approval. The first decision counts.
+/// The decision of a person about an approval: approved or rejected. The first decision counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decide {
     pub approval_id: String,
-    pub verdict: ApprovalVerdict,
-    /// Why, told to the model.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-    /// Who decided; empty when anonymous.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub by: String,
-    /// What the person filled in, where a form was shown.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub answer: Value,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApprovalVerdict {
-    Approve,
-    Reject,
+    #[serde(flatten)]
+    pub decision: Decision,
 }

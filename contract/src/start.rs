@@ -1,4 +1,4 @@
-//! What starts a task and what it results in.
+//! Input and result of a task.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,9 +11,9 @@ use crate::{signals::ReceiveEvent, state::DurableState};
 pub const WORKFLOW_TYPE: &str = "AgentTask";
 
 /// The schema version of the state that this code writes. A newer one is refused.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 1;
 
-/// Input of the workflow, sent as one payload .
+/// Input of the workflow, sent as one payload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartTask {
     pub schema_version: u32,
@@ -26,13 +26,13 @@ pub struct StartTask {
     /// Who created the task; empty when anonymous.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub creator: String,
-    /// What the client gave as `params`: `{task.params}` in the instructions.
+    /// `params` of the client; `{task.params}` in the instructions.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub params: Value,
     /// The first messages, for a task that is started with them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<ReceiveEvent>,
-    /// The task ends with its first turn, and its result is what that turn came to.
+    /// The task ends with its first turn, and its result is the result of that turn.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_turn: bool,
     /// The task that asked this one, for an agent that is another's tool.
@@ -41,9 +41,9 @@ pub struct StartTask {
     /// W3C `traceparent` of the request that created the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// What a run before this one hands over; absent at the start of a task.
+    /// The state that the run before has left; absent in the first run of a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub carried: Option<Box<DurableState>>,
+    pub state: Option<Box<DurableState>>,
 }
 
 impl StartTask {
@@ -60,12 +60,12 @@ impl StartTask {
             one_turn: false,
             parent: None,
             traceparent: None,
-            carried: None,
+            state: None,
         }
     }
 }
 
-/// Where what a task does is shown, when it works for another.
+/// The task that shows this one's events in its own log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
     /// The task whose log takes this one's events.
@@ -95,7 +95,7 @@ impl StartTask {
 /// Result of the workflow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskResult {
-    /// The agent's last words.
+    /// Text of the agent's last answer.
     #[serde(default)]
     pub text: String,
     /// How its last turn ended; absent when there was none.

@@ -11,7 +11,7 @@ use crate::{
     activities::{NewSegment, Revision},
     approvals::Approvals,
     outbox::Outbox,
-    tool_calls::{CallProgress, FinishedCall, MadeBy},
+    tool_calls::{CallProgress, FinishedCall, OutputSource},
     transcript::Transcript,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DurableState {
     /// Where the agent loop stands.
-    pub run: AgentRun,
+    pub agent_run: AgentRun,
     pub transcript: Transcript,
     /// The revision of the agent that has the turn.
     #[serde(default)]
@@ -27,12 +27,11 @@ pub struct DurableState {
     /// When the running turn began; absent between turns.
     #[serde(default)]
     pub turn_started_at: Option<jiff::Timestamp>,
-    #[serde(flatten)]
     pub inbox: Inbox,
     pub outbox: Outbox,
     /// The newest log entry that the task knows of.
     #[serde(default)]
-    pub log_seen: Option<String>,
+    pub log_cursor: Option<String>,
     /// Usage of the whole task.
     pub usage: Usage,
     /// Usage of the running turn.
@@ -43,7 +42,7 @@ pub struct DurableState {
     pub created_at: jiff::Timestamp,
     /// The agent that has the turn, after a handoff; the task's own when absent.
     #[serde(default)]
-    pub acting: Option<Acting>,
+    pub active_agent: Option<ActiveAgent>,
     #[serde(default)]
     pub approvals: Approvals,
     /// Results of those calls of the running step that have finished, by index.
@@ -51,7 +50,7 @@ pub struct DurableState {
     pub finished_calls: BTreeMap<u32, FinishedCall>,
     /// Progress of the other calls, by index.
     #[serde(default)]
-    pub progress: BTreeMap<u32, CallProgress>,
+    pub call_progress: BTreeMap<u32, CallProgress>,
     /// Messages that the task itself has sent.
     #[serde(default)]
     pub own_messages: u32,
@@ -64,28 +63,28 @@ pub struct DurableState {
     /// Set only between two runs: the transcript and the queue, where they are too large for the
     /// input of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paged: Option<Paged>,
+    pub pages: Option<StatePages>,
 }
 
 impl DurableState {
     /// Makes the state ready for the next run, which cannot read the results of this run's activities.
     pub fn detach_from_run(&mut self) {
         for call in self.finished_calls.values_mut() {
-            call.made_by = MadeBy::Task;
+            call.source = OutputSource::Task;
         }
     }
 }
 
 /// An agent other than the task's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acting {
+pub struct ActiveAgent {
     pub agent: String,
     pub task_queue: String,
 }
 
-/// Where the next run finds what did not fit.
+/// The pages of a state that is too large for the input of a run, and the run whose history holds them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Paged {
+pub struct StatePages {
     pub run_id: String,
     pub pages: Vec<Vec<NewSegment>>,
     /// How many of the last segments are messages that wait for their turn.
@@ -108,10 +107,10 @@ mod tests {
 
     #[test]
     fn the_results_of_a_run_belong_to_the_task_in_the_next_run() {
-        let call = json!({"output": {"call_id": "c", "name": "t", "content": 1}, "made_by": "our_activity"});
+        let call = json!({"output": {"call_id": "c", "name": "t", "content": 1}, "source": "our_activity"});
         let mut state = DurableState::default();
         state.finished_calls.insert(0, serde_json::from_value(call).unwrap());
         state.detach_from_run();
-        assert_eq!(state.finished_calls[&0].made_by, MadeBy::Task);
+        assert_eq!(state.finished_calls[&0].source, OutputSource::Task);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use steadfast_agent_loop::{ToolCall, ToolOutput, Verdict, tool_call::bounded};
+use steadfast_agent_loop::{CallDisposition, ToolCall, ToolOutput, tool_call::bounded};
 use steadfast_crds::AgentRevisionSpec;
 
 use crate::activities::{McpInputRequest, McpTarget};
@@ -14,31 +14,31 @@ use crate::activities::{McpInputRequest, McpTarget};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinishedCall {
     pub output: ToolOutput,
-    pub made_by: MadeBy,
+    pub source: OutputSource,
     /// Why the turn is to fail: the tool says `onError: FailTurn`, or nobody decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fails_turn: Option<TurnFailure>,
     /// The agent that takes over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hands_over_to: Option<String>,
+    pub handoff_to: Option<String>,
     /// A hook wants it hidden.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suppressed: bool,
     /// Set where no activity of ours measures the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ran: Option<Ran>,
+    pub interval: Option<Interval>,
 }
 
 /// In which step and from when to when something ran, to the millisecond. Short as JSON: history has one per call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u32, i64, i64)", into = "(u32, i64, i64)")]
-pub struct Ran {
+pub struct Interval {
     pub step: u32,
     pub from: jiff::Timestamp,
     pub until: jiff::Timestamp,
 }
 
-impl From<(u32, i64, i64)> for Ran {
+impl From<(u32, i64, i64)> for Interval {
     fn from((step, from, took): (u32, i64, i64)) -> Self {
         let at = |milliseconds| jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
         Self {
@@ -49,8 +49,8 @@ impl From<(u32, i64, i64)> for Ran {
     }
 }
 
-impl From<Ran> for (u32, i64, i64) {
-    fn from(ran: Ran) -> Self {
+impl From<Interval> for (u32, i64, i64) {
+    fn from(ran: Interval) -> Self {
         let from = ran.from.as_millisecond();
         (ran.step, from, ran.until.as_millisecond() - from)
     }
@@ -65,7 +65,7 @@ pub struct TurnFailure {
 /// Who made an output, which decides where it stands in history and who shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MadeBy {
+pub enum OutputSource {
     /// It wrote its answer to the log itself.
     OurActivity,
     /// Its answer stands in history and not in the log.
@@ -74,10 +74,10 @@ pub enum MadeBy {
     Task,
 }
 
-impl MadeBy {
+impl OutputSource {
     /// Of an activity of ours, by what it says of the log: what it could not show waits in the outbox.
-    pub const fn ours(behind: bool) -> Self {
-        if behind {
+    pub const fn ours(lagging: bool) -> Self {
+        if lagging {
             Self::ForeignActivity
         } else {
             Self::OurActivity
@@ -122,14 +122,14 @@ pub fn function_calls(items: &[Value], refused: &BTreeMap<u32, String>) -> Vec<T
         .map(|(index, item)| {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let verdict = refused
+            let disposition = refused
                 .get(&index)
-                .map_or(Verdict::Run, |reason| Verdict::Refuse(reason.clone()));
+                .map_or(CallDisposition::Run, |reason| CallDisposition::Refuse(reason.clone()));
             ToolCall {
                 index,
                 call_id: text("call_id"),
                 name: text("name"),
-                verdict,
+                disposition,
             }
         })
         .collect()

@@ -161,7 +161,7 @@ impl Transcript {
 impl Entry {
     fn refer(&self) -> NewSegment {
         match self.inherited_as {
-            Some(index) => NewSegment::Ref(SegmentRef::Carried(index)),
+            Some(index) => NewSegment::Ref(SegmentRef::Inherited(index)),
             None if self.segment.body.is_by_task() => NewSegment::Whole(Box::new(self.segment.clone())),
             None => NewSegment::Ref(self.segment.reference()),
         }
@@ -217,7 +217,7 @@ mod tests {
         let mut transcript = Transcript::from(vec![user(1, "one")]);
         transcript.push(call(1));
         let expected = vec![
-            NewSegment::Ref(SegmentRef::Carried(0)),
+            NewSegment::Ref(SegmentRef::Inherited(0)),
             NewSegment::Ref(SegmentRef::Model(1, 0)),
         ];
         assert_eq!(transcript.announce(), (0, expected));
@@ -235,7 +235,7 @@ mod tests {
         transcript.compact(summary(), 1);
         let expected = vec![
             NewSegment::Whole(Box::new(summary())),
-            NewSegment::Ref(SegmentRef::Carried(1)),
+            NewSegment::Ref(SegmentRef::Inherited(1)),
         ];
         assert_eq!(transcript.announce(), (0, expected));
     }

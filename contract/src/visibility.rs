@@ -1,4 +1,4 @@
-//! Memo fields and search attributes: what Temporal shows and finds a task by, with no worker's help.
+//! Memo fields and search attributes: the server shows and finds a task by them, with no worker running.
 
 /// Memo field: `namespace/name` of the agent, a JSON string.
 pub const MEMO_AGENT: &str = "steadfast_agent";
@@ -12,7 +12,7 @@ pub const MEMO_METADATA: &str = "steadfast_metadata";
 /// Memo field: the approvals that wait, a JSON list of [`Approval`]s whose arguments are cut to
 /// [`MEMO_ARGUMENTS_BYTES`].
 pub const MEMO_APPROVALS: &str = "steadfast_approvals";
-/// What of an approval's arguments stands in the memo, as JSON text.
+/// Bytes of an approval's arguments that the memo holds, as JSON text.
 pub const MEMO_ARGUMENTS_BYTES: usize = 1_024;
 /// Search attribute (Keyword): the task queue of the task's agent, `<install>/<namespace>/agent/<name>`.
 pub const SEARCH_AGENT: &str = "SteadfastAgent";
@@ -21,14 +21,14 @@ pub const SEARCH_PHASE: &str = "SteadfastPhase";
 /// Search attribute (Int): how many approvals wait.
 pub const SEARCH_PENDING_APPROVALS: &str = "SteadfastPendingApprovals";
 
-/// What people look tasks up by; a [`Phase`] changes with every step, this one with a turn.
+/// The phase by which tasks are searched. It changes with a turn; a [`Phase`](crate::queries::Phase) changes with every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VisiblePhase {
     /// Waits for a message.
     Idle,
     /// A turn runs.
     Running,
-    /// A turn runs, and waits for somebody to decide.
+    /// A turn runs and waits for an approval.
     WaitingForPeople,
 }
 

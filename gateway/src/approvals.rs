@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use steadfast_contract::signals::{ApprovalVerdict, Decide};
-use steadfast_events::{Approval, Event, EventKind};
+use steadfast_contract::signals::Decide;
+use steadfast_events::{Approval, Decision, Event, EventKind};
 use uuid::Uuid;
 
 use crate::{
@@ -49,25 +49,18 @@ pub fn ruling_in(event: &Event, approval_id: &str) -> Option<Ruling> {
         EventKind::ApprovalDecided {
             approval_id: id,
             decision,
-            by,
-            reason,
-            ..
         } if id == approval_id => Some(Ruling {
-            decision: (*decision).into(),
-            by: by.clone(),
-            reason: reason.clone(),
+            decision: decision.verdict.into(),
+            by: decision.by.clone(),
+            reason: decision.reason.clone(),
         }),
         _ => None,
     }
 }
 
 /// Whether this is what was asked for, by who asked for it.
-pub fn is_ruling_of(ruling: &Ruling, verdict: ApprovalVerdict, by: &str) -> bool {
-    let wanted = match verdict {
-        ApprovalVerdict::Approve => ApprovalDecision::Approved,
-        ApprovalVerdict::Reject => ApprovalDecision::Rejected,
-    };
-    ruling.decision == wanted && ruling.by == by
+pub fn is_ruling_of(ruling: &Ruling, decision: &Decision) -> bool {
+    ruling.decision == ApprovalDecision::from(decision.verdict) && ruling.by == decision.by
 }
 
 /// Why nothing can be decided any more.
@@ -89,12 +82,13 @@ pub fn in_words(ruling: &Ruling) -> String {
 /// Makes sending the same decision again harmless.
 pub fn request_id(decide: &Decide) -> String {
     // JSON keeps the parts apart, whatever they hold.
+    let decision = &decide.decision;
     let name = serde_json::json!([
         decide.approval_id,
-        decide.by,
-        decide.verdict,
-        decide.reason,
-        decide.answer
+        decision.by,
+        decision.verdict,
+        decision.reason,
+        decision.answer
     ]);
     Uuid::new_v5(&REQUEST_IDS, name.to_string().as_bytes()).to_string()
 }
@@ -141,6 +135,8 @@ pub fn parse_age(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use steadfast_events::Verdict;
 
     use super::*;
 
@@ -200,17 +196,18 @@ mod tests {
         let decide = |by: &str, verdict, reason: &str| {
             request_id(&Decide {
                 approval_id: "t.1.0.0".to_owned(),
-                verdict,
-                reason: reason.to_owned(),
-                by: by.to_owned(),
-                answer: Value::Null,
+                decision: Decision {
+                    reason: reason.to_owned(),
+                    by: by.to_owned(),
+                    ..Decision::new(verdict)
+                },
             })
         };
-        let first = decide("alice", ApprovalVerdict::Approve, "");
-        assert_eq!(decide("alice", ApprovalVerdict::Approve, ""), first);
-        assert_ne!(decide("bob", ApprovalVerdict::Approve, ""), first);
-        assert_ne!(decide("alice", ApprovalVerdict::Reject, ""), first);
-        assert_ne!(decide("alice", ApprovalVerdict::Approve, "why"), first);
+        let first = decide("alice", Verdict::Approved, "");
+        assert_eq!(decide("alice", Verdict::Approved, ""), first);
+        assert_ne!(decide("bob", Verdict::Approved, ""), first);
+        assert_ne!(decide("alice", Verdict::Rejected, ""), first);
+        assert_ne!(decide("alice", Verdict::Approved, "why"), first);
     }
 
     #[test]
@@ -220,7 +217,11 @@ mod tests {
             by: by.to_owned(),
             reason: String::new(),
         };
-        let is_hers = |ruling: &Ruling| is_ruling_of(ruling, ApprovalVerdict::Approve, "alice");
+        let hers = Decision {
+            by: "alice".to_owned(),
+            ..Decision::new(Verdict::Approved)
+        };
+        let is_hers = |ruling: &Ruling| is_ruling_of(ruling, &hers);
         assert!(is_hers(&ruling(ApprovalDecision::Approved, "alice")));
         assert!(!is_hers(&ruling(ApprovalDecision::Approved, "bob")));
         assert!(!is_hers(&ruling(ApprovalDecision::Rejected, "alice")));

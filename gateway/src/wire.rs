@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use steadfast_events::{Author, Decision, Message, MessageStatus, TextFormat};
+use steadfast_events::{Author, Message, MessageStatus, TextFormat, Verdict};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Agent {
@@ -129,13 +129,13 @@ pub enum ApprovalDecision {
     Withdrawn,
 }
 
-impl From<Decision> for ApprovalDecision {
-    fn from(decision: Decision) -> Self {
-        match decision {
-            Decision::Approved => Self::Approved,
-            Decision::Rejected => Self::Rejected,
-            Decision::Expired => Self::Expired,
-            Decision::Withdrawn => Self::Withdrawn,
+impl From<Verdict> for ApprovalDecision {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Approved => Self::Approved,
+            Verdict::Rejected => Self::Rejected,
+            Verdict::Expired => Self::Expired,
+            Verdict::Withdrawn => Self::Withdrawn,
         }
     }
 }

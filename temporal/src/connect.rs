@@ -9,7 +9,10 @@ use temporalio_client::{Connection, ConnectionOptions, GrpcCompression, RetryOpt
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::TemporalError, settings::{TemporalSettings, TlsSettings}};
+use crate::{
+    error::TemporalError,
+    settings::{TemporalSettings, TlsSettings},
+};
 
 /// TCP and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -99,7 +99,11 @@ impl Activities {
     }
 
     async fn append_outbox(&self, scope: &ActivityScope<'_>, append: Append) -> Result<LogAck, ActivityFailure> {
-        let Append { outbox, seen, revision } = append;
+        let Append {
+            outbox,
+            cursor,
+            revision,
+        } = append;
         let start = scope.history.start().await?;
         let revision = match &revision {
             Some(name) => Some(scope.history.revision(name).await?),
@@ -111,15 +115,15 @@ impl Activities {
         let batch = Batch {
             producer: &producer(&start),
             events: &outbox.events,
-            seen: parse_cursor(seen.as_deref()),
+            seen: parse_cursor(cursor.as_deref()),
             genesis: outbox.genesis,
         };
         let appended = self.log.append(start.log_task_id(), batch).await;
         let appended = appended.map_err(|error| CallFailure::transient_error("log_unavailable", &error))?;
         Ok(LogAck {
             acked: outbox.last_number,
-            seen: Some(appended.last.to_string()),
-            behind: false,
+            cursor: Some(appended.last.to_string()),
+            lagging: false,
         })
     }
 }

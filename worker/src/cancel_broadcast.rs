@@ -10,7 +10,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::StreamExt as _;
 use redis::{AsyncConnectionConfig, RedisError, aio::PubSub, cmd};
-use steadfast_contract::activities::StopRequest;
+use steadfast_contract::activities::CancelRequest;
 use steadfast_eventlog::RedisConnector;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,7 @@ impl CancelBroadcast {
     /// Cancels the running calls of a turn: those of this process at once, those of other workers through Redis.
     pub async fn cancel(&self, task_id: &str, turn: u32) -> Result<(), CancelBroadcastError> {
         self.calls.cancel(task_id, turn);
-        let request = StopRequest {
+        let request = CancelRequest {
             task_id: task_id.to_owned(),
             turn,
         };
@@ -138,7 +138,7 @@ impl CancelBroadcast {
 
     fn apply(&self, message: &[u8]) {
         // A message of another version that cannot be parsed is ignored.
-        if let Ok(request) = serde_json::from_slice::<StopRequest>(message) {
+        if let Ok(request) = serde_json::from_slice::<CancelRequest>(message) {
             self.calls.cancel(&request.task_id, request.turn);
         }
     }

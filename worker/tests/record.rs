@@ -1,6 +1,6 @@
-//! Records the histories that `replay.rs` replays. Run by hand when the workflow
-//! does something new, never to mend a broken replay:
-//! `cargo test -p steadfast-worker --test record -- --ignored`
+//! Records the histories that `replay.rs` replays. Run it by hand when the workflow does something
+//! new, and never to repair a broken replay:
+//! `cargo test -p steadfast-worker --profile ci --test record -- --ignored`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
@@ -12,7 +12,7 @@ use steadfast_crds::{agent::HandoffInput, agent_revision::RevisionHandoff, names
 use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
 use steadfast_testkit::{
     scripted_model::{Gate, ModelRequest, Reply},
-    stack::{Agent, AgentSetup, INSTALL, NAMESPACE, PATIENCE, Stack, Task, activity_tool, example},
+    stack::{Agent, AgentSetup, INSTALL, NAMESPACE, Stack, TIMEOUT, Task, activity_tool, example},
     wait,
 };
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, WorkflowFetchHistoryOptions};
@@ -30,14 +30,14 @@ async fn client(stack: &Stack) -> Client {
     .unwrap()
 }
 
-/// Writes the history, and what a person saw of it.
+/// Writes the history of a task, and the messages that a person saw of it.
 async fn record(stack: &Stack, client: &Client, task: &Task, name: &str) {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/histories");
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = folder.join(format!("{name}.json"));
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/histories");
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = directory.join(format!("{name}.json"));
     assert!(
         !file.exists(),
-        "{} stands already; a recorded history is never changed",
+        "{} exists already; a recorded history is never changed",
         file.display()
     );
     let handle = client.get_workflow_handle::<UntypedWorkflow>(task.id());
@@ -76,7 +76,7 @@ async fn agent(stack: &Stack, name: &str, script: impl Fn(&ModelRequest) -> Repl
 
 #[tokio::test]
 #[ignore = "writes tests/histories"]
-async fn record_histories_of_the_first_schema_version() {
+async fn record_turns_tools_failures_and_interrupts() {
     let stack = Stack::start().await.unwrap();
     let client = client(&stack).await;
     let _tools = stack.python_worker(&example("weather/worker/worker.py"), &[]).unwrap();
@@ -84,15 +84,15 @@ async fn record_histories_of_the_first_schema_version() {
     let talkative = agent(&stack, "talkative", |_| Reply::text("Hello there.")).await;
     let task = talkative.task().await.unwrap();
     for turn in 1..=3 {
-        task.turn(turn, "Hello").await.unwrap();
+        task.complete_turn(turn, "Hello").await.unwrap();
     }
     record(&stack, &client, &task, "three-turns").await;
 
     let tools = agent(&stack, "tools", weather).await;
     let task = tools.task().await.unwrap();
-    task.turn(1, "How is the weather?").await.unwrap();
-    task.rpc("task/complete", json!({}), None).await.ok();
-    record(&stack, &client, &task, "tool-and-refused-call").await;
+    task.complete_turn(1, "How is the weather?").await.unwrap();
+    task.complete().await.unwrap();
+    record(&stack, &client, &task, "tool-and-invalid-call").await;
 
     let failing = agent(&stack, "failing", |request| match request.user_texts().len() {
         1 => Reply::error(400, "invalid_request", "no"),
@@ -100,8 +100,8 @@ async fn record_histories_of_the_first_schema_version() {
     })
     .await;
     let task = failing.task().await.unwrap();
-    task.turn(1, "Fail").await.unwrap();
-    task.turn(2, "And now?").await.unwrap();
+    task.fail_turn(1, "Fail").await.unwrap();
+    task.complete_turn(2, "And now?").await.unwrap();
     record(&stack, &client, &task, "failed-turn").await;
 
     let gate = Gate::closed();
@@ -113,9 +113,9 @@ async fn record_histories_of_the_first_schema_version() {
     .await;
     let task = slow.task().await.unwrap();
     task.send("Think").await.unwrap();
-    gate.reached(PATIENCE).await.unwrap();
+    gate.reached(TIMEOUT).await.unwrap();
     task.send("Second").await.unwrap();
-    task.rpc("task/interrupt", json!({}), None).await.unwrap();
+    task.interrupt().await.unwrap();
     task.turn_ended(2).await.unwrap();
     record(&stack, &client, &task, "interrupted-with-a-message-queued").await;
     gate.open();
@@ -147,8 +147,8 @@ fn confirm() -> Value {
 
 async fn approve(agent: &Agent, task: &Task) {
     let path = format!("/approvals?task_id={}", task.id());
-    let asked = wait::until("an approval", PATIENCE, async || {
-        let waiting = agent.client().get(&path).await?.ok()?;
+    let asked = wait::until("an approval", TIMEOUT, async || {
+        let waiting = agent.client().get(&path).await?.success()?;
         waiting.get(0).cloned().context("nothing waits")
     })
     .await
@@ -159,7 +159,7 @@ async fn approve(agent: &Agent, task: &Task) {
 
 #[tokio::test]
 #[ignore = "writes tests/histories"]
-async fn record_histories_of_the_second_schema_version() {
+async fn record_approvals_steps_handoffs_guardrails_and_compaction() {
     let stack = Stack::start().await.unwrap();
     let client = client(&stack).await;
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/e2e/python/tools.py");
@@ -181,12 +181,12 @@ async fn record_histories_of_the_second_schema_version() {
     let task = deciding.task().await.unwrap();
     task.send("Go.").await.unwrap();
     // The question is answered; nobody decides about the guarded call in time.
-    wait::until("only one approval to wait", PATIENCE, async || {
+    wait::until("only one approval to wait", TIMEOUT, async || {
         let waiting = deciding
             .client()
             .get(&format!("/approvals?task_id={}", task.id()))
             .await?
-            .ok()?;
+            .success()?;
         anyhow::ensure!(waiting.as_array().is_some_and(|list| list.len() == 1), "{waiting}");
         Ok(())
     })
@@ -194,7 +194,7 @@ async fn record_histories_of_the_second_schema_version() {
     .unwrap();
     approve(&deciding, &task).await;
     task.turn_ended(1).await.unwrap();
-    record(&stack, &client, &task, "approved-expired-and-undone").await;
+    record(&stack, &client, &task, "approved-expired-and-compensated").await;
 
     let second = AgentSetup::new("second", |_| Reply::text("I take over."));
     let second = stack.agent(second).await.unwrap();
@@ -214,9 +214,9 @@ async fn record_histories_of_the_second_schema_version() {
     });
     let first = stack.agent(first).await.unwrap();
     let task = first.task().await.unwrap();
-    task.turn(1, "Go.").await.unwrap();
-    task.turn(2, "And on.").await.unwrap();
-    record(&stack, &client, &task, "checked-hooked-and-handed-over").await;
+    task.complete_turn(1, "Go.").await.unwrap();
+    task.complete_turn(2, "And on.").await.unwrap();
+    record(&stack, &client, &task, "guardrails-hooks-and-handoff").await;
     drop(second);
 
     // Each call claims 18 tokens: the window of 20 is full after every one.
@@ -236,12 +236,12 @@ async fn record_histories_of_the_second_schema_version() {
     .configure(|spec| spec.context.window_tokens = 20);
     let summed_up = stack.agent(setup).await.unwrap();
     let task = summed_up.task().await.unwrap();
-    task.turn(1, "one").await.unwrap();
+    task.complete_turn(1, "one").await.unwrap();
     let signal = ["workflow", "signal", "--workflow-id", task.id(), "--name", "checkpoint"];
     stack.temporal().cli(&signal).await.unwrap();
-    task.turn(2, "two").await.unwrap();
-    task.turn(3, "three").await.unwrap();
-    record(&stack, &client, &task, "summed-up-in-a-second-run").await;
+    task.complete_turn(2, "two").await.unwrap();
+    task.complete_turn(3, "three").await.unwrap();
+    record(&stack, &client, &task, "compacted-in-a-second-run").await;
 
     let gate = Gate::closed();
     let held = gate.clone();
@@ -257,9 +257,9 @@ async fn record_histories_of_the_second_schema_version() {
         .until("the first word", |seen| seen.last_text() == "Well")
         .await
         .unwrap();
-    task.rpc("task/interrupt", json!({}), None).await.unwrap();
+    task.interrupt().await.unwrap();
     task.turn_ended(1).await.unwrap();
-    task.turn(2, "Go on").await.unwrap();
-    record(&stack, &client, &task, "stopped-with-words-kept").await;
+    task.complete_turn(2, "Go on").await.unwrap();
+    record(&stack, &client, &task, "interrupted-in-mid-answer").await;
     gate.open();
 }

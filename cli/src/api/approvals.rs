@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use steadfast_events::{Approval, Decision};
+use steadfast_events::{Approval, Verdict};
 
 use super::{GatewayClient, error_message, explain_status, require_success};
 
@@ -53,10 +53,7 @@ pub(crate) enum DecisionOutcome {
     /// The answer is missing or does not fit the approval's form.
     InvalidAnswer(String),
     /// The approval was decided, has expired or was withdrawn before.
-    AlreadyClosed {
-        decision: Option<Decision>,
-        message: String,
-    },
+    AlreadyClosed { verdict: Option<Verdict>, message: String },
 }
 
 impl GatewayClient {
@@ -122,9 +119,9 @@ impl GatewayClient {
             StatusCode::UNPROCESSABLE_ENTITY => Ok(DecisionOutcome::InvalidAnswer(error_message(body))),
             StatusCode::CONFLICT => {
                 let body_json: Option<Value> = serde_json::from_str(body).ok();
-                let decision = body_json.and_then(|json| Decision::deserialize(json.pointer("/data/decision")?).ok());
+                let verdict = body_json.and_then(|json| Verdict::deserialize(json.pointer("/data/decision")?).ok());
                 Ok(DecisionOutcome::AlreadyClosed {
-                    decision,
+                    verdict,
                     message: error_message(body),
                 })
             }
@@ -181,7 +178,7 @@ mod tests {
         assert_eq!(
             outcome(StatusCode::CONFLICT, late).unwrap(),
             DecisionOutcome::AlreadyClosed {
-                decision: Some(Decision::Rejected),
+                verdict: Some(Verdict::Rejected),
                 message: "rejected by bob already".to_owned()
             }
         );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use steadfast_events::{Decision, Event, EventKind, GuardrailStage};
+use steadfast_events::{Event, EventKind, GuardrailStage, Verdict};
 
 #[derive(Debug, Default)]
 pub(super) struct Notices {
@@ -52,27 +52,21 @@ impl Notices {
                 self.tools.insert(approval.id.clone(), approval.tool.clone());
                 None
             }
-            EventKind::ApprovalDecided {
-                approval_id,
-                decision,
-                by,
-                reason,
-                ..
-            } => {
+            EventKind::ApprovalDecided { approval_id, decision } => {
                 let tool = self.tools.remove(approval_id);
                 let subject = tool.as_deref().unwrap_or(approval_id);
-                let decision = match decision {
-                    Decision::Approved => "approved",
-                    Decision::Rejected => "rejected",
-                    Decision::Expired => "approval expired",
-                    Decision::Withdrawn => "approval withdrawn",
+                let verdict = match decision.verdict {
+                    Verdict::Approved => "approved",
+                    Verdict::Rejected => "rejected",
+                    Verdict::Expired => "approval expired",
+                    Verdict::Withdrawn => "approval withdrawn",
                 };
-                let by = if by.is_empty() {
+                let by = if decision.by.is_empty() {
                     String::new()
                 } else {
-                    format!(" by {by}")
+                    format!(" by {}", decision.by)
                 };
-                Some(format!("{subject}: {decision}{by}{}", suffix(reason)))
+                Some(format!("{subject}: {verdict}{by}{}", suffix(&decision.reason)))
             }
             EventKind::GuardrailTripped { name, stage, reason } => {
                 let stage = match stage {
@@ -157,7 +151,7 @@ mod tests {
             "id": "t.1.0.0", "kind": "tool_call", "agent": "bank", "turn": 1, "tool": "pay", "tool_call_id": "c",
             "arguments": {}, "requested_at": "2026-11-23T00:00:00Z",
         });
-        let decided = |decision: &str, by: &str, reason: &str| json!({"type": "approval_decided", "approval_id": "t.1.0.0", "decision": decision, "by": by, "reason": reason});
+        let decided = |decision: &str, by: &str, reason: &str| json!({"type": "approval_decided", "approval_id": "t.1.0.0", "verdict": decision, "by": by, "reason": reason});
         let shown = notices(&[
             json!({"type": "approval_requested", "approval": asked}),
             decided("rejected", "alice", "too much"),

@@ -40,14 +40,56 @@ pub enum ApprovalKind {
     Elicitation,
 }
 
-/// What became of it.
+/// What was decided about an approval, by whom and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    pub verdict: Verdict,
+    /// Who decided; empty when nobody did, or somebody anonymous.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// Why; the model is told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What the person filled in, where a form was shown.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub answer: Value,
+    /// When the task took it in; absent on the way to the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<jiff::Timestamp>,
+}
+
+impl Decision {
+    /// A decision with a verdict and nothing else.
+    pub fn new(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            by: String::new(),
+            reason: String::new(),
+            answer: Value::Null,
+            at: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Decision {
+pub enum Verdict {
     Approved,
     Rejected,
     /// Nobody decided in time.
     Expired,
     /// The turn ended before anybody decided.
     Withdrawn,
+}
+
+impl Verdict {
+    /// Its name on the wire, in metrics and in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
 }

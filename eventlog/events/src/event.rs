@@ -3,8 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use serde_json::Value;
-
 use crate::{
     approval::{Approval, Decision},
     message::{Content, Message},
@@ -131,15 +129,8 @@ pub enum EventKind {
     },
     ApprovalDecided {
         approval_id: String,
+        #[serde(flatten)]
         decision: Decision,
-        /// Who decided; empty when nobody did.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        by: String,
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        reason: String,
-        /// What the person filled in.
-        #[serde(default, skip_serializing_if = "Value::is_null")]
-        answer: Value,
     },
     /// A check has stopped the turn.
     GuardrailTripped {

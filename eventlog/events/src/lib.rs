@@ -8,7 +8,7 @@ pub mod fold;
 pub mod id;
 pub mod message;
 
-pub use approval::{Approval, ApprovalKind, Decision};
+pub use approval::{Approval, ApprovalKind, Decision, Verdict};
 pub use entry_id::{EntryId, ParseEntryIdError};
 pub use event::{Event, EventKind, GuardrailStage, TaskStatus, TurnError, TurnStatus, Usage};
 pub use fold::{Fold, fold};

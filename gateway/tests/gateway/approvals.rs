@@ -4,11 +4,11 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use steadfast_contract::{
-    signals::{ApprovalVerdict, Decide, SIGNAL_DECIDE},
+    signals::{Decide, SIGNAL_DECIDE},
     start::{StartTask, WORKFLOW_TYPE},
     visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, SEARCH_PENDING_APPROVALS},
 };
-use steadfast_events::{Approval, Decision, EventKind};
+use steadfast_events::{Approval, Decision, EventKind, Verdict};
 use steadfast_gateway::{
     access::{Access, KubernetesAccess, SelfApproval},
     temporal::{StartRequest, Started},
@@ -59,13 +59,13 @@ async fn decisions(site: &Site, task_id: &str) -> Vec<Decide> {
         .collect()
 }
 
-fn decided(id: &str, decision: Decision, by: &str) -> EventKind {
+fn decided(id: &str, verdict: Verdict, by: &str) -> EventKind {
     EventKind::ApprovalDecided {
         approval_id: id.to_owned(),
-        decision,
-        by: by.to_owned(),
-        reason: String::new(),
-        answer: Value::Null,
+        decision: Decision {
+            by: by.to_owned(),
+            ..Decision::new(verdict)
+        },
     }
 }
 
@@ -177,22 +177,22 @@ async fn a_decision_reaches_the_task_once_and_is_answered_with_what_became_of_it
     assert_eq!(site.post(&path, body).await.status, StatusCode::ACCEPTED);
     let sent = Decide {
         approval_id: one.id.clone(),
-        verdict: ApprovalVerdict::Approve,
-        reason: "fine".to_owned(),
-        by: String::new(),
-        answer: Value::Null,
+        decision: Decision {
+            reason: "fine".to_owned(),
+            ..Decision::new(Verdict::Approved)
+        },
     };
     assert_eq!(decisions(&site, "decide-1").await, [sent]);
 
     // What the task says of it is the answer.
     let path = format!("/approvals/{}/reject", other.id);
-    let says = site.append("decide-1", 1, [decided(&other.id, Decision::Rejected, "")]);
+    let says = site.append("decide-1", 1, [decided(&other.id, Verdict::Rejected, "")]);
     let (answer, _) = tokio::join!(site.post(&path, "{}"), says);
     assert_eq!(
         (answer.status, answer.body),
         (StatusCode::OK, json!({"id": other.id, "decision": "rejected"}))
     );
-    let says = site.append("decide-1", 2, [decided(&one.id, Decision::Approved, "alice")]);
+    let says = site.append("decide-1", 2, [decided(&one.id, Verdict::Approved, "alice")]);
     let path = format!("/approvals/{}/reject", one.id);
     let (answer, _) = tokio::join!(site.post(&path, "{}"), says);
     assert_eq!(
@@ -213,7 +213,7 @@ async fn what_waits_no_longer_is_told_as_long_as_the_log_knows_it() {
     let requested = EventKind::ApprovalRequested {
         approval: approval.clone(),
     };
-    site.append("late-1", 1, [requested, decided(&approval.id, Decision::Expired, "")])
+    site.append("late-1", 1, [requested, decided(&approval.id, Verdict::Expired, "")])
         .await;
     let late = site.post(&format!("/approvals/{}/approve", approval.id), "{}").await;
     assert_eq!(
@@ -252,7 +252,7 @@ async fn an_answer_that_does_not_fit_the_form_reaches_nobody() {
     assert_eq!(decisions(&site, "form-1").await, []);
     let answer = site.post(&path, json!({"answer": {"size": 3}}).to_string()).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
-    assert_eq!(decisions(&site, "form-1").await[0].answer, json!({"size": 3}));
+    assert_eq!(decisions(&site, "form-1").await[0].decision.answer, json!({"size": 3}));
 }
 
 #[tokio::test]
@@ -297,5 +297,5 @@ async fn deciding_needs_its_own_permission_and_another_person_where_that_is_the_
         site.post_as(&bob, &approve, &json!({})).await.status,
         StatusCode::ACCEPTED
     );
-    assert_eq!(decisions(&site, "mine").await[0].by, "bob");
+    assert_eq!(decisions(&site, "mine").await[0].decision.by, "bob");
 }

@@ -1,6 +1,5 @@
-//! Payloads of our own: plain JSON when small, zstd-compressed JSON when large.
-//! Only our own workflow and activities read them; what foreign activities and
-//! child workflows get is always plain JSON.
+//! Payloads of our own workflows and activities: plain JSON when small, zstd-compressed JSON when
+//! large. Foreign activities and child workflows always get plain JSON.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -11,7 +10,7 @@ use temporalio_common_wasm::{
 
 /// JSON above this size is compressed.
 const COMPRESS_ABOVE_BYTES: usize = 8 * 1024;
-/// What a packed payload may unpack to, so that a corrupt one cannot exhaust memory.
+/// Largest JSON that a payload may unpack to, so that a corrupt one cannot exhaust memory.
 const UNPACKED_LIMIT_BYTES: usize = 256 * 1024 * 1024;
 const ENCODING: &str = "encoding";
 const PLAIN: &[u8] = b"json/plain";
@@ -95,7 +94,7 @@ impl<T: DeserializeOwned> TemporalDeserializable for Packed<T> {
     }
 }
 
-/// What an activity of any language answered, as JSON.
+/// The result of an activity in any language, as JSON.
 pub fn foreign_result(payloads: &[Payload]) -> Value {
     let Some(payload) = payloads.first() else {
         return Value::Null;

@@ -1,5 +1,5 @@
-//! The items of a conversation, as a model is sent them (Responses API). All of
-//! them go out again with every call, so what is long is borrowed.
+//! The items of a conversation as they are sent to a model (Responses API). Every call sends all of
+//! them again, so long contents are borrowed.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::tool_call::ToolOutput;
 
 #[derive(Clone, Debug)]
 pub enum Item<'a> {
-    /// What a person, a model or the task said.
+    /// An item from a user, a model or the task.
     Said(Cow<'a, Value>),
     /// `function_call_output`: the results of tools are most of a long conversation.
     Output(&'a ToolOutput),

@@ -15,5 +15,5 @@ pub use item::Item;
 pub use run::{
     AfterTools, AgentRun, Failure, Guarded, Input, Limits, ModelAnswer, ProtocolViolation, Step, StepId, TurnOutcome,
 };
-pub use tool_call::{ModelText, ToolCall, ToolOutput, Verdict};
+pub use tool_call::{CallDisposition, ModelText, ToolCall, ToolOutput};
 pub use transcript::{Body, Segment, SegmentRef, UserContent};

@@ -26,14 +26,14 @@ pub enum Step {
     AwaitMessage,
     /// Check the person's message; answer with [`Input::InputPassed`] or [`Input::Failed`].
     CheckInput(StepId),
-    /// Sum up the transcript; answer with [`Input::Compacted`] or [`Input::Failed`].
+    /// Compact the transcript; answer with [`Input::Compacted`] or [`Input::Failed`].
     Compact(StepId),
     /// Send the transcript to the model; answer with [`Input::ModelAnswered`], [`Input::WindowFull`] or [`Input::Failed`].
     CallModel(StepId),
     /// Run these calls, all at once; answer with [`Input::ToolsFinished`] or [`Input::Failed`].
     CallTools(StepId, Vec<ToolCall>),
-    /// Let this agent take over; answer with [`Input::HandedOver`] or [`Input::Failed`].
-    HandOver(StepId, String),
+    /// Hand the turn off to this agent; answer with [`Input::HandedOff`] or [`Input::Failed`].
+    HandOff(StepId, String),
     /// Check the final answer; answer with [`Input::OutputPassed`] or [`Input::Failed`].
     CheckOutput(StepId),
     /// The turn is over; answer with [`Input::TurnClosed`].
@@ -56,7 +56,7 @@ pub enum Input {
     ModelAnswered(ModelAnswer),
     /// Every call of the step has an output.
     ToolsFinished(AfterTools),
-    HandedOver,
+    HandedOff,
     OutputPassed,
     /// The running step failed for good, or the turn was stopped from outside.
     Failed(Failure),
@@ -64,7 +64,7 @@ pub enum Input {
     TurnClosed,
 }
 
-/// Whether a check stands before what follows.
+/// Whether a guardrail runs before the next step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Guarded {
@@ -73,12 +73,12 @@ pub enum Guarded {
     Yes,
 }
 
-/// What of a model's answer decides the next step.
+/// The parts of a model's answer that decide the next step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelAnswer {
     /// The tool calls in the order the model made them.
     pub calls: Vec<ToolCall>,
-    /// Why a final answer does not have the form it must have.
+    /// Why a final answer does not match `output.schema`.
     #[serde(default)]
     pub rejected: Option<String>,
     /// Whether a final answer is checked before the turn ends.
@@ -94,7 +94,7 @@ pub enum AfterTools {
     #[default]
     CallModel,
     /// Another agent takes over.
-    HandOver(String),
+    HandOff(String),
     /// A result is the final answer.
     Stop,
 }
@@ -118,9 +118,9 @@ pub enum Failure {
 
 /// Category of a turn that used up its model calls.
 pub const MAX_MODEL_CALLS: &str = "max_model_calls";
-/// Category of a turn whose final answer never had the form it must have.
+/// Category of a turn whose final answer never matched `output.schema`.
 pub const OUTPUT_INVALID: &str = "output_invalid";
-/// Answers of the wrong form that go back to the model in one turn.
+/// Final answers that do not match `output.schema` and go back to the model in one turn.
 const MAX_REJECTIONS: u32 = 2;
 
 /// The loop.
@@ -129,7 +129,7 @@ pub struct AgentRun {
     state: State,
 }
 
-/// What is counted over a turn.
+/// The counters of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Budget {
     id: StepId,
@@ -166,7 +166,7 @@ enum State {
         budget: Budget,
         calls: Vec<ToolCall>,
     },
-    HandingOver {
+    HandingOff {
         #[serde(flatten)]
         budget: Budget,
         to: String,
@@ -188,7 +188,7 @@ impl State {
             Self::Compacting { .. } => "compacting",
             Self::CallingModel { .. } => "calling the model",
             Self::CallingTools { .. } => "calling tools",
-            Self::HandingOver { .. } => "handing over",
+            Self::HandingOff { .. } => "handing off",
             Self::CheckingOutput { .. } => "checking the output",
             Self::Ended { .. } => "ended",
         }
@@ -199,7 +199,7 @@ impl State {
     }
 }
 
-/// The driver told the loop something that cannot have happened.
+/// The driver recorded an input that is impossible in the present state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{input} cannot happen while {state}")]
 pub struct ProtocolViolation {
@@ -216,7 +216,7 @@ impl AgentRun {
             State::Compacting { budget } => Step::Compact(budget.id),
             State::CallingModel { budget } => Step::CallModel(budget.id),
             State::CallingTools { budget, calls } => Step::CallTools(budget.id, calls.clone()),
-            State::HandingOver { budget, to } => Step::HandOver(budget.id, to.clone()),
+            State::HandingOff { budget, to } => Step::HandOff(budget.id, to.clone()),
             State::CheckingOutput { budget } => Step::CheckOutput(budget.id),
             State::Ended { outcome } => Step::Done(outcome.clone()),
         }
@@ -242,10 +242,10 @@ impl AgentRun {
             (State::CallingModel { budget }, Input::ModelAnswered(answer)) => after_model(*budget, answer),
             (State::CallingTools { budget, .. }, Input::ToolsFinished(after)) => match after {
                 AfterTools::CallModel => call_model(budget.next()),
-                AfterTools::HandOver(to) => State::HandingOver { budget: *budget, to },
+                AfterTools::HandOff(to) => State::HandingOff { budget: *budget, to },
                 AfterTools::Stop => State::completed(),
             },
-            (State::HandingOver { budget, .. }, Input::HandedOver) => call_model(budget.next()),
+            (State::HandingOff { budget, .. }, Input::HandedOff) => call_model(budget.next()),
             (State::CheckingOutput { .. }, Input::OutputPassed) => State::completed(),
             (state, Input::Failed(failure)) if state.is_running() => State::Ended {
                 outcome: failure.into(),
@@ -316,7 +316,9 @@ fn after_model(budget: Budget, answer: ModelAnswer) -> State {
     match (answer.rejected, answer.guarded) {
         (Some(reason), _) if budget.rejections == MAX_REJECTIONS => State::failed(
             OUTPUT_INVALID,
-            format!("the model's answer does not have the form of output.schema, also when asked again: {reason}"),
+            format!(
+                "the model's answer does not have the form of output.schema, also when asked redelivered: {reason}"
+            ),
         ),
         (Some(_), _) => call_model(Budget {
             rejections: budget.rejections + 1,
@@ -336,7 +338,7 @@ impl Input {
             Self::Compacted => "a summary",
             Self::ModelAnswered(_) => "a model's answer",
             Self::ToolsFinished(_) => "the end of tool calls",
-            Self::HandedOver => "a handoff",
+            Self::HandedOff => "a handoff",
             Self::OutputPassed => "a passed check of the output",
             Self::Failed(_) => "a failed step",
             Self::TurnClosed => "the close of a turn",

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::tool_call::Verdict;
+use crate::tool_call::CallDisposition;
 
 const LIMITS: Limits = Limits {
     max_model_calls_per_turn: 3,
@@ -16,7 +16,7 @@ fn call(id: &str) -> ToolCall {
         index: 0,
         call_id: id.to_owned(),
         name: "get_weather".to_owned(),
-        verdict: Verdict::Run,
+        disposition: CallDisposition::Run,
     }
 }
 

@@ -16,12 +16,12 @@ pub struct ToolCall {
     /// The provider's id; the output must carry the same one.
     pub call_id: String,
     pub name: String,
-    pub verdict: Verdict,
+    pub disposition: CallDisposition,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum CallDisposition {
     /// The tool exists and the arguments fit its schema.
     Run,
     /// It must not run; the model is told why.

@@ -1,5 +1,5 @@
-//! The transcript: what the model is sent, in segments that each stand in the
-//! task's history exactly once and are otherwise referred to.
+//! The segments of a transcript. Each is in the task's history exactly once; everything else refers
+//! to it.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{item::Item, tool_call::ToolOutput};
 
-/// A piece of the transcript that came into being at once.
+/// A piece of the transcript that was created at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     pub turn: u32,
@@ -21,12 +21,12 @@ pub struct Segment {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Body {
-    /// What a person said.
+    /// A message of a user.
     User { message_id: String, content: UserContent },
     /// The output items of one model call, as the provider sent them.
     Model {
         items: Vec<Value>,
-        /// The agent whose model answered; empty in tasks of the first release, which knew one only.
+        /// The agent whose model answered.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         agent: String,
     },
@@ -39,12 +39,12 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         by_task: bool,
     },
-    /// What the task tells the model about its last answer; no person sees it.
+    /// A note of the task to the model about its last answer; users do not see it.
     Note { text: String },
-    /// Another agent takes over; nothing is sent for it.
+    /// A handoff to another agent; nothing is sent to the model for it.
     Handoff {
         to: String,
-        /// Tool calls, their results and reasoning from before are not sent any more.
+        /// Earlier tool calls, their results and reasoning are no longer sent.
         messages_only: bool,
     },
     /// Stands for everything before it, which is no longer sent.
@@ -63,7 +63,7 @@ pub enum UserContent {
 #[serde(rename_all = "snake_case")]
 pub enum SegmentRef {
     /// The segment with this index in the start input of the run.
-    Carried(u32),
+    Inherited(u32),
     /// The message with this id, in the signal that brought it.
     Message(String),
     /// The result of the model call of this turn and step.
@@ -79,7 +79,7 @@ pub enum SegmentRef {
 }
 
 impl Segment {
-    /// What the model is sent for it.
+    /// The items that are sent to the model for it.
     pub fn items(&self) -> Vec<Item<'_>> {
         let said = |item| vec![Item::Said(Cow::Owned(item))];
         match &self.body {
@@ -101,7 +101,7 @@ impl Segment {
         }
     }
 
-    /// How it is referred to in the run it came into being in.
+    /// Its reference in the run that created it.
     pub fn reference(&self) -> SegmentRef {
         match &self.body {
             Body::User { message_id, .. } => SegmentRef::Message(message_id.clone()),

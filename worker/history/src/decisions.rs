@@ -1,5 +1,5 @@
-//! What a task decided about the messages it was sent: the events that it put into its outbox say
-//! so, in the order of its decisions.
+//! The decisions of a task about the messages that it received, read from the events in its outbox,
+//! in order.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,7 +15,7 @@ use temporalio_common_wasm::protos::temporal::api::history::v1::{HistoryEvent, h
 
 use crate::payload::{ReadHistoryError, kind_of, read};
 
-/// The decisions of one run that its history tells, oldest first.
+/// The decisions of one run that its history holds, oldest first.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecordedDecisions(VecDeque<(String, Recorded)>);
 
@@ -29,7 +29,7 @@ impl RecordedDecisions {
             let entries = match &event.attributes {
                 Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
                     let start = read::<StartTask>(event, "the input", started.input.as_ref())?;
-                    let state = start.and_then(|start| start.carried);
+                    let state = start.and_then(|start| start.state);
                     inherited = state.map_or(0, |state| state.outbox.last_number());
                     Vec::new()
                 }
@@ -46,7 +46,7 @@ impl RecordedDecisions {
                 },
                 Some(Attributes::WorkflowExecutionContinuedAsNewEventAttributes(next)) => {
                     let next = read::<StartTask>(event, "the input of the next run", next.input.as_ref())?;
-                    let state = next.and_then(|next| next.carried);
+                    let state = next.and_then(|next| next.state);
                     state.map_or_else(Vec::new, |state| state.outbox.entries().cloned().collect())
                 }
                 _ => Vec::new(),

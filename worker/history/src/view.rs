@@ -1,5 +1,5 @@
-//! Reads the history of a run: the segments of its transcript, its revisions,
-//! and the events it made itself. Pure; needs no worker.
+//! Reads the history of a run: the segments of its transcript, its revisions, and the events that
+//! the workflow made itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use steadfast_agent_loop::{Admission, Body, Inbox, ModelText, Receipt, Segment, SegmentRef, ToolOutput};
 use steadfast_contract::{
     activities::{
-        Append, CarriedRequest, HttpToolOutcome, McpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision,
+        Append, HttpToolOutcome, McpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision, StatePageRequest,
     },
     activity_ids::parse_tool_activity_id,
     activity_kind::ActivityKind,
@@ -34,29 +34,29 @@ const LOCAL_ACTIVITY_MARKER: &str = "core_local_activity";
 const MARKER_RESULT: &str = "result";
 const MARKER_DATA: &str = "data";
 
-/// What a history holds.
+/// What a reader of a history needs of it.
 #[derive(Clone, Debug, Default)]
 pub struct HistoryView {
     pub start: Option<StartTask>,
     pub segments: BTreeMap<SegmentRef, Segment>,
     pub revisions: BTreeMap<String, Revision>,
-    /// What the model calls were told of, in order.
+    /// The segments that the model calls were given, in order.
     pub transcript: Vec<NewSegment>,
     /// Segments in the order a person saw them begin.
     pub shown: Vec<Shown>,
     /// Finished messages that the workflow made itself.
     pub own_messages: Vec<Event>,
-    /// Ids of messages that the workflow took back.
+    /// Ids of messages that the workflow retracted.
     pub withheld: BTreeSet<String>,
     revision: Option<String>,
-    /// Servers that calls of MCP tools went to, by turn, step and index.
+    /// The MCP servers of calls, by turn, step and index.
     mcp: BTreeMap<(u32, u32, u32), String>,
     inbox: Inbox,
     decisions: RecordedDecisions,
     scheduled: HashMap<i64, Scheduled>,
 }
 
-/// A segment, and the revision that says what people see of it.
+/// A segment, and the revision whose `stream` settings apply to it.
 #[derive(Clone, Debug)]
 pub struct Shown {
     pub segment: Segment,
@@ -75,7 +75,7 @@ struct Scheduled {
     fetches_from: u32,
 }
 
-/// What the SDK notes of a local activity.
+/// What the SDK records about a local activity.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct LocalActivity {
@@ -91,7 +91,7 @@ struct CompleteTime {
 }
 
 impl LocalActivity {
-    /// The workflow's time when it had the result, in the milliseconds it counts in: what it says next comes after.
+    /// The workflow's time at the result, in whole milliseconds: its next events have later times.
     fn completed_at(&self) -> Option<jiff::Timestamp> {
         let CompleteTime { seconds, nanos } = self.complete_time?;
         let time = jiff::Timestamp::new(seconds, nanos).ok()?;
@@ -123,7 +123,7 @@ impl HistoryView {
             Attributes::WorkflowExecutionStartedEventAttributes(started) => {
                 if let Some(mut start) = read::<StartTask>(event, "the input", started.input.as_ref())? {
                     if start.task_id.is_empty() {
-                        // Started by a schedule, which gives each workflow an id of its own.
+                        // A schedule started the task and gave the workflow its id.
                         start.task_id.clone_from(&started.workflow_id);
                     }
                     self.begin(start, time_of(event));
@@ -131,7 +131,7 @@ impl HistoryView {
             }
             Attributes::WorkflowExecutionSignaledEventAttributes(signaled) => match signaled.signal_name.as_str() {
                 SIGNAL_RECEIVE_EVENT => {
-                    // A signal that cannot be read was dropped by the workflow too.
+                    // The workflow ignored a signal that it could not read.
                     if let Ok(Some(message)) = read(event, "a message", signaled.input.as_ref()) {
                         self.receive(message, time_of(event));
                     }
@@ -144,8 +144,8 @@ impl HistoryView {
                 let mut call = None;
                 let mut fetches_from = 0;
                 match kind {
-                    Some(ActivityKind::FetchCarried) => {
-                        if let Some(input) = read::<CarriedRequest>(event, "a request", scheduled.input.as_ref())? {
+                    Some(ActivityKind::FetchStatePage) => {
+                        if let Some(input) = read::<StatePageRequest>(event, "a request", scheduled.input.as_ref())? {
                             fetches_from = input.first;
                         }
                     }
@@ -179,7 +179,7 @@ impl HistoryView {
                 }
             }
             Attributes::MarkerRecordedEventAttributes(marker) if marker.marker_name == LOCAL_ACTIVITY_MARKER => {
-                // An attempt that failed has no result.
+                // A failed attempt has no result.
                 if let Some(result) = marker.details.get(MARKER_RESULT) {
                     let activity = local_activity(marker.details.get(MARKER_DATA));
                     let at = activity.completed_at().unwrap_or_else(|| time_of(event));
@@ -212,8 +212,8 @@ impl HistoryView {
 
     fn begin(&mut self, mut start: StartTask, at: jiff::Timestamp) {
         let messages = std::mem::take(&mut start.messages);
-        let is_new = start.carried.is_none();
-        if let Some(inherited) = start.carried.take() {
+        let is_new = start.state.is_none();
+        if let Some(inherited) = start.state.take() {
             self.adopt(inherited.revision);
             for (index, segment) in (0..).zip(inherited.transcript.segments()) {
                 self.inherit(index, segment.clone());
@@ -233,7 +233,7 @@ impl HistoryView {
 
     /// A segment of the run before, in its place.
     fn inherit(&mut self, index: u32, segment: Segment) {
-        self.segments.insert(SegmentRef::Carried(index), segment.clone());
+        self.segments.insert(SegmentRef::Inherited(index), segment.clone());
         self.segments.insert(segment.reference(), segment.clone());
         let place = usize::try_from(index).unwrap_or(usize::MAX).min(self.shown.len());
         let revision = self.revision.clone();
@@ -253,7 +253,7 @@ impl HistoryView {
         }
     }
 
-    /// What the task decided about a message; where it has not said so yet, the limits it decides by.
+    /// The recorded decision about a message; the limits in force where none is recorded yet.
     fn admission(&self, message_id: &str) -> Admission {
         if let Some(recorded) = self.decisions.next(message_id) {
             return Admission::Recorded(recorded);
@@ -308,7 +308,7 @@ impl HistoryView {
                 self.adopt(revision.flatten());
                 None
             }
-            Some(ActivityKind::FetchCarried) => {
+            Some(ActivityKind::FetchStatePage) => {
                 let segments = read::<Vec<Segment>>(event, "inherited segments", result)?.unwrap_or_default();
                 for (index, segment) in (scheduled.fetches_from..).zip(segments) {
                     self.inherit(index, segment);
@@ -331,9 +331,9 @@ impl HistoryView {
                 | ActivityKind::CheckCel
                 | ActivityKind::CallWebhook
                 | ActivityKind::Compact
-                | ActivityKind::StopRunning
+                | ActivityKind::CancelRunningCalls
                 | ActivityKind::LoadCapabilities
-                | ActivityKind::Deliver,
+                | ActivityKind::DeliverScheduledMessage,
             ) => None,
             None => {
                 let content = foreign_result(result.map_or(&[], |payloads| &payloads.payloads[..]));
@@ -346,7 +346,7 @@ impl HistoryView {
         self.segments.insert(segment.reference(), segment.clone());
         let place = scheduled.shown_at.min(self.shown.len());
         if matches!(segment.body, Body::Model { .. }) {
-            // A person saw it begin when the call was made, before what came in meanwhile.
+            // People saw it begin when the call was made, before the messages that arrived meanwhile.
             let revision = self.revision.clone();
             self.shown.insert(place, Shown { segment, revision });
         } else {
@@ -437,7 +437,7 @@ impl HistoryView {
     }
 }
 
-/// Which local activity a marker is of.
+/// The local activity of a marker.
 fn local_activity(data: Option<&Payloads>) -> LocalActivity {
     data.and_then(|payloads| serde_json::from_slice(&payloads.payloads.first()?.data).ok())
         .unwrap_or_default()

@@ -1,12 +1,12 @@
-//! What a person sees of an output item. A tool that the provider runs itself
-//! is shown as a request and a response, like any other tool. Pure.
+//! The visible contents of output items. A hosted tool, which the provider runs itself, is shown as a
+//! request and a response, like any other tool.
 
 use serde_json::{Map, Value, json};
 use steadfast_events::Content;
 
 use crate::{HOSTED_RESPONSE, OUTPUT, content_of_item};
 
-/// What is shown of a hosted tool's result.
+/// Longest visible result of a hosted tool.
 const RESULT_LIMIT_CHARS: usize = 2_000;
 
 /// The contents of an item with the parts of their message ids; none for items with nothing to see.
@@ -84,7 +84,7 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!(text))
 }
 
-/// What came of it, as text, and whether that is a failure.
+/// The result as text, and whether it is a failure.
 fn result(item: &Value) -> (String, bool) {
     let status = item["status"].as_str().unwrap_or("completed");
     if !item["error"].is_null() {

@@ -15,12 +15,12 @@ use steadfast_events::{
 pub use hosted::begun_content;
 pub use visibility::is_shown;
 
-/// Whose messages they are.
+/// The task, agent and revision that messages belong to.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
     pub task_id: &'a str,
     pub agent: &'a str,
-    /// What people see; everything when absent.
+    /// The revision whose `stream` settings apply; everything is visible when absent.
     pub revision: Option<&'a AgentRevisionSpec>,
 }
 
@@ -80,7 +80,7 @@ pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
     }
 }
 
-/// An item that its provider or we ourselves did not finish.
+/// The status of an item: interrupted when its provider or the worker did not finish it.
 fn status_of_item(item: &Value) -> MessageStatus {
     if item.get("status").and_then(Value::as_str) == Some("incomplete") {
         MessageStatus::Interrupted
@@ -101,7 +101,7 @@ pub fn response_message_id(task_id: &str, turn: u32, step: u32, index: u32) -> S
 
 /// Part of an item that is its own message.
 pub const OUTPUT: &str = "output";
-/// Part of the item of a hosted tool that is what the tool found.
+/// Part of the item of a hosted tool: its result.
 pub const HOSTED_RESPONSE: &str = "hosted_response";
 
 /// Id of the message for one part of an output item.
@@ -116,12 +116,12 @@ pub fn part_message_id(task_id: &str, turn: u32, step: u32, part: &str, index: u
     })
 }
 
-/// What a person sees of an output item, each with the part it is: a hosted tool's item is a call and its result.
+/// The visible contents of an output item, each with its part: the item of a hosted tool is a request and a response.
 pub fn contents_of_item(item: &Value) -> Vec<(&'static str, Content)> {
     hosted::shown_contents(item)
 }
 
-/// What the message items among these say.
+/// The text of the message items among these.
 pub fn text_of_items(items: &[Value]) -> String {
     items
         .iter()
@@ -131,7 +131,7 @@ pub fn text_of_items(items: &[Value]) -> String {
         .join("\n\n")
 }
 
-/// What a person sees of an output item; items with nothing to see have no message.
+/// The visible content of an output item; `None` for items without any.
 pub fn content_of_item(item: &Value) -> Option<Content> {
     match item.get("type").and_then(Value::as_str)? {
         "message" => {
@@ -150,7 +150,7 @@ pub fn content_of_item(item: &Value) -> Option<Content> {
             Some(Content::ToolRequest {
                 tool_call_id: text("call_id"),
                 name: text("name"),
-                // Arguments that are no JSON are shown as the text they are.
+                // Arguments that are not JSON are shown as text.
                 arguments: arguments(item).unwrap_or_else(|_| item.get("arguments").cloned().unwrap_or_default()),
             })
         }

@@ -48,7 +48,7 @@ impl Activities {
         let position = LogPosition {
             turn: call.turn,
             step: call.step,
-            cursor: call.append.seen.as_deref(),
+            cursor: call.append.cursor.as_deref(),
         };
         let agent = &revision.spec.agent;
         let writer = self.start_writer(scope.activity, &start, agent, position, outbox);

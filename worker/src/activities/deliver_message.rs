@@ -1,7 +1,7 @@
 //! Activity: delivers a scheduled message to the task of its schedule.
 
 use steadfast_contract::{
-    scheduled::{Delivered, Delivery},
+    scheduled::{DeliveredTo, ScheduledMessage},
     signals::ReceiveEvent,
     start::StartTask,
     visibility::{MEMO_AGENT, MEMO_NAME},
@@ -19,7 +19,10 @@ use crate::failure::{ActivityFailure, CallFailure};
 
 /// Returns the task that has got the message. Every attempt sends the same message ID, so that the task accepts it
 /// once.
-pub(super) async fn deliver(activity: &ActivityContext, delivery: Delivery) -> Result<Delivered, ActivityFailure> {
+pub(super) async fn deliver(
+    activity: &ActivityContext,
+    delivery: ScheduledMessage,
+) -> Result<DeliveredTo, ActivityFailure> {
     let info = activity.info();
     let delivery_id = info.workflow_id.clone().unwrap_or_default();
     let sender = Sender {
@@ -32,7 +35,7 @@ pub(super) async fn deliver(activity: &ActivityContext, delivery: Delivery) -> R
         },
         delivery,
     };
-    let (task_id, effect) = if let Some(Delivered { task_id }) = delivered_earlier(activity).await? {
+    let (task_id, effect) = if let Some(DeliveredTo { task_id }) = delivered_earlier(activity).await? {
         // Only a signal: a start would create a new task with the same ID.
         let effect = sender.signal(&task_id).await?;
         (task_id, effect)
@@ -41,17 +44,17 @@ pub(super) async fn deliver(activity: &ActivityContext, delivery: Delivery) -> R
         let effect = sender.signal_with_start(&task_id).await?;
         (task_id, effect)
     };
-    if effect == SignalEffect::Delivered {
-        return Ok(Delivered { task_id });
+    if effect == SignalEffect::DeliveredTo {
+        return Ok(DeliveredTo { task_id });
     }
     let task_id = sender.delivery.following_task_id(&delivery_id);
     // If the following task has ended, an earlier attempt has started it with the message.
     sender.signal_with_start(&task_id).await?;
-    Ok(Delivered { task_id })
+    Ok(DeliveredTo { task_id })
 }
 
 /// The task that an earlier run of the workflow delivered the message to.
-async fn delivered_earlier(activity: &ActivityContext) -> Result<Option<Delivered>, ActivityFailure> {
+async fn delivered_earlier(activity: &ActivityContext) -> Result<Option<DeliveredTo>, ActivityFailure> {
     let Some(handle) = activity.workflow_handle::<UntypedWorkflow>() else {
         return Ok(None);
     };
@@ -67,7 +70,7 @@ async fn delivered_earlier(activity: &ActivityContext) -> Result<Option<Delivere
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SignalEffect {
     /// The task has the message.
-    Delivered,
+    DeliveredTo,
     /// The task has ended and accepts no message.
     Ended,
 }
@@ -76,7 +79,7 @@ struct Sender {
     client: Client,
     task_queue: String,
     message: ReceiveEvent,
-    delivery: Delivery,
+    delivery: ScheduledMessage,
 }
 
 impl Sender {
@@ -87,7 +90,7 @@ impl Sender {
             .signal(AgentTask::receive_event, self.message.clone(), options)
             .await
         {
-            Ok(()) => Ok(SignalEffect::Delivered),
+            Ok(()) => Ok(SignalEffect::DeliveredTo),
             Err(error) if not_found(&error).is_some() => Ok(SignalEffect::Ended),
             Err(error) => Err(unavailable(error).into()),
         }
@@ -116,7 +119,7 @@ impl Sender {
             )
             .await;
         match sent {
-            Ok(_) => Ok(SignalEffect::Delivered),
+            Ok(_) => Ok(SignalEffect::DeliveredTo),
             Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(SignalEffect::Ended),
             Err(WorkflowStartError::Rpc(status)) if status.code() == Code::AlreadyExists => Ok(SignalEffect::Ended),
             Err(error) => Err(unavailable(error).into()),

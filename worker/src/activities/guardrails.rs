@@ -1,7 +1,7 @@
 //! Activity: evaluates the CEL guardrails of a stage.
 
 use steadfast_agent_loop::{Body, UserContent};
-use steadfast_contract::activities::{CelCheck, CheckVerdict};
+use steadfast_contract::activities::{CelCheck, GuardrailResult};
 use steadfast_projection::text_of_items;
 
 use super::ActivityScope;
@@ -10,7 +10,7 @@ use crate::{
     guardrails::cel::check_cel,
 };
 
-pub(super) async fn check(scope: &ActivityScope<'_>, check: CelCheck) -> Result<Vec<CheckVerdict>, ActivityFailure> {
+pub(super) async fn check(scope: &ActivityScope<'_>, check: CelCheck) -> Result<Vec<GuardrailResult>, ActivityFailure> {
     let segment = scope.history.segment(&check.subject).await?;
     let text = match &segment.body {
         Body::User {

@@ -50,7 +50,7 @@ impl Activities {
         attempt.ended(&content, result.is_error);
         let published = (&content, result.is_error);
         let log = self
-            .publish_result(scope, &call, input.seen.as_deref(), published)
+            .publish_result(scope, &call, input.cursor.as_deref(), published)
             .await?;
         Ok(HttpToolOutcome {
             content,

@@ -30,7 +30,7 @@ impl Activities {
         let position = LogPosition {
             turn: call.turn,
             step: call.step,
-            cursor: call.append.seen.as_deref(),
+            cursor: call.append.cursor.as_deref(),
         };
         let writer = self.start_writer(scope.activity, &start, &revision.spec.agent, position, outbox);
         let (listed, unavailable) = self.mcp.listed_tools(&revision.spec).await;

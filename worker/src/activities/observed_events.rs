@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use steadfast_contract::{start::StartTask, tool_calls::Ran};
+use steadfast_contract::{start::StartTask, tool_calls::Interval};
 use steadfast_eventlog::Numbered;
 use steadfast_events::EventKind;
 use steadfast_process::{opentelemetry::trace::SpanId, trace_context::parse_traceparent};
@@ -63,14 +63,22 @@ impl Activities {
                     self.observe_tool_call(scope.context, call, *interval, is_error.then_some("tool_error"));
                 }
                 EventKind::ApprovalRequested { approval } => self.metrics.approval_requested(&approval.agent),
-                EventKind::ApprovalDecided { decision, .. } => self.metrics.approval_decided(&event.agent, *decision),
+                EventKind::ApprovalDecided { decision, .. } => {
+                    self.metrics.approval_decided(&event.agent, decision.verdict)
+                }
                 _ => {}
             }
         }
     }
 
     /// Records a tool call that no activity of this worker has measured.
-    fn observe_tool_call(&self, context: &TaskContext, call: ToolCallStart<'_>, interval: Ran, error: Option<&str>) {
+    fn observe_tool_call(
+        &self,
+        context: &TaskContext,
+        call: ToolCallStart<'_>,
+        interval: Interval,
+        error: Option<&str>,
+    ) {
         let outcome = match error {
             Some(_) => ToolCallOutcome::Error,
             None => ToolCallOutcome::Success,

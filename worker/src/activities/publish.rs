@@ -58,7 +58,7 @@ impl Activities {
     /// Waits for a writer, and counts an activity whose events are late.
     pub(super) async fn finish(&self, writer: LogWriter, agent: &str) -> LogAck {
         let ack = writer.finish().await;
-        if ack.behind {
+        if ack.lagging {
             self.metrics.log_lagging(agent);
         }
         ack

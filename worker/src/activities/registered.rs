@@ -12,16 +12,16 @@ use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use steadfast_contract::{
     activities::{
-        Append, Capabilities, CarriedRequest, CelCheck, CheckVerdict, HttpToolCall, HttpToolOutcome, LogAck,
-        McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StepCall, StepOutcome,
-        StopRequest, Summary, WebhookCall,
+        Append, CancelRequest, Capabilities, CelCheck, GuardrailResult, HttpToolCall, HttpToolOutcome, LogAck,
+        McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StatePageRequest, StepCall,
+        StepOutcome, Summary, WebhookCall,
     },
-    scheduled::{Delivered, Delivery},
+    scheduled::{DeliveredTo, ScheduledMessage},
 };
 use steadfast_payload::Packed;
 use steadfast_workflow::activities::{
-    AppendEvents, CallHttpStep, CallHttpTool, CallMcpTool, CallWebhook, CheckCel, Compact, Deliver, FetchCarried,
-    InvokeModel, LoadCapabilities, LoadRevision, RenderStep, StopRunning,
+    AppendEvents, CallHttpStep, CallHttpTool, CallMcpTool, CallWebhook, CancelRunningCalls, CheckCel, Compact,
+    DeliverScheduledMessage, FetchStatePage, InvokeModel, LoadCapabilities, LoadRevision, RenderStep,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -106,7 +106,7 @@ impl Activities {
         self: Arc<Self>,
         activity: ActivityContext,
         check: Packed<CelCheck>,
-    ) -> Result<Packed<Vec<CheckVerdict>>, ActivityError> {
+    ) -> Result<Packed<Vec<GuardrailResult>>, ActivityError> {
         let context = task_context::current();
         packed(guardrails::check(&self.scope(&activity, &context), check.0).await)
     }
@@ -121,11 +121,11 @@ impl Activities {
         packed(self.post_webhook(&self.scope(&activity, &context), call.0).await)
     }
 
-    #[activity(definition = FetchCarried)]
+    #[activity(definition = FetchStatePage)]
     pub(crate) async fn fetch_state_page(
         self: Arc<Self>,
         activity: ActivityContext,
-        request: Packed<CarriedRequest>,
+        request: Packed<StatePageRequest>,
     ) -> Result<Packed<Vec<Segment>>, ActivityError> {
         packed(state_page::fetch(&activity, request.0).await)
     }
@@ -155,13 +155,13 @@ impl Activities {
         packed(newest.map_err(|error| CallFailure::transient_error("revision_unavailable", &error).into()))
     }
 
-    #[activity(definition = StopRunning)]
+    #[activity(definition = CancelRunningCalls)]
     pub(crate) async fn cancel_running_calls(
         self: Arc<Self>,
         _activity: ActivityContext,
-        request: Packed<StopRequest>,
+        request: Packed<CancelRequest>,
     ) -> Result<Packed<()>, ActivityError> {
-        let StopRequest { task_id, turn } = request.0;
+        let CancelRequest { task_id, turn } = request.0;
         let cancelled = self.cancel_broadcast.cancel(&task_id, turn).await;
         packed(cancelled.map_err(|error| CallFailure::transient_error("redis_unavailable", &error).into()))
     }
@@ -176,12 +176,12 @@ impl Activities {
         Ok(Packed(Capabilities { search_attributes }))
     }
 
-    #[activity(definition = Deliver)]
+    #[activity(definition = DeliverScheduledMessage)]
     pub(crate) async fn deliver_message(
         self: Arc<Self>,
         activity: ActivityContext,
-        delivery: Packed<Delivery>,
-    ) -> Result<Packed<Delivered>, ActivityError> {
+        delivery: Packed<ScheduledMessage>,
+    ) -> Result<Packed<DeliveredTo>, ActivityError> {
         packed(deliver_message::deliver(&activity, delivery.0).await)
     }
 }

@@ -2,7 +2,7 @@
 //! from the history of the run before.
 
 use steadfast_agent_loop::Segment;
-use steadfast_contract::activities::{CarriedRequest, NewSegment};
+use steadfast_contract::activities::{NewSegment, StatePageRequest};
 use steadfast_history::HistoryView;
 use temporalio_client::{
     WorkflowExecutionInfo, WorkflowFetchHistoryOptions, WorkflowHandle, errors::WorkflowInteractionError,
@@ -18,7 +18,7 @@ const STATE_LOST: &str = "state_lost";
 
 pub(super) async fn fetch(
     activity: &ActivityContext,
-    request: CarriedRequest,
+    request: StatePageRequest,
 ) -> Result<Vec<Segment>, ActivityFailure> {
     let workflow_id = activity.info().workflow_id.clone().unwrap_or_default();
     let client = activity.client();

@@ -151,7 +151,7 @@ impl SegmentSink for SegmentCache {
 
     fn put_inherited(&self, run_id: &str, index: u32, segment: &Segment) {
         self.update(run_id, |run| {
-            let inherited = SegmentRef::Carried(index);
+            let inherited = SegmentRef::Inherited(index);
             if !run.segments.contains_key(&inherited) {
                 run.insert_segment([inherited, segment.reference()], segment.clone());
             }

@@ -7,7 +7,7 @@
 use std::thread;
 
 use cel::{Context, Program, Value};
-use steadfast_contract::activities::{CelCheck, CheckVerdict};
+use steadfast_contract::activities::{CelCheck, GuardrailResult};
 use steadfast_events::GuardrailStage;
 
 /// Longest expression that admission accepts.
@@ -36,7 +36,7 @@ pub(crate) enum GuardrailError {
 }
 
 /// Evaluates every check on the text, also after one has tripped, so that people learn of all of them.
-pub(crate) fn check_cel(check: &CelCheck, text: &str) -> Result<Vec<CheckVerdict>, GuardrailError> {
+pub(crate) fn check_cel(check: &CelCheck, text: &str) -> Result<Vec<GuardrailResult>, GuardrailError> {
     thread::scope(|scope| {
         let evaluation = thread::Builder::new()
             .name("guardrails".to_owned())
@@ -47,13 +47,13 @@ pub(crate) fn check_cel(check: &CelCheck, text: &str) -> Result<Vec<CheckVerdict
     })
 }
 
-fn check_all(check: &CelCheck, text: &str) -> Result<Vec<CheckVerdict>, GuardrailError> {
+fn check_all(check: &CelCheck, text: &str) -> Result<Vec<GuardrailResult>, GuardrailError> {
     let mut context = Context::default();
     context.add_variable_from_value("text", text);
     context.add_variable_from_value("stage", stage_name(check.stage));
     context.add_variable_from_value("agent", check.agent.as_str());
     let results = check.checks.iter().map(|(name, expression)| {
-        Ok(CheckVerdict {
+        Ok(GuardrailResult {
             name: name.clone(),
             tripped: evaluate(name, expression, &context)?,
             reason: String::new(),

@@ -6,7 +6,7 @@ use steadfast_agent_loop::Body;
 use steadfast_contract::{
     outbox::{OutboxEntry, PRODUCER, Pending},
     start::StartTask,
-    tool_calls::Ran,
+    tool_calls::Interval,
 };
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_eventlog::{Genesis, Numbered};
@@ -23,7 +23,7 @@ const EVENTS_PER_ENTRY: u64 = 1_024;
 pub(crate) struct OutboxEvents {
     pub events: Vec<Numbered>,
     /// When the calls ran that some events end, by the counter of the event.
-    pub intervals: BTreeMap<u64, Ran>,
+    pub intervals: BTreeMap<u64, Interval>,
     /// An earlier activity has counted the events with lower counters in its metrics.
     pub first_uncounted: u64,
     /// The number to acknowledge once the log has the events.
@@ -71,7 +71,7 @@ pub(crate) async fn resolve(
     } else {
         Genesis::No
     };
-    let counted = entries.iter().rev().find(|entry| entry.again);
+    let counted = entries.iter().rev().find(|entry| entry.redelivered);
     let first_uncounted = counted.map_or(0, |entry| (entry.number + 1) * EVENTS_PER_ENTRY);
     let mut events = Vec::with_capacity(entries.len());
     let mut intervals = BTreeMap::new();
@@ -102,7 +102,7 @@ pub(crate) async fn resolve(
             }
         }
         // The last event of an entry is the end of its call.
-        if let (Some(interval), Some(end)) = (entry.ran, events.last()) {
+        if let (Some(interval), Some(end)) = (entry.interval, events.last()) {
             intervals.insert(end.counter, interval);
         }
     }

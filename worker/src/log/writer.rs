@@ -112,7 +112,7 @@ impl LogWriter {
         (&mut self.task).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the log writer panicked");
             LogAck {
-                behind: true,
+                lagging: true,
                 ..LogAck::default()
             }
         })
@@ -159,11 +159,11 @@ impl Writer {
         }
         // The events of the outbox come before the events of the attempt that they led to.
         outbox_appended = outbox_appended || self.append_outbox(&outbox).await;
-        let behind = !outbox_appended || !self.flush().await;
+        let lagging = !outbox_appended || !self.flush().await;
         LogAck {
             acked: if outbox_appended { outbox.last_number } else { 0 },
-            seen: self.scope.cursor.map(|cursor| cursor.to_string()),
-            behind,
+            cursor: self.scope.cursor.map(|cursor| cursor.to_string()),
+            lagging,
         }
     }
 

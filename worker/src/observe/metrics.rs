@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use steadfast_events::{Decision, TurnStatus, Usage};
+use steadfast_events::{TurnStatus, Usage, Verdict};
 use steadfast_process::prometheus::{
     self, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
     core::{Collector, Metric, MetricVec, MetricVecBuilder},
@@ -145,14 +145,10 @@ impl Metrics {
         self.approvals_requested.with_label_values(&[agent]).inc();
     }
 
-    pub(crate) fn approval_decided(&self, agent: &str, decision: Decision) {
-        let decision = match decision {
-            Decision::Approved => "approved",
-            Decision::Rejected => "rejected",
-            Decision::Expired => "expired",
-            Decision::Withdrawn => "withdrawn",
-        };
-        self.approvals_decided.with_label_values(&[agent, decision]).inc();
+    pub(crate) fn approval_decided(&self, agent: &str, verdict: Verdict) {
+        self.approvals_decided
+            .with_label_values(&[agent, verdict.as_str()])
+            .inc();
     }
 
     /// An activity ended before the log had all its events.
@@ -226,7 +222,7 @@ mod tests {
         metrics.model_call_succeeded(AGENT, MODEL, second, usage);
         metrics.model_call_interrupted(AGENT, MODEL, second, Usage::default());
         metrics.approval_requested(AGENT);
-        metrics.approval_decided(AGENT, Decision::Expired);
+        metrics.approval_decided(AGENT, Verdict::Expired);
         metrics.tool_call_ended(AGENT, "get-weather", second, ToolCallOutcome::Success);
         metrics.log_lagging(AGENT);
         metrics.turn_ended(AGENT, TurnStatus::Completed);

@@ -5,12 +5,12 @@ use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use steadfast_contract::{
     activities::{
-        Append, Capabilities, CarriedRequest, CelCheck, CheckVerdict, HttpToolCall, HttpToolOutcome, LogAck,
-        McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StepCall, StepOutcome,
-        StopRequest, Summary, WebhookCall,
+        Append, CancelRequest, Capabilities, CelCheck, GuardrailResult, HttpToolCall, HttpToolOutcome, LogAck,
+        McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StatePageRequest, StepCall,
+        StepOutcome, Summary, WebhookCall,
     },
     activity_kind::ActivityKind,
-    scheduled::{Delivered, Delivery},
+    scheduled::{DeliveredTo, ScheduledMessage},
 };
 use steadfast_payload::Packed;
 use temporalio_workflow::common::ActivityDefinition;
@@ -26,10 +26,10 @@ pub struct RenderStep;
 pub struct CheckCel;
 pub struct CallWebhook;
 pub struct Compact;
-pub struct FetchCarried;
-pub struct StopRunning;
+pub struct FetchStatePage;
+pub struct CancelRunningCalls;
 pub struct LoadCapabilities;
-pub struct Deliver;
+pub struct DeliverScheduledMessage;
 
 macro_rules! definition {
     ($activity:ident, $input:ty => $output:ty) => {
@@ -51,10 +51,10 @@ definition!(LoadRevision, RevisionRequest => Option<Revision>);
 definition!(CallMcpTool, McpToolCall => McpToolOutcome);
 definition!(CallHttpStep, StepCall => StepOutcome);
 definition!(RenderStep, StepCall => Value);
-definition!(CheckCel, CelCheck => Vec<CheckVerdict>);
+definition!(CheckCel, CelCheck => Vec<GuardrailResult>);
 definition!(CallWebhook, WebhookCall => ());
 definition!(Compact, ModelCall => Summary);
-definition!(FetchCarried, CarriedRequest => Vec<Segment>);
-definition!(StopRunning, StopRequest => ());
+definition!(FetchStatePage, StatePageRequest => Vec<Segment>);
+definition!(CancelRunningCalls, CancelRequest => ());
 definition!(LoadCapabilities, () => Capabilities);
-definition!(Deliver, Delivery => Delivered);
+definition!(DeliverScheduledMessage, ScheduledMessage => DeliveredTo);

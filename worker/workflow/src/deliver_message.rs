@@ -1,7 +1,8 @@
-//! The `DeliverMessage` workflow: what each run of a schedule with a fixed task is. Temporal's schedules start
-//! workflows and send to none, so this one hands the message over, in one activity, and ends.
+//! The `DeliverMessage` workflow, which each run of a schedule with a fixed task starts. Temporal's
+//! schedules start workflows and send no signals, so this one delivers the message by one activity
+//! and ends.
 
-use steadfast_contract::scheduled::{Delivered, Delivery};
+use steadfast_contract::scheduled::{DeliveredTo, ScheduledMessage};
 use steadfast_payload::{Packed, unpack};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
@@ -9,7 +10,7 @@ use temporalio_workflow::{
     common::protos::temporal::api::history::v1::{HistoryEvent, history_event::Attributes},
 };
 
-use crate::{activities::Deliver, options};
+use crate::{activities::DeliverScheduledMessage, options};
 
 /// One delivery.
 #[workflow]
@@ -19,16 +20,19 @@ pub struct DeliverMessage;
 #[workflow_methods]
 impl DeliverMessage {
     #[run(name = "DeliverMessage")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>, delivery: Packed<Delivery>) -> WorkflowResult<Delivered> {
+    pub async fn run(
+        ctx: &mut WorkflowContext<Self>,
+        delivery: Packed<ScheduledMessage>,
+    ) -> WorkflowResult<DeliveredTo> {
         let options = options::deliver(&delivery.0, ctx.cancellation_token());
-        let Packed(delivered) = ctx.execute_activity(Deliver, delivery, options).await?;
+        let Packed(delivered) = ctx.execute_activity(DeliverScheduledMessage, delivery, options).await?;
         Ok(delivered)
     }
 }
 
-/// What the delivery before came to, from the history of a delivery: Temporal hands each run of a schedule the
-/// result of the one before.
-pub fn delivered_before(history: &[HistoryEvent]) -> Option<Delivered> {
+/// The task that the delivery before went to, from the history of a delivery: Temporal gives each run
+/// of a schedule the result of the run before.
+pub fn delivered_before(history: &[HistoryEvent]) -> Option<DeliveredTo> {
     let Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) = &history.first()?.attributes else {
         return None;
     };
@@ -65,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_delivery_knows_where_the_one_before_went() {
-        let before = Delivered {
+        let before = DeliveredTo {
             task_id: "t".to_owned(),
         };
         assert_eq!(delivered_before(&started(&before)), Some(before));

@@ -50,7 +50,7 @@ enum End {
     ContinueAsNew(Box<StartTask>),
 }
 
-/// Runs a task until it ends or another run goes on with it.
+/// Runs a task until it ends or continues as new.
 pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskResult> {
     begin(ctx, start);
     let conversation = converse(ctx);
@@ -88,7 +88,7 @@ fn begin(ctx: &Context, mut start: StartTask) {
     let now = now(ctx);
     let run_id = ctx.run_id().to_owned();
     if start.task_id.is_empty() {
-        // Started by a schedule, which gives each workflow an id of its own.
+        // A schedule started the task and gave the workflow its id.
         ctx.workflow_id().clone_into(&mut start.task_id);
     }
     ctx.state_mut(|state| {
@@ -105,7 +105,7 @@ fn begin(ctx: &Context, mut start: StartTask) {
     });
 }
 
-/// Runs turn after turn until the task ends or its run is to be followed by another.
+/// Runs turn after turn until the task ends or continues as new.
 async fn converse(ctx: &Context) -> Result<End, WorkflowTermination> {
     state_pages::fetch(ctx).await?;
     prepare(ctx).await?;
@@ -114,7 +114,7 @@ async fn converse(ctx: &Context) -> Result<End, WorkflowTermination> {
             outbox_relay::flush(ctx).await;
             return Ok(End::ContinueAsNew(Box::new(read(ctx, |task| task.continue_as_new()))));
         }
-        match read(ctx, |task| task.state.run.next_step()) {
+        match read(ctx, |task| task.state.agent_run.next_step()) {
             Step::AwaitMessage => match await_message(ctx).await? {
                 Next::Turn => start_turn(ctx).await?,
                 Next::ContinueAsNew => {}
@@ -124,7 +124,7 @@ async fn converse(ctx: &Context) -> Result<End, WorkflowTermination> {
             Step::Compact(id) => model::compact(ctx, id).await?,
             Step::CallModel(id) => model::call_model(ctx, id).await?,
             Step::CallTools(id, calls) => tools::call_tools(ctx, id, calls).await?,
-            Step::HandOver(id, to) => handoff::hand_off(ctx, id, &to).await?,
+            Step::HandOff(id, to) => handoff::hand_off(ctx, id, &to).await?,
             Step::CheckOutput(id) => guardrails::check_output(ctx, id).await?,
             Step::Done(outcome) => {
                 close_turn(ctx, outcome).await?;
@@ -150,7 +150,7 @@ async fn prepare(ctx: &Context) -> Result<(), WorkflowTermination> {
         return Ok(());
     }
     if let Some(start) = parent {
-        // A child has no memo of its own; access to it is decided by these.
+        // A child workflow starts without a memo; the gateway decides access by these fields.
         let agent = format!("{}/{}", start.namespace, start.agent);
         human_approval::upsert_memo(ctx, [(MEMO_AGENT, agent), (MEMO_CREATOR, start.creator)])?;
         return Ok(());
@@ -208,12 +208,12 @@ async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
 /// Reads the newest revision and begins the turn of the oldest message on it.
 async fn start_turn(ctx: &Context) -> Result<(), WorkflowTermination> {
     let token = ctx.cancellation_token().child_token();
-    // The model call that follows takes along what waits.
+    // The model call that follows takes the outbox along.
     update(ctx, |task| task.local.piggyback_pending = true);
     ctx.state_mut(|state| state.turn_token = Some(token.clone()));
     visibility::show(ctx, VisiblePhase::Running).await;
     if !load_revision(ctx, &token).await {
-        // Asked again while the message waits; a cancelled task ends before that.
+        // The loop asks again while the message waits; a cancelled task ends before that.
         return Ok(());
     }
     let now = now(ctx);
@@ -230,7 +230,7 @@ async fn start_turn(ctx: &Context) -> Result<(), WorkflowTermination> {
     Ok(())
 }
 
-/// Reads the newest revision of the agent that has the turn. Says whether there is one.
+/// Reads the newest revision of the agent that has the turn. False when none could be read.
 async fn load_revision(ctx: &Context, token: &WorkflowCancellationToken) -> bool {
     let (request, queue) = read(ctx, |task| {
         let agent = task.acting_agent().to_owned();
@@ -250,7 +250,7 @@ async fn load_revision(ctx: &Context, token: &WorkflowCancellationToken) -> bool
             ctx.execute_local_activity(LoadRevision, Packed(request), options::load_revision(token.clone()))
                 .await
         }
-        // The other agent's workers know it best.
+        // The other agent's workers watch its revisions.
         Some(queue) => {
             let options = options::load_revision_of(&request.agent, queue, token.clone());
             ctx.execute_activity(LoadRevision, Packed(request), options).await
@@ -284,7 +284,7 @@ async fn finish(ctx: &Context, status: TaskStatus) -> Result<End, WorkflowTermin
     let now = now(ctx);
     update(ctx, |task| {
         task.local.phase = Phase::Ending;
-        // The end of a question to another agent is no end of the conversation.
+        // A child task answers one question; the conversation belongs to its parent.
         if task.start.parent.is_none() {
             task.emit(0, now, EventKind::TaskUpdated { status, reason: None });
         }
@@ -297,7 +297,7 @@ async fn finish(ctx: &Context, status: TaskStatus) -> Result<End, WorkflowTermin
     })
 }
 
-/// What stands in the task's memo now: a new run would begin with what stood there at first.
+/// The task's memo as it is now. Without it the next run would begin with the memo of the first.
 fn memo(ctx: &Context) -> MemoValues {
     let current = ctx.memo();
     let mut values = MemoValues::new();
@@ -364,12 +364,12 @@ fn update<R>(ctx: &Context, change: impl FnOnce(&mut Task) -> R) -> R {
 
 fn record(task: &mut Task, input: Input) -> Result<(), WorkflowTermination> {
     task.state
-        .run
+        .agent_run
         .record(input)
         .or_else(|violation| protocol_error(&violation.to_string()))
 }
 
-/// A fault of ours: the task fails loudly instead of going on in an impossible state.
+/// Fails the task for a fault of ours, instead of going on in an impossible state.
 fn protocol_error(message: &str) -> Result<(), WorkflowTermination> {
     Err(failed("ProtocolViolation", message))
 }
@@ -386,7 +386,7 @@ fn now(ctx: &Context) -> jiff::Timestamp {
     timestamp(ctx.workflow_time())
 }
 
-/// The workflow's time in whole milliseconds: what people read, and what keeps payloads short.
+/// The workflow's time in whole milliseconds, which is precise enough to read and short in payloads.
 pub(crate) fn timestamp(time: Option<SystemTime>) -> jiff::Timestamp {
     let since = time
         .and_then(|time| time.duration_since(UNIX_EPOCH).ok())

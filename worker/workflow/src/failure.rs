@@ -1,4 +1,4 @@
-//! What a failed activity means, in a category and words for people.
+//! Describes failed activities: a category, and a message for people and models.
 
 use temporalio_workflow::common::{
     error::{ActivityExecutionError, ChildWorkflowExecutionError},
@@ -8,7 +8,7 @@ use temporalio_workflow::common::{
     },
 };
 
-/// What of a failure's text is kept: it goes to the model and into the log.
+/// Longest message of a failure; it goes to the model and into the log.
 const MESSAGE_LIMIT_BYTES: usize = 2_000;
 
 /// A category and a message.
@@ -24,7 +24,32 @@ pub fn describe(error: &ActivityExecutionError) -> (String, String) {
     }
 }
 
-/// The same for a child workflow.
+/// Whether an activity that failed may have acted all the same: it began and did not report back in
+/// time.
+pub fn may_have_acted(error: &ActivityExecutionError) -> bool {
+    innermost(error).is_some_and(|failure| match &failure.failure_info {
+        Some(FailureInfo::TimeoutFailureInfo(info)) => info.timeout_type() != TimeoutType::ScheduleToStart,
+        _ => false,
+    })
+}
+
+/// Whether an activity says that another attempt is pointless, as ours do of requests that they did not send.
+pub fn is_permanent(error: &ActivityExecutionError) -> bool {
+    innermost(error).is_some_and(|failure| match &failure.failure_info {
+        Some(FailureInfo::ApplicationFailureInfo(info)) => info.non_retryable,
+        _ => false,
+    })
+}
+
+fn innermost(error: &ActivityExecutionError) -> Option<&Failure> {
+    let mut innermost = error.failure()?;
+    while let Some(cause) = innermost.cause.as_deref() {
+        innermost = cause;
+    }
+    Some(innermost)
+}
+
+/// A category and a message, for a failed child workflow.
 pub fn describe_child(error: &ChildWorkflowExecutionError) -> (String, String) {
     match error {
         ChildWorkflowExecutionError::Serialization(error) => (

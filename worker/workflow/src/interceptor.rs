@@ -1,5 +1,5 @@
-//! The task's context on everything the workflow starts: which task it is, its
-//! trace, and the step it belongs to. No function passes a task id by hand.
+//! Puts the context of a task into the headers of everything that the workflow starts: the task, its
+//! trace and the step. No function passes a task id by hand.
 
 use std::cell::RefCell;
 
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::task_input::TaskInput;
 
-/// What belongs to one call the workflow makes.
+/// The scope of one call that the workflow makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallScope {
     pub step: StepId,
@@ -29,7 +29,7 @@ pub struct CallScope {
     pub idempotency_key: Option<String>,
 }
 
-/// Under which a [`CallScope`] is found while a call is being scheduled.
+/// Key of the [`CallScope`] while a call is being scheduled.
 pub struct CallScopeKey;
 
 impl WorkflowContextKey for CallScopeKey {
@@ -42,7 +42,7 @@ pub struct ContextInterceptor {
 }
 
 impl ContextInterceptor {
-    /// What a worker and a replayer register.
+    /// The constructor that workers and replayers register.
     pub fn constructor() -> WorkflowInterceptorConstructor {
         WorkflowInterceptorConstructor::new(|_: &_| Self {
             trace_id: RefCell::default(),

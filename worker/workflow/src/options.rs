@@ -12,33 +12,33 @@ use temporalio_workflow::{
     WorkflowCancellationToken,
 };
 
-use steadfast_contract::scheduled::Delivery;
+use steadfast_contract::scheduled::ScheduledMessage;
 
 /// One attempt to append to the log. The log answers in seconds or not at all.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between attempts to append while Redis is away.
 const APPEND_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
-/// One look at the newest revision.
+/// One attempt to read the newest revision.
 const REVISION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the wait for a revision goes on, with retries, before it is asked again.
+/// How long one activity waits for a revision, with retries.
 const REVISION_WAIT: Duration = Duration::from_hours(24);
 /// Retries of the revision beyond this pause run on a timer of the server.
 const LOCAL_RETRY_LIMIT: Duration = Duration::from_secs(5);
-/// As good as none: the number of attempts bounds a local tool call, as it does any other.
+/// Practically no limit: the number of attempts bounds a local tool call.
 const LOCAL_TOOL_WAIT: Duration = Duration::from_hours(365 * 24);
-/// One look at a run that has ended.
+/// One attempt to read the history of the run before.
 const FETCH_TIMEOUT: Duration = Duration::from_mins(1);
 /// One evaluation of all CEL checks of a stage.
 const CEL_TIMEOUT: Duration = Duration::from_secs(10);
 /// One rendering of a step's arguments.
 const RENDER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Telling all workers to stop, or giving up on it.
+/// One broadcast to all workers that cancels running calls.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// Asking the server what it can do, or going on as if it could do nothing.
+/// One attempt to ask the server for its capabilities.
 const CAPABILITIES_TIMEOUT: Duration = Duration::from_secs(10);
-/// One attempt of a delivery, which is three requests to Temporal at most.
+/// One attempt of a delivery: three requests to Temporal at most.
 const DELIVER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Attempts of a compensation, unless its author says otherwise: half undone is the worst there is.
+/// Attempts of a compensation without a retry policy of its own. Many, because a tool that is half undone is the worst outcome.
 const COMPENSATION_ATTEMPTS: u32 = 10;
 /// How long a task that ends waits for its last events to reach the log.
 pub const FINAL_FLUSH: Duration = Duration::from_mins(1);
@@ -71,7 +71,7 @@ fn model_retry(spec: &AgentRevisionSpec) -> RetryPolicy {
         .build()
 }
 
-/// A summary is a model call that nobody watches.
+/// The options of a compaction, which is a model call without viewers.
 pub fn compact(
     id: StepId,
     spec: &AgentRevisionSpec,
@@ -94,7 +94,7 @@ pub fn compact(
 pub struct ToolCallOptions<'a> {
     pub id: String,
     pub agent: &'a str,
-    /// What Temporal's UI shows beside the agent.
+    /// The name that Temporal's UI shows beside the agent.
     pub name: &'a str,
     pub timeout: Duration,
     pub retry: &'a ToolRetry,
@@ -146,7 +146,7 @@ pub fn local_tool_call(call: ToolCallOptions<'_>) -> LocalActivityOptions {
         .activity_id(call.id)
         .start_to_close_timeout(call.timeout)
         .schedule_to_close_timeout(LOCAL_TOOL_WAIT)
-        // Every pause is a timer of the server: a message or the word to stop waits for one attempt at most.
+        // Every pause is a timer of the server: a message or an interrupt waits for one attempt at most.
         .timer_backoff_threshold(Duration::ZERO)
         .retry_policy(tool_retry(call.retry, call.idempotency))
         .cancellation_token(call.token)
@@ -155,7 +155,7 @@ pub fn local_tool_call(call: ToolCallOptions<'_>) -> LocalActivityOptions {
 }
 
 fn tool_retry(retry: &ToolRetry, idempotency: Idempotency) -> RetryPolicy {
-    // Nothing makes a second run safe: whether the first one acted cannot be known.
+    // Nothing makes a second attempt safe: whether the first one acted cannot be known.
     let attempts = match idempotency {
         Idempotency::None => 1,
         Idempotency::Key | Idempotency::Natural => retry.maximum_attempts,
@@ -185,7 +185,7 @@ pub fn hook(name: &str, task_queue: Option<String>, timeout: Duration) -> Activi
         .build()
 }
 
-/// A check that is an activity of somebody else's.
+/// The options of a guardrail that is an activity of a user.
 pub fn guardrail(
     name: &str,
     task_queue: Option<String>,
@@ -199,8 +199,8 @@ pub fn guardrail(
         .build()
 }
 
-/// Reads from the run before, as often as it takes.
-pub fn fetch_carried() -> ActivityOptions {
+/// The options of the read of a state page, retried without limit.
+pub fn fetch_state_page() -> ActivityOptions {
     ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(FETCH_TIMEOUT))
         .cancellation_token(WorkflowCancellationToken::new())
         .summary("takes over from the run before".to_owned())
@@ -224,7 +224,7 @@ pub fn render_step() -> LocalActivityOptions {
         .build()
 }
 
-pub fn stop_running() -> LocalActivityOptions {
+pub fn cancel_running_calls() -> LocalActivityOptions {
     LocalActivityOptions::builder()
         .start_to_close_timeout(STOP_TIMEOUT)
         .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
@@ -240,7 +240,7 @@ pub fn load_capabilities() -> LocalActivityOptions {
         .build()
 }
 
-/// The revision of an agent whose workers are others: they have it, or will have it.
+/// The options of reading the revision of another agent, by that agent's workers.
 pub fn load_revision_of(agent: &str, task_queue: String, token: WorkflowCancellationToken) -> ActivityOptions {
     let policy = RetryPolicy::builder()
         .initial_interval(Duration::from_secs(1))
@@ -254,8 +254,8 @@ pub fn load_revision_of(agent: &str, task_queue: String, token: WorkflowCancella
         .build()
 }
 
-/// As often as it takes. A canceled delivery that is under way says what it came to.
-pub fn deliver(delivery: &Delivery, token: WorkflowCancellationToken) -> ActivityOptions {
+/// The options of a delivery, retried without limit. A cancelled delivery that is under way reports its result.
+pub fn deliver(delivery: &ScheduledMessage, token: WorkflowCancellationToken) -> ActivityOptions {
     let policy = RetryPolicy::builder()
         .initial_interval(Duration::from_secs(1))
         .maximum_interval(Duration::from_mins(1))
@@ -268,7 +268,7 @@ pub fn deliver(delivery: &Delivery, token: WorkflowCancellationToken) -> Activit
         .build()
 }
 
-/// Never cancelled with the turn: what happened must reach the log.
+/// Never cancelled with the turn: every event must reach the log.
 pub fn append_events() -> ActivityOptions {
     let policy = RetryPolicy::builder()
         .initial_interval(APPEND_RETRY.0)
@@ -280,7 +280,7 @@ pub fn append_events() -> ActivityOptions {
         .build()
 }
 
-/// Waits as long as it takes: an agent whose revision is not there yet gets it by and by.
+/// The options of reading the own revision. Retried without limit: a new agent gets its first revision after a while.
 pub fn load_revision(token: WorkflowCancellationToken) -> LocalActivityOptions {
     LocalActivityOptions::builder()
         .start_to_close_timeout(REVISION_TIMEOUT)

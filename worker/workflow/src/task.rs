@@ -17,8 +17,8 @@ use steadfast_contract::{
     queries::{Phase, TaskState},
     signals::ReceiveEvent,
     start::{SCHEMA_VERSION, StartTask, TaskResult},
-    state::{DurableState, Paged},
-    tool_calls::Ran,
+    state::{DurableState, StatePages},
+    tool_calls::Interval,
 };
 use steadfast_events::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
 use steadfast_payload::packed_size;
@@ -63,7 +63,7 @@ pub struct RunLocal {
 impl Task {
     /// Begins a task, or continues with the state that the run before has left.
     pub fn new(mut start: StartTask, run_id: &str, sink: Arc<dyn SegmentSink>, now: jiff::Timestamp) -> Self {
-        let inherited = start.carried.take();
+        let inherited = start.state.take();
         let is_new = inherited.is_none();
         let state = inherited.map_or_else(
             || DurableState {
@@ -124,9 +124,9 @@ impl Task {
 
     /// Puts the transcript and the queue together once all pages have been fetched.
     pub fn restore_pages(&mut self) {
-        let Some(paged) = self.state.paged.take() else { return };
+        let Some(pages) = self.state.pages.take() else { return };
         let mut segments = std::mem::take(&mut self.local.fetched);
-        let queued = segments.split_off(segments.len().saturating_sub(paged.queued));
+        let queued = segments.split_off(segments.len().saturating_sub(pages.queued));
         self.state.transcript = segments.into();
         self.offer_inherited();
         let queue: VecDeque<QueuedMessage> = queued.into_iter().filter_map(QueuedMessage::from_segment).collect();
@@ -147,7 +147,7 @@ impl Task {
             let queue = queued
                 .iter()
                 .map(|segment| (NewSegment::Ref(segment.reference()), segment));
-            state.paged = Some(Paged {
+            state.pages = Some(StatePages {
                 run_id: self.local.run_id.clone(),
                 pages: paginate(transcript.chain(queue)),
                 queued: queued.len(),
@@ -157,7 +157,7 @@ impl Task {
         }
         StartTask {
             schema_version: SCHEMA_VERSION,
-            carried: Some(Box::new(state)),
+            state: Some(Box::new(state)),
             ..self.start.clone()
         }
     }
@@ -235,15 +235,15 @@ impl Task {
 
     /// The queue that the acting agent's activities run on; the task's own when absent.
     pub fn acting_queue(&self) -> Option<String> {
-        self.state.acting.as_ref().map(|acting| acting.task_queue.clone())
+        self.state.active_agent.as_ref().map(|active| active.task_queue.clone())
     }
 
     /// Name of the agent that has the turn.
     pub fn acting_agent(&self) -> &str {
         self.state
-            .acting
+            .active_agent
             .as_ref()
-            .map_or(&self.start.agent, |acting| &acting.agent)
+            .map_or(&self.start.agent, |active| &active.agent)
     }
 
     /// Adds a segment to the transcript.
@@ -274,7 +274,7 @@ impl Task {
         let started_at = self.state.turn_started_at.take();
         self.local.stop.turn_ended();
         self.state.finished_calls.clear();
-        self.state.progress.clear();
+        self.state.call_progress.clear();
         self.local.last_outcome = Some(outcome);
         self.emit(
             turn,
@@ -286,7 +286,7 @@ impl Task {
             },
         );
         if let Some(from) = started_at {
-            self.state.outbox.record_interval(Ran {
+            self.state.outbox.record_interval(Interval {
                 step: 0,
                 from,
                 until: now,
@@ -302,8 +302,8 @@ impl Task {
 
     /// Takes over how far the log has come, from an activity that took nothing along.
     pub fn note_cursor(&mut self, ack: &LogAck) {
-        if ack.seen.is_some() {
-            self.state.log_seen.clone_from(&ack.seen);
+        if ack.cursor.is_some() {
+            self.state.log_cursor.clone_from(&ack.cursor);
         }
     }
 

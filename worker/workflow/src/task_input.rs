@@ -1,5 +1,5 @@
-//! The input of a run. One that cannot be read says why, in Temporal's UI: of an
-//! input that does not convert the SDK tells no reason.
+//! The input of a run. The reason why one cannot be read is shown in Temporal's UI, which the SDK
+//! does not do for an input that it cannot convert.
 
 use serde::Deserialize;
 use temporalio_workflow::common::{
@@ -52,7 +52,7 @@ fn read(payload: &Payload) -> Result<StartTask, UnreadableInput> {
             let version = start.schema_version;
             (Ok(start), version)
         }
-        // What a newer release writes may be anything else.
+        // A newer release may write a different shape.
         Err(error) => {
             let version = unpack::<Versioned>(payload).map_or(0, |versioned| versioned.schema_version);
             (Err(error), version)

@@ -54,7 +54,7 @@ fn a_state_of_any_version_is_handed_on_whole() {
     let mut handed_on = 0;
     for (name, mut state) in accepted() {
         let start: StartTask = serde_json::from_value(state.clone()).unwrap();
-        let paged = start.carried.as_ref().is_none_or(|carried| carried.paged.is_some());
+        let paged = start.state.as_ref().is_none_or(|carried| carried.pages.is_some());
         if paged {
             continue;
         }

@@ -12,8 +12,9 @@ use axum::{
 use futures::StreamExt as _;
 use serde::Serialize;
 use serde_json::{Value, json};
-use steadfast_contract::signals::{ApprovalVerdict, Decide, SIGNAL_DECIDE};
+use steadfast_contract::signals::{Decide, SIGNAL_DECIDE};
 use steadfast_eventlog::{LogItem, Subscription, reader::From};
+use steadfast_events::{Decision, Verdict};
 use tokio::time::timeout;
 
 use super::{task_that_asks, unknown};
@@ -49,7 +50,7 @@ pub async fn approve(
     Path(id): Path<String>,
     body: BoundedBody,
 ) -> Result<Response, ApiError> {
-    let decide = read(&caller, id, ApprovalVerdict::Approve, &body)?;
+    let decide = read(&caller, id, Verdict::Approved, &body)?;
     deliver(&gateway, &caller, decide).await
 }
 
@@ -59,33 +60,29 @@ pub async fn reject(
     Path(id): Path<String>,
     body: BoundedBody,
 ) -> Result<Response, ApiError> {
-    let decide = read(&caller, id, ApprovalVerdict::Reject, &body)?;
+    let decide = read(&caller, id, Verdict::Rejected, &body)?;
     deliver(&gateway, &caller, decide).await
 }
 
-fn read(
-    caller: &Caller,
-    approval_id: String,
-    verdict: ApprovalVerdict,
-    body: &BoundedBody,
-) -> Result<Decide, ApiError> {
+fn read(caller: &Caller, approval_id: String, verdict: Verdict, body: &BoundedBody) -> Result<Decide, ApiError> {
     let answer = body.object()?.remove("answer").unwrap_or_default();
     if answer.to_string().len() > MAX_ANSWER_BYTES {
         return Err(ApiError::too_large(format!(
             "answer is at most {MAX_ANSWER_BYTES} bytes long"
         )));
     }
-    Ok(Decide {
-        approval_id,
-        verdict,
+    let decision = Decision {
         reason: reason(body)?.unwrap_or_default(),
         by: caller.name().to_owned(),
-        // Nobody needs to fill in a form to say no.
-        answer: match verdict {
-            ApprovalVerdict::Approve => answer,
-            ApprovalVerdict::Reject => Value::Null,
+        // A rejection needs no answer to the form.
+        answer: if verdict == Verdict::Approved {
+            answer
+        } else {
+            Value::Null
         },
-    })
+        ..Decision::new(verdict)
+    };
+    Ok(Decide { approval_id, decision })
 }
 
 async fn deliver(gateway: &Gateway, caller: &Caller, decide: Decide) -> Result<Response, ApiError> {
@@ -111,8 +108,8 @@ async fn deliver(gateway: &Gateway, caller: &Caller, decide: Decide) -> Result<R
             "you created this task: here somebody else has to decide what it asks",
         ));
     }
-    if decide.verdict == ApprovalVerdict::Approve
-        && let Some(misfit) = misfit(&pending.form, &decide.answer)
+    if decide.decision.verdict == Verdict::Approved
+        && let Some(misfit) = misfit(&pending.form, &decide.decision.answer)
     {
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, misfit));
     }
@@ -167,7 +164,7 @@ async fn ruling(mut subscription: Subscription, approval_id: &str) -> Option<Rul
 
 /// What was decided is the caller's own decision, or it is too late for one.
 fn decided(decide: &Decide, ruling: &Ruling) -> Result<Response, ApiError> {
-    if is_ruling_of(ruling, decide.verdict, &decide.by) {
+    if is_ruling_of(ruling, &decide.decision) {
         return Ok(answer(StatusCode::OK, decide, ruling));
     }
     let mut error = ApiError::new(StatusCode::CONFLICT, in_words(ruling)).repeatable(false);

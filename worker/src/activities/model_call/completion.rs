@@ -2,7 +2,7 @@
 //! from it, and the copy of a completed response in Redis.
 
 use serde_json::Value;
-use steadfast_agent_loop::{Body, Segment, Verdict};
+use steadfast_agent_loop::{Body, CallDisposition, Segment};
 use steadfast_contract::{
     activities::ModelOutcome,
     callee::{callee, required_approval},
@@ -31,12 +31,12 @@ impl ModelAttempt<'_> {
         let checked = check_calls(&items, spec, self.listed);
         let calls = function_calls(&items, &checked.refused);
         let rejected = calls.is_empty().then(|| check_output(&items, spec)).flatten();
-        let held = calls.is_empty() && rejected.is_none() && self.gate.withholds_any();
+        let withheld = calls.is_empty() && rejected.is_none() && self.gate.withholds_any();
         if rejected.is_some() {
             for message in self.messages(&items) {
                 self.writer.publish(EventKind::MessageReset { message_id: message.id });
             }
-        } else if !held {
+        } else if !withheld {
             for event in self.gate.release() {
                 self.writer.publish(event);
             }
@@ -47,7 +47,7 @@ impl ModelAttempt<'_> {
             let target = checked.mcp.get(&call.index);
             let needs_approval =
                 callee(spec, &call.name, target).is_some_and(|callee| required_approval(callee, target).is_some());
-            if call.verdict == Verdict::Run && !needs_approval {
+            if call.disposition == CallDisposition::Run && !needs_approval {
                 self.writer.publish(EventKind::ToolStarted {
                     tool_call_id: call.call_id,
                     name: call.name,
@@ -60,7 +60,7 @@ impl ModelAttempt<'_> {
             mcp: checked.mcp,
             rejected,
             interrupted: false,
-            held,
+            withheld,
             usage,
             log: self.activities.finish(self.writer, &spec.agent).await,
         }

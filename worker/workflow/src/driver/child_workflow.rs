@@ -1,5 +1,5 @@
-//! Child workflows: other agents that answer one question, and workflows that
-//! are tools. Cancelling the turn cancels them.
+//! Child workflows: agents that answer one question, and tools of kind `workflow`. Cancelling the
+//! turn cancels them.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use temporalio_workflow::{
 use super::{Context, read, update};
 use crate::{agent_task::AgentTask, arguments::object_arguments, failure, task_input::TaskInput};
 
-/// Agents that may ask agents that ask agents …
+/// How deep agents may ask other agents.
 const DEEPEST_PATH: usize = 8;
-/// Id of the one message such an agent gets.
+/// Id of the one message that an asked agent receives.
 const QUESTION_ID: &str = "question";
 
-/// Why a child came to nothing.
+/// Why a child workflow has no result.
 pub(super) struct ChildFailure {
     pub category: String,
     pub message: String,
@@ -39,11 +39,11 @@ impl ChildFailure {
     }
 }
 
-/// Who is asked, and where its answer belongs.
+/// A question to another agent, and the call that its answer belongs to.
 pub(super) struct AskedAgent<'a> {
     pub agent: &'a str,
     pub task_queue: &'a str,
-    /// The place of the question in the task: `<turn>.<step>.<index>`.
+    /// The call in the asking task: `<turn>.<step>.<index>`.
     pub place: String,
     pub timeout: Option<Duration>,
 }
@@ -98,7 +98,7 @@ pub(super) async fn ask_agent(
         .await
         .map_err(|error| ChildFailure::new("agent_not_asked", error.to_string()))?;
     let result = started.result().await.map_err(|error| of_execution(&error))?;
-    // What the other has used is used for this task, whatever came of it.
+    // The usage of the asked agent counts for this task, whatever the result.
     update(ctx, |task| task.count_usage(result.usage));
     match &result.outcome {
         Some(TurnOutcome::Failed { category, message }) => Err(ChildFailure::new(category, message.clone())),
@@ -110,7 +110,7 @@ pub(super) async fn ask_agent(
     }
 }
 
-/// Runs a workflow of somebody else's; what it gets and gives is plain JSON.
+/// Runs a workflow that is not ours; its input and result are plain JSON.
 pub(super) async fn run_workflow(
     ctx: &Context,
     workflow_type: &str,

@@ -3,18 +3,18 @@
 use std::{convert::Infallible, time::Duration};
 
 use futures::FutureExt as _;
-use steadfast_contract::activities::StopRequest;
+use steadfast_contract::activities::CancelRequest;
 use steadfast_payload::Packed;
 use temporalio_workflow::{TimerOptions, WaitConditionOptions, WorkflowCancellationToken, workflows::select};
 
 use super::{Context, now, read, update};
 use crate::{
-    activities::StopRunning,
+    activities::CancelRunningCalls,
     options,
     task::{Deadline, Task},
 };
 
-/// Stops the turn, or wakes the task, when its time is over.
+/// Stops the turn, or wakes the task, when a time limit has passed.
 pub(super) async fn watch(ctx: &Context) -> Infallible {
     let detached = WorkflowCancellationToken::new();
     loop {
@@ -65,14 +65,14 @@ pub(super) async fn broadcast_cancels(ctx: &Context) -> Infallible {
         }
         let request = update(ctx, |task| {
             task.cancel_announced();
-            StopRequest {
+            CancelRequest {
                 task_id: task.start.task_id.clone(),
                 turn: task.turn(),
             }
         });
         // When the broadcast fails, the next heartbeat of each call learns of the cancellation.
         let _ = ctx
-            .execute_local_activity(StopRunning, Packed(request), options::stop_running())
+            .execute_local_activity(CancelRunningCalls, Packed(request), options::cancel_running_calls())
             .await;
     }
 }

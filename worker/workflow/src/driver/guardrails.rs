@@ -1,11 +1,11 @@
-//! Runs the checks around a turn: what goes in, what comes out. A check that
-//! trips, or that cannot be made, ends the turn.
+//! Runs the guardrails of a turn, on its input and its output. A guardrail that trips, or that cannot
+//! be evaluated, ends the turn.
 
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use steadfast_agent_loop::{Body, Failure, Input, Segment, SegmentRef, StepId, UserContent};
 use steadfast_contract::{
-    activities::{CelCheck, CheckVerdict, Revision},
+    activities::{CelCheck, GuardrailResult, Revision},
     queries::Phase,
 };
 use steadfast_crds::agent::Guardrail;
@@ -25,9 +25,9 @@ use super::{
 };
 use crate::{activities::CheckCel, arguments::object_arguments, failure, options};
 
-/// Category of a turn that a check has stopped.
+/// Category of a turn that a guardrail has stopped.
 const GUARDRAIL_TRIPPED: &str = "guardrail_tripped";
-/// Category of a turn whose check could not be made.
+/// Category of a turn whose guardrail could not be evaluated.
 const GUARDRAIL_FAILED: &str = "guardrail_failed";
 
 /// Checks the person's message.
@@ -85,7 +85,7 @@ pub(super) async fn check_output(ctx: &Context, id: StepId) -> Result<(), Workfl
     })
 }
 
-/// People do not see the answer, and the model is not told of it again.
+/// Withholds the answer: people do not see it, and the model is told not to repeat it.
 fn withhold(task: &mut crate::task::Task, answer: &Segment, now: jiff::Timestamp) {
     task.retract(answer, now);
     let note = "Your last answer was withheld by a guardrail and not shown. Do not repeat it.";
@@ -109,7 +109,7 @@ async fn check(
     };
     update(ctx, |task| {
         task.local.phase = Phase::Checking;
-        // Judges take their time: what waits does not wait for them.
+        // Guardrails may take long: the outbox must not wait for them.
         task.local.piggyback_pending = false;
     });
     ctx.set_current_details(format!("turn {}: runs guardrails", id.turn));
@@ -122,29 +122,29 @@ async fn check(
         .filter_map(|check| Some((check.name.clone(), check.cel.clone()?)))
         .collect();
     let quick = evaluate(ctx, &revision, stage, expressions, subject, &token).await;
-    verdict(ctx, id, stage, quick, &token)?;
+    trip(ctx, id, stage, quick, &token)?;
     let slow = guardrails.iter().enumerate().filter(|(_, check)| check.cel.is_none());
-    let verdicts =
+    let results =
         join_all(slow.map(|(index, check)| judge(ctx, id, stage, index, check, text, &revision, &token))).await;
-    verdict(ctx, id, stage, verdicts.into_iter().collect(), &token)
+    trip(ctx, id, stage, results.into_iter().collect(), &token)
 }
 
-fn verdict(
+fn trip(
     ctx: &Context,
     id: StepId,
     stage: GuardrailStage,
-    verdicts: Result<Vec<CheckVerdict>, String>,
+    results: Result<Vec<GuardrailResult>, String>,
     token: &WorkflowCancellationToken,
 ) -> Result<(), Failure> {
     if token.is_cancelled() {
         return Err(stopped(ctx));
     }
-    let verdicts = verdicts.map_err(|reason| fails(&reason))?;
-    let Some(tripped) = verdicts.into_iter().find(|verdict| verdict.tripped) else {
+    let results = results.map_err(|reason| fails(&reason))?;
+    let Some(tripped) = results.into_iter().find(|result| result.tripped) else {
         return Ok(());
     };
     let now = now(ctx);
-    let CheckVerdict { name, reason, .. } = tripped;
+    let GuardrailResult { name, reason, .. } = tripped;
     update(ctx, |task| {
         let (name, reason) = (name.clone(), reason.clone());
         task.emit(id.turn, now, EventKind::GuardrailTripped { name, stage, reason });
@@ -174,7 +174,7 @@ async fn evaluate(
     checks: Vec<(String, String)>,
     subject: SegmentRef,
     token: &WorkflowCancellationToken,
-) -> Result<Vec<CheckVerdict>, String> {
+) -> Result<Vec<GuardrailResult>, String> {
     if checks.is_empty() {
         return Ok(Vec::new());
     }
@@ -188,7 +188,7 @@ async fn evaluate(
         .execute_local_activity(CheckCel, Packed(request), options::check_cel(token.clone()))
         .await
     {
-        Ok(Packed(verdicts)) => Ok(verdicts),
+        Ok(Packed(results)) => Ok(results),
         Err(error) => Err(failure::describe(&error).1),
     }
 }
@@ -203,7 +203,7 @@ async fn judge(
     text: &str,
     revision: &Revision,
     token: &WorkflowCancellationToken,
-) -> Result<CheckVerdict, String> {
+) -> Result<GuardrailResult, String> {
     let failed = |reason: String| format!("the guardrail {:?} could not be checked: {reason}", check.name);
     let timeout = check.timeout.as_std();
     let said = if let Some(agent) = &check.agent {
@@ -245,11 +245,15 @@ async fn judge(
     } else {
         return Err(failed("it has no kind".to_owned()));
     };
-    let verdict = CheckVerdict::deserialize(&said)
-        .map_err(|error| failed(format!("its answer {} is no verdict: {error}", bounded(&said))))?;
-    Ok(CheckVerdict {
+    let result = GuardrailResult::deserialize(&said).map_err(|error| {
+        failed(format!(
+            "its answer {} is not a guardrail result: {error}",
+            bounded(&said)
+        ))
+    })?;
+    Ok(GuardrailResult {
         name: check.name.clone(),
-        ..verdict
+        ..result
     })
 }
 

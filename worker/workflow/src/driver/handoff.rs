@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use steadfast_agent_loop::{Body, Failure, Input, Segment, StepId};
-use steadfast_contract::state::Acting;
+use steadfast_contract::state::ActiveAgent;
 use steadfast_crds::{
     agent::{HandoffInput, HookEvent},
     agent_revision::RevisionHandoff,
@@ -44,7 +44,7 @@ pub(super) async fn agent_ended(ctx: &Context, agent: &str) {
     });
 }
 
-/// Another agent takes over: its revision, its model, its tools, on its own workers.
+/// Hands the turn off to another agent: its revision, model and tools, on its own workers.
 pub(super) async fn hand_off(ctx: &Context, id: StepId, to: &str) -> Result<(), WorkflowTermination> {
     let Some((token, revision)) = turn_scope(ctx) else {
         return protocol_error("a handoff outside of a turn");
@@ -71,11 +71,11 @@ pub(super) async fn hand_off(ctx: &Context, id: StepId, to: &str) -> Result<(), 
         let (from, to) = (from.clone(), to.to_owned());
         task.emit(id.turn, now, EventKind::Handoff { from, to });
         task.append_segment(segment(id, &handoff, now));
-        // The other's workers may be away for long.
+        // The other agent's workers may be away for long: the outbox must not wait for them.
         task.local.piggyback_pending = false;
-        let before = (task.state.acting.take(), task.state.revision.take());
-        // Back home the task's own workers serve it.
-        task.state.acting = (handoff.agent != task.start.agent).then(|| Acting {
+        let before = (task.state.active_agent.take(), task.state.revision.take());
+        // Back at the task's own agent, its own workers serve the turn.
+        task.state.active_agent = (handoff.agent != task.start.agent).then(|| ActiveAgent {
             agent: handoff.agent.clone(),
             task_queue: handoff.task_queue.clone(),
         });
@@ -83,7 +83,7 @@ pub(super) async fn hand_off(ctx: &Context, id: StepId, to: &str) -> Result<(), 
     });
     if load_revision(ctx, &token).await {
         agent_started(ctx, to).await;
-        return update(ctx, |task| record(task, Input::HandedOver));
+        return update(ctx, |task| record(task, Input::HandedOff));
     }
     let failure = if token.is_cancelled() {
         stopped(ctx)
@@ -94,8 +94,8 @@ pub(super) async fn hand_off(ctx: &Context, id: StepId, to: &str) -> Result<(), 
         }
     };
     update(ctx, |task| {
-        // Who could not take over does not have the next turn either.
-        (task.state.acting, task.state.revision) = before;
+        // After a failed handoff the next turn belongs to the agent before it.
+        (task.state.active_agent, task.state.revision) = before;
         record(task, Input::Failed(failure))
     })
 }

@@ -1,5 +1,4 @@
-//! Tells the hooks of a revision what happens. A hook that fails or takes too
-//! long is passed over: it never fails a turn.
+//! Calls the hooks of a revision. A hook that fails or takes too long is ignored: it never fails a turn.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,10 +13,10 @@ use temporalio_workflow::{
 use super::{Context, now, read, update};
 use crate::{activities::CallWebhook, arguments::object_arguments, options};
 
-/// Texts that one event may add.
+/// Messages that one hook may add for one event.
 const MESSAGES_LIMIT: usize = 8;
 
-/// What hooks want.
+/// The effects of all hooks of one event.
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     /// The message that the event is about is to be hidden.
@@ -33,7 +32,7 @@ struct Answer {
     suppress: bool,
 }
 
-/// What the event is about is put together only when somebody listens.
+/// Calls the hooks of an event. `about` is built only when a hook listens.
 pub(super) async fn tell(ctx: &Context, event: HookEvent, about: impl FnOnce() -> Value) -> Effects {
     let listening: Vec<(u32, Hook)> = read(ctx, |task| {
         let hooks = task
@@ -101,7 +100,7 @@ async fn call(ctx: &Context, index: u32, hook: &Hook, event: &Value) -> Answer {
         hook: index,
         event: event.clone(),
     };
-    // Its answer is not read, and it may fail.
+    // The response is not read, and the call may fail.
     let _ = ctx
         .execute_activity(CallWebhook, Packed(request), options::hook("webhook", queue, timeout))
         .await;

@@ -1,5 +1,4 @@
-//! Waits for people: durable, as many at once as there are calls, for days, with
-//! no worker needed.
+//! Waits for approvals: durable, any number at once, for days, with no worker running.
 
 use std::time::Duration;
 
@@ -7,13 +6,13 @@ use futures::FutureExt as _;
 use serde_json::Value;
 use steadfast_agent_loop::{StepId, ToolCall};
 use steadfast_contract::{
-    approvals::{Decided, approval_id},
+    approvals::ApprovalPlace,
     queries::Phase,
     signals::Decide,
     visibility::{MEMO_APPROVALS, VisiblePhase},
 };
 use steadfast_crds::agent_tool::OnTimeout;
-use steadfast_events::{Approval, ApprovalKind, Decision, EventKind};
+use steadfast_events::{Approval, ApprovalKind, Decision, EventKind, Verdict};
 use temporalio_workflow::{
     MemoValue, TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowTermination, workflows::select,
 };
@@ -21,10 +20,7 @@ use temporalio_workflow::{
 use super::{Context, now, protocol_error, read, update, visibility};
 use crate::task::Task;
 
-/// Approvals of later rounds of the same call have indexes of their own.
-const INDEXES_PER_ROUND: u32 = 1_000_000;
-
-/// What is asked.
+/// A question to a person.
 pub(super) struct Question {
     pub kind: ApprovalKind,
     pub round: u32,
@@ -35,43 +31,34 @@ pub(super) struct Question {
     pub on_timeout: OnTimeout,
 }
 
-/// What came of it.
+/// The end of a question.
 pub(super) enum Asked {
-    Decided(Decided, OnTimeout),
-    /// The run is to be followed by another, which goes on waiting.
+    Decided(Decision, OnTimeout),
+    /// The run continues as new, and the next run goes on waiting.
     Suspended,
     /// The turn was stopped.
     Stopped,
 }
 
 impl Task {
-    /// Takes in what a person says.
+    /// Takes in the decision of a person.
     pub fn decide(&mut self, decide: Decide, now: jiff::Timestamp) {
         self.count_signal();
         let id = decide.approval_id.clone();
-        if let Some(decided) = self.state.approvals.decide(decide) {
-            self.emit_decision(&id, &decided, now);
+        if let Some(decision) = self.state.approvals.decide(decide, now) {
+            self.emit_decision(&id, decision, now);
         }
     }
 
-    fn emit_decision(&mut self, id: &str, decided: &Decided, now: jiff::Timestamp) {
+    fn emit_decision(&mut self, id: &str, decision: Decision, now: jiff::Timestamp) {
         let turn = self.turn();
-        self.emit(
-            turn,
-            now,
-            EventKind::ApprovalDecided {
-                approval_id: id.to_owned(),
-                decision: decided.decision,
-                by: decided.by.clone(),
-                reason: decided.reason.clone(),
-                answer: decided.answer.clone(),
-            },
-        );
+        let approval_id = id.to_owned();
+        self.emit(turn, now, EventKind::ApprovalDecided { approval_id, decision });
     }
 
-    fn settle_approval(&mut self, id: &str, decision: Decision, now: jiff::Timestamp) {
-        if let Some(decided) = self.state.approvals.settle(id, Decided::by_nobody(decision)) {
-            self.emit_decision(id, &decided, now);
+    fn settle_approval(&mut self, id: &str, verdict: Verdict, now: jiff::Timestamp) {
+        if let Some(decision) = self.state.approvals.settle(id, Decision::new(verdict), now) {
+            self.emit_decision(id, decision, now);
         }
     }
 }
@@ -84,10 +71,13 @@ pub(super) async fn ask(
     question: Question,
     token: &WorkflowCancellationToken,
 ) -> Result<Asked, WorkflowTermination> {
-    let index = question.round * INDEXES_PER_ROUND + call.index;
-    let id = read(ctx, |task| {
-        approval_id(&task.start.task_id, step.turn, step.step, index)
-    });
+    let place = ApprovalPlace {
+        turn: step.turn,
+        step: step.step,
+        index: call.index,
+        round: question.round,
+    };
+    let id = read(ctx, |task| place.approval_id(&task.start.task_id));
     let on_timeout = question.on_timeout;
     if read(ctx, |task| task.state.approvals.get(&id).is_none()) {
         let now = now(ctx);
@@ -100,17 +90,17 @@ pub(super) async fn ask(
         Waited::Decided => {}
         Waited::Expired => {
             let now = now(ctx);
-            update(ctx, |task| task.settle_approval(&id, Decision::Expired, now));
+            update(ctx, |task| task.settle_approval(&id, Verdict::Expired, now));
         }
         Waited::Stopped => {
             let now = now(ctx);
-            update(ctx, |task| task.settle_approval(&id, Decision::Withdrawn, now));
+            update(ctx, |task| task.settle_approval(&id, Verdict::Withdrawn, now));
         }
     }
-    let decided = update(ctx, |task| task.state.approvals.take_decided(&id));
+    let decision = update(ctx, |task| task.state.approvals.take_decision(&id));
     index_approvals(ctx).await?;
-    Ok(match decided {
-        Some(decided) if decided.decision != Decision::Withdrawn => Asked::Decided(decided, on_timeout),
+    Ok(match decision {
+        Some(decision) if decision.verdict != Verdict::Withdrawn => Asked::Decided(decision, on_timeout),
         _ => Asked::Stopped,
     })
 }
@@ -132,7 +122,7 @@ fn open(task: &mut Task, id: &str, step: StepId, call: &ToolCall, question: Ques
     let told = approval.clone();
     task.emit(step.turn, now, EventKind::ApprovalRequested { approval: told });
     task.state.approvals.open(approval, question.on_timeout);
-    // Nothing of ours may run for days: what waits must reach the log by itself.
+    // The wait may last for days: the outbox must not wait for the next activity.
     task.local.piggyback_pending = false;
 }
 
@@ -188,13 +178,13 @@ async fn wait(ctx: &Context, id: &str, token: &WorkflowCancellationToken) -> Wai
         }
     };
     match outcome {
-        // It woke to hand over, and nobody has decided.
+        // The wait ended to continue as new; there is no decision yet.
         Waited::Decided if !read(ctx, |task| task.state.approvals.is_decided(id)) => Waited::Suspended,
         outcome => outcome,
     }
 }
 
-/// Puts what waits where one look at Temporal finds it, with no worker.
+/// Writes the waiting approvals to the memo and the search attributes, where one visibility query finds them.
 async fn index_approvals(ctx: &Context) -> Result<(), WorkflowTermination> {
     visibility::show(ctx, VisiblePhase::Running).await;
     let memo = read(ctx, |task| task.state.approvals.memo());

@@ -1,4 +1,4 @@
-//! Model calls, and the summaries that make room for more of them.
+//! Model calls, and compaction of the transcript.
 
 use serde_json::json;
 use steadfast_agent_loop::{Body, Failure, Guarded, Input, ModelAnswer, Segment, StepId};
@@ -88,7 +88,7 @@ fn announce(task: &mut Task, id: StepId, revision: &Revision, now: jiff::Timesta
     let (base, new) = task.state.transcript.announce();
     let append = Append {
         outbox: task.state.outbox.take_batch(),
-        seen: task.state.log_seen.clone(),
+        cursor: task.state.log_cursor.clone(),
         revision: None,
     };
     task.local.piggyback_pending = false;
@@ -103,7 +103,7 @@ fn announce(task: &mut Task, id: StepId, revision: &Revision, now: jiff::Timesta
     }
 }
 
-/// The answer joins the transcript; what of it the log lacks waits in the outbox.
+/// Adds the answer to the transcript, and to the outbox where the log lacks it.
 fn take_answer(
     task: &mut Task,
     id: StepId,
@@ -125,9 +125,9 @@ fn take_answer(
     task.count_usage(outcome.usage);
     task.note_context(outcome.usage);
     for (index, target) in outcome.mcp {
-        task.state.progress.entry(index).or_default().mcp = Some(target);
+        task.state.call_progress.entry(index).or_default().mcp = Some(target);
     }
-    if outcome.log.behind && !outcome.held && outcome.rejected.is_none() {
+    if outcome.log.lagging && !outcome.withheld && outcome.rejected.is_none() {
         task.publish(&segment);
     }
     task.append_segment(segment);
@@ -143,7 +143,7 @@ fn take_answer(
             at: now,
             body: Body::Note {
                 text: format!(
-                    "Your answer was not accepted: {reason}. Answer again, with nothing but JSON that fits the schema."
+                    "Your answer was not accepted: {reason}. Answer redelivered, with nothing but JSON that fits the schema."
                 ),
             },
         });
@@ -151,11 +151,11 @@ fn take_answer(
     ModelAnswer {
         calls,
         rejected: outcome.rejected,
-        guarded: if outcome.held { Guarded::Yes } else { Guarded::No },
+        guarded: if outcome.withheld { Guarded::Yes } else { Guarded::No },
     }
 }
 
-/// The model sums up the conversation, and goes on from that.
+/// Compacts the transcript: the model summarises it.
 pub(super) async fn compact(ctx: &Context, id: StepId) -> Result<(), WorkflowTermination> {
     let Some((token, revision)) = turn_scope(ctx) else {
         return protocol_error("a summary outside of a turn");
@@ -164,7 +164,7 @@ pub(super) async fn compact(ctx: &Context, id: StepId) -> Result<(), WorkflowTer
     let now_at_start = now(ctx);
     let (call, queue, kept) = update(ctx, |task| {
         task.local.phase = Phase::Compacting;
-        // The message that the turn is about stays as it is, while nothing has come of it.
+        // The message of this turn is kept as it is while the turn has no other segment.
         let newest = task.state.transcript.segments().next_back();
         let kept = usize::from(newest.is_some_and(|segment| matches!(segment.body, Body::User { .. })));
         (announce(task, id, &revision, now_at_start), task.acting_queue(), kept)

@@ -1,4 +1,4 @@
-//! Brings what the task tells to the log when no other activity takes it along.
+//! Appends the outbox to the log when no other activity takes it along.
 
 use steadfast_contract::activities::Append;
 use steadfast_payload::Packed;
@@ -7,7 +7,7 @@ use temporalio_workflow::{TimerOptions, WaitConditionOptions, WorkflowCancellati
 use super::{Context, update};
 use crate::{activities::AppendEvents, options};
 
-/// Runs beside the conversation and never in its way.
+/// Runs beside the conversation, which never waits for it.
 pub(super) async fn run(ctx: &Context) -> std::convert::Infallible {
     let never_cancelled = WorkflowCancellationToken::new();
     loop {
@@ -30,7 +30,7 @@ pub(super) async fn run(ctx: &Context) -> std::convert::Infallible {
         }
         let append = update(ctx, |task| Append {
             outbox: task.state.outbox.take_batch(),
-            seen: task.state.log_seen.clone(),
+            cursor: task.state.log_cursor.clone(),
             revision: task.display_revision(),
         });
         if let Ok(Packed(ack)) = ctx
@@ -44,7 +44,7 @@ pub(super) async fn run(ctx: &Context) -> std::convert::Infallible {
     }
 }
 
-/// Lets the pump empty the outbox, for a while: a task does not depend on its log.
+/// Waits until the relay has emptied the outbox, for a bounded time: a task does not depend on its log.
 pub(super) async fn flush(ctx: &Context) {
     update(ctx, |task| task.local.piggyback_pending = false);
     let detached = WorkflowCancellationToken::new();

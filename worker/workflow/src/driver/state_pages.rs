@@ -1,29 +1,29 @@
-//! Fetches what the run before could not hand over in one piece, before anything
-//! else happens: closed runs are deleted after the retention time.
+//! Fetches the pages of a state that was too large for the input of this run, before anything else:
+//! the server deletes the run before after the retention time.
 
-use steadfast_contract::activities::CarriedRequest;
+use steadfast_contract::activities::StatePageRequest;
 use steadfast_payload::Packed;
 use temporalio_workflow::WorkflowTermination;
 
 use super::{Context, failed, read, update};
-use crate::{activities::FetchCarried, failure, options, task::Task};
+use crate::{activities::FetchStatePage, failure, options, task::Task};
 
 pub(super) async fn fetch(ctx: &Context) -> Result<(), WorkflowTermination> {
-    let Some(paged) = read(ctx, |task| task.state.paged.clone()) else {
+    let Some(pages) = read(ctx, |task| task.state.pages.clone()) else {
         return Ok(());
     };
     ctx.set_current_details("takes over from the run before");
     let mut first = 0;
-    for page in paged.pages {
+    for page in pages.pages {
         let count = u32::try_from(page.len()).unwrap_or(u32::MAX);
-        let request = CarriedRequest {
-            run_id: paged.run_id.clone(),
+        let request = StatePageRequest {
+            run_id: pages.run_id.clone(),
             first,
             segments: page,
         };
         first += count;
         match ctx
-            .execute_activity(FetchCarried, Packed(request), options::fetch_carried())
+            .execute_activity(FetchStatePage, Packed(request), options::fetch_state_page())
             .await
         {
             Ok(Packed(segments)) => update(ctx, |task| task.take_page(segments)),

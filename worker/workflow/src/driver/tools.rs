@@ -1,5 +1,5 @@
-//! Tool calls of one step, all at once. Each waits for a person if it must, runs
-//! as what its tool is, and has a result in the end, whatever happens.
+//! The tool calls of one step, all at once. Each waits for its approval, runs by the kind of its
+//! tool, and has a result in the end, whatever happens.
 
 mod activity;
 mod agent;
@@ -21,7 +21,7 @@ use context::ToolCallContext;
 use steadfast_contract::{
     activities::Revision,
     queries::Phase,
-    tool_calls::{FinishedCall, MadeBy, TurnFailure},
+    tool_calls::{FinishedCall, OutputSource, TurnFailure},
 };
 
 /// `join_all` polls all of so many every time, of more only those that woke. The SDK's future of a local activity
@@ -53,7 +53,7 @@ pub(super) async fn call_tools(ctx: &Context, id: StepId, calls: Vec<ToolCall>) 
     });
     for end in join_all(groups).await.into_iter().flatten() {
         if end? == Left::Suspended {
-            // The loop hands over; the next run goes on with this very step.
+            // The loop continues as new; the next run goes on with this step.
             return Ok(());
         }
     }
@@ -62,7 +62,7 @@ pub(super) async fn call_tools(ctx: &Context, id: StepId, calls: Vec<ToolCall>) 
     update(ctx, |task| {
         task.local.piggyback_pending = true;
         let finished = std::mem::take(&mut task.state.finished_calls);
-        task.state.progress.clear();
+        task.state.call_progress.clear();
         let after = after(&revision, &calls, &finished);
         let mut failed = None;
         let mut last_words = None;
@@ -85,7 +85,7 @@ pub(super) async fn call_tools(ctx: &Context, id: StepId, calls: Vec<ToolCall>) 
 }
 
 fn join(task: &mut Task, id: StepId, index: u32, done: FinishedCall, now: jiff::Timestamp) {
-    let by_task = done.made_by == MadeBy::Task;
+    let by_task = done.source == OutputSource::Task;
     let body = Body::Tool {
         index,
         output: done.output,
@@ -99,9 +99,9 @@ fn join(task: &mut Task, id: StepId, index: u32, done: FinishedCall, now: jiff::
     };
     if done.suppressed {
         task.retract(&segment, now);
-    } else if done.made_by != MadeBy::OurActivity {
+    } else if done.source != OutputSource::OurActivity {
         task.publish(&segment);
-        if let Some(ran) = done.ran {
+        if let Some(ran) = done.interval {
             task.state.outbox.record_interval(ran);
         }
     }
@@ -114,8 +114,8 @@ fn after(
     finished: &std::collections::BTreeMap<u32, FinishedCall>,
 ) -> AfterTools {
     let in_order = || calls.iter().filter_map(|call| finished.get(&call.index));
-    if let Some(to) = in_order().find_map(|done| done.hands_over_to.clone()) {
-        return AfterTools::HandOver(to);
+    if let Some(to) = in_order().find_map(|done| done.handoff_to.clone()) {
+        return AfterTools::HandOff(to);
     }
     if in_order().any(|done| ends_turn(revision, &done.output)) {
         return AfterTools::Stop;

@@ -1,5 +1,5 @@
-//! What Temporal lists and finds a task by, with no worker's help: search
-//! attributes. Written when they change, and only where the server indexes them.
+//! Search attributes of a task. They are written when they change, and only where the server has
+//! them registered.
 
 use steadfast_contract::visibility::{SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE, VisiblePhase};
 use steadfast_payload::Packed;
@@ -12,7 +12,7 @@ const AGENT: SearchAttributeKey<String> = SearchAttributeKey::keyword(SEARCH_AGE
 const PHASE: SearchAttributeKey<String> = SearchAttributeKey::keyword(SEARCH_PHASE);
 const PENDING_APPROVALS: SearchAttributeKey<i64> = SearchAttributeKey::int(SEARCH_PENDING_APPROVALS);
 
-/// Brings what stands there up to date.
+/// Writes the search attributes that have changed.
 pub(super) async fn show(ctx: &Context, phase: VisiblePhase) {
     if !are_indexed(ctx).await {
         return;

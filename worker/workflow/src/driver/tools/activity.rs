@@ -1,7 +1,7 @@
-//! Tools of kind `activity`: somebody else's, in any language.
+//! Tools of kind `activity`: Temporal activities of users, in any language.
 
 use steadfast_agent_loop::{StepId, ToolCall};
-use steadfast_contract::tool_calls::{MadeBy, bounded_result};
+use steadfast_contract::tool_calls::{OutputSource, bounded_result};
 use steadfast_crds::agent_tool::{ActivityTool, AgentToolSpec, ArgumentStyle};
 use steadfast_payload::foreign_result;
 use temporalio_workflow::common::{
@@ -47,7 +47,7 @@ pub(super) async fn call_activity(
     match running.await {
         Ok(result) => {
             let content = bounded_result(Some(&revision.spec), &call.name, foreign_result(&result.payloads));
-            finished(context.done(content, MadeBy::ForeignActivity))
+            finished(context.done(content, OutputSource::ForeignActivity))
         }
         Err(error) => context.failed(spec, failure::describe(&error)),
     }

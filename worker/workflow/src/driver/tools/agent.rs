@@ -1,7 +1,7 @@
-//! Calls that are workflows of their own: somebody else's, or another agent's.
+//! Calls that run as child workflows: tools of kind `workflow`, and agents as tools.
 
 use serde_json::Value;
-use steadfast_contract::tool_calls::{MadeBy, bounded_result};
+use steadfast_contract::tool_calls::{OutputSource, bounded_result};
 use steadfast_crds::{
     agent_revision::RevisionAgent,
     agent_tool::{AgentToolSpec, WorkflowTool},
@@ -42,7 +42,7 @@ pub(super) async fn call_workflow(
     match ran.await {
         Ok(content) => {
             let content = bounded_result(Some(&revision.spec), &call.name, content);
-            finished(context.done(content, MadeBy::Task))
+            finished(context.done(content, OutputSource::Task))
         }
         Err(ChildFailure { category, message }) => context.failed(spec, (category, message)),
     }
@@ -65,7 +65,7 @@ pub(super) async fn ask_agent(context: &ToolCallContext<'_>, agent: &RevisionAge
         timeout: None,
     };
     match child_workflow::ask_agent(ctx, asked, question, token).await {
-        Ok(result) => finished(context.done(Value::String(result.text), MadeBy::Task)),
+        Ok(result) => finished(context.done(Value::String(result.text), OutputSource::Task)),
         Err(ChildFailure { category, message }) => context.refused(format!(
             "agent {:?} gave no answer ({category}): {message}",
             agent.agent

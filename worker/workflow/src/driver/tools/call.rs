@@ -1,18 +1,17 @@
-//! One call: may it run, who is told of it, and what runs it.
+//! One tool call: whether it may run, its events, and the tool that runs it.
 
 use serde_json::{Value, json};
-use steadfast_agent_loop::Verdict;
+use steadfast_agent_loop::CallDisposition;
 use steadfast_contract::{
-    approvals::Decided,
     callee::{self, Callee},
-    tool_calls::{MadeBy, Ran},
+    tool_calls::{Interval, OutputSource},
 };
 use steadfast_crds::{
     agent::HookEvent,
     agent_revision::RevisionTool,
     agent_tool::{ApprovalPolicy, OnTimeout, ToolKind},
 };
-use steadfast_events::{ApprovalKind, Decision, EventKind};
+use steadfast_events::{ApprovalKind, Decision, EventKind, Verdict};
 use temporalio_workflow::WorkflowTermination;
 
 use super::{
@@ -29,14 +28,14 @@ use crate::{
     driver::{hooks, now, read, update},
 };
 
-/// How a call left the step, once the task keeps what came of it.
+/// Whether a call has finished, once the task has its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
     Finished,
     Suspended,
 }
 
-/// Brings one call to its end and keeps what came of it.
+/// Runs one call to its end and keeps its result in the task.
 pub(super) async fn finish_call(context: &ToolCallContext<'_>) -> Result<Left, WorkflowTermination> {
     let (ctx, call) = (context.ctx, context.call);
     let CallOutcome::Finished(mut done) = run_call(context).await? else {
@@ -58,11 +57,11 @@ async fn run_call(context: &ToolCallContext<'_>) -> Result<CallOutcome, Workflow
     let ToolCallContext {
         ctx, call, revision, ..
     } = *context;
-    if let Verdict::Refuse(reason) = &call.verdict {
+    if let CallDisposition::Refuse(reason) = &call.disposition {
         return Ok(context.refused(reason.clone()));
     }
     let progress = read(ctx, |task| {
-        task.state.progress.get(&call.index).cloned().unwrap_or_default()
+        task.state.call_progress.get(&call.index).cloned().unwrap_or_default()
     });
     let target = progress.mcp.as_ref();
     let Some(callee) = callee::callee(&revision.spec, &call.name, target) else {
@@ -76,15 +75,15 @@ async fn run_call(context: &ToolCallContext<'_>) -> Result<CallOutcome, Workflow
             context.tell_started();
         }
         update(ctx, |task| {
-            task.state.progress.entry(call.index).or_default().approved = true
+            task.state.call_progress.entry(call.index).or_default().approved = true
         });
         hide_request_if_wanted(context).await;
     }
     let from = now(ctx);
     let mut end = match callee {
         Callee::Handoff(handoff) => {
-            let mut done = context.done(json!({"agent": handoff.agent}), MadeBy::Task);
-            done.hands_over_to = Some(handoff.agent.clone());
+            let mut done = context.done(json!({"agent": handoff.agent}), OutputSource::Task);
+            done.handoff_to = Some(handoff.agent.clone());
             return Ok(finished(done));
         }
         Callee::Agent(agent) => ask_agent(context, agent).await,
@@ -93,7 +92,7 @@ async fn run_call(context: &ToolCallContext<'_>) -> Result<CallOutcome, Workflow
     if let CallOutcome::Finished(done) = &mut end
         && !is_measured_by_its_activity(callee)
     {
-        done.ran = Some(Ran {
+        done.interval = Some(Interval {
             step: context.id.step,
             from,
             until: now(ctx),
@@ -106,7 +105,7 @@ fn is_measured_by_its_activity(callee: Callee<'_>) -> bool {
     matches!(callee, Callee::Tool(tool) if matches!(tool.spec.kind(), Some(ToolKind::Http(_) | ToolKind::Mcp(_))))
 }
 
-/// Hooks hear of the call before it runs, and may hide the message that asks for it.
+/// Calls the `ToolStarted` hooks, which may hide the message of the request.
 async fn hide_request_if_wanted(context: &ToolCallContext<'_>) {
     let ToolCallContext { ctx, id, call, .. } = *context;
     let about = || {
@@ -122,7 +121,7 @@ async fn hide_request_if_wanted(context: &ToolCallContext<'_>) {
     }
 }
 
-/// Waits for a person to agree; `None` when the call may run.
+/// Waits for the approval of a call; `None` when the call may run.
 async fn approve(
     context: &ToolCallContext<'_>,
     policy: &ApprovalPolicy,
@@ -143,18 +142,18 @@ async fn approve(
     Ok(match human_approval::ask(ctx, id, call, question, token).await? {
         Asked::Suspended => Some(CallOutcome::Suspended),
         Asked::Stopped => Some(context.refused("this call was not run: the turn was stopped".to_owned())),
-        Asked::Decided(decided, on_timeout) => match (decided.decision, on_timeout) {
-            (Decision::Approved, _) | (Decision::Expired, OnTimeout::Proceed) => None,
-            (Decision::Expired, OnTimeout::Fail) => Some(context.expired()),
-            (Decision::Expired, OnTimeout::Reject) => {
+        Asked::Decided(decided, on_timeout) => match (decided.verdict, on_timeout) {
+            (Verdict::Approved, _) | (Verdict::Expired, OnTimeout::Proceed) => None,
+            (Verdict::Expired, OnTimeout::Fail) => Some(context.expired()),
+            (Verdict::Expired, OnTimeout::Reject) => {
                 Some(context.refused("this call was not run: nobody approved it in time".to_owned()))
             }
-            (Decision::Rejected | Decision::Withdrawn, _) => Some(context.refused(rejection(&decided))),
+            (Verdict::Rejected | Verdict::Withdrawn, _) => Some(context.refused(rejection(&decided))),
         },
     })
 }
 
-fn rejection(decided: &Decided) -> String {
+fn rejection(decided: &Decision) -> String {
     let by = if decided.by.is_empty() {
         "a person".to_owned()
     } else {

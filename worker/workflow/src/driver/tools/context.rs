@@ -1,4 +1,4 @@
-//! One call in its whole situation, and the ways it ends.
+//! The context of one tool call, and its outcomes.
 
 use serde_json::Value;
 use steadfast_agent_loop::{ModelText, StepId, ToolCall, ToolOutput};
@@ -6,7 +6,7 @@ use steadfast_contract::{
     activities::Revision,
     activity_ids::tool_activity_id,
     queries::Phase,
-    tool_calls::{FinishedCall, MadeBy, TurnFailure},
+    tool_calls::{FinishedCall, OutputSource, TurnFailure},
 };
 use steadfast_crds::agent_tool::{AgentToolSpec, OnError};
 use steadfast_events::EventKind;
@@ -17,10 +17,10 @@ use crate::{
     options::ToolCallOptions,
 };
 
-/// Category of a turn that waited for a person in vain.
+/// Category of a turn whose approval expired.
 const APPROVAL_EXPIRED: &str = "approval_expired";
 
-/// One call in its whole situation.
+/// The context of one tool call.
 pub(super) struct ToolCallContext<'a> {
     pub ctx: &'a Context,
     pub id: StepId,
@@ -29,10 +29,10 @@ pub(super) struct ToolCallContext<'a> {
     pub token: &'a WorkflowCancellationToken,
 }
 
-/// How a call left the step.
+/// The outcome of a call.
 pub(super) enum CallOutcome {
     Finished(Box<FinishedCall>),
-    /// It waits for a person, and another run goes on with it.
+    /// It waits for an approval, and the next run goes on with it.
     Suspended,
 }
 
@@ -52,7 +52,7 @@ impl<'a> ToolCallContext<'a> {
         ToolCallOptions::of(id, agent, &self.call.name, spec, self.token.clone())
     }
 
-    pub(super) fn done(&self, content: Value, made_by: MadeBy) -> FinishedCall {
+    pub(super) fn done(&self, content: Value, source: OutputSource) -> FinishedCall {
         FinishedCall {
             output: ToolOutput {
                 call_id: self.call.call_id.clone(),
@@ -61,24 +61,24 @@ impl<'a> ToolCallContext<'a> {
                 is_error: false,
                 text: ModelText::default(),
             },
-            made_by,
+            source,
             fails_turn: None,
-            hands_over_to: None,
+            handoff_to: None,
             suppressed: false,
-            ran: None,
+            interval: None,
         }
     }
 
     /// The model is told why there is no result.
     pub(super) fn refused(&self, reason: String) -> CallOutcome {
-        let mut done = self.done(Value::String(reason), MadeBy::Task);
+        let mut done = self.done(Value::String(reason), OutputSource::Task);
         done.output.is_error = true;
         finished(done)
     }
 
     pub(super) fn expired(&self) -> CallOutcome {
         let reason = "this call was not run: nobody decided in time";
-        let mut done = self.done(Value::String(reason.to_owned()), MadeBy::Task);
+        let mut done = self.done(Value::String(reason.to_owned()), OutputSource::Task);
         done.output.is_error = true;
         done.fails_turn = Some(TurnFailure {
             category: APPROVAL_EXPIRED.to_owned(),
@@ -91,7 +91,7 @@ impl<'a> ToolCallContext<'a> {
     pub(super) fn failed(&self, spec: &AgentToolSpec, (category, message): (String, String)) -> CallOutcome {
         let mut done = self.done(
             Value::String(format!("the tool failed ({category}): {message}")),
-            MadeBy::Task,
+            OutputSource::Task,
         );
         done.output.is_error = true;
         if spec.on_error == OnError::FailTurn {
@@ -103,7 +103,7 @@ impl<'a> ToolCallContext<'a> {
         finished(done)
     }
 
-    /// The activity that heard the answer says so of calls that start at once; this one has waited.
+    /// Emits `tool_started`. For calls that start at once the model activity has done so; this one has waited for its approval.
     pub(super) fn tell_started(&self) {
         let now = now(self.ctx);
         let started = EventKind::ToolStarted {

@@ -2,7 +2,7 @@
 
 use steadfast_contract::{
     activities::{HttpToolCall, HttpToolOutcome},
-    tool_calls::{MadeBy, bounded_result},
+    tool_calls::{OutputSource, bounded_result},
 };
 use steadfast_crds::agent_tool::{AgentToolSpec, HttpExecution, HttpTool};
 use steadfast_payload::Packed;
@@ -20,7 +20,7 @@ pub(super) async fn call_http(context: &ToolCallContext<'_>, http: &HttpTool, sp
         Ok(outcome) => {
             let name = &context.call.name;
             let content = bounded_result(Some(&context.revision.spec), name, outcome.content);
-            let mut done = context.done(content, MadeBy::ours(outcome.log.behind));
+            let mut done = context.done(content, OutputSource::ours(outcome.log.lagging));
             done.output.is_error = outcome.is_error;
             finished(done)
         }
@@ -47,10 +47,10 @@ async fn call_http_once(
         index: call.index,
         tool: call.name.clone(),
         revision: revision.name.clone(),
-        seen: read(ctx, |task| task.state.log_seen.clone()),
+        cursor: read(ctx, |task| task.state.log_cursor.clone()),
     };
     let called = match (http.execution, read(ctx, |task| task.acting_queue())) {
-        // It runs where this workflow does, and there are the credentials of the task's own agent only.
+        // A local activity runs in the workflow's own worker, which has the credentials of the task's own agent only.
         (HttpExecution::Local, None) => {
             let options = options::local_tool_call(own);
             let running = scoped(ctx, id, Some((call, "")), || {

@@ -1,9 +1,9 @@
 //! Tools of kind `human`: a question to a person.
 
 use serde_json::{Value, json};
-use steadfast_contract::tool_calls::MadeBy;
+use steadfast_contract::tool_calls::OutputSource;
 use steadfast_crds::agent_tool::{AgentToolSpec, HumanTool, OnTimeout};
-use steadfast_events::{ApprovalKind, Decision};
+use steadfast_events::{ApprovalKind, Verdict};
 use temporalio_workflow::WorkflowTermination;
 
 use super::context::{CallOutcome, ToolCallContext, finished};
@@ -43,8 +43,8 @@ pub(super) async fn ask_person(
     Ok(match human_approval::ask(ctx, id, call, question, token).await? {
         Asked::Suspended => CallOutcome::Suspended,
         Asked::Stopped => context.refused("nobody answered: the turn was stopped".to_owned()),
-        Asked::Decided(decided, on_timeout) => match (decided.decision, on_timeout) {
-            (Decision::Expired, OnTimeout::Fail) => context.expired(),
+        Asked::Decided(decided, on_timeout) => match (decided.verdict, on_timeout) {
+            (Verdict::Expired, OnTimeout::Fail) => context.expired(),
             (decision, _) => {
                 let mut said = json!({"decision": decision});
                 for (field, text) in [("by", &decided.by), ("reason", &decided.reason)] {
@@ -55,7 +55,7 @@ pub(super) async fn ask_person(
                 if !decided.answer.is_null() {
                     said["answer"] = decided.answer;
                 }
-                finished(context.done(said, MadeBy::Task))
+                finished(context.done(said, OutputSource::Task))
             }
         },
     })

@@ -4,10 +4,10 @@ use serde_json::Value;
 use steadfast_agent_loop::tool_call::bounded;
 use steadfast_contract::{
     activities::{McpAnswer, McpInputRequest, McpTarget, McpToolCall, McpToolOutcome},
-    tool_calls::MadeBy,
+    tool_calls::OutputSource,
 };
 use steadfast_crds::agent_tool::{AgentToolSpec, OnTimeout};
-use steadfast_events::{ApprovalKind, Decision};
+use steadfast_events::{ApprovalKind, Verdict};
 use steadfast_payload::Packed;
 use temporalio_workflow::WorkflowTermination;
 
@@ -20,7 +20,7 @@ use crate::{
     options::{self, ToolCallOptions},
 };
 
-/// How often a tool may ask for more in the middle of one call.
+/// Rounds of questions that a tool may ask in one call.
 const MOST_ROUNDS: u32 = 10;
 
 pub(super) async fn call_mcp(
@@ -31,7 +31,7 @@ pub(super) async fn call_mcp(
     let mut answered = None;
     loop {
         let progress = read(ctx, |task| {
-            task.state.progress.get(&call.index).cloned().unwrap_or_default()
+            task.state.call_progress.get(&call.index).cloned().unwrap_or_default()
         });
         let Some(target) = progress.mcp else {
             return Ok(context.refused(format!("{:?} was not among the tools of its server", call.name)));
@@ -51,7 +51,7 @@ pub(super) async fn call_mcp(
                 outcome.content,
                 usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX),
             );
-            let mut done = context.done(content, MadeBy::ours(outcome.log.behind));
+            let mut done = context.done(content, OutputSource::ours(outcome.log.lagging));
             done.output.is_error = outcome.is_error;
             return Ok(finished(done));
         };
@@ -59,7 +59,7 @@ pub(super) async fn call_mcp(
             return Ok(context.refused(format!("the tool asked for more than {MOST_ROUNDS} times in one call")));
         }
         update(ctx, |task| {
-            let progress = task.state.progress.entry(call.index).or_default();
+            let progress = task.state.call_progress.entry(call.index).or_default();
             progress.rounds += 1;
             progress.asked = Some(request);
         });
@@ -94,7 +94,7 @@ async fn call_mcp_once(
         target,
         revision: revision.name.clone(),
         answered,
-        seen: read(ctx, |task| task.state.log_seen.clone()),
+        cursor: read(ctx, |task| task.state.log_cursor.clone()),
     };
     let running = scoped(ctx, id, Some((call, "")), || {
         ctx.execute_activity(CallMcpTool, Packed(input), options::tool_call(options))
@@ -104,7 +104,7 @@ async fn call_mcp_once(
     Ok(outcome)
 }
 
-/// A person answers what the tool asks for; no answer is an answer too.
+/// Asks a person for the input that the tool requires. An expired question is an answer too.
 async fn ask_for_more(
     context: &ToolCallContext<'_>,
     request: &McpInputRequest,
@@ -128,18 +128,18 @@ async fn ask_for_more(
             let reason = "this call was not finished: the turn was stopped".to_owned();
             return Ok(Err(context.refused(reason)));
         }
-        Asked::Decided(decided, OnTimeout::Fail) if decided.decision == Decision::Expired => {
+        Asked::Decided(decided, OnTimeout::Fail) if decided.verdict == Verdict::Expired => {
             return Ok(Err(context.expired()));
         }
         Asked::Decided(decided, _) => decided,
     };
     update(context.ctx, |task| {
-        task.state.progress.entry(context.call.index).or_default().asked = None;
+        task.state.call_progress.entry(context.call.index).or_default().asked = None;
     });
-    let action = match decided.decision {
-        Decision::Approved => "accept",
-        Decision::Rejected => "decline",
-        Decision::Expired | Decision::Withdrawn => "cancel",
+    let action = match decided.verdict {
+        Verdict::Approved => "accept",
+        Verdict::Rejected => "decline",
+        Verdict::Expired | Verdict::Withdrawn => "cancel",
     };
     Ok(Ok(McpAnswer {
         request: request.clone(),

@@ -1,8 +1,9 @@
-//! Tools of kind `steps`: one action after the other; when one fails for good,
-//! what was done is undone in reverse, and everybody is told the truth.
+//! Tools of kind `steps`: one action after the other. When one fails for good, the finished ones are
+//! compensated in reverse, and the result says what was done, undone and not undone, and for which
+//! step the outcome is unknown: a step that timed out may have acted.
 //!
-//! Steps that have begun are not cancelled with the turn: between two of them
-//! the turn may be stopped, and then what was done is undone.
+//! A step that has begun is not cancelled with the turn. Between two steps the turn may be stopped,
+//! and then the finished ones are compensated.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use steadfast_agent_loop::tool_call::bounded;
 use steadfast_contract::{
     activities::StepCall,
-    tool_calls::{MadeBy, TurnFailure},
+    tool_calls::{OutputSource, TurnFailure},
 };
 use steadfast_crds::agent_tool::{
     ActivityTool, AgentToolSpec, ArgumentStyle, Compensation, OnError, StepAction, ToolRetry, ToolStep,
@@ -39,30 +40,44 @@ struct Action<'a> {
     retry: ToolRetry,
 }
 
+/// Why a step did not finish.
+struct StepFailure {
+    reason: String,
+    /// The step may have acted all the same.
+    may_have_acted: bool,
+}
+
+impl StepFailure {
+    /// The step has not acted: it was not begun, or its request was refused.
+    fn without_effect(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            may_have_acted: false,
+        }
+    }
+}
+
 pub(super) async fn run(context: &ToolCallContext<'_>, spec: &AgentToolSpec, steps: &[ToolStep]) -> CallOutcome {
     let mut results = BTreeMap::new();
     for (number, step) in steps.iter().enumerate() {
-        let stopped = context
-            .token
-            .is_cancelled()
-            .then(|| "the turn was stopped before it".to_owned());
-        let outcome = match stopped {
-            Some(reason) => Err(reason),
-            None => match forward(step, spec) {
+        let outcome = if context.token.is_cancelled() {
+            Err(StepFailure::without_effect("the turn was stopped before it"))
+        } else {
+            match forward(step, spec) {
                 Some(action) => act(context, spec, &action, &results).await,
-                None => Err("it has no action".to_owned()),
-            },
+                None => Err(StepFailure::without_effect("it has no action")),
+            }
         };
         match outcome {
             Ok(result) => {
                 results.insert(step.name.clone(), result);
             }
-            Err(reason) => return undo(context, spec, &steps[..number], step, &reason, results).await,
+            Err(failure) => return undo(context, spec, &steps[..number], step, &failure, results).await,
         }
     }
     let limit = usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX);
     let content = bounded(json!({"completed": true, "steps": results}), limit);
-    context::finished(context.done(content, MadeBy::Task))
+    context::finished(context.done(content, OutputSource::Task))
 }
 
 fn forward<'a>(step: &'a ToolStep, spec: &AgentToolSpec) -> Option<Action<'a>> {
@@ -90,7 +105,7 @@ async fn undo(
     spec: &AgentToolSpec,
     done: &[ToolStep],
     failed: &ToolStep,
-    reason: &str,
+    failure: &StepFailure,
     results: BTreeMap<String, Value>,
 ) -> CallOutcome {
     let mut undone = Vec::new();
@@ -104,24 +119,31 @@ async fn undo(
         };
         let outcome = match backward(step, compensation, spec) {
             Some(action) => act(context, spec, &action, &results).await,
-            None => Err("its compensation has no action".to_owned()),
+            None => Err(StepFailure::without_effect("its compensation has no action")),
         };
         match outcome {
             Ok(_) => undone.push(step.name.clone()),
-            Err(reason) => {
+            Err(StepFailure { reason, .. }) => {
                 not_undone.push(json!({"step": step.name, "reason": reason, "result": results.get(&step.name)}));
             }
         }
     }
+    let reason = &failure.reason;
+    let unknown_outcome = if failure.may_have_acted {
+        vec![&failed.name]
+    } else {
+        Vec::new()
+    };
     let content = json!({
         "completed": false,
         "failed_step": failed.name,
         "error": reason,
         "undone": undone,
         "not_undone": not_undone,
+        "unknown_outcome": unknown_outcome,
     });
     let limit = usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX);
-    let mut finished = context.done(bounded(content, limit), MadeBy::Task);
+    let mut finished = context.done(bounded(content, limit), OutputSource::Task);
     finished.output.is_error = true;
     if spec.on_error == OnError::FailTurn {
         finished.fails_turn = Some(TurnFailure {
@@ -140,7 +162,7 @@ async fn act(
     spec: &AgentToolSpec,
     action: &Action<'_>,
     results: &BTreeMap<String, Value>,
-) -> Result<Value, String> {
+) -> Result<Value, StepFailure> {
     let ToolCallContext {
         ctx,
         id,
@@ -171,7 +193,7 @@ async fn act(
         timeout: action.timeout,
         retry: &action.retry,
         task_queue: read(ctx, |task| task.acting_queue()),
-        // What has begun is brought to its end.
+        // A step that has begun is not cancelled.
         token: WorkflowCancellationToken::new(),
         ..own
     };
@@ -180,16 +202,26 @@ async fn act(
             let running = scoped(ctx, id, Some((call, &part)), || {
                 ctx.execute_activity(CallHttpStep, Packed(request), options::tool_call(options))
             });
-            let Packed(outcome) = running.await.map_err(|error| described(failure::describe(&error)))?;
+            // A refused request comes back as an outcome. Of one that was sent and got no proper
+            // answer nobody knows.
+            let Packed(outcome) = running.await.map_err(|error| StepFailure {
+                reason: described(failure::describe(&error)),
+                may_have_acted: !failure::is_permanent(&error),
+            })?;
             if outcome.is_error {
-                return Err(format!("the request was refused: {}", outcome.content));
+                return Err(StepFailure::without_effect(format!(
+                    "the request was refused: {}",
+                    outcome.content
+                )));
             }
             Ok(outcome.content)
         }
         StepAction::Activity(activity) => {
             let rendered = ctx.execute_local_activity(RenderStep, Packed(request), options::render_step());
-            let Packed(arguments) = rendered.await.map_err(|error| described(failure::describe(&error)))?;
-            let arguments = payloads(activity, &arguments)?;
+            let Packed(arguments) = rendered
+                .await
+                .map_err(|error| StepFailure::without_effect(described(failure::describe(&error))))?;
+            let arguments = payloads(activity, &arguments).map_err(StepFailure::without_effect)?;
             if activity.task_queue.is_some() {
                 options.task_queue.clone_from(&activity.task_queue);
             }
@@ -198,7 +230,10 @@ async fn act(
                 let options = options::tool_call(options);
                 ctx.execute_activity(UntypedActivity::new(&activity.name), RawValue::new(arguments), options)
             });
-            let result = running.await.map_err(|error| described(failure::describe(&error)))?;
+            let result = running.await.map_err(|error| StepFailure {
+                reason: described(failure::describe(&error)),
+                may_have_acted: failure::may_have_acted(&error),
+            })?;
             Ok(foreign_result(&result.payloads))
         }
     }
