@@ -112,8 +112,13 @@ async fn record_turns_tools_failures_and_interrupts() {
     })
     .await;
     let task = slow.task().await.unwrap();
+    let viewer = task.watch().await.unwrap();
     task.send("Think").await.unwrap();
-    gate.reached(TIMEOUT).await.unwrap();
+    // Viewers see the two messages in the order in which they reach the log.
+    viewer
+        .until("the first word", |seen| seen.last_text() == "Well")
+        .await
+        .unwrap();
     task.send("Second").await.unwrap();
     task.interrupt().await.unwrap();
     task.turn_ended(2).await.unwrap();
