@@ -9,6 +9,7 @@ pub mod activity_ids;
 pub mod activity_kind;
 pub mod approvals;
 pub mod callee;
+pub mod failures;
 pub mod headers;
 pub mod outbox;
 pub mod queries;

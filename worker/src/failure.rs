@@ -1,23 +1,13 @@
 //! How an activity fails: the type and message that Temporal records, and
 //! whether Temporal retries it. The one place that decides both.
 
-use std::time::Duration;
-
+pub use steadfast_contract::failures::RetryClass;
 use steadfast_process::ErrorChain;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::activities::ActivityError;
 
 /// Longest message of a failure; it goes to history, to the model and to the log.
 const MESSAGE_LIMIT_BYTES: usize = 2_000;
-
-/// Whether Temporal retries the activity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryClass {
-    /// Another attempt cannot succeed.
-    Permanent,
-    /// Another attempt may succeed, after this delay; without one after the delay of the retry policy.
-    Transient { delay: Option<Duration> },
-}
 
 /// A failed call: of a model, of a tool, of a webhook, or of something that the worker depends on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +88,8 @@ impl ActivityFailure {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::panic, reason = "tests")]
+
+    use std::time::Duration;
 
     use super::*;
 

@@ -19,6 +19,7 @@ use steadfast_agent_loop::{Failure, Input, Step, StepId, ToolCall, TurnOutcome};
 use steadfast_contract::{
     activities::{Revision, RevisionRequest},
     activity_ids::tool_activity_id,
+    failures::{PROTOCOL_VIOLATION, TASK_TIMED_OUT},
     queries::Phase,
     start::{StartTask, TaskResult},
     visibility::{MEMO_AGENT, MEMO_CREATOR, VisiblePhase},
@@ -70,16 +71,16 @@ pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskR
     };
     ctx.state(|state| state.sink.forget(ctx.run_id()));
     match end {
-        End::Completed => Ok(read(ctx, |task| task.result())),
+        End::Completed => Ok(read(ctx, Task::result)),
         End::Canceled => Err(WorkflowTermination::cancelled()),
-        End::TimedOut => Err(failed("TaskTimedOut", "the task took longer than limits.taskTimeout")),
+        End::TimedOut => Err(failed(TASK_TIMED_OUT, "the task took longer than limits.taskTimeout")),
         End::ContinueAsNew(start) => {
             let options = ContinueAsNewOptions::builder()
                 .memo(memo(ctx))
                 .search_attributes(ctx.search_attributes())
                 .build();
             ctx.continue_as_new(TaskInput::from(*start), options)?;
-            Ok(read(ctx, |task| task.result()))
+            Ok(read(ctx, Task::result))
         }
     }
 }
@@ -112,7 +113,7 @@ async fn converse(ctx: &Context) -> Result<End, WorkflowTermination> {
     loop {
         if wants_continue_as_new(ctx) {
             outbox_relay::flush(ctx).await;
-            return Ok(End::ContinueAsNew(Box::new(read(ctx, |task| task.continue_as_new()))));
+            return Ok(End::ContinueAsNew(Box::new(read(ctx, Task::continue_as_new))));
         }
         match read(ctx, |task| task.state.agent_run.next_step()) {
             Step::AwaitMessage => match await_message(ctx).await? {
@@ -137,7 +138,7 @@ async fn converse(ctx: &Context) -> Result<End, WorkflowTermination> {
 }
 
 fn wants_continue_as_new(ctx: &Context) -> bool {
-    ctx.continue_as_new_suggested() || read(ctx, |task| task.wants_continue_as_new())
+    ctx.continue_as_new_suggested() || read(ctx, Task::wants_continue_as_new)
 }
 
 /// What a new task does before its first turn.
@@ -318,7 +319,7 @@ fn failed_step(ctx: &Context, token: &WorkflowCancellationToken, error: &Activit
 }
 
 fn stopped(ctx: &Context) -> Failure {
-    read(ctx, |task| task.stop_reason())
+    read(ctx, Task::stop_reason)
 }
 
 /// The token and the revision of the running turn; `None` between turns.
@@ -371,7 +372,7 @@ fn record(task: &mut Task, input: Input) -> Result<(), WorkflowTermination> {
 
 /// Fails the task for a fault of ours, instead of going on in an impossible state.
 fn protocol_error(message: &str) -> Result<(), WorkflowTermination> {
-    Err(failed("ProtocolViolation", message))
+    Err(failed(PROTOCOL_VIOLATION, message))
 }
 
 fn failed(category: &str, message: &str) -> WorkflowTermination {

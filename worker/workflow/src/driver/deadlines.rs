@@ -19,7 +19,7 @@ pub(super) async fn watch(ctx: &Context) -> Infallible {
     let detached = WorkflowCancellationToken::new();
     loop {
         until(ctx, &detached, |task| task.next_deadline().is_some()).await;
-        let Some((deadline, at)) = read(ctx, |task| task.next_deadline()) else {
+        let Some((deadline, at)) = read(ctx, Task::next_deadline) else {
             continue;
         };
         let remaining = Duration::try_from(now(ctx).duration_until(at)).unwrap_or(Duration::ZERO);

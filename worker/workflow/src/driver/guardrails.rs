@@ -8,7 +8,7 @@ use steadfast_contract::{
     activities::{CelCheck, GuardrailResult, Revision},
     queries::Phase,
 };
-use steadfast_crds::agent::Guardrail;
+use steadfast_crds::{agent::Guardrail, agent_tool::ActivityTool};
 use steadfast_events::{EventKind, GuardrailStage};
 use steadfast_payload::{Packed, foreign_result};
 use steadfast_projection::text_of_items;
@@ -23,7 +23,7 @@ use super::{
     child_workflow::{AskedAgent, ask_agent},
     now, protocol_error, read, record, stopped, turn_scope, update,
 };
-use crate::{activities::CheckCel, arguments::object_arguments, failure, options};
+use crate::{activities::CheckCel, arguments::object_arguments, failure, options, task::Task};
 
 /// Category of a turn that a guardrail has stopped.
 const GUARDRAIL_TRIPPED: &str = "guardrail_tripped";
@@ -86,7 +86,7 @@ pub(super) async fn check_output(ctx: &Context, id: StepId) -> Result<(), Workfl
 }
 
 /// Withholds the answer: people do not see it, and the model is told not to repeat it.
-fn withhold(task: &mut crate::task::Task, answer: &Segment, now: jiff::Timestamp) {
+fn withhold(task: &mut Task, answer: &Segment, now: jiff::Timestamp) {
     task.retract(answer, now);
     let note = "Your last answer was withheld by a guardrail and not shown. Do not repeat it.";
     task.append_segment(Segment {
@@ -97,6 +97,16 @@ fn withhold(task: &mut crate::task::Task, answer: &Segment, now: jiff::Timestamp
     });
 }
 
+/// The guardrails of one stage of a turn, and the text that they check.
+struct Check<'a> {
+    ctx: &'a Context,
+    id: StepId,
+    stage: GuardrailStage,
+    text: &'a str,
+    revision: &'a Revision,
+    token: &'a WorkflowCancellationToken,
+}
+
 async fn check(
     ctx: &Context,
     id: StepId,
@@ -105,7 +115,7 @@ async fn check(
     text: &str,
 ) -> Result<(), Failure> {
     let Some((token, revision)) = turn_scope(ctx) else {
-        return Err(fails("a check outside of a turn"));
+        return Err(guardrail_failed("a check outside of a turn"));
     };
     update(ctx, |task| {
         task.local.phase = Phase::Checking;
@@ -113,148 +123,157 @@ async fn check(
         task.local.piggyback_pending = false;
     });
     ctx.set_current_details(format!("turn {}: runs guardrails", id.turn));
+    let check = Check {
+        ctx,
+        id,
+        stage,
+        text,
+        revision: &revision,
+        token: &token,
+    };
     let guardrails = match stage {
         GuardrailStage::Input => &revision.spec.guardrails.input,
         GuardrailStage::Output => &revision.spec.guardrails.output,
     };
-    let expressions = guardrails
+    // CEL expressions take milliseconds: the others run only when none of these trips.
+    check.conclude(check.evaluate_cel(guardrails, subject).await)?;
+    let slow = guardrails
         .iter()
-        .filter_map(|check| Some((check.name.clone(), check.cel.clone()?)))
-        .collect();
-    let quick = evaluate(ctx, &revision, stage, expressions, subject, &token).await;
-    trip(ctx, id, stage, quick, &token)?;
-    let slow = guardrails.iter().enumerate().filter(|(_, check)| check.cel.is_none());
-    let results =
-        join_all(slow.map(|(index, check)| judge(ctx, id, stage, index, check, text, &revision, &token))).await;
-    trip(ctx, id, stage, results.into_iter().collect(), &token)
+        .enumerate()
+        .filter(|(_, guardrail)| guardrail.cel.is_none());
+    let results = join_all(slow.map(|(index, guardrail)| check.run(index, guardrail))).await;
+    check.conclude(results.into_iter().collect())
 }
 
-fn trip(
-    ctx: &Context,
-    id: StepId,
-    stage: GuardrailStage,
-    results: Result<Vec<GuardrailResult>, String>,
-    token: &WorkflowCancellationToken,
-) -> Result<(), Failure> {
-    if token.is_cancelled() {
-        return Err(stopped(ctx));
+impl Check<'_> {
+    /// Passes unless the turn was stopped, a guardrail could not be evaluated, or one has tripped.
+    fn conclude(&self, results: Result<Vec<GuardrailResult>, String>) -> Result<(), Failure> {
+        if self.token.is_cancelled() {
+            return Err(stopped(self.ctx));
+        }
+        let results = results.map_err(|reason| guardrail_failed(&reason))?;
+        let Some(tripped) = results.into_iter().find(|result| result.tripped) else {
+            return Ok(());
+        };
+        let now = now(self.ctx);
+        let GuardrailResult { name, reason, .. } = tripped;
+        update(self.ctx, |task| {
+            let tripped = EventKind::GuardrailTripped {
+                name: name.clone(),
+                stage: self.stage,
+                reason: reason.clone(),
+            };
+            task.emit(self.id.turn, now, tripped);
+        });
+        let because = if reason.is_empty() {
+            String::new()
+        } else {
+            format!(": {reason}")
+        };
+        Err(Failure::Error {
+            category: GUARDRAIL_TRIPPED.to_owned(),
+            message: format!("the guardrail {name:?} stopped the turn{because}"),
+        })
     }
-    let results = results.map_err(|reason| fails(&reason))?;
-    let Some(tripped) = results.into_iter().find(|result| result.tripped) else {
-        return Ok(());
-    };
-    let now = now(ctx);
-    let GuardrailResult { name, reason, .. } = tripped;
-    update(ctx, |task| {
-        let (name, reason) = (name.clone(), reason.clone());
-        task.emit(id.turn, now, EventKind::GuardrailTripped { name, stage, reason });
-    });
-    let because = if reason.is_empty() {
-        String::new()
-    } else {
-        format!(": {reason}")
-    };
-    Err(Failure::Error {
-        category: GUARDRAIL_TRIPPED.to_owned(),
-        message: format!("the guardrail {name:?} stopped the turn{because}"),
-    })
+
+    async fn evaluate_cel(
+        &self,
+        guardrails: &[Guardrail],
+        subject: SegmentRef,
+    ) -> Result<Vec<GuardrailResult>, String> {
+        let checks: Vec<(String, String)> = guardrails
+            .iter()
+            .filter_map(|guardrail| Some((guardrail.name.clone(), guardrail.cel.clone()?)))
+            .collect();
+        if checks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let request = CelCheck {
+            stage: self.stage,
+            agent: self.revision.spec.agent.clone(),
+            checks,
+            subject,
+        };
+        let evaluated =
+            self.ctx
+                .execute_local_activity(CheckCel, Packed(request), options::check_cel(self.token.clone()));
+        match evaluated.await {
+            Ok(Packed(results)) => Ok(results),
+            Err(error) => Err(failure::describe(&error).1),
+        }
+    }
+
+    /// Runs a guardrail that is an agent or an activity.
+    async fn run(&self, index: usize, guardrail: &Guardrail) -> Result<GuardrailResult, String> {
+        let answer = if let Some(agent) = &guardrail.agent {
+            self.ask_judge(index, guardrail, agent).await
+        } else if let Some(activity) = &guardrail.activity {
+            self.call_activity(guardrail, activity).await
+        } else {
+            Err("it has no kind".to_owned())
+        };
+        let result = answer.and_then(|answer| {
+            GuardrailResult::deserialize(&answer)
+                .map_err(|error| format!("its answer {} is not a guardrail result: {error}", bounded(&answer)))
+        });
+        match result {
+            Ok(result) => Ok(GuardrailResult {
+                name: guardrail.name.clone(),
+                ..result
+            }),
+            Err(reason) => Err(format!(
+                "the guardrail {:?} could not be checked: {reason}",
+                guardrail.name
+            )),
+        }
+    }
+
+    async fn ask_judge(&self, index: usize, guardrail: &Guardrail, agent: &str) -> Result<Value, String> {
+        let judges = &self.revision.spec.judges;
+        let task_queue = judges
+            .get(agent)
+            .ok_or_else(|| format!("the revision does not say where agent {agent:?} runs"))?;
+        let stage = match self.stage {
+            GuardrailStage::Input => "in",
+            GuardrailStage::Output => "out",
+        };
+        let question = AskedAgent {
+            agent,
+            task_queue,
+            place: format!("{}.{}.{stage}{index}", self.id.turn, self.id.step),
+            timeout: Some(guardrail.timeout.as_std()),
+        };
+        let answer = ask_agent(self.ctx, question, self.text.to_owned(), self.token)
+            .await
+            .map_err(|error| format!("{} ({})", error.message, error.category))?;
+        serde_json::from_str(&answer.text).map_err(|error| format!("its answer is not JSON: {error}"))
+    }
+
+    async fn call_activity(&self, guardrail: &Guardrail, activity: &ActivityTool) -> Result<Value, String> {
+        let input = read(self.ctx, |task| {
+            json!({
+                "stage": self.stage, "text": self.text, "task_id": task.start.task_id,
+                "agent": self.revision.spec.agent,
+            })
+        });
+        let arguments = object_arguments(&input)?;
+        let own_queue = || read(self.ctx, Task::acting_queue);
+        let queue = activity.task_queue.clone().or_else(own_queue);
+        let timeout = guardrail.timeout.as_std();
+        let options = options::guardrail(&guardrail.name, queue, timeout, self.token.clone());
+        let called = self
+            .ctx
+            .execute_activity(UntypedActivity::new(&activity.name), RawValue::new(arguments), options);
+        let result = called.await.map_err(|error| failure::describe(&error).1)?;
+        Ok(foreign_result(&result.payloads))
+    }
 }
 
-fn fails(reason: &str) -> Failure {
+fn guardrail_failed(reason: &str) -> Failure {
     Failure::Error {
         category: GUARDRAIL_FAILED.to_owned(),
         message: reason.to_owned(),
     }
-}
-
-async fn evaluate(
-    ctx: &Context,
-    revision: &Revision,
-    stage: GuardrailStage,
-    checks: Vec<(String, String)>,
-    subject: SegmentRef,
-    token: &WorkflowCancellationToken,
-) -> Result<Vec<GuardrailResult>, String> {
-    if checks.is_empty() {
-        return Ok(Vec::new());
-    }
-    let request = CelCheck {
-        stage,
-        agent: revision.spec.agent.clone(),
-        checks,
-        subject,
-    };
-    match ctx
-        .execute_local_activity(CheckCel, Packed(request), options::check_cel(token.clone()))
-        .await
-    {
-        Ok(Packed(results)) => Ok(results),
-        Err(error) => Err(failure::describe(&error).1),
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "one check in its whole situation")]
-async fn judge(
-    ctx: &Context,
-    id: StepId,
-    stage: GuardrailStage,
-    index: usize,
-    check: &Guardrail,
-    text: &str,
-    revision: &Revision,
-    token: &WorkflowCancellationToken,
-) -> Result<GuardrailResult, String> {
-    let failed = |reason: String| format!("the guardrail {:?} could not be checked: {reason}", check.name);
-    let timeout = check.timeout.as_std();
-    let said = if let Some(agent) = &check.agent {
-        let task_queue = revision
-            .spec
-            .judges
-            .get(agent)
-            .ok_or_else(|| failed(format!("the revision does not say where agent {agent:?} runs")))?;
-        let stage = match stage {
-            GuardrailStage::Input => "in",
-            GuardrailStage::Output => "out",
-        };
-        let asked = AskedAgent {
-            agent,
-            task_queue,
-            place: format!("{}.{}.{stage}{index}", id.turn, id.step),
-            timeout: Some(timeout),
-        };
-        let answer = ask_agent(ctx, asked, text.to_owned(), token)
-            .await
-            .map_err(|error| failed(format!("{} ({})", error.message, error.category)))?;
-        serde_json::from_str(&answer.text).map_err(|error| failed(format!("its answer is not JSON: {error}")))?
-    } else if let Some(activity) = &check.activity {
-        let told = read(
-            ctx,
-            |task| json!({"stage": stage, "text": text, "task_id": task.start.task_id, "agent": revision.spec.agent}),
-        );
-        let arguments = object_arguments(&told).map_err(failed)?;
-        let queue = activity
-            .task_queue
-            .clone()
-            .or_else(|| read(ctx, |task| task.acting_queue()));
-        let options = options::guardrail(&check.name, queue, timeout, token.clone());
-        let result = ctx
-            .execute_activity(UntypedActivity::new(&activity.name), RawValue::new(arguments), options)
-            .await
-            .map_err(|error| failed(failure::describe(&error).1))?;
-        foreign_result(&result.payloads)
-    } else {
-        return Err(failed("it has no kind".to_owned()));
-    };
-    let result = GuardrailResult::deserialize(&said).map_err(|error| {
-        failed(format!(
-            "its answer {} is not a guardrail result: {error}",
-            bounded(&said)
-        ))
-    })?;
-    Ok(GuardrailResult {
-        name: check.name.clone(),
-        ..result
-    })
 }
 
 fn text_of(content: &UserContent) -> String {

@@ -11,7 +11,7 @@ use temporalio_workflow::{
 };
 
 use super::{Context, now, read, update};
-use crate::{activities::CallWebhook, arguments::object_arguments, options};
+use crate::{activities::CallWebhook, arguments::object_arguments, options, task::Task};
 
 /// Messages that one hook may add for one event.
 const MESSAGES_LIMIT: usize = 8;
@@ -74,10 +74,7 @@ pub(super) async fn tell(ctx: &Context, event: HookEvent, about: impl FnOnce() -
 async fn call(ctx: &Context, index: u32, hook: &Hook, event: &Value) -> Answer {
     let timeout = hook.timeout.as_std();
     if let Some(activity) = &hook.activity {
-        let queue = activity
-            .task_queue
-            .clone()
-            .or_else(|| read(ctx, |task| task.acting_queue()));
+        let queue = activity.task_queue.clone().or_else(|| read(ctx, Task::acting_queue));
         let Ok(arguments) = object_arguments(event) else {
             return Answer::default();
         };

@@ -27,14 +27,14 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
     let Some((token, revision)) = turn_scope(ctx) else {
         return protocol_error("a model call outside of a turn");
     };
-    if let Some(limit) = read(ctx, |task| task.exhausted_token_limit()) {
+    if let Some(limit) = read(ctx, Task::exhausted_token_limit) {
         let failure = Failure::Error {
             category: "max_tokens_per_task".to_owned(),
             message: format!("the task has used its {limit} tokens (limits.maxTokensPerTask)"),
         };
         return update(ctx, |task| record(task, Input::Failed(failure)));
     }
-    if read(ctx, |task| task.is_window_full()) {
+    if read(ctx, Task::is_window_full) {
         return update(ctx, |task| record(task, Input::WindowFull));
     }
     let about = || json!({"model": revision.spec.model.name, "step": id.step});

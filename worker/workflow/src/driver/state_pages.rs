@@ -1,7 +1,7 @@
 //! Fetches the pages of a state that was too large for the input of this run, before anything else:
 //! the server deletes the run before after the retention time.
 
-use steadfast_contract::activities::StatePageRequest;
+use steadfast_contract::{activities::StatePageRequest, failures::STATE_LOST};
 use steadfast_payload::Packed;
 use temporalio_workflow::WorkflowTermination;
 
@@ -29,7 +29,7 @@ pub(super) async fn fetch(ctx: &Context) -> Result<(), WorkflowTermination> {
             Ok(Packed(segments)) => update(ctx, |task| task.take_page(segments)),
             Err(error) => {
                 let (category, message) = failure::describe(&error);
-                return Err(failed("StateLost", &format!("{category}: {message}")));
+                return Err(failed(STATE_LOST, &format!("{category}: {message}")));
             }
         }
     }

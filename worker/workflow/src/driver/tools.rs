@@ -41,14 +41,14 @@ pub(super) async fn call_tools(ctx: &Context, id: StepId, calls: Vec<ToolCall>) 
     ctx.set_current_details(format!("turn {}: calls {}", id.turn, names.join(", ")));
     let groups = open.chunks(JOINED_AT_ONCE).map(|group| {
         join_all(group.iter().map(|call| {
-            let context = ToolCallContext {
+            let tool_call = ToolCallContext {
                 ctx,
                 id,
                 call,
                 revision: &revision,
                 token: &token,
             };
-            async move { finish_call(&context).await }
+            async move { finish_call(&tool_call).await }
         }))
     });
     for end in join_all(groups).await.into_iter().flatten() {

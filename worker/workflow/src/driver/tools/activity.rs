@@ -14,10 +14,11 @@ use crate::{
     driver::{Context, read, scoped},
     failure,
     options::{self, ToolCallOptions},
+    task::Task,
 };
 
 pub(super) async fn call_activity(
-    context: &ToolCallContext<'_>,
+    tool_call: &ToolCallContext<'_>,
     tool: &ActivityTool,
     spec: &AgentToolSpec,
 ) -> CallOutcome {
@@ -27,19 +28,16 @@ pub(super) async fn call_activity(
         call,
         revision,
         ..
-    } = *context;
-    let queue = tool
-        .task_queue
-        .clone()
-        .or_else(|| read(ctx, |task| task.acting_queue()));
+    } = *tool_call;
+    let queue = tool.task_queue.clone().or_else(|| read(ctx, Task::acting_queue));
     let options = options::tool_call(ToolCallOptions {
         task_queue: queue,
         heartbeat: tool.heartbeat_timeout.map(Into::into),
-        ..context.options(spec)
+        ..tool_call.options(spec)
     });
     let arguments = match foreign_arguments(ctx, id, call, tool, spec) {
         Ok(arguments) => arguments,
-        Err(reason) => return context.refused(reason),
+        Err(reason) => return tool_call.refused(reason),
     };
     let running = scoped(ctx, id, Some((call, "")), || {
         ctx.execute_activity(UntypedActivity::new(&tool.name), RawValue::new(arguments), options)
@@ -47,9 +45,9 @@ pub(super) async fn call_activity(
     match running.await {
         Ok(result) => {
             let content = bounded_result(Some(&revision.spec), &call.name, foreign_result(&result.payloads));
-            finished(context.done(content, OutputSource::ForeignActivity))
+            finished(tool_call.done(content, OutputSource::ForeignActivity))
         }
-        Err(error) => context.failed(spec, failure::describe(&error)),
+        Err(error) => tool_call.failed(spec, failure::describe(&error)),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub(super) async fn call_workflow(
-    context: &ToolCallContext<'_>,
+    tool_call: &ToolCallContext<'_>,
     workflow: &WorkflowTool,
     spec: &AgentToolSpec,
 ) -> CallOutcome {
@@ -24,12 +24,12 @@ pub(super) async fn call_workflow(
         call,
         revision,
         token,
-    } = *context;
+    } = *tool_call;
     let arguments = match read(ctx, |task| task.state.transcript.arguments(id, call.index)) {
         Ok(arguments) => arguments,
-        Err(reason) => return context.refused(reason),
+        Err(reason) => return tool_call.refused(reason),
     };
-    let place = context.place();
+    let place = tool_call.place();
     let ran = child_workflow::run_workflow(
         ctx,
         &workflow.workflow_type,
@@ -42,31 +42,31 @@ pub(super) async fn call_workflow(
     match ran.await {
         Ok(content) => {
             let content = bounded_result(Some(&revision.spec), &call.name, content);
-            finished(context.done(content, OutputSource::Task))
+            finished(tool_call.done(content, OutputSource::Task))
         }
-        Err(ChildFailure { category, message }) => context.failed(spec, (category, message)),
+        Err(ChildFailure { category, message }) => tool_call.failed(spec, (category, message)),
     }
 }
 
-pub(super) async fn ask_agent(context: &ToolCallContext<'_>, agent: &RevisionAgent) -> CallOutcome {
+pub(super) async fn ask_agent(tool_call: &ToolCallContext<'_>, agent: &RevisionAgent) -> CallOutcome {
     let ToolCallContext {
         ctx, id, call, token, ..
-    } = *context;
+    } = *tool_call;
     let question = read(ctx, |task| task.state.transcript.arguments(id, call.index))
         .ok()
         .and_then(|arguments| arguments.get("input").and_then(Value::as_str).map(str::to_owned));
     let Some(question) = question else {
-        return context.refused("the argument \"input\" must be a text".to_owned());
+        return tool_call.refused("the argument \"input\" must be a text".to_owned());
     };
     let asked = AskedAgent {
         agent: &agent.agent,
         task_queue: &agent.task_queue,
-        place: context.place(),
+        place: tool_call.place(),
         timeout: None,
     };
     match child_workflow::ask_agent(ctx, asked, question, token).await {
-        Ok(result) => finished(context.done(Value::String(result.text), OutputSource::Task)),
-        Err(ChildFailure { category, message }) => context.refused(format!(
+        Ok(result) => finished(tool_call.done(Value::String(result.text), OutputSource::Task)),
+        Err(ChildFailure { category, message }) => tool_call.refused(format!(
             "agent {:?} gave no answer ({category}): {message}",
             agent.agent
         )),

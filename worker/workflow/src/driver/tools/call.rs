@@ -36,9 +36,9 @@ pub(super) enum Left {
 }
 
 /// Runs one call to its end and keeps its result in the task.
-pub(super) async fn finish_call(context: &ToolCallContext<'_>) -> Result<Left, WorkflowTermination> {
-    let (ctx, call) = (context.ctx, context.call);
-    let CallOutcome::Finished(mut done) = run_call(context).await? else {
+pub(super) async fn finish_call(tool_call: &ToolCallContext<'_>) -> Result<Left, WorkflowTermination> {
+    let (ctx, call) = (tool_call.ctx, tool_call.call);
+    let CallOutcome::Finished(mut done) = run_call(tool_call).await? else {
         return Ok(Left::Suspended);
     };
     let about = || {
@@ -53,47 +53,47 @@ pub(super) async fn finish_call(context: &ToolCallContext<'_>) -> Result<Left, W
     Ok(Left::Finished)
 }
 
-async fn run_call(context: &ToolCallContext<'_>) -> Result<CallOutcome, WorkflowTermination> {
+async fn run_call(tool_call: &ToolCallContext<'_>) -> Result<CallOutcome, WorkflowTermination> {
     let ToolCallContext {
         ctx, call, revision, ..
-    } = *context;
+    } = *tool_call;
     if let CallDisposition::Refuse(reason) = &call.disposition {
-        return Ok(context.refused(reason.clone()));
+        return Ok(tool_call.refused(reason.clone()));
     }
     let progress = read(ctx, |task| {
         task.state.call_progress.get(&call.index).cloned().unwrap_or_default()
     });
     let target = progress.mcp.as_ref();
     let Some(callee) = callee::callee(&revision.spec, &call.name, target) else {
-        return Ok(context.refused(format!("there is no tool {:?}", call.name)));
+        return Ok(tool_call.refused(format!("there is no tool {:?}", call.name)));
     };
     if !progress.approved {
         if let Some(policy) = callee::required_approval(callee, target) {
-            if let Some(end) = approve(context, &policy).await? {
+            if let Some(end) = approve(tool_call, &policy).await? {
                 return Ok(end);
             }
-            context.tell_started();
+            tool_call.tell_started();
         }
         update(ctx, |task| {
-            task.state.call_progress.entry(call.index).or_default().approved = true
+            task.state.call_progress.entry(call.index).or_default().approved = true;
         });
-        hide_request_if_wanted(context).await;
+        hide_request_if_wanted(tool_call).await;
     }
     let from = now(ctx);
     let mut end = match callee {
         Callee::Handoff(handoff) => {
-            let mut done = context.done(json!({"agent": handoff.agent}), OutputSource::Task);
+            let mut done = tool_call.done(json!({"agent": handoff.agent}), OutputSource::Task);
             done.handoff_to = Some(handoff.agent.clone());
             return Ok(finished(done));
         }
-        Callee::Agent(agent) => ask_agent(context, agent).await,
-        Callee::Tool(tool) => run_tool(context, tool).await?,
+        Callee::Agent(agent) => ask_agent(tool_call, agent).await,
+        Callee::Tool(tool) => run_tool(tool_call, tool).await?,
     };
     if let CallOutcome::Finished(done) = &mut end
         && !is_measured_by_its_activity(callee)
     {
         done.interval = Some(Interval {
-            step: context.id.step,
+            step: tool_call.id.step,
             from,
             until: now(ctx),
         });
@@ -106,8 +106,8 @@ fn is_measured_by_its_activity(callee: Callee<'_>) -> bool {
 }
 
 /// Calls the `ToolStarted` hooks, which may hide the message of the request.
-async fn hide_request_if_wanted(context: &ToolCallContext<'_>) {
-    let ToolCallContext { ctx, id, call, .. } = *context;
+async fn hide_request_if_wanted(tool_call: &ToolCallContext<'_>) {
+    let ToolCallContext { ctx, id, call, .. } = *tool_call;
     let about = || {
         let arguments = read(ctx, |task| task.state.transcript.arguments(id, call.index)).unwrap_or_default();
         json!({"tool": call.name, "tool_call_id": call.call_id, "arguments": arguments})
@@ -123,12 +123,12 @@ async fn hide_request_if_wanted(context: &ToolCallContext<'_>) {
 
 /// Waits for the approval of a call; `None` when the call may run.
 async fn approve(
-    context: &ToolCallContext<'_>,
+    tool_call: &ToolCallContext<'_>,
     policy: &ApprovalPolicy,
 ) -> Result<Option<CallOutcome>, WorkflowTermination> {
     let ToolCallContext {
         ctx, id, call, token, ..
-    } = *context;
+    } = *tool_call;
     let arguments = read(ctx, |task| task.state.transcript.arguments(id, call.index)).unwrap_or_default();
     let question = Question {
         kind: ApprovalKind::ToolCall,
@@ -141,14 +141,14 @@ async fn approve(
     };
     Ok(match human_approval::ask(ctx, id, call, question, token).await? {
         Asked::Suspended => Some(CallOutcome::Suspended),
-        Asked::Stopped => Some(context.refused("this call was not run: the turn was stopped".to_owned())),
+        Asked::Stopped => Some(tool_call.refused("this call was not run: the turn was stopped".to_owned())),
         Asked::Decided(decided, on_timeout) => match (decided.verdict, on_timeout) {
             (Verdict::Approved, _) | (Verdict::Expired, OnTimeout::Proceed) => None,
-            (Verdict::Expired, OnTimeout::Fail) => Some(context.expired()),
+            (Verdict::Expired, OnTimeout::Fail) => Some(tool_call.expired()),
             (Verdict::Expired, OnTimeout::Reject) => {
-                Some(context.refused("this call was not run: nobody approved it in time".to_owned()))
+                Some(tool_call.refused("this call was not run: nobody approved it in time".to_owned()))
             }
-            (Verdict::Rejected | Verdict::Withdrawn, _) => Some(context.refused(rejection(&decided))),
+            (Verdict::Rejected | Verdict::Withdrawn, _) => Some(tool_call.refused(rejection(&decided))),
         },
     })
 }
@@ -167,20 +167,20 @@ fn rejection(decided: &Decision) -> String {
     format!("this call was not run: {by} rejected it{because}")
 }
 
-async fn run_tool(context: &ToolCallContext<'_>, tool: &RevisionTool) -> Result<CallOutcome, WorkflowTermination> {
+async fn run_tool(tool_call: &ToolCallContext<'_>, tool: &RevisionTool) -> Result<CallOutcome, WorkflowTermination> {
     let Some(kind) = tool.spec.kind() else {
-        return Ok(context.refused(format!("the tool {:?} has no kind", tool.name)));
+        return Ok(tool_call.refused(format!("the tool {:?} has no kind", tool.name)));
     };
     match kind {
-        ToolKind::Activity(activity) => Ok(call_activity(context, activity, &tool.spec).await),
-        ToolKind::Http(http) => Ok(call_http(context, http, &tool.spec).await),
-        ToolKind::Steps(list) => Ok(steps::run(context, &tool.spec, list).await),
-        ToolKind::Human(human) => ask_person(context, human, &tool.spec).await,
-        ToolKind::Workflow(workflow) => Ok(call_workflow(context, workflow, &tool.spec).await),
-        ToolKind::Mcp(_) => call_mcp(context, &tool.spec).await,
-        ToolKind::Hosted(_) => Ok(context.refused(format!(
+        ToolKind::Activity(activity) => Ok(call_activity(tool_call, activity, &tool.spec).await),
+        ToolKind::Http(http) => Ok(call_http(tool_call, http, &tool.spec).await),
+        ToolKind::Steps(list) => Ok(steps::run(tool_call, &tool.spec, list).await),
+        ToolKind::Human(human) => ask_person(tool_call, human, &tool.spec).await,
+        ToolKind::Workflow(workflow) => Ok(call_workflow(tool_call, workflow, &tool.spec).await),
+        ToolKind::Mcp(_) => call_mcp(tool_call, &tool.spec).await,
+        ToolKind::Hosted(_) => Ok(tool_call.refused(format!(
             "{:?} is run by the model's provider and cannot be called as a function",
-            context.call.name
+            tool_call.call.name
         ))),
     }
 }

@@ -13,23 +13,24 @@ use crate::{
     driver::{read, scoped, update},
     failure,
     options::{self, ToolCallOptions},
+    task::Task,
 };
 
-pub(super) async fn call_http(context: &ToolCallContext<'_>, http: &HttpTool, spec: &AgentToolSpec) -> CallOutcome {
-    match call_http_once(context, http, spec).await {
+pub(super) async fn call_http(tool_call: &ToolCallContext<'_>, http: &HttpTool, spec: &AgentToolSpec) -> CallOutcome {
+    match call_http_once(tool_call, http, spec).await {
         Ok(outcome) => {
-            let name = &context.call.name;
-            let content = bounded_result(Some(&context.revision.spec), name, outcome.content);
-            let mut done = context.done(content, OutputSource::ours(outcome.log.lagging));
+            let name = &tool_call.call.name;
+            let content = bounded_result(Some(&tool_call.revision.spec), name, outcome.content);
+            let mut done = tool_call.done(content, OutputSource::ours(outcome.log.lagging));
             done.output.is_error = outcome.is_error;
             finished(done)
         }
-        Err(described) => context.failed(spec, described),
+        Err(described) => tool_call.failed(spec, described),
     }
 }
 
 async fn call_http_once(
-    context: &ToolCallContext<'_>,
+    tool_call: &ToolCallContext<'_>,
     http: &HttpTool,
     spec: &AgentToolSpec,
 ) -> Result<HttpToolOutcome, (String, String)> {
@@ -39,8 +40,8 @@ async fn call_http_once(
         call,
         revision,
         ..
-    } = *context;
-    let own = context.options(spec);
+    } = *tool_call;
+    let own = tool_call.options(spec);
     let input = HttpToolCall {
         turn: id.turn,
         step: id.step,
@@ -49,7 +50,7 @@ async fn call_http_once(
         revision: revision.name.clone(),
         cursor: read(ctx, |task| task.state.log_cursor.clone()),
     };
-    let called = match (http.execution, read(ctx, |task| task.acting_queue())) {
+    let called = match (http.execution, read(ctx, Task::acting_queue)) {
         // A local activity runs in the workflow's own worker, which has the credentials of the task's own agent only.
         (HttpExecution::Local, None) => {
             let options = options::local_tool_call(own);

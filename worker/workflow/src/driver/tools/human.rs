@@ -13,13 +13,13 @@ use crate::{
 };
 
 pub(super) async fn ask_person(
-    context: &ToolCallContext<'_>,
+    tool_call: &ToolCallContext<'_>,
     human: &HumanTool,
     spec: &AgentToolSpec,
 ) -> Result<CallOutcome, WorkflowTermination> {
     let ToolCallContext {
         ctx, id, call, token, ..
-    } = *context;
+    } = *tool_call;
     let arguments = read(ctx, |task| task.state.transcript.arguments(id, call.index)).unwrap_or_default();
     let prompt = if human.prompt.is_empty() {
         &spec.description
@@ -42,9 +42,9 @@ pub(super) async fn ask_person(
     };
     Ok(match human_approval::ask(ctx, id, call, question, token).await? {
         Asked::Suspended => CallOutcome::Suspended,
-        Asked::Stopped => context.refused("nobody answered: the turn was stopped".to_owned()),
+        Asked::Stopped => tool_call.refused("nobody answered: the turn was stopped".to_owned()),
         Asked::Decided(decided, on_timeout) => match (decided.verdict, on_timeout) {
-            (Verdict::Expired, OnTimeout::Fail) => context.expired(),
+            (Verdict::Expired, OnTimeout::Fail) => tool_call.expired(),
             (decision, _) => {
                 let mut said = json!({"decision": decision});
                 for (field, text) in [("by", &decided.by), ("reason", &decided.reason)] {
@@ -55,7 +55,7 @@ pub(super) async fn ask_person(
                 if !decided.answer.is_null() {
                     said["answer"] = decided.answer;
                 }
-                finished(context.done(said, OutputSource::Task))
+                finished(tool_call.done(said, OutputSource::Task))
             }
         },
     })

@@ -18,45 +18,46 @@ use crate::{
     driver::{read, scoped, update},
     failure,
     options::{self, ToolCallOptions},
+    task::Task,
 };
 
 /// Rounds of questions that a tool may ask in one call.
 const MOST_ROUNDS: u32 = 10;
 
 pub(super) async fn call_mcp(
-    context: &ToolCallContext<'_>,
+    tool_call: &ToolCallContext<'_>,
     spec: &AgentToolSpec,
 ) -> Result<CallOutcome, WorkflowTermination> {
-    let ToolCallContext { ctx, call, .. } = *context;
+    let ToolCallContext { ctx, call, .. } = *tool_call;
     let mut answered = None;
     loop {
         let progress = read(ctx, |task| {
             task.state.call_progress.get(&call.index).cloned().unwrap_or_default()
         });
         let Some(target) = progress.mcp else {
-            return Ok(context.refused(format!("{:?} was not among the tools of its server", call.name)));
+            return Ok(tool_call.refused(format!("{:?} was not among the tools of its server", call.name)));
         };
         if let (Some(request), None) = (&progress.asked, &answered) {
-            match ask_for_more(context, request, progress.rounds, spec).await? {
+            match ask_for_more(tool_call, request, progress.rounds, spec).await? {
                 Ok(answer) => answered = Some(answer),
                 Err(end) => return Ok(end),
             }
         }
-        let outcome = match call_mcp_once(context, spec, target, progress.rounds, answered.take()).await {
+        let outcome = match call_mcp_once(tool_call, spec, target, progress.rounds, answered.take()).await {
             Ok(outcome) => outcome,
-            Err(described) => return Ok(context.failed(spec, described)),
+            Err(described) => return Ok(tool_call.failed(spec, described)),
         };
         let Some(request) = outcome.input_required else {
             let content = bounded(
                 outcome.content,
                 usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX),
             );
-            let mut done = context.done(content, OutputSource::ours(outcome.log.lagging));
+            let mut done = tool_call.done(content, OutputSource::ours(outcome.log.lagging));
             done.output.is_error = outcome.is_error;
             return Ok(finished(done));
         };
         if progress.rounds == MOST_ROUNDS {
-            return Ok(context.refused(format!("the tool asked for more than {MOST_ROUNDS} times in one call")));
+            return Ok(tool_call.refused(format!("the tool asked for more than {MOST_ROUNDS} times in one call")));
         }
         update(ctx, |task| {
             let progress = task.state.call_progress.entry(call.index).or_default();
@@ -67,7 +68,7 @@ pub(super) async fn call_mcp(
 }
 
 async fn call_mcp_once(
-    context: &ToolCallContext<'_>,
+    tool_call: &ToolCallContext<'_>,
     spec: &AgentToolSpec,
     target: McpTarget,
     round: u32,
@@ -79,10 +80,10 @@ async fn call_mcp_once(
         call,
         revision,
         ..
-    } = *context;
+    } = *tool_call;
     let mut options = ToolCallOptions {
-        task_queue: read(ctx, |task| task.acting_queue()),
-        ..context.options(spec)
+        task_queue: read(ctx, Task::acting_queue),
+        ..tool_call.options(spec)
     };
     if round > 0 {
         options.id = format!("{}~{round}", options.id);
@@ -106,7 +107,7 @@ async fn call_mcp_once(
 
 /// Asks a person for the input that the tool requires. An expired question is an answer too.
 async fn ask_for_more(
-    context: &ToolCallContext<'_>,
+    tool_call: &ToolCallContext<'_>,
     request: &McpInputRequest,
     round: u32,
     spec: &AgentToolSpec,
@@ -121,20 +122,20 @@ async fn ask_for_more(
         timeout: policy.timeout.as_std(),
         on_timeout: policy.on_timeout,
     };
-    let asked = human_approval::ask(context.ctx, context.id, context.call, question, context.token).await?;
+    let asked = human_approval::ask(tool_call.ctx, tool_call.id, tool_call.call, question, tool_call.token).await?;
     let decided = match asked {
         Asked::Suspended => return Ok(Err(CallOutcome::Suspended)),
         Asked::Stopped => {
             let reason = "this call was not finished: the turn was stopped".to_owned();
-            return Ok(Err(context.refused(reason)));
+            return Ok(Err(tool_call.refused(reason)));
         }
         Asked::Decided(decided, OnTimeout::Fail) if decided.verdict == Verdict::Expired => {
-            return Ok(Err(context.expired()));
+            return Ok(Err(tool_call.expired()));
         }
         Asked::Decided(decided, _) => decided,
     };
-    update(context.ctx, |task| {
-        task.state.call_progress.entry(context.call.index).or_default().asked = None;
+    update(tool_call.ctx, |task| {
+        task.state.call_progress.entry(tool_call.call.index).or_default().asked = None;
     });
     let action = match decided.verdict {
         Verdict::Approved => "accept",

@@ -29,6 +29,7 @@ use crate::{
     driver::{read, scoped},
     failure,
     options::{self, ToolCallOptions},
+    task::Task,
 };
 
 /// One action to carry out.
@@ -57,14 +58,14 @@ impl StepFailure {
     }
 }
 
-pub(super) async fn run(context: &ToolCallContext<'_>, spec: &AgentToolSpec, steps: &[ToolStep]) -> CallOutcome {
+pub(super) async fn run(tool_call: &ToolCallContext<'_>, spec: &AgentToolSpec, steps: &[ToolStep]) -> CallOutcome {
     let mut results = BTreeMap::new();
     for (number, step) in steps.iter().enumerate() {
-        let outcome = if context.token.is_cancelled() {
+        let outcome = if tool_call.token.is_cancelled() {
             Err(StepFailure::without_effect("the turn was stopped before it"))
         } else {
             match forward(step, spec) {
-                Some(action) => act(context, spec, &action, &results).await,
+                Some(action) => act(tool_call, spec, &action, &results).await,
                 None => Err(StepFailure::without_effect("it has no action")),
             }
         };
@@ -72,12 +73,12 @@ pub(super) async fn run(context: &ToolCallContext<'_>, spec: &AgentToolSpec, ste
             Ok(result) => {
                 results.insert(step.name.clone(), result);
             }
-            Err(failure) => return undo(context, spec, &steps[..number], step, &failure, results).await,
+            Err(failure) => return undo(tool_call, spec, &steps[..number], step, &failure, results).await,
         }
     }
     let limit = usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX);
     let content = bounded(json!({"completed": true, "steps": results}), limit);
-    context::finished(context.done(content, OutputSource::Task))
+    context::finished(tool_call.done(content, OutputSource::Task))
 }
 
 fn forward<'a>(step: &'a ToolStep, spec: &AgentToolSpec) -> Option<Action<'a>> {
@@ -101,7 +102,7 @@ fn backward<'a>(step: &'a ToolStep, compensation: &'a Compensation, spec: &Agent
 }
 
 async fn undo(
-    context: &ToolCallContext<'_>,
+    tool_call: &ToolCallContext<'_>,
     spec: &AgentToolSpec,
     done: &[ToolStep],
     failed: &ToolStep,
@@ -118,7 +119,7 @@ async fn undo(
             continue;
         };
         let outcome = match backward(step, compensation, spec) {
-            Some(action) => act(context, spec, &action, &results).await,
+            Some(action) => act(tool_call, spec, &action, &results).await,
             None => Err(StepFailure::without_effect("its compensation has no action")),
         };
         match outcome {
@@ -143,14 +144,14 @@ async fn undo(
         "unknown_outcome": unknown_outcome,
     });
     let limit = usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX);
-    let mut finished = context.done(bounded(content, limit), OutputSource::Task);
+    let mut finished = tool_call.done(bounded(content, limit), OutputSource::Task);
     finished.output.is_error = true;
     if spec.on_error == OnError::FailTurn {
         finished.fails_turn = Some(TurnFailure {
             category: "tool_failed".to_owned(),
             message: format!(
                 "tool {:?} failed at step {:?}: {reason}",
-                context.call.name, failed.name
+                tool_call.call.name, failed.name
             ),
         });
     }
@@ -158,7 +159,7 @@ async fn undo(
 }
 
 async fn act(
-    context: &ToolCallContext<'_>,
+    tool_call: &ToolCallContext<'_>,
     spec: &AgentToolSpec,
     action: &Action<'_>,
     results: &BTreeMap<String, Value>,
@@ -169,7 +170,7 @@ async fn act(
         call,
         revision,
         ..
-    } = *context;
+    } = *tool_call;
     let part = if action.undo {
         format!("/{}~undo", action.name)
     } else {
@@ -185,14 +186,14 @@ async fn act(
         undo: action.undo,
         results: results.clone(),
     };
-    let own = context.options(spec);
+    let own = tool_call.options(spec);
     let title = format!("{}{}", call.name, part);
     let mut options = ToolCallOptions {
         id: format!("{}{part}", own.id),
         name: &title,
         timeout: action.timeout,
         retry: &action.retry,
-        task_queue: read(ctx, |task| task.acting_queue()),
+        task_queue: read(ctx, Task::acting_queue),
         // A step that has begun is not cancelled.
         token: WorkflowCancellationToken::new(),
         ..own

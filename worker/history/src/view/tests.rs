@@ -1,0 +1,228 @@
+//! What a reader finds in histories as the SDK and the server write them.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::json;
+use temporalio_common_wasm::protos::temporal::api::history::v1::{
+    ActivityTaskCompletedEventAttributes, ActivityTaskScheduledEventAttributes, MarkerRecordedEventAttributes,
+    WorkflowExecutionContinuedAsNewEventAttributes, WorkflowExecutionSignaledEventAttributes,
+    WorkflowExecutionStartedEventAttributes,
+};
+
+use steadfast_contract::activity_ids::model_activity_id;
+use steadfast_payload::pack;
+
+use super::*;
+
+/// What the SDK and the server write of a call of `search`, made by the first answer of a model.
+fn history_with(marker: MarkerRecordedEventAttributes) -> Vec<HistoryEvent> {
+    let payloads = |value: Value| Some(pack(&value).unwrap().into());
+    let scheduled = ActivityTaskScheduledEventAttributes {
+        activity_id: model_activity_id(1, 0),
+        activity_type: Some(ActivityKind::InvokeModel.type_name().into()),
+        input: payloads(json!({
+            "turn": 1, "step": 0, "base": 0, "new": [], "revision": "a-1", "now": "2026-01-01T00:00:00Z",
+        })),
+        ..ActivityTaskScheduledEventAttributes::default()
+    };
+    let completed = ActivityTaskCompletedEventAttributes {
+        scheduled_event_id: 0,
+        result: payloads(json!({
+            "items": [{"type": "function_call", "call_id": "c", "name": "search", "arguments": "{}"}],
+            "usage": {}, "log": {},
+        })),
+        ..ActivityTaskCompletedEventAttributes::default()
+    };
+    let attributes = [
+        Attributes::ActivityTaskScheduledEventAttributes(scheduled),
+        Attributes::ActivityTaskCompletedEventAttributes(completed),
+        Attributes::MarkerRecordedEventAttributes(marker),
+    ];
+    (0..)
+        .zip(attributes)
+        .map(|(event_id, attributes)| HistoryEvent {
+            event_id,
+            attributes: Some(attributes),
+            ..HistoryEvent::default()
+        })
+        .collect()
+}
+
+fn marker_of_tool_call(result: Option<Value>) -> MarkerRecordedEventAttributes {
+    let data = json!({
+        "seq": 3, "attempt": 1, "activity_id": "t1.0.0", "activity_type": ActivityKind::CallHttpTool.type_name(),
+        "complete_time": {"seconds": 5, "nanos": 7_999_999}, "backoff": null,
+    });
+    let mut details = HashMap::from([(MARKER_DATA.to_owned(), pack(&data).unwrap().into())]);
+    if let Some(result) = result {
+        details.insert(MARKER_RESULT.to_owned(), pack(&result).unwrap().into());
+    }
+    MarkerRecordedEventAttributes {
+        marker_name: LOCAL_ACTIVITY_MARKER.to_owned(),
+        details,
+        ..MarkerRecordedEventAttributes::default()
+    }
+}
+
+fn view_of(marker: MarkerRecordedEventAttributes) -> HistoryView {
+    let mut view = HistoryView::default();
+    for event in history_with(marker) {
+        view.take(&event).unwrap();
+    }
+    view
+}
+
+#[test]
+fn the_result_of_a_local_tool_call_stands_where_that_of_another_does() {
+    let result = json!({"content": {"found": 7}, "log": {}});
+    let view = view_of(marker_of_tool_call(Some(result)));
+    let output = ToolOutput {
+        call_id: "c".to_owned(),
+        name: "search".to_owned(),
+        content: json!({"found": 7}),
+        is_error: false,
+        text: ModelText::default(),
+    };
+    let body = Body::Tool {
+        index: 0,
+        output,
+        by_task: false,
+    };
+    let segment = Segment {
+        turn: 1,
+        step: 0,
+        at: jiff::Timestamp::from_millisecond(5_007).unwrap(),
+        body,
+    };
+    assert_eq!(view.segments[&SegmentRef::Tool(1, 0, 0)], segment);
+    assert_eq!(view.shown.last().unwrap().segment, segment);
+}
+
+#[test]
+fn a_local_attempt_that_failed_left_no_result() {
+    let view = view_of(marker_of_tool_call(None));
+    assert_eq!(view.segments.get(&SegmentRef::Tool(1, 0, 0)), None);
+    assert_eq!(view.shown.len(), 1);
+}
+
+/// A run as the server records it: the start, then one event each.
+fn run_of(start: &Value, events: Vec<Attributes>) -> Vec<HistoryEvent> {
+    let started = WorkflowExecutionStartedEventAttributes {
+        input: Some(pack(start).unwrap().into()),
+        workflow_id: "t".to_owned(),
+        ..WorkflowExecutionStartedEventAttributes::default()
+    };
+    let started = Attributes::WorkflowExecutionStartedEventAttributes(started);
+    (1..)
+        .zip(std::iter::once(started).chain(events))
+        .map(|(event_id, attributes)| HistoryEvent {
+            event_id,
+            attributes: Some(attributes),
+            ..HistoryEvent::default()
+        })
+        .collect()
+}
+
+fn new_task() -> Value {
+    json!({"schema_version": 1, "task_id": "t", "namespace": "default", "agent": "a"})
+}
+
+fn message(id: &str) -> Attributes {
+    let content = json!({"message_id": id, "content": {"type": "text", "text": id}});
+    Attributes::WorkflowExecutionSignaledEventAttributes(WorkflowExecutionSignaledEventAttributes {
+        signal_name: SIGNAL_RECEIVE_EVENT.to_owned(),
+        input: Some(pack(&content).unwrap().into()),
+        ..WorkflowExecutionSignaledEventAttributes::default()
+    })
+}
+
+/// The outbox entries that tell the decisions about messages, from this number on.
+fn decisions(first: u64, decided: &[(&str, &str)]) -> Vec<Value> {
+    (first..)
+        .zip(decided)
+        .map(|(number, (id, kind))| {
+            json!({"number": number, "event": {
+                "type": kind, "message_id": id, "reason": "", "time": "2026-01-01T00:00:00Z",
+            }})
+        })
+        .collect()
+}
+
+fn appended(outbox: &[Value]) -> Attributes {
+    Attributes::ActivityTaskScheduledEventAttributes(ActivityTaskScheduledEventAttributes {
+        activity_id: "1".to_owned(),
+        activity_type: Some(ActivityKind::AppendEvents.type_name().into()),
+        input: Some(pack(&json!({"outbox": outbox})).unwrap().into()),
+        ..ActivityTaskScheduledEventAttributes::default()
+    })
+}
+
+/// Message ids and turns of the user's messages, in order.
+fn user_messages(events: &[HistoryEvent]) -> Vec<(String, u32)> {
+    let view = HistoryView::read(events).unwrap();
+    let segments = view.shown.into_iter().map(|shown| shown.segment);
+    segments
+        .filter_map(|segment| match segment.body {
+            Body::User { message_id, .. } => Some((message_id, segment.turn)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn turns(messages: &[(&str, u32)]) -> Vec<(String, u32)> {
+    messages.iter().map(|(id, turn)| ((*id).to_owned(), *turn)).collect()
+}
+
+const ACCEPTED: &str = "message_accepted";
+const REJECTED: &str = "message_rejected";
+
+#[test]
+fn a_message_that_the_task_rejected_is_not_shown_and_takes_no_turn() {
+    let outbox = decisions(1, &[("one", ACCEPTED), ("full", REJECTED), ("two", ACCEPTED)]);
+    let history = run_of(
+        &new_task(),
+        vec![message("one"), message("full"), message("two"), appended(&outbox)],
+    );
+    assert_eq!(user_messages(&history), turns(&[("one", 1), ("two", 2)]));
+}
+
+#[test]
+fn a_message_that_is_sent_again_after_its_rejection_has_the_turn_of_its_acceptance() {
+    let outbox = decisions(1, &[("one", ACCEPTED), ("again", REJECTED), ("again", ACCEPTED)]);
+    let sent = ["one", "again", "one", "again", "again"].map(message);
+    let history = run_of(&new_task(), [Vec::from(sent), vec![appended(&outbox)]].concat());
+    assert_eq!(user_messages(&history), turns(&[("one", 1), ("again", 2)]));
+}
+
+#[test]
+fn entries_that_are_taken_along_twice_tell_one_decision() {
+    let first = decisions(1, &[("one", REJECTED)]);
+    let both = decisions(1, &[("one", REJECTED), ("one", ACCEPTED)]);
+    let history = run_of(
+        &new_task(),
+        vec![message("one"), appended(&first), message("one"), appended(&both)],
+    );
+    assert_eq!(user_messages(&history), turns(&[("one", 1)]));
+}
+
+#[test]
+fn decisions_that_wait_in_the_outbox_at_the_end_of_the_run_are_known() {
+    let mut next = new_task();
+    next["state"] = json!({
+        "agent_run": {"state": {"state": "idle"}}, "transcript": [], "usage": {}, "created_at": "2026-01-01T00:00:00Z",
+        "inbox": {"turns_accepted": 1, "queue": [], "seen_message_ids": ["two"]},
+        "outbox": {"last_number": 2, "waiting": decisions(1, &[("one", REJECTED), ("two", ACCEPTED)])},
+    });
+    let continued = WorkflowExecutionContinuedAsNewEventAttributes {
+        input: Some(pack(&next).unwrap().into()),
+        ..WorkflowExecutionContinuedAsNewEventAttributes::default()
+    };
+    let continued = Attributes::WorkflowExecutionContinuedAsNewEventAttributes(continued);
+    let history = run_of(&new_task(), vec![message("one"), message("two"), continued]);
+    assert_eq!(user_messages(&history), turns(&[("two", 1)]));
+
+    // The next run takes the same entries along; they are about messages of the run before.
+    let taken_along = decisions(1, &[("one", REJECTED), ("two", ACCEPTED)]);
+    let outbox = [taken_along, decisions(3, &[("three", ACCEPTED)])].concat();
+    let history = run_of(&next, vec![message("three"), appended(&outbox)]);
+    assert_eq!(user_messages(&history), turns(&[("three", 2)]));
+}
