@@ -1,11 +1,11 @@
 -- Appends one producer's events to a task's log, gapless and once each.
 -- KEYS: stream, hash of the producers' counters
--- ARGV: field, seen epoch, seen number, event that opens an epoch, producer,
+-- ARGV: field, epoch and number of the cursor, event that opens an epoch, producer,
 --       expiry in ms, entries to keep, producers to remember, then counter and event in turn
 -- Returns: epoch and number of the last entry, entries added, 1 if an epoch was opened.
 local stream, producers = KEYS[1], KEYS[2]
 local field, opening, producer = ARGV[1], ARGV[4], ARGV[5]
-local seen_epoch, seen_number = tonumber(ARGV[2]), tonumber(ARGV[3])
+local cursor_epoch, cursor_number = tonumber(ARGV[2]), tonumber(ARGV[3])
 local expiry, max_entries, max_producers = ARGV[6], ARGV[7], tonumber(ARGV[8])
 
 local time = redis.call('TIME')
@@ -29,10 +29,10 @@ local function add(event)
   added = added + 1
 end
 
-local behind = epoch < seen_epoch or (epoch == seen_epoch and number < seen_number)
+local lost_tail = epoch < cursor_epoch or (epoch == cursor_epoch and number < cursor_number)
 local opened = 0
-if missing or behind then
-  epoch = math.max(now, epoch + 1, seen_epoch + 1)
+if missing or lost_tail then
+  epoch = math.max(now, epoch + 1, cursor_epoch + 1)
   number = 0
   opened = 1
   add(opening)

@@ -7,20 +7,21 @@ use steadfast_events::{EntryId, Event, EventKind};
 /// Name of the one field of a stream entry.
 pub(crate) const FIELD: &str = "data";
 
-/// One entry as it stands in Redis.
+/// One entry of the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
+    /// Position in the log.
     pub id: EntryId,
-    /// [`EventKind::Unknown`] when this version cannot read it.
+    /// The event; [`EventKind::Unknown`] when this version cannot read it.
     pub event: Event,
-    /// The JSON as stored, so that events of a newer version pass through whole.
+    /// The JSON as stored: events of a newer version pass through unchanged.
     pub json: Arc<str>,
 }
 
 impl Entry {
     pub(crate) fn parse(id: EntryId, json: String) -> Self {
         let event = serde_json::from_str(&json).unwrap_or_else(|error| {
-            tracing::warn!(entry = %id, %error, "skipped an event that could not be read");
+            tracing::warn!(entry = %id, %error, "cannot parse an event; it is treated as unknown");
             Event {
                 kind: EventKind::Unknown,
                 turn: 0,
@@ -38,10 +39,10 @@ impl Entry {
     }
 }
 
-/// A stream entry as Redis answers it: id, then field names and values in turn.
+/// A stream entry as Redis returns it: id, then field names and values in turn.
 pub(crate) type RawEntry = (String, Vec<Vec<u8>>);
 
-/// Reads an entry; `None` for what the append script cannot have written.
+/// Parses a stream entry; `None` if the append script cannot have written it.
 pub(crate) fn parse_raw((id, fields): RawEntry) -> Option<Entry> {
     let id: EntryId = id.parse().ok()?;
     let mut fields = fields.into_iter();

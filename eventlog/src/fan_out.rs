@@ -1,11 +1,12 @@
-//! The one task of a process that waits for new entries: a single `XREAD` over
-//! the logs of all tasks that somebody watches, spread to the watchers over a
-//! channel per task. It promises one thing: whoever joined gets every entry
-//! added after the join, or finds the channel closed. What came before, and
-//! what a closed or overrun channel lost, the watcher reads by range.
+//! The one reader of a process: a single `XREAD` over the logs of all tasks that
+//! have subscribers, and one channel per task to them. It promises one thing: a
+//! subscriber that joined gets every entry added after the join, or finds the
+//! channel closed. Earlier entries, and those that a closed or overrun channel
+//! lost, the subscriber reads by range.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use redis::{AsyncConnectionConfig, Cmd, aio::MultiplexedConnection, cmd};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
@@ -18,41 +19,38 @@ use crate::{
     store::EventLog,
 };
 
-/// How long one `XREAD` waits; also how soon a log nobody watches any more is left out.
+/// Longest wait of one `XREAD`. A log without subscribers is dropped within this time.
 const BLOCK: Duration = Duration::from_secs(2);
-/// Longer than [`BLOCK`] by what a busy server may need.
+/// [`BLOCK`] and the time that a busy server may need.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Entries of one log taken at once.
+/// Entries of one log in one answer.
 const COUNT: usize = 500;
-/// Entries a slow watcher may be behind before it has to read by range.
+/// Entries that a slow subscriber may lag before it has to read by range.
 const CHANNEL_ENTRIES: usize = 1024;
-const RECONNECT_AFTER: [Duration; 4] = [
-    Duration::from_millis(50),
-    Duration::from_millis(200),
-    Duration::from_millis(500),
-    Duration::from_secs(1),
-];
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) type Live = broadcast::Receiver<Arc<Entry>>;
 
-/// Asks for the entries of a task from now on.
+/// A request for the entries of a task from now on.
 pub(crate) struct Join {
     pub(crate) task_id: String,
     pub(crate) joined: oneshot::Sender<Live>,
 }
 
+/// A log with subscribers.
 struct Watched {
     sender: broadcast::Sender<Arc<Entry>>,
-    /// Id of the last entry seen, as text; empty until it was asked for.
+    /// Id of the last entry read, as text; `None` until it was asked for.
     position: Option<String>,
-    /// Who waits for the position to be known.
+    /// Subscribers that wait until the position is known.
     joining: Vec<oneshot::Sender<Live>>,
 }
 
 struct FanOut {
     log: EventLog,
     joins: mpsc::Receiver<Join>,
-    /// By name of the stream.
+    /// By key of the stream.
     watched: HashMap<String, Watched>,
 }
 
@@ -62,35 +60,37 @@ struct Reading {
     client_id: i64,
 }
 
-/// Runs until nobody can join any more.
+/// Runs until all handles of the reader are gone.
 pub(crate) async fn run(log: EventLog, joins: mpsc::Receiver<Join>) {
     let mut fan_out = FanOut {
         log,
         joins,
         watched: HashMap::new(),
     };
-    let mut failures = 0;
+    // `None` while reading works.
+    let mut outage: Option<ExponentialBackoff> = None;
     loop {
-        match fan_out.read_until_broken(&mut failures).await {
+        match fan_out.read_until_broken(&mut outage).await {
             Ok(()) => return,
             Err(error) => {
-                if failures == 0 {
+                let back_off = outage.get_or_insert_with(|| {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "lost the connection to Redis; reading again when it is back"
+                        "the connection to Redis is lost; reconnecting until it is back"
                     );
-                }
+                    reconnect_back_off()
+                });
+                let pause = back_off.next().unwrap_or(LONGEST_PAUSE);
                 fan_out.close_all();
-                sleep(RECONNECT_AFTER[usize::min(failures, RECONNECT_AFTER.len() - 1)]).await;
-                failures += 1;
+                sleep(pause).await;
             }
         }
     }
 }
 
 impl FanOut {
-    /// Closes the channels: positions may no longer hold, so every watcher has to
-    /// look for itself. Those still joining stay.
+    /// Closes the channels, because the positions may no longer hold: every subscriber
+    /// reads by range and joins again. Those that are still joining stay.
     fn close_all(&mut self) {
         self.watched.retain(|_, watched| {
             watched.joining.retain(|joining| !joining.is_closed());
@@ -100,7 +100,7 @@ impl FanOut {
         });
     }
 
-    async fn read_until_broken(&mut self, failures: &mut usize) -> Result<(), LogError> {
+    async fn read_until_broken(&mut self, outage: &mut Option<ExponentialBackoff>) -> Result<(), LogError> {
         let mut reading = Reading::connect(&self.log).await?;
         loop {
             while let Ok(join) = self.joins.try_recv() {
@@ -118,9 +118,8 @@ impl FanOut {
             if let Some(answer) = self.read(&mut reading).await? {
                 self.spread(answer);
             }
-            if *failures > 0 {
-                tracing::info!("reading from Redis again");
-                *failures = 0;
+            if outage.take().is_some() {
+                tracing::info!("reconnected to Redis");
             }
         }
     }
@@ -153,7 +152,7 @@ impl FanOut {
         Ok(())
     }
 
-    /// Waits for entries, or for somebody to join.
+    /// Waits for entries or for a subscriber to join.
     async fn read(&mut self, reading: &mut Reading) -> Result<Option<XreadAnswer>, LogError> {
         let mut command = cmd("XREAD");
         command
@@ -205,6 +204,14 @@ impl FanOut {
     }
 }
 
+fn reconnect_back_off() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .build()
+}
+
 type XreadAnswer = Vec<(String, Vec<RawEntry>)>;
 
 impl Reading {
@@ -236,18 +243,18 @@ impl Reading {
     }
 }
 
-/// Ends the wait of the reading connection. Asked again until its answer is
-/// there, because the wait may not have begun when the first request arrives.
+/// Ends the wait of the reading connection. Repeated until Redis confirms it,
+/// because the wait may not have begun when the first request arrives.
 async fn unblock(log: &EventLog, client_id: i64) {
     loop {
         match log.query::<i64>(cmd("CLIENT").arg("UNBLOCK").arg(client_id)).await {
             Ok(0) => sleep(Duration::from_millis(2)).await,
             Ok(_) => return,
             Err(error) => {
-                // The wait ends by itself soon enough.
+                // The wait ends by itself within `BLOCK`.
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
-                    "could not wake the log reader"
+                    "cannot wake the log reader; it wakes by itself"
                 );
                 return;
             }

@@ -1,5 +1,8 @@
-//! The event log of a task in Redis: how entries are appended, read and followed.
-//! What an entry says is in [`steadfast_events`].
+//! The event log of a task in Redis: append, read, subscribe. Also the only place
+//! that connects to Redis: [`RedisArgs`] are the flags, [`RedisConnector`] makes
+//! clients. The content of an entry is in [`steadfast_events`].
+
+#![warn(missing_docs)]
 
 mod args;
 mod connection;
@@ -15,4 +18,4 @@ pub use connector::{RedisConnector, RedisSettingsError};
 pub use entry::Entry;
 pub use error::LogError;
 pub use reader::{LogItem, LogReader, Subscription};
-pub use store::{Appended, Batch, EventLog, Genesis, LogSettings, Numbered, Snapshot, SpillPlace};
+pub use store::{Appended, Batch, EventLog, FirstBatch, LogSettings, Numbered, Snapshot, SpillPlace};

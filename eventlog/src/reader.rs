@@ -1,10 +1,11 @@
-//! Watching logs live. A subscription yields every entry after its start once
-//! and in order; where that is impossible, because entries were trimmed, lost or
-//! the log began anew, it yields the whole log folded and goes on from there.
-//! It outlives Redis: while Redis is away it waits, it never ends by itself.
+//! Subscriptions. A subscription yields every entry after its start once and in
+//! order. Where that is impossible, because entries were trimmed or lost or the
+//! log began anew, it yields the messages of the whole log and continues from
+//! there. While Redis is away it waits; it never ends by itself.
 
 use std::{pin::Pin, sync::Arc, task, time::Duration};
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::Stream;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, oneshot},
@@ -20,37 +21,39 @@ use crate::{
     store::{EventLog, Snapshot, is_next},
 };
 
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 const WAITING_JOINS: usize = 256;
 
-/// Where a subscription begins.
+/// Start of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// With the first entry; a log that is missing or does not hold the task from
-    /// its beginning yields [`LogItem::Reset`] first.
+    /// The first entry. A log that is missing or incomplete yields [`LogItem::Reset`] first.
     Start,
-    /// With what follows this entry.
+    /// The entry after this one.
     After(EntryId),
-    /// With what is appended from now on.
+    /// The next entry that is appended.
     Tail,
 }
 
+/// One item of a subscription.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LogItem {
+    /// The next entry.
     Entry(Arc<Entry>),
-    /// What the viewer has may be wrong or incomplete: this is all there is, and
-    /// the items that follow come after `last`.
+    /// Earlier items may be wrong or incomplete. This is the whole log; the items
+    /// that follow come after `last`.
     Reset(Snapshot),
 }
 
-/// Reads for all viewers of a process over one connection. Cheap to clone.
+/// Reads for all subscriptions of a process over one connection. Cheap to clone.
 #[derive(Clone)]
 pub struct LogReader {
     log: EventLog,
     joins: mpsc::Sender<Join>,
 }
 
-/// The entries of one task as they come; ends only if the reader is stopped.
+/// The entries of one task; ends only if the reader is stopped.
 pub struct Subscription {
     begins_after: Option<EntryId>,
     items: Pin<Box<dyn Stream<Item = LogItem> + Send>>,
@@ -64,8 +67,8 @@ impl LogReader {
         Self { log, joins }
     }
 
-    /// Watches a task. When this returns, the start is fixed: everything appended
-    /// later is going to be yielded. An error means that Redis is away now.
+    /// Subscribes to a task. When this returns, the start is fixed: every entry appended
+    /// later will be yielded. Fails if Redis does not answer now.
     pub async fn subscribe(&self, task_id: &str, from: From) -> Result<Subscription, LogError> {
         let tail = self.log.tail(task_id).await?;
         let watch = Watch {
@@ -86,7 +89,7 @@ impl LogReader {
 }
 
 impl Subscription {
-    /// The entry that the first item follows; none if that is the first of the log.
+    /// The entry before the first item; `None` if that is the first of the log.
     pub fn begins_after(&self) -> Option<EntryId> {
         self.begins_after
     }
@@ -106,12 +109,12 @@ struct Watch {
     task_id: String,
 }
 
-/// What reading by range found.
-enum Found {
+/// Result of reading by range.
+enum RangeRead {
     Entries(Vec<Entry>),
-    /// Nothing more, and nothing lost.
+    /// No more entries, and none lost.
     End,
-    /// Something between the cursor and the next entry is gone.
+    /// Entries between the cursor and the next entry are lost.
     Gap,
 }
 
@@ -125,8 +128,8 @@ impl Watch {
             'rounds: loop {
                 let Some(mut live) = self.join().await else { return };
                 'range: loop {
-                    match self.after(cursor).await {
-                        Ok(Found::Entries(entries)) => {
+                    match until_redis_answers(|| self.after(cursor)).await {
+                        RangeRead::Entries(entries) => {
                             for entry in entries {
                                 if !is_next(cursor, &entry) {
                                     let snapshot = self.whole().await;
@@ -138,13 +141,12 @@ impl Watch {
                                 yield LogItem::Entry(Arc::new(entry));
                             }
                         }
-                        Ok(Found::End) => break 'range,
-                        Ok(Found::Gap) => {
+                        RangeRead::End => break 'range,
+                        RangeRead::Gap => {
                             let snapshot = self.whole().await;
                             cursor = snapshot.last;
                             yield LogItem::Reset(snapshot);
                         }
-                        Err(_) => sleep(RETRY_AFTER).await,
                     }
                 }
                 loop {
@@ -154,7 +156,7 @@ impl Watch {
                             cursor = Some(entry.id);
                             yield LogItem::Entry(entry);
                         }
-                        // Reading by range tells what happened.
+                        // Reading by range finds the lost entries or the gap.
                         Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => continue 'rounds,
                     }
                 }
@@ -162,8 +164,9 @@ impl Watch {
         }
     }
 
-    /// Joins the fan-out; waits while Redis is away. `None` when it has stopped.
+    /// Joins the fan-out; waits while Redis is away. `None` when the fan-out has stopped.
     async fn join(&self) -> Option<Live> {
+        let mut pauses = back_off();
         loop {
             let (joined, live) = oneshot::channel();
             self.joins
@@ -175,33 +178,49 @@ impl Watch {
                 .ok()?;
             match live.await {
                 Ok(live) => return Some(live),
-                Err(_) => sleep(RETRY_AFTER).await,
+                Err(_) => sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await,
             }
         }
     }
 
-    async fn after(&self, cursor: Option<EntryId>) -> Result<Found, LogError> {
+    async fn after(&self, cursor: Option<EntryId>) -> Result<RangeRead, LogError> {
         let entries = self.log.page_after(&self.task_id, cursor).await?;
         if !entries.is_empty() {
-            return Ok(Found::Entries(entries));
+            return Ok(RangeRead::Entries(entries));
         }
         let tail = self.log.tail(&self.task_id).await?;
         Ok(match (cursor, tail) {
-            (None, None) => Found::End,
-            (Some(cursor), Some(tail)) if cursor == tail => Found::End,
-            // Appended between the two questions: ask again.
-            (Some(cursor), Some(tail)) if cursor < tail => Found::Entries(Vec::new()),
-            (None, Some(_)) => Found::Entries(Vec::new()),
-            (Some(_), _) => Found::Gap,
+            (None, None) => RangeRead::End,
+            (Some(cursor), Some(tail)) if cursor == tail => RangeRead::End,
+            // Appended between the two commands: read again.
+            (Some(cursor), Some(tail)) if cursor < tail => RangeRead::Entries(Vec::new()),
+            (None, Some(_)) => RangeRead::Entries(Vec::new()),
+            (Some(_), _) => RangeRead::Gap,
         })
     }
 
     async fn whole(&self) -> Snapshot {
-        loop {
-            match self.log.snapshot(&self.task_id).await {
-                Ok(snapshot) => return snapshot,
-                Err(_) => sleep(RETRY_AFTER).await,
-            }
+        until_redis_answers(|| self.log.snapshot(&self.task_id)).await
+    }
+}
+
+/// Repeats a read until Redis answers.
+async fn until_redis_answers<T, F: Future<Output = Result<T, LogError>>>(read: impl Fn() -> F) -> T {
+    let mut pauses = back_off();
+    loop {
+        match read().await {
+            Ok(value) => return value,
+            // The fan-out logs the outage.
+            Err(_) => sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await,
         }
     }
+}
+
+fn back_off() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build()
 }

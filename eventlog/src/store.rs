@@ -1,6 +1,6 @@
-//! The log in Redis: appending through one script, reading by range, and the
-//! small spills beside it. Every call ends within the time limit; nothing here
-//! retries, because the caller knows what may be lost and what may not.
+//! The log in Redis: appends by one script, reads by range, and keeps the results
+//! of finished model calls ("spills"). Every call ends within the time limit.
+//! Nothing here retries: the caller knows which loss matters.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,25 +15,25 @@ use crate::{
 };
 
 const APPEND: &str = include_str!("append.lua");
-/// Attempts of activities are producers too; older ones than these no longer retry.
+/// Every attempt of an activity is a producer of its own; older ones no longer retry.
 const MAX_PRODUCERS: usize = 512;
 /// Entries read at once.
 const PAGE: usize = 500;
 
-/// How a log is kept.
+/// Names, sizes and time limits of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// What stands before `{<task id>}` in the name of a stream.
+    /// Prefix of a stream's key, before `{<task id>}`.
     pub key_prefix: String,
-    /// What stands before `{<task id>}` in the name of a spill.
+    /// Prefix of a spill's key, before `{<task id>}`.
     pub spill_prefix: String,
-    /// About how many entries of a task are kept.
+    /// Entries of a task that are kept, approximately.
     pub max_entries: usize,
-    /// How long after its last entry a log is kept.
+    /// Time after its last entry for which a log is kept.
     pub expiry: Duration,
-    /// How long a finished model call waits for its activity to complete.
+    /// Time for which the result of a finished model call is kept.
     pub spill_expiry: Duration,
-    /// The longest that any call to Redis may take.
+    /// Longest time of any call to Redis, connecting included.
     pub time_limit: Duration,
 }
 
@@ -51,8 +51,8 @@ impl Default for LogSettings {
 }
 
 impl LogSettings {
-    /// The settings of an install that shares its Redis with others: its id
-    /// stands before every key. An empty id leaves the names as they are.
+    /// The settings of an installation: its id is the prefix of every key, so that
+    /// several can share a Redis. An empty id adds no prefix.
     pub fn for_install(install: &str) -> Self {
         let settings = Self::default();
         if install.is_empty() {
@@ -66,55 +66,59 @@ impl LogSettings {
     }
 }
 
-/// An event and its place among its producer's events.
+/// An event and its number among the events of its producer.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Numbered {
     /// Rises with each event of a producer; starts at 1.
     pub counter: u64,
+    /// The event.
     pub event: Event,
 }
 
-/// What one producer appends in one go.
+/// Events that one producer appends together.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
-    /// Who appends, unique within the task: one attempt of an activity, or the
-    /// workflow. One producer has one append under way at a time.
+    /// Name of the producer, unique within the task: one attempt of an activity, or
+    /// the workflow. A producer has one append under way at a time.
     pub producer: &'a str,
-    /// In rising order of counters. What this producer appended before is left out.
+    /// In rising order of counters. Events that this producer appended before are skipped.
     pub events: &'a [Numbered],
-    /// The highest entry the producer knows of; if the log does not reach it, it
-    /// lost its tail and starts a new epoch.
-    pub seen: Option<EntryId>,
-    pub genesis: Genesis,
+    /// The last entry that the producer knows of. If the log does not reach it, the
+    /// log has lost its tail and a new epoch begins.
+    pub cursor: Option<EntryId>,
+    /// Whether these are the first events of the task.
+    pub first_batch: FirstBatch,
 }
 
 /// Whether a batch holds the first events of its task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Genesis {
-    /// It starts the task: a log that begins with it is complete.
+pub enum FirstBatch {
+    /// Yes: a log that begins with this batch is complete.
     Yes,
+    /// No.
     No,
 }
 
-/// What became of a batch.
+/// Result of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The last entry of the log now; what to give as `seen` next time.
+    /// The last entry of the log now: the `cursor` of the next batch.
     pub last: EntryId,
-    /// Entries written, the one that opens an epoch included.
+    /// Entries written, including the one that opens an epoch.
     pub added: usize,
-    /// The log was missing or had lost its tail. What the producer appended in
-    /// this attempt before may be gone: it should append its finished messages again.
+    /// The log was missing or had lost its tail. Earlier entries of this producer may
+    /// be gone: it should append its finished messages again.
     pub opened_epoch: bool,
 }
 
-/// A whole log, folded.
+/// The messages of a whole log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
+    /// In order of first appearance.
     pub messages: Vec<Message>,
-    /// The log holds every event of the task; if not, the rest is in Temporal.
+    /// Whether the log holds every event of the task. If not, the history in Temporal has the rest.
     pub complete: bool,
-    /// The last entry that went in; live entries go on after it.
+    /// The last entry that was read; a subscription continues after it.
     pub last: Option<EntryId>,
 }
 
@@ -145,7 +149,7 @@ impl EventLog {
         }
     }
 
-    /// Name of the stream of a task.
+    /// Key of the stream of a task.
     pub fn key(&self, task_id: &str) -> String {
         format!("{}{{{task_id}}}", self.inner.settings.key_prefix)
     }
@@ -162,12 +166,12 @@ impl EventLog {
         self.inner.connection.query(command).await
     }
 
-    /// Whether Redis answers.
+    /// Succeeds if Redis answers.
     pub async fn ping(&self) -> Result<(), LogError> {
         self.query(&cmd("PING")).await
     }
 
-    /// Appends a batch. Safe to repeat after an error: what had arrived is left out.
+    /// Appends a batch. Safe to repeat after an error: events that had arrived are skipped.
     pub async fn append(&self, task_id: &str, batch: Batch<'_>) -> Result<Appended, LogError> {
         let by_hash = self.append_command("EVALSHA", &self.inner.script_hash, task_id, batch)?;
         let answer = match self.query(&by_hash).await {
@@ -189,8 +193,8 @@ impl EventLog {
         let stream = self.key(task_id);
         let opening = Event {
             kind: EventKind::LogOpened {
-                // Who has seen entries that are gone cannot begin the log anew.
-                complete: batch.genesis == Genesis::Yes && batch.seen.is_none(),
+                // A producer that knows of entries which are gone does not hold the task from its beginning.
+                complete: batch.first_batch == FirstBatch::Yes && batch.cursor.is_none(),
             },
             turn: batch.events.first().map_or(0, |first| first.event.turn),
             attempt: 1,
@@ -201,7 +205,7 @@ impl EventLog {
             path: String::new(),
             time: jiff::Timestamp::now(),
         };
-        let seen = batch.seen.unwrap_or(EntryId { epoch: 0, number: 0 });
+        let cursor = batch.cursor.unwrap_or(EntryId { epoch: 0, number: 0 });
         let mut command = cmd(command);
         command
             .arg(script)
@@ -209,8 +213,8 @@ impl EventLog {
             .arg(&stream)
             .arg(format!("{stream}:producers"))
             .arg(FIELD)
-            .arg(seen.epoch)
-            .arg(seen.number)
+            .arg(cursor.epoch)
+            .arg(cursor.number)
             .arg(encode(&opening)?)
             .arg(batch.producer)
             .arg(milliseconds(settings.expiry))
@@ -222,7 +226,7 @@ impl EventLog {
         Ok(command)
     }
 
-    /// The last entry's id; `None` when there is no log.
+    /// Id of the last entry; `None` when there is no log.
     pub async fn tail(&self, task_id: &str) -> Result<Option<EntryId>, LogError> {
         let entries: Vec<RawEntry> = self
             .query(
@@ -237,7 +241,7 @@ impl EventLog {
         Ok(entries.first().and_then(|(id, _)| id.parse().ok()))
     }
 
-    /// The entries that follow `after`, a page of them; empty at the end.
+    /// A page of the entries after `after`; empty at the end.
     pub async fn page_after(&self, task_id: &str, after: Option<EntryId>) -> Result<Vec<Entry>, LogError> {
         let start = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
         let entries: Vec<RawEntry> = self
@@ -253,7 +257,7 @@ impl EventLog {
         Ok(entries.into_iter().filter_map(parse_raw).collect())
     }
 
-    /// The entries that come before `before`, the latest first, a page of them.
+    /// A page of the entries before `before`, latest first.
     pub async fn page_before(&self, task_id: &str, before: EntryId) -> Result<Vec<Entry>, LogError> {
         let entries: Vec<RawEntry> = self
             .query(
@@ -306,14 +310,14 @@ impl EventLog {
         })
     }
 
-    /// Keeps the result of a finished model call until its activity has completed.
+    /// Stores the result of a finished model call until its activity has completed.
     pub async fn put_spill(&self, place: SpillPlace<'_>, value: &[u8]) -> Result<(), LogError> {
         let expiry = milliseconds(self.inner.settings.spill_expiry);
         self.query(cmd("SET").arg(self.spill_key(place)).arg(value).arg("PX").arg(expiry))
             .await
     }
 
-    /// The result of a model call that an earlier attempt finished.
+    /// The result of a model call that an earlier attempt of the activity finished.
     pub async fn get_spill(&self, place: SpillPlace<'_>) -> Result<Option<Vec<u8>>, LogError> {
         self.query(cmd("GET").arg(self.spill_key(place))).await
     }
@@ -326,12 +330,15 @@ impl EventLog {
 /// The model call that a spill belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpillPlace<'a> {
+    /// The task.
     pub task_id: &'a str,
+    /// Turn of the task.
     pub turn: u32,
+    /// Step of the turn.
     pub step: u32,
 }
 
-/// Whether an entry follows what was read so far with nothing lost between.
+/// Whether an entry directly follows the last one read, with nothing lost between.
 pub(crate) fn is_next(last: Option<EntryId>, entry: &Entry) -> bool {
     match last {
         Some(last) => last.is_followed_by(entry.id),

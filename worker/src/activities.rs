@@ -115,8 +115,8 @@ impl Activities {
         let batch = Batch {
             producer: &producer(&start),
             events: &outbox.events,
-            seen: parse_cursor(cursor.as_deref()),
-            genesis: outbox.genesis,
+            cursor: parse_cursor(cursor.as_deref()),
+            first_batch: outbox.first_batch,
         };
         let appended = self.log.append(start.log_task_id(), batch).await;
         let appended = appended.map_err(|error| CallFailure::transient_error("log_unavailable", &error))?;

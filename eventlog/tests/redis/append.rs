@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_eventlog::{Batch, Genesis, LogSettings, Snapshot, SpillPlace};
+use steadfast_eventlog::{Batch, FirstBatch, LogSettings, Snapshot, SpillPlace};
 use steadfast_events::EntryId;
 use steadfast_testkit::Redis;
 
@@ -40,8 +40,8 @@ async fn the_first_entry_says_whether_the_log_is_complete() {
         Batch {
             producer: "model",
             events: &numbered(1, [done("c")]),
-            seen: None,
-            genesis: Genesis::No,
+            cursor: None,
+            first_batch: FirstBatch::No,
         },
     )
     .await
@@ -148,8 +148,8 @@ async fn the_first_events_sent_again_do_not_make_a_lost_log_complete() {
     let batch = Batch {
         producer: "outbox",
         events: &numbered(1, [done("a")]),
-        seen: Some(first.last),
-        genesis: Genesis::Yes,
+        cursor: Some(first.last),
+        first_batch: FirstBatch::Yes,
     };
     log.append(TASK, batch).await.unwrap();
     let snapshot = log.snapshot(TASK).await.unwrap();

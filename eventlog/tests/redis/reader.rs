@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use steadfast_eventlog::{Batch, Genesis, LogError, LogItem, LogReader, LogSettings, Snapshot, reader::From};
+use steadfast_eventlog::{Batch, FirstBatch, LogError, LogItem, LogReader, LogSettings, Snapshot, reader::From};
 use steadfast_events::EntryId;
 use steadfast_events::EventKind;
 use steadfast_testkit::{Redis, RedisData};
@@ -57,8 +57,8 @@ async fn a_subscription_that_joins_while_others_wait_hears_at_once() {
     let batch = Batch {
         producer: "model",
         events: &numbered(1, [done("b")]),
-        seen: None,
-        genesis: Genesis::Yes,
+        cursor: None,
+        first_batch: FirstBatch::Yes,
     };
     let begun = Instant::now();
     log.append("second", batch).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use steadfast_eventlog::{
-    Appended, Batch, EventLog, Genesis, LogError, LogItem, LogSettings, Numbered, RedisConnector, Subscription,
+    Appended, Batch, EventLog, FirstBatch, LogError, LogItem, LogSettings, Numbered, RedisConnector, Subscription,
 };
 use steadfast_events::EntryId;
 use steadfast_events::{Author, Content, Event, EventKind, Message, MessageStatus, TextFormat};
@@ -60,15 +60,15 @@ pub async fn append(
     log: &EventLog,
     producer: &str,
     events: &[Numbered],
-    seen: Option<EntryId>,
+    cursor: Option<EntryId>,
 ) -> Result<Appended, LogError> {
     log.append(
         TASK,
         Batch {
             producer,
             events,
-            seen,
-            genesis: Genesis::No,
+            cursor,
+            first_batch: FirstBatch::No,
         },
     )
     .await
@@ -80,8 +80,8 @@ pub async fn begin(log: &EventLog, events: &[Numbered]) -> Appended {
         Batch {
             producer: "outbox",
             events,
-            seen: None,
-            genesis: Genesis::Yes,
+            cursor: None,
+            first_batch: FirstBatch::Yes,
         },
     )
     .await

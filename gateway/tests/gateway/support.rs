@@ -9,7 +9,7 @@ use axum::{
 };
 use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
-use steadfast_eventlog::{Appended, Batch, EventLog, Genesis, LogReader, LogSettings, Numbered, RedisConnector};
+use steadfast_eventlog::{Appended, Batch, EventLog, FirstBatch, LogReader, LogSettings, Numbered, RedisConnector};
 use steadfast_events::EntryId;
 use steadfast_events::{Author, Content, Event, EventKind, Message, MessageStatus, TextFormat};
 use steadfast_gateway::{
@@ -200,15 +200,15 @@ impl Site {
     pub async fn append(&self, task_id: &str, first: u64, events: impl IntoIterator<Item = EventKind>) -> Appended {
         let events = events.into_iter().map(event).zip(first..);
         let events: Vec<Numbered> = events.map(|(event, counter)| Numbered { counter, event }).collect();
-        let genesis = if first == 1 { Genesis::Yes } else { Genesis::No };
+        let first_batch = if first == 1 { FirstBatch::Yes } else { FirstBatch::No };
         self.log
             .append(
                 task_id,
                 Batch {
                     producer: "worker",
                     events: &events,
-                    seen: None,
-                    genesis,
+                    cursor: None,
+                    first_batch,
                 },
             )
             .await

@@ -9,7 +9,7 @@ use steadfast_contract::{
     tool_calls::Interval,
 };
 use steadfast_crds::AgentRevisionSpec;
-use steadfast_eventlog::{Genesis, Numbered};
+use steadfast_eventlog::{FirstBatch, Numbered};
 use steadfast_events::{Event, EventKind};
 use steadfast_projection::{Scope, messages_of};
 
@@ -28,7 +28,7 @@ pub(crate) struct OutboxEvents {
     pub first_uncounted: u64,
     /// The number to acknowledge once the log has the events.
     pub last_number: u64,
-    pub genesis: Genesis,
+    pub first_batch: FirstBatch,
 }
 
 impl OutboxEvents {
@@ -38,7 +38,7 @@ impl OutboxEvents {
             intervals: BTreeMap::new(),
             first_uncounted: 0,
             last_number: 0,
-            genesis: Genesis::No,
+            first_batch: FirstBatch::No,
         }
     }
 }
@@ -66,10 +66,10 @@ pub(crate) async fn resolve(
     let last_number = entries.last().map_or(0, |entry| entry.number);
     let is_first = entries.first().is_some_and(|entry| entry.number == 1);
     // A child task writes to the log of its parent, and does not start that log.
-    let genesis = if is_first && start.parent.is_none() {
-        Genesis::Yes
+    let first_batch = if is_first && start.parent.is_none() {
+        FirstBatch::Yes
     } else {
-        Genesis::No
+        FirstBatch::No
     };
     let counted = entries.iter().rev().find(|entry| entry.redelivered);
     let first_uncounted = counted.map_or(0, |entry| (entry.number + 1) * EVENTS_PER_ENTRY);
@@ -111,7 +111,7 @@ pub(crate) async fn resolve(
         intervals,
         first_uncounted,
         last_number,
-        genesis,
+        first_batch,
     })
 }
 

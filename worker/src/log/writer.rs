@@ -9,7 +9,7 @@ mod inbox;
 use std::{sync::Arc, time::Duration};
 
 use steadfast_contract::activities::LogAck;
-use steadfast_eventlog::{Batch, EventLog, Genesis, Numbered};
+use steadfast_eventlog::{Batch, EventLog, FirstBatch, Numbered};
 use steadfast_events::{EntryId, Event, EventKind};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::task::TaskTracker;
@@ -194,8 +194,8 @@ impl Writer {
         let batch = Batch {
             producer: &producer,
             events: &outbox.events,
-            seen: self.scope.cursor,
-            genesis: outbox.genesis,
+            cursor: self.scope.cursor,
+            first_batch: outbox.first_batch,
         };
         let opened_epoch = self.append(batch).await;
         if opened_epoch == Some(true) && self.counter > 0 {
@@ -250,8 +250,8 @@ impl Writer {
         let batch = Batch {
             producer: &producer,
             events: &numbered,
-            seen: self.scope.cursor,
-            genesis: Genesis::No,
+            cursor: self.scope.cursor,
+            first_batch: FirstBatch::No,
         };
         let opened_epoch = self.append(batch).await;
         // A failed append may have reached Redis: its counters are not used again.
