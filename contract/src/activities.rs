@@ -9,7 +9,10 @@ use steadfast_agent_loop::{Segment, SegmentRef};
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_events::Usage;
 
-use crate::outbox::OutboxEntry;
+use crate::{
+    mcp::{McpAnswer, McpInputRequest, McpTarget},
+    outbox::OutboxEntry,
+};
 
 /// What every activity that writes the log receives.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -124,15 +127,6 @@ pub struct Revision {
     pub spec: AgentRevisionSpec,
 }
 
-/// Which tool of which server a call goes to, as the model call found it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct McpTarget {
-    /// Name of the server's AgentTool in the revision.
-    pub server: String,
-    /// Name of the tool at the server.
-    pub tool: String,
-}
-
 /// Input of [`CallMcpTool`]: the arguments stand in the result of the model call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct McpToolCall {
@@ -146,32 +140,6 @@ pub struct McpToolCall {
     pub answered: Option<McpAnswer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
-}
-
-/// An answer to [`McpToolOutcome::input_required`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct McpAnswer {
-    pub request: McpInputRequest,
-    /// `accept`, `decline` or `cancel`.
-    pub action: String,
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub content: Value,
-}
-
-/// What a server asks for in the middle of a call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct McpInputRequest {
-    /// What a person reads.
-    pub prompt: String,
-    /// JSON Schema of what is asked for; null when it is only agreement.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub form: Value,
-    /// The server's own, given back to it as it is.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub state: Value,
-    /// Keys of the requests that the answer is for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub keys: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

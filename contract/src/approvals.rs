@@ -78,13 +78,13 @@ impl Approvals {
     /// verdict is not one that a person can give.
     pub fn decide(&mut self, decide: Decide, now: jiff::Timestamp) -> Option<Decision> {
         match decide.decision.verdict {
-            Verdict::Approved | Verdict::Rejected => self.settle(&decide.approval_id, decide.decision, now),
+            Verdict::Approved | Verdict::Rejected => self.record(&decide.approval_id, decide.decision, now),
             Verdict::Expired | Verdict::Withdrawn => None,
         }
     }
 
     /// The first decision counts.
-    pub fn settle(&mut self, id: &str, decision: Decision, now: jiff::Timestamp) -> Option<Decision> {
+    pub fn record(&mut self, id: &str, decision: Decision, now: jiff::Timestamp) -> Option<Decision> {
         let waiting = self.0.get_mut(id).filter(|waiting| waiting.decision.is_none())?;
         let decision = Decision {
             at: Some(now),

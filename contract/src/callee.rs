@@ -9,7 +9,7 @@ use steadfast_crds::{
     agent_tool::ApprovalPolicy,
 };
 
-use crate::activities::McpTarget;
+use crate::mcp::McpTarget;
 
 /// The target of a call, by the name that the model used.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,6 +11,8 @@ pub mod approvals;
 pub mod callee;
 pub mod failures;
 pub mod headers;
+pub mod interval;
+pub mod mcp;
 pub mod outbox;
 pub mod queries;
 pub mod scheduled;

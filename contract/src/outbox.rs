@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use steadfast_agent_loop::SegmentRef;
 use steadfast_events::Event;
 
-use crate::tool_calls::Interval;
+use crate::interval::Interval;
 
 /// Producer name of the outbox in the log; its counters are the entries' numbers.
 pub const PRODUCER: &str = "task";

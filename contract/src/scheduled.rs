@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
 
-    fn delivery() -> ScheduledMessage {
+    fn message() -> ScheduledMessage {
         serde_json::from_value(json!({
             "task_id": "1651295a-c531-5327-b054-eddc4877263c",
             "namespace": "team",
@@ -57,8 +57,8 @@ mod tests {
 
     #[test]
     fn each_delivery_that_begins_a_task_begins_one_of_its_own() {
-        let delivery = delivery();
-        assert_eq!(delivery.following_task_id("a"), delivery.following_task_id("a"));
-        assert_ne!(delivery.following_task_id("a"), delivery.following_task_id("b"));
+        let message = message();
+        assert_eq!(message.following_task_id("a"), message.following_task_id("a"));
+        assert_ne!(message.following_task_id("a"), message.following_task_id("b"));
     }
 }

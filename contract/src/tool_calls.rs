@@ -8,7 +8,10 @@ use serde_json::Value;
 use steadfast_agent_loop::{CallDisposition, ToolCall, ToolOutput, tool_call::bounded};
 use steadfast_crds::AgentRevisionSpec;
 
-use crate::activities::{McpInputRequest, McpTarget};
+use crate::{
+    interval::Interval,
+    mcp::{McpInputRequest, McpTarget},
+};
 
 /// The result of a call, kept until all calls of its step have one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,33 +30,6 @@ pub struct FinishedCall {
     /// Set where no activity of ours measures the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
-}
-
-/// In which step and from when to when something ran, to the millisecond. Short as JSON: history has one per call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(u32, i64, i64)", into = "(u32, i64, i64)")]
-pub struct Interval {
-    pub step: u32,
-    pub from: jiff::Timestamp,
-    pub until: jiff::Timestamp,
-}
-
-impl From<(u32, i64, i64)> for Interval {
-    fn from((step, from, took): (u32, i64, i64)) -> Self {
-        let at = |milliseconds| jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
-        Self {
-            step,
-            from: at(from),
-            until: at(from.saturating_add(took)),
-        }
-    }
-}
-
-impl From<Interval> for (u32, i64, i64) {
-    fn from(ran: Interval) -> Self {
-        let from = ran.from.as_millisecond();
-        (ran.step, from, ran.until.as_millisecond() - from)
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
-use steadfast_contract::activities::McpAnswer;
+use steadfast_contract::mcp::McpAnswer;
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_testkit::McpServer;
 use steadfast_worker::internals::{

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use steadfast_contract::{start::StartTask, tool_calls::Interval};
+use steadfast_contract::{interval::Interval, start::StartTask};
 use steadfast_eventlog::Numbered;
 use steadfast_events::EventKind;
 use steadfast_process::{opentelemetry::trace::SpanId, trace_context::parse_traceparent};

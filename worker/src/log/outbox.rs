@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use steadfast_agent_loop::Body;
 use steadfast_contract::{
+    interval::Interval,
     outbox::{OutboxEntry, PRODUCER, Pending},
     start::StartTask,
-    tool_calls::Interval,
 };
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_eventlog::{FirstBatch, Numbered};

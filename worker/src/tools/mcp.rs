@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, JsonObject, RequestMetaObject};
 use serde_json::{Map, Value};
-use steadfast_contract::activities::{McpAnswer, McpInputRequest};
+use steadfast_contract::mcp::{McpAnswer, McpInputRequest};
 use steadfast_crds::{AgentRevisionSpec, agent_tool::McpTool};
 use steadfast_process::ErrorChain;
 use tokio::time::timeout;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jsonschema::Validator;
 use serde_json::{Map, Value};
 use steadfast_agent_loop::tool_call::arguments;
-use steadfast_contract::activities::McpTarget;
+use steadfast_contract::mcp::McpTarget;
 use steadfast_crds::AgentRevisionSpec;
 
 use super::functions::{FunctionKind, FunctionTool, ListedTool, function_tools};

@@ -1,8 +1,10 @@
 //! The workflow of a task, from its first message to its end. Its signals and queries are here;
-//! [`crate::driver`] runs it.
+//! [`driver`] runs it.
 //!
 //! It decides nothing that a library's version could change, reads no clock but the workflow's,
 //! and writes nothing: every effect is an activity.
+
+mod driver;
 
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use temporalio_workflow::{
     SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext, WorkflowContextView, WorkflowResult,
 };
 
-use crate::{driver, segment_sink::SegmentSink, task::Task, task_input::TaskInput};
+use crate::{segment_sink::SegmentSink, task::Task, task_input::TaskInput};
 
 /// A task.
 #[workflow]

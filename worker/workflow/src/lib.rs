@@ -5,7 +5,6 @@ pub mod activities;
 pub mod agent_task;
 pub mod arguments;
 pub mod deliver_message;
-mod driver;
 pub mod failure;
 pub mod interceptor;
 pub mod options;

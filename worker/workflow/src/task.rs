@@ -13,12 +13,12 @@ use steadfast_agent_loop::{
 };
 use steadfast_contract::{
     activities::{LogAck, NewSegment, Revision},
+    interval::Interval,
     outbox::Pending,
     queries::{Phase, TaskState},
     signals::ReceiveEvent,
     start::{SCHEMA_VERSION, StartTask, TaskResult},
     state::{DurableState, StatePages},
-    tool_calls::Interval,
 };
 use steadfast_events::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
 use steadfast_payload::packed_size;

@@ -2,7 +2,7 @@
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::{Value, json};
-use steadfast_contract::activities::McpInputRequest;
+use steadfast_contract::mcp::McpInputRequest;
 
 /// How much text is kept beyond the limit, so that the final cut shows that there was more.
 const KEEP_BEYOND_BYTES: usize = 1_024;

@@ -15,7 +15,7 @@ use rmcp::{
     service::RequestContext,
 };
 use serde_json::{Map, Value, json};
-use steadfast_contract::activities::{McpAnswer, McpInputRequest};
+use steadfast_contract::mcp::{McpAnswer, McpInputRequest};
 use tokio::sync::mpsc;
 
 use super::error::refused;

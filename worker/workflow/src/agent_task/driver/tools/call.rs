@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use steadfast_agent_loop::CallDisposition;
 use steadfast_contract::{
     callee::{self, Callee},
-    tool_calls::{Interval, OutputSource},
+    interval::Interval,
+    tool_calls::OutputSource,
 };
 use steadfast_crds::{
     agent::HookEvent,
@@ -24,8 +25,8 @@ use super::{
     steps,
 };
 use crate::{
-    driver::human_approval::{self, Asked, Question},
-    driver::{hooks, now, read, update},
+    agent_task::driver::human_approval::{self, Asked, Question},
+    agent_task::driver::{hooks, now, read, update},
 };
 
 /// Whether a call has finished, once the task has its result.

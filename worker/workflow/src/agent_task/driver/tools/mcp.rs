@@ -3,7 +3,8 @@
 use serde_json::Value;
 use steadfast_agent_loop::tool_call::bounded;
 use steadfast_contract::{
-    activities::{McpAnswer, McpInputRequest, McpTarget, McpToolCall, McpToolOutcome},
+    activities::{McpToolCall, McpToolOutcome},
+    mcp::{McpAnswer, McpInputRequest, McpTarget},
     tool_calls::OutputSource,
 };
 use steadfast_crds::agent_tool::{AgentToolSpec, OnTimeout};
@@ -14,8 +15,8 @@ use temporalio_workflow::WorkflowTermination;
 use super::context::{CallOutcome, ToolCallContext, finished};
 use crate::{
     activities::CallMcpTool,
-    driver::human_approval::{self, Asked, Question},
-    driver::{read, scoped, update},
+    agent_task::driver::human_approval::{self, Asked, Question},
+    agent_task::driver::{read, scoped, update},
     failure,
     options::{self, ToolCallOptions},
     task::Task,

@@ -10,7 +10,7 @@ use steadfast_payload::Packed;
 use super::context::{CallOutcome, ToolCallContext, finished};
 use crate::{
     activities::CallHttpTool,
-    driver::{read, scoped, update},
+    agent_task::driver::{read, scoped, update},
     failure,
     options::{self, ToolCallOptions},
     task::Task,

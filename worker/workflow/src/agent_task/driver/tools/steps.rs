@@ -25,8 +25,8 @@ use temporalio_workflow::{
 use super::context::{self, CallOutcome, ToolCallContext};
 use crate::{
     activities::{CallHttpStep, RenderStep},
+    agent_task::driver::{read, scoped},
     arguments::{object_arguments, positional_arguments},
-    driver::{read, scoped},
     failure,
     options::{self, ToolCallOptions},
     task::Task,

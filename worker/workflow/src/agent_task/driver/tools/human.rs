@@ -8,8 +8,8 @@ use temporalio_workflow::WorkflowTermination;
 
 use super::context::{CallOutcome, ToolCallContext, finished};
 use crate::{
-    driver::human_approval::{self, Asked, Question},
-    driver::read,
+    agent_task::driver::human_approval::{self, Asked, Question},
+    agent_task::driver::read,
 };
 
 pub(super) async fn ask_person(

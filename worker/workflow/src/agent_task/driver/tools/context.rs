@@ -13,7 +13,7 @@ use steadfast_events::EventKind;
 use temporalio_workflow::WorkflowCancellationToken;
 
 use crate::{
-    driver::{Context, now, update},
+    agent_task::driver::{Context, now, update},
     options::ToolCallOptions,
 };
 

@@ -56,8 +56,8 @@ impl Task {
         self.emit(turn, now, EventKind::ApprovalDecided { approval_id, decision });
     }
 
-    fn settle_approval(&mut self, id: &str, verdict: Verdict, now: jiff::Timestamp) {
-        if let Some(decision) = self.state.approvals.settle(id, Decision::new(verdict), now) {
+    fn record_approval(&mut self, id: &str, verdict: Verdict, now: jiff::Timestamp) {
+        if let Some(decision) = self.state.approvals.record(id, Decision::new(verdict), now) {
             self.emit_decision(id, decision, now);
         }
     }
@@ -90,11 +90,11 @@ pub(super) async fn ask(
         Waited::Decided => {}
         Waited::Expired => {
             let now = now(ctx);
-            update(ctx, |task| task.settle_approval(&id, Verdict::Expired, now));
+            update(ctx, |task| task.record_approval(&id, Verdict::Expired, now));
         }
         Waited::Stopped => {
             let now = now(ctx);
-            update(ctx, |task| task.settle_approval(&id, Verdict::Withdrawn, now));
+            update(ctx, |task| task.record_approval(&id, Verdict::Withdrawn, now));
         }
     }
     let decision = update(ctx, |task| task.state.approvals.take_decision(&id));

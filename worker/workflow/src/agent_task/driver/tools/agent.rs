@@ -9,8 +9,8 @@ use steadfast_crds::{
 
 use super::context::{CallOutcome, ToolCallContext, finished};
 use crate::{
-    driver::child_workflow::{self, AskedAgent, ChildFailure},
-    driver::read,
+    agent_task::driver::child_workflow::{self, AskedAgent, ChildFailure},
+    agent_task::driver::read,
 };
 
 pub(super) async fn call_workflow(

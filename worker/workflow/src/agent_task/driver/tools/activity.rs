@@ -10,8 +10,8 @@ use temporalio_workflow::common::{
 
 use super::context::{CallOutcome, ToolCallContext, finished};
 use crate::{
+    agent_task::driver::{Context, read, scoped},
     arguments::{object_arguments, positional_arguments},
-    driver::{Context, read, scoped},
     failure,
     options::{self, ToolCallOptions},
     task::Task,
