@@ -199,7 +199,6 @@ fn explain_status(server: &Url, status: StatusCode, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::test_server::{client, next_request, respond};
     use super::*;
 

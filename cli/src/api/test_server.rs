@@ -1,7 +1,5 @@
 //! A gateway for tests: a listener whose connections the test answers by hand.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -96,7 +96,6 @@ fn suffix(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use serde_json::{Value, json};
 
     use super::*;

@@ -137,7 +137,6 @@ impl ApprovalPrompt {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use serde_json::json;
 
     use super::*;

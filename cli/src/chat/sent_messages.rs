@@ -135,7 +135,6 @@ fn final_status(status: TaskStatus) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use serde_json::{Value, json};
 
     use super::*;

@@ -127,7 +127,6 @@ fn target_of(pod: &Pod) -> Option<Target> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use serde_json::{Value, json};
 
     use super::*;

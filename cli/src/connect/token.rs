@@ -61,7 +61,6 @@ pub(super) async fn request(client: &Client, namespace: &str, service_account: &
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use kube::config::AuthInfo;
 
     use super::*;
