@@ -23,7 +23,7 @@ use crate::generate;
 use crate::stages::Stages;
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Runs only these checks.
     #[arg(value_enum)]
     checks: Vec<Check>,
@@ -31,7 +31,7 @@ pub struct Arguments {
 
 /// One check. Those that compile nothing come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Check {
+pub(crate) enum Check {
     /// rustfmt changes nothing.
     Format,
     /// typos finds no misspelled word.
@@ -60,7 +60,7 @@ pub enum Check {
 
 impl Check {
     /// Those that need no network.
-    pub const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Format,
         Self::Spelling,
         Self::RetiredWords,
@@ -74,7 +74,7 @@ impl Check {
         Self::Doc,
     ];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Format => "format",
             Self::Spelling => "spelling",
@@ -91,7 +91,7 @@ impl Check {
         }
     }
 
-    pub fn run(self, cargo: &Cargo) -> anyhow::Result<()> {
+    pub(crate) fn run(self, cargo: &Cargo) -> anyhow::Result<()> {
         let root = workspace::root();
         match self {
             Self::Format => cargo.run(&["fmt", "--all", "--check"]),
@@ -120,7 +120,7 @@ impl Check {
     }
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let chosen = if arguments.checks.is_empty() {
         &Check::ALL[..]
     } else {
@@ -130,7 +130,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Runs all of them, also after one has failed. The error names those that failed.
-pub fn run_checks(checks: &[Check], cargo: &Cargo, stages: &mut Stages) -> anyhow::Result<()> {
+pub(crate) fn run_checks(checks: &[Check], cargo: &Cargo, stages: &mut Stages) -> anyhow::Result<()> {
     stages.run("programs for the checks", || steadfast_tools::install(&[Kind::Checks]))?;
     let mut failed = Vec::new();
     for check in checks {

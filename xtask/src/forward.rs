@@ -13,13 +13,13 @@ use steadfast_tools::progress;
 
 /// Arguments that the other program reads, `--help` among them.
 #[derive(Debug, Args)]
-pub struct Forwarded {
+pub(crate) struct Forwarded {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     arguments: Vec<OsString>,
 }
 
 /// Becomes `cargo run --package xtask-platform -- COMMAND ARGUMENTS`.
-pub fn run(command: &str, forwarded: &Forwarded) -> anyhow::Result<()> {
+pub(crate) fn run(command: &str, forwarded: &Forwarded) -> anyhow::Result<()> {
     progress::say("building xtask-platform (several minutes the first time)");
     let run = [
         "run",

@@ -16,13 +16,13 @@ const METADATA: &str = "\nmetadata:\n";
 const KEEP: &str = "\nmetadata:\n  annotations:\n    helm.sh/resource-policy: keep\n";
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Writes nothing and fails when a file differs from what it is made from.
     #[arg(long)]
     pub check: bool,
 }
 
-pub fn run(arguments: &Arguments, cargo: &Cargo) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments, cargo: &Cargo) -> anyhow::Result<()> {
     let root = steadfast_tools::workspace::root();
     run_crdgen(arguments.check, cargo)?;
     let chart = root.join("charts/steadfast-crds/files");

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use steadfast_tools::progress::{duration, say};
 
-pub struct Stages {
+pub(crate) struct Stages {
     started: Instant,
     done: Vec<(&'static str, Duration)>,
 }
 
 impl Stages {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self {
             started: Instant::now(),
             done: Vec::new(),
@@ -20,7 +20,11 @@ impl Stages {
     }
 
     /// Runs one stage. Its name is in the error when it fails.
-    pub fn run<T>(&mut self, name: &'static str, stage: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    pub(crate) fn run<T>(
+        &mut self,
+        name: &'static str,
+        stage: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         say(&format!("[{}] {name}", duration(self.started.elapsed())));
         let started = Instant::now();
         let result = stage();

@@ -13,7 +13,7 @@ use crate::check::{Check, run_checks};
 use crate::stages::Stages;
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Leaves out the stages that only read the sources: the checks and the charts.
     #[arg(long)]
     no_lint: bool,
@@ -21,7 +21,7 @@ pub struct Arguments {
     filter: Option<String>,
 }
 
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut stages = Stages::start();
     let cargo = Cargo::of_this_machine()?;
     // pip, which installs the programs for the checks, is among them.

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use steadfast_tools::Kind;
 
-pub fn run() -> anyhow::Result<()> {
+pub(crate) fn run() -> anyhow::Result<()> {
     let mut stages = steadfast_tools::install(&[Kind::Checks])?;
     stages.extend(steadfast_tools::install(&Kind::ALL)?);
     let mut stdout = std::io::stdout().lock();

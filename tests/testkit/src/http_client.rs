@@ -9,7 +9,7 @@ use reqwest::Client;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One client for the process, without a proxy.
-pub fn shared() -> anyhow::Result<Client> {
+pub(crate) fn shared() -> anyhow::Result<Client> {
     static CLIENT: OnceLock<Client> = OnceLock::new();
     if let Some(client) = CLIENT.get() {
         return Ok(client.clone());
@@ -24,6 +24,6 @@ pub fn shared() -> anyhow::Result<Client> {
 }
 
 /// Installs the TLS provider of this process, unless one is installed.
-pub fn install_tls_provider() {
+pub(crate) fn install_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -7,7 +7,7 @@ use crate::{process::Lifetime, temp_dir::TempDir};
 
 /// Where one service runs. The service itself is the same everywhere.
 #[derive(Debug)]
-pub struct InstallRoot {
+pub(crate) struct InstallRoot {
     pub(crate) dir: PathBuf,
     pub(crate) logs: PathBuf,
     /// The address that the service binds.

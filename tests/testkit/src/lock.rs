@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-pub use steadfast_tools::lock::FileLock;
+pub(crate) use steadfast_tools::lock::FileLock;
 
 /// Waits until no other process holds the lock.
-pub async fn acquire(path: PathBuf) -> anyhow::Result<FileLock> {
+pub(crate) async fn acquire(path: PathBuf) -> anyhow::Result<FileLock> {
     tokio::task::spawn_blocking(move || FileLock::acquire(&path))
         .await
         .context("wait for a file lock")?

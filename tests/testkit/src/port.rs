@@ -19,14 +19,14 @@ const COUNT: u16 = 12_000;
 
 /// A port number. A leased one is reserved while the value lives.
 #[derive(Debug)]
-pub struct Port {
+pub(crate) struct Port {
     number: u16,
     _lease: Option<FileLock>,
 }
 
 impl Port {
     /// Leases a port on which nothing listens.
-    pub fn lease() -> anyhow::Result<Self> {
+    pub(crate) fn lease() -> anyhow::Result<Self> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let dir = Cache::open()?.ports();
         // Each process starts at another number.
@@ -49,16 +49,16 @@ impl Port {
 
     /// A port without a lease: the caller knows that it is free, for instance
     /// because its network namespace is.
-    pub fn fixed(number: u16) -> Self {
+    pub(crate) fn fixed(number: u16) -> Self {
         Self { number, _lease: None }
     }
 
     /// The given port, or a leased one.
-    pub fn given_or_leased(given: Option<u16>) -> anyhow::Result<Self> {
+    pub(crate) fn given_or_leased(given: Option<u16>) -> anyhow::Result<Self> {
         given.map_or_else(Self::lease, |number| Ok(Self::fixed(number)))
     }
 
-    pub fn number(&self) -> u16 {
+    pub(crate) fn number(&self) -> u16 {
         self.number
     }
 }

@@ -17,12 +17,12 @@ const KEPT_FOR: Duration = Duration::from_hours(24);
 /// A directory that is removed with the value, unless the test panics: then its
 /// logs are needed.
 #[derive(Debug)]
-pub struct TempDir {
+pub(crate) struct TempDir {
     path: PathBuf,
 }
 
 impl TempDir {
-    pub fn new(name: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(name: &str) -> anyhow::Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = dir_of_this_process()?.join(format!("{name}-{number}"));
@@ -30,7 +30,7 @@ impl TempDir {
         Ok(Self { path })
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

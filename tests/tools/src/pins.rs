@@ -10,12 +10,12 @@ use crate::{hash, workspace};
 const KEY_LENGTH: usize = 16;
 
 /// `tests/tools/<name>` in the checkout.
-pub fn dir(name: &str) -> PathBuf {
+pub(crate) fn dir(name: &str) -> PathBuf {
     workspace::root().join("tests/tools").join(name)
 }
 
 /// The cache directory of what these files pin: `<name>-<hash of their bytes>`.
-pub fn cache_dir(cache: &Cache, name: &str, files: &[&str]) -> anyhow::Result<PathBuf> {
+pub(crate) fn cache_dir(cache: &Cache, name: &str, files: &[&str]) -> anyhow::Result<PathBuf> {
     let mut contents = Vec::with_capacity(files.len());
     for file in files {
         let path = dir(name).join(file);

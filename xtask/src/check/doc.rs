@@ -6,7 +6,7 @@ use std::path::Path;
 use steadfast_tools::cargo::Cargo;
 use steadfast_tools::command;
 
-pub fn check(cargo: &Cargo, root: &Path) -> anyhow::Result<()> {
+pub(super) fn check(cargo: &Cargo, root: &Path) -> anyhow::Result<()> {
     command::run(
         cargo
             .command(&[

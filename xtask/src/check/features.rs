@@ -16,7 +16,7 @@ const HACK: &str = "steadfast-workspace-hack";
 /// scripts and macros.
 type Features = BTreeMap<String, BTreeSet<String>>;
 
-pub fn check(cargo: &Cargo) -> anyhow::Result<()> {
+pub(super) fn check(cargo: &Cargo) -> anyhow::Result<()> {
     let metadata =
         command::output(&mut cargo.command(&["metadata", "--no-deps", "--locked", "--format-version", "1"]))?;
     let Metadata { packages } = serde_json::from_str(&metadata).context("read cargo's metadata")?;

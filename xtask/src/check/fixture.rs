@@ -19,14 +19,14 @@ publish = false
 [dependencies]
 "#;
 
-pub struct Workspace {
+pub(super) struct Workspace {
     root: TempDir,
     dependencies: String,
 }
 
 impl Workspace {
     /// One empty library.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let workspace = Self {
             root: TempDir::new().unwrap(),
             dependencies: String::new(),
@@ -34,22 +34,22 @@ impl Workspace {
         workspace.source("lib.rs", "").locked()
     }
 
-    pub fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         self.root.path()
     }
 
-    pub fn file(self, path: &str, text: &str) -> Self {
+    pub(super) fn file(self, path: &str, text: &str) -> Self {
         files::write(&self.root().join(path), text).unwrap();
         self
     }
 
     /// A file of the library.
-    pub fn source(self, path: &str, text: &str) -> Self {
+    pub(super) fn source(self, path: &str, text: &str) -> Self {
         self.file(&format!("src/{path}"), text)
     }
 
     /// A crate that the library depends on.
-    pub fn dependency(mut self, name: &str, text: &str) -> Self {
+    pub(super) fn dependency(mut self, name: &str, text: &str) -> Self {
         let manifest =
             format!("[package]\nname = {name:?}\nversion = \"1.0.0\"\nedition = \"2024\"\npublish = false\n");
         writeln!(self.dependencies, "{name} = {{ path = {name:?} }}").unwrap();
@@ -59,7 +59,7 @@ impl Workspace {
     }
 
     /// Makes the workspace a git repository.
-    pub fn in_git(self) -> Self {
+    pub(super) fn in_git(self) -> Self {
         let mut git = Command::new("git");
         git.args(["init", "--quiet"]).current_dir(self.root());
         command::output(&mut git).unwrap();

@@ -28,7 +28,7 @@ const EXCEPTIONS: [&str; 6] = [
     "worker/workflow",
 ];
 
-pub fn check(root: &Path) -> anyhow::Result<()> {
+pub(super) fn check(root: &Path) -> anyhow::Result<()> {
     let files = sources::list(root)?;
     let mut problems = Vec::new();
     for manifest in files

@@ -45,7 +45,7 @@ const EXTENSIONS: [&str; 11] = ["lua", "md", "py", "rs", "sh", "toml", "tpl", "t
 const ITEM_KEYWORDS: [&str; 8] = ["enum", "fn", "macro_rules", "mod", "struct", "trait", "type", "union"];
 const SHOWN: usize = 100;
 
-pub fn check(root: &Path) -> anyhow::Result<()> {
+pub(super) fn check(root: &Path) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     for path in sources::list(root)? {
         let is_excepted = EXCEPTIONS

@@ -6,7 +6,7 @@ use std::process::Command;
 use steadfast_tools::command;
 
 /// Paths below `root`, sorted. Files that were deleted but are still tracked are left out.
-pub fn list(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn list(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut git = Command::new("git");
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root);

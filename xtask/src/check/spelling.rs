@@ -6,7 +6,7 @@ use std::process::Command;
 
 use steadfast_tools::{WheelProgram, command, wheel_program, workspace};
 
-pub fn check(root: &Path) -> anyhow::Result<()> {
+pub(super) fn check(root: &Path) -> anyhow::Result<()> {
     command::run(
         Command::new(wheel_program(WheelProgram::Typos)?)
             .args(["--hidden", "--config"])

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use steadfast_tools::{WheelProgram, command, wheel_program};
 
-pub fn check(root: &Path) -> anyhow::Result<()> {
+pub(super) fn check(root: &Path) -> anyhow::Result<()> {
     command::run(
         Command::new(wheel_program(WheelProgram::CargoShear)?)
             .args(["--locked"])

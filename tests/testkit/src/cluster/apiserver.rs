@@ -11,7 +11,7 @@ use crate::process::Launch;
 
 /// Whether pods can reach the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub(crate) enum Endpoint {
     /// The API server publishes itself as the Service `kubernetes`.
     Published,
     /// A loopback address, which Kubernetes refuses to publish.
@@ -20,13 +20,13 @@ pub enum Endpoint {
 
 /// The address of the API server.
 #[derive(Clone, Copy, Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     pub address: Ipv4Addr,
     pub port: u16,
     pub endpoint: Endpoint,
 }
 
-pub fn launch(
+pub(crate) fn launch(
     program: &Path,
     listener: Listener,
     etcd_port: u16,
@@ -61,7 +61,7 @@ pub fn launch(
 }
 
 /// `/readyz` succeeds; it includes etcd and the built-in roles.
-pub async fn is_ready(client: &Client) -> anyhow::Result<()> {
+pub(crate) async fn is_ready(client: &Client) -> anyhow::Result<()> {
     let request = Request::get("/readyz").body(Vec::new()).context("build a request")?;
     client.request_text(request).await.map(drop).context("ask for /readyz")
 }

@@ -19,13 +19,13 @@ const COMPLETE: &str = "complete";
 
 /// The location of each file.
 #[derive(Clone, Debug)]
-pub struct Certificates {
+pub(crate) struct Certificates {
     dir: PathBuf,
 }
 
 impl Certificates {
     /// The certificates in this directory. Creates all of them unless all exist.
-    pub fn ensure(dir: PathBuf, address: Ipv4Addr) -> anyhow::Result<Self> {
+    pub(crate) fn ensure(dir: PathBuf, address: Ipv4Addr) -> anyhow::Result<Self> {
         let certificates = Self { dir };
         if !certificates.dir.join(COMPLETE).is_file() {
             certificates
@@ -35,33 +35,33 @@ impl Certificates {
         Ok(certificates)
     }
 
-    pub fn authority(&self) -> PathBuf {
+    pub(crate) fn authority(&self) -> PathBuf {
         self.dir.join("ca.crt")
     }
 
-    pub fn server(&self) -> PathBuf {
+    pub(crate) fn server(&self) -> PathBuf {
         self.dir.join("apiserver.crt")
     }
 
-    pub fn server_key(&self) -> PathBuf {
+    pub(crate) fn server_key(&self) -> PathBuf {
         self.dir.join("apiserver.key")
     }
 
     /// The client certificate of the API server for the kubelet.
-    pub fn kubelet_client(&self) -> PathBuf {
+    pub(crate) fn kubelet_client(&self) -> PathBuf {
         self.dir.join("kubelet-client.crt")
     }
 
-    pub fn kubelet_client_key(&self) -> PathBuf {
+    pub(crate) fn kubelet_client_key(&self) -> PathBuf {
         self.dir.join("kubelet-client.key")
     }
 
     /// The key that signs the tokens of service accounts.
-    pub fn service_account_key(&self) -> PathBuf {
+    pub(crate) fn service_account_key(&self) -> PathBuf {
         self.dir.join("service-account.key")
     }
 
-    pub fn service_account_public_key(&self) -> PathBuf {
+    pub(crate) fn service_account_public_key(&self) -> PathBuf {
         self.dir.join("service-account.pub")
     }
 

@@ -13,7 +13,7 @@ use crate::process::Launch;
 /// measure this limit.
 const REQUESTS_PER_SECOND: u32 = 1000;
 
-pub fn launch(program: &Path, kubeconfig: &Path, certificates: &Certificates, plugins: &Path) -> Launch {
+pub(crate) fn launch(program: &Path, kubeconfig: &Path, certificates: &Certificates, plugins: &Path) -> Launch {
     Launch::new("kube-controller-manager", program)
         .path_flag("kubeconfig", kubeconfig)
         .path_flag("root-ca-file", certificates.authority())
@@ -29,7 +29,7 @@ pub fn launch(program: &Path, kubeconfig: &Path, certificates: &Certificates, pl
 
 /// Controllers run: the default namespace has its service account, without which
 /// no pod can be created.
-pub async fn is_ready(client: &Client) -> anyhow::Result<()> {
+pub(crate) async fn is_ready(client: &Client) -> anyhow::Result<()> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
     accounts
         .get("default")

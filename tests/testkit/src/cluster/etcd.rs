@@ -7,7 +7,7 @@ use crate::process::Launch;
 
 const LOOPBACK: &str = "127.0.0.1";
 
-pub fn launch(program: &Path, data: &Path, client_port: u16, peer_port: u16) -> Launch {
+pub(crate) fn launch(program: &Path, data: &Path, client_port: u16, peer_port: u16) -> Launch {
     let peer_url = format!("http://{LOOPBACK}:{peer_port}");
     Launch::new("etcd", program)
         .path_flag("data-dir", data)
@@ -20,6 +20,6 @@ pub fn launch(program: &Path, data: &Path, client_port: u16, peer_port: u16) -> 
         .flag("log-level", "warn")
 }
 
-pub fn client_url(port: u16) -> String {
+pub(crate) fn client_url(port: u16) -> String {
     format!("http://{LOOPBACK}:{port}")
 }

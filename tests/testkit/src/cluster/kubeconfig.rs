@@ -15,13 +15,13 @@ const CLUSTER: &str = "steadfast";
 
 /// Writes the kubeconfig of this user for the API server at this URL, as JSON,
 /// which is YAML too.
-pub fn write(path: &Path, url: &str, authority: &Path, user: &User) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, url: &str, authority: &Path, user: &User) -> anyhow::Result<()> {
     let text = serde_json::to_string(&build(url, authority, user)).context("write a kubeconfig")?;
     files::write_private(path, &text)
 }
 
 /// A client with the rights of this user.
-pub async fn client(url: &str, authority: &Path, user: &User) -> anyhow::Result<Client> {
+pub(crate) async fn client(url: &str, authority: &Path, user: &User) -> anyhow::Result<Client> {
     http_client::install_tls_provider();
     let kubeconfig = build(url, authority, user);
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())

@@ -6,7 +6,7 @@ use crate::process::Launch;
 
 const REQUESTS_PER_SECOND: u32 = 1000;
 
-pub fn launch(program: &Path, kubeconfig: &Path) -> Launch {
+pub(crate) fn launch(program: &Path, kubeconfig: &Path) -> Launch {
     Launch::new("kube-scheduler", program)
         .path_flag("kubeconfig", kubeconfig)
         .flag("leader-elect", false)

@@ -34,14 +34,14 @@ pub struct User {
     pub token: String,
 }
 
-pub const ADMIN: &str = "admin";
-pub const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
-pub const SCHEDULER: &str = "system:kube-scheduler";
-pub const PROXY: &str = "system:kube-proxy";
+pub(crate) const ADMIN: &str = "admin";
+pub(crate) const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
+pub(crate) const SCHEDULER: &str = "system:kube-scheduler";
+pub(crate) const PROXY: &str = "system:kube-proxy";
 
 /// All users of one cluster.
 #[derive(Clone, Debug)]
-pub struct Users {
+pub(crate) struct Users {
     path: PathBuf,
     users: Vec<User>,
 }
@@ -49,7 +49,7 @@ pub struct Users {
 impl Users {
     /// The users in the file; adds these if they are missing. The API server reads
     /// the file only at its start.
-    pub fn ensure(path: PathBuf, wanted: &[NewUser]) -> anyhow::Result<Self> {
+    pub(crate) fn ensure(path: PathBuf, wanted: &[NewUser]) -> anyhow::Result<Self> {
         let known = if path.is_file() { read(&path)? } else { Vec::new() };
         let mut users = Self { path, users: known };
         for user in wanted {
@@ -59,7 +59,7 @@ impl Users {
     }
 
     /// The user of this name. Creates it and writes the file if there is none.
-    pub fn add(&mut self, wanted: NewUser) -> anyhow::Result<User> {
+    pub(crate) fn add(&mut self, wanted: NewUser) -> anyhow::Result<User> {
         if let Some(known) = self.find(&wanted.name) {
             if known.groups != wanted.groups {
                 bail!("user {} exists with the groups {:?}", known.name, known.groups);
@@ -78,16 +78,16 @@ impl Users {
         Ok(user)
     }
 
-    pub fn find(&self, name: &str) -> Option<&User> {
+    pub(crate) fn find(&self, name: &str) -> Option<&User> {
         self.users.iter().find(|user| user.name == name)
     }
 
-    pub fn get(&self, name: &str) -> anyhow::Result<&User> {
+    pub(crate) fn get(&self, name: &str) -> anyhow::Result<&User> {
         self.find(name)
             .with_context(|| format!("the cluster has no user {name}"))
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

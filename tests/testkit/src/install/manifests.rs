@@ -4,12 +4,12 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 /// The address of the frontend of Temporal's own chart, which the examples name.
-pub const TEMPORAL_ADDRESS: &str = "temporal-frontend.temporal.svc.cluster.local:7233";
+pub(super) const TEMPORAL_ADDRESS: &str = "temporal-frontend.temporal.svc.cluster.local:7233";
 const SERVICE: &str = "temporal-frontend";
 const SERVICE_NAMESPACE: &str = "temporal";
 
 /// A Service and its endpoints for a Temporal at `address` outside the cluster.
-pub fn temporal_service(address: &str) -> anyhow::Result<Value> {
+pub(super) fn temporal_service(address: &str) -> anyhow::Result<Value> {
     let (host, port) = address.rsplit_once(':').context("Temporal's address has no port")?;
     let port: u16 = port.parse().context("read the port of Temporal's address")?;
     let metadata = json!({"name": SERVICE, "namespace": SERVICE_NAMESPACE});
@@ -37,7 +37,7 @@ pub fn temporal_service(address: &str) -> anyhow::Result<Value> {
 }
 
 /// A namespace whose pods must meet the restricted Pod Security standard.
-pub fn restricted_namespace(name: &str) -> Value {
+pub(super) fn restricted_namespace(name: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -46,7 +46,7 @@ pub fn restricted_namespace(name: &str) -> Value {
 }
 
 /// A ServiceAccount and its RoleBindings to ClusterRoles in its own namespace.
-pub fn account_with_roles(namespace: &str, name: &str, roles: &[String]) -> Value {
+pub(super) fn account_with_roles(namespace: &str, name: &str, roles: &[String]) -> Value {
     let metadata = |name: &str| json!({"name": name, "namespace": namespace});
     let mut items = vec![json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(name)})];
     items.extend(roles.iter().map(|role| {
@@ -61,7 +61,7 @@ pub fn account_with_roles(namespace: &str, name: &str, roles: &[String]) -> Valu
     json!({"apiVersion": "v1", "kind": "List", "items": items})
 }
 
-pub fn secret(namespace: &str, name: &str, key: &str, value: &str) -> Value {
+pub(super) fn secret(namespace: &str, name: &str, key: &str, value: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Secret",

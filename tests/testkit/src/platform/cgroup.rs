@@ -12,12 +12,12 @@ use crate::files;
 const CONTROLLERS: [&str; 6] = ["cpu", "cpuset", "memory", "pids", "hugetlb", "io"];
 
 /// The path of the group for the kubelet's `cgroupRoot`.
-pub fn path(data_dir: &DataDir) -> String {
+pub(super) fn path(data_dir: &DataDir) -> String {
     format!("/{}", data_dir.unique_name())
 }
 
 /// Creates the group in every hierarchy.
-pub fn create(data_dir: &DataDir) -> anyhow::Result<()> {
+pub(super) fn create(data_dir: &DataDir) -> anyhow::Result<()> {
     for hierarchy in mounts::control_groups()? {
         if hierarchy.join("cgroup.controllers").is_file() {
             enable_controllers(&hierarchy);
@@ -28,7 +28,7 @@ pub fn create(data_dir: &DataDir) -> anyhow::Result<()> {
 }
 
 /// The ids of the processes in the group, in any hierarchy.
-pub fn processes(data_dir: &DataDir) -> anyhow::Result<Vec<i32>> {
+pub(super) fn processes(data_dir: &DataDir) -> anyhow::Result<Vec<i32>> {
     let mut found = Vec::new();
     for group in groups(data_dir)? {
         walk(&group, &mut |dir| {
@@ -42,7 +42,7 @@ pub fn processes(data_dir: &DataDir) -> anyhow::Result<Vec<i32>> {
 }
 
 /// Removes the group. Fails while it contains processes.
-pub fn remove(data_dir: &DataDir) -> anyhow::Result<()> {
+pub(super) fn remove(data_dir: &DataDir) -> anyhow::Result<()> {
     for group in groups(data_dir)? {
         let mut first_error = None;
         walk(&group, &mut |dir| {

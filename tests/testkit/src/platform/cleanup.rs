@@ -15,7 +15,7 @@ use crate::process::ProcessId;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Ends and removes everything except the data directory.
-pub async fn remove_everything(data_dir: &DataDir) -> anyhow::Result<()> {
+pub(super) async fn remove_everything(data_dir: &DataDir) -> anyhow::Result<()> {
     crate::wait::until("the platform's processes to be gone", TIMEOUT, async || {
         let found = processes(data_dir)?;
         if found.is_empty() {

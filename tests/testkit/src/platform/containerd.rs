@@ -15,12 +15,12 @@ use crate::{
 };
 
 /// The addresses of pods. Platforms share the range, each in its own network namespace.
-pub const POD_RANGE: &str = "10.244.0.0/16";
+pub(super) const POD_RANGE: &str = "10.244.0.0/16";
 const PAUSE_TAG: &str = "localhost/steadfast/pause:1";
 const STATIC_BUSYBOX: &str = "/bin/busybox";
 
 /// Writes the configuration and returns the program to run.
-pub fn configure(data_dir: &DataDir) -> anyhow::Result<Launch> {
+pub(super) fn configure(data_dir: &DataDir) -> anyhow::Result<Launch> {
     let dir = dir(data_dir);
     let network = dir.join("net.d");
     files::write(&network.join("10-steadfast.conflist"), &pod_network(data_dir))?;
@@ -32,11 +32,11 @@ pub fn configure(data_dir: &DataDir) -> anyhow::Result<Launch> {
         .input(config))
 }
 
-pub fn socket(data_dir: &DataDir) -> PathBuf {
+pub(super) fn socket(data_dir: &DataDir) -> PathBuf {
     dir(data_dir).join("containerd.sock")
 }
 
-pub async fn is_ready(data_dir: &DataDir) -> anyhow::Result<()> {
+pub(super) async fn is_ready(data_dir: &DataDir) -> anyhow::Result<()> {
     UnixStream::connect(socket(data_dir))
         .await
         .map(drop)
@@ -44,7 +44,7 @@ pub async fn is_ready(data_dir: &DataDir) -> anyhow::Result<()> {
 }
 
 /// Builds and imports the pause image, which holds each pod's namespaces.
-pub async fn load_pause_image(data_dir: &DataDir) -> anyhow::Result<()> {
+pub(super) async fn load_pause_image(data_dir: &DataDir) -> anyhow::Result<()> {
     let context = data_dir.join("pause");
     files::create_dir(&context)?;
     std::fs::copy(STATIC_BUSYBOX, context.join("busybox")).context("copy busybox (Debian package busybox-static)")?;
@@ -57,7 +57,7 @@ pub async fn load_pause_image(data_dir: &DataDir) -> anyhow::Result<()> {
 
 /// Imports an archive unless it was imported before. Archives are named by their
 /// content.
-pub async fn load_image(data_dir: &DataDir, archive: &Path) -> anyhow::Result<()> {
+pub(super) async fn load_image(data_dir: &DataDir, archive: &Path) -> anyhow::Result<()> {
     let metadata =
         std::fs::metadata(archive).with_context(|| format!("read the image archive {}", archive.display()))?;
     let marker = dir(data_dir).join("imported").join(file_name(archive));
@@ -74,7 +74,7 @@ pub async fn load_image(data_dir: &DataDir, archive: &Path) -> anyhow::Result<()
 }
 
 /// The main process of a running container.
-pub async fn container_process(data_dir: &DataDir, container: &str) -> anyhow::Result<ProcessId> {
+pub(super) async fn container_process(data_dir: &DataDir, container: &str) -> anyhow::Result<ProcessId> {
     let mut command = ctr(data_dir)?;
     let tasks = output(command.args(["tasks", "list"])).await?;
     // TASK PID STATUS
@@ -85,7 +85,7 @@ pub async fn container_process(data_dir: &DataDir, container: &str) -> anyhow::R
 
 /// The files of containerd, its shims, the network plugins and the kubelet
 /// outside the platform's data directory.
-pub fn outside_files(data_dir: &DataDir) -> Vec<PathBuf> {
+pub(super) fn outside_files(data_dir: &DataDir) -> Vec<PathBuf> {
     let tasks = entries(&dir(data_dir).join("state/io.containerd.runtime.v2.task/k8s.io"));
     let sockets = tasks
         .iter()

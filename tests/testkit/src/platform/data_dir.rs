@@ -21,7 +21,7 @@ const LONGEST_NAME: usize = 20;
 /// Sockets are in the directory, and the path of a socket has at most 108 bytes.
 const LONGEST_PATH: usize = 60;
 /// The file that holds the slot number.
-pub const SLOT: &str = "slot";
+pub(super) const SLOT: &str = "slot";
 
 /// The data directory of one platform.
 #[derive(Clone, Debug)]

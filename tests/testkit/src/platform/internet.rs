@@ -62,7 +62,7 @@ impl NetworkAccess {
 }
 
 /// The program runs in the host's network namespace and adds a link to the platform's.
-pub fn launch(data_dir: &DataDir) -> anyhow::Result<Launch> {
+pub(super) fn launch(data_dir: &DataDir) -> anyhow::Result<Launch> {
     Ok(Launch::new("internet", tools::installed("slirp4netns")?)
         .argument("--configure")
         .argument("--disable-host-loopback")
@@ -72,7 +72,7 @@ pub fn launch(data_dir: &DataDir) -> anyhow::Result<Launch> {
         .argument(LINK))
 }
 
-pub async fn is_ready(data_dir: &DataDir) -> anyhow::Result<()> {
+pub(super) async fn is_ready(data_dir: &DataDir) -> anyhow::Result<()> {
     let mut command = Command::new(tools::installed("nsenter")?);
     command
         .arg(format!("--net={}", network::namespace(data_dir).display()))

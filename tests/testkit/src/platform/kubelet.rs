@@ -16,13 +16,13 @@ use crate::{
 };
 
 /// The name of the node.
-pub const NODE: &str = "node";
+pub(super) const NODE: &str = "node";
 /// The user name that the node authorizer expects for the kubelet of this node.
-pub const USER: &str = "system:node:node";
-pub const GROUP: &str = "system:nodes";
+pub(super) const USER: &str = "system:node:node";
+pub(super) const GROUP: &str = "system:nodes";
 
 /// Writes the configuration and returns the program to run.
-pub fn configure(data_dir: &DataDir, kubeconfig: &Path, authority: &Path) -> anyhow::Result<Launch> {
+pub(super) fn configure(data_dir: &DataDir, kubeconfig: &Path, authority: &Path) -> anyhow::Result<Launch> {
     let dir = data_dir.join("kubelet");
     // Pods use only the cluster's DNS server, not the host's.
     let resolver = dir.join("resolv.conf");
@@ -42,7 +42,7 @@ pub fn configure(data_dir: &DataDir, kubeconfig: &Path, authority: &Path) -> any
 
 /// The node is Ready and the kubelet answers. The condition alone is not enough:
 /// it stays True for a while after the kubelet has died.
-pub async fn is_ready(client: &Client) -> anyhow::Result<()> {
+pub(super) async fn is_ready(client: &Client) -> anyhow::Result<()> {
     let node = Api::<Node>::all(client.clone())
         .get(NODE)
         .await

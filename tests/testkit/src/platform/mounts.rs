@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use nix::mount::{MntFlags, umount2};
 
 /// The roots of the host's control group hierarchies.
-pub fn control_groups() -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn control_groups() -> anyhow::Result<Vec<PathBuf>> {
     let text = read()?;
     let roots = text
         .lines()
@@ -19,7 +19,7 @@ pub fn control_groups() -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Unmounts every mount below a directory, the innermost first.
-pub fn unmount_below(dir: &Path) -> anyhow::Result<()> {
+pub(super) fn unmount_below(dir: &Path) -> anyhow::Result<()> {
     let text = read()?;
     let below = text.lines().filter_map(parse).map(|mount| mount.point);
     let below: Vec<PathBuf> = below.filter(|point| point.starts_with(dir)).collect();

@@ -16,12 +16,12 @@ use crate::{files, process::output, tools};
 const INNER_LINK: &str = "uplink";
 
 /// The file of the namespace, as `nsenter --net=` takes it.
-pub fn namespace(data_dir: &DataDir) -> PathBuf {
+pub(super) fn namespace(data_dir: &DataDir) -> PathBuf {
     data_dir.join("network")
 }
 
 /// The inode of the namespace, if it is mounted on its file.
-pub fn inode(data_dir: &DataDir) -> Option<u64> {
+pub(super) fn inode(data_dir: &DataDir) -> Option<u64> {
     let metadata = std::fs::metadata(namespace(data_dir)).ok()?;
     let plain = std::fs::metadata(data_dir.path()).ok()?;
     // An unmounted file is on the device of its directory.
@@ -29,7 +29,7 @@ pub fn inode(data_dir: &DataDir) -> Option<u64> {
 }
 
 /// Whether the namespace and its link exist, as `create` leaves them.
-pub fn is_complete(data_dir: &DataDir) -> bool {
+pub(super) fn is_complete(data_dir: &DataDir) -> bool {
     let marker = std::fs::read_to_string(marker(data_dir)).ok();
     let made = marker.and_then(|text| text.trim().parse::<u64>().ok());
     let link = Path::new("/sys/class/net").join(data_dir.unique_name());
@@ -37,7 +37,7 @@ pub fn is_complete(data_dir: &DataDir) -> bool {
 }
 
 /// Creates the namespace and the veth pair. Neither may exist.
-pub async fn create(data_dir: &DataDir) -> anyhow::Result<()> {
+pub(super) async fn create(data_dir: &DataDir) -> anyhow::Result<()> {
     let namespace = namespace(data_dir);
     files::write(&namespace, "")?;
     let enter = format!("--net={}", namespace.display());
@@ -77,7 +77,7 @@ pub async fn create(data_dir: &DataDir) -> anyhow::Result<()> {
 
 /// Removes the veth pair. The kernel would remove it with the namespace, but only
 /// after the last process and mount of the namespace are gone.
-pub async fn remove_link(data_dir: &DataDir) -> anyhow::Result<()> {
+pub(super) async fn remove_link(data_dir: &DataDir) -> anyhow::Result<()> {
     let link = data_dir.unique_name();
     let exists = || Path::new("/sys/class/net").join(&link).exists();
     if !exists() {

@@ -17,7 +17,7 @@ const DNS_READY_PORT: u16 = 8181;
 
 /// `masqueradeAll`: pods share one bridge, so a reply from a Service's pod would
 /// otherwise bypass the proxy and come from the pod's address.
-pub fn configure_proxy(data_dir: &DataDir, kubeconfig: &Path) -> anyhow::Result<Launch> {
+pub(super) fn configure_proxy(data_dir: &DataDir, kubeconfig: &Path) -> anyhow::Result<Launch> {
     let config = json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
@@ -39,13 +39,13 @@ pub fn configure_proxy(data_dir: &DataDir, kubeconfig: &Path) -> anyhow::Result<
         .input(config))
 }
 
-pub async fn proxy_is_ready(data_dir: &DataDir) -> anyhow::Result<()> {
+pub(super) async fn proxy_is_ready(data_dir: &DataDir) -> anyhow::Result<()> {
     let address = SocketAddrV4::new(data_dir.node_address(), PROXY_HEALTH_PORT);
     get(format!("http://{address}/healthz")).await
 }
 
 /// CoreDNS resolves names outside the cluster only with `NetworkAccess::Internet`.
-pub fn configure_dns(data_dir: &DataDir, kubeconfig: &Path) -> anyhow::Result<Launch> {
+pub(super) fn configure_dns(data_dir: &DataDir, kubeconfig: &Path) -> anyhow::Result<Launch> {
     let node = data_dir.node_address();
     let kubeconfig = kubeconfig.display();
     let outside = NetworkAccess::saved(data_dir).resolver().map_or_else(
@@ -77,7 +77,7 @@ pub fn configure_dns(data_dir: &DataDir, kubeconfig: &Path) -> anyhow::Result<La
         .input(config))
 }
 
-pub async fn dns_is_ready(data_dir: &DataDir) -> anyhow::Result<()> {
+pub(super) async fn dns_is_ready(data_dir: &DataDir) -> anyhow::Result<()> {
     let address = SocketAddrV4::new(data_dir.node_address(), DNS_READY_PORT);
     get(format!("http://{address}/ready")).await
 }

@@ -30,7 +30,7 @@ static REQUESTS: LazyLock<Mutex<mpsc::Sender<Request>>> = LazyLock::new(|| {
 });
 
 /// Spawns a program and returns its process id.
-pub fn spawn(command: Command) -> anyhow::Result<i32> {
+pub(super) fn spawn(command: Command) -> anyhow::Result<i32> {
     let shown = command.get_program().to_owned();
     let (answer, answered) = mpsc::channel();
     REQUESTS

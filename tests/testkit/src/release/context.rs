@@ -12,10 +12,10 @@ use crate::{files, process::output, temp_dir::TempDir, tools};
 /// Debian's bundle, at the path that TLS libraries read.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 /// The user `nonroot` of distroless images.
-pub const USER: &str = "65532:65532";
+pub(super) const USER: &str = "65532:65532";
 
 /// Creates the build context in a temporary directory.
-pub async fn of_program(program: Program, binary: &Path) -> anyhow::Result<TempDir> {
+pub(super) async fn of_program(program: Program, binary: &Path) -> anyhow::Result<TempDir> {
     let dir = TempDir::new("image")?;
     let root = dir.path().join("root");
     let certificates = Path::new("/").join(CERTIFICATES);

@@ -29,7 +29,7 @@ const REMOVED_DIRS: [&str; 7] = [
 ];
 
 /// A set of packages and their source.
-pub struct Debian {
+pub(super) struct Debian {
     packages: &'static str,
     suite: String,
     apt_sources: PathBuf,
@@ -37,7 +37,7 @@ pub struct Debian {
 
 impl Debian {
     /// These packages, from the Debian release of this machine.
-    pub fn of_this_machine(packages: &'static str) -> anyhow::Result<Self> {
+    pub(super) fn of_this_machine(packages: &'static str) -> anyhow::Result<Self> {
         let release = fs::read_to_string("/etc/os-release").context("read /etc/os-release")?;
         let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
         let suite = suite
@@ -56,14 +56,14 @@ impl Debian {
     }
 
     /// The key of an image with these packages and this other content.
-    pub fn key(&self, contents: &[&[u8]]) -> String {
+    pub(super) fn key(&self, contents: &[&[u8]]) -> String {
         let sources = fs::read(&self.apt_sources).unwrap_or_default();
         let own = [self.suite.as_bytes(), self.packages.as_bytes(), &sources];
         hash::sha256_hex(own.into_iter().chain(contents.iter().copied()))[..KEY_LENGTH].to_owned()
     }
 
     /// Extracts the packages into an empty directory.
-    pub async fn extract(&self, root: &Path) -> anyhow::Result<()> {
+    pub(super) async fn extract(&self, root: &Path) -> anyhow::Result<()> {
         let mut command = Command::new(tools::installed("mmdebstrap")?);
         command
             .args(["--quiet", "--variant=extract", "--mode=root", "--format=directory"])

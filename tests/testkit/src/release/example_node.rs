@@ -22,7 +22,7 @@ CMD ["node", "--version"]
 "#;
 
 /// Builds the image, unless it exists.
-pub async fn build() -> anyhow::Result<Image> {
+pub(super) async fn build() -> anyhow::Result<Image> {
     let server = tools::mcp_server()?;
     let modules = modules_of(&server.script)?;
     let debian = Debian::of_this_machine(PACKAGES)?;

@@ -28,7 +28,7 @@ CMD ["python3", "--version"]
 "#;
 
 /// Builds the image, unless it exists.
-pub async fn build() -> anyhow::Result<Image> {
+pub(super) async fn build() -> anyhow::Result<Image> {
     let examples = workspace::root().join("examples");
     let debian = Debian::of_this_machine(PACKAGES)?;
     let mut contents = vec![DOCKERFILE.into()];

@@ -15,7 +15,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The format of a task's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamFormat {
+pub(super) enum StreamFormat {
     /// The events of the task's log.
     Events,
     /// The frames of the Agentex protocol.

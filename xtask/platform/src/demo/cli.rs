@@ -14,7 +14,7 @@ const DECIDE_WITH: &str = "steadfast approvals approve ";
 
 /// The command, and whose words it says.
 #[derive(Debug)]
-pub struct Cli {
+pub(super) struct Cli {
     pub program: PathBuf,
     /// The user's own when absent.
     pub kubeconfig: Option<PathBuf>,
@@ -27,12 +27,12 @@ pub struct Cli {
 
 impl Cli {
     /// One message, and the turn that answers it.
-    pub async fn chat(&self, agent: &str, message: &str) -> anyhow::Result<()> {
+    pub(super) async fn chat(&self, agent: &str, message: &str) -> anyhow::Result<()> {
         self.run(&["chat", agent, "--message", message]).await
     }
 
     /// The same; what is asked in it is listed and approved as somebody else would, elsewhere.
-    pub async fn chat_and_approve(&self, agent: &str, message: &str) -> anyhow::Result<()> {
+    pub(super) async fn chat_and_approve(&self, agent: &str, message: &str) -> anyhow::Result<()> {
         let mut chat = self.command(&["chat", agent, "--message", message]);
         let mut chat = chat.stdout(Stdio::piped()).spawn().context("start steadfast chat")?;
         let mut printed = chat.stdout.take().context("the output of steadfast chat")?;

@@ -6,7 +6,7 @@ use steadfast_testkit::install::{InstallOptions, ManifestOverrides};
 
 /// Where the cluster of a context has what the local platform brings along.
 #[derive(Clone, Debug, Default, Args)]
-pub struct ExistingArguments {
+pub(super) struct ExistingArguments {
     /// Uses the cluster of this kubeconfig context instead of starting a platform: nothing is built for it, and
     /// kubectl and helm of the PATH are used.
     #[arg(long, value_name = "NAME", conflicts_with = "name")]
@@ -30,7 +30,7 @@ pub struct ExistingArguments {
 
 /// A cluster that is there, and everything that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Existing {
+pub(super) struct Existing {
     pub context: String,
     pub overrides: ManifestOverrides,
     pub redis_url: String,
@@ -39,7 +39,7 @@ pub struct Existing {
 
 impl ExistingArguments {
     /// The cluster; none when the local platform is meant.
-    pub fn read(&self) -> anyhow::Result<Option<Existing>> {
+    pub(super) fn read(&self) -> anyhow::Result<Option<Existing>> {
         let Some(context) = &self.context else {
             return Ok(None);
         };
@@ -76,7 +76,7 @@ impl ExistingArguments {
 
 impl Existing {
     /// How to install, and the key that model calls carry.
-    pub fn model(&self, key: Option<String>) -> anyhow::Result<(InstallOptions, String)> {
+    pub(super) fn model(&self, key: Option<String>) -> anyhow::Result<(InstallOptions, String)> {
         let Some(base_url) = &self.model_base_url else {
             let key = key.context(
                 "with --context no fake model is started: set OPENAI_API_KEY, or give --model-base-url of a model that \

@@ -3,18 +3,18 @@
 use std::io::Write as _;
 use std::time::Instant;
 
-pub struct Progress {
+pub(super) struct Progress {
     started: Instant,
 }
 
 impl Progress {
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self {
             started: Instant::now(),
         }
     }
 
-    pub fn say(&self, text: &str) -> anyhow::Result<()> {
+    pub(super) fn say(&self, text: &str) -> anyhow::Result<()> {
         let mut stdout = std::io::stdout().lock();
         Ok(writeln!(
             stdout,

@@ -8,18 +8,18 @@ use super::paths::{Path, SourcePaths};
 const MAX_REEXPORTS: usize = 8;
 
 /// The modules of one crate by their path from its root.
-pub struct Modules(BTreeMap<Path, SourcePaths>);
+pub(super) struct Modules(BTreeMap<Path, SourcePaths>);
 
 /// Siblings by their full path, and the siblings that each depends on.
 type Siblings = BTreeMap<Path, BTreeSet<Path>>;
 
 impl Modules {
-    pub fn new(modules: BTreeMap<Path, SourcePaths>) -> Self {
+    pub(super) fn new(modules: BTreeMap<Path, SourcePaths>) -> Self {
         Self(modules)
     }
 
     /// One circle of each group of siblings that depend on each other, for example `a → b → a`.
-    pub fn circles(&self) -> Vec<String> {
+    pub(super) fn circles(&self) -> Vec<String> {
         let edges = self.edges();
         let mut reported = BTreeSet::new();
         let mut circles = Vec::new();

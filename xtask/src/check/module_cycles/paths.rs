@@ -6,11 +6,11 @@ use anyhow::anyhow;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// `crate`, `self` or one `super` for each level, and the names that follow.
-pub type Path = Vec<String>;
+pub(super) type Path = Vec<String>;
 
 /// Paths of one file, without those below `#[cfg(test)]`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct SourcePaths {
+pub(super) struct SourcePaths {
     pub paths: Vec<Path>,
     /// Names that `use` brings into the module, and what they stand for.
     pub imports: BTreeMap<String, Path>,
@@ -19,7 +19,7 @@ pub struct SourcePaths {
 }
 
 impl SourcePaths {
-    pub fn read(text: &str) -> anyhow::Result<Self> {
+    pub(super) fn read(text: &str) -> anyhow::Result<Self> {
         // A lexer error is not `Send`.
         let tokens: TokenStream = text.parse().map_err(|error| anyhow!("{error}"))?;
         let mut found = Self::default();

@@ -2,7 +2,7 @@
 
 /// Where a retired word is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub(super) enum Scope {
     /// In prose, in names and in file names, however it is written: `hand_over`, `HandOver`, `hand over`.
     Everywhere,
     /// Within one name of the code: `made_by`, `MadeBy`, `is_made_by`, but not "made by".
@@ -12,7 +12,7 @@ pub enum Scope {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Retired {
+pub(super) struct Retired {
     /// Words in lower case, with a space between them.
     pub word: &'static str,
     pub scope: Scope,
@@ -43,7 +43,7 @@ const fn item(word: &'static str, instead: &'static str) -> Retired {
     }
 }
 
-pub const TABLE: &[Retired] = &[
+pub(super) const TABLE: &[Retired] = &[
     // Continue-as-new.
     everywhere("hand over", "continue as new (Temporal), or handoff (between agents)"),
     everywhere(
