@@ -50,7 +50,7 @@ async fn an_approved_call_runs_with_the_arguments_that_were_shown() {
     let seen = viewer.until_turn_ended(1).await.unwrap();
     let decided = &seen.of_turn("approval_decided", 1).unwrap().data;
     assert_eq!(
-        (&decided["decision"], &decided["reason"]),
+        (&decided["verdict"], &decided["reason"]),
         (&json!("approved"), &json!("fine"))
     );
     assert!(task.pending_approvals().await.unwrap().is_empty());

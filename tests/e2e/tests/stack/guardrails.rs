@@ -24,10 +24,8 @@ async fn a_tripped_input_guardrail_fails_the_turn_before_the_model_call() {
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
-    let end = task
-        .complete_turn(1, "A text that is much too long for it.")
-        .await
-        .unwrap();
+    task.send("A text that is much too long for it.").await.unwrap();
+    let end = task.turn_ended(1).await.unwrap();
     let error = end.error.unwrap();
     assert_eq!(
         (end.status, error.category.as_str()),
@@ -91,7 +89,8 @@ async fn an_agent_can_be_a_guardrail() {
     });
     let agent = stack.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
-    let end = task.complete_turn(1, "Do my math.").await.unwrap();
+    task.send("Do my math.").await.unwrap();
+    let end = task.turn_ended(1).await.unwrap();
     assert!(end.error.unwrap().message.contains("homework"));
     // The usage includes the judge's calls.
     assert_eq!(end.usage.model_calls, 1);

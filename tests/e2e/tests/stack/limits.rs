@@ -124,7 +124,11 @@ async fn a_rejected_message_stays_rejected_after_the_log_is_lost() {
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
     task.send("one").await.unwrap();
-    gate.reached(TIMEOUT).await.unwrap();
+    // The answer begins before the next message arrives, so that viewers see it first.
+    viewer
+        .until("the first word", |seen| seen.last_text().starts_with("Answer"))
+        .await
+        .unwrap();
     task.send("two").await.unwrap();
     let _ = task.try_send("rejected", "three").await.unwrap();
     viewer

@@ -108,7 +108,8 @@ async fn a_refused_model_request_fails_the_turn_with_a_category_and_the_task_con
         ("cut", "model_output_truncated"),
     ];
     for (turn, (text, category)) in (1..).zip(rounds) {
-        let end = task.complete_turn(turn, text).await.unwrap();
+        task.send(text).await.unwrap();
+        let end = task.turn_ended(turn).await.unwrap();
         let TurnError {
             category: found,
             message,
