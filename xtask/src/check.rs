@@ -135,7 +135,7 @@ pub(crate) fn run_checks(checks: &[Check], cargo: &Cargo, stages: &mut Stages) -
     let mut failed = Vec::new();
     for check in checks {
         if let Err(error) = stages.run(check.name(), || check.run(cargo)) {
-            progress::say(&format!("{error:#}"));
+            progress::print(&format!("{error:#}"));
             failed.push(check.name());
         }
     }

@@ -20,7 +20,7 @@ pub(crate) struct Forwarded {
 
 /// Becomes `cargo run --package xtask-platform -- COMMAND ARGUMENTS`.
 pub(crate) fn run(command: &str, forwarded: &Forwarded) -> anyhow::Result<()> {
-    progress::say("building xtask-platform (several minutes the first time)");
+    progress::print("building xtask-platform (several minutes the first time)");
     let run = [
         "run",
         "--locked",

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            progress::say(&format!("error: {error:#}"));
+            progress::print(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

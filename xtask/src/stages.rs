@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use steadfast_tools::progress::{duration, say};
+use steadfast_tools::progress::{duration, print};
 
 pub(crate) struct Stages {
     started: Instant,
@@ -25,7 +25,7 @@ impl Stages {
         name: &'static str,
         stage: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        say(&format!("[{}] {name}", duration(self.started.elapsed())));
+        print(&format!("[{}] {name}", duration(self.started.elapsed())));
         let started = Instant::now();
         let result = stage();
         self.done.push((name, started.elapsed()));
@@ -36,8 +36,8 @@ impl Stages {
 impl Drop for Stages {
     fn drop(&mut self) {
         for (name, took) in &self.done {
-            say(&format!("{:>10}  {name}", duration(*took)));
+            print(&format!("{:>10}  {name}", duration(*took)));
         }
-        say(&format!("{:>10}  in all", duration(self.started.elapsed())));
+        print(&format!("{:>10}  in all", duration(self.started.elapsed())));
     }
 }

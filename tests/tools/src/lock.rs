@@ -19,7 +19,7 @@ impl FileLock {
     pub fn acquire(path: &Path) -> anyhow::Result<Self> {
         let file = open(path)?;
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            progress::say(&format!("waiting for another process to release {}", path.display()));
+            progress::print(&format!("waiting for another process to release {}", path.display()));
         }
         file.lock().with_context(|| format!("lock {}", path.display()))?;
         Ok(Self { _file: file })

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Prints one line.
-pub fn say(text: &str) {
+pub fn print(text: &str) {
     // Nobody is left to tell if this fails.
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
@@ -20,7 +20,7 @@ pub fn during<T>(name: &str, work: impl FnOnce() -> T) -> T {
         scope.spawn(move || {
             let started = Instant::now();
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                say(&format!("{name}: {} so far", duration(started.elapsed())));
+                print(&format!("{name}: {} so far", duration(started.elapsed())));
             }
         });
         // Moved in, so that a panic of the work ends the thread too.

@@ -32,7 +32,7 @@ impl Stage {
     /// Does the work, with a line on standard error before, during and after it.
     pub(crate) fn install(name: impl Into<String>, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<Self> {
         let name = name.into();
-        progress::say(&format!("installing {name}"));
+        progress::print(&format!("installing {name}"));
         let started = Instant::now();
         progress::during(&name, work)?;
         let stage = Self {
@@ -40,7 +40,7 @@ impl Stage {
             outcome: Outcome::Installed,
             took: started.elapsed(),
         };
-        progress::say(&stage.to_string());
+        progress::print(&stage.to_string());
         Ok(stage)
     }
 }

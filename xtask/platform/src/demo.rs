@@ -65,7 +65,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn on_platform(name: &str, key: Option<String>, message: &str, progress: &Progress) -> anyhow::Result<()> {
     let stages = tools::install(&Kind::ALL)?;
-    progress.say(&format!("programs are there ({})", stages.len()))?;
+    progress.print(&format!("programs are there ({})", stages.len()))?;
 
     // A real model is out there; with a fake one, nothing leaves the platform.
     let access = if key.is_some() {
@@ -74,14 +74,14 @@ async fn on_platform(name: &str, key: Option<String>, message: &str, progress: &
         NetworkAccess::Platform
     };
     let platform = Platform::up_with_network_access(name, access).await?;
-    progress.say("Kubernetes, Temporal and Redis run")?;
+    progress.print("Kubernetes, Temporal and Redis run")?;
 
     let release = Release::build(Profile::Ci).await?;
-    progress.say("images are built")?;
+    progress.print("images are built")?;
 
     let (options, key) = choose_model(&platform, key, progress).await?;
     install::install(&platform, &release, &options).await?;
-    progress.say("Steadfast is installed with Helm")?;
+    progress.print("Steadfast is installed with Helm")?;
 
     install::set_model_keys(&platform, NAMESPACE, &key).await?;
     for example in Example::ALL {
@@ -109,10 +109,10 @@ async fn on_existing_cluster(
     // A wrong name, or a cluster that is away, is told before anything is built.
     cluster.kubectl(&["get", "--raw", "/version"]).await?;
     let programs = build_programs(Profile::Ci, &["steadfast".to_owned()]).await?;
-    progress.say("the command steadfast is built")?;
+    progress.print("the command steadfast is built")?;
 
     install::install_on_existing_cluster(&cluster, &existing.overrides, &existing.redis_url, &options).await?;
-    progress.say(&format!(
+    progress.print(&format!(
         "Steadfast is installed with Helm in context {}",
         existing.context
     ))?;
@@ -143,16 +143,16 @@ async fn converse(cluster: &impl ClusterAdmin, cli: &Cli, message: &str, progres
     for example in Example::ALL {
         example.wait_until_ready(cluster, NAMESPACE, READY_TIMEOUT).await?;
     }
-    progress.say(&format!(
+    progress.print(&format!(
         "all {} examples are applied, and their agents are Ready",
         Example::ALL.len()
     ))?;
 
-    progress.say(&format!("steadfast chat weather --message {message:?}"))?;
+    progress.print(&format!("steadfast chat weather --message {message:?}"))?;
     cli.chat("weather", message).await?;
-    progress.say(&format!("steadfast chat purchasing --message {ORDER:?}"))?;
+    progress.print(&format!("steadfast chat purchasing --message {ORDER:?}"))?;
     cli.chat_and_approve("purchasing", ORDER).await?;
-    progress.say("done; everything is left running")
+    progress.print("done; everything is left running")
 }
 
 /// Where model calls go, and the key they carry.
@@ -165,7 +165,7 @@ async fn choose_model(
         return Ok((InstallOptions::default(), key));
     }
     let model = platform.standing_fake_model(fixtures()).await?;
-    progress.say(&format!("a fake model answers at {}", model.base_url()))?;
+    progress.print(&format!("a fake model answers at {}", model.base_url()))?;
     Ok((
         InstallOptions::default().with_model_at(model.base_url()),
         "fake".to_owned(),

@@ -108,11 +108,21 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 22] = [
     ("steadfast-example-rust-tool", &["steadfast-worker"]),
     (
         "steadfast-testkit",
-        &["steadfast-crds", "steadfast-events", "steadfast-tools"],
+        &[
+            "steadfast-contract",
+            "steadfast-crds",
+            "steadfast-events",
+            "steadfast-tools",
+        ],
     ),
     (
         "steadfast-e2e",
-        &["steadfast-crds", "steadfast-events", "steadfast-testkit"],
+        &[
+            "steadfast-contract",
+            "steadfast-crds",
+            "steadfast-events",
+            "steadfast-testkit",
+        ],
     ),
     ("xtask", &["steadfast-tools"]),
     ("xtask-platform", &["steadfast-testkit", "steadfast-tools"]),

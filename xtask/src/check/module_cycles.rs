@@ -19,14 +19,7 @@ use graph::Modules;
 use paths::SourcePaths;
 
 /// Crates that still have circles, by the directory of their manifest.
-const EXCEPTIONS: [&str; 6] = [
-    "contract",
-    "gateway",
-    "operator",
-    "tests/testkit",
-    "worker",
-    "worker/workflow",
-];
+const EXCEPTIONS: [&str; 3] = ["gateway", "operator", "worker"];
 
 pub(super) fn check(root: &Path) -> anyhow::Result<()> {
     let files = sources::list(root)?;

@@ -14,7 +14,7 @@ impl Progress {
         }
     }
 
-    pub(super) fn say(&self, text: &str) -> anyhow::Result<()> {
+    pub(super) fn print(&self, text: &str) -> anyhow::Result<()> {
         let mut stdout = std::io::stdout().lock();
         Ok(writeln!(
             stdout,

@@ -7,8 +7,10 @@ pub(super) enum Scope {
     Everywhere,
     /// Within one name of the code: `made_by`, `MadeBy`, `is_made_by`, but not "made by".
     Name,
-    /// As the name of a module, type, function, macro or trait: a plain English word that is fine in prose.
+    /// As the name of a module or type: a plain English word that is fine elsewhere.
     Item,
+    /// As the name of a function too.
+    Function,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +45,14 @@ const fn item(word: &'static str, instead: &'static str) -> Retired {
     }
 }
 
+const fn function(word: &'static str, instead: &'static str) -> Retired {
+    Retired {
+        word,
+        scope: Scope::Function,
+        instead,
+    }
+}
+
 pub(super) const TABLE: &[Retired] = &[
     // Continue-as-new.
     everywhere("hand over", "continue as new (Temporal), or handoff (between agents)"),
@@ -53,7 +63,7 @@ pub(super) const TABLE: &[Retired] = &[
     name("carry over", "continue as new"),
     everywhere("fetch carried", "fetch state page"),
     item("carried", "continue as new state, or durable state"),
-    item("carry", "take batch, or state pages"),
+    function("carry", "take batch, or state pages"),
     item("paged", "state pages"),
     // Workflow.
     everywhere("segment store", "segment cache"),
@@ -74,9 +84,9 @@ pub(super) const TABLE: &[Retired] = &[
     item("acting", "active agent"),
     item("ran", "interval"),
     item("telling", "events"),
-    item("say", "send message"),
-    item("pump", "relay"),
-    item("settle", "ack"),
+    function("say", "send message"),
+    function("pump", "relay"),
+    function("settle", "ack"),
     item("left", "call outcome"),
     item("call end", "call outcome"),
     item("called", "call outcome"),
@@ -114,8 +124,8 @@ pub(super) const TABLE: &[Retired] = &[
     item("transitions", "events"),
     item("sight", "observed"),
     item("candidate", "lease lock"),
-    item("look", "get"),
-    item("give back", "release"),
+    function("look", "get"),
+    function("give back", "release"),
     // Event log.
     everywhere("genesis", "first batch"),
     // Gateway.
