@@ -1,16 +1,15 @@
-//! Who a caller is and what the caller may do. Closed by default: without an
-//! answer from Kubernetes nobody gets in, except where the operator of this
-//! gateway said that everyone may.
+//! Authentication and authorisation of callers. Without a response from Kubernetes every
+//! request is refused, unless the gateway was started to allow anonymous access.
 
 mod kubernetes;
 
 use axum::http::{HeaderMap, header};
 
-use crate::{directory::AgentName, error::ApiError};
+use crate::{agents::AgentName, error::ApiError};
 
-pub use kubernetes::KubernetesAccess;
+pub use self::kubernetes::KubernetesAccess;
 
-/// How callers are told apart.
+/// How callers are authenticated and authorised.
 #[derive(Clone)]
 pub enum Access {
     /// Everyone is anonymous and may do everything. For local use only.
@@ -19,23 +18,23 @@ pub enum Access {
     Kubernetes(Box<KubernetesAccess>),
 }
 
-/// Whether who created a task may decide its approvals.
+/// Whether the creator of a task may decide its approvals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelfApproval {
     Allowed,
     Forbidden,
 }
 
-/// Who calls.
+/// Who sent a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Caller {
+pub(crate) enum Caller {
     Anonymous,
     User(User),
 }
 
 /// A user as Kubernetes knows one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct User {
+pub(crate) struct User {
     pub name: String,
     pub uid: String,
     pub groups: Vec<String>,
@@ -43,8 +42,8 @@ pub struct User {
 }
 
 impl Caller {
-    /// The name that a task remembers of its creator; empty when anonymous.
-    pub fn name(&self) -> &str {
+    /// The name that a task records as its creator; empty when anonymous.
+    pub(crate) fn name(&self) -> &str {
         match self {
             Self::Anonymous => "",
             Self::User(user) => &user.name,
@@ -52,22 +51,22 @@ impl Caller {
     }
 }
 
-/// What a caller wants to do, in the words of Kubernetes' RBAC.
+/// An action as a verb and a resource of Kubernetes RBAC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
+pub(crate) enum Action {
     /// `get agents`
     ReadAgent,
     /// `create agents/tasks`: start tasks, send to them, end them.
     WriteTasks,
     /// `get agents/tasks`: read own tasks.
     ReadTasks,
-    /// `create agents/alltasks`: the same for tasks that others created.
+    /// `create agents/alltasks`: the same for tasks of other users.
     WriteAllTasks,
     /// `get agents/alltasks`
     ReadAllTasks,
-    /// `get agents/approvals`: see what an agent asks people, in anyone's task.
+    /// `get agents/approvals`: read the approvals of an agent, in tasks of any user.
     ReadApprovals,
-    /// `update agents/approvals`: decide it.
+    /// `update agents/approvals`: decide them.
     DecideApprovals,
 }
 
@@ -89,9 +88,9 @@ impl Action {
         }
     }
 
-    /// The same for tasks that others created.
+    /// The action on tasks of other users.
     #[must_use]
-    pub fn of_others(self) -> Self {
+    pub(crate) fn on_tasks_of_others(self) -> Self {
         match self {
             Self::WriteTasks => Self::WriteAllTasks,
             Self::ReadTasks => Self::ReadAllTasks,
@@ -101,8 +100,8 @@ impl Action {
 }
 
 impl Access {
-    /// Finds out who sent a request.
-    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    /// The caller of a request.
+    pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         match self {
             Self::Anonymous => Ok(Caller::Anonymous),
             Self::Kubernetes(kubernetes) => {
@@ -115,8 +114,8 @@ impl Access {
         }
     }
 
-    /// Whether a caller may do something with an agent.
-    pub async fn allows(&self, caller: &Caller, action: Action, agent: &AgentName) -> Result<bool, ApiError> {
+    /// Whether a caller may perform an action on an agent.
+    pub(crate) async fn allows(&self, caller: &Caller, action: Action, agent: &AgentName) -> Result<bool, ApiError> {
         match (self, caller) {
             (Self::Anonymous, _) => Ok(true),
             (Self::Kubernetes(_), Caller::Anonymous) => Ok(false),
@@ -125,7 +124,7 @@ impl Access {
     }
 
     /// Whether a caller may see every agent of a namespace.
-    pub async fn may_list(&self, caller: &Caller, namespace: &str) -> Result<bool, ApiError> {
+    pub(crate) async fn may_list(&self, caller: &Caller, namespace: &str) -> Result<bool, ApiError> {
         match (self, caller) {
             (Self::Anonymous, _) => Ok(true),
             (Self::Kubernetes(_), Caller::Anonymous) => Ok(false),
@@ -143,12 +142,10 @@ fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]
-    fn only_a_bearer_token_counts() {
+    fn only_the_bearer_scheme_is_accepted() {
         let token = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, value.parse().unwrap());

@@ -1,4 +1,4 @@
-//! What the command line and the environment say. Nothing else reads the environment.
+//! The command line and the environment. No other module reads the environment.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -11,19 +11,19 @@ use steadfast_temporal::TemporalArgs;
 #[derive(Debug, Parser)]
 #[command(name = "steadfast-gateway", version)]
 pub struct Args {
-    /// Where clients connect.
+    /// Address and port for clients.
     #[arg(long, env = "STEADFAST_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// Where probes and metrics are served.
+    /// Address and port for probes and metrics.
     #[arg(long, env = "STEADFAST_ADMIN_ADDRESS", default_value = "0.0.0.0:8081")]
     pub admin_address: SocketAddr,
 
-    /// Name of this installation; part of every name that leaves Kubernetes.
+    /// Id of this installation; part of every name outside of Kubernetes.
     #[arg(long, env = "STEADFAST_INSTALL", default_value = "steadfast")]
     pub install_id: String,
 
-    /// Namespace whose agents clients see without a prefix.
+    /// Kubernetes namespace whose agents have no prefix in their names for clients.
     #[arg(long, env = "STEADFAST_DEFAULT_NAMESPACE", default_value = "default")]
     pub default_namespace: String,
 
@@ -33,27 +33,27 @@ pub struct Args {
     #[command(flatten)]
     pub redis: RedisArgs,
 
-    /// Folder of AgentRevision files to serve instead of the Agents of a Kubernetes cluster.
+    /// Directory of AgentRevision files; serves their agents instead of those of a Kubernetes cluster.
     #[arg(long, env = "STEADFAST_REVISIONS")]
     pub revisions: Option<PathBuf>,
 
-    /// Audiences that a client's token must be meant for; the API server's own when none is given.
+    /// Audiences of which a client's token must have one, separated by commas [default: those of the API server].
     #[arg(long, env = "STEADFAST_TOKEN_AUDIENCES", value_delimiter = ',')]
     pub token_audiences: Vec<String>,
 
-    /// Lets everyone do everything, unauthenticated. For local use only.
+    /// Accept every request without a token. For local use only.
     #[arg(long)]
     pub insecure_allow_anonymous: bool,
 
-    /// Who created a task may not decide its approvals.
+    /// Forbid the creator of a task to decide its approvals.
     #[arg(long, env = "STEADFAST_FORBID_SELF_APPROVAL", value_parser = clap::builder::BoolishValueParser::new())]
     pub forbid_self_approval: bool,
 
-    /// Format of the log.
+    /// Format of log lines.
     #[arg(long, env = "STEADFAST_LOG_FORMAT", default_value_t)]
     pub log_format: LogFormat,
 
-    /// Which log lines are written, as a tracing filter.
+    /// Filter for log lines, such as `info` or `steadfast_gateway=debug,info`.
     #[arg(long, env = "STEADFAST_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
 }

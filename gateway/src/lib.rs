@@ -1,27 +1,22 @@
 //! The HTTP surfaces of Steadfast: Agentex's REST, JSON-RPC and streams, and approvals.
-//! Authenticates and authorises, turns requests into signals, and the log into
-//! messages and streams. Keeps nothing: any number of replicas may run.
+//! Authenticates and authorises callers, turns requests into starts and signals of workflows,
+//! and logs into messages and streams. Stores nothing: any number of replicas may run.
 
-use std::sync::Arc;
+mod access;
+mod agentex;
+mod agents;
+mod api;
+mod app;
+mod approvals;
+mod error;
+mod messages;
+mod metrics;
+mod task;
+mod temporal;
 
-use axum::Router;
-
-pub mod access;
-pub mod approvals;
-pub mod directory;
-pub mod error;
-pub mod gateway;
-mod inbound;
-mod routes;
-pub mod task;
-pub mod temporal;
-pub mod transcript;
-pub mod translation;
-pub mod wire;
-
-pub use gateway::Gateway;
-
-/// All routes of a gateway.
-pub fn app(gateway: Arc<Gateway>) -> Router {
-    routes::router(gateway)
-}
+pub use access::{Access, KubernetesAccess, SelfApproval};
+pub use agents::{AgentDirectory, Naming};
+pub use api::router;
+pub use app::Gateway;
+pub use metrics::Metrics;
+pub use temporal::{StartRequest, Started, Temporal};

@@ -1,4 +1,4 @@
-//! A task as Temporal describes it: whose it is, of which agent, in which state. Pure.
+//! A task as Temporal describes it: its creator, its agent and its status. Pure.
 
 use std::collections::HashMap;
 
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use steadfast_contract::{
+    failures::TASK_TIMED_OUT,
     start::WORKFLOW_TYPE,
     visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME},
 };
@@ -21,36 +22,34 @@ use temporalio_common::protos::temporal::api::{
 };
 
 use crate::{
-    directory::AgentName,
-    wire::{self, TaskStatus},
+    agentex::wire::{self, TaskStatus},
+    agents::AgentName,
 };
 
-/// Failure type of a workflow that ended its task at the task's time limit.
-const TASK_TIMED_OUT: &str = "TaskTimedOut";
-
 #[derive(Clone, Debug, PartialEq)]
-pub struct TaskRecord {
-    pub id: String,
-    /// The task whose log shows what this one does; another when an agent works as another's tool.
-    pub log_id: String,
+pub(crate) struct TaskRecord {
+    pub(crate) id: String,
+    /// The task whose log has the events of this task: another task where the agent works as a
+    /// tool of another agent.
+    pub(crate) log_id: String,
     /// The newest run of its workflow.
-    pub run_id: String,
-    pub agent: AgentName,
-    /// Empty when anonymous.
-    pub creator: String,
-    pub name: Option<String>,
-    pub metadata: Option<Value>,
-    pub status: TaskStatus,
-    pub task_queue: String,
-    /// What people are asked; their arguments may be cut.
-    pub approvals: Vec<Approval>,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
+    pub(crate) run_id: String,
+    pub(crate) agent: AgentName,
+    /// Name of the user; empty when anonymous.
+    pub(crate) creator: String,
+    pub(crate) name: Option<String>,
+    pub(crate) metadata: Option<Value>,
+    pub(crate) status: TaskStatus,
+    pub(crate) task_queue: String,
+    /// The pending approvals; their arguments may be cut.
+    pub(crate) approvals: Vec<Approval>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
 }
 
 impl TaskRecord {
-    /// Reads a description; `None` for a workflow that is no task of ours.
-    pub fn read(description: DescribeWorkflowExecutionResponse) -> Option<Self> {
+    /// Reads a description; `None` for a workflow of another type.
+    pub(crate) fn read(description: DescribeWorkflowExecutionResponse) -> Option<Self> {
         let began = description
             .workflow_extended_info
             .and_then(|extended| extended.original_start_time);
@@ -61,8 +60,8 @@ impl TaskRecord {
         Some(record)
     }
 
-    /// Reads an entry of a list; it knows the beginning of the newest run only.
-    pub fn of_info(info: WorkflowExecutionInfo) -> Option<Self> {
+    /// Reads an entry of a list, which has the start time of the newest run only.
+    pub(crate) fn of_info(info: WorkflowExecutionInfo) -> Option<Self> {
         if info.r#type.as_ref()?.name != WORKFLOW_TYPE {
             return None;
         }
@@ -86,7 +85,7 @@ impl TaskRecord {
             name: field(&memo, MEMO_NAME),
             metadata: field(&memo, MEMO_METADATA),
             status,
-            // The memo of a task that has ended still lists what it asked last.
+            // The memo of a task that has ended still lists its last approvals.
             approvals: if status.is_terminal() {
                 Vec::new()
             } else {
@@ -98,18 +97,18 @@ impl TaskRecord {
         })
     }
 
-    /// Whether it works for another task, which is the one that people see.
-    pub fn is_nested(&self) -> bool {
+    /// Whether the task works as a tool of another task.
+    pub(crate) fn is_nested(&self) -> bool {
         self.log_id != self.id
     }
 
-    /// What people are asked under this id.
-    pub fn approval(&self, id: &str) -> Option<&Approval> {
+    /// The pending approval with this id.
+    pub(crate) fn approval(&self, id: &str) -> Option<&Approval> {
         self.approvals.iter().find(|approval| approval.id == id)
     }
 
-    /// Agentex's task. `params` are not part of a description.
-    pub fn to_wire(&self, params: Option<Value>) -> wire::Task {
+    /// The task as Agentex shows it. A description does not contain `params`.
+    pub(crate) fn to_wire(&self, params: Option<Value>) -> wire::Task {
         wire::Task {
             id: self.id.clone(),
             name: self.name.clone(),
@@ -130,7 +129,7 @@ fn field<T: DeserializeOwned>(memo: &MemoFields, name: &str) -> Option<T> {
     unpack(memo.get(name)?).ok()
 }
 
-/// One that this version cannot read does not hide the others.
+/// The pending approvals; one that this version cannot read is left out.
 fn approvals(memo: &MemoFields) -> Vec<Approval> {
     let listed: Vec<Value> = field(memo, MEMO_APPROVALS).unwrap_or_default();
     listed
@@ -139,8 +138,8 @@ fn approvals(memo: &MemoFields) -> Vec<Approval> {
         .collect()
 }
 
-/// Why the last event of a history says that the task ran out of time, if it does.
-pub fn ran_out_of_time(last: &HistoryEvent) -> Option<String> {
+/// The message of a task that failed at its time limit, from the last event of its history.
+pub(crate) fn timed_out(last: &HistoryEvent) -> Option<String> {
     let Some(Attributes::WorkflowExecutionFailedEventAttributes(failed)) = &last.attributes else {
         return None;
     };
@@ -160,7 +159,7 @@ fn status(status: WorkflowExecutionStatus) -> TaskStatus {
         WorkflowExecutionStatus::Canceled => TaskStatus::Canceled,
         WorkflowExecutionStatus::Terminated => TaskStatus::Terminated,
         WorkflowExecutionStatus::TimedOut => TaskStatus::TimedOut,
-        // A run that handed over to the next one is still the same running task.
+        // The next run continues the same task.
         WorkflowExecutionStatus::Running
         | WorkflowExecutionStatus::ContinuedAsNew
         | WorkflowExecutionStatus::Paused
@@ -170,8 +169,6 @@ fn status(status: WorkflowExecutionStatus) -> TaskStatus {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
     use steadfast_payload::pack;
     use temporalio_common::protos::temporal::api::{
@@ -224,14 +221,14 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_has_ended_asks_nobody() {
+    fn a_task_that_has_ended_has_no_pending_approvals() {
         let mut info = info(&json!([asked("t.1.0.0", "tool_call")]));
         info.status = WorkflowExecutionStatus::Canceled.into();
         assert_eq!(TaskRecord::of_info(info).unwrap().approvals, []);
     }
 
     #[test]
-    fn a_task_that_works_for_another_is_shown_in_the_log_of_the_first() {
+    fn a_nested_task_uses_the_log_of_the_root_task() {
         let mut nested = info(&json!([]));
         nested.root_execution = Some(execution("root"));
         assert_eq!(TaskRecord::of_info(nested.clone()).unwrap().log_id, "t");
@@ -241,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_failure_of_its_own_type_says_that_the_time_ran_out() {
+    fn only_the_failure_type_of_the_time_limit_means_timed_out() {
         let failed = |kind: &str| HistoryEvent {
             attributes: Some(Attributes::WorkflowExecutionFailedEventAttributes(
                 WorkflowExecutionFailedEventAttributes {
@@ -259,10 +256,10 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(
-            ran_out_of_time(&failed(TASK_TIMED_OUT)).as_deref(),
+            timed_out(&failed(TASK_TIMED_OUT)).as_deref(),
             Some("the task took longer than 1h")
         );
-        assert_eq!(ran_out_of_time(&failed("Other")), None);
-        assert_eq!(ran_out_of_time(&HistoryEvent::default()), None);
+        assert_eq!(timed_out(&failed("Other")), None);
+        assert_eq!(timed_out(&HistoryEvent::default()), None);
     }
 }

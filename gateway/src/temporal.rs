@@ -1,11 +1,10 @@
-//! The gateway's requests to Temporal about tasks, on the raw service so that each
-//! says exactly what it means. The connection is `steadfast-temporal`'s.
+//! The gateway's calls to Temporal about tasks, made on the raw service so that each sets
+//! exactly the fields that it needs. Every call is bounded and measured.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
-pub use steadfast_temporal::TemporalError;
-use steadfast_temporal::{TemporalClient, TemporalSettings};
+pub(crate) use steadfast_temporal::TemporalError;
+use steadfast_temporal::{Method, TemporalClient, TemporalSettings};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::{
     common::v1::{Memo, Payload, Payloads, WorkflowExecution, WorkflowType},
@@ -20,18 +19,19 @@ use temporalio_common::protos::temporal::api::{
     },
 };
 
-use crate::error::ApiError;
+use crate::metrics::Metrics;
 
 /// Clients wait for the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const IDENTITY: &str = "steadfast-gateway";
 
-/// Asks Temporal about tasks.
+/// A measured client of Temporal.
 pub struct Temporal {
     client: TemporalClient,
+    metrics: Metrics,
 }
 
-/// What starts a workflow.
+/// The start of a workflow.
 #[derive(Clone, Debug)]
 pub struct StartRequest {
     pub workflow_id: String,
@@ -41,7 +41,7 @@ pub struct StartRequest {
     pub memo: Vec<(&'static str, Payload)>,
 }
 
-/// What became of a start.
+/// The result of a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Started {
     New,
@@ -50,10 +50,11 @@ pub enum Started {
 }
 
 impl Temporal {
-    /// Does not connect yet: Temporal may be away when the gateway starts.
-    pub fn new(settings: TemporalSettings) -> Self {
+    /// Does not connect yet: Temporal may be down when the gateway starts.
+    pub fn new(settings: TemporalSettings, metrics: Metrics) -> Self {
         Self {
             client: TemporalClient::new(settings, IDENTITY, REQUEST_TIMEOUT),
+            metrics,
         }
     }
 
@@ -69,8 +70,7 @@ impl Temporal {
             ..Default::default()
         };
         let answer = self
-            .client
-            .request(request, <dyn WorkflowService>::describe_namespace)
+            .call("describe_namespace", request, <dyn WorkflowService>::describe_namespace)
             .await?;
         let retention = answer.config.and_then(|config| config.workflow_execution_retention_ttl);
         Ok(retention
@@ -106,13 +106,15 @@ impl Temporal {
             ..Default::default()
         };
         match self
-            .client
-            .request(request, <dyn WorkflowService>::start_workflow_execution)
+            .call(
+                "start_workflow_execution",
+                request,
+                <dyn WorkflowService>::start_workflow_execution,
+            )
             .await
         {
             Ok(answer) if answer.started => Ok(Started::New),
-            Ok(_) => Ok(Started::Existing),
-            Err(TemporalError::AlreadyExists(_)) => Ok(Started::Existing),
+            Ok(_) | Err(TemporalError::AlreadyExists(_)) => Ok(Started::Existing),
             Err(error) => Err(error),
         }
     }
@@ -134,10 +136,13 @@ impl Temporal {
             request_id,
             ..Default::default()
         };
-        self.client
-            .request(request, <dyn WorkflowService>::signal_workflow_execution)
-            .await
-            .map(drop)
+        self.call(
+            "signal_workflow_execution",
+            request,
+            <dyn WorkflowService>::signal_workflow_execution,
+        )
+        .await
+        .map(drop)
     }
 
     /// Asks a running workflow to end.
@@ -150,10 +155,13 @@ impl Temporal {
             reason: reason.to_owned(),
             ..Default::default()
         };
-        self.client
-            .request(request, <dyn WorkflowService>::request_cancel_workflow_execution)
-            .await
-            .map(drop)
+        self.call(
+            "request_cancel_workflow_execution",
+            request,
+            <dyn WorkflowService>::request_cancel_workflow_execution,
+        )
+        .await
+        .map(drop)
     }
 
     /// The newest run of a workflow.
@@ -162,9 +170,12 @@ impl Temporal {
             namespace: self.client.namespace().to_owned(),
             execution: Some(execution(workflow_id, "")),
         };
-        self.client
-            .request(request, <dyn WorkflowService>::describe_workflow_execution)
-            .await
+        self.call(
+            "describe_workflow_execution",
+            request,
+            <dyn WorkflowService>::describe_workflow_execution,
+        )
+        .await
     }
 
     /// A page of the workflows that a visibility query finds, and the token of the next.
@@ -180,8 +191,11 @@ impl Temporal {
             query: query.to_owned(),
         };
         let answer = self
-            .client
-            .request(request, <dyn WorkflowService>::list_workflow_executions)
+            .call(
+                "list_workflow_executions",
+                request,
+                <dyn WorkflowService>::list_workflow_executions,
+            )
             .await?;
         Ok((answer.executions, answer.next_page_token))
     }
@@ -235,24 +249,25 @@ impl Temporal {
             ..Default::default()
         };
         let answer = self
-            .client
-            .request(request, <dyn WorkflowService>::get_workflow_execution_history)
+            .call(
+                "get_workflow_execution_history",
+                request,
+                <dyn WorkflowService>::get_workflow_execution_history,
+            )
             .await?;
         Ok((
             answer.history.map(|history| history.events).unwrap_or_default(),
             answer.next_page_token,
         ))
     }
-}
 
-/// A payload that any worker reads: signals are never packed.
-pub fn plain_json<T: Serialize>(value: &T) -> Result<Payload, ApiError> {
-    let data = serde_json::to_vec(value).map_err(|error| ApiError::internal("a payload cannot be written", error))?;
-    Ok(Payload {
-        metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
-        data,
-        ..Default::default()
-    })
+    async fn call<Q, A>(&self, name: &'static str, request: Q, method: Method<Q, A>) -> Result<A, TemporalError> {
+        let begin = Instant::now();
+        let answer = self.client.request(request, method).await;
+        let outcome = answer.as_ref().err().map_or("success", TemporalError::category);
+        self.metrics.temporal_call_ended(name, outcome, begin.elapsed());
+        answer
+    }
 }
 
 fn execution(workflow_id: &str, run_id: &str) -> WorkflowExecution {

@@ -1,5 +1,5 @@
-//! Asks a Kubernetes API server who a token belongs to and what its user may do.
-//! Answers are kept for a short while; without an answer the request fails.
+//! Token reviews and access reviews by a Kubernetes API server. Results are cached for a short
+//! time; without a response the request fails.
 
 use std::time::Duration;
 
@@ -16,30 +16,30 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use super::{Action, User};
-use crate::{directory::AgentName, error::ApiError};
+use crate::{agents::AgentName, error::ApiError};
 
 const GROUP: &str = "steadfast.dev";
 const RESOURCE: &str = "agents";
-/// A token that was taken back is refused after this time at the latest.
-const KEEP_USER: Duration = Duration::from_mins(1);
-/// Short, so that a token that just became valid soon works.
-const KEEP_REFUSAL: Duration = Duration::from_secs(5);
-const KEEP_DECISION: Duration = Duration::from_secs(30);
-const KEPT: u64 = 10_000;
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// A revoked token is refused after this time at the latest.
+const USER_TTL: Duration = Duration::from_mins(1);
+/// Short, so that a new token works soon.
+const REFUSAL_TTL: Duration = Duration::from_secs(5);
+const REVIEW_TTL: Duration = Duration::from_secs(30);
+const CACHE_ENTRIES: u64 = 10_000;
+const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct KubernetesAccess {
     client: Client,
-    /// What a token must be meant for; the API server's own audiences when empty.
+    /// Audiences of which a token must have one; those of the API server when empty.
     audiences: Vec<String>,
     users: Cache<[u8; 32], User>,
     refusals: Cache<[u8; 32], ()>,
-    decisions: Cache<Question, bool>,
+    reviews: Cache<AccessQuery, bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Question {
+struct AccessQuery {
     user: User,
     verb: &'static str,
     subresource: Option<&'static str>,
@@ -53,15 +53,24 @@ impl KubernetesAccess {
         Self {
             client,
             audiences,
-            users: Cache::builder().max_capacity(KEPT).time_to_live(KEEP_USER).build(),
-            refusals: Cache::builder().max_capacity(KEPT).time_to_live(KEEP_REFUSAL).build(),
-            decisions: Cache::builder().max_capacity(KEPT).time_to_live(KEEP_DECISION).build(),
+            users: Cache::builder()
+                .max_capacity(CACHE_ENTRIES)
+                .time_to_live(USER_TTL)
+                .build(),
+            refusals: Cache::builder()
+                .max_capacity(CACHE_ENTRIES)
+                .time_to_live(REFUSAL_TTL)
+                .build(),
+            reviews: Cache::builder()
+                .max_capacity(CACHE_ENTRIES)
+                .time_to_live(REVIEW_TTL)
+                .build(),
         }
     }
 
-    /// Whose token it is; nobody's if it is not valid.
+    /// The user of a token; `None` for an invalid token.
     pub(super) async fn review_token(&self, token: &str) -> Result<Option<User>, ApiError> {
-        // The token itself is never kept.
+        // The cache never contains a token.
         let hash: [u8; 32] = Sha256::digest(token).into();
         if let Some(user) = self.users.get(&hash).await {
             return Ok(Some(user));
@@ -77,21 +86,21 @@ impl KubernetesAccess {
             },
             status: None,
         };
-        let status = self.ask(review).await?.status.unwrap_or_default();
-        let meant_for_us = self.audiences.is_empty()
+        let status = self.create(review).await?.status.unwrap_or_default();
+        let has_audience = self.audiences.is_empty()
             || status
                 .audiences
-                .is_some_and(|meant| meant.iter().any(|audience| self.audiences.contains(audience)));
+                .is_some_and(|audiences| audiences.iter().any(|audience| self.audiences.contains(audience)));
         let user = status
             .user
-            .filter(|_| status.authenticated == Some(true) && meant_for_us)
+            .filter(|_| status.authenticated == Some(true) && has_audience)
             .map(|user| User {
                 name: user.username.unwrap_or_default(),
                 uid: user.uid.unwrap_or_default(),
                 groups: user.groups.unwrap_or_default(),
                 extra: user.extra.unwrap_or_default().into_iter().collect(),
             });
-        // A user without a name would own what anonymous callers made.
+        // A user without a name would own the tasks of anonymous callers.
         let user = user.filter(|user| !user.name.is_empty());
         match &user {
             Some(user) => self.users.insert(hash, user.clone()).await,
@@ -101,7 +110,7 @@ impl KubernetesAccess {
     }
 
     pub(super) async fn review_access(&self, user: &User, action: Action, agent: &AgentName) -> Result<bool, ApiError> {
-        self.decide(Question {
+        self.review(AccessQuery {
             user: user.clone(),
             verb: action.verb(),
             subresource: action.subresource(),
@@ -112,7 +121,7 @@ impl KubernetesAccess {
     }
 
     pub(super) async fn review_list(&self, user: &User, namespace: &str) -> Result<bool, ApiError> {
-        self.decide(Question {
+        self.review(AccessQuery {
             user: user.clone(),
             verb: "list",
             subresource: None,
@@ -122,17 +131,17 @@ impl KubernetesAccess {
         .await
     }
 
-    async fn decide(&self, question: Question) -> Result<bool, ApiError> {
-        if let Some(decision) = self.decisions.get(&question).await {
-            return Ok(decision);
+    async fn review(&self, query: AccessQuery) -> Result<bool, ApiError> {
+        if let Some(allowed) = self.reviews.get(&query).await {
+            return Ok(allowed);
         }
-        let Question {
+        let AccessQuery {
             user,
             verb,
             subresource,
             namespace,
             name,
-        } = question.clone();
+        } = query.clone();
         let review = SubjectAccessReview {
             metadata: ObjectMeta::default(),
             spec: SubjectAccessReviewSpec {
@@ -153,12 +162,12 @@ impl KubernetesAccess {
             },
             status: None,
         };
-        let allowed = self.ask(review).await?.status.is_some_and(|status| status.allowed);
-        self.decisions.insert(question, allowed).await;
+        let allowed = self.create(review).await?.status.is_some_and(|status| status.allowed);
+        self.reviews.insert(query, allowed).await;
         Ok(allowed)
     }
 
-    async fn ask<K>(&self, review: K) -> Result<K, ApiError>
+    async fn create<K>(&self, review: K) -> Result<K, ApiError>
     where
         K: kube::Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>
             + Clone
@@ -167,7 +176,7 @@ impl KubernetesAccess {
             + serde::de::DeserializeOwned,
     {
         let api = Api::<K>::all(self.client.clone());
-        match timeout(ANSWER_LIMIT, api.create(&PostParams::default(), &review)).await {
+        match timeout(REVIEW_TIMEOUT, api.create(&PostParams::default(), &review)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(ApiError::unavailable("the Kubernetes API server", error)),
             Err(late) => Err(ApiError::unavailable("the Kubernetes API server", late)),

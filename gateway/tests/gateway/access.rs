@@ -2,10 +2,10 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use steadfast_gateway::access::{Access, KubernetesAccess};
+use steadfast_gateway::{Access, KubernetesAccess};
 use steadfast_testkit::{ControlPlane, ControlPlaneOptions, NewUser, Redis};
 
-use super::support::{Site, guarded};
+use super::support::{TestGateway, guarded};
 
 /// What `group` may do in the namespace `default`.
 pub async fn grant(cluster: &ControlPlane, group: &str, resources: &[&str]) {
@@ -52,8 +52,8 @@ fn names(agents: &Value) -> Vec<&str> {
         .collect()
 }
 
-async fn create_task(site: &Site, token: &str) -> String {
-    let answer = site.rpc_as(token, "haiku", "task/create", json!({})).await;
+async fn create_task(gateway: &TestGateway, token: &str) -> String {
+    let answer = gateway.rpc_as(token, "haiku", "task/create", json!({})).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     answer.body["result"]["id"].as_str().unwrap().to_owned()
 }
@@ -72,7 +72,7 @@ async fn callers_may_do_what_kubernetes_lets_them() {
     grant(&cluster, "auditors", &["agents/alltasks"]).await;
     let redis = Redis::start().await.unwrap();
     let access = KubernetesAccess::new(cluster.client(), Vec::new());
-    let site = guarded(Access::Kubernetes(Box::new(access)), &redis).await;
+    let gateway = guarded(Access::Kubernetes(Box::new(access)), &redis).await;
     let token = async |name: &str| cluster.user(name).await.unwrap().token.clone();
     let (alice, bob, carol, dora) = (
         token("alice").await,
@@ -82,34 +82,38 @@ async fn callers_may_do_what_kubernetes_lets_them() {
     );
 
     // Nobody gets in without a valid token.
-    assert_eq!(site.get("/agents").await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(site.get_as("forged", "/agents").await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(site.get("/healthz").await.status, StatusCode::OK);
+    assert_eq!(gateway.get("/agents").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        gateway.get_as("forged", "/agents").await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    assert_eq!(gateway.get("/healthz").await.status, StatusCode::OK);
 
     // Agents are seen by namespace.
-    assert_eq!(names(&site.get_as(&alice, "/agents").await.body), ["haiku"]);
-    assert_eq!(names(&site.get_as(&carol, "/agents").await.body), [""; 0]);
+    assert_eq!(names(&gateway.get_as(&alice, "/agents").await.body), ["haiku"]);
+    assert_eq!(names(&gateway.get_as(&carol, "/agents").await.body), [""; 0]);
     assert_eq!(
-        site.get_as(&alice, "/agents/name/poets.haiku").await.status,
+        gateway.get_as(&alice, "/agents/name/poets.haiku").await.status,
         StatusCode::NOT_FOUND
     );
     assert_eq!(
-        site.get_as(&carol, "/agents/name/haiku").await.status,
+        gateway.get_as(&carol, "/agents/name/haiku").await.status,
         StatusCode::NOT_FOUND
     );
     assert_eq!(
-        site.rpc_as(&carol, "haiku", "task/create", json!({})).await.status,
+        gateway.rpc_as(&carol, "haiku", "task/create", json!({})).await.status,
         StatusCode::NOT_FOUND
     );
     assert_eq!(
-        site.rpc_as(&alice, "poets.haiku", "task/create", json!({}))
+        gateway
+            .rpc_as(&alice, "poets.haiku", "task/create", json!({}))
             .await
             .status,
         StatusCode::NOT_FOUND
     );
 
     // A task is its creator's, and of those who may see all.
-    let id = create_task(&site, &alice).await;
+    let id = create_task(&gateway, &alice).await;
     let path = format!("/tasks/{id}");
     let hello = json!({"task_id": id, "content": {"type": "text", "author": "user", "content": "Hello"}});
     for (token, status) in [
@@ -118,24 +122,24 @@ async fn callers_may_do_what_kubernetes_lets_them() {
         (&carol, StatusCode::NOT_FOUND),
         (&dora, StatusCode::OK),
     ] {
-        assert_eq!(site.get_as(token, &path).await.status, status);
+        assert_eq!(gateway.get_as(token, &path).await.status, status);
         assert_eq!(
-            site.get_as(token, &format!("/messages?task_id={id}")).await.status,
+            gateway.get_as(token, &format!("/messages?task_id={id}")).await.status,
             status
         );
         assert_eq!(
-            site.rpc_as(token, "haiku", "event/send", hello.clone()).await.status,
+            gateway.rpc_as(token, "haiku", "event/send", hello.clone()).await.status,
             status
         );
     }
-    let unknown = site.get_as(&bob, "/tasks/nope").await;
-    let forbidden = site.get_as(&bob, &path).await;
+    let unknown = gateway.get_as(&bob, "/tasks/nope").await;
+    let forbidden = gateway.get_as(&bob, &path).await;
     assert_eq!((unknown.status, unknown.body), (forbidden.status, forbidden.body));
 
     // Without the API server what was decided holds for a while, and nothing new is let in.
     cluster.apiserver().freeze().unwrap();
-    assert_eq!(site.get_as(&alice, &path).await.status, StatusCode::OK);
-    let answer = site.get_as("another", &path).await;
+    assert_eq!(gateway.get_as(&alice, &path).await.status, StatusCode::OK);
+    let answer = gateway.get_as("another", &path).await;
     assert_eq!(
         (answer.status, &answer.body["data"]["missing"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!("the Kubernetes API server"))

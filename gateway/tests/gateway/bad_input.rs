@@ -3,15 +3,15 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::support::lonely;
+use super::support::without_services;
 
 /// The id that the agent of the tests has: it must never change.
 const HAIKU_ID: &str = "a1fd65d1-17be-5d7a-8d39-b132fedb3f3d";
 
 #[tokio::test]
 async fn agents_are_listed_and_found_by_id_and_by_name() {
-    let site = lonely();
-    let agents = site.get("/agents").await;
+    let gateway = without_services();
+    let agents = gateway.get("/agents").await;
     assert_eq!(agents.status, StatusCode::OK);
     let names: Vec<&Value> = agents
         .body
@@ -32,31 +32,31 @@ async fn agents_are_listed_and_found_by_id_and_by_name() {
         "/agents/name/haiku".to_owned(),
         "/agents/name/default.haiku".to_owned(),
     ] {
-        assert_eq!(site.get(&path).await.body, *haiku, "{path}");
+        assert_eq!(gateway.get(&path).await.body, *haiku, "{path}");
     }
     assert_eq!(
-        site.get("/agents?limit=1&page_number=2").await.body[0]["name"],
+        gateway.get("/agents?limit=1&page_number=2").await.body[0]["name"],
         "poets.haiku"
     );
 }
 
 #[tokio::test]
 async fn an_unknown_agent_is_not_found() {
-    let site = lonely();
+    let gateway = without_services();
     for path in [
         "/agents/nobody",
         "/agents/00000000-0000-0000-0000-000000000000",
         "/agents/name/nobody",
         "/agents/name/a.b",
     ] {
-        let answer = site.get(path).await;
+        let answer = gateway.get(path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
         assert_eq!(
             answer.body,
             json!({"message": "the agent does not exist, or you may not see it", "code": 404, "data": null})
         );
     }
-    let answer = site
+    let answer = gateway
         .post("/agents/name/nobody/rpc", r#"{"id":7,"method":"task/create"}"#)
         .await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
@@ -72,7 +72,7 @@ async fn an_unknown_agent_is_not_found() {
 
 #[tokio::test]
 async fn malformed_requests_are_refused() {
-    let site = lonely();
+    let gateway = without_services();
     let rpc = "/agents/name/haiku/rpc";
     for (body, code) in [
         ("", -32700),
@@ -98,7 +98,7 @@ async fn malformed_requests_are_refused() {
             -32602,
         ),
     ] {
-        let answer = site.post(rpc, body).await;
+        let answer = gateway.post(rpc, body).await;
         assert_eq!(
             (answer.status, &answer.body["error"]["code"]),
             (StatusCode::BAD_REQUEST, &json!(code)),
@@ -120,29 +120,32 @@ async fn malformed_requests_are_refused() {
         "/tasks/t/stream?after=yesterday",
         "/tasks?status=DELETED",
     ] {
-        let answer = site.get(path).await;
+        let answer = gateway.get(path).await;
         assert_eq!(
             (answer.status, &answer.body["code"]),
             (StatusCode::BAD_REQUEST, &json!(400)),
             "{path}"
         );
     }
-    assert_eq!(site.get("/nowhere").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(site.post("/agents", "").await.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(site.post("/tasks/t/cancel", "{").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(gateway.get("/nowhere").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(gateway.post("/agents", "").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        gateway.post("/tasks/t/cancel", "{").await.status,
+        StatusCode::BAD_REQUEST
+    );
 }
 
 #[tokio::test]
 async fn what_is_too_long_is_refused() {
-    let site = lonely();
+    let gateway = without_services();
     let body = vec![b' '; 10 * 1024 * 1024];
-    let answer = site.post("/agents/name/haiku/rpc", body).await;
+    let answer = gateway.post("/agents/name/haiku/rpc", body).await;
     assert_eq!(
         (answer.status, &answer.body["code"]),
         (StatusCode::PAYLOAD_TOO_LARGE, &json!(413))
     );
     let long = "x".repeat(1024 * 1024 + 1);
-    let answer = site
+    let answer = gateway
         .rpc(
             "event/send",
             json!({"task_id": "t", "content": {"type": "text", "content": long}}),
@@ -152,7 +155,7 @@ async fn what_is_too_long_is_refused() {
         (answer.status, &answer.body["error"]["code"]),
         (StatusCode::PAYLOAD_TOO_LARGE, &json!(-32602))
     );
-    let answer = site
+    let answer = gateway
         .rpc("task/create", json!({"task_metadata": {"x": "x".repeat(20_000)}}))
         .await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -160,16 +163,16 @@ async fn what_is_too_long_is_refused() {
 
 #[tokio::test]
 async fn what_is_missing_is_named() {
-    let site = lonely();
+    let gateway = without_services();
     for path in ["/tasks/t", "/tasks", "/messages?task_id=t", "/tasks/t/stream"] {
-        let answer = site.get(path).await;
+        let answer = gateway.get(path).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         let expected =
             json!({"message": "Temporal is not available now", "code": 503, "data": {"missing": "Temporal"}});
         assert_eq!(answer.body, expected, "{path}");
     }
     let content = json!({"type": "text", "author": "user", "content": "Hi"});
-    let answer = site
+    let answer = gateway
         .rpc("event/send", json!({"task_id": "t", "content": content}))
         .await;
     assert_eq!(
@@ -177,15 +180,15 @@ async fn what_is_missing_is_named() {
         (StatusCode::SERVICE_UNAVAILABLE, &json!(-32603))
     );
 
-    assert_eq!(site.get("/healthz").await.body, json!({"status": "ok"}));
-    let ready = site.get("/readyz").await;
+    assert_eq!(gateway.get("/healthz").await.body, json!({"status": "ok"}));
+    let ready = gateway.get("/readyz").await;
     assert_eq!(
         (ready.status, &ready.body["checks"]["temporal"]["healthy"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!(false))
     );
     assert_eq!(ready.body["checks"]["redis"]["healthy"], false);
     assert_eq!(
-        site.get("/openapi.json").await.body["info"]["version"],
+        gateway.get("/openapi.json").await.body["info"]["version"],
         env!("CARGO_PKG_VERSION")
     );
 }

@@ -1,11 +1,11 @@
-//! The gateway over its routes: first without anything behind it, then with a
-//! real Temporal and a real Redis. The worker is played by the test: it appends
-//! to the log what a worker would.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+//! The gateway over its routes: without any service, and with a real Temporal and a real
+//! Redis. The test acts as the worker: it appends a worker's events to the log.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod access;
 mod approvals;
 mod bad_input;
+mod metrics;
 mod streams;
 mod support;
 mod tasks;

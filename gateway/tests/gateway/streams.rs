@@ -25,16 +25,16 @@ fn completed() -> EventKind {
 #[tokio::test]
 async fn a_viewer_sees_a_turn_in_the_frames_of_agentex() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
-    let mut frames = site.stream(&format!("/tasks/{id}/stream"), None).await;
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
+    let mut frames = gateway.stream(&format!("/tasks/{id}/stream"), None).await;
     let connected = frames.next().await.unwrap();
     assert_eq!(
         (connected.data, connected.id),
         (json!({"type": "connected", "taskId": id}), Some("0".to_owned()))
     );
 
-    let last = site
+    let last = gateway
         .append(
             &id,
             1,
@@ -78,7 +78,8 @@ async fn a_viewer_sees_a_turn_in_the_frames_of_agentex() {
     let reset = EventKind::MessageReset {
         message_id: "a".to_owned(),
     };
-    site.append(&id, 5, [done("a", "Autumn moonlight"), failed, reset, completed()])
+    gateway
+        .append(&id, 5, [done("a", "Autumn moonlight"), failed, reset, completed()])
         .await;
     let full = frames.next().await.unwrap();
     assert_eq!((full.id, &full.data["type"]), (None, &json!("full")));
@@ -106,9 +107,9 @@ async fn a_viewer_sees_a_turn_in_the_frames_of_agentex() {
 #[tokio::test]
 async fn a_viewer_goes_on_where_it_stopped_at_any_gateway() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
-    let last = site
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
+    let last = gateway
         .append(&id, 1, [started("a"), delta("a", "one "), delta("a", "two ")])
         .await
         .last;
@@ -116,11 +117,12 @@ async fn a_viewer_goes_on_where_it_stopped_at_any_gateway() {
     let other = with_redis(&redis).await;
     for mut frames in [
         other.stream(&format!("/tasks/{id}/stream"), resume.as_deref()).await,
-        site.stream(
-            &format!("/tasks/{id}/stream?after={}", resume.as_deref().unwrap()),
-            None,
-        )
-        .await,
+        gateway
+            .stream(
+                &format!("/tasks/{id}/stream?after={}", resume.as_deref().unwrap()),
+                None,
+            )
+            .await,
     ] {
         assert_eq!(
             frames.outline(2).await,
@@ -130,7 +132,7 @@ async fn a_viewer_goes_on_where_it_stopped_at_any_gateway() {
     // From the middle of a message the frames still tell how it began.
     let mut frames = other.stream(&format!("/tasks/{id}/stream"), None).await;
     assert_eq!(frames.outline(1).await, [("connected".to_owned(), entry(last, 4))]);
-    site.append(&id, 4, [delta("a", "three")]).await;
+    gateway.append(&id, 4, [delta("a", "three")]).await;
     let frame = frames.next().await.unwrap();
     assert_eq!(frame.data["parent_task_message"]["content"]["format"], "markdown");
     assert_eq!(
@@ -142,9 +144,9 @@ async fn a_viewer_goes_on_where_it_stopped_at_any_gateway() {
 #[tokio::test]
 async fn events_can_be_had_as_they_are() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
-    let last = site
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
+    let last = gateway
         .append(
             &id,
             1,
@@ -152,7 +154,7 @@ async fn events_can_be_had_as_they_are() {
         )
         .await
         .last;
-    let mut frames = site
+    let mut frames = gateway
         .stream(&format!("/tasks/{id}/stream?format=events"), Some("0"))
         .await;
     let names = [
@@ -178,12 +180,13 @@ async fn events_can_be_had_as_they_are() {
 #[tokio::test]
 async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
     let hello = json!({"type": "text", "author": "user", "content": "Hello"});
-    site.keyed_rpc("m1", "event/send", json!({"task_id": id, "content": hello}))
+    gateway
+        .keyed_rpc("m1", "event/send", json!({"task_id": id, "content": hello}))
         .await;
-    let mut frames = site
+    let mut frames = gateway
         .stream(&format!("/tasks/{id}/stream"), Some("1700000000000-5"))
         .await;
     assert_eq!(frames.outline(1).await[0].0, "connected");
@@ -195,7 +198,7 @@ async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
     assert_eq!(reset.id, Some("0".to_owned()));
 
     // Live events follow.
-    let last = site.append(&id, 2, [started("a")]).await.last;
+    let last = gateway.append(&id, 2, [started("a")]).await.last;
     let reset = frames.next().await.unwrap();
     assert_eq!((&reset.data["type"], reset.id), (&json!("log_reset"), entry(last, 2)));
     let messages = reset.data["messages"].as_array().unwrap();
@@ -206,10 +209,10 @@ async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
             .collect::<Vec<_>>(),
         ["m1", "a"]
     );
-    site.append(&id, 3, [delta("a", "Hi")]).await;
+    gateway.append(&id, 3, [delta("a", "Hi")]).await;
     assert_eq!(frames.outline(1).await, [("delta".to_owned(), entry(last, 3))]);
     // What was finished before the loss is in history once the turn has ended.
-    site.append(&id, 4, [turn_ended()]).await;
+    gateway.append(&id, 4, [turn_ended()]).await;
     let settled = frames.next().await.unwrap();
     assert_eq!((&settled.data["type"], settled.id), (&json!("log_reset"), None));
     assert_eq!(settled.data["messages"][1]["content"]["content"], "Hi");
@@ -218,10 +221,10 @@ async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
 #[tokio::test]
 async fn a_stream_outlives_a_redis_that_restarts_empty() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
-    let first = site.append(&id, 1, [started("a"), delta("a", "lost")]).await.last;
-    let mut frames = site
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
+    let first = gateway.append(&id, 1, [started("a"), delta("a", "lost")]).await.last;
+    let mut frames = gateway
         .stream(&format!("/tasks/{id}/stream?format=events"), Some("0"))
         .await;
     assert_eq!(
@@ -242,7 +245,7 @@ async fn a_stream_outlives_a_redis_that_restarts_empty() {
         },
         done("a", "found"),
     ];
-    let second = site.append(&id, 10, batch).await.last;
+    let second = gateway.append(&id, 10, batch).await.last;
     assert!(second.epoch > first.epoch);
     let reset = frames.next().await.unwrap();
     assert_eq!(
@@ -255,9 +258,23 @@ async fn a_stream_outlives_a_redis_that_restarts_empty() {
 #[tokio::test]
 async fn a_task_stream_can_be_had_by_name() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let created = site.rpc("task/create", json!({"name": "streamed"})).await;
+    let gateway = with_redis(&redis).await;
+    let created = gateway.rpc("task/create", json!({"name": "streamed"})).await;
     let id = created.body["result"]["id"].as_str().unwrap();
-    let mut frames = site.stream("/tasks/name/streamed/stream", None).await;
+    let mut frames = gateway.stream("/tasks/name/streamed/stream", None).await;
     assert_eq!(frames.next().await.unwrap().data["taskId"], id);
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_ends_its_streams() {
+    let redis = Redis::start().await.unwrap();
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
+    let mut frames = gateway.stream(&format!("/tasks/{id}/stream"), None).await;
+    assert_eq!(frames.outline(1).await[0].0, "connected");
+    assert!(gateway.metrics().contains("steadfast_gateway_open_streams 1"));
+    gateway.stopping.cancel();
+    assert_eq!(frames.next().await, None);
+    drop(frames);
+    assert!(gateway.metrics().contains("steadfast_gateway_open_streams 0"));
 }

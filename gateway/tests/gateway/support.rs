@@ -1,30 +1,29 @@
-//! A gateway in the test's process, and words to talk to it.
+//! A gateway in the process of the test, and verbs to talk to it.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{fs, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Body,
     http::{HeaderMap, Request, StatusCode},
 };
 use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
+use sse_stream::{Sse, SseByteStream};
 use steadfast_eventlog::{Appended, Batch, EventLog, FirstBatch, LogReader, LogSettings, Numbered, RedisConnector};
-use steadfast_events::EntryId;
-use steadfast_events::{Author, Content, Event, EventKind, Message, MessageStatus, TextFormat};
+use steadfast_events::{Author, Content, EntryId, Event, EventKind, Message, MessageStatus, TextFormat};
 use steadfast_gateway::{
-    Gateway,
-    access::{Access, SelfApproval},
-    app,
-    directory::{AgentDirectory, Naming},
-    temporal::Temporal as TemporalConnection,
+    Access, AgentDirectory, Gateway, Metrics, Naming, SelfApproval, Temporal as TemporalConnection, router,
 };
+use steadfast_process::prometheus::{Registry, TextEncoder};
+use steadfast_temporal::TemporalSettings;
 use steadfast_testkit::{Redis, Temporal, TemporalOptions};
+use tempfile::TempDir;
 use tokio::{sync::OnceCell, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 /// Nothing listens here.
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -40,45 +39,57 @@ spec:
   taskQueue: test/default/agent/haiku
 ";
 
-/// A gateway and what stands behind it.
-pub struct Site {
+/// A gateway and the services that it uses.
+pub struct TestGateway {
     pub router: Router,
     pub log: EventLog,
-    /// The same Temporal, for a test to speak to.
+    /// A client of the same Temporal, for the test itself.
     pub temporal: TemporalConnection,
+    pub stopping: CancellationToken,
+    registry: Registry,
+    _revisions: TempDir,
 }
 
-fn site(access: Access, self_approval: SelfApproval, temporal_address: &str, redis_url: &str) -> Site {
-    let revision = serde_yaml_ng::from_str(REVISION).unwrap();
-    let elsewhere = serde_yaml_ng::from_str(&REVISION.replace("default", "poets")).unwrap();
+fn test_gateway(access: Access, self_approval: SelfApproval, temporal_address: &str, redis_url: &str) -> TestGateway {
+    let revisions = tempfile::tempdir().unwrap();
+    fs::write(revisions.path().join("haiku.yaml"), REVISION).unwrap();
+    let elsewhere = REVISION.replace("default", "poets");
+    fs::write(revisions.path().join("poets.yaml"), elsewhere).unwrap();
     let naming = Naming {
-        install: "test".to_owned(),
+        install_id: "test".to_owned(),
         default_namespace: "default".to_owned(),
     };
+    let registry = Registry::new();
+    let metrics = Metrics::register(&registry).unwrap();
     let log = EventLog::new(RedisConnector::from_url(redis_url).unwrap(), LogSettings::default());
+    let stopping = CancellationToken::new();
     let gateway = Gateway {
         access,
         self_approval,
-        directory: AgentDirectory::of_revisions(naming, vec![revision, elsewhere]),
-        temporal: connection(temporal_address),
+        agents: AgentDirectory::of_revision_files(naming, revisions.path().to_owned()).unwrap(),
+        temporal: connection(temporal_address, metrics.clone()),
         reader: LogReader::start(log.clone()),
         log: log.clone(),
-        stopping: CancellationToken::new(),
+        metrics: metrics.clone(),
+        stopping: stopping.clone(),
     };
-    Site {
-        router: app(Arc::new(gateway)),
+    TestGateway {
+        router: router(Arc::new(gateway)),
         log,
-        temporal: connection(temporal_address),
+        temporal: connection(temporal_address, metrics),
+        stopping,
+        registry,
+        _revisions: revisions,
     }
 }
 
-fn connection(address: &str) -> TemporalConnection {
-    TemporalConnection::new(steadfast_temporal::TemporalSettings::insecure(address, "default").unwrap())
+fn connection(address: &str, metrics: Metrics) -> TemporalConnection {
+    TemporalConnection::new(TemporalSettings::insecure(address, "default").unwrap(), metrics)
 }
 
-/// A gateway that can reach nothing.
-pub fn lonely() -> Site {
-    site(
+/// A gateway that reaches no service.
+pub fn without_services() -> TestGateway {
+    test_gateway(
         Access::Anonymous,
         SelfApproval::Allowed,
         NOWHERE,
@@ -87,12 +98,12 @@ pub fn lonely() -> Site {
 }
 
 /// A gateway with a Redis of its own and the Temporal that all tests share.
-pub async fn with_redis(redis: &Redis) -> Site {
+pub async fn with_redis(redis: &Redis) -> TestGateway {
     guarded(Access::Anonymous, redis).await
 }
 
 /// The same for callers with permissions.
-pub async fn guarded(access: Access, redis: &Redis) -> Site {
+pub async fn guarded(access: Access, redis: &Redis) -> TestGateway {
     static TEMPORAL: OnceCell<Temporal> = OnceCell::const_new();
     let temporal = TEMPORAL
         .get_or_init(async || Temporal::start(TemporalOptions::default()).await.unwrap())
@@ -101,11 +112,11 @@ pub async fn guarded(access: Access, redis: &Redis) -> Site {
 }
 
 /// The same with a Temporal of the test's own.
-pub fn beside(temporal: &Temporal, redis: &Redis, access: Access, self_approval: SelfApproval) -> Site {
-    site(access, self_approval, &temporal.address(), &redis.url())
+pub fn beside(temporal: &Temporal, redis: &Redis, access: Access, self_approval: SelfApproval) -> TestGateway {
+    test_gateway(access, self_approval, &temporal.address(), &redis.url())
 }
 
-/// The status and the body of an answer.
+/// A whole response.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
     pub status: StatusCode,
@@ -113,7 +124,12 @@ pub struct Answer {
     pub body: Value,
 }
 
-impl Site {
+impl TestGateway {
+    /// The metrics in Prometheus' text format.
+    pub fn metrics(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap()
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
@@ -190,10 +206,7 @@ impl Site {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["x-accel-buffering"], "no");
-        Frames {
-            body: Box::pin(response.into_body().into_data_stream()),
-            text: String::new(),
-        }
+        Frames(Box::pin(SseByteStream::new(response.into_body().into_data_stream())))
     }
 
     /// Appends as the task's worker would, counting from `first`.
@@ -271,25 +284,23 @@ pub struct Frame {
 }
 
 /// The frames of an open stream.
-pub struct Frames {
-    body: Pin<Box<dyn Stream<Item = Result<Bytes, axum::Error>> + Send>>,
-    text: String,
-}
+pub struct Frames(Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>);
 
 impl Frames {
-    /// The next frame; `None` at the end of the stream. Pings are passed over.
+    /// The next frame; `None` at the end of the stream. Skips pings.
     pub async fn next(&mut self) -> Option<Frame> {
         loop {
-            if let Some((frame, rest)) = self.text.split_once("\n\n") {
-                let frame = parse(frame);
-                self.text = rest.into();
-                if frame.is_some() {
-                    return frame;
-                }
-                continue;
+            let event = timeout(TIMEOUT, self.0.next())
+                .await
+                .expect("a frame in time")?
+                .unwrap();
+            if let Some(data) = event.data {
+                return Some(Frame {
+                    id: event.id,
+                    event: event.event,
+                    data: serde_json::from_str(&data).unwrap(),
+                });
             }
-            let piece = timeout(PATIENCE, self.body.next()).await.expect("a frame in time")?;
-            self.text.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
         }
     }
 
@@ -302,20 +313,6 @@ impl Frames {
         }
         outline
     }
-}
-
-fn parse(text: &str) -> Option<Frame> {
-    let field = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-            .map(str::to_owned)
-    };
-    let data = serde_json::from_str(&field("data")?).unwrap();
-    Some(Frame {
-        id: field("id"),
-        event: field("event"),
-        data,
-    })
 }
 
 /// The id of an entry of the same epoch, as a frame carries it.

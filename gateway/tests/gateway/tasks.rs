@@ -7,35 +7,36 @@ use serde_json::{Value, json};
 use steadfast_events::EventKind;
 use steadfast_testkit::{Redis, wait};
 
-use super::support::{PATIENCE, Site, done, with_redis};
+use super::support::{TIMEOUT, TestGateway, done, with_redis};
 
 fn hello() -> Value {
     json!({"type": "text", "author": "user", "content": "Hello"})
 }
 
-async fn send(site: &Site, task_id: &str) -> super::support::Answer {
-    site.rpc("event/send", json!({"task_id": task_id, "content": hello()}))
+async fn send(gateway: &TestGateway, task_id: &str) -> super::support::Answer {
+    gateway
+        .rpc("event/send", json!({"task_id": task_id, "content": hello()}))
         .await
 }
 
 #[tokio::test]
 async fn a_task_is_created_once_per_name_and_per_key() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
+    let gateway = with_redis(&redis).await;
     let params = json!({"name": "monday", "params": {"topic": "rain"}, "task_metadata": {"display_name": "Rain"}});
-    let first = site.rpc("task/create", params.clone()).await;
+    let first = gateway.rpc("task/create", params.clone()).await;
     assert_eq!((first.status, &first.body["error"]), (StatusCode::OK, &Value::Null));
     let task = &first.body["result"];
     assert_eq!(
         (&task["status"], &task["name"], &task["params"]),
         (&json!("RUNNING"), &json!("monday"), &json!({"topic": "rain"}))
     );
-    let again = site.rpc("task/create", params).await;
+    let again = gateway.rpc("task/create", params).await;
     assert_eq!(again.body["result"]["id"], task["id"]);
 
     let id = task["id"].as_str().unwrap();
     for path in [format!("/tasks/{id}"), "/tasks/name/monday".to_owned()] {
-        let found = site.get(&path).await.body;
+        let found = gateway.get(&path).await.body;
         assert_eq!(
             (&found["id"], &found["name"], &found["params"]),
             (&task["id"], &task["name"], &task["params"]),
@@ -44,16 +45,16 @@ async fn a_task_is_created_once_per_name_and_per_key() {
         assert_eq!(found["task_metadata"], json!({"display_name": "Rain"}));
     }
 
-    let keyed = async |key| site.keyed_rpc(key, "task/create", json!({})).await.body["result"]["id"].clone();
+    let keyed = async |key| gateway.keyed_rpc(key, "task/create", json!({})).await.body["result"]["id"].clone();
     assert_eq!(keyed("k1").await, keyed("k1").await);
     assert_ne!(keyed("k1").await, keyed("k2").await);
-    assert_ne!(site.create_task().await, site.create_task().await);
+    assert_ne!(gateway.create_task().await, gateway.create_task().await);
 }
 
 #[tokio::test]
 async fn an_unknown_task_is_not_found() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
+    let gateway = with_redis(&redis).await;
     for path in [
         "/tasks/t",
         "/tasks/name/t",
@@ -61,14 +62,14 @@ async fn an_unknown_task_is_not_found() {
         "/tasks/t/stream",
         "/tasks/%00",
     ] {
-        assert_eq!(site.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(gateway.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     for path in ["/tasks/t/cancel", "/tasks/t/complete", "/tasks/t/interrupt"] {
-        assert_eq!(site.post(path, "{}").await.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(gateway.post(path, "{}").await.status, StatusCode::NOT_FOUND, "{path}");
     }
-    assert_eq!(send(&site, "t").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(send(&gateway, "t").await.status, StatusCode::NOT_FOUND);
     // An id that was minted in 2020.
-    let gone = site.get("/tasks/0170e1a0-0000-7000-8000-000000000000").await;
+    let gone = gateway.get("/tasks/0170e1a0-0000-7000-8000-000000000000").await;
     assert_eq!(gone.status, StatusCode::GONE);
     assert!(gone.body["message"].as_str().unwrap().contains("day"), "{gone:?}");
 }
@@ -76,11 +77,11 @@ async fn an_unknown_task_is_not_found() {
 #[tokio::test]
 async fn a_task_of_one_agent_is_unknown_to_another() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
     let body = json!({"method": "event/send", "params": {"task_id": id, "content": hello()}}).to_string();
     assert_eq!(
-        site.post("/agents/name/poets.haiku/rpc", body).await.status,
+        gateway.post("/agents/name/poets.haiku/rpc", body).await.status,
         StatusCode::NOT_FOUND
     );
 }
@@ -88,10 +89,10 @@ async fn a_task_of_one_agent_is_unknown_to_another() {
 #[tokio::test]
 async fn a_message_is_answered_when_the_task_acknowledges_it() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
     let params = json!({"task_id": id, "content": hello()});
-    let acknowledge = site.append(
+    let acknowledge = gateway.append(
         &id,
         1,
         [EventKind::MessageAccepted {
@@ -99,7 +100,7 @@ async fn a_message_is_answered_when_the_task_acknowledges_it() {
         }],
     );
     let begun = Instant::now();
-    let (answer, _) = tokio::join!(site.keyed_rpc("m1", "event/send", params.clone()), acknowledge);
+    let (answer, _) = tokio::join!(gateway.keyed_rpc("m1", "event/send", params.clone()), acknowledge);
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     let event = &answer.body["result"];
     assert_eq!(
@@ -113,7 +114,7 @@ async fn a_message_is_answered_when_the_task_acknowledges_it() {
 
     // Sent again it is answered from the log.
     let begun = Instant::now();
-    let answer = site.keyed_rpc("m1", "event/send", params).await;
+    let answer = gateway.keyed_rpc("m1", "event/send", params).await;
     assert_eq!(
         (answer.status, &answer.body["result"]["sequence_id"]),
         (StatusCode::OK, &json!(2))
@@ -124,18 +125,19 @@ async fn a_message_is_answered_when_the_task_acknowledges_it() {
 #[tokio::test]
 async fn a_rejected_message_is_an_error_that_says_why() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
-    site.append(
-        &id,
-        1,
-        [EventKind::MessageRejected {
-            message_id: "m1".to_owned(),
-            reason: "the queue is full".to_owned(),
-        }],
-    )
-    .await;
-    let answer = site
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
+    gateway
+        .append(
+            &id,
+            1,
+            [EventKind::MessageRejected {
+                message_id: "m1".to_owned(),
+                reason: "the queue is full".to_owned(),
+            }],
+        )
+        .await;
+    let answer = gateway
         .keyed_rpc("m1", "event/send", json!({"task_id": id, "content": hello()}))
         .await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
@@ -148,15 +150,15 @@ async fn a_rejected_message_is_an_error_that_says_why() {
 #[tokio::test]
 async fn a_message_is_taken_with_no_worker_and_no_redis() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
     redis.kill().await.unwrap();
-    let answer = send(&site, &id).await;
+    let answer = send(&gateway, &id).await;
     assert_eq!(
         (answer.status, &answer.body["result"]["sequence_id"]),
         (StatusCode::OK, &json!(0))
     );
-    let stream = site.get(&format!("/tasks/{id}/stream")).await;
+    let stream = gateway.get(&format!("/tasks/{id}/stream")).await;
     assert_eq!(
         (stream.status, &stream.body["data"]["missing"]),
         (StatusCode::SERVICE_UNAVAILABLE, &json!("Redis"))
@@ -166,10 +168,10 @@ async fn a_message_is_taken_with_no_worker_and_no_redis() {
 #[tokio::test]
 async fn fifty_clients_at_once_are_served() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
+    let gateway = with_redis(&redis).await;
     let clients = (0..50).map(|_| async {
-        let id = site.create_task().await;
-        let answer = send(&site, &id).await;
+        let id = gateway.create_task().await;
+        let answer = send(&gateway, &id).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     });
     futures::future::join_all(clients).await;
@@ -178,10 +180,10 @@ async fn fifty_clients_at_once_are_served() {
 #[tokio::test]
 async fn tasks_are_listed_by_agent_and_status() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
     let listed = async |query: &str| {
-        let answer = site.get(&format!("/tasks?limit=1000&{query}")).await;
+        let answer = gateway.get(&format!("/tasks?limit=1000&{query}")).await;
         anyhow::ensure!(answer.status == StatusCode::OK, "{answer:?}");
         let tasks = answer.body.as_array().unwrap().clone();
         anyhow::ensure!(
@@ -191,7 +193,7 @@ async fn tasks_are_listed_by_agent_and_status() {
         );
         Ok(tasks)
     };
-    let tasks = wait::until("the task to be listed", PATIENCE, || {
+    let tasks = wait::until("the task to be listed", TIMEOUT, || {
         listed("agent_name=haiku&status=RUNNING&relationships=agents")
     })
     .await
@@ -209,12 +211,13 @@ async fn tasks_are_listed_by_agent_and_status() {
 #[tokio::test]
 async fn messages_come_newest_first_and_in_pages() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
-    site.append(&id, 1, [done("a", "one"), done("b", "two"), done("c", "three")])
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
+    gateway
+        .append(&id, 1, [done("a", "one"), done("b", "two"), done("c", "three")])
         .await;
     let ids = async |query: &str| -> Vec<String> {
-        let answer = site.get(&format!("/messages?task_id={id}{query}")).await;
+        let answer = gateway.get(&format!("/messages?task_id={id}{query}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer
             .body
@@ -227,7 +230,7 @@ async fn messages_come_newest_first_and_in_pages() {
     assert_eq!(ids("").await, ["c", "b", "a"]);
     assert_eq!(ids("&order_direction=asc").await, ["a", "b", "c"]);
     assert_eq!(ids("&limit=2&page_number=2").await, ["a"]);
-    let one = site.get(&format!("/messages/b?task_id={id}")).await;
+    let one = gateway.get(&format!("/messages/b?task_id={id}")).await;
     assert_eq!(
         one.body,
         json!({
@@ -237,7 +240,7 @@ async fn messages_come_newest_first_and_in_pages() {
         })
     );
     assert_eq!(
-        site.get(&format!("/messages/z?task_id={id}")).await.status,
+        gateway.get(&format!("/messages/z?task_id={id}")).await.status,
         StatusCode::NOT_FOUND
     );
 }
@@ -245,15 +248,16 @@ async fn messages_come_newest_first_and_in_pages() {
 #[tokio::test]
 async fn messages_are_rebuilt_from_history_when_the_log_is_gone() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
     assert_eq!(
-        site.keyed_rpc("m1", "event/send", json!({"task_id": id, "content": hello()}))
+        gateway
+            .keyed_rpc("m1", "event/send", json!({"task_id": id, "content": hello()}))
             .await
             .status,
         StatusCode::OK
     );
-    let rebuilt = site.get(&format!("/messages?task_id={id}")).await;
+    let rebuilt = gateway.get(&format!("/messages?task_id={id}")).await;
     assert_eq!(
         (rebuilt.status, &rebuilt.body[0]["id"]),
         (StatusCode::OK, &json!("m1")),
@@ -261,21 +265,21 @@ async fn messages_are_rebuilt_from_history_when_the_log_is_gone() {
     );
     assert_eq!(rebuilt.body[0]["content"]["content"], "Hello");
     redis.kill().await.unwrap();
-    assert_eq!(site.get(&format!("/messages?task_id={id}")).await.body, rebuilt.body);
+    assert_eq!(gateway.get(&format!("/messages?task_id={id}")).await.body, rebuilt.body);
 }
 
 #[tokio::test]
 async fn a_task_without_a_worker_is_asked_to_end_and_told_as_it_is() {
     let redis = Redis::start().await.unwrap();
-    let site = with_redis(&redis).await;
-    let id = site.create_task().await;
-    let answer = site
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
+    let answer = gateway
         .post(&format!("/tasks/{id}/cancel"), r#"{"reason":"enough"}"#)
         .await;
     assert_eq!(
         (answer.status, &answer.body["status"]),
         (StatusCode::OK, &json!("RUNNING"))
     );
-    let answer = site.post(&format!("/tasks/{id}/interrupt"), "").await;
+    let answer = gateway.post(&format!("/tasks/{id}/interrupt"), "").await;
     assert_eq!((answer.status, &answer.body["id"]), (StatusCode::OK, &json!(id)));
 }

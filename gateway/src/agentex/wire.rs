@@ -1,0 +1,310 @@
+//! The shapes of Agentex on the wire, borrowed from what they show wherever possible. Pure.
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, value::RawValue};
+use steadfast_events::{Author, Message, MessageStatus, TextFormat};
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Agentex's")]
+pub(crate) struct Agent {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) status: AgentStatus,
+    pub(crate) status_reason: Option<String>,
+    /// Always `async`: `event/send` sends a message, the stream brings the answer.
+    pub(crate) acp_type: &'static str,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) registered_at: Timestamp,
+    pub(crate) registration_metadata: Option<Map<String, Value>>,
+    pub(crate) agent_input_type: &'static str,
+    pub(crate) production_deployment_id: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum AgentStatus {
+    Ready,
+    Unhealthy,
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Agentex's")]
+pub(crate) struct Task {
+    pub(crate) id: String,
+    pub(crate) name: Option<String>,
+    pub(crate) status: TaskStatus,
+    pub(crate) status_reason: Option<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) cleaned_at: Option<Timestamp>,
+    pub(crate) params: Option<Value>,
+    pub(crate) task_metadata: Option<Value>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum TaskStatus {
+    Running,
+    Completed,
+    Failed,
+    Canceled,
+    Terminated,
+    TimedOut,
+}
+
+impl TaskStatus {
+    pub(crate) fn is_terminal(self) -> bool {
+        self != Self::Running
+    }
+
+    /// The same status as the log spells it.
+    pub(crate) fn in_log(self) -> steadfast_events::TaskStatus {
+        match self {
+            Self::Running => steadfast_events::TaskStatus::Running,
+            Self::Completed => steadfast_events::TaskStatus::Completed,
+            Self::Failed => steadfast_events::TaskStatus::Failed,
+            Self::Canceled => steadfast_events::TaskStatus::Canceled,
+            Self::Terminated => steadfast_events::TaskStatus::Terminated,
+            Self::TimedOut => steadfast_events::TaskStatus::TimedOut,
+        }
+    }
+}
+
+impl From<steadfast_events::TaskStatus> for TaskStatus {
+    fn from(status: steadfast_events::TaskStatus) -> Self {
+        match status {
+            steadfast_events::TaskStatus::Running => Self::Running,
+            steadfast_events::TaskStatus::Completed => Self::Completed,
+            steadfast_events::TaskStatus::Failed => Self::Failed,
+            steadfast_events::TaskStatus::Canceled => Self::Canceled,
+            steadfast_events::TaskStatus::Terminated => Self::Terminated,
+            steadfast_events::TaskStatus::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
+/// The answer to `event/send`: a message on its way to the agent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Event<'a> {
+    /// The id of the message.
+    pub(crate) id: String,
+    /// Number of the entry in the task's log that accepts the message; 0 while it is unknown.
+    pub(crate) sequence_id: u64,
+    pub(crate) task_id: String,
+    pub(crate) agent_id: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) content: Content<'a>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct TaskMessage<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) task_id: &'a str,
+    pub(crate) content: Content<'a>,
+    pub(crate) streaming_status: StreamingStatus,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum StreamingStatus {
+    InProgress,
+    Done,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Content<'a> {
+    pub(crate) author: Author,
+    style: &'static str,
+    #[serde(flatten)]
+    pub(crate) body: Body<'a>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Body<'a> {
+    Text {
+        content: &'a str,
+        format: TextFormat,
+        attachments: Null,
+    },
+    Data {
+        data: DataObject<'a>,
+    },
+    ToolRequest {
+        tool_call_id: &'a str,
+        name: &'a str,
+        arguments: Arguments<'a>,
+    },
+    ToolResponse {
+        tool_call_id: &'a str,
+        name: &'a str,
+        content: &'a Value,
+        is_error: bool,
+    },
+    Reasoning {
+        summary: &'a [String],
+        content: &'a [String],
+    },
+}
+
+/// A field that Agentex has and Steadfast never fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Null;
+
+/// Data as clients expect it: an object. Any other value becomes `{"value": …}`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(crate) enum DataObject<'a> {
+    Object(&'a Map<String, Value>),
+    Other { value: &'a Value },
+}
+
+/// Arguments as clients expect them: an object. Arguments that are no object, because they are
+/// incomplete or malformed, become `{}`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Arguments<'a>(&'a Value);
+
+impl Serialize for Arguments<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(arguments) => arguments.serialize(serializer),
+            _ => serializer.collect_map(std::iter::empty::<(&str, &str)>()),
+        }
+    }
+}
+
+impl<'a> TaskMessage<'a> {
+    pub(crate) fn new(task_id: &'a str, message: &'a Message) -> Self {
+        Self {
+            id: &message.id,
+            task_id,
+            content: Content::new(message.author, &message.content),
+            streaming_status: match message.status {
+                MessageStatus::InProgress => StreamingStatus::InProgress,
+                // Agentex has no status for a message that was interrupted.
+                MessageStatus::Done | MessageStatus::Interrupted => StreamingStatus::Done,
+            },
+            created_at: message.created_at,
+            updated_at: message.updated_at,
+        }
+    }
+}
+
+impl<'a> Content<'a> {
+    pub(crate) fn new(author: Author, content: &'a steadfast_events::Content) -> Self {
+        use steadfast_events::Content as Logged;
+        let body = match content {
+            Logged::Text { text, format } => Body::Text {
+                content: text,
+                format: *format,
+                attachments: Null,
+            },
+            Logged::Data { data } => Body::Data {
+                data: match data {
+                    Value::Object(object) => DataObject::Object(object),
+                    value => DataObject::Other { value },
+                },
+            },
+            Logged::ToolRequest {
+                tool_call_id,
+                name,
+                arguments,
+            } => Body::ToolRequest {
+                tool_call_id,
+                name,
+                arguments: Arguments(arguments),
+            },
+            Logged::ToolResponse {
+                tool_call_id,
+                name,
+                content,
+                is_error,
+            } => Body::ToolResponse {
+                tool_call_id,
+                name,
+                content,
+                is_error: *is_error,
+            },
+            Logged::Reasoning { summary, content } => Body::Reasoning { summary, content },
+        };
+        Self {
+            author,
+            style: "static",
+            body,
+        }
+    }
+}
+
+/// One frame of a task's stream.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Frame<'a> {
+    Connected {
+        #[serde(rename = "taskId")]
+        task_id: &'a str,
+    },
+    Start {
+        index: Null,
+        parent_task_message: Parent<'a>,
+        content: Content<'a>,
+    },
+    Delta {
+        index: Null,
+        parent_task_message: Parent<'a>,
+        delta: Delta<'a>,
+    },
+    Full {
+        index: Null,
+        parent_task_message: Parent<'a>,
+        content: Content<'a>,
+    },
+    Done {
+        index: Null,
+        parent_task_message: Parent<'a>,
+    },
+    TaskUpdated {
+        task: &'a Task,
+    },
+    Error {
+        message: &'a str,
+    },
+    /// Not of Agentex: all messages as they are now, because the frames before may be incomplete.
+    LogReset {
+        messages: Vec<TaskMessage<'a>>,
+    },
+}
+
+/// The message that a frame belongs to.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Parent<'a> {
+    /// The message as it started, serialised once for all its frames.
+    Started(&'a RawValue),
+    Current(TaskMessage<'a>),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Delta<'a> {
+    Text {
+        text_delta: &'a str,
+    },
+    ToolRequest {
+        tool_call_id: &'a str,
+        name: &'a str,
+        arguments_delta: &'a str,
+    },
+    ReasoningSummary {
+        summary_index: u32,
+        summary_delta: &'a str,
+    },
+    ReasoningContent {
+        content_index: u32,
+        content_delta: &'a str,
+    },
+}

@@ -1,0 +1,110 @@
+//! The agents that clients can use, found by id or by name. A watch on a cluster or a
+//! directory of AgentRevision files fills the index; a request for an agent never goes to
+//! the API server.
+
+mod cluster;
+mod entry;
+mod index;
+mod revision_files;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use steadfast_crds::manifests::ManifestError;
+use steadfast_process::ReadinessGauge;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use self::entry::Naming;
+pub(crate) use self::entry::{AgentEntry, AgentName};
+use self::index::AgentIndex;
+
+/// All agents of this installation. Clones share one index.
+#[derive(Clone)]
+#[cfg_attr(test, derive(Default))]
+pub struct AgentDirectory {
+    naming: Naming,
+    index: Arc<RwLock<AgentIndex>>,
+    /// Read again before every lookup, so that an edited file counts at once.
+    files: Option<PathBuf>,
+}
+
+impl AgentDirectory {
+    /// The agents of a cluster. Sets `agents_known` once the first list is complete; the watch
+    /// survives an API server that is down and ends with `stop`.
+    pub fn of_cluster(
+        naming: Naming,
+        client: kube::Client,
+        agents_known: ReadinessGauge,
+        stop: CancellationToken,
+    ) -> Self {
+        let index = Arc::new(RwLock::default());
+        tokio::spawn(cluster::watch(
+            client,
+            cluster::IndexFeed::new(naming.clone(), index.clone()),
+            agents_known,
+            stop,
+        ));
+        Self {
+            naming,
+            index,
+            files: None,
+        }
+    }
+
+    /// The agents of a directory of AgentRevision files, each in its newest revision.
+    pub fn of_revision_files(naming: Naming, directory: PathBuf) -> Result<Self, ManifestError> {
+        let index = revision_files::read(&naming, &directory)?;
+        Ok(Self {
+            naming,
+            index: Arc::new(RwLock::new(index)),
+            files: Some(directory),
+        })
+    }
+
+    /// How many agents there are.
+    pub fn count(&self) -> usize {
+        self.read().iter().count()
+    }
+
+    pub(crate) fn naming(&self) -> &Naming {
+        &self.naming
+    }
+
+    /// All agents, ordered by namespace and name.
+    pub(crate) fn list(&self) -> Vec<Arc<AgentEntry>> {
+        self.read().iter().cloned().collect()
+    }
+
+    /// The agent with this id.
+    pub(crate) fn by_id(&self, id: &str) -> Option<Arc<AgentEntry>> {
+        let id = Uuid::parse_str(id).ok()?;
+        self.read().by_id(id)
+    }
+
+    /// The agent with this client name: `name` in the default namespace, or `namespace.name`.
+    pub(crate) fn by_client_name(&self, client_name: &str) -> Option<Arc<AgentEntry>> {
+        self.by_name(&self.naming.parse_client_name(client_name))
+    }
+
+    /// The agent with this name in Kubernetes.
+    pub(crate) fn by_name(&self, name: &AgentName) -> Option<Arc<AgentEntry>> {
+        self.read().by_name(name)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, AgentIndex> {
+        if let Some(directory) = &self.files {
+            match revision_files::read(&self.naming, directory) {
+                Ok(index) => *self.index.write().unwrap_or_else(PoisonError::into_inner) = index,
+                // A file that is being written must not make its agent disappear.
+                Err(error) => tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot read the AgentRevision files; serving the agents read before"
+                ),
+            }
+        }
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}

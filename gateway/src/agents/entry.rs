@@ -1,0 +1,178 @@
+//! One agent as the gateway knows it, and the names of an agent.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use steadfast_crds::{Agent, AgentRevision, names};
+use uuid::Uuid;
+
+use crate::agentex::wire;
+
+/// Namespace of all agent ids (a fixed random UUID).
+const AGENT_IDS: Uuid = Uuid::from_u128(0x2b8e_41c7_9d0a_4f63_a5d7_08c3_61be_94f2);
+
+/// Which installation the agents belong to, and how clients name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Naming {
+    /// Part of every name outside of Kubernetes.
+    pub install_id: String,
+    /// The namespace whose agents need no prefix.
+    pub default_namespace: String,
+}
+
+impl Naming {
+    /// Reads `name` or `namespace.name`.
+    pub(crate) fn parse_client_name(&self, client_name: &str) -> AgentName {
+        match client_name.split_once('.') {
+            Some((namespace, name)) => AgentName::new(namespace, name),
+            None => AgentName::new(&self.default_namespace, client_name),
+        }
+    }
+
+    /// `name` in the default namespace, `namespace.name` in any other.
+    pub(crate) fn client_name(&self, name: &AgentName) -> String {
+        if name.namespace == self.default_namespace {
+            name.name.clone()
+        } else {
+            format!("{}.{}", name.namespace, name.name)
+        }
+    }
+
+    /// The id of an agent. A restored cluster gives an agent the same id again.
+    fn agent_id(&self, name: &AgentName) -> Uuid {
+        Uuid::new_v5(&AGENT_IDS, format!("{}/{name}", self.install_id).as_bytes())
+    }
+}
+
+/// Namespace and name of an agent in Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct AgentName {
+    pub namespace: String,
+    pub name: String,
+}
+
+impl AgentName {
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    /// Reads `namespace/name`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (namespace, name) = text.split_once('/')?;
+        Some(Self::new(namespace, name))
+    }
+
+    pub(super) fn of_object(metadata: &ObjectMeta) -> Option<Self> {
+        Some(Self::new(metadata.namespace.as_deref()?, metadata.name.as_deref()?))
+    }
+}
+
+impl fmt::Display for AgentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AgentEntry {
+    pub(crate) id: Uuid,
+    pub(crate) name: AgentName,
+    pub(crate) client_name: String,
+    pub(crate) description: String,
+    /// Temporal task queue of the agent's workers.
+    pub(crate) task_queue: String,
+    pub(crate) status: wire::AgentStatus,
+    pub(crate) status_reason: Option<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+}
+
+impl AgentEntry {
+    /// Reads an Agent of a cluster; `None` for an object without a name.
+    pub(super) fn of_agent(naming: &Naming, agent: &Agent) -> Option<Self> {
+        let name = AgentName::of_object(&agent.metadata)?;
+        let created_at = created_at(&agent.metadata);
+        let status = agent.status.as_ref();
+        let ready = status.and_then(|status| status.conditions.iter().find(|condition| condition.type_ == "Ready"));
+        Some(Self {
+            id: naming.agent_id(&name),
+            task_queue: status
+                .and_then(|status| status.task_queue.clone())
+                .unwrap_or_else(|| names::agent_task_queue(&naming.install_id, &name.namespace, &name.name)),
+            client_name: naming.client_name(&name),
+            name,
+            description: agent.spec.description.clone(),
+            status: match ready.map(|ready| ready.status.as_str()) {
+                Some("True") => wire::AgentStatus::Ready,
+                Some("False") => wire::AgentStatus::Unhealthy,
+                _ => wire::AgentStatus::Unknown,
+            },
+            status_reason: ready
+                .filter(|ready| ready.status != "True")
+                .map(|ready| ready.message.clone()),
+            created_at,
+            updated_at: ready.map_or(created_at, |ready| ready.last_transition_time.0),
+        })
+    }
+
+    /// Reads an AgentRevision.
+    pub(super) fn of_revision(naming: &Naming, revision: &AgentRevision) -> Self {
+        let namespace = revision
+            .metadata
+            .namespace
+            .as_deref()
+            .unwrap_or(&naming.default_namespace);
+        let name = AgentName::new(namespace, &revision.spec.agent);
+        let created_at = created_at(&revision.metadata);
+        Self {
+            id: naming.agent_id(&name),
+            task_queue: revision.spec.task_queue.clone(),
+            client_name: naming.client_name(&name),
+            name,
+            description: revision.spec.description.clone(),
+            status: wire::AgentStatus::Ready,
+            status_reason: None,
+            created_at,
+            updated_at: created_at,
+        }
+    }
+
+    pub(crate) fn to_wire(&self) -> wire::Agent {
+        wire::Agent {
+            id: self.id.to_string(),
+            name: self.client_name.clone(),
+            description: self.description.clone(),
+            status: self.status,
+            status_reason: self.status_reason.clone(),
+            acp_type: "async",
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            registered_at: self.created_at,
+            registration_metadata: None,
+            agent_input_type: "text",
+            production_deployment_id: None,
+        }
+    }
+
+    /// The id of the task with this name. Two agents may have tasks of the same name.
+    pub(crate) fn named_task_id(&self, name: &str) -> String {
+        Uuid::new_v5(&self.id, name.as_bytes()).to_string()
+    }
+
+    /// The id of the task that a creator requested under an idempotency key.
+    pub(crate) fn keyed_task_id(&self, creator: &str, key: &str) -> String {
+        // A task name contains no NUL, so no named task can have this id.
+        Uuid::new_v5(&self.id, format!("\0{creator}\0{key}").as_bytes()).to_string()
+    }
+}
+
+fn created_at(metadata: &ObjectMeta) -> Timestamp {
+    metadata
+        .creation_timestamp
+        .as_ref()
+        .map_or(Timestamp::UNIX_EPOCH, |Time(time)| *time)
+}

@@ -1,0 +1,76 @@
+//! `/agents`: listing and reading agents.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::{extractors::Params, paging::Page};
+use crate::{
+    access::{Action, Caller},
+    agentex::wire,
+    agents::AgentEntry,
+    app::Gateway,
+    error::ApiError,
+};
+
+/// Access reviews at a time, for one request.
+const CONCURRENCY: usize = 16;
+
+/// The agents that the caller may see.
+pub(super) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Params(page): Params<Page>,
+) -> Result<Json<Vec<wire::Agent>>, ApiError> {
+    let agents = visible(&gateway, &caller).await?;
+    Ok(Json(page.apply(agents.iter().map(|agent| agent.to_wire()).collect())?))
+}
+
+pub(super) async fn by_id(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<wire::Agent>, ApiError> {
+    let agent = gateway
+        .agent(&caller, Action::ReadAgent, gateway.agents.by_id(&id))
+        .await?;
+    Ok(Json(agent.to_wire()))
+}
+
+pub(super) async fn by_name(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Json<wire::Agent>, ApiError> {
+    let agent = gateway
+        .agent(&caller, Action::ReadAgent, gateway.agents.by_client_name(&name))
+        .await?;
+    Ok(Json(agent.to_wire()))
+}
+
+/// The agents that the caller may see: one access review for each namespace, and one for each
+/// agent of a namespace that the caller may not list.
+pub(super) async fn visible(gateway: &Gateway, caller: &Caller) -> Result<Vec<Arc<AgentEntry>>, ApiError> {
+    let mut namespaces: BTreeMap<String, Vec<Arc<AgentEntry>>> = BTreeMap::new();
+    for agent in gateway.agents.list() {
+        namespaces.entry(agent.name.namespace.clone()).or_default().push(agent);
+    }
+    let mut visible = Vec::new();
+    for (namespace, agents) in namespaces {
+        if gateway.access.may_list(caller, &namespace).await? {
+            visible.extend(agents);
+            continue;
+        }
+        let reviews = futures::stream::iter(agents).map(|agent| async move {
+            let allowed = gateway.access.allows(caller, Action::ReadAgent, &agent.name).await?;
+            Ok::<_, ApiError>(allowed.then_some(agent))
+        });
+        let allowed: Vec<Option<Arc<AgentEntry>>> = reviews.buffered(CONCURRENCY).try_collect().await?;
+        visible.extend(allowed.into_iter().flatten());
+    }
+    Ok(visible)
+}

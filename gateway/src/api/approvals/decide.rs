@@ -1,0 +1,176 @@
+//! Approving and rejecting. A decision is a signal to the task that asks: it is durable while
+//! no worker runs, the first decision counts, and sending it again is harmless.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use steadfast_contract::signals::{Decide, SIGNAL_DECIDE};
+use steadfast_eventlog::LogItem;
+use steadfast_events::{Decision, Verdict};
+use steadfast_payload::plain_json;
+use tokio::time::timeout;
+
+use super::{task_of, unknown};
+use crate::{
+    access::{Action, Caller, SelfApproval},
+    api::{acknowledgement, extractors::BoundedBody},
+    app::Gateway,
+    approvals::{ApprovalState, asking_agent, look_up, mismatch, request_id},
+    error::ApiError,
+    task::TaskRecord,
+    temporal::TemporalError,
+};
+
+/// The model receives the answer.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// The body of a response.
+#[derive(Serialize)]
+struct Decided<'a> {
+    id: &'a str,
+    #[serde(flatten)]
+    state: &'a ApprovalState,
+}
+
+pub(in crate::api) async fn approve(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    body: BoundedBody,
+) -> Result<Response, ApiError> {
+    let decide = read(&caller, id, Verdict::Approved, &body)?;
+    deliver(&gateway, &caller, decide).await
+}
+
+pub(in crate::api) async fn reject(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    body: BoundedBody,
+) -> Result<Response, ApiError> {
+    let decide = read(&caller, id, Verdict::Rejected, &body)?;
+    deliver(&gateway, &caller, decide).await
+}
+
+fn read(caller: &Caller, approval_id: String, verdict: Verdict, body: &BoundedBody) -> Result<Decide, ApiError> {
+    let answer = body.object()?.remove("answer").unwrap_or_default();
+    if answer.to_string().len() > MAX_ANSWER_BYTES {
+        return Err(ApiError::too_large(format!(
+            "answer is at most {MAX_ANSWER_BYTES} bytes long"
+        )));
+    }
+    let decision = Decision {
+        reason: body.reason()?.unwrap_or_default(),
+        by: caller.name().to_owned(),
+        // A rejection needs no answer.
+        answer: if verdict == Verdict::Approved {
+            answer
+        } else {
+            Value::Null
+        },
+        ..Decision::new(verdict)
+    };
+    Ok(Decide { approval_id, decision })
+}
+
+async fn deliver(gateway: &Gateway, caller: &Caller, decide: Decide) -> Result<Response, ApiError> {
+    let task = task_of(gateway, &decide.approval_id).await?;
+    let Some(pending) = task.approval(&decide.approval_id) else {
+        return decided_before(gateway, caller, &task, &decide).await;
+    };
+    let asking = asking_agent(&task, pending);
+    if !gateway.access.allows(caller, Action::DecideApprovals, &asking).await? {
+        return Err(unknown());
+    }
+    if gateway.self_approval == SelfApproval::Forbidden && caller.name() == task.creator {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "you created this task: another user must decide its approvals",
+        ));
+    }
+    if decide.decision.verdict == Verdict::Approved
+        && let Some(mismatch) = mismatch(&pending.form, &decide.decision.answer)
+    {
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, mismatch));
+    }
+    match signal(gateway, &task, &decide).await? {
+        Some(state) => respond(&decide, &state),
+        None => Ok(response(StatusCode::ACCEPTED, &decide, &ApprovalState::PENDING)),
+    }
+}
+
+/// The response for an approval that is not pending.
+async fn decided_before(
+    gateway: &Gateway,
+    caller: &Caller,
+    task: &TaskRecord,
+    decide: &Decide,
+) -> Result<Response, ApiError> {
+    let logged = look_up(&gateway.log, &task.log_id, &decide.approval_id).await?;
+    let asking = logged
+        .request
+        .map_or_else(|| task.agent.clone(), |request| asking_agent(task, &request));
+    let may_decide = gateway.access.allows(caller, Action::DecideApprovals, &asking).await?;
+    match logged.decided {
+        Some(state) if may_decide => respond(decide, &state),
+        _ => Err(unknown()),
+    }
+}
+
+/// Sends the decision and waits a moment until the task has taken one.
+async fn signal(gateway: &Gateway, task: &TaskRecord, decide: &Decide) -> Result<Option<ApprovalState>, ApiError> {
+    let subscription = acknowledgement::subscribe(gateway, &task.log_id).await;
+    let look_up = async || look_up(&gateway.log, &task.log_id, &decide.approval_id).await;
+    let signaled = gateway
+        .temporal
+        .signal(&task.id, SIGNAL_DECIDE, plain_json(decide)?, request_id(decide))
+        .await;
+    match signaled {
+        Ok(()) => {}
+        // The task ended a moment ago.
+        Err(TemporalError::NotFound) => return look_up().await?.decided.map(Some).ok_or_else(unknown),
+        Err(error) => return Err(ApiError::from(error).retryable(true)),
+    }
+    let Some(subscription) = subscription else {
+        return Ok(None);
+    };
+    let decided = async {
+        // Another user may have decided before the subscription began.
+        if let Ok(logged) = look_up().await
+            && logged.decided.is_some()
+        {
+            return logged.decided;
+        }
+        acknowledgement::wait(subscription, |item| match item {
+            LogItem::Entry(entry) => ApprovalState::of_event(&entry.event, &decide.approval_id),
+            LogItem::Reset(_) => None,
+        })
+        .await
+    };
+    Ok(timeout(acknowledgement::TIMEOUT, decided).await.ok().flatten())
+}
+
+/// Success if the decision is the caller's own; a conflict if another came first.
+fn respond(decide: &Decide, state: &ApprovalState) -> Result<Response, ApiError> {
+    if state.repeats(&decide.decision) {
+        return Ok(response(StatusCode::OK, decide, state));
+    }
+    let mut error = ApiError::new(StatusCode::CONFLICT, state.in_words()).retryable(false);
+    error.data = json!(Decided {
+        id: &decide.approval_id,
+        state
+    });
+    Err(error)
+}
+
+fn response(status: StatusCode, decide: &Decide, state: &ApprovalState) -> Response {
+    let id = &decide.approval_id;
+    (status, Json(Decided { id, state })).into_response()
+}

@@ -1,0 +1,51 @@
+//! The paging of lists. Pure.
+
+use serde::Deserialize;
+
+use crate::error::ApiError;
+
+const DEFAULT_LIMIT: usize = 50;
+
+/// The part of a list that a client asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Page {
+    limit: Option<usize>,
+    /// Counts from 1.
+    page_number: Option<usize>,
+}
+
+impl Page {
+    pub(super) fn new(limit: Option<usize>, page_number: Option<usize>) -> Self {
+        Self { limit, page_number }
+    }
+
+    pub(super) fn apply<T>(self, list: Vec<T>) -> Result<Vec<T>, ApiError> {
+        let (skip, limit) = self.bounds()?;
+        Ok(list.into_iter().skip(skip).take(limit).collect())
+    }
+
+    /// Entries to skip, and entries to take.
+    pub(super) fn bounds(self) -> Result<(usize, usize), ApiError> {
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        let page = self.page_number.unwrap_or(1);
+        if limit == 0 || page == 0 {
+            return Err(ApiError::bad_request("limit and page_number count from 1"));
+        }
+        Ok(((page - 1).saturating_mul(limit), limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_fifty_entries_unless_asked_otherwise() {
+        let bounds = |limit, page_number| Page { limit, page_number }.bounds();
+        assert_eq!(bounds(None, None).unwrap(), (0, 50));
+        assert_eq!(bounds(None, Some(3)).unwrap(), (100, 50));
+        assert_eq!(bounds(Some(2), Some(2)).unwrap(), (2, 2));
+        assert!(bounds(Some(0), None).is_err());
+        assert!(bounds(None, Some(0)).is_err());
+    }
+}

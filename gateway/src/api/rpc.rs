@@ -1,0 +1,211 @@
+//! `POST /agents/{id}/rpc`: JSON-RPC as Agentex uses it, with optional `jsonrpc` and `id`. An
+//! error has an HTTP status too, because Agentex's client hides the message of an error with
+//! status 200; its body has the members of an RPC error and of a REST error.
+
+mod create_task;
+mod params;
+mod send_event;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use self::{create_task::create_task, send_event::send_event};
+use super::{extractors::BoundedBody, tasks};
+use crate::{
+    access::{Action, Caller},
+    agentex::wire,
+    agents::AgentEntry,
+    app::Gateway,
+    error::ApiError,
+};
+
+const PARSE_ERROR: i32 = -32700;
+const INVALID_REQUEST: i32 = -32600;
+const METHOD_NOT_FOUND: i32 = -32601;
+const INVALID_PARAMS: i32 = -32602;
+const INTERNAL_ERROR: i32 = -32603;
+
+pub(super) async fn by_id(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: BoundedBody,
+) -> Response {
+    let agent = gateway.agents.by_id(&id);
+    answer(&gateway, &caller, agent, &headers, &body).await
+}
+
+pub(super) async fn by_name(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: BoundedBody,
+) -> Response {
+    let agent = gateway.agents.by_client_name(&name);
+    answer(&gateway, &caller, agent, &headers, &body).await
+}
+
+/// A JSON-RPC request.
+struct Call {
+    id: Value,
+    method: String,
+    params: Map<String, Value>,
+}
+
+/// The method of a request, for the metrics.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RpcMethod(pub(super) &'static str);
+
+async fn answer(
+    gateway: &Gateway,
+    caller: &Caller,
+    agent: Option<Arc<AgentEntry>>,
+    headers: &HeaderMap,
+    body: &BoundedBody,
+) -> Response {
+    let call = match read_call(&body.0) {
+        Ok(call) => call,
+        Err((code, message)) => return failure(&Value::Null, code, &ApiError::bad_request(message)),
+    };
+    let agent = match gateway.agent(caller, Action::WriteTasks, agent).await {
+        Ok(agent) => agent,
+        Err(error) => return failure(&call.id, code_of(&error), &error),
+    };
+    let (method, result) = match call.method.as_str() {
+        "task/create" => (
+            "task/create",
+            to_value(create_task(gateway, caller, &agent, headers, &call.params).await),
+        ),
+        "event/send" => (
+            "event/send",
+            send_event(gateway, caller, &agent, headers, &call.params).await,
+        ),
+        "task/cancel" => (
+            "task/cancel",
+            to_value(cancel(gateway, caller, &agent, &call.params).await),
+        ),
+        "task/interrupt" => (
+            "task/interrupt",
+            to_value(interrupt(gateway, caller, &agent, &call.params).await),
+        ),
+        "message/send" => {
+            let error = ApiError::bad_request("message/send is for sync agents; use event/send and the task's stream");
+            return failure(&call.id, METHOD_NOT_FOUND, &error);
+        }
+        other => {
+            let error = ApiError::bad_request(format!("there is no method {other:?}"));
+            return failure(&call.id, METHOD_NOT_FOUND, &error);
+        }
+    };
+    let mut response = match result {
+        Ok(result) => Json(json!({ "jsonrpc": "2.0", "id": call.id, "result": result, "error": null })).into_response(),
+        Err(error) => failure(&call.id, code_of(&error), &error),
+    };
+    response.extensions_mut().insert(RpcMethod(method));
+    response
+}
+
+fn read_call(body: &[u8]) -> Result<Call, (i32, String)> {
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| (PARSE_ERROR, format!("the body is not JSON: {error}")))?;
+    let Value::Object(mut call) = value else {
+        return Err((INVALID_REQUEST, "the body must be a JSON-RPC request object".to_owned()));
+    };
+    let id = call.remove("id").unwrap_or_default();
+    if !(id.is_null() || id.is_string() || id.is_number()) {
+        return Err((INVALID_REQUEST, "id must be a string or a number".to_owned()));
+    }
+    let Some(Value::String(method)) = call.remove("method") else {
+        return Err((INVALID_REQUEST, "method is required and must be a string".to_owned()));
+    };
+    let params = match call.remove("params") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(params)) => params,
+        Some(_) => return Err((INVALID_PARAMS, "params must be an object".to_owned())),
+    };
+    Ok(Call { id, method, params })
+}
+
+fn to_value<T: Serialize>(result: Result<T, ApiError>) -> Result<Value, ApiError> {
+    Ok(serde_json::to_value(result?)?)
+}
+
+fn code_of(error: &ApiError) -> i32 {
+    if error.status.is_client_error() && error.status != StatusCode::UNAUTHORIZED {
+        INVALID_PARAMS
+    } else {
+        INTERNAL_ERROR
+    }
+}
+
+fn failure(id: &Value, code: i32, error: &ApiError) -> Response {
+    let mut body = error.body();
+    if let Value::Object(body) = &mut body {
+        body.insert("jsonrpc".to_owned(), json!("2.0"));
+        body.insert("id".to_owned(), id.clone());
+        body.insert("result".to_owned(), Value::Null);
+        body.insert(
+            "error".to_owned(),
+            json!({ "code": code, "message": error.message, "data": error.data }),
+        );
+    }
+    error.respond_with(body)
+}
+
+async fn cancel(
+    gateway: &Gateway,
+    caller: &Caller,
+    agent: &AgentEntry,
+    params: &Map<String, Value>,
+) -> Result<wire::Task, ApiError> {
+    let task = params::task(gateway, caller, agent, params).await?;
+    tasks::cancel_task(gateway, task, None).await
+}
+
+async fn interrupt(
+    gateway: &Gateway,
+    caller: &Caller,
+    agent: &AgentEntry,
+    params: &Map<String, Value>,
+) -> Result<wire::Task, ApiError> {
+    let task = params::task(gateway, caller, agent, params).await?;
+    tasks::interrupt_task(gateway, &task, None).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_envelope_is_optional_and_the_method_is_not() {
+        let call = read_call(br#"{"method":"task/create","params":{"name":"n"}}"#)
+            .ok()
+            .unwrap();
+        assert_eq!(
+            (call.id, call.method.as_str(), call.params.len()),
+            (Value::Null, "task/create", 1)
+        );
+        let call = read_call(br#"{"jsonrpc":"2.0","id":7,"method":"event/send","params":null}"#)
+            .ok()
+            .unwrap();
+        assert_eq!((call.id, call.params.len()), (json!(7), 0));
+        let code = |body: &str| read_call(body.as_bytes()).err().unwrap().0;
+        assert_eq!(code(""), PARSE_ERROR);
+        assert_eq!(code("{"), PARSE_ERROR);
+        assert_eq!(code("[]"), INVALID_REQUEST);
+        assert_eq!(code("{}"), INVALID_REQUEST);
+        assert_eq!(code(r#"{"method":1}"#), INVALID_REQUEST);
+        assert_eq!(code(r#"{"method":"x","id":{}}"#), INVALID_REQUEST);
+        assert_eq!(code(r#"{"method":"x","params":[]}"#), INVALID_PARAMS);
+    }
+}

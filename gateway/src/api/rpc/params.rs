@@ -1,0 +1,84 @@
+//! The parameters of RPC methods.
+
+use axum::http::HeaderMap;
+use serde_json::{Map, Value};
+
+use crate::{
+    access::{Action, Caller},
+    agents::AgentEntry,
+    app::Gateway,
+    error::ApiError,
+    task::TaskRecord,
+};
+
+/// Longest name of a task, and longest idempotency key.
+const MAX_NAME_BYTES: usize = 255;
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// The task that `task_id` or `task_name` names, if it is one of the agent's.
+pub(super) async fn task(
+    gateway: &Gateway,
+    caller: &Caller,
+    agent: &AgentEntry,
+    params: &Map<String, Value>,
+) -> Result<TaskRecord, ApiError> {
+    let text = |field: &str| match params.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(ApiError::bad_request(format!("{field} must be a string"))),
+    };
+    let id = match (text("task_id")?, text("task_name")?) {
+        (Some(id), None) => id,
+        (None, Some(name)) => agent.named_task_id(&name),
+        _ => {
+            return Err(ApiError::bad_request(
+                "exactly one of task_id and task_name is required",
+            ));
+        }
+    };
+    let task = gateway.task(caller, Action::WriteTasks, &id).await?;
+    if task.agent == agent.name {
+        Ok(task)
+    } else {
+        Err(ApiError::not_found("the task"))
+    }
+}
+
+/// The name of a new task; `None` for a task without a name.
+pub(super) fn name(params: &Map<String, Value>) -> Result<Option<String>, ApiError> {
+    match params.get("name") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(name)) if (1..=MAX_NAME_BYTES).contains(&name.len()) => Ok(Some(name.clone())),
+        Some(_) => Err(ApiError::bad_request(format!(
+            "name must be a string of 1 to {MAX_NAME_BYTES} bytes"
+        ))),
+    }
+}
+
+/// A field that is absent or an object of limited length.
+pub(super) fn object(params: &Map<String, Value>, field: &str, max_bytes: usize) -> Result<Option<Value>, ApiError> {
+    match params.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(object @ Value::Object(_)) => {
+            if object.to_string().len() > max_bytes {
+                return Err(ApiError::too_large(format!(
+                    "{field} is at most {max_bytes} bytes long"
+                )));
+            }
+            Ok(Some(object.clone()))
+        }
+        Some(_) => Err(ApiError::bad_request(format!("{field} must be an object"))),
+    }
+}
+
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if (1..=MAX_NAME_BYTES).contains(&key.len()) => Ok(Some(key)),
+        _ => Err(ApiError::bad_request(format!(
+            "Idempotency-Key must be 1 to {MAX_NAME_BYTES} printable ASCII characters"
+        ))),
+    }
+}

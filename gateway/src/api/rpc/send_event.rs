@@ -1,0 +1,154 @@
+//! `event/send`: a message to the agent. The message is durable before the response; sending
+//! it again under the same `Idempotency-Key` is harmless.
+
+use axum::http::HeaderMap;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use steadfast_contract::signals::{ReceiveEvent, SIGNAL_RECEIVE_EVENT};
+use steadfast_eventlog::{Entry, LogItem};
+use steadfast_events::{Author, Content, EntryId, EventKind};
+use steadfast_payload::plain_json;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::params;
+use crate::{
+    access::Caller,
+    agentex::wire,
+    agents::AgentEntry,
+    api::{
+        acknowledgement,
+        extractors::{ContentError, read_content},
+    },
+    app::Gateway,
+    error::ApiError,
+    temporal::TemporalError,
+};
+
+/// Pages of the log that are searched for the outcome of a repeated message.
+const PAGES_BACK: usize = 4;
+
+pub(super) async fn send_event(
+    gateway: &Gateway,
+    caller: &Caller,
+    agent: &AgentEntry,
+    headers: &HeaderMap,
+    params: &Map<String, Value>,
+) -> Result<Value, ApiError> {
+    let key = params::idempotency_key(headers)?;
+    let content = read_content(params.get("content")).map_err(|error| match error {
+        ContentError::TooLarge => ApiError::too_large(error.to_string()),
+        error => ApiError::bad_request(error.to_string()),
+    })?;
+    let task = params::task(gateway, caller, agent, params).await?;
+    if task.status.is_terminal() {
+        return Err(ended());
+    }
+    let message = Outgoing {
+        task_id: &task.id,
+        id: key.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
+        may_be_repeated: key.is_some(),
+    };
+    let created_at = Timestamp::now();
+    let sequence_id = match message.send(gateway, caller, &content).await? {
+        Some(Outcome::Rejected(reason)) => {
+            return Err(ApiError::bad_request(format!(
+                "the task rejected the message: {reason}"
+            )));
+        }
+        Some(Outcome::Accepted(entry)) => entry.number,
+        None => 0,
+    };
+    Ok(serde_json::to_value(wire::Event {
+        id: message.id,
+        sequence_id,
+        agent_id: agent.id.to_string(),
+        created_at,
+        content: wire::Content::new(Author::User, &content),
+        task_id: task.id,
+    })?)
+}
+
+struct Outgoing<'a> {
+    task_id: &'a str,
+    id: String,
+    /// The client chose the id, so that it can send the message again.
+    may_be_repeated: bool,
+}
+
+impl Outgoing<'_> {
+    /// Signals the task and waits a moment for its answer; `None` when it does not come in time.
+    async fn send(&self, gateway: &Gateway, caller: &Caller, content: &Content) -> Result<Option<Outcome>, ApiError> {
+        let subscription = acknowledgement::subscribe(gateway, self.task_id).await;
+        let event = ReceiveEvent {
+            message_id: self.id.clone(),
+            content: content.clone(),
+            sender: caller.name().to_owned(),
+        };
+        let request_id = Uuid::new_v4().to_string();
+        gateway
+            .temporal
+            .signal(self.task_id, SIGNAL_RECEIVE_EVENT, plain_json(&event)?, request_id)
+            .await
+            .map_err(|error| match error {
+                TemporalError::NotFound => ended(),
+                TemporalError::Refused(reason) => {
+                    ApiError::too_large(format!("Temporal refused the message: {reason}"))
+                }
+                // The signal may have arrived: a retry is harmless only under the same id.
+                error => ApiError::from(error).retryable(self.may_be_repeated),
+            })?;
+        let Some(subscription) = subscription else {
+            return Ok(None);
+        };
+        if self.may_be_repeated
+            && let Some(outcome) = self.earlier_outcome(gateway).await
+        {
+            return Ok(Some(outcome));
+        }
+        let outcome = acknowledgement::wait(subscription, |item| match item {
+            LogItem::Entry(entry) => self.outcome_in(entry),
+            LogItem::Reset(snapshot) => snapshot
+                .last
+                .filter(|_| snapshot.messages.iter().any(|message| message.id == self.id))
+                .map(Outcome::Accepted),
+        });
+        Ok(timeout(acknowledgement::TIMEOUT, outcome).await.ok().flatten())
+    }
+
+    /// The task acknowledges a message once, however often it is sent.
+    async fn earlier_outcome(&self, gateway: &Gateway) -> Option<Outcome> {
+        let mut before = EntryId {
+            epoch: u64::MAX,
+            number: u64::MAX,
+        };
+        for _ in 0..PAGES_BACK {
+            let page = gateway.log.page_before(self.task_id, before).await.ok()?;
+            if let Some(outcome) = page.iter().find_map(|entry| self.outcome_in(entry)) {
+                return Some(outcome);
+            }
+            before = page.last()?.id;
+        }
+        None
+    }
+
+    fn outcome_in(&self, entry: &Entry) -> Option<Outcome> {
+        match &entry.event.kind {
+            EventKind::MessageAccepted { message_id } if *message_id == self.id => Some(Outcome::Accepted(entry.id)),
+            EventKind::MessageRejected { message_id, reason } if *message_id == self.id => {
+                Some(Outcome::Rejected(reason.clone()))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What the task did with a message.
+enum Outcome {
+    Accepted(EntryId),
+    Rejected(String),
+}
+
+fn ended() -> ApiError {
+    ApiError::bad_request("the task has ended: it takes no more messages")
+}

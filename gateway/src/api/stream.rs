@@ -1,0 +1,124 @@
+//! `GET /tasks/{id}/stream`: a task live, as server-sent events. The last frame of each log
+//! entry has the entry's id; a client that comes back with its last id misses no frame and
+//! gets none twice. Where the log cannot promise that, the viewer gets all messages at once
+//! and goes on from there.
+
+mod format;
+mod recovery;
+mod viewer;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{
+        IntoResponse as _, Response,
+        sse::{KeepAlive, Sse},
+    },
+};
+use futures::StreamExt as _;
+use serde::Deserialize;
+use steadfast_eventlog::reader::From;
+
+use self::{
+    format::{EntryPosition, Format},
+    viewer::{End, Viewer},
+};
+use super::{extractors::Params, tasks};
+use crate::{
+    access::{Action, Caller},
+    app::Gateway,
+    error::ApiError,
+    task::TaskRecord,
+};
+
+/// Keeps proxies from closing a quiet stream.
+const PING: Duration = Duration::from_secs(15);
+const LAST_EVENT_ID: &str = "last-event-id";
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Options {
+    after: Option<String>,
+    #[serde(default)]
+    format: Format,
+}
+
+pub(super) async fn by_id(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    Params(options): Params<Options>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let from = resume_from(&headers, &options)?;
+    let task = gateway.task(&caller, Action::ReadTasks, &id).await?;
+    open(gateway, task, from, options.format).await
+}
+
+pub(super) async fn by_name(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
+    Params(options): Params<Options>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let from = resume_from(&headers, &options)?;
+    let task = tasks::named(&gateway, &caller, &name).await?;
+    open(gateway, task, from, options.format).await
+}
+
+/// Where the client wants to go on; the tail unless the client says so.
+fn resume_from(headers: &HeaderMap, options: &Options) -> Result<From, ApiError> {
+    let header = headers
+        .get(LAST_EVENT_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| !id.is_empty());
+    match header.or(options.after.as_deref()) {
+        None => Ok(From::Tail),
+        Some(id) => match id.parse() {
+            Ok(EntryPosition(None)) => Ok(From::Start),
+            Ok(EntryPosition(Some(id))) => Ok(From::After(id)),
+            Err(error) => Err(ApiError::bad_request(format!("{error}"))),
+        },
+    }
+}
+
+async fn open(gateway: Arc<Gateway>, task: TaskRecord, from: From, format: Format) -> Result<Response, ApiError> {
+    // A task that has ended has no new entries: show it from the beginning.
+    let from = if task.status.is_terminal() && from == From::Tail {
+        From::Start
+    } else {
+        from
+    };
+    let subscription = gateway.reader.subscribe(&task.id, from).await?;
+    let end = if task.status.is_terminal() {
+        match gateway.log.tail(&task.id).await? {
+            Some(last) => End::AfterEntry(last),
+            None => End::AfterReset,
+        }
+    } else {
+        End::WithTask
+    };
+    let (start, cursor) = match from {
+        // A viewer of the tail who loses the connection before the first entry can still resume.
+        From::Tail => (Some(EntryPosition(subscription.begins_after())), None),
+        From::Start => (None, None),
+        From::After(id) => (None, Some(id)),
+    };
+    let events = Viewer::new(gateway, task, format, cursor).events(subscription, start, end);
+    let mut response = Sse::new(events.map(Ok::<_, Infallible>))
+        .keep_alive(KeepAlive::new().interval(PING).text("ping"))
+        .into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    Ok(response)
+}

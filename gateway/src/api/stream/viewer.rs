@@ -1,0 +1,186 @@
+//! One viewer of a task: follows the log, recovers from lost entries, and asks Temporal for
+//! the task's status while the log is quiet.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::response::sse::Event as SseEvent;
+use futures::{Stream, StreamExt as _, stream::BoxStream};
+use steadfast_eventlog::{Entry, LogItem, Snapshot};
+use steadfast_events::{EntryId, EventKind};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    format::{EntryPosition, Format, Output},
+    recovery,
+};
+use crate::{agentex::wire::TaskStatus, app::Gateway, messages, task::TaskRecord};
+
+/// How often Temporal is asked for the task's status while the log is quiet: the log of a
+/// terminated task does not record the end.
+const STATUS_PERIOD: Duration = Duration::from_secs(15);
+
+/// Where a stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// When the task ends.
+    WithTask,
+    /// After the last entry of a task that has ended.
+    AfterEntry(EntryId),
+    /// After all messages of a task that has ended and has no log.
+    AfterReset,
+}
+
+pub(super) struct Viewer {
+    gateway: Arc<Gateway>,
+    task: TaskRecord,
+    output: Output,
+    /// The last entry that the viewer has.
+    cursor: Option<EntryId>,
+    /// The log lost entries while a turn ran. Messages that the turn finished before may be in
+    /// neither log nor history; when the turn has ended, history has them.
+    incomplete: bool,
+}
+
+impl Viewer {
+    pub(super) fn new(gateway: Arc<Gateway>, task: TaskRecord, format: Format, cursor: Option<EntryId>) -> Self {
+        Self {
+            output: Output::new(format, &task),
+            gateway,
+            task,
+            cursor,
+            incomplete: false,
+        }
+    }
+
+    /// The events of the stream, until `end` or until the gateway stops. `start` is the position
+    /// before the first entry, where the client does not know it.
+    pub(super) fn events(
+        self,
+        subscription: impl Stream<Item = LogItem> + Send + Unpin + 'static,
+        start: Option<EntryPosition>,
+        end: End,
+    ) -> BoxStream<'static, SseEvent> {
+        // Whatever the viewer waits for, a gateway that stops does not wait for it: the client
+        // comes back to another replica.
+        let stopping = self.gateway.stopping.clone().cancelled_owned();
+        self.follow(subscription, start, end).take_until(stopping).boxed()
+    }
+
+    fn follow(
+        mut self,
+        mut subscription: impl Stream<Item = LogItem> + Send + Unpin + 'static,
+        start: Option<EntryPosition>,
+        end: End,
+    ) -> impl Stream<Item = SseEvent> + Send + 'static {
+        async_stream::stream! {
+            let _open = self.gateway.metrics.stream_opened();
+            yield self.output.connected(&self.task.id, start);
+            let mut next_status = Instant::now() + STATUS_PERIOD;
+            while !self.has_reached(end) {
+                match timeout_at(next_status, subscription.next()).await {
+                    Ok(Some(LogItem::Entry(entry))) => {
+                        for event in self.entry(&entry).await {
+                            yield event;
+                        }
+                        if self.incomplete && is_turn_end(&entry)
+                            && let Some(event) = self.reload(entry.id).await
+                        {
+                            yield event;
+                        }
+                        if is_task_end(&entry) {
+                            return;
+                        }
+                    }
+                    Ok(Some(LogItem::Reset(snapshot))) => {
+                        if let Some(event) = self.reset(snapshot).await {
+                            yield event;
+                        }
+                        if end == End::AfterReset {
+                            break;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(_) => {
+                        next_status = Instant::now() + STATUS_PERIOD;
+                        self.refresh_task().await;
+                        if self.task.status.is_terminal() {
+                            break;
+                        }
+                    }
+                }
+            }
+            // The log is gone or does not record the end of the task: Temporal does.
+            self.refresh_task().await;
+            if self.task.status.is_terminal() {
+                yield self.output.task_updated(&self.task);
+            }
+        }
+    }
+
+    fn has_reached(&self, end: End) -> bool {
+        matches!(end, End::AfterEntry(last) if self.cursor >= Some(last))
+    }
+
+    async fn entry(&mut self, entry: &Entry) -> impl Iterator<Item = SseEvent> + use<> {
+        self.cursor = Some(entry.id);
+        if let Some(message_id) = self.output.missing_start(entry) {
+            let boundary = recovery::boundary(&self.gateway, &self.task, message_id, entry.id).await;
+            self.output
+                .remember_start(entry, boundary.as_ref().map(|boundary| &boundary.event));
+        }
+        self.output.entry(entry).into_iter().flatten()
+    }
+
+    /// All messages after entries were lost; no event for a viewer who has just come to a task
+    /// without messages.
+    async fn reset(&mut self, snapshot: Snapshot) -> Option<SseEvent> {
+        let is_first = self.cursor.is_none();
+        let last = snapshot.last;
+        self.cursor = last;
+        self.incomplete = !snapshot.complete;
+        match recovery::all_messages(&self.gateway, &self.task, snapshot).await {
+            Ok(messages) if is_first && last.is_none() && messages.is_empty() => None,
+            Ok(messages) => Some(self.output.messages(&messages, Some(EntryPosition(last)))),
+            Err(error) => Some(self.output.error(&error.message)),
+        }
+    }
+
+    /// All messages once more, when the turn that lost entries has ended.
+    async fn reload(&mut self, last: EntryId) -> Option<SseEvent> {
+        self.incomplete = false;
+        match messages::messages_until(&self.gateway, &self.task, last).await {
+            // The entry's own event has the id.
+            Ok(messages) => Some(self.output.messages(&messages, None)),
+            Err(error) => {
+                tracing::warn!(
+                    task = %self.task.id,
+                    error = &error as &dyn std::error::Error,
+                    "a viewer may lack messages: reading them from Temporal failed"
+                );
+                None
+            }
+        }
+    }
+
+    /// Reads the task from Temporal; keeps what is known while Temporal is down.
+    async fn refresh_task(&mut self) {
+        if let Ok(description) = self.gateway.temporal.describe(&self.task.id).await
+            && let Some(task) = TaskRecord::read(description)
+        {
+            self.task = task;
+        }
+    }
+}
+
+fn is_turn_end(entry: &Entry) -> bool {
+    entry.event.path.is_empty() && matches!(entry.event.kind, EventKind::TurnEnded { .. })
+}
+
+/// Whether the task has ended; an agent that works as a tool of the task does not end it.
+fn is_task_end(entry: &Entry) -> bool {
+    entry.event.path.is_empty()
+        && matches!(entry.event.kind, EventKind::TaskUpdated { status, .. } if TaskStatus::from(status).is_terminal())
+}
+
+#[cfg(test)]
+mod tests;

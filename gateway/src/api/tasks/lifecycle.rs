@@ -1,0 +1,125 @@
+//! Cancelling, completing and interrupting a task.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+};
+use serde::Serialize;
+use steadfast_contract::signals::{CompleteTask, Interrupt, SIGNAL_COMPLETE_TASK, SIGNAL_INTERRUPT};
+use steadfast_payload::plain_json;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::{
+    access::{Action, Caller},
+    agentex::wire,
+    api::extractors::BoundedBody,
+    app::Gateway,
+    error::ApiError,
+    task::TaskRecord,
+    temporal::TemporalError,
+};
+
+/// How long a response waits for the end of a task, so that it has the final status.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+const POLL_PERIOD: Duration = Duration::from_millis(100);
+const DEFAULT_REASON: &str = "canceled by a client";
+
+pub(in crate::api) async fn cancel(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    body: BoundedBody,
+) -> Result<Json<wire::Task>, ApiError> {
+    let reason = body.reason()?;
+    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
+    Ok(Json(cancel_task(&gateway, task, reason).await?))
+}
+
+pub(in crate::api) async fn complete(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    body: BoundedBody,
+) -> Result<Json<wire::Task>, ApiError> {
+    let reason = body.reason()?;
+    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
+    signal(&gateway, &task, SIGNAL_COMPLETE_TASK, &CompleteTask { reason }).await?;
+    Ok(Json(wait_for_end(&gateway, task).await?))
+}
+
+pub(in crate::api) async fn interrupt(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    body: BoundedBody,
+) -> Result<Json<wire::Task>, ApiError> {
+    let reason = body.reason()?;
+    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
+    Ok(Json(interrupt_task(&gateway, &task, reason).await?))
+}
+
+/// Cancels the workflow: the running turn stops and the task ends.
+pub(in crate::api) async fn cancel_task(
+    gateway: &Gateway,
+    task: TaskRecord,
+    reason: Option<String>,
+) -> Result<wire::Task, ApiError> {
+    refuse_ended(&task)?;
+    let reason = reason.as_deref().unwrap_or(DEFAULT_REASON);
+    gateway.temporal.cancel(&task.id, reason).await.map_err(signal_error)?;
+    wait_for_end(gateway, task).await
+}
+
+/// Stops the running turn; the task continues.
+pub(in crate::api) async fn interrupt_task(
+    gateway: &Gateway,
+    task: &TaskRecord,
+    reason: Option<String>,
+) -> Result<wire::Task, ApiError> {
+    signal(gateway, task, SIGNAL_INTERRUPT, &Interrupt { reason }).await?;
+    Ok(task.to_wire(None))
+}
+
+async fn signal<T: Serialize>(gateway: &Gateway, task: &TaskRecord, name: &str, input: &T) -> Result<(), ApiError> {
+    refuse_ended(task)?;
+    let request_id = Uuid::new_v4().to_string();
+    gateway
+        .temporal
+        .signal(&task.id, name, plain_json(input)?, request_id)
+        .await
+        .map_err(signal_error)
+}
+
+fn refuse_ended(task: &TaskRecord) -> Result<(), ApiError> {
+    if task.status.is_terminal() {
+        Err(ended())
+    } else {
+        Ok(())
+    }
+}
+
+fn signal_error(error: TemporalError) -> ApiError {
+    match error {
+        TemporalError::NotFound => ended(),
+        error => error.into(),
+    }
+}
+
+fn ended() -> ApiError {
+    ApiError::bad_request("the task has ended")
+}
+
+/// The task with its final status, or as it is after [`END_TIMEOUT`]: a workflow needs a
+/// worker to end.
+async fn wait_for_end(gateway: &Gateway, mut task: TaskRecord) -> Result<wire::Task, ApiError> {
+    let deadline = Instant::now() + END_TIMEOUT;
+    while !task.status.is_terminal() && Instant::now() < deadline {
+        sleep(POLL_PERIOD).await;
+        let description = gateway.temporal.describe(&task.id).await?;
+        task = TaskRecord::read(description).unwrap_or(task);
+    }
+    Ok(task.to_wire(None))
+}

@@ -1,0 +1,139 @@
+//! The parts of a gateway that every request uses, and the one rule of who may see a task.
+
+use std::sync::Arc;
+
+use steadfast_eventlog::{EventLog, LogReader};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    access::{Access, Action, Caller, SelfApproval},
+    agents::{AgentDirectory, AgentEntry},
+    error::ApiError,
+    metrics::Metrics,
+    task::TaskRecord,
+    temporal::{Temporal, TemporalError},
+};
+
+/// Longest id that a task can have.
+const MAX_TASK_ID_BYTES: usize = 255;
+
+/// The parts of a gateway. Stores nothing itself.
+pub struct Gateway {
+    pub access: Access,
+    pub self_approval: SelfApproval,
+    pub agents: AgentDirectory,
+    pub temporal: Temporal,
+    pub log: EventLog,
+    pub reader: LogReader,
+    pub metrics: Metrics,
+    /// Ends the streams, which otherwise last as long as their tasks.
+    pub stopping: CancellationToken,
+}
+
+impl Gateway {
+    /// The agent, if it exists and the caller has the permission.
+    pub(crate) async fn agent(
+        &self,
+        caller: &Caller,
+        action: Action,
+        agent: Option<Arc<AgentEntry>>,
+    ) -> Result<Arc<AgentEntry>, ApiError> {
+        let agent = agent.ok_or_else(|| ApiError::not_found("the agent"))?;
+        if self.access.allows(caller, action, &agent.name).await? {
+            Ok(agent)
+        } else {
+            Err(ApiError::not_found("the agent"))
+        }
+    }
+
+    /// The task, if it exists and the caller has the permission.
+    pub(crate) async fn task(&self, caller: &Caller, action: Action, id: &str) -> Result<TaskRecord, ApiError> {
+        let task = self.known_task(id).await?;
+        if self.allows(caller, action, &task).await? {
+            Ok(task)
+        } else {
+            Err(ApiError::not_found("the task"))
+        }
+    }
+
+    /// The task, if it exists. The caller's permissions are not checked here.
+    pub(crate) async fn known_task(&self, id: &str) -> Result<TaskRecord, ApiError> {
+        let unknown = || ApiError::not_found("the task");
+        if id.is_empty() || id.len() > MAX_TASK_ID_BYTES || id.chars().any(char::is_control) {
+            return Err(unknown());
+        }
+        let description = match self.temporal.describe(id).await {
+            Ok(description) => description,
+            Err(TemporalError::NotFound) => return Err(self.unknown_or_expired(id).await),
+            Err(error) => return Err(error.into()),
+        };
+        let task = TaskRecord::read(description).ok_or_else(unknown)?;
+        if self.owns(&task) { Ok(task) } else { Err(unknown()) }
+    }
+
+    /// Whether a caller may act on a task. The caller's own tasks need the permission for tasks,
+    /// the tasks of others the permission for all tasks.
+    pub(crate) async fn allows(&self, caller: &Caller, action: Action, task: &TaskRecord) -> Result<bool, ApiError> {
+        let action = if caller.name() == task.creator {
+            action
+        } else {
+            action.on_tasks_of_others()
+        };
+        self.access.allows(caller, action, &task.agent).await
+    }
+
+    /// Whether a task belongs to this installation: several may share a Temporal namespace.
+    pub(crate) fn owns(&self, task: &TaskRecord) -> bool {
+        let install_id = &self.agents.naming().install_id;
+        task.task_queue
+            .strip_prefix(install_id.as_str())
+            .is_some_and(|rest| rest.starts_with('/'))
+            || self
+                .agents
+                .by_name(&task.agent)
+                .is_some_and(|agent| agent.task_queue == task.task_queue)
+    }
+
+    /// The error for a task that Temporal no longer keeps.
+    pub(crate) async fn task_expired(&self) -> ApiError {
+        ApiError::task_expired(self.temporal.retention().await.ok().flatten())
+    }
+
+    /// A UUIDv7 older than the retention period names a task that may have existed.
+    async fn unknown_or_expired(&self, id: &str) -> ApiError {
+        let created = Uuid::parse_str(id)
+            .ok()
+            .and_then(|id| id.get_timestamp())
+            .map(|time| time.to_unix().0);
+        let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
+        match (created, self.temporal.retention().await) {
+            (Some(created), Ok(Some(retention))) if created + retention.as_secs() < now => {
+                ApiError::task_expired(Some(retention))
+            }
+            _ => ApiError::not_found("the task"),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Gateway {
+    /// A gateway without agents that reaches no service.
+    pub(crate) fn without_services() -> Self {
+        const NOWHERE: &str = "127.0.0.1:1";
+        let metrics = Metrics::register(&steadfast_process::prometheus::Registry::new()).expect("metrics");
+        let temporal = steadfast_temporal::TemporalSettings::insecure(NOWHERE, "default").expect("an address");
+        let redis = steadfast_eventlog::RedisConnector::from_url(&format!("redis://{NOWHERE}")).expect("an address");
+        let log = EventLog::new(redis, steadfast_eventlog::LogSettings::default());
+        Self {
+            access: Access::Anonymous,
+            self_approval: SelfApproval::Allowed,
+            agents: AgentDirectory::default(),
+            temporal: Temporal::new(temporal, metrics.clone()),
+            reader: LogReader::start(log.clone()),
+            log,
+            metrics,
+            stopping: CancellationToken::new(),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Looks an approval up in the log of its task. The memo of a task has only the pending
+//! approvals, with cut arguments; the log has whole requests and decisions.
+
+use steadfast_eventlog::{EventLog, LogError};
+use steadfast_events::{Approval, EntryId, EventKind};
+
+use super::ApprovalState;
+
+/// Pages of the log that are searched.
+const PAGES_BACK: usize = 20;
+
+/// An approval as far as the log has it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct LoggedApproval {
+    pub(crate) request: Option<Approval>,
+    /// The state after the decision; `None` while no decision is found.
+    pub(crate) decided: Option<ApprovalState>,
+}
+
+/// Searches a log backwards, up to the request of the approval.
+pub(crate) async fn look_up(log: &EventLog, log_id: &str, approval_id: &str) -> Result<LoggedApproval, LogError> {
+    let mut found = LoggedApproval::default();
+    let mut before = EntryId {
+        epoch: u64::MAX,
+        number: u64::MAX,
+    };
+    for _ in 0..PAGES_BACK {
+        let page = log.page_before(log_id, before).await?;
+        let Some(last) = page.last() else { break };
+        before = last.id;
+        for entry in page {
+            // The page is in reverse order, and the first decision counts.
+            if let Some(decided) = ApprovalState::of_event(&entry.event, approval_id) {
+                found.decided = Some(decided);
+            }
+            if let EventKind::ApprovalRequested { approval } = entry.event.kind
+                && approval.id == approval_id
+            {
+                found.request = Some(approval);
+                return Ok(found);
+            }
+        }
+    }
+    Ok(found)
+}
