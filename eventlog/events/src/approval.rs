@@ -3,17 +3,20 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Something a person is asked.
+/// A question to a person.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Approval {
-    /// `<task id>.<turn>.<step>.<index>`: the task whose workflow waits, and the call it waits for.
+    /// `<task id>.<turn>.<step>.<index>`: the task whose workflow waits, and the tool call.
     pub id: String,
+    /// What is asked.
     pub kind: ApprovalKind,
     /// The agent that asks.
     pub agent: String,
+    /// Turn of the tool call.
     pub turn: u32,
     /// Name of the tool, as the model calls it.
     pub tool: String,
+    /// Id that the model gave the call.
     pub tool_call_id: String,
     /// Exactly what will run when it is approved.
     pub arguments: Value,
@@ -23,12 +26,14 @@ pub struct Approval {
     /// JSON Schema of the answer; null when there is only yes and no.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub form: Value,
+    /// Time of the question.
     pub requested_at: jiff::Timestamp,
-    /// When it expires; never when absent.
+    /// Time at which it expires; never when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<jiff::Timestamp>,
 }
 
+/// What a person is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ApprovalKind {
@@ -43,6 +48,7 @@ pub enum ApprovalKind {
 /// What was decided about an approval, by whom and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
+    /// The outcome.
     pub verdict: Verdict,
     /// Who decided; empty when nobody did, or somebody anonymous.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -71,10 +77,13 @@ impl Decision {
     }
 }
 
+/// The outcome of an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
+    /// The call may run, or the question is answered.
     Approved,
+    /// The call must not run.
     Rejected,
     /// Nobody decided in time.
     Expired,

@@ -1,4 +1,4 @@
-//! The id of a log entry, as it stands in Redis and in the `id:` lines of streams.
+//! The id of a log entry, in Redis and in the `id:` lines of server-sent events.
 
 use std::{fmt, str::FromStr};
 
@@ -8,17 +8,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// within an epoch; a later epoch is always greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId {
-    /// When the epoch was opened, in ms since 1970.
+    /// Time at which the epoch was opened, in ms since 1970.
     pub epoch: u64,
+    /// Number within the epoch, counted from 1.
     pub number: u64,
 }
 
+/// The text is not an entry id.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("an entry id is <epoch>-<number>, not {0:?}")]
 pub struct ParseEntryIdError(String);
 
 impl EntryId {
-    /// Whether `next` follows directly: nothing was lost between the two.
+    /// Whether `next` follows directly, with no entry lost between.
     pub fn is_followed_by(self, next: Self) -> bool {
         self.epoch == next.epoch && self.number + 1 == next.number
     }

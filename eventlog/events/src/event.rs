@@ -1,5 +1,5 @@
-//! The events of a task's log. Wire names are forever: a new event is a new
-//! variant, a new field is optional, and readers ignore what they do not know.
+//! The events of a task's log. Names on the wire do not change: a new event is a new
+//! variant, a new field is optional, and readers ignore unknown ones.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,20 +11,23 @@ use crate::{
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
+    /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
-    /// The turn it belongs to; 0 outside of any turn.
+    /// Turn of the event; 0 outside of any turn.
     #[serde(default)]
     pub turn: u32,
-    /// Which attempt of the activity made it; 1 for the first and for the workflow's own.
+    /// Attempt of the activity that produced the event; 1 for the first, and for events of the workflow.
     #[serde(default = "first_attempt")]
     pub attempt: u32,
+    /// Name of the agent.
     #[serde(default)]
     pub agent: String,
-    /// Empty in the conversation itself; inside of a tool that is an agent, the calls that led there, as
-    /// `<turn>.<step>.<index>` joined by `/`.
+    /// Empty in the conversation itself. In an agent that runs as a tool: the tool calls that lead to it, each as
+    /// `<turn>.<step>.<index>`, joined by `/`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
+    /// Time of the event.
     pub time: jiff::Timestamp,
 }
 
@@ -32,121 +35,176 @@ fn first_attempt() -> u32 {
     1
 }
 
+/// What happened, tagged `type` on the wire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventKind {
-    /// The first entry of an epoch. `complete` says whether the log holds the
-    /// task from its very beginning; if not, earlier messages are in Temporal.
+    /// The first entry of an epoch.
     LogOpened {
+        /// Whether the log holds the task from its beginning. If not, the history in Temporal has earlier messages.
         complete: bool,
     },
-    /// The task itself changed.
+    /// The status of the task changed.
     TaskUpdated {
+        /// The new status.
         status: TaskStatus,
+        /// Why, where there is a reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A sender's message was taken in; its content follows as `message_done`.
+    /// The task accepted a message of a user; its content follows as `message_done`.
     MessageAccepted {
+        /// Id that the sender chose.
         message_id: String,
     },
+    /// The task rejected a message of a user.
     MessageRejected {
+        /// Id that the sender chose.
         message_id: String,
+        /// Why.
         reason: String,
     },
+    /// A turn begins.
     TurnStarted {},
+    /// A turn has ended.
     TurnEnded {
+        /// How it ended.
         status: TurnStatus,
+        /// Tokens of the turn.
         #[serde(default)]
         usage: Usage,
+        /// Why it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<TurnError>,
     },
-    /// A message begins; `content` is its empty form.
+    /// A message begins.
     MessageStarted {
+        /// Id of the message.
         message_id: String,
+        /// Its content without any text yet.
         content: Content,
     },
+    /// A piece of a text message.
     TextDelta {
+        /// Id of the message.
         message_id: String,
+        /// Text to append.
         delta: String,
     },
-    /// A piece of the model's reasoning text; `index` counts the parts of one message.
+    /// A piece of the model's reasoning text.
     ReasoningDelta {
+        /// Id of the message.
         message_id: String,
+        /// Part of the message, counted from 0.
         index: u32,
+        /// Text to append.
         delta: String,
     },
+    /// A piece of the summary of the model's reasoning.
     ReasoningSummaryDelta {
+        /// Id of the message.
         message_id: String,
+        /// Part of the message, counted from 0.
         index: u32,
+        /// Text to append.
         delta: String,
     },
+    /// A piece of the arguments of a tool call.
     ToolArgumentsDelta {
+        /// Id of the message.
         message_id: String,
+        /// JSON text to append.
         delta: String,
     },
-    /// A message is complete; this is the truth, whatever deltas came before.
+    /// A message is complete. It replaces what earlier deltas said.
     MessageDone {
+        /// The whole message.
         message: Message,
     },
-    /// A message that had begun is taken back, because its attempt failed.
+    /// A started message is retracted, because its attempt failed.
     MessageReset {
+        /// Id of the message.
         message_id: String,
     },
+    /// A model call begins.
     ModelStarted {
+        /// Step of the turn.
         step: u32,
     },
+    /// A model call has ended.
     ModelEnded {
+        /// Step of the turn.
         step: u32,
+        /// Tokens of the call.
         #[serde(default)]
         usage: Usage,
     },
+    /// A tool call begins.
     ToolStarted {
+        /// Id that the model gave the call.
         tool_call_id: String,
+        /// Name of the tool.
         name: String,
     },
+    /// A tool call has ended.
     ToolEnded {
+        /// Id that the model gave the call.
         tool_call_id: String,
+        /// Name of the tool.
         name: String,
+        /// Whether the model gets an error.
         is_error: bool,
     },
-    /// An agent takes up the turn, at its start or by a handoff.
+    /// An agent starts to act, at the start of the turn or by a handoff.
     AgentStarted {
+        /// Name of the agent.
         name: String,
     },
+    /// An agent has ended its part of the turn.
     AgentEnded {
+        /// Name of the agent.
         name: String,
     },
     /// Another agent takes over the conversation.
     Handoff {
+        /// Agent that hands off.
         from: String,
+        /// Agent that takes over.
         to: String,
     },
     /// A person is asked.
     ApprovalRequested {
+        /// The question.
         approval: Approval,
     },
+    /// An approval has an outcome.
     ApprovalDecided {
+        /// Id of the approval.
         approval_id: String,
+        /// The decision.
         #[serde(flatten)]
         decision: Decision,
     },
-    /// A check has stopped the turn.
+    /// A guardrail has stopped the turn.
     GuardrailTripped {
+        /// Name of the guardrail.
         name: String,
+        /// Whether it checked input or output.
         stage: GuardrailStage,
+        /// Why.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
     },
-    /// The model goes on from a summary of the conversation so far.
+    /// The model continues from a summary of the conversation so far.
     ContextCompacted {
         /// Counts the transcripts of the task; the first is 0.
         generation: u32,
     },
-    /// The tools of a server are not there for this model call.
+    /// The tools of an MCP server are missing in this model call.
     ToolsUnavailable {
+        /// Name of the AgentTool.
         tool: String,
+        /// Why.
         reason: String,
     },
     /// An event of a newer version.
@@ -154,50 +212,70 @@ pub enum EventKind {
     Unknown,
 }
 
+/// Status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskStatus {
+    /// The workflow runs.
     Running,
+    /// The workflow has ended by itself.
     Completed,
+    /// The workflow has failed.
     Failed,
+    /// Somebody canceled the task.
     Canceled,
+    /// Somebody terminated the workflow.
     Terminated,
+    /// The workflow exceeded its time limit.
     TimedOut,
 }
 
+/// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TurnStatus {
+    /// The agent has answered.
     Completed,
+    /// It failed; the error says why.
     Failed,
+    /// Somebody stopped the turn.
     Interrupted,
+    /// Somebody canceled the task.
     Canceled,
 }
 
+/// What a guardrail checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GuardrailStage {
+    /// The messages of the user.
     Input,
+    /// The answer of the agent.
     Output,
 }
 
-/// Why a turn failed, in words a client can act on.
+/// Why a turn failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TurnError {
     /// A stable category, e.g. `model_refused_request`, `max_model_calls`.
     pub category: String,
+    /// A sentence for people.
     pub message: String,
 }
 
-/// Tokens, as the provider counted them.
+/// Tokens, as the provider counted them, and model calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
+    /// Tokens of the prompt.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub input_tokens: u64,
+    /// Tokens of the prompt that came from the provider's cache.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cached_input_tokens: u64,
+    /// Tokens of the answer, including reasoning.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub output_tokens: u64,
+    /// Tokens of reasoning.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u64,
     /// Finished model calls.

@@ -1,6 +1,6 @@
-//! From events to messages, as a pure function: the gateway, the command line
-//! and the console get the same messages from the same log. A finished message
-//! is the truth; started ones and their deltas are a preview that may be taken back.
+//! From events to messages, as a pure function: every reader of a log gets the same
+//! messages. A finished message is final; started messages and their deltas are a
+//! preview that may be retracted.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::{
     message::{Author, Content, Message, MessageStatus},
 };
 
-/// More parts of a reasoning message than this are not believed.
+/// Limit for the parts of a reasoning message.
 const MAX_REASONING_PARTS: usize = 4096;
 
 /// Folds a whole log.
@@ -23,10 +23,10 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Message> {
     fold.into_messages()
 }
 
-/// The messages so far, event by event.
+/// The messages so far; takes one event after the other.
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
-    /// In order of first appearance; a message that was taken back keeps its place.
+    /// In order of first appearance; a retracted message keeps its place.
     slots: Vec<Slot>,
     places: HashMap<String, usize>,
 }
@@ -34,15 +34,15 @@ pub struct Fold {
 #[derive(Clone, Debug)]
 struct Slot {
     message: Option<Message>,
-    /// The latest attempt that wrote it. An earlier one that still runs is not listened to.
+    /// The latest attempt that wrote it. Events of an earlier attempt that still runs are ignored.
     attempt: u32,
 }
 
 impl Fold {
-    /// Takes in the next event of the log.
+    /// Applies the next event of the log.
     pub fn apply(&mut self, event: &Event) {
         if !event.path.is_empty() {
-            // What an agent says to the agent that asked it is no part of the conversation.
+            // An agent that runs as a tool is not part of the conversation.
             return;
         }
         match &event.kind {
@@ -186,7 +186,7 @@ fn extend_part(parts: &mut Vec<String>, index: u32, delta: &str) {
     parts[index].push_str(delta);
 }
 
-/// Arguments arrive as pieces of JSON text; until they are whole they stay a string.
+/// Arguments arrive as pieces of JSON text and stay a string until they are complete.
 fn extend_arguments(arguments: &mut Value, delta: &str) {
     if let Value::String(text) = arguments {
         text.push_str(delta);

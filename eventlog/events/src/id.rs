@@ -1,26 +1,29 @@
-//! Deterministic ids: a retried attempt, a rebuilt log and the live log name
-//! the same message alike.
+//! Deterministic ids: a retried attempt, a rebuilt log and the live log give the
+//! same message the same id.
 
 use uuid::Uuid;
 
-/// Where in a task a message stands.
+/// Position of a message in its task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessagePlace<'a> {
+    /// The task.
     pub task_id: &'a str,
+    /// Turn of the task.
     pub turn: u32,
-    /// Empty at the top; names the tool call of a nested agent.
+    /// Path of tool calls to a nested agent; empty at the top.
     pub call_path: &'a str,
     /// The step within the turn, counted from 0.
     pub step: u32,
-    /// `output` for what a model said, `response` for a tool's answer, …
+    /// `output` for the output of a model, `response` for the result of a tool, …
     pub part: &'a str,
+    /// Number among the messages of that part, counted from 0.
     pub index: u32,
 }
 
 /// Namespace of all derived message ids (a fixed random UUID).
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_9a3e_52c4_4b7d_8e0f_3b9a_7c21_d4e5);
 
-/// The id of the message at a place.
+/// The id of the message at a position.
 pub fn message_id(place: MessagePlace<'_>) -> String {
     let MessagePlace {
         task_id,

@@ -1,12 +1,15 @@
 //! The events of a task's log, the messages and approvals they carry, and the pure
 //! fold from events to messages. Data only: no Redis, no clock, no IO.
 
+#![warn(missing_docs)]
+
 pub mod approval;
 pub mod entry_id;
 pub mod event;
 pub mod fold;
 pub mod id;
 pub mod message;
+pub mod testing;
 
 pub use approval::{Approval, ApprovalKind, Decision, Verdict};
 pub use entry_id::{EntryId, ParseEntryIdError};

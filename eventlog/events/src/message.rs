@@ -1,4 +1,4 @@
-//! What a person sees: messages, derived from events and never stored apart.
+//! Messages as people see them. They are derived from events and never stored on their own.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,37 +6,48 @@ use serde_json::Value;
 /// One message of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Stable id: chosen by the sender for a user's message, derived for all others ([`crate::id`]).
+    /// Stable id: chosen by the sender for a message of a user, derived for all others ([`crate::id`]).
     pub id: String,
-    /// The turn it belongs to; 0 before the first turn.
+    /// Turn of the message; 0 before the first turn.
     pub turn: u32,
-    /// Name of the agent that said it, or to whom it was said.
+    /// Name of the agent that wrote it, or that it is for.
     pub agent: String,
+    /// Who wrote it.
     pub author: Author,
+    /// Its body.
     pub content: Content,
+    /// Whether it is complete.
     pub status: MessageStatus,
+    /// Time of its first event.
     pub created_at: jiff::Timestamp,
+    /// Time of its latest event.
     pub updated_at: jiff::Timestamp,
 }
 
+/// Who wrote a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Author {
+    /// A person or a program that talks to the agent.
     User,
+    /// The agent.
     Agent,
 }
 
+/// Whether a message is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageStatus {
+    /// More text may follow.
     InProgress,
+    /// Complete.
     Done,
-    /// Stopped before its end; what was said stays.
+    /// Stopped before its end; the text so far stays.
     Interrupted,
 }
 
 impl MessageStatus {
-    /// Nothing more will be said.
+    /// Whether no more text will follow.
     pub fn is_final(self) -> bool {
         self != Self::InProgress
     }
@@ -46,41 +57,60 @@ impl MessageStatus {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Content {
+    /// Text.
     Text {
+        /// The text.
         text: String,
+        /// How to show it.
         #[serde(default)]
         format: TextFormat,
     },
-    /// What the model let us see of its thinking.
+    /// Reasoning that the model shows.
     Reasoning {
+        /// Parts of the summary.
         #[serde(default)]
         summary: Vec<String>,
+        /// Parts of the reasoning text.
         #[serde(default)]
         content: Vec<String>,
     },
     /// The model asks for a tool call.
     ToolRequest {
+        /// Id that the model gave the call.
         tool_call_id: String,
+        /// Name of the tool.
         name: String,
+        /// Arguments of the call; a string while they are incomplete.
         arguments: Value,
     },
-    /// The answer the model gets.
+    /// The result that the model gets.
     ToolResponse {
+        /// Id that the model gave the call.
         tool_call_id: String,
+        /// Name of the tool.
         name: String,
+        /// The result.
         content: Value,
+        /// Whether it is an error.
         #[serde(default)]
         is_error: bool,
     },
-    /// Structured content a client sent or a tool made.
-    Data { data: Value },
+    /// Structured content that a client sent or a tool returned.
+    Data {
+        /// The content.
+        data: Value,
+    },
 }
 
+/// How to show a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TextFormat {
+    /// Markdown.
     Markdown,
+    /// Plain text.
     #[default]
     Plain,
+    /// Source code.
     Code,
 }

@@ -1,12 +1,15 @@
-//! The fold against its vectors, and its two laws: how deltas are cut and how
-//! often an attempt was repeated changes nothing.
+//! The fold against its vectors, and its two laws: neither the size of the deltas
+//! nor the number of failed attempts changes the messages.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{fs, path::Path};
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use steadfast_events::{Content, Event, EventKind, Message, MessageStatus, TextFormat, fold};
+use steadfast_events::{
+    Event, EventKind, Message, fold,
+    testing::{event_of_attempt, message_reset, text_delta, text_done, text_started},
+};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -17,9 +20,9 @@ struct Vector {
 
 #[test]
 fn every_vector_folds_to_its_messages() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
-    let mut seen = 0;
-    for file in fs::read_dir(folder).unwrap() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let mut vectors = 0;
+    for file in fs::read_dir(directory).unwrap() {
         let path = file.unwrap().path();
         let vector: Vector = serde_json::from_str(&fs::read_to_string(&path).unwrap())
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -30,16 +33,16 @@ fn every_vector_folds_to_its_messages() {
             path.display(),
             vector.rule
         );
-        seen += 1;
+        vectors += 1;
     }
-    assert!(seen >= 12, "only {seen} vectors found");
+    assert!(vectors >= 12, "only {vectors} vectors found");
 }
 
 #[test]
 fn events_are_written_as_they_were_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
     for name in ["lifecycle", "nested", "interrupted"] {
-        let text = fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        let text = fs::read_to_string(directory.join(format!("{name}.json"))).unwrap();
         let vector: serde_json::Value = serde_json::from_str(&text).unwrap();
         for written in vector["events"].as_array().unwrap() {
             let event: Event = serde_json::from_value(written.clone()).unwrap();
@@ -49,75 +52,18 @@ fn events_are_written_as_they_were_read() {
     }
 }
 
-fn event(attempt: u32, kind: EventKind) -> Event {
-    Event {
-        kind,
-        turn: 1,
-        attempt,
-        agent: "haiku".to_owned(),
-        path: String::new(),
-        time: jiff::Timestamp::UNIX_EPOCH,
-    }
-}
-
-fn text(text: &str) -> Content {
-    Content::Text {
-        text: text.to_owned(),
-        format: TextFormat::Markdown,
-    }
-}
-
-fn started(attempt: u32, id: &str) -> Event {
-    event(
-        attempt,
-        EventKind::MessageStarted {
-            message_id: id.to_owned(),
-            content: text(""),
-        },
-    )
-}
-
-fn delta(attempt: u32, id: &str, piece: &str) -> Event {
-    event(
-        attempt,
-        EventKind::TextDelta {
-            message_id: id.to_owned(),
-            delta: piece.to_owned(),
-        },
-    )
-}
-
-fn reset(attempt: u32, id: &str) -> Event {
-    event(
-        attempt,
-        EventKind::MessageReset {
-            message_id: id.to_owned(),
-        },
-    )
-}
-
-fn done(attempt: u32, id: &str, whole: &str) -> Event {
-    let message = Message {
-        id: id.to_owned(),
-        turn: 1,
-        agent: "haiku".to_owned(),
-        author: steadfast_events::Author::Agent,
-        content: text(whole),
-        status: MessageStatus::Done,
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
-    };
-    event(attempt, EventKind::MessageDone { message })
-}
-
-/// One attempt that says each text in turn, cut into pieces; finished or cut off.
+/// One attempt that writes each text in pieces; finished or cut off.
 fn attempt(number: u32, texts: &[(String, Vec<String>)], finish: bool) -> Vec<Event> {
     let mut events = Vec::new();
     for (id, pieces) in texts {
-        events.push(started(number, id));
-        events.extend(pieces.iter().map(|piece| delta(number, id, piece)));
+        events.push(event_of_attempt(number, text_started(id)));
+        events.extend(
+            pieces
+                .iter()
+                .map(|piece| event_of_attempt(number, text_delta(id, piece))),
+        );
         if finish {
-            events.push(done(number, id, &pieces.concat()));
+            events.push(event_of_attempt(number, text_done(id, &pieces.concat())));
         }
     }
     events
@@ -142,7 +88,7 @@ fn merged(texts: &[(String, Vec<String>)]) -> Vec<(String, Vec<String>)> {
 
 proptest! {
     #[test]
-    fn how_deltas_are_cut_changes_nothing(texts in texts(), finish: bool) {
+    fn the_size_of_deltas_changes_no_message(texts in texts(), finish: bool) {
         prop_assert_eq!(fold(&attempt(1, &texts, finish)), fold(&attempt(1, &merged(&texts), finish)));
     }
 
@@ -154,20 +100,20 @@ proptest! {
             let failed = attempt(number, &texts, finish);
             events.extend(failed.into_iter().take(cut));
             number += 1;
-            events.extend(texts.iter().map(|(id, _)| reset(number, id)));
+            events.extend(texts.iter().map(|(id, _)| event_of_attempt(number, message_reset(id))));
         }
         events.extend(attempt(number, &texts, finish));
         prop_assert_eq!(fold(&events), fold(&attempt(1, &texts, finish)));
     }
 
     #[test]
-    fn an_attempt_that_goes_on_after_its_successor_began_is_not_heard(texts in texts()) {
+    fn events_of_an_attempt_with_a_successor_are_ignored(texts in texts()) {
         let old = attempt(1, &texts, false);
         let new = attempt(2, &texts, true);
         let mut events = old.clone();
         for (index, event) in new.iter().enumerate() {
             events.push(event.clone());
-            // The frozen attempt repeats what it still had to say.
+            // The earlier attempt, which was only frozen, goes on.
             events.extend(old.get(index).cloned().filter(|event| matches!(event.kind, EventKind::TextDelta { .. })));
         }
         prop_assert_eq!(fold(&events), fold(&new));

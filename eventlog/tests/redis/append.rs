@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use steadfast_eventlog::{Batch, FirstBatch, LogSettings, Snapshot, SpillPlace};
-use steadfast_events::EntryId;
+use steadfast_events::{
+    EntryId,
+    testing::{message, text},
+};
 use steadfast_testkit::Redis;
 
-use super::support::{TASK, append, begin, command, done, ids, log_on, message, numbered, redis_and_log};
+use super::support::{TASK, append, begin, command, done, ids, log_on, numbered, redis_and_log};
 
 #[tokio::test]
 async fn the_first_entry_says_whether_the_log_is_complete() {
@@ -29,7 +32,7 @@ async fn the_first_entry_says_whether_the_log_is_complete() {
     assert_eq!(
         snapshot,
         Snapshot {
-            messages: vec![message("a", "a"), message("b", "b")],
+            messages: vec![message("a", text("a")), message("b", text("b"))],
             complete: true,
             last: Some(appended.last)
         }
@@ -98,7 +101,7 @@ async fn eight_producers_at_once_leave_no_gap_and_no_duplicate() {
 }
 
 #[tokio::test]
-async fn only_what_is_new_of_an_overlapping_batch_is_added() {
+async fn an_overlapping_batch_adds_only_its_new_events() {
     let (_redis, log) = redis_and_log().await;
     begin(&log, &numbered(1, [done("a"), done("b")])).await;
     let appended = append(&log, "outbox", &numbered(1, [done("a"), done("b"), done("c")]), None)
@@ -110,7 +113,7 @@ async fn only_what_is_new_of_an_overlapping_batch_is_added() {
 }
 
 #[tokio::test]
-async fn a_log_behind_what_its_producer_saw_opens_a_new_epoch() {
+async fn a_log_that_ends_before_the_cursor_of_its_producer_opens_a_new_epoch() {
     let (redis, log) = redis_and_log().await;
     let first = begin(&log, &numbered(1, [done("a"), done("b")])).await;
     // The tail is lost, as in a failover.
@@ -157,7 +160,7 @@ async fn the_first_events_sent_again_do_not_make_a_lost_log_complete() {
 }
 
 #[tokio::test]
-async fn an_epoch_is_above_the_one_seen_even_if_the_clock_went_back() {
+async fn a_new_epoch_is_later_than_the_cursor_even_if_the_clock_went_back() {
     let (_redis, log) = redis_and_log().await;
     let future = EntryId {
         epoch: 99_999_999_999_999,

@@ -10,7 +10,7 @@ use steadfast_testkit::{Redis, RedisData};
 use super::support::{TASK, append, begin, command, done, ids, log_on, next, next_entry, numbered, redis_and_log};
 
 #[tokio::test]
-async fn a_subscription_yields_what_was_and_what_comes_once_and_in_order() {
+async fn a_subscription_yields_earlier_and_later_entries_once_and_in_order() {
     let (_redis, log) = redis_and_log().await;
     let reader = LogReader::start(log.clone());
     let first = begin(&log, &numbered(1, [done("a"), done("b")])).await;
@@ -45,7 +45,7 @@ async fn a_subscription_yields_what_was_and_what_comes_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_joins_while_others_wait_hears_at_once() {
+async fn a_subscription_that_joins_while_others_wait_gets_entries_at_once() {
     let (_redis, log) = redis_and_log().await;
     let reader = LogReader::start(log.clone());
     let other = begin(&log, &[]).await.last;
@@ -67,7 +67,7 @@ async fn a_subscription_that_joins_while_others_wait_hears_at_once() {
 }
 
 #[tokio::test]
-async fn a_slow_viewer_catches_up_without_a_gap() {
+async fn a_slow_subscription_catches_up_without_a_gap() {
     let (_redis, log) = redis_and_log().await;
     let reader = LogReader::start(log.clone());
     let epoch = begin(&log, &[]).await.last.epoch;
@@ -90,7 +90,7 @@ async fn a_slow_viewer_catches_up_without_a_gap() {
 }
 
 #[tokio::test]
-async fn a_missing_log_is_told_to_who_wants_it_from_the_start() {
+async fn a_subscription_from_the_start_of_a_missing_log_gets_a_reset() {
     let (_redis, log) = redis_and_log().await;
     let reader = LogReader::start(log.clone());
     let mut subscription = reader.subscribe(TASK, From::Start).await.unwrap();
@@ -154,7 +154,7 @@ async fn stale_unknown_and_trimmed_ids_get_a_reset_then_live_events() {
 }
 
 #[tokio::test]
-async fn a_flush_resets_a_connected_viewer() {
+async fn a_flush_resets_a_live_subscription() {
     let (redis, log) = redis_and_log().await;
     let reader = LogReader::start(log.clone());
     let first = begin(&log, &numbered(1, [done("a")])).await;
@@ -185,7 +185,7 @@ async fn a_flush_resets_a_connected_viewer() {
 }
 
 #[tokio::test]
-async fn a_viewer_outlives_a_redis_that_comes_back_with_its_data() {
+async fn a_subscription_continues_after_redis_comes_back_with_its_data() {
     let (redis, log) = redis_and_log().await;
     let reader = LogReader::start(log.clone());
     let first = begin(&log, &numbered(1, [done("a")])).await;
@@ -209,7 +209,7 @@ async fn a_viewer_outlives_a_redis_that_comes_back_with_its_data() {
 }
 
 #[tokio::test]
-async fn a_viewer_of_a_redis_that_comes_back_empty_is_told() {
+async fn a_subscription_gets_a_reset_after_redis_comes_back_empty() {
     let (redis, log) = redis_and_log().await;
     let reader = LogReader::start(log.clone());
     let first = begin(&log, &numbered(1, [done("a")])).await;
@@ -231,7 +231,7 @@ async fn a_viewer_of_a_redis_that_comes_back_empty_is_told() {
 }
 
 #[tokio::test]
-async fn a_frozen_redis_fails_an_append_fast_and_loses_nothing_after() {
+async fn an_append_to_a_frozen_redis_fails_fast_and_a_repeat_loses_nothing() {
     let (redis, log) = redis_and_log().await;
     let reader = LogReader::start(log.clone());
     let first = begin(&log, &[]).await;

@@ -1,4 +1,4 @@
-//! A log on a Redis of its own, and short words for what goes into it.
+//! A log on a Redis of its own, and builders of batches.
 
 use std::time::Duration;
 
@@ -6,45 +6,19 @@ use futures::StreamExt as _;
 use steadfast_eventlog::{
     Appended, Batch, EventLog, FirstBatch, LogError, LogItem, LogSettings, Numbered, RedisConnector, Subscription,
 };
-use steadfast_events::EntryId;
-use steadfast_events::{Author, Content, Event, EventKind, Message, MessageStatus, TextFormat};
+use steadfast_events::{
+    EntryId, Event, EventKind, Message,
+    testing::{event, text_done},
+};
 use steadfast_testkit::Redis;
 use tokio::time::timeout;
 
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const TIMEOUT: Duration = Duration::from_secs(20);
 pub const TASK: &str = "01999999-0000-7000-8000-000000000001";
 
-pub fn event(kind: EventKind) -> Event {
-    Event {
-        kind,
-        turn: 1,
-        attempt: 1,
-        agent: "haiku".to_owned(),
-        path: String::new(),
-        time: jiff::Timestamp::UNIX_EPOCH,
-    }
-}
-
-pub fn message(id: &str, text: &str) -> Message {
-    Message {
-        id: id.to_owned(),
-        turn: 1,
-        agent: "haiku".to_owned(),
-        author: Author::Agent,
-        content: Content::Text {
-            text: text.to_owned(),
-            format: TextFormat::Plain,
-        },
-        status: MessageStatus::Done,
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
-    }
-}
-
+/// The finished message `id`, whose text is its id.
 pub fn done(id: &str) -> Event {
-    event(EventKind::MessageDone {
-        message: message(id, id),
-    })
+    event(text_done(id, id))
 }
 
 /// Events numbered from `first` on.
@@ -109,7 +83,7 @@ pub async fn command<T: redis::FromRedisValue>(redis: &Redis, words: &[&str]) ->
 }
 
 pub async fn next(subscription: &mut Subscription) -> LogItem {
-    timeout(PATIENCE, subscription.next())
+    timeout(TIMEOUT, subscription.next())
         .await
         .expect("an item in time")
         .expect("a stream that goes on")
