@@ -34,6 +34,7 @@ pub struct LogAck {
     /// The highest outbox number that now stands in the log.
     #[serde(default)]
     pub acked: u64,
+    /// The newest log entry that the activity knows of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
     /// Some of the activity's own messages did not reach the log.
@@ -44,15 +45,19 @@ pub struct LogAck {
 /// Input of [`InvokeModel`]: only what is new; the rest stands in the history before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCall {
+    /// The turn; turns count from 1.
     pub turn: u32,
+    /// The step within the turn; steps count from 0.
     pub step: u32,
     /// Count of the segments that earlier model calls of this run were given.
     pub base: u32,
+    /// The segments that are new since then.
     pub new: Vec<NewSegment>,
     /// Name of the revision this turn runs on.
     pub revision: String,
     /// `now` in the instructions, the same for each call of the turn.
     pub now: jiff::Timestamp,
+    /// The outbox and the position of the log.
     #[serde(flatten)]
     pub append: Append,
 }
@@ -67,6 +72,7 @@ pub enum NewSegment {
     Whole(Box<Segment>),
 }
 
+/// Result of [`ActivityKind::InvokeModel`](crate::activity_kind::ActivityKind::InvokeModel).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelOutcome {
     /// The output items as the provider sent them, in order.
@@ -86,33 +92,46 @@ pub struct ModelOutcome {
     /// The text of the final answer is not shown yet: it waits for the guardrails.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
+    /// Tokens and model calls.
     pub usage: Usage,
+    /// What the activity reports about the log.
     pub log: LogAck,
 }
 
 /// Input of [`CallHttpTool`]: the arguments stand in the result of the model call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HttpToolCall {
+    /// The turn; turns count from 1.
     pub turn: u32,
+    /// The step within the turn; steps count from 0.
     pub step: u32,
     /// Index of the call among the model's output items.
     pub index: u32,
+    /// Name of the tool.
     pub tool: String,
+    /// Name of the revision that the turn runs on.
     pub revision: String,
+    /// The newest log entry that the activity knows of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
 
+/// Result of a call of an `http` tool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HttpToolOutcome {
+    /// The result, as JSON.
     pub content: Value,
+    /// The result tells of an error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_error: bool,
+    /// What the activity reports about the log.
     pub log: LogAck,
 }
 
+/// Input of [`ActivityKind::LoadRevision`](crate::activity_kind::ActivityKind::LoadRevision).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RevisionRequest {
+    /// Name of the agent.
     pub agent: String,
     /// The revision the task knows; `None` is answered when it is still the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,43 +143,58 @@ pub struct RevisionRequest {
 pub struct Revision {
     /// Name of the AgentRevision, `<agent>-<sequence>`.
     pub name: String,
+    /// The agent with its references resolved.
     pub spec: AgentRevisionSpec,
 }
 
 /// Input of [`CallMcpTool`]: the arguments stand in the result of the model call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct McpToolCall {
+    /// The turn; turns count from 1.
     pub turn: u32,
+    /// The step within the turn; steps count from 0.
     pub step: u32,
+    /// Index of the call among the model's output items.
     pub index: u32,
+    /// The server and the tool.
     pub target: McpTarget,
+    /// Name of the revision that the turn runs on.
     pub revision: String,
     /// What a person answered to what the server asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<McpAnswer>,
+    /// The newest log entry that the activity knows of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
 
+/// Result of a call of an MCP tool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct McpToolOutcome {
+    /// The result, as JSON.
     pub content: Value,
+    /// The result tells of an error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_error: bool,
     /// The server asks for more; there is no content yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_required: Option<McpInputRequest>,
+    /// What the activity reports about the log.
     pub log: LogAck,
 }
 
 /// Input of [`CallHttpStep`] and [`RenderStep`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepCall {
+    /// The turn; turns count from 1.
     pub turn: u32,
+    /// The step within the turn; steps count from 0.
     pub step: u32,
+    /// Index of the call among the model's output items.
     pub index: u32,
     /// Name of the tool.
     pub tool: String,
+    /// Name of the revision that the turn runs on.
     pub revision: String,
     /// Name of the step.
     pub name: String,
@@ -172,8 +206,10 @@ pub struct StepCall {
     pub results: BTreeMap<String, Value>,
 }
 
+/// Result of one HTTP step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepOutcome {
+    /// The result, as JSON.
     pub content: Value,
     /// The request was refused for good.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -183,7 +219,9 @@ pub struct StepOutcome {
 /// Input of [`CheckCel`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CelCheck {
+    /// Input or output.
     pub stage: steadfast_events::GuardrailStage,
+    /// Name of the agent.
     pub agent: String,
     /// Name and expression of each check.
     pub checks: Vec<(String, String)>,
@@ -194,9 +232,12 @@ pub struct CelCheck {
 /// What a check says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardrailResult {
+    /// The name.
     #[serde(default)]
     pub name: String,
+    /// The guardrail stops the turn.
     pub tripped: bool,
+    /// Why, for people.
     #[serde(default)]
     pub reason: String,
 }
@@ -204,6 +245,7 @@ pub struct GuardrailResult {
 /// Input of [`CallWebhook`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WebhookCall {
+    /// Name of the revision that the turn runs on.
     pub revision: String,
     /// Which hook of the revision.
     pub hook: u32,
@@ -214,8 +256,11 @@ pub struct WebhookCall {
 /// Result of [`Compact`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
+    /// The text.
     pub text: String,
+    /// Tokens and model calls.
     pub usage: Usage,
+    /// What the activity reports about the log.
     pub log: LogAck,
 }
 
@@ -226,13 +271,16 @@ pub struct StatePageRequest {
     pub run_id: String,
     /// Place in the transcript of the first of the segments.
     pub first: u32,
+    /// References to the segments of the page.
     pub segments: Vec<NewSegment>,
 }
 
 /// Input of [`CancelRunningCalls`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CancelRequest {
+    /// Id of the task.
     pub task_id: String,
+    /// The turn; turns count from 1.
     pub turn: u32,
 }
 

@@ -34,6 +34,7 @@ pub enum ActivityKind {
 }
 
 impl ActivityKind {
+    /// All of them.
     pub const ALL: [Self; 14] = [
         Self::InvokeModel,
         Self::CallHttpTool,

@@ -12,7 +12,9 @@ use crate::{signals::Decide, visibility::MEMO_ARGUMENTS_BYTES};
 /// The call that an approval is for, and the round of questions within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApprovalPlace {
+    /// The turn; turns count from 1.
     pub turn: u32,
+    /// The step within the turn; steps count from 0.
     pub step: u32,
     /// Index of the call among the model's output items.
     pub index: u32,
@@ -48,19 +50,25 @@ pub fn task_of_approval(approval_id: &str) -> Option<&str> {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Approvals(BTreeMap<String, Waiting>);
 
+/// An approval, and what was decided about it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
+    /// The approval.
     pub approval: Approval,
+    /// What happens when nobody decides in time.
     pub on_timeout: OnTimeout,
+    /// What was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
 }
 
 impl Approvals {
+    /// Whether no approval is known.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Adds an approval that waits.
     pub fn open(&mut self, approval: Approval, on_timeout: OnTimeout) {
         let waiting = Waiting {
             approval,
@@ -70,6 +78,7 @@ impl Approvals {
         self.0.insert(waiting.approval.id.clone(), waiting);
     }
 
+    /// The approval with this id.
     pub fn get(&self, id: &str) -> Option<&Waiting> {
         self.0.get(id)
     }
@@ -100,6 +109,7 @@ impl Approvals {
         self.0.remove(id)?.decision
     }
 
+    /// Whether the approval was decided, or is unknown.
     pub fn is_decided(&self, id: &str) -> bool {
         self.0.get(id).is_none_or(|waiting| waiting.decision.is_some())
     }

@@ -14,8 +14,11 @@ use crate::mcp::McpTarget;
 /// The target of a call, by the name that the model used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Callee<'a> {
+    /// A tool.
     Tool(&'a RevisionTool),
+    /// An agent as a tool.
     Agent(&'a RevisionAgent),
+    /// A handoff.
     Handoff(&'a RevisionHandoff),
 }
 

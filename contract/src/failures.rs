@@ -12,6 +12,9 @@ pub const STATE_LOST: &str = "StateLost";
 pub enum RetryClass {
     /// Another attempt would fail in the same way.
     Permanent,
-    /// Another attempt may succeed; `delay` is the wait that the other side asked for.
-    Transient { delay: Option<std::time::Duration> },
+    /// Another attempt may succeed.
+    Transient {
+        /// The wait that the other side asked for; the delay of the retry policy when absent.
+        delay: Option<std::time::Duration>,
+    },
 }

@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "(u32, i64, i64)", into = "(u32, i64, i64)")]
 pub struct Interval {
+    /// The step within the turn; steps count from 0.
     pub step: u32,
+    /// When the work began.
     pub from: jiff::Timestamp,
+    /// When the work ended.
     pub until: jiff::Timestamp,
 }
 

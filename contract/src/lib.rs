@@ -4,6 +4,8 @@
 //! Data only. No program declares a name or a shape of these again; this crate knows no Temporal,
 //! no Redis and no network.
 
+#![warn(missing_docs)]
+
 pub mod activities;
 pub mod activity_ids;
 pub mod activity_kind;

@@ -15,9 +15,11 @@ pub struct McpTarget {
 /// The answer of a person to an [`McpInputRequest`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct McpAnswer {
+    /// The request that is answered.
     pub request: McpInputRequest,
     /// `accept`, `decline` or `cancel`.
     pub action: String,
+    /// The result, as JSON.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub content: Value,
 }

@@ -15,10 +15,12 @@ pub const PRODUCER: &str = "task";
 /// Largest batch that one activity takes along, as JSON.
 const BATCH_LIMIT_BYTES: usize = 64 * 1024;
 
+/// One numbered entry of the outbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutboxEntry {
     /// 1, 2, 3, … over the whole life of the task.
     pub number: u64,
+    /// The content of the entry.
     #[serde(flatten)]
     pub pending: Pending,
     /// When the work that this entry ends ran: a turn, or a tool call that no activity of ours measured.
@@ -29,6 +31,7 @@ pub struct OutboxEntry {
     pub redelivered: bool,
 }
 
+/// The content of an entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pending {
@@ -38,6 +41,7 @@ pub enum Pending {
     Messages(SegmentRef),
 }
 
+/// The outbox of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outbox {
     last_number: u64,
@@ -51,6 +55,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// Adds an entry with the next number.
     pub fn push(&mut self, pending: Pending) {
         self.last_number += 1;
         self.waiting.push_back(OutboxEntry {

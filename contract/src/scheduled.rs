@@ -18,6 +18,7 @@ pub struct ScheduledMessage {
     pub agent: String,
     /// What the task is called: as the schedule is.
     pub name: String,
+    /// The result, as JSON.
     pub content: Content,
 }
 
@@ -33,6 +34,7 @@ impl ScheduledMessage {
 /// Which task a message was delivered to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveredTo {
+    /// Id of the task.
     pub task_id: String,
 }
 

@@ -20,6 +20,7 @@ pub const SIGNAL_CHECKPOINT: &str = "checkpoint";
 /// A message for the agent. The id is the sender's: sent twice, it counts once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReceiveEvent {
+    /// Id of the message, chosen by its sender.
     pub message_id: String,
     /// [`Content::Text`] or [`Content::Data`].
     pub content: Content,
@@ -44,14 +45,18 @@ impl ReceiveEvent {
     }
 }
 
+/// Finish the task after the running turn.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CompleteTask {
+    /// Why, for people.
     #[serde(default)]
     pub reason: Option<String>,
 }
 
+/// Stop the running turn and keep the task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interrupt {
+    /// Why, for people.
     #[serde(default)]
     pub reason: Option<String>,
 }
@@ -59,7 +64,9 @@ pub struct Interrupt {
 /// The decision of a person about an approval: approved or rejected. The first decision counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decide {
+    /// Id of the approval.
     pub approval_id: String,
+    /// What was decided.
     #[serde(flatten)]
     pub decision: Decision,
 }

@@ -16,6 +16,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// Input of the workflow, sent as one payload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartTask {
+    /// [`SCHEMA_VERSION`] of the writer.
     pub schema_version: u32,
     /// Id of the task, which is also the workflow id.
     pub task_id: String,
@@ -101,6 +102,7 @@ pub struct TaskResult {
     /// How its last turn ended; absent when there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<TurnOutcome>,
+    /// Tokens and model calls.
     #[serde(default)]
     pub usage: Usage,
 }

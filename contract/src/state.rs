@@ -20,6 +20,7 @@ use crate::{
 pub struct DurableState {
     /// Where the agent loop stands.
     pub agent_run: AgentRun,
+    /// The segments of the conversation.
     pub transcript: Transcript,
     /// The revision of the agent that has the turn.
     #[serde(default)]
@@ -27,7 +28,9 @@ pub struct DurableState {
     /// When the running turn began; absent between turns.
     #[serde(default)]
     pub turn_started_at: Option<jiff::Timestamp>,
+    /// The messages: accepted, waiting, known.
     pub inbox: Inbox,
+    /// The events that the log lacks.
     pub outbox: Outbox,
     /// The newest log entry that the task knows of.
     #[serde(default)]
@@ -43,6 +46,7 @@ pub struct DurableState {
     /// The agent that has the turn, after a handoff; the task's own when absent.
     #[serde(default)]
     pub active_agent: Option<ActiveAgent>,
+    /// The approvals that wait or were decided and not yet acted on.
     #[serde(default)]
     pub approvals: Approvals,
     /// Results of those calls of the running step that have finished, by index.
@@ -78,14 +82,18 @@ impl DurableState {
 /// An agent other than the task's own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActiveAgent {
+    /// Name of the agent.
     pub agent: String,
+    /// Task queue of its workers.
     pub task_queue: String,
 }
 
 /// The pages of a state that is too large for the input of a run, and the run whose history holds them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatePages {
+    /// The run whose history holds the pages.
     pub run_id: String,
+    /// References to the segments, page by page.
     pub pages: Vec<Vec<NewSegment>>,
     /// How many of the last segments are messages that wait for their turn.
     pub queued: usize,

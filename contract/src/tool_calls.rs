@@ -16,7 +16,9 @@ use crate::{
 /// The result of a call, kept until all calls of its step have one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FinishedCall {
+    /// What the model is given.
     pub output: ToolOutput,
+    /// What made the output.
     pub source: OutputSource,
     /// Why the turn is to fail: the tool says `onError: FailTurn`, or nobody decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,9 +34,12 @@ pub struct FinishedCall {
     pub interval: Option<Interval>,
 }
 
+/// Why the turn fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TurnFailure {
+    /// A stable category.
     pub category: String,
+    /// For people.
     pub message: String,
 }
 

@@ -90,14 +90,17 @@ impl Transcript {
         self.announced = 0;
     }
 
+    /// The segments, oldest first.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> {
         self.entries.iter().map(|entry| &entry.segment)
     }
 
+    /// How many segments it has.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    /// Whether it has no segment.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
