@@ -64,7 +64,7 @@ impl Activities {
                 }
                 EventKind::ApprovalRequested { approval } => self.metrics.approval_requested(&approval.agent),
                 EventKind::ApprovalDecided { decision, .. } => {
-                    self.metrics.approval_decided(&event.agent, decision.verdict)
+                    self.metrics.approval_decided(&event.agent, decision.verdict);
                 }
                 _ => {}
             }
