@@ -2,9 +2,9 @@
 
 Usage: conversation.py GATEWAY_URL AGENT_NAME TEXT [TOKEN]
 
-Does what any program written for Agentex does: finds the agent, creates a task,
-opens its stream, sends an event, reads until the agent has answered, and then
-reads the messages. Prints all of it as one JSON object.
+Works like any program for Agentex: finds the agent, creates a task, opens its
+stream, sends an event, reads frames until the agent has answered, and reads the
+messages. Prints everything as one JSON object.
 """
 
 import json
@@ -14,7 +14,7 @@ import threading
 
 from agentex import Agentex
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 def main() -> None:
@@ -27,16 +27,16 @@ def main() -> None:
     task = client.agents.create_task(agent_name=agent_name, params={"name": f"{agent_name} by agentex-client"}).result
     again = client.agents.create_task(agent_name=agent_name, params={"name": f"{agent_name} by agentex-client"}).result
 
-    # The rule of the protocol: open the stream first, and wait for `connected`.
+    # The protocol requires to open the stream first and to wait for `connected`.
     frames: queue.Queue = queue.Queue()
     threading.Thread(target=read_stream, args=(client, task.id, frames), daemon=True).start()
-    stream = [frames.get(timeout=PATIENCE_SECONDS)]
+    stream = [frames.get(timeout=TIMEOUT_SECONDS)]
 
     content = {"type": "text", "author": "user", "content": text}
     event = client.agents.send_event(agent_name=agent_name, params={"task_id": task.id, "content": content}).result
 
     while not answered(stream):
-        stream.append(frames.get(timeout=PATIENCE_SECONDS))
+        stream.append(frames.get(timeout=TIMEOUT_SECONDS))
 
     messages = client.messages.list(task_id=task.id, order_direction="asc")
     print(

@@ -1,9 +1,9 @@
-"""A ledger that records every effect and rejects nothing: `ledger.py PORT`.
+"""A ledger that records every effect and rejects none: `ledger.py PORT`.
 
-POST /        records an effect; while held, its answer waits
-GET  /effects all of them, in the order they came
-POST /hold    answers wait from now on
-POST /release they go on
+POST /        records an effect; while held, the response waits for /release
+GET  /effects all effects, in the order of arrival
+POST /hold    holds all later responses
+POST /release sends the held responses
 """
 
 import json

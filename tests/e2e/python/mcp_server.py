@@ -21,20 +21,20 @@ def confirmation(question: str) -> Elicit[Confirmation]:
 
 @server.tool(annotations=ToolAnnotations(read_only_hint=True))
 def nonce() -> str:
-    """Returns something that no one could have guessed."""
+    """Returns a random value."""
     return str(uuid.uuid4())
 
 
 @server.tool(structured_output=False)
 def echo(text: str, ctx: Context) -> str:
-    """Returns the text, and the idempotency key and the trace it came with."""
+    """Returns the text, the idempotency key and the traceparent of the request."""
     meta = dict(ctx.request_context.meta or {})
     return " ".join([text, *(str(meta.get(name)) for name in ("steadfast.dev/idempotency-key", "traceparent"))])
 
 
 @server.tool(structured_output=False)
 def ask(question: str, answer: Annotated[ElicitationResult[Confirmation], Resolve(confirmation)]) -> str:
-    """Asks a person, and tells what they said."""
+    """Asks a person and returns the answer."""
     return answer.action if answer.action != "accept" else f"accept {answer.data.confirmed}"
 
 

@@ -1,7 +1,7 @@
 """A Temporal worker with the activities that tests use as tools.
 
-An ordinary worker that knows nothing of Steadfast. It serves the task queue in
-TASK_QUEUE; `page` reads from the file in PAGES.
+It is an ordinary worker without any code of Steadfast. TASK_QUEUE is its task queue;
+the activity `page` reads the file PAGES.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from temporalio.worker import (
 
 @activity.defn
 async def nonce(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Something new each time: whoever repeats it has seen the result of this very execution."""
+    """Returns a new value in each execution, which proves that a reader has this very result."""
     return {"of": arguments["of"], "nonce": str(uuid.uuid4())}
 
 
@@ -51,7 +51,7 @@ async def fail(arguments: dict[str, Any]) -> None:
 
 @activity.defn
 async def effect(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Has an effect at a ledger, unless the account is closed."""
+    """Records an effect in a ledger, unless the account is closed."""
     if arguments["account"] == "closed":
         raise ApplicationError("the account is closed", type="AccountClosed", non_retryable=True)
     body = {**arguments, "key": headers_of_call.get().get("idempotency-key")}
@@ -64,7 +64,7 @@ async def effect(arguments: dict[str, Any]) -> dict[str, Any]:
 
 @activity.defn
 async def hook(event: dict[str, Any]) -> dict[str, Any]:
-    """Announces agents, tells of handoffs in its own words, and hides the tool named `secret`."""
+    """Adds a message when an agent starts, replaces the message of a handoff, and hides the tool `secret`."""
     about = event["about"]
     if event["event"] == "AgentStarted":
         return {"messages": [f"{about['agent']} is here"]}
@@ -75,13 +75,13 @@ async def hook(event: dict[str, Any]) -> dict[str, Any]:
 
 @activity.defn
 async def judge(check: dict[str, Any]) -> dict[str, Any]:
-    """Trips at the word `password`."""
+    """Trips if the text contains `password`."""
     return {"tripped": "password" in check["text"], "reason": f"a secret in the {check['stage']}"}
 
 
 @activity.defn
 async def context(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The headers of its own call."""
+    """Returns the headers of its own call."""
     return headers_of_call.get()
 
 
