@@ -3,12 +3,13 @@
 use anyhow::ensure;
 use serde_json::{Value, json};
 use steadfast_e2e::{
-    backend::stack::{nonce_tool, shared_stack},
+    backend::stack::{TOOLS, nonce_tool, shared_stack},
     scripts::call_then_repeat,
+    snapshot::Placeholders,
 };
 use steadfast_testkit::{
     scripted_model::Reply,
-    stack::{Agent, AgentSetup, Cli, Line, Stack, TIMEOUT},
+    stack::{Agent, AgentSetup, Cli, CommandOutput, Line, Stack, TIMEOUT, activity_tool},
     wait,
 };
 
@@ -152,6 +153,31 @@ async fn chat_at_a_terminal_prompts_for_a_decision() {
     assert!(answered.contains("rejected it: too late in the day"), "{answered}");
     let printed = chat.close().await.unwrap();
     assert!(printed.success, "{printed:?}");
+}
+
+#[tokio::test]
+async fn the_output_of_a_chat_in_a_script() {
+    let stack = shared_stack().await;
+    let script = call_then_repeat("reverse", json!({"text": "stressed"}));
+    let properties = json!({"text": {"type": "string"}});
+    let setup = AgentSetup::new("chat-output", script).tool("reverse", activity_tool("reverse", TOOLS, &properties));
+    let _agent = stack.agent(setup).await.unwrap();
+    let mut chat = stack.cli().unwrap().chat("chat-output").unwrap();
+    chat.send_line("Reverse stressed.").await.unwrap();
+    chat.until("2 model calls").await.unwrap();
+    let CommandOutput {
+        stdout,
+        stderr,
+        success,
+    } = chat.close().await.unwrap();
+    assert!(success, "{stderr}");
+    let mut placeholders = Placeholders::default();
+    let output = format!(
+        "{}\n--- stderr\n{}",
+        placeholders.in_text(&stdout),
+        placeholders.in_text(&stderr)
+    );
+    insta::assert_snapshot!(output);
 }
 
 #[tokio::test]
