@@ -42,7 +42,7 @@ pub struct LogAck {
     pub lagging: bool,
 }
 
-/// Input of [`InvokeModel`]: only what is new; the rest stands in the history before it.
+/// Input of [`InvokeModel`](crate::activity_kind::ActivityKind::InvokeModel): only what is new; the rest stands in the history before it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelCall {
     /// The turn; turns count from 1.
@@ -72,7 +72,7 @@ pub enum NewSegment {
     Whole(Box<Segment>),
 }
 
-/// Result of [`ActivityKind::InvokeModel`](crate::activity_kind::ActivityKind::InvokeModel).
+/// Result of [`InvokeModel`](crate::activity_kind::ActivityKind::InvokeModel)(crate::activity_kind::ActivityKind::InvokeModel).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelOutcome {
     /// The output items as the provider sent them, in order.
@@ -98,7 +98,7 @@ pub struct ModelOutcome {
     pub log: LogAck,
 }
 
-/// Input of [`CallHttpTool`]: the arguments stand in the result of the model call.
+/// Input of [`CallHttpTool`](crate::activity_kind::ActivityKind::CallHttpTool): the arguments stand in the result of the model call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HttpToolCall {
     /// The turn; turns count from 1.
@@ -128,7 +128,7 @@ pub struct HttpToolOutcome {
     pub log: LogAck,
 }
 
-/// Input of [`ActivityKind::LoadRevision`](crate::activity_kind::ActivityKind::LoadRevision).
+/// Input of [`LoadRevision`](crate::activity_kind::ActivityKind::LoadRevision)(crate::activity_kind::ActivityKind::LoadRevision).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RevisionRequest {
     /// Name of the agent.
@@ -147,7 +147,7 @@ pub struct Revision {
     pub spec: AgentRevisionSpec,
 }
 
-/// Input of [`CallMcpTool`]: the arguments stand in the result of the model call.
+/// Input of [`CallMcpTool`](crate::activity_kind::ActivityKind::CallMcpTool): the arguments stand in the result of the model call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct McpToolCall {
     /// The turn; turns count from 1.
@@ -183,7 +183,7 @@ pub struct McpToolOutcome {
     pub log: LogAck,
 }
 
-/// Input of [`CallHttpStep`] and [`RenderStep`].
+/// Input of [`CallHttpStep`](crate::activity_kind::ActivityKind::CallHttpStep) and [`RenderStep`](crate::activity_kind::ActivityKind::RenderStep).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepCall {
     /// The turn; turns count from 1.
@@ -216,7 +216,7 @@ pub struct StepOutcome {
     pub is_error: bool,
 }
 
-/// Input of [`CheckCel`].
+/// Input of [`CheckCel`](crate::activity_kind::ActivityKind::CheckCel).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CelCheck {
     /// Input or output.
@@ -242,7 +242,7 @@ pub struct GuardrailResult {
     pub reason: String,
 }
 
-/// Input of [`CallWebhook`].
+/// Input of [`CallWebhook`](crate::activity_kind::ActivityKind::CallWebhook).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WebhookCall {
     /// Name of the revision that the turn runs on.
@@ -253,7 +253,7 @@ pub struct WebhookCall {
     pub event: Value,
 }
 
-/// Result of [`Compact`].
+/// Result of [`Compact`](crate::activity_kind::ActivityKind::Compact).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The text.
@@ -264,7 +264,7 @@ pub struct Summary {
     pub log: LogAck,
 }
 
-/// Input of [`FetchStatePage`].
+/// Input of [`FetchStatePage`](crate::activity_kind::ActivityKind::FetchStatePage).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StatePageRequest {
     /// The run to read.
@@ -275,7 +275,7 @@ pub struct StatePageRequest {
     pub segments: Vec<NewSegment>,
 }
 
-/// Input of [`CancelRunningCalls`].
+/// Input of [`CancelRunningCalls`](crate::activity_kind::ActivityKind::CancelRunningCalls).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CancelRequest {
     /// Id of the task.
@@ -284,7 +284,7 @@ pub struct CancelRequest {
     pub turn: u32,
 }
 
-/// Result of [`LoadCapabilities`].
+/// Result of [`LoadCapabilities`](crate::activity_kind::ActivityKind::LoadCapabilities).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     /// Our search attributes are registered.

@@ -9,7 +9,7 @@ pub const MEMO_NAME: &str = "steadfast_name";
 /// Memo field: the client's `task_metadata`, a JSON object.
 pub const MEMO_METADATA: &str = "steadfast_metadata";
 
-/// Memo field: the approvals that wait, a JSON list of [`Approval`]s whose arguments are cut to
+/// Memo field: the approvals that wait, a JSON list of [`Approval`](steadfast_events::Approval)s whose arguments are cut to
 /// [`MEMO_ARGUMENTS_BYTES`].
 pub const MEMO_APPROVALS: &str = "steadfast_approvals";
 /// Bytes of an approval's arguments that the memo holds, as JSON text.

@@ -14,7 +14,7 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     write_with_mode(path, text, WORLD_READABLE)
 }
 
-/// Like [`write`], but only the owner can read the file.
+/// Like [`write()`], but only the owner can read the file.
 pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     write_with_mode(path, text, OWNER_ONLY)
 }

@@ -1,5 +1,5 @@
 //! The workflow of a task, from its first message to its end. Its signals and queries are here;
-//! [`driver`] runs it.
+//! `driver` runs it.
 //!
 //! It decides nothing that a library's version could change, reads no clock but the workflow's,
 //! and writes nothing: every effect is an activity.
