@@ -7,6 +7,13 @@ pub const PROTOCOL_VIOLATION: &str = "ProtocolViolation";
 /// The run before is gone, and with it a part of the state.
 pub const STATE_LOST: &str = "StateLost";
 
+/// Type of an activity's failure: the conversation does not fit the context window of the model.
+/// The workflow then compacts the conversation.
+pub const CONTEXT_LENGTH_EXCEEDED: &str = "context_length_exceeded";
+/// Type of an activity's failure: the call took longer than its timeout. Temporal's own timeouts
+/// are reported under the same name.
+pub const TIMEOUT: &str = "timeout";
+
 /// Whether another attempt of an activity can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryClass {

@@ -29,16 +29,5 @@ mod tools;
 pub use builder::{Worker, WorkerBuilder};
 pub use tool_api::{HookAnswer, ToolContext, ToolError};
 
-/// What the integration tests of this crate reach into. Not part of the API.
 #[doc(hidden)]
-pub mod internals {
-    pub use crate::{
-        cancel_broadcast::{CancelBroadcast, CancelBroadcastError, RunningCall, RunningCalls, channel_name},
-        egress::{credentials::Credentials, policy::EgressPolicy},
-        failure::{CallFailure, RetryClass},
-        tools::{
-            functions::ListedTool,
-            mcp::{McpCall, McpCallResult, McpClient, ServerTool},
-        },
-    };
-}
+pub mod internals;

@@ -44,7 +44,7 @@ pub(super) async fn deliver(
         let effect = sender.signal_with_start(&task_id).await?;
         (task_id, effect)
     };
-    if effect == SignalEffect::DeliveredTo {
+    if effect == SignalEffect::Delivered {
         return Ok(DeliveredTo { task_id });
     }
     let task_id = sender.delivery.following_task_id(&delivery_id);
@@ -70,7 +70,7 @@ async fn delivered_earlier(activity: &ActivityContext) -> Result<Option<Delivere
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SignalEffect {
     /// The task has the message.
-    DeliveredTo,
+    Delivered,
     /// The task has ended and accepts no message.
     Ended,
 }
@@ -90,7 +90,7 @@ impl Sender {
             .signal(AgentTask::receive_event, self.message.clone(), options)
             .await
         {
-            Ok(()) => Ok(SignalEffect::DeliveredTo),
+            Ok(()) => Ok(SignalEffect::Delivered),
             Err(error) if not_found(&error).is_some() => Ok(SignalEffect::Ended),
             Err(error) => Err(unavailable(error).into()),
         }
@@ -119,7 +119,7 @@ impl Sender {
             )
             .await;
         match sent {
-            Ok(_) => Ok(SignalEffect::DeliveredTo),
+            Ok(_) => Ok(SignalEffect::Delivered),
             Err(WorkflowStartError::AlreadyStarted { .. }) => Ok(SignalEffect::Ended),
             Err(WorkflowStartError::Rpc(status)) if status.code() == Code::AlreadyExists => Ok(SignalEffect::Ended),
             Err(error) => Err(unavailable(error).into()),

@@ -2,7 +2,10 @@
 //! from the history of the run before.
 
 use steadfast_agent_loop::Segment;
-use steadfast_contract::activities::{NewSegment, StatePageRequest};
+use steadfast_contract::{
+    activities::{NewSegment, StatePageRequest},
+    failures::STATE_LOST,
+};
 use steadfast_history::HistoryView;
 use temporalio_client::{
     WorkflowExecutionInfo, WorkflowFetchHistoryOptions, WorkflowHandle, errors::WorkflowInteractionError,
@@ -12,9 +15,6 @@ use temporalio_sdk::activities::ActivityContext;
 
 use super::not_found;
 use crate::failure::{ActivityFailure, CallFailure};
-
-/// The type of the failure for state that cannot come back.
-const STATE_LOST: &str = "state_lost";
 
 pub(super) async fn fetch(
     activity: &ActivityContext,

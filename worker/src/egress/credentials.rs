@@ -112,6 +112,23 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_with_a_wildcard_is_sent_to_the_subdomains_only() {
+        let credentials = Credentials::new([("KEY".to_owned(), "s3cret".to_owned())]);
+        let revision = revision("['*.example.com']");
+        for (url, is_allowed) in [
+            ("https://api.example.com/v1", true),
+            ("https://API.Example.com/", true),
+            ("https://example.com/", false),
+            ("https://api.example.com.evil.test/", false),
+            ("https://evilexample.com/", false),
+        ] {
+            let url = Url::parse(url).unwrap();
+            let value = credentials.for_url("KEY", &url, &revision);
+            assert_eq!(value.is_ok(), is_allowed, "{url}");
+        }
+    }
+
+    #[test]
     fn an_agent_cannot_use_reserved_variables() {
         let credentials = Credentials::new([("TEMPORAL_API_KEY".to_owned(), "x".to_owned())]);
         let url = Url::parse("https://evil.test/").unwrap();

@@ -236,4 +236,23 @@ mod tests {
         let text = target.text("${env.BASE} ${env.OTHER}", &url).unwrap();
         assert_eq!(text, "a${env.OTHER} b");
     }
+
+    #[test]
+    fn a_credential_with_a_wildcard_is_sent_to_a_host_that_matches() {
+        let target = RequestTarget {
+            credentials: &Credentials::new([("BASE".to_owned(), "s3cret".to_owned())]),
+            policy: Some(EgressPolicy::default()),
+            revision: &revision("['*.example.com']"),
+            scope: None,
+        };
+        let header = HttpHeader {
+            name: "Authorization".to_owned(),
+            value: "Bearer ${env.BASE}".to_owned(),
+        };
+        let (_, headers) = target
+            .url_and_headers("https://api.example.com/", std::slice::from_ref(&header))
+            .unwrap();
+        assert_eq!(headers["authorization"], "Bearer s3cret");
+        assert!(target.url_and_headers("https://example.org/", &[header]).is_err());
+    }
 }

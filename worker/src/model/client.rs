@@ -250,12 +250,16 @@ mod tests {
     fn a_base_url_may_use_a_credential_that_may_be_sent_there() {
         let template = "https://${env.WHERE}/v1";
         assert_eq!(base_url(template, "[]").unwrap().as_str(), "https://models.test/v1");
-        assert_eq!(
-            base_url(template, "[models.test]").unwrap().as_str(),
-            "https://models.test/v1"
-        );
+        for hosts in ["[models.test]", "['*.test']"] {
+            assert_eq!(
+                base_url(template, hosts).unwrap().as_str(),
+                "https://models.test/v1",
+                "{hosts}"
+            );
+        }
         let error = base_url(template, "[other.test]").unwrap_err();
         assert_eq!(error.category, "model_credentials");
+        assert!(!error.message.contains("models.test"), "{error}");
         assert_eq!(
             base_url("https://${env.NOBODY}/v1", "[]").unwrap_err().category,
             "model_credentials"

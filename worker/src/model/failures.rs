@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::Value;
+use steadfast_contract::failures::CONTEXT_LENGTH_EXCEEDED;
 
 use crate::failure::{CallFailure, RetryClass};
 
@@ -27,7 +28,7 @@ pub(crate) fn from_response(status: StatusCode, headers: &HeaderMap, body: &str)
     let request_id = request_id.map(|id| format!(" (request id {id})")).unwrap_or_default();
     let message = format!("the model API answered {status}: {reason}{request_id}");
     let category = if status.is_client_error() && is_context_overflow(code, reason) {
-        "context_length_exceeded"
+        CONTEXT_LENGTH_EXCEEDED
     } else {
         category(status, code)
     };
@@ -52,7 +53,7 @@ pub(crate) fn from_frame(error: &Value) -> CallFailure {
     let message = format!("the model API reported an error in its stream: {reason}");
     let code = code.as_deref();
     if is_context_overflow(code, reason) {
-        return CallFailure::permanent("context_length_exceeded", message);
+        return CallFailure::permanent(CONTEXT_LENGTH_EXCEEDED, message);
     }
     if code.is_none_or(is_transient_code) {
         return CallFailure::transient("model_stream_error", message);
@@ -88,7 +89,7 @@ pub(crate) fn content_filtered() -> CallFailure {
 
 fn category(status: StatusCode, code: Option<&str>) -> &'static str {
     match (status.as_u16(), code) {
-        (_, Some("context_length_exceeded")) => "context_length_exceeded",
+        (_, Some(CONTEXT_LENGTH_EXCEEDED)) => CONTEXT_LENGTH_EXCEEDED,
         (_, Some("insufficient_quota")) => "insufficient_quota",
         (_, Some("content_policy_violation" | "content_filter")) => "content_policy",
         (401 | 403, _) => "model_authentication",
@@ -102,7 +103,7 @@ fn category(status: StatusCode, code: Option<&str>) -> &'static str {
 /// OpenAI has a code for it; other providers only say it in the message.
 fn is_context_overflow(code: Option<&str>, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    code == Some("context_length_exceeded")
+    code == Some(CONTEXT_LENGTH_EXCEEDED)
         || ["maximum context length", "context window", "prompt is too long"]
             .iter()
             .any(|words| message.contains(words))

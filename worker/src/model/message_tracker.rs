@@ -74,41 +74,39 @@ impl<'a> MessageTracker<'a> {
         self.events.push(EventKind::MessageStarted { message_id, content });
     }
 
-    pub(crate) fn text_delta(&mut self, index: u32, delta: &str) {
+    pub(crate) fn text_delta(&mut self, index: u32, delta: String) {
         self.start(index, text_content());
         if let Some(open) = self.open.get_mut(&index) {
-            open.text.push_str(delta);
+            open.text.push_str(&delta);
         }
-        self.delta(index, |message_id| EventKind::TextDelta {
+        let message_id = self.id((index, OUTPUT));
+        self.events.push(EventKind::TextDelta { message_id, delta });
+    }
+
+    pub(crate) fn reasoning_delta(&mut self, index: u32, part: u32, delta: String) {
+        self.start(index, reasoning_content());
+        let message_id = self.id((index, OUTPUT));
+        self.events.push(EventKind::ReasoningDelta {
             message_id,
-            delta: delta.to_owned(),
+            index: part,
+            delta,
         });
     }
 
-    pub(crate) fn reasoning_delta(&mut self, index: u32, part: u32, delta: &str) {
+    pub(crate) fn reasoning_summary_delta(&mut self, index: u32, part: u32, delta: String) {
         self.start(index, reasoning_content());
-        self.delta(index, |message_id| EventKind::ReasoningDelta {
+        let message_id = self.id((index, OUTPUT));
+        self.events.push(EventKind::ReasoningSummaryDelta {
             message_id,
             index: part,
-            delta: delta.to_owned(),
-        });
-    }
-
-    pub(crate) fn reasoning_summary_delta(&mut self, index: u32, part: u32, delta: &str) {
-        self.start(index, reasoning_content());
-        self.delta(index, |message_id| EventKind::ReasoningSummaryDelta {
-            message_id,
-            index: part,
-            delta: delta.to_owned(),
+            delta,
         });
     }
 
     /// A delta of the arguments of a tool request that has started.
-    pub(crate) fn arguments_delta(&mut self, index: u32, delta: &str) {
-        self.delta(index, |message_id| EventKind::ToolArgumentsDelta {
-            message_id,
-            delta: delta.to_owned(),
-        });
+    pub(crate) fn arguments_delta(&mut self, index: u32, delta: String) {
+        let message_id = self.id((index, OUTPUT));
+        self.events.push(EventKind::ToolArgumentsDelta { message_id, delta });
     }
 
     /// Finishes the messages of an item, except those that are finished with the same content.
@@ -178,11 +176,6 @@ impl<'a> MessageTracker<'a> {
             self.finished.insert(key, message.clone());
             self.events.push(EventKind::MessageDone { message });
         }
-    }
-
-    fn delta(&mut self, index: u32, event: impl FnOnce(String) -> EventKind) {
-        let message_id = self.id((index, OUTPUT));
-        self.events.push(event(message_id));
     }
 
     /// The ID of a message: that of an earlier event, or a new one. Hashing an ID is much dearer than a copy.

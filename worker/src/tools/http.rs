@@ -7,6 +7,7 @@ mod response;
 use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
+use steadfast_contract::failures::TIMEOUT;
 use steadfast_crds::{
     AgentRevisionSpec,
     agent_tool::{AgentToolSpec, HttpTool},
@@ -39,8 +40,6 @@ const EXCERPT_BYTES: usize = 500;
 const REFUSED: &str = "tool_refused";
 /// Type of a failure that may be temporary.
 const UNAVAILABLE: &str = "tool_unavailable";
-/// The type that the workflow gives to the timeouts of the server too.
-const TIMEOUT: &str = "timeout";
 
 /// Calls HTTP tools.
 #[derive(Clone)]

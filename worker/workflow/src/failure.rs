@@ -1,5 +1,6 @@
 //! Describes failed activities: a category, and a message for people and models.
 
+use steadfast_contract::failures::TIMEOUT;
 use temporalio_workflow::common::{
     error::{ActivityExecutionError, ChildWorkflowExecutionError},
     protos::temporal::api::{
@@ -75,7 +76,7 @@ fn describe_failure(failure: &Failure) -> (String, String) {
                 TimeoutType::Heartbeat => "its worker stopped answering",
                 _ => "it did not finish in time",
             };
-            ("timeout".to_owned(), what.to_owned())
+            (TIMEOUT.to_owned(), what.to_owned())
         }
         Some(FailureInfo::ApplicationFailureInfo(info)) if !info.r#type.is_empty() => {
             (info.r#type.clone(), bounded(&innermost.message))

@@ -152,8 +152,10 @@ impl<'a> ChatInterpreter<'a> {
 
     fn identify(&mut self, chunk: &Value) {
         for (name, known) in [("id", &mut self.response_id), ("model", &mut self.model)] {
-            if let Some(text) = chunk[name].as_str().filter(|text| !text.is_empty()) {
-                *known = Some(text.to_owned());
+            let text = chunk[name].as_str().filter(|text| !text.is_empty());
+            // Every chunk repeats both.
+            if text.is_some() && text != known.as_deref() {
+                *known = text.map(str::to_owned);
             }
         }
     }
@@ -182,7 +184,8 @@ impl<'a> ChatInterpreter<'a> {
         if let Part::Reasoning(reasoning) = &mut self.parts[position] {
             reasoning.push_str(piece);
         }
-        self.messages.reasoning_delta(output_index(position), 0, piece);
+        self.messages
+            .reasoning_delta(output_index(position), 0, piece.to_owned());
     }
 
     fn message(&mut self, piece: &str, part: MessagePart) {
@@ -200,7 +203,7 @@ impl<'a> ChatInterpreter<'a> {
                 MessagePart::Refusal => refusal.push_str(piece),
             }
         }
-        self.messages.text_delta(output_index(position), piece);
+        self.messages.text_delta(output_index(position), piece.to_owned());
     }
 
     fn tool_call(&mut self, fragment: &Value) {
@@ -228,7 +231,7 @@ impl<'a> ChatInterpreter<'a> {
         if let Some(sent_bytes) = call.sent_bytes
             && let Some(delta) = call.arguments.get(sent_bytes..).filter(|delta| !delta.is_empty())
         {
-            self.messages.arguments_delta(index, delta);
+            self.messages.arguments_delta(index, delta.to_owned());
             call.sent_bytes = Some(call.arguments.len());
         }
     }

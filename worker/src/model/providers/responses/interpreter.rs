@@ -72,12 +72,15 @@ impl<'a> ResponsesInterpreter<'a> {
         self.messages.drain_events()
     }
 
-    fn apply(&mut self, event: StreamEvent, now: jiff::Timestamp) {
+    fn apply(&mut self, mut event: StreamEvent, now: jiff::Timestamp) {
         if let Some(response) = &event.response {
             self.identify(response);
         }
         let index = event.output_index.unwrap_or(0);
-        let delta = event.delta.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let delta = match event.delta.take() {
+            Some(Value::String(delta)) => delta,
+            _ => String::new(),
+        };
         match event.kind.as_str() {
             "response.output_item.added" => self.start(index, event.item.as_ref()),
             kind if delta.is_empty() && kind.rsplit('.').next() == Some("delta") => {}
@@ -103,7 +106,9 @@ impl<'a> ResponsesInterpreter<'a> {
             "response.incomplete" => self.fail(incomplete(event.response.as_ref())),
             "response.failed" => self.fail(failed(event.response.as_ref())),
             "error" => self.fail(error_frame(&event)),
-            "" if event.error.as_ref().is_some_and(|error| !error.is_null()) => self.fail(error_frame(&event)),
+            "" if event.error.as_ref().is_some_and(|error| !error.is_null()) => {
+                self.fail(error_frame(&event));
+            }
             // Announcements, and event types that providers add later.
             _ => {}
         }

@@ -5,6 +5,7 @@ use steadfast_agent_loop::{Body, Failure, Guarded, Input, ModelAnswer, Segment, 
 use steadfast_contract::{
     activities::{Append, ModelCall, ModelOutcome, Revision},
     activity_ids::model_activity_id,
+    failures::CONTEXT_LENGTH_EXCEEDED,
     queries::Phase,
     tool_calls::function_calls,
 };
@@ -19,9 +20,6 @@ use crate::{
     failure, options,
     task::Task,
 };
-
-/// Category of the error that says that a conversation no longer fits the model.
-const CONTEXT_LENGTH_EXCEEDED: &str = "context_length_exceeded";
 
 pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), WorkflowTermination> {
     let Some((token, revision)) = turn_scope(ctx) else {
