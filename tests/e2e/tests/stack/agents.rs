@@ -10,7 +10,6 @@ use steadfast_e2e::{
     backend::stack::{nonce_tool, shared_stack},
     scripts::{call_then_repeat, hold},
 };
-use steadfast_events::TurnStatus;
 use steadfast_testkit::{
     scripted_model::Reply,
     stack::{AgentSetup, INSTALL, Line, NAMESPACE, TIMEOUT},
@@ -86,7 +85,7 @@ async fn a_handoff_may_omit_tool_calls_and_return() {
     let first = stack.agent(first).await.unwrap();
     let task = first.task().await.unwrap();
     let end = task.complete_turn(1, "Round trip.").await.unwrap();
-    assert_eq!((end.status, end.usage.model_calls), (TurnStatus::Completed, 4));
+    assert_eq!(end.usage.model_calls, 4);
     let request = &second.model().journal()[0].request;
     assert_eq!(request.input(), [json!({"role": "user", "content": "Round trip."})]);
     assert_eq!(task.lines().await.unwrap().last(), Some(&Line::agent("Back again.")));
@@ -147,7 +146,7 @@ async fn an_agent_as_a_tool_answers_inside_the_conversation() {
     let task = writer.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
     let end = task.complete_turn(1, "Write about the moon.").await.unwrap();
-    assert_eq!((end.status, end.usage.model_calls), (TurnStatus::Completed, 4));
+    assert_eq!(end.usage.model_calls, 4);
     let lines = task.lines().await.unwrap();
     assert_eq!(lines.len(), 4, "{lines:#?}");
     let Line::Agent(text) = &lines[3] else {

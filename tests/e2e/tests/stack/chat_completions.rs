@@ -3,7 +3,6 @@
 use serde_json::json;
 use steadfast_crds::model::ModelApi;
 use steadfast_e2e::backend::stack::shared_stack;
-use steadfast_events::TurnStatus;
 use steadfast_testkit::{
     FakeModel,
     scripted_model::Reply,
@@ -28,11 +27,7 @@ async fn a_tool_is_called_and_the_answer_streams() {
     let task = agent.task().await.unwrap();
     let viewer = task.watch().await.unwrap();
     let end = task.complete_turn(1, "How is Oslo?").await.unwrap();
-    assert_eq!(
-        (end.status, end.usage.model_calls),
-        (TurnStatus::Completed, 2),
-        "{end:?}"
-    );
+    assert_eq!(end.usage.model_calls, 2);
     let lines = task.lines().await.unwrap();
     assert_eq!(
         lines[..2],

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use steadfast_e2e::backend::stack::{nonce_tool, shared_stack};
-use steadfast_events::TurnStatus;
 use steadfast_testkit::{scripted_model::Reply, stack::AgentSetup};
 
 /// The sum of all series with this name and these labels.
@@ -31,8 +30,7 @@ async fn tokens_errors_and_approvals_are_counted_in_the_metrics() {
     task.send("Go.").await.unwrap();
     let approval = task.until_approval_pending().await.unwrap();
     approval.approve("").await.unwrap();
-    let end = task.turn_ended(1).await.unwrap();
-    assert_eq!(end.status, TurnStatus::Completed);
+    let end = task.turn_completed(1).await.unwrap();
 
     let page = agent.worker().admin("metrics").await.unwrap();
     let of = |name: &str, labels: &[&str]| sum(&page, name, &[labels, &[r#"agent="measured""#]].concat());

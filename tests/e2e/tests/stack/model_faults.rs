@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::json;
 use steadfast_e2e::backend::stack::shared_stack;
-use steadfast_events::{TurnError, TurnStatus};
 use steadfast_testkit::{
     scripted_model::{Reply, Text},
     stack::{AgentSetup, Line},
@@ -108,17 +107,8 @@ async fn a_refused_model_request_fails_the_turn_with_a_category_and_the_task_con
         ("cut", "model_output_truncated"),
     ];
     for (turn, (text, category)) in (1..).zip(rounds) {
-        task.send(text).await.unwrap();
-        let end = task.turn_ended(turn).await.unwrap();
-        let TurnError {
-            category: found,
-            message,
-        } = end.error.expect("a failed turn has an error");
-        assert_eq!(
-            (end.status, found.as_str()),
-            (TurnStatus::Failed, category),
-            "{message}"
-        );
+        let error = task.fail_turn(turn, text).await.unwrap();
+        assert_eq!(error.category, category, "{}", error.message);
     }
     task.complete_turn(5, "good").await.unwrap();
     assert_eq!(agent.model().journal().len(), 5);
