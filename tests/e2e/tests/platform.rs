@@ -72,7 +72,7 @@ fn busybox_image_dir() -> PathBuf {
     std::fs::copy("/bin/busybox", dir.join("busybox")).unwrap();
     std::fs::write(
         dir.join("Dockerfile"),
-        "FROM temp_dir\nCOPY busybox /bin/busybox\nUSER 65532:65532\nENTRYPOINT [\"/bin/busybox\"]\n",
+        "FROM scratch\nCOPY busybox /bin/busybox\nUSER 65532:65532\nENTRYPOINT [\"/bin/busybox\"]\n",
     )
     .unwrap();
     dir

@@ -48,7 +48,7 @@ pub(super) async fn load_pause_image(data_dir: &DataDir) -> anyhow::Result<()> {
     let context = data_dir.join("pause");
     files::create_dir(&context)?;
     std::fs::copy(STATIC_BUSYBOX, context.join("busybox")).context("copy busybox (Debian package busybox-static)")?;
-    let dockerfile = "FROM temp_dir\nCOPY busybox /busybox\nUSER 65535:65535\n\
+    let dockerfile = "FROM scratch\nCOPY busybox /busybox\nUSER 65535:65535\n\
                       ENTRYPOINT [\"/busybox\", \"tail\", \"-f\", \"/dev/null\"]\n";
     files::write(&context.join("Dockerfile"), dockerfile)?;
     let archive = images::build(&context, PAUSE_TAG).await?;

@@ -30,7 +30,7 @@ pub(super) async fn of_program(program: Program, binary: &Path) -> anyhow::Resul
 fn dockerfile(program: Program) -> String {
     let package = program.package();
     format!(
-        "FROM temp_dir\n\
+        "FROM scratch\n\
          LABEL org.opencontainers.image.title={package} org.opencontainers.image.version={version}\n\
          COPY root/ /\n\
          USER {USER}\n\
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn an_image_runs_its_program_as_an_unprivileged_user() {
         let expected = format!(
-            "FROM temp_dir\n\
+            "FROM scratch\n\
              LABEL org.opencontainers.image.title=steadfast-worker org.opencontainers.image.version={}\n\
              COPY root/ /\n\
              USER 65532:65532\n\

@@ -14,7 +14,7 @@ use crate::{cache::Cache, files, images, process::output, tools};
 
 /// The libraries of the program `node`. Dependencies are added.
 const PACKAGES: &str = "libstdc++6,ca-certificates";
-const DOCKERFILE: &str = r#"FROM temp_dir
+const DOCKERFILE: &str = r#"FROM scratch
 COPY root/ /
 ENV PATH=/usr/local/bin:/usr/bin:/bin
 USER {USER}
