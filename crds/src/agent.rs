@@ -1,5 +1,4 @@
-//! Agent: what a user writes to get a durable agent, and what the operator
-//! says about it.
+//! The resource Agent: the spec by the user, and the status by the operator.
 
 pub mod context;
 pub mod guardrail;
@@ -25,6 +24,7 @@ use crate::{
     environment::{NOT_RESERVED_MESSAGE, NOT_RESERVED_RULE},
     host_pattern::HostPattern,
     model::ModelSpec,
+    names,
     worker::WorkerSettings,
 };
 
@@ -41,8 +41,7 @@ use crate::{
     category = "steadfast",
     doc = "An AI agent whose conversations survive the loss of any process.",
     cel,
-    validation = Rule::new("self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
-        .message("an Agent's name is a DNS label of at most 40 characters: lower case letters, digits and '-'"),
+    validation = Rule::new(names::agent_name_rule()).message(names::agent_name_message().as_str()),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Model", type_ = "string", json_path = ".spec.model.name"),
     printcolumn(name = "Tools", type_ = "integer", json_path = ".status.tools"),
@@ -55,62 +54,62 @@ use crate::{
     .message("exactly one of instructions and instructionsFrom must be set"))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentSpec {
-    /// What the agent is for, in a sentence; shown to people and to other agents.
+    /// The purpose of the agent in a sentence, for people and for other agents.
     #[serde(default)]
     #[schemars(length(max = 1024))]
     pub description: String,
-    /// The system prompt: a minijinja template over `user`, `task`, `now` and `params`, rendered once per turn.
+    /// The system prompt: a minijinja template over `user`, `task`, `now` and `params`. It is rendered once per turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
-    /// Where the system prompt is kept, when not in this object.
+    /// Where the system prompt is stored, if not in this object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions_from: Option<InstructionsSource>,
-    /// The model that is called.
+    /// The model of the agent.
     pub model: ModelSpec,
-    /// Secret values given to the worker as environment variables.
+    /// Secret values that the worker receives as environment variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["envVarName".to_owned()]))]
     pub credentials: Vec<Credential>,
-    /// What the model may call.
+    /// The tools of the model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     #[x_kube(validation = Rule::new("self.filter(t, has(t.tool)).all(t, self.exists_one(u, has(u.tool) && u.tool == t.tool))")
         .message("a tool is listed at most once"))]
     pub tools: Vec<AgentToolReference>,
-    /// Agents that may take over the conversation.
+    /// Agents that can take over the conversation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.all(h, self.exists_one(g, g.agent == h.agent))")
-        .message("an agent is handed to under one entry"))]
+        .message("an agent is listed at most once"))]
     pub handoffs: Vec<Handoff>,
-    /// What happens after a tool was called.
+    /// What happens after a tool call.
     #[serde(default)]
     pub tool_use: ToolUse,
-    /// The form of the final answer; plain text when absent.
+    /// The schema of the final answer; the answer is plain text when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputSettings>,
-    /// Checks of what goes in and what comes out.
+    /// Checks of messages and answers.
     #[serde(default)]
     pub guardrails: Guardrails,
-    /// Who is told of what happens in a turn, and may change what is shown.
+    /// Receivers of the events of a turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub hooks: Vec<Hook>,
-    /// What people see of a turn.
+    /// The parts of a turn that people see.
     #[serde(default)]
     pub stream: StreamSettings,
-    /// Bounds of turns and tasks.
+    /// The limits of turns and tasks.
     #[serde(default)]
     pub limits: AgentLimits,
-    /// How much of a long conversation the model is sent.
+    /// The part of a long conversation that the model receives.
     #[serde(default)]
     pub context: ContextSettings,
-    /// What the agent says when a task is created; not sent to the model.
+    /// A message to the user when a task is created. The model does not receive it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 16_384))]
     pub welcome: String,
-    /// Messages the agent is sent by the clock.
+    /// Messages that are sent to the agent at set times.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.all(s, self.exists_one(t, t.name == s.name))")
@@ -121,11 +120,11 @@ pub struct AgentSpec {
     pub worker: WorkerSettings,
 }
 
-/// Where instructions are kept.
+/// Where the instructions are stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstructionsSource {
-    /// A key of a ConfigMap in the Agent's namespace; edits are picked up by watch.
+    /// A key of a ConfigMap in the Agent's namespace. The operator watches the ConfigMap.
     pub config_map_key_ref: ConfigMapKey,
 }
 
@@ -141,15 +140,15 @@ pub struct ConfigMapKey {
     pub key: String,
 }
 
-/// One secret value and the environment variable it becomes.
+/// One secret value and its environment variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
-    /// Environment variable of the worker. Names of the worker's own wiring are refused.
+    /// Environment variable of the worker. Variables that the worker itself uses are refused.
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
     #[x_kube(validation = Rule::new(NOT_RESERVED_RULE).message(NOT_RESERVED_MESSAGE))]
     pub env_var_name: String,
-    /// Secret in the Agent's namespace.
+    /// Name of a Secret in the Agent's namespace.
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: String,
     /// Key below the Secret's `data`.
@@ -163,11 +162,11 @@ pub struct Credential {
     pub hosts: Vec<HostPattern>,
 }
 
-/// What the operator knows of an Agent. At most 4 KiB.
+/// The state of an Agent, written by the operator. At most 4 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Sequence number of the current AgentRevision.
@@ -176,31 +175,31 @@ pub struct AgentStatus {
     /// Temporal task queue that this Agent's workers poll.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_queue: Option<String>,
-    /// Number of tools the model sees.
+    /// Number of entries in `tools`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<i32>,
     /// The worker pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<WorkersStatus>,
-    /// Keyed hash of the secret values the newest pods were made with.
+    /// Keyed hash of the secret values in the newest pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_hash: Option<String>,
-    /// What holds and what does not, with reasons.
+    /// The conditions, with reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
 }
 
-/// Counts of worker pods.
+/// The numbers of worker pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkersStatus {
-    /// Asked for.
+    /// Number of pods in the spec.
     pub desired: i32,
-    /// Of the newest pod template.
+    /// Number of pods of the newest pod template.
     pub updated: i32,
-    /// Connected to Temporal, polling, and with a revision loaded.
+    /// Number of pods that are connected to Temporal, poll the task queue, and have a revision.
     pub available: i32,
-    /// `available/desired`, for people.
+    /// `available/desired`, for printing.
     pub ready: String,
 }

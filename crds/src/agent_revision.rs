@@ -1,6 +1,6 @@
-//! AgentRevision: one Agent with its references resolved, made by the operator
-//! and never changed. It is all that a worker reads of Kubernetes, and holds
-//! no secret value.
+//! The resource AgentRevision: one Agent with its references resolved. The
+//! operator creates it and never changes it. A worker reads nothing else from
+//! Kubernetes, and a revision contains no secret value.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::{
     model::ModelSpec,
 };
 
-/// Largest revision, as JSON; leaves room below the store's limit for an object.
+/// The largest revision as JSON; below the limit of the API server for one object.
 pub const MAXIMUM_REVISION_BYTES: usize = 1 << 20;
 
-/// What workers run: an Agent at one point in its history.
+/// The Agent at one point of its history, as workers run it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "steadfast.dev",
@@ -27,7 +27,7 @@ pub const MAXIMUM_REVISION_BYTES: usize = 1 << 20;
     derive = "PartialEq",
     shortname = "agtrev",
     category = "steadfast",
-    doc = "One Agent with its references resolved. Made by the operator, never changed.",
+    doc = "One Agent with its references resolved. Created by the operator, never changed.",
     cel,
     validation = Rule::new("self.spec == oldSelf.spec").message("an AgentRevision never changes"),
     printcolumn(name = "Agent", type_ = "string", json_path = ".spec.agent"),
@@ -39,75 +39,75 @@ pub const MAXIMUM_REVISION_BYTES: usize = 1 << 20;
 pub struct AgentRevisionSpec {
     /// Name of the Agent.
     pub agent: String,
-    /// Position in the Agent's history; the highest is current.
+    /// Sequence number in the Agent's history; the highest is current.
     #[schemars(range(min = 1))]
     pub sequence: i64,
-    /// What the agent is for.
+    /// The purpose of the agent.
     #[serde(default)]
     pub description: String,
-    /// The system prompt, a template; empty when there is none.
+    /// The system prompt, a template; may be empty.
     #[serde(default)]
     pub instructions: String,
-    /// The model that is called.
+    /// The model of the agent.
     pub model: ModelSpec,
-    /// What the model may call.
+    /// The tools of the model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub tools: Vec<RevisionTool>,
-    /// Agents that answer a question of the model.
+    /// Agents that are tools of the model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub agents: Vec<RevisionAgent>,
-    /// Agents that may take over.
+    /// Agents that can take over the conversation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub handoffs: Vec<RevisionHandoff>,
-    /// What happens after a tool was called.
+    /// What happens after a tool call.
     #[serde(default, skip_serializing_if = "is_default")]
     pub tool_use: ToolUse,
-    /// The form of the final answer.
+    /// The schema of the final answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputSettings>,
-    /// Checks of what goes in and what comes out.
+    /// Checks of messages and answers.
     #[serde(default, skip_serializing_if = "is_default")]
     pub guardrails: Guardrails,
     /// Task queues of the agents that judge in guardrails, by agent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub judges: BTreeMap<String, String>,
-    /// Who is told of what happens in a turn.
+    /// Receivers of the events of a turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub hooks: Vec<Hook>,
-    /// What people see of a turn.
+    /// The parts of a turn that people see.
     #[serde(default, skip_serializing_if = "is_default")]
     pub stream: StreamSettings,
-    /// Bounds of turns and tasks.
+    /// The limits of turns and tasks.
     #[serde(default)]
     pub limits: AgentLimits,
-    /// How much of a long conversation the model is sent.
+    /// The part of a long conversation that the model receives.
     #[serde(default, skip_serializing_if = "is_default")]
     pub context: ContextSettings,
-    /// What the agent says when a task is created.
+    /// A message to the user when a task is created.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub welcome: String,
-    /// Temporal task queue that serves this agent.
+    /// Temporal task queue of the agent's workers.
     pub task_queue: String,
-    /// Which environment variables hold credentials, and where each may be sent.
+    /// The environment variables that hold credentials, with the hosts of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<RevisionCredential>,
 }
 
-/// A tool under the name the model calls it by.
+/// A tool under its name for the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionTool {
     /// Name of the function, for example `get_weather`.
     pub name: String,
-    /// The tool as it stood when the revision was made.
+    /// The tool when the revision was created.
     pub spec: AgentToolSpec,
 }
 
-/// An agent that answers a question of the model.
+/// An agent that is a tool of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionAgent {
@@ -115,17 +115,17 @@ pub struct RevisionAgent {
     pub name: String,
     /// Name of the agent.
     pub agent: String,
-    /// What the model reads.
+    /// Description for the model.
     #[serde(default)]
     pub description: String,
-    /// Temporal task queue that serves it.
+    /// Temporal task queue of that agent's workers.
     pub task_queue: String,
-    /// Whether a person must agree to each call.
+    /// Approval policy of the calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalPolicy>,
 }
 
-/// An agent that may take over.
+/// An agent that can take over the conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionHandoff {
@@ -133,17 +133,17 @@ pub struct RevisionHandoff {
     pub name: String,
     /// Name of the agent.
     pub agent: String,
-    /// What the model reads.
+    /// Description for the model.
     #[serde(default)]
     pub description: String,
-    /// Temporal task queue that serves it.
+    /// Temporal task queue of that agent's workers.
     pub task_queue: String,
-    /// What of the conversation crosses over.
+    /// The part of the conversation that the agent receives.
     #[serde(default)]
     pub input: HandoffInput,
 }
 
-/// The name of a credential; its value is in the worker's environment.
+/// The name of a credential; the value is in the worker's environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionCredential {
@@ -154,7 +154,7 @@ pub struct RevisionCredential {
     pub hosts: Vec<HostPattern>,
 }
 
-/// Fields at their default are left out, so that a revision made before they existed has the same digest.
+/// Default values are left out, so that a new field does not change the digest of older revisions.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

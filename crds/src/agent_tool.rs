@@ -1,5 +1,5 @@
-//! AgentTool: one tool that agents of its namespace may refer to. Exactly one
-//! kind is set; the policy beside it holds for every kind.
+//! The resource AgentTool: one tool that Agents of its namespace may refer to.
+//! Exactly one kind is set; the policy applies to every kind.
 
 pub mod activity;
 pub mod approval;
@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{duration::Duration, schema};
 
-/// A tool: what the model is told of it, what runs, and how failures are handled.
+/// A tool: its description for the model, its action, and its policy for failures.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "steadfast.dev",
@@ -50,31 +50,32 @@ use crate::{duration::Duration, schema};
 #[x_kube(validation = Rule::new("[has(self.activity), has(self.steps), has(self.http), has(self.mcp), has(self.human), has(self.workflow), has(self.hosted)].filter(x, x).size() == 1")
     .message("exactly one kind of tool must be set: activity, steps, http, mcp, human, workflow or hosted"))]
 #[x_kube(validation = Rule::new("!has(self.http) || self.http.execution != 'Local' || duration(self.timeout) <= duration('5s')")
-    .message("a local http tool has a timeout of at most 5s: a workflow task waits for it"))]
+    .message("a local http tool needs a timeout of at most 5s: the workflow task waits for the request"))]
 #[x_kube(validation = Rule::new("!has(self.http) || self.http.execution != 'Local' || self.idempotency != 'None'")
-    .message("a local http tool has the idempotency Key or Natural: an attempt that is lost with its worker is made again"))]
+    .message("a local http tool needs the idempotency Key or Natural: an attempt is made again when its worker is lost"))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentToolSpec {
-    /// What the tool does and when to use it, as the model reads it.
+    /// Description for the model: what the tool does, and when to use it.
     #[schemars(length(min = 1, max = 4096))]
     pub description: String,
-    /// JSON Schema of the arguments, an object.
+    /// JSON Schema of the arguments; it must describe an object.
     #[serde(default = "no_parameters")]
     #[schemars(schema_with = "schema::any_object")]
     pub parameters: Map<String, Value>,
-    /// A Temporal activity, in any language, on a task queue of its own.
+    /// A Temporal activity in any language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<ActivityTool>,
-    /// Several activities or HTTP requests in order, undone in reverse when one fails for good.
+    /// Several activities or HTTP requests in order. When one fails finally, the steps before it are compensated in
+    /// reverse order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Rule::new("self.all(s, self.exists_one(t, t.name == s.name))")
         .message("each step has a name of its own"))]
     pub steps: Option<Vec<ToolStep>>,
-    /// An HTTP request made by the agent's worker.
+    /// An HTTP request that the agent's worker makes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpTool>,
-    /// The tools of a remote MCP server. `parameters` is not used: the server describes its tools.
+    /// The tools of a remote MCP server. `parameters` is ignored: the server describes its tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp: Option<McpTool>,
     /// A question to a person.
@@ -86,28 +87,28 @@ pub struct AgentToolSpec {
     /// A tool that the model's provider runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosted: Option<HostedTool>,
-    /// Whether a person must agree to each call before it runs.
+    /// Whether a person must approve each call before it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalPolicy>,
-    /// Longest time one attempt may take.
+    /// The longest time that one attempt may take.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,
-    /// How a failed attempt is repeated.
+    /// How a failed attempt is retried.
     #[serde(default)]
     pub retry: ToolRetry,
-    /// What makes it safe to run a call again after a failure.
+    /// Why it is safe to run a call again after a failure.
     #[serde(default)]
     pub idempotency: Idempotency,
-    /// Longest result in bytes; what is over is cut, and the model is told so.
+    /// The longest result in bytes. A longer result is cut, with a note to the model.
     #[serde(default = "default_max_result_bytes")]
     #[schemars(range(min = 1, max = 1_048_576), extend("format" = "int32"))]
     pub max_result_bytes: u32,
-    /// What happens when the last attempt has failed.
+    /// What happens after the last attempt has failed.
     #[serde(default)]
     pub on_error: OnError,
 }
 
-/// The one kind that a tool is.
+/// The kind of a tool.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ToolKind<'a> {
     /// See [`ActivityTool`].
@@ -127,7 +128,7 @@ pub enum ToolKind<'a> {
 }
 
 impl ToolKind<'_> {
-    /// The name of the field that holds it.
+    /// The name of the kind's field in the spec.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -143,7 +144,7 @@ impl ToolKind<'_> {
 }
 
 impl AgentToolSpec {
-    /// The kind that is set; none for an object that admission never saw.
+    /// The kind that is set. `None` for an invalid object, which admission would refuse.
     #[must_use]
     pub fn kind(&self) -> Option<ToolKind<'_>> {
         let kinds = [
@@ -159,28 +160,28 @@ impl AgentToolSpec {
         set.next().filter(|_| set.next().is_none())
     }
 
-    /// The policy when a person must agree to each call.
+    /// The approval policy, if approval is required.
     #[must_use]
     pub fn required_approval(&self) -> Option<&ApprovalPolicy> {
         self.approval.as_ref().filter(|policy| policy.required)
     }
 }
 
-/// How failed attempts of a tool are repeated.
+/// How failed attempts of a tool are retried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolRetry {
-    /// Attempts in all, the first one included.
+    /// The most attempts, with the first one.
     #[serde(default = "default_maximum_attempts")]
     #[schemars(range(min = 1, max = 1000), extend("format" = "int32"))]
     pub maximum_attempts: u32,
     /// Pause before the second attempt.
     #[serde(default = "default_initial_interval")]
     pub initial_interval: Duration,
-    /// Longest pause between two attempts.
+    /// The longest pause between two attempts.
     #[serde(default = "default_maximum_interval")]
     pub maximum_interval: Duration,
-    /// What each pause is multiplied by for the next.
+    /// The factor from one pause to the next.
     #[serde(default = "default_backoff_coefficient")]
     #[schemars(range(min = 1.0, max = 100.0))]
     pub backoff_coefficient: f64,
@@ -197,39 +198,39 @@ impl Default for ToolRetry {
     }
 }
 
-/// What makes a second run of the same call safe.
+/// Why a second run of the same call is safe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Idempotency {
-    /// The tool gets a key that stays the same over all attempts of a call.
+    /// The tool receives an idempotency key that is the same for all attempts of a call.
     #[default]
     Key,
-    /// Nothing does: a call is never attempted again once it may have begun.
+    /// A second run is not safe: a call that may have started is never retried.
     None,
-    /// The tool by its nature: running it twice equals running it once.
+    /// The tool is idempotent by nature: two runs have the effect of one.
     Natural,
 }
 
-/// What a failed tool means for the turn.
+/// What happens after a tool has failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnError {
-    /// The model gets the error as the tool's result.
+    /// The model receives the error as the result of the tool.
     #[default]
     ReturnToModel,
     /// The turn fails.
     FailTurn,
 }
 
-/// What the operator knows of an AgentTool.
+/// The state of an AgentTool, written by the operator.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AgentToolStatus {
-    /// The generation of the spec that this status speaks of.
+    /// The generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Which kind of tool this is, for example `activity`.
+    /// The kind of the tool, for example `activity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// What holds and what does not, with reasons.
+    /// The conditions, with reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,

@@ -1,28 +1,28 @@
-//! The words of status: condition types and the reasons that explain them.
+//! The types and reasons of conditions.
 //!
-//! Every reason that may appear in a resource is listed here, because people
-//! and alerts match on it; the operator decides which one holds.
+//! Every reason that a resource can have is listed here, because people and
+//! alerts match on it. The operator decides which one applies.
 
 use std::fmt;
 
-/// What a condition speaks of.
+/// The type of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ConditionType {
-    /// The resource by itself makes sense.
+    /// The spec by itself is valid.
     Accepted,
-    /// Everything it names (tools, agents, config maps) exists and is usable.
+    /// Every object that the spec refers to (tools, agents, ConfigMaps) exists and can be used.
     ReferencesResolved,
-    /// Every credential it names can be given to a worker.
+    /// Every credential exists, and every variable in use is a credential.
     CredentialsResolved,
     /// Enough workers of the newest pod template are available.
     WorkersAvailable,
-    /// All of the above, for the generation observed.
+    /// All conditions above are true for the observed generation.
     Ready,
-    /// Temporal has every schedule; absent for an Agent without any. Ready does not depend on it.
+    /// Temporal has every schedule; absent for an Agent without schedules. Ready does not depend on it.
     SchedulesSynced,
-    /// Work is under way (kstatus: in progress).
+    /// The operator or the rollout is at work (kstatus: InProgress).
     Reconciling,
-    /// Nothing will move until a person changes something (kstatus: failed).
+    /// Nothing changes until a person changes something (kstatus: Failed).
     Stalled,
 }
 
@@ -51,12 +51,12 @@ impl fmt::Display for ConditionType {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident,)+) => {
-        /// Why a condition has its value; the wire name is the variant's name.
+        /// The reason of a condition; the wire name is the variant's name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason { $($(#[$doc])* $name,)+ }
 
         impl Reason {
-            /// Every reason there is.
+            /// Every reason.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
             /// The wire name.
@@ -69,91 +69,91 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// The resource is valid.
+    /// The spec is valid.
     Valid,
-    /// Everything named exists and is usable.
+    /// Every referenced object exists and can be used.
     Resolved,
     /// Enough workers are available.
     Available,
-    /// All conditions hold.
+    /// All conditions are true.
     AllConditionsMet,
-    /// Something that heals without an edit is awaited.
+    /// The operator waits for something that needs no edit.
     Waiting,
     /// A person must change the resource.
     ActionRequired,
 
-    /// The object cannot be read as its kind.
+    /// The object cannot be decoded as its kind.
     Malformed,
-    /// A JSON Schema (`parameters`, `human.form`, `output.schema`) is none, or not one that can be used there.
+    /// A JSON Schema (`parameters`, `human.form`, `output.schema`) is invalid or cannot be used there.
     InvalidSchema,
-    /// A text that is a template (the instructions, the texts of a tool) is not a valid one.
+    /// A template (the instructions, a text of a tool) is invalid.
     InvalidTemplate,
-    /// A CEL expression of a guardrail cannot be read.
+    /// A CEL expression of a guardrail is invalid.
     InvalidExpression,
-    /// A schedule lacks what it needs to run.
+    /// A schedule has no usable cron expression, time zone or message.
     InvalidSchedule,
-    /// Approval is asked for a tool that runs at the model's provider, where no call can wait.
+    /// Approval is required of a hosted tool, which the model's provider runs without waiting.
     ApprovalImpossible,
-    /// `worker.podTemplate` cannot be read or would break what the operator relies on.
+    /// `worker.podTemplate` is invalid.
     InvalidPodTemplate,
     /// Two of the tools, agents and handoffs have the same name for the model.
     DuplicateToolName,
-    /// A credential would set a variable of the worker's own wiring.
+    /// A credential sets a reserved variable.
     ReservedEnvVarName,
-    /// The resolved revision is over 1 MiB.
+    /// The revision is larger than 1 MiB.
     RevisionTooLarge,
 
-    /// A tool that the Agent names does not exist.
+    /// An AgentTool that the Agent refers to does not exist.
     ToolNotFound,
-    /// A tool that the Agent names is not accepted.
+    /// An AgentTool that the Agent refers to is invalid.
     ToolNotAccepted,
-    /// An Agent that the Agent asks, hands over to or is judged by does not exist.
+    /// An Agent that the Agent refers to (tool, handoff, judge) does not exist.
     AgentNotFound,
-    /// An Agent that the Agent names cannot be read.
+    /// An Agent that the Agent refers to cannot be decoded.
     AgentNotAccepted,
-    /// The config map of the instructions does not exist.
+    /// The ConfigMap of the instructions does not exist.
     ConfigMapNotFound,
-    /// The config map of the instructions lacks the key.
+    /// The ConfigMap of the instructions does not have the key.
     ConfigMapKeyNotFound,
 
     /// A Secret of `credentials` does not exist.
     SecretNotFound,
-    /// A Secret of `credentials` lacks the key.
+    /// A Secret of `credentials` does not have the key.
     SecretKeyNotFound,
     /// The model, a tool or a hook uses a variable that no credential sets.
     EnvVarNotProvided,
 
-    /// Nothing has been deployed yet.
+    /// The Deployment does not exist yet.
     NotDeployed,
     /// A new pod template is being rolled out.
     RollingOut,
-    /// Fewer pods are available than asked for.
+    /// Fewer pods are available than desired.
     WorkersUnavailable,
-    /// Replicas were set to zero.
+    /// The number of replicas is zero.
     ScaledToZero,
     /// The worker image cannot be pulled.
     ImagePullFailed,
-    /// A container cannot be started as its pod says.
+    /// A container of a worker pod cannot be started.
     ContainerNotStarted,
-    /// Worker containers end soon after they start.
+    /// A worker container exits soon after each start.
     CrashLoop,
-    /// Pods are refused, by a quota or a policy.
+    /// The API server refuses the pods, because of a quota or a policy.
     PodsNotCreated,
-    /// No node takes the pods.
+    /// No node can run the pods.
     Unschedulable,
-    /// A rollout made no progress for too long.
+    /// The progress deadline of the rollout has passed.
     RolloutStuck,
-    /// An object of the same name belongs to somebody else.
+    /// An object with the same name does not belong to this Agent.
     NameTaken,
 
     /// Temporal has every schedule.
     Synced,
-    /// Temporal cannot be asked about schedules; it is tried again.
+    /// Temporal cannot be reached; the operator tries again.
     TemporalUnavailable,
-    /// Temporal does not take a schedule, because of its cron expression or its time zone.
+    /// Temporal refuses a schedule, because of its cron expression or time zone.
     ScheduleRefused,
 
-    /// The API server refused or failed a request; it is tried again.
+    /// A request to the API server failed; the operator tries again.
     ApiError,
 }
 

@@ -1,22 +1,22 @@
-//! A length of time as Kubernetes users write it: `500ms`, `30s`, `10m`, `1h30m`.
+//! A duration as Kubernetes users write it: `500ms`, `30s`, `10m`, `1h30m`.
 //!
-//! Decides what is accepted (the schema pattern and the parser agree) and how a
-//! value is written back: largest unit first, nothing superfluous.
+//! Decides the accepted texts (the schema pattern and the parser agree) and the
+//! canonical text: the largest unit first, no unit with zero.
 
 use std::{borrow::Cow, fmt, str::FromStr, time};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// What the schema accepts; kept so that admission refuses what [`Duration::from_str`] would.
+/// The schema pattern; admission refuses the same texts as [`Duration::from_str`].
 const PATTERN: &str = "^([0-9]{1,9}(ms|s|m|h))+$";
 const MAXIMUM_TEXT_BYTES: usize = 40;
 
-/// A length of time with millisecond resolution, written like `30s` or `1h30m`.
+/// A duration in milliseconds, written like `30s` or `1h30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(time::Duration);
 
-/// Why a text is not a duration.
+/// The text is not a duration.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{text:?} is not a duration such as \"30s\", \"10m\" or \"1h30m\"")]
 pub struct ParseDurationError {
@@ -24,19 +24,19 @@ pub struct ParseDurationError {
 }
 
 impl Duration {
-    /// `seconds` whole seconds.
+    /// A duration of whole seconds.
     #[must_use]
     pub const fn from_seconds(seconds: u64) -> Self {
         Self(time::Duration::from_secs(seconds))
     }
 
-    /// The same length for the standard library.
+    /// The same duration for the standard library.
     #[must_use]
     pub const fn as_std(self) -> time::Duration {
         self.0
     }
 
-    /// Whole seconds, rounded up: for settings that know no smaller unit.
+    /// Whole seconds, rounded up, for settings in seconds.
     #[must_use]
     pub fn whole_seconds(self) -> u64 {
         self.0.as_secs() + u64::from(self.0.subsec_nanos() > 0)

@@ -5,16 +5,15 @@ use std::collections::BTreeSet;
 
 const REFERENCE_START: &str = "${env.";
 
-/// Prefixes that belong to the worker's own wiring or would change how a
-/// process starts or connects.
+/// Prefixes of variables that the worker itself uses, or that change how a process starts or connects.
 const RESERVED_PREFIXES: [&str; 6] = ["TEMPORAL_", "REDIS_", "STEADFAST_", "KUBERNETES_", "LD_", "SSL_"];
 
-/// The same rule as [`is_reserved`], for admission; `self` is the name.
+/// The admission rule of [`is_reserved`]; `self` is the name.
 pub(crate) const NOT_RESERVED_RULE: &str =
     "!self.matches('^(?i)((TEMPORAL_|REDIS_|STEADFAST_|KUBERNETES_|LD_|SSL_).*|PATH|.*_PROXY)$')";
 pub(crate) const NOT_RESERVED_MESSAGE: &str = "is reserved: TEMPORAL_*, REDIS_*, STEADFAST_*, KUBERNETES_*, LD_*, SSL_*, PATH and *_PROXY belong to the worker itself";
 
-/// True for a variable that no credential may set.
+/// Whether a variable is reserved: no credential may set it.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     let name = name.to_ascii_uppercase();

@@ -1,8 +1,12 @@
-//! The Kubernetes API of Steadfast, `steadfast.dev/v1alpha1`: what a user may
-//! write, what the operator answers in status, and what it hands to workers.
+//! The Kubernetes API of Steadfast, `steadfast.dev/v1alpha1`: the specs that a
+//! user writes, the status that the operator writes, and the revisions that
+//! workers read.
 //!
-//! Types, their schema and their CEL rules; names derived from them. It opens
-//! no connection and knows no other crate of this workspace.
+//! Types with their schemas and CEL rules, and the names, hosts and manifests
+//! around them. This crate opens no connection and depends on no other crate of
+//! the workspace.
+
+#![warn(missing_docs)]
 
 // The derive macros of kube write paths below `::kube`. This crate needs the types of kube only, and not its client:
 // it stands in for the facade, so that nobody who depends on the API types links an HTTP client.
@@ -40,7 +44,7 @@ pub const GROUP: &str = "steadfast.dev";
 /// The one served version.
 pub const VERSION: &str = "v1alpha1";
 
-/// Every definition a cluster needs, in the order they are installed.
+/// All definitions, in the order of their installation.
 #[must_use]
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     vec![Agent::crd(), AgentTool::crd(), AgentRevision::crd()]

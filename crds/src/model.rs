@@ -1,5 +1,5 @@
-//! Which model an Agent calls and how: the part of an Agent that workers take
-//! over unchanged.
+//! The model of an Agent and the settings of its calls. A revision contains them
+//! unchanged.
 
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
@@ -12,42 +12,42 @@ use crate::{duration::Duration, schema};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelSpec {
-    /// Name of the model as its provider spells it, for example `gpt-5-mini`.
+    /// The provider's name of the model, for example `gpt-5-mini`.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
-    /// Which of the provider's APIs to call.
+    /// The API of the provider.
     #[serde(default)]
     pub api: ModelApi,
-    /// Base URL up to and without the path of the API; may name `${env.NAME}`.
+    /// Base URL without the path of the API, for example `https://api.openai.com/v1`; may contain `${env.NAME}`.
     #[serde(default = "default_base_url")]
     #[schemars(length(max = 2048), regex(pattern = r"^(https?://|\$\{env\.)"))]
     pub base_url: String,
-    /// Environment variable that holds the API key; one of `credentials`. Empty: no key is sent.
+    /// Environment variable of the API key; it must be one of `credentials`. When empty, no key is sent.
     #[serde(default = "default_api_key_env_var")]
     #[schemars(length(max = 128), regex(pattern = "^([A-Za-z_][A-Za-z0-9_]*)?$"))]
     pub api_key_env_var: String,
-    /// Sampling and output settings, sent as they are.
+    /// Sampling and output settings, sent unchanged.
     #[serde(default)]
     pub settings: ModelSettings,
-    /// How long a call may take.
+    /// Time limits of a call.
     #[serde(default)]
     pub timeouts: ModelTimeouts,
-    /// How failed calls are repeated. Errors that cannot heal (4xx other than 408, 409 and 429) never are.
+    /// How failed calls are retried. A permanent error (4xx other than 408, 409 and 429) is never retried.
     #[serde(default)]
     pub retry: ModelRetry,
 }
 
-/// The HTTP API a model is called through.
+/// The HTTP API of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ModelApi {
     /// The OpenAI Responses API.
     #[default]
     Responses,
-    /// The OpenAI Chat Completions API, which vLLM, Ollama, LiteLLM and many others speak.
+    /// The OpenAI Chat Completions API, which vLLM, Ollama, LiteLLM and many others offer.
     ChatCompletions,
 }
 
-/// Settings of one model call. What is absent is left to the provider.
+/// Settings of one model call. The provider decides about an absent setting.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelSettings {
@@ -55,35 +55,36 @@ pub struct ModelSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 2.0))]
     pub temperature: Option<f64>,
-    /// Nucleus sampling: the share of probability mass that is considered.
+    /// Nucleus sampling: the considered share of the probability mass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub top_p: Option<f64>,
-    /// Upper bound of generated tokens per call, reasoning included.
+    /// The most output tokens of a call, with reasoning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1), extend("format" = "int32"))]
     pub max_output_tokens: Option<u32>,
-    /// How much a reasoning model thinks and what it shows of it.
+    /// Effort and summary of a reasoning model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<ReasoningSettings>,
-    /// `auto`, `required`, `none`, or the name of the one tool to call first; back to `auto` after a tool was called.
+    /// `auto`, `required`, `none`, or the name of the tool that the model must call first; `auto` again after a tool
+    /// call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub tool_choice: Option<String>,
-    /// Whether the model may ask for several tools at once.
+    /// Whether the model may call several tools at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel_tool_calls: Option<bool>,
     /// What the provider does when the input is too long: `auto` or `disabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truncation: Option<Truncation>,
-    /// How wordy the answer is: `low`, `medium` or `high`.
+    /// Length of the answer: `low`, `medium` or `high`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verbosity: Option<Verbosity>,
     /// The provider's processing tier, for example `default`, `flex` or `priority`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     pub service_tier: Option<String>,
-    /// Further members of the request body, for what this API does not name; they win over the ones above.
+    /// Further members of the request body, for settings without a field here; they replace the members above.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::any_object")]
     pub extra_body: Map<String, Value>,
@@ -93,11 +94,11 @@ pub struct ModelSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReasoningSettings {
-    /// How much the model thinks, in the provider's words: `minimal`, `low`, `medium`, `high` …
+    /// The provider's reasoning effort: `minimal`, `low`, `medium`, `high` …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub effort: Option<String>,
-    /// Which summary of its reasoning is streamed: `auto`, `concise` or `detailed`.
+    /// Kind of the streamed reasoning summary: `auto`, `concise` or `detailed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub summary: Option<String>,
@@ -113,13 +114,13 @@ pub enum Truncation {
     Disabled,
 }
 
-/// How wordy an answer is.
+/// The length of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verbosity {
     /// Short answers.
     Low,
-    /// The provider's middle way.
+    /// Answers of medium length.
     Medium,
     /// Long answers.
     High,
@@ -129,13 +130,13 @@ pub enum Verbosity {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelTimeouts {
-    /// Longest silence between two events of a stream, before the call is tried again.
+    /// The longest time between two events of a stream, before the call is retried.
     #[serde(default = "default_idle_timeout")]
     pub idle: Duration,
-    /// Longest time one call may take, from request to last event.
+    /// The longest time of one call, from the request to the last event.
     #[serde(default = "default_call_timeout")]
     pub call: Duration,
-    /// How long after a worker's last sign of life its call is given to another one.
+    /// How long after the last heartbeat of a worker its call is given to another worker.
     #[serde(default = "default_heartbeat_timeout")]
     pub heartbeat: Duration,
 }
@@ -150,18 +151,18 @@ impl Default for ModelTimeouts {
     }
 }
 
-/// How a failed model call is repeated; a Retry-After of the provider wins over the intervals.
+/// How a failed model call is retried. The provider's header Retry-After replaces the interval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelRetry {
-    /// Calls in all, the first one included, before the turn fails.
+    /// The most attempts, with the first one, before the turn fails.
     #[serde(default = "default_maximum_attempts")]
     #[schemars(range(min = 1, max = 1000), extend("format" = "int32"))]
     pub maximum_attempts: u32,
-    /// Pause before the second attempt; each further pause is twice the last.
+    /// Pause before the second attempt; each further pause is twice as long.
     #[serde(default = "default_initial_interval")]
     pub initial_interval: Duration,
-    /// Longest pause between two attempts.
+    /// The longest pause between two attempts.
     #[serde(default = "default_maximum_interval")]
     pub maximum_interval: Duration,
 }

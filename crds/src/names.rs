@@ -1,20 +1,37 @@
-//! Names that more than one program must derive alike: labels, annotations,
-//! task queues, revisions and the tool names a model sees. Pure functions.
+//! Names that several programs derive: labels, annotations, task queues,
+//! revisions, and the names of tools for the model. Pure functions.
 
-/// Label on everything the operator makes for an Agent; its value is the Agent's name.
+/// Label on every object that the operator creates for an Agent; its value is the Agent's name.
 pub const AGENT_LABEL: &str = "steadfast.dev/agent";
-/// Well-known label that says who made an object.
+/// Well-known label with the program that manages an object.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY_LABEL`].
 pub const MANAGED_BY: &str = "steadfast";
-/// Label on a revision: its sequence number.
+/// Label on a revision with its sequence number.
 pub const SEQUENCE_LABEL: &str = "steadfast.dev/sequence";
-/// Pod template annotation: keyed hash of the referenced Secrets' contents.
+/// Annotation on a pod template with the keyed hash of the secret values in the environment.
 pub const CREDENTIALS_HASH_ANNOTATION: &str = "steadfast.dev/credentials-hash";
-/// Longest Agent name; leaves room for every suffix in a 63 character label.
-pub const MAXIMUM_AGENT_NAME_BYTES: usize = 40;
 
-/// The Temporal task queue that serves one Agent.
+/// The longest name of an Agent; every name that is derived from it fits into 63 characters.
+pub(crate) const MAXIMUM_AGENT_NAME_BYTES: usize = 40;
+
+/// The admission rule for the name of an Agent.
+pub(crate) fn agent_name_rule() -> String {
+    format!(
+        "self.metadata.name.size() <= {MAXIMUM_AGENT_NAME_BYTES} && \
+         self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
+    )
+}
+
+/// The message of [`agent_name_rule`].
+pub(crate) fn agent_name_message() -> String {
+    format!(
+        "an Agent's name is a DNS label of at most {MAXIMUM_AGENT_NAME_BYTES} characters: \
+         lower case letters, digits and '-'"
+    )
+}
+
+/// The Temporal task queue of one Agent's workers.
 #[must_use]
 pub fn agent_task_queue(install: &str, namespace: &str, agent: &str) -> String {
     format!("{install}/{namespace}/agent/{agent}")
@@ -26,20 +43,19 @@ pub fn revision_name(agent: &str, sequence: i64) -> String {
     format!("{agent}-{sequence}")
 }
 
-/// The name under which a model calls the tool `tool`: models accept letters,
-/// digits, `_` and `-`; authors of prompts write `_`.
+/// The name of an AgentTool for the model, with `_` instead of `-` and `.`.
 #[must_use]
 pub fn function_name(tool: &str) -> String {
     tool.replace(['-', '.'], "_")
 }
 
-/// The name under which a model asks the agent `agent`, unless its author chose another.
+/// The default name of an Agent as a tool of the model.
 #[must_use]
 pub fn ask_function_name(agent: &str) -> String {
     format!("ask_{}", function_name(agent))
 }
 
-/// The name under which a model hands over to the agent `agent`.
+/// The name of the tool by which the model hands off to an Agent.
 #[must_use]
 pub fn transfer_function_name(agent: &str) -> String {
     format!("transfer_to_{}", function_name(agent))

@@ -1,14 +1,14 @@
-//! Schema fragments for fields whose content is not ours to describe.
+//! Schemas of fields whose content this API does not define.
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// How Kubernetes writes an amount: `250m`, `64Mi`, `1e3`.
+/// The syntax of a Kubernetes quantity: `250m`, `64Mi`, `1e3`.
 const QUANTITY: &str = concat!(
     r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))",
     r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$"
 );
 
-/// Any JSON object; the API server keeps what is inside it.
+/// Any JSON object; the API server keeps unknown fields in it.
 pub fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }

@@ -1,5 +1,5 @@
-//! How the pods that run an Agent look. Changing anything here rolls the pods;
-//! nothing else in an Agent does, but its credentials.
+//! The worker pods of an Agent. A change of these settings or of the credentials
+//! rolls the pods; no other change of an Agent does.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,23 @@ use crate::{duration::Duration, schema};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerSettings {
-    /// Container image; the operator's setting when absent.
+    /// Container image; the operator's default image when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
-    /// Number of pods. Conversations live in Temporal: any pod can go on with any of them.
+    /// Number of pods. Any pod can continue any conversation, because Temporal stores them.
     #[serde(default = "default_replicas")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: i32,
-    /// Requests and limits of the worker container; small requests and no limits when absent.
+    /// Requests and limits of the worker container. When absent: requests of 10m CPU and 32Mi memory, no limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<WorkerResources>,
-    /// A PodTemplateSpec merged over the one the operator makes, lists by their key (containers by name; the worker's is `worker`).
+    /// A PodTemplateSpec that is merged over the operator's. Lists are merged by key; the name of the worker's container
+    /// is `worker`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::any_object")]
     pub pod_template: Map<String, Value>,
-    /// How long a pod that is being replaced may finish what it has begun before it hands over.
+    /// How long a pod that is being replaced may finish its activities before another pod continues them.
     #[serde(default = "default_drain_timeout")]
     pub drain_timeout: Duration,
 }
@@ -50,11 +51,11 @@ impl Default for WorkerSettings {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerResources {
-    /// What the scheduler sets aside, for example `cpu: 50m`, `memory: 64Mi`.
+    /// Resources that the scheduler reserves, for example `cpu: 50m`, `memory: 64Mi`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::quantities")]
     pub requests: BTreeMap<String, IntOrString>,
-    /// What the container may not exceed.
+    /// The most resources that the container may use.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::quantities")]
     pub limits: BTreeMap<String, IntOrString>,

@@ -1,5 +1,5 @@
-//! What admission accepts and refuses, rule by rule, with the API server's own
-//! rules evaluated here. The schema's bounds are the API server's business.
+//! The objects that admission accepts and refuses, rule by rule. The rules are the
+//! API server's own, evaluated here; the limits of the schema are not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use kube_core::cel::ValidationErrors;
@@ -181,7 +181,7 @@ fn handoffs_and_schedules_are_listed_once() {
             "/spec/handoffs",
             json!([{ "agent": "a" }, { "agent": "b" }, { "agent": "a" }])
         )]),
-        failure("spec.handoffs", "an agent is handed to under one entry")
+        failure("spec.handoffs", "an agent is listed at most once")
     );
     let schedule = |name: &str| json!({ "name": name, "cron": "@daily", "message": "Go." });
     assert_eq!(
@@ -196,7 +196,7 @@ fn handoffs_and_schedules_are_listed_once() {
 
 #[test]
 fn tools_that_end_a_turn_are_named_exactly_when_the_behavior_asks_for_them() {
-    let message = "tools are named for the behavior StopAtTools, and only for it";
+    let message = "tools must be set for the behavior StopAtTools, and for no other";
     for (tool_use, accepted) in [
         (json!({}), true),
         (json!({ "behavior": "StopOnFirstTool" }), true),
@@ -357,7 +357,7 @@ fn a_local_http_tool_is_short_and_may_be_repeated() {
         local(&[("/spec/idempotency", json!("None"))]),
         failure(
             "spec",
-            "a local http tool has the idempotency Key or Natural: an attempt that is lost with its worker is made again"
+            "a local http tool needs the idempotency Key or Natural: an attempt is made again when its worker is lost"
         )
     );
     for timeout in [json!("5001ms"), json!("1m"), Value::Null] {
@@ -365,7 +365,7 @@ fn a_local_http_tool_is_short_and_may_be_repeated() {
             local(&[("/spec/timeout", timeout.clone())]),
             failure(
                 "spec",
-                "a local http tool has a timeout of at most 5s: a workflow task waits for it"
+                "a local http tool needs a timeout of at most 5s: the workflow task waits for the request"
             ),
             "{timeout}"
         );

@@ -1,50 +1,36 @@
-//! The manifests in `examples/`: each is read as the type it is, by the same
-//! rules as at admission, and names only what its folder has.
+//! The manifests in `examples/`: each one has only known fields, satisfies the
+//! rules of admission, and refers only to objects in its directory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
-use steadfast_crds::{Agent, AgentTool};
+use steadfast_crds::{
+    Agent, AgentTool,
+    manifests::{Manifest, read_dir},
+};
 
-fn folders() -> Vec<PathBuf> {
+fn directories() -> Vec<PathBuf> {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    let mut folders: Vec<PathBuf> = std::fs::read_dir(examples)
+    let mut directories: Vec<PathBuf> = std::fs::read_dir(examples)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir())
         .collect();
-    folders.sort();
-    folders
+    directories.sort();
+    directories
 }
 
-/// Every document of every manifest of a folder, with where it stands.
-fn documents(folder: &Path) -> Vec<(String, Value)> {
-    let mut documents = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "yaml") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        for document in serde_yaml_ng::Deserializer::from_str(&text) {
-            let value = Value::deserialize(document).unwrap();
-            assert!(value["metadata"]["name"].is_string(), "{}: {value}", path.display());
-            documents.push((path.display().to_string(), value));
-        }
-    }
-    documents
-}
-
-/// All objects of one type; a field that the type does not know is one that was misspelt.
-fn objects<T: DeserializeOwned + serde::Serialize>(documents: &[(String, Value)], kind: &str) -> Vec<(String, T)> {
-    let of_kind = documents.iter().filter(|(_, value)| value["kind"] == kind);
-    let read = of_kind.map(|(place, value)| {
-        let object: T = serde_json::from_value(value.clone()).unwrap_or_else(|error| panic!("{place}: {error}"));
-        check_known(place, value, &serde_json::to_value(&object).unwrap());
-        (place.clone(), object)
+/// All objects of one kind, with their origin. Fails for an unknown field, which is a misspelt one.
+fn objects<T: DeserializeOwned + serde::Serialize>(manifests: &[Manifest], kind: &str) -> Vec<(String, T)> {
+    let of_kind = manifests.iter().filter(|manifest| manifest.kind() == kind);
+    let read = of_kind.map(|manifest| {
+        let place = manifest.origin.to_string();
+        let object: T = manifest.decode().unwrap();
+        check_known(&place, &manifest.object, &serde_json::to_value(&object).unwrap());
+        (place, object)
     });
     read.collect()
 }
@@ -54,7 +40,7 @@ fn check_known(place: &str, written: &Value, read: &Value) {
         (Value::Object(written), Value::Object(read)) => {
             for (name, value) in written {
                 let known = read.get(name);
-                let known = known.unwrap_or_else(|| panic!("{place}: {name} is no field there"));
+                let known = known.unwrap_or_else(|| panic!("{place}: {name} is not a known field"));
                 check_known(&format!("{place}: {name}"), value, known);
             }
         }
@@ -68,17 +54,17 @@ fn check_known(place: &str, written: &Value, read: &Value) {
 }
 
 #[test]
-fn every_manifest_would_be_admitted_and_names_only_what_is_beside_it() {
+fn every_example_is_admitted_and_refers_only_to_objects_in_its_directory() {
     let mut names = BTreeSet::new();
-    for folder in folders() {
-        let documents = documents(&folder);
-        let agents: Vec<(String, Agent)> = objects(&documents, "Agent");
-        let tools: Vec<(String, AgentTool)> = objects(&documents, "AgentTool");
-        assert!(!agents.is_empty(), "{} has no Agent", folder.display());
+    for directory in directories() {
+        let manifests = read_dir(&directory).unwrap();
+        let agents: Vec<(String, Agent)> = objects(&manifests, "Agent");
+        let tools: Vec<(String, AgentTool)> = objects(&manifests, "AgentTool");
+        assert!(!agents.is_empty(), "{} has no Agent", directory.display());
         let is_there = |kind: &str, name: &str| {
-            documents
+            manifests
                 .iter()
-                .any(|(_, value)| value["kind"] == kind && value["metadata"]["name"] == name)
+                .any(|manifest| manifest.kind() == kind && manifest.object["metadata"]["name"] == name)
         };
         for (place, tool) in &tools {
             assert!(tool.validate_cel().is_ok(), "{place}: {:?}", tool.validate_cel());
@@ -104,13 +90,17 @@ fn every_manifest_would_be_admitted_and_names_only_what_is_beside_it() {
                     .credentials
                     .iter()
                     .any(|credential| credential.env_var_name == agent.spec.model.api_key_env_var),
-                "{place}: no credential is the model's key"
+                "{place}: no credential sets the model's API key"
             );
         }
         // All examples can be applied to one namespace.
-        for (place, value) in &documents {
-            let name = format!("{} {}", value["kind"], value["metadata"]["name"]);
-            assert!(names.insert(name.clone()), "{place}: {name} is in another example too");
+        for manifest in &manifests {
+            let name = format!("{} {}", manifest.kind(), manifest.object["metadata"]["name"]);
+            assert!(
+                names.insert(name.clone()),
+                "{}: {name} is in another example too",
+                manifest.origin
+            );
         }
     }
 }

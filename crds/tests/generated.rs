@@ -1,4 +1,4 @@
-//! The committed definitions are those of the types.
+//! The committed definitions match the types.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::process::Command;

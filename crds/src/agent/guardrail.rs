@@ -1,19 +1,19 @@
-//! Checks of what goes into an agent and what comes out of it.
+//! Checks of the messages to an agent and of its answers.
 
 use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{agent_tool::ActivityTool, duration::Duration};
+use crate::{agent_tool::ActivityTool, duration::Duration, names::MAXIMUM_AGENT_NAME_BYTES};
 
-/// Checks around a turn. A check that trips ends the turn with the category `guardrail_tripped`.
+/// Checks of a turn. A tripped check ends the turn with the error category `guardrail_tripped`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Guardrails {
-    /// Checks of the person's message, all at once, before the first model call of the turn.
+    /// Checks of the user's message. They run in parallel, before the first model call of the turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub input: Vec<Guardrail>,
-    /// Checks of the final answer. With any, the answer's text is shown only once all have passed.
+    /// Checks of the final answer. The text of the answer is shown after all checks have passed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub output: Vec<Guardrail>,
@@ -25,22 +25,22 @@ pub struct Guardrails {
     .message("exactly one of agent, activity and cel must be set"))]
 #[serde(rename_all = "camelCase")]
 pub struct Guardrail {
-    /// Name of the check, told when it trips.
+    /// Name of the check; part of the error when the check trips.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// An Agent in the same namespace that judges: it gets the text, and answers the JSON object
-    /// `{"tripped": true|false, "reason": "…"}`; best with an `output` of that schema.
+    /// Name of an Agent in the same namespace that judges the text. Its answer must be the JSON object
+    /// `{"tripped": true|false, "reason": "…"}`; set its `output` to that schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 40))]
+    #[schemars(length(min = 1, max = MAXIMUM_AGENT_NAME_BYTES))]
     pub agent: Option<String>,
-    /// A Temporal activity that gets `{stage, text, task_id, agent}` and answers `{tripped, reason}`.
+    /// A Temporal activity. Its argument is `{stage, text, task_id, agent}`, its result `{tripped, reason}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<ActivityTool>,
-    /// A CEL expression over `text`, `stage` and `agent`, for example `text.size() > 10000`; true trips.
+    /// A CEL expression over `text`, `stage` and `agent`, for example `text.size() > 10000`. The check trips when it is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub cel: Option<String>,
-    /// Longest time the check may take; then the turn fails.
+    /// The longest time that the check may take; after it the turn fails.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,
 }

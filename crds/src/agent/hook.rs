@@ -1,4 +1,4 @@
-//! Who is told of what happens in a turn, and may change what is shown of it.
+//! Hooks: activities and webhooks that receive the events of a turn.
 
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
@@ -9,25 +9,25 @@ use crate::{
     duration::Duration,
 };
 
-/// Something that is told of events, before the turn goes on. A hook that fails or takes too long is passed
-/// over: it never fails a turn.
+/// A receiver of events. The turn waits for it. A hook that fails or takes too long is skipped: it never fails a
+/// turn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.activity) != has(self.webhook)")
     .message("exactly one of activity and webhook must be set"))]
 #[serde(rename_all = "camelCase")]
 pub struct Hook {
-    /// What it is told of.
-    // Not `on`: kubectl and helm read YAML 1.1, where that key is the value true.
+    /// The events that the hook receives.
+    // The field is not called `on`: in YAML 1.1, which kubectl and helm read, that key is the value true.
     #[schemars(length(min = 1, max = 7))]
     pub events: Vec<HookEvent>,
-    /// A Temporal activity. It gets the event, and may answer `{"messages": ["…"], "suppress": true}`:
-    /// texts that are shown, and whether the message the event is about is hidden.
+    /// A Temporal activity. Its argument is the event. Its result may be `{"messages": ["…"], "suppress": true}`:
+    /// texts to show to people, and whether to hide the message of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<ActivityTool>,
-    /// An HTTP endpoint that the event is posted to; its answer is not read.
+    /// An HTTP endpoint. The event is sent to it as a POST request; its response is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
-    /// Longest time the hook may take.
+    /// The longest time that the hook may take.
     #[serde(default = "default_timeout")]
     pub timeout: Duration,
 }
@@ -36,31 +36,31 @@ pub struct Hook {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Webhook {
-    /// URL; may name `${env.NAME}`.
+    /// URL; may contain `${env.NAME}`.
     #[schemars(length(min = 1, max = 4096), regex(pattern = r"^(https?://|\$\{env\.)"))]
     pub url: String,
-    /// Headers; values may name `${env.NAME}`.
+    /// Headers; values may contain `${env.NAME}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub headers: Vec<HttpHeader>,
 }
 
-/// What happens in a turn.
+/// An event of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum HookEvent {
-    /// An agent takes up the turn, at its start or by a handoff.
+    /// An agent starts to work on the turn, at its beginning or after a handoff.
     AgentStarted,
-    /// An agent has ended its part of the turn.
+    /// An agent has finished its part of the turn.
     AgentEnded,
-    /// A model call is about to be made.
+    /// A model call is about to start.
     ModelStarted,
     /// A model call has ended.
     ModelEnded,
-    /// A tool call is about to run.
+    /// A tool call is about to start.
     ToolStarted,
-    /// A tool call has a result.
+    /// A tool call has ended.
     ToolEnded,
-    /// Another agent takes over.
+    /// Another agent takes over the conversation.
     Handoff,
 }
 

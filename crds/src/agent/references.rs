@@ -1,13 +1,12 @@
-//! What an Agent refers to in its namespace: tools, agents it asks, agents it
-//! hands over to.
+//! The references of an Agent to tools and other Agents in its namespace.
 
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::agent_tool::ApprovalPolicy;
+use crate::{agent_tool::ApprovalPolicy, names::MAXIMUM_AGENT_NAME_BYTES};
 
-/// Something the model may call: an AgentTool, or another Agent that answers one question.
+/// A tool of the model: an AgentTool, or another Agent that answers one question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.tool) != has(self.agent)")
     .message("exactly one of tool and agent must be set"))]
@@ -15,50 +14,50 @@ use crate::agent_tool::ApprovalPolicy;
     .message("name and description are for an agent; an AgentTool has its own"))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentToolReference {
-    /// Name of an AgentTool in the Agent's namespace. The model sees it with `_` for `-`.
+    /// Name of an AgentTool in the Agent's namespace. The model sees the name with `_` instead of `-`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub tool: Option<String>,
-    /// Name of an Agent in the same namespace. It gets the one argument `input`, works with its own tools and
-    /// credentials on its own workers, and its last words are the result.
+    /// Name of an Agent in the same namespace. It receives one argument, `input`, and works with its own tools and
+    /// credentials on its own workers. Its final answer is the result of the tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 40))]
+    #[schemars(length(min = 1, max = MAXIMUM_AGENT_NAME_BYTES))]
     pub agent: Option<String>,
-    /// What the model calls an agent by; `ask_<agent>` when absent. Not for tools.
+    /// Name of the agent as a tool of the model; `ask_<agent>` when absent. Not for an AgentTool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))]
     pub name: Option<String>,
-    /// What the model reads of an agent; the agent's own description when absent. Not for tools.
+    /// Description of the agent for the model; the agent's own description when absent. Not for an AgentTool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub description: Option<String>,
-    /// Whether a person must agree to each call; tightens the tool's own policy.
+    /// Approval policy of the calls; it can only tighten the tool's own policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalPolicy>,
 }
 
-/// An agent that may take over the conversation. The model sees it as the tool `transfer_to_<agent>`.
+/// An agent that can take over the conversation. The model sees it as the tool `transfer_to_<agent>`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Handoff {
     /// Name of an Agent in the same namespace.
-    #[schemars(length(min = 1, max = 40))]
+    #[schemars(length(min = 1, max = MAXIMUM_AGENT_NAME_BYTES))]
     pub agent: String,
-    /// When to hand over, as the model reads it; the agent's own description when absent.
+    /// Description for the model of when to hand off; the agent's own description when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub description: Option<String>,
-    /// What of the conversation so far the other agent's model is sent.
+    /// The part of the conversation so far that the other agent's model receives.
     #[serde(default)]
     pub input: HandoffInput,
 }
 
-/// What of a conversation crosses a handoff.
+/// The part of a conversation that the agent after a handoff receives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum HandoffInput {
-    /// Everything.
+    /// The whole conversation.
     #[default]
     All,
-    /// What people and agents said, without tool calls, their results and reasoning.
+    /// The messages of people and agents, without tool calls, tool results and reasoning.
     MessagesOnly,
 }

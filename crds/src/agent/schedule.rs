@@ -1,4 +1,4 @@
-//! Messages an agent is sent by the clock: each is a Temporal Schedule.
+//! Messages that are sent to an agent at set times; each is a Temporal Schedule.
 
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
@@ -6,60 +6,60 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration::Duration;
 
-/// A message at set times.
+/// A message that is sent to the agent at set times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
     /// Name of the schedule, unique in the Agent.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// When: five or six fields, or `@hourly`, `@daily` … (docs.temporal.io/schedule#spec).
+    /// Cron expression: five to seven fields, or `@hourly`, `@daily` … (docs.temporal.io/schedule#spec).
     #[schemars(length(min = 1, max = 256))]
     pub cron: String,
-    /// Time zone of the cron expression, as the IANA database names it.
+    /// Time zone of the cron expression: a name of the IANA database, for example `Europe/Berlin`.
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64))]
     pub time_zone: String,
-    /// What the agent is sent.
+    /// Text of the message.
     #[schemars(length(min = 1, max = 65_536))]
     pub message: String,
-    /// Where the message of a run goes. `New`: to a task of its own, which ends with its one turn. `Fixed`: to the same
-    /// task each time, so that all runs are one conversation; the run after its end begins another.
+    /// The task that receives the message. `New`: a new task for each run; the task ends after one turn. `Fixed`: the
+    /// same task for all runs, so that they are one conversation; a run after the end of that task starts another one.
     #[serde(default)]
     pub task: ScheduledTask,
-    /// What happens when the task of the run before has not ended. With `task: Fixed`: when its message has not been
-    /// delivered, because the agent's workers are away; a message that was delivered waits in the task for its turn.
+    /// What happens when the run before has not ended. With `task: New`, a run ends with its task. With `task: Fixed`, a
+    /// run ends when its message is delivered, which needs a worker; a delivered message waits in the task for its turn.
     #[serde(default)]
     pub overlap: OverlapPolicy,
-    /// How long after its time a run that was missed is made up for.
+    /// How long after its time a missed run is still started.
     #[serde(default = "default_catch_up")]
     pub catch_up: Duration,
-    /// No runs while true.
+    /// Whether the schedule is suspended; a suspended schedule starts no runs.
     #[serde(default)]
     pub suspend: bool,
 }
 
-/// Where the message of a run goes.
+/// The task that receives the message of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ScheduledTask {
-    /// To a task of its own.
+    /// A new task for each run.
     #[default]
     New,
-    /// To the same task each time.
+    /// The same task for all runs.
     Fixed,
 }
 
 /// What happens when the run before has not ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OverlapPolicy {
-    /// No new run.
+    /// The new run is skipped.
     #[default]
     Skip,
-    /// One new run, once the one before has ended.
+    /// The new run starts after the run before; further runs in the meantime are skipped.
     BufferOne,
-    /// A new run beside it, or after it where all go to one task.
+    /// The new run starts at once; with `task: Fixed`, after the run before.
     AllowAll,
-    /// The one before is canceled first.
+    /// The run before is canceled, then the new run starts.
     CancelOther,
 }
 

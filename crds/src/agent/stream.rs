@@ -1,35 +1,33 @@
-//! What people see of a turn. It changes what is shown, never what happens.
-#![expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of its own that people write"
-)]
+//! The parts of a turn that people see. The settings change what is shown, never
+//! what is done.
+#![expect(clippy::struct_excessive_bools, reason = "each is an independent setting of the API")]
 
 use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// What becomes a message that people see.
+/// The parts of a turn that people see as messages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StreamSettings {
-    /// The model's tool calls.
+    /// Whether tool calls are shown.
     #[serde(default = "shown")]
     pub tool_requests: bool,
-    /// The results of tools.
+    /// Whether results of tools are shown.
     #[serde(default = "shown")]
     pub tool_responses: bool,
-    /// A text when another agent takes over.
+    /// Whether a handoff to another agent is shown, as a text.
     #[serde(default = "shown")]
     pub handoffs: bool,
-    /// What the model lets us see of its reasoning.
+    /// Whether the model's summary of its reasoning is shown.
     #[serde(default = "shown")]
     pub reasoning: bool,
-    /// A text when an agent takes up a turn.
+    /// Whether the start of an agent's work on a turn is shown, as a text.
     #[serde(default)]
     pub agents: bool,
-    /// Data about each model call: model, tokens; for debugging.
+    /// Whether data about each model call (model, tokens) is shown, for debugging.
     #[serde(default)]
     pub model_calls: bool,
-    /// Names of tools whose calls and results are not shown; `*` stands for any characters.
+    /// Names of tools whose calls and results are not shown; `*` matches any characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 64)))]
     pub hidden_tools: Vec<String>,
@@ -50,14 +48,14 @@ impl Default for StreamSettings {
 }
 
 impl StreamSettings {
-    /// Whether a tool is one of `hiddenTools`.
+    /// Whether `hiddenTools` matches a tool.
     #[must_use]
     pub fn hides_tool(&self, name: &str) -> bool {
         self.hidden_tools.iter().any(|pattern| matches(pattern, name))
     }
 }
 
-/// `*` stands for any characters, none included; everything else for itself.
+/// Whether a pattern matches a text; `*` matches any characters, also none.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
@@ -86,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_any_characters() {
+    fn a_star_matches_any_characters() {
         for (pattern, text, expected) in [
             ("internal_*", "internal_audit", true),
             ("internal_*", "external", false),

@@ -1,5 +1,5 @@
-//! When a person is asked before a call, how long the answer is waited for, and
-//! what happens without one.
+//! The approval of tool calls by people: whether it is required, and what happens
+//! when nobody decides.
 
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration::Duration;
 
-/// Whether a person must agree to a call before it runs.
+/// Whether a person must approve a call before it runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalPolicy {
-    /// Each call waits for a decision. The arguments that were approved are the ones that run.
+    /// Whether each call waits for a decision. The call runs with exactly the approved arguments.
     #[serde(default)]
     pub required: bool,
-    /// How long a decision is waited for.
+    /// How long a call waits for a decision.
     #[serde(default = "default_decision_timeout")]
     pub timeout: Duration,
-    /// What happens when nobody has decided by then.
+    /// What happens when nobody decides in time.
     #[serde(default)]
     pub on_timeout: OnTimeout,
 }
@@ -33,7 +33,7 @@ impl Default for ApprovalPolicy {
 }
 
 impl ApprovalPolicy {
-    /// Both policies at once: an agent may ask for more than a tool does, never for less.
+    /// The stricter of both policies: an Agent can tighten the policy of a tool and not loosen it.
     #[must_use]
     pub fn tightened_by(&self, other: &Self) -> Self {
         match (self.required, other.required) {
@@ -48,15 +48,15 @@ impl ApprovalPolicy {
     }
 }
 
-/// What happens when nobody has decided in time; the strictest first.
+/// What happens when nobody decides in time; the strictest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum OnTimeout {
     /// The turn fails.
     Fail,
-    /// The call does not run, and the model is told so.
+    /// The call does not run; the model receives a rejection.
     #[default]
     Reject,
-    /// The call runs as if it had been approved.
+    /// The call runs as if it were approved.
     Proceed,
 }
 
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_may_tighten_a_tools_policy_and_never_loosen_it() {
+    fn an_agent_can_tighten_the_policy_of_a_tool_and_not_loosen_it() {
         let none = policy(false, 60, OnTimeout::Reject);
         let short = policy(true, 10, OnTimeout::Proceed);
         let strict = policy(true, 99, OnTimeout::Fail);

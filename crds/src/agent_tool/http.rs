@@ -1,35 +1,36 @@
-//! Tools of kind `http`: one request made by the agent's worker.
+//! Tools of kind `http`: one HTTP request by the agent's worker.
 
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// An HTTP request. Every text may name `${env.NAME}` (from the Agent's credentials)
-/// and is a minijinja template over the arguments.
+/// An HTTP request. Every text is a minijinja template over the arguments, and may contain `${env.NAME}` for one of the
+/// Agent's credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpTool {
     /// Method of the request.
     #[serde(default)]
     pub method: HttpMethod,
-    /// URL; arguments in it need the filter `urlencode`: `https://example.com/?q={{ query | urlencode }}`.
+    /// URL. Arguments in it need the filter `urlencode`: `https://example.com/?q={{ query | urlencode }}`.
     #[schemars(length(min = 1, max = 4096), regex(pattern = r"^(https?://|\$\{env\.)"))]
     pub url: String,
     /// Headers of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub headers: Vec<HttpHeader>,
-    /// Body of the request; when absent, POST, PUT and PATCH send the arguments as a JSON object.
+    /// Body of the request. When absent, POST, PUT and PATCH send the arguments as a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]
     pub body: Option<String>,
-    /// What the model gets of a successful answer, as a minijinja template over `status`, `headers` (names in lower
-    /// case), `body` (JSON, or text) and `args`: `{{ body.items | tojson }}`. JSON where the text is JSON; the whole
-    /// body when absent.
+    /// The result for the model after a successful response: a minijinja template over `status`, `headers` (names in
+    /// lower case), `body` (JSON, or text) and `args`, for example `{{ body.items | tojson }}`. A text that is JSON
+    /// becomes JSON. When absent, the result is the whole body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]
     pub response: Option<String>,
-    /// What the request runs as. `Local` needs a `timeout` of at most 5s and an `idempotency` other than `None`.
+    /// The kind of activity that makes the request. `Local` needs a `timeout` of at most 5s, and an `idempotency` other
+    /// than `None`.
     #[serde(default)]
     pub execution: HttpExecution,
 }
@@ -46,36 +47,36 @@ pub struct HttpHeader {
     pub value: String,
 }
 
-/// What a request runs as.
+/// The kind of activity that makes a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum HttpExecution {
-    /// An activity of its own.
+    /// An activity.
     #[default]
     Activity,
-    /// A local activity, for short requests: a third of the work for the Temporal server. Whatever else happens in
-    /// the conversation waits for each attempt. `Activity` where another agent has taken over.
+    /// A local activity, for short requests: it costs the Temporal server a third of an activity. The whole
+    /// conversation waits for each attempt. After a handoff, requests run as `Activity`.
     Local,
 }
 
-/// Methods a tool may use.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum HttpMethod {
-    /// Read.
+    /// GET.
     #[default]
     Get,
-    /// Create or act.
+    /// POST.
     Post,
-    /// Replace.
+    /// PUT.
     Put,
-    /// Change.
+    /// PATCH.
     Patch,
-    /// Remove.
+    /// DELETE.
     Delete,
 }
 
 impl HttpMethod {
-    /// The method as it stands in a request.
+    /// The method in a request.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{approval::ApprovalPolicy, http::HttpHeader};
 
-/// An MCP server over streamable HTTP (protocol versions 2026-07-28 and 2025-11-25). The worker lists its
-/// tools; a server that does not answer takes only its own tools away.
+/// An MCP server over streamable HTTP (protocol versions 2026-07-28 and 2025-11-25). The worker lists its tools. When the
+/// server does not respond, only its own tools are missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct McpTool {
-    /// URL of the server; may name `${env.NAME}`.
+    /// URL of the server; may contain `${env.NAME}`.
     #[schemars(length(min = 1, max = 4096), regex(pattern = r"^(https?://|\$\{env\.)"))]
     pub url: String,
-    /// Headers of every request; values may name `${env.NAME}`.
+    /// Headers of every request; values may contain `${env.NAME}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub headers: Vec<HttpHeader>,
-    /// Put before each tool's name, for servers whose names collide with others.
+    /// Prefix of each tool's name, for servers whose tools have the names of other tools.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 32), regex(pattern = "^[A-Za-z0-9_-]*$"))]
     pub prefix: String,
-    /// Which of the server's tools the model sees; all when empty.
+    /// The tools of the server that the model sees; all tools when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
     pub tools: Vec<McpToolSelection>,
@@ -31,14 +31,14 @@ pub struct McpTool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct McpToolSelection {
-    /// Name of the tool at the server.
+    /// Name of the tool on the server.
     #[schemars(length(min = 1, max = 128))]
     pub name: String,
-    /// What the model calls it instead; the prefix is not put before it.
+    /// Name of the tool for the model, without the prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))]
     pub rename: Option<String>,
-    /// Whether a person must agree to its calls; tightens the policy of the whole server.
+    /// Approval policy of the calls; it can only tighten the policy of the AgentTool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalPolicy>,
 }

@@ -1,5 +1,5 @@
-//! Tools of kind `steps`: several actions in order, undone in reverse when one
-//! of them fails for good.
+//! Tools of kind `steps`: several actions in order. When one fails finally, the
+//! steps before it are compensated in reverse order.
 
 use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -16,33 +16,33 @@ use crate::{duration::Duration, schema};
     .message("a step is never local"))]
 #[serde(rename_all = "camelCase")]
 pub struct ToolStep {
-    /// Name of the step; later steps find its result under `steps.<name>`.
+    /// Name of the step; its result is `steps.<name>` in later steps.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z][a-z0-9_]*$"))]
     pub name: String,
     /// A Temporal activity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<ActivityTool>,
-    /// An HTTP request; its templates know `steps` too.
+    /// An HTTP request; its templates may use `steps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpTool>,
-    /// Arguments of the activity, or the JSON body of the request: an object whose texts are minijinja templates
-    /// over the call's arguments and `steps`. A text that is one expression (`{{ amount }}`) keeps its type.
-    /// The call's arguments when empty.
+    /// Arguments of the activity, or JSON body of the request: an object whose texts are minijinja templates over the
+    /// call's arguments and `steps`. A text that is one expression (`{{ amount }}`) keeps the type of its value. When
+    /// empty, the call's arguments.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::any_object")]
     pub arguments: Map<String, Value>,
-    /// Longest time one attempt may take; the tool's when absent.
+    /// The longest time that one attempt may take; the tool's timeout when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// How failed attempts are repeated; the tool's when absent.
+    /// How failed attempts are retried; the tool's retry policy when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<ToolRetry>,
-    /// What undoes the step when a later one fails for good.
+    /// The action that undoes the step when a later step fails finally.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensate: Option<Compensation>,
 }
 
-/// What undoes a step.
+/// The action that undoes a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.activity) != has(self.http)")
     .message("a compensation has exactly one of activity and http"))]
@@ -56,19 +56,19 @@ pub struct Compensation {
     /// An HTTP request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpTool>,
-    /// Like the arguments of a step; `steps` holds the results so far, that of the step itself included.
+    /// Arguments, as in a step; `steps` has the results so far, with the result of the step itself.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::any_object")]
     pub arguments: Map<String, Value>,
-    /// Longest time one attempt may take; the tool's when absent.
+    /// The longest time that one attempt may take; the tool's timeout when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
-    /// How failed attempts are repeated; ten attempts when absent.
+    /// How failed attempts are retried; ten attempts when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<ToolRetry>,
 }
 
-/// What one step or compensation does.
+/// The action of a step or compensation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum StepAction<'a> {
     /// See [`ActivityTool`].
@@ -78,7 +78,7 @@ pub enum StepAction<'a> {
 }
 
 impl ToolStep {
-    /// The action that is set; none for an object that admission never saw.
+    /// The action that is set. `None` for an invalid object, which admission would refuse.
     #[must_use]
     pub fn action(&self) -> Option<StepAction<'_>> {
         action(self.activity.as_ref(), self.http.as_ref())
@@ -86,7 +86,7 @@ impl ToolStep {
 }
 
 impl Compensation {
-    /// The action that is set; none for an object that admission never saw.
+    /// The action that is set. `None` for an invalid object, which admission would refuse.
     #[must_use]
     pub fn action(&self) -> Option<StepAction<'_>> {
         action(self.activity.as_ref(), self.http.as_ref())

@@ -1,18 +1,18 @@
-//! Tools of kind `workflow`: a child workflow by type, in any language.
+//! Tools of kind `workflow`: a child workflow in any language.
 
 use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// A Temporal workflow, run as a child of the task. Its one argument is the object of all parameters;
-/// its result is the tool's. The tool's `timeout` bounds the whole of it.
+/// A Temporal workflow that runs as a child of the task. Its one argument is the object of all parameters; its result is
+/// the result of the tool. The tool's `timeout` limits the whole workflow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkflowTool {
-    /// Workflow type, as its worker registers it.
+    /// Workflow type that the worker registers.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 256))]
     pub workflow_type: String,
-    /// Task queue its worker polls.
+    /// Task queue of the worker.
     #[schemars(length(min = 1, max = 512))]
     pub task_queue: String,
 }
