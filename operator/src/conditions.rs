@@ -1,5 +1,5 @@
-//! From what was found out to the conditions of a status. Decides when a
-//! condition counts as changed and how long a message may be. Pure.
+//! The conditions of a status. Decides when a condition counts as changed and
+//! how long a message may be. Pure.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -7,41 +7,23 @@ use k8s_openapi::{
 };
 use steadfast_crds::conditions::{ConditionType, Reason};
 
-/// Longest message of a condition; seven of them leave room in 4 KiB of status.
+use crate::validation::ValidationError;
+
+/// The longest message of a condition; seven of them leave room in a status of 4 KiB.
 const MAXIMUM_MESSAGE_BYTES: usize = 256;
+/// The message of the condition Stalled.
+pub(crate) const STALLED_MESSAGE: &str = "a person must change something; see the condition Ready";
 
-/// Why one of the conditions that speak of the user's own resources is false.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The condition it makes false.
-    pub condition: ConditionType,
-    /// The reason, for programs.
-    pub reason: Reason,
-    /// The reason, for people: what is wrong and what to do.
-    pub message: String,
-}
-
-impl Problem {
-    /// A problem of `condition`.
-    pub fn new(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            condition,
-            reason,
-            message: message.into(),
-        }
-    }
-}
-
-/// Value of a condition.
+/// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It holds.
+pub enum ConditionStatus {
+    /// The condition is met.
     True,
-    /// It does not.
+    /// The condition is not met.
     False,
 }
 
-impl Verdict {
+impl ConditionStatus {
     /// The wire value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -52,67 +34,65 @@ impl Verdict {
     }
 }
 
-/// A condition without its history.
+/// A condition to be written, without generation and transition time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What it speaks of.
+pub struct ConditionUpdate {
+    /// The type of the condition.
     pub condition: ConditionType,
-    /// Whether it holds.
-    pub verdict: Verdict,
-    /// Why, for programs.
+    /// Whether the condition is met.
+    pub status: ConditionStatus,
+    /// The reason, for programs.
     pub reason: Reason,
-    /// Why, for people. Must not change while nothing else does.
+    /// The reason, for people. Must stay the same as long as nothing else changes.
     pub message: String,
 }
 
-impl Finding {
-    /// A condition that holds.
-    pub fn holds(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
+impl ConditionUpdate {
+    /// A condition with status True.
+    pub(crate) fn met(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
         Self {
             condition,
-            verdict: Verdict::True,
+            status: ConditionStatus::True,
             reason,
             message: message.into(),
         }
     }
 
-    /// A condition that does not.
-    pub fn fails(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
+    /// A condition with status False.
+    pub(crate) fn not_met(condition: ConditionType, reason: Reason, message: impl Into<String>) -> Self {
         Self {
             condition,
-            verdict: Verdict::False,
+            status: ConditionStatus::False,
             reason,
             message: message.into(),
         }
     }
 
-    /// `condition` in the light of all `problems`: the first one gives the reason.
-    pub fn from_problems(condition: ConditionType, problems: &[Problem], holds: (Reason, &str)) -> Self {
-        let mine: Vec<&Problem> = problems.iter().filter(|p| p.condition == condition).collect();
-        match mine.first() {
-            None => Self::holds(condition, holds.0, holds.1),
+    /// False with the first reason and all messages of the errors of `condition`; true with `met` if there are none.
+    pub(crate) fn from_errors(condition: ConditionType, errors: &[ValidationError], met: (Reason, &str)) -> Self {
+        let own: Vec<&ValidationError> = errors.iter().filter(|error| error.condition == condition).collect();
+        match own.first() {
+            None => Self::met(condition, met.0, met.1),
             Some(first) => {
-                let messages: Vec<&str> = mine.iter().map(|p| p.message.as_str()).collect();
-                Self::fails(condition, first.reason, messages.join("; "))
+                let messages: Vec<&str> = own.iter().map(|error| error.message.as_str()).collect();
+                Self::not_met(condition, first.reason, messages.join("; "))
             }
         }
     }
 }
 
-/// The conditions of a status: `findings` in their order, each with the time
-/// since which its value has not changed.
-#[must_use]
-pub fn merge(
+/// The conditions of a status, in the order of `updates`, each with the time since which its status has not changed.
+pub(crate) fn merge(
     previous: &[Condition],
-    findings: Vec<Finding>,
+    updates: Vec<ConditionUpdate>,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    findings
+    updates
         .into_iter()
-        .map(|finding| {
-            let type_ = finding.condition.as_str();
-            let status = finding.verdict.as_str();
+        .map(|update| {
+            let type_ = update.condition.as_str();
+            let status = update.status.as_str();
             let since = previous
                 .iter()
                 .find(|old| old.type_ == type_ && old.status == status)
@@ -120,8 +100,8 @@ pub fn merge(
             Condition {
                 type_: type_.to_owned(),
                 status: status.to_owned(),
-                reason: finding.reason.as_str().to_owned(),
-                message: shorten(finding.message, MAXIMUM_MESSAGE_BYTES),
+                reason: update.reason.as_str().to_owned(),
+                message: shorten(update.message, MAXIMUM_MESSAGE_BYTES),
                 observed_generation: generation,
                 last_transition_time: since,
             }
@@ -129,13 +109,13 @@ pub fn merge(
         .collect()
 }
 
-/// The condition of that type.
+/// The condition of this type.
 #[must_use]
 pub fn find(conditions: &[Condition], condition: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|c| c.type_ == condition.as_str())
 }
 
-/// Cuts at a character boundary and says so.
+/// Cuts a text between two characters and ends it with an ellipsis.
 pub(crate) fn shorten(mut text: String, maximum_bytes: usize) -> String {
     const ELLIPSIS: &str = "…";
     if text.len() > maximum_bytes {
@@ -149,7 +129,7 @@ pub(crate) fn shorten(mut text: String, maximum_bytes: usize) -> String {
     text
 }
 
-/// The API keeps no more; a finer time would differ from what is read back.
+/// The API server stores whole seconds; a finer time would differ from the stored one.
 fn whole_seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
@@ -164,42 +144,52 @@ mod tests {
     }
 
     #[test]
-    fn the_transition_time_moves_only_when_the_value_does() {
-        let ready = |verdict, reason| {
-            vec![Finding {
+    fn the_transition_time_changes_only_with_the_status() {
+        let ready = |status, reason| {
+            vec![ConditionUpdate {
                 condition: ConditionType::Ready,
-                verdict,
+                status,
                 reason,
                 message: String::new(),
             }]
         };
-        let first = merge(&[], ready(Verdict::False, Reason::RollingOut), Some(1), at(10));
-        let second = merge(&first, ready(Verdict::False, Reason::CrashLoop), Some(2), at(20));
+        let first = merge(&[], ready(ConditionStatus::False, Reason::RollingOut), Some(1), at(10));
+        let second = merge(
+            &first,
+            ready(ConditionStatus::False, Reason::CrashLoop),
+            Some(2),
+            at(20),
+        );
         assert_eq!(second[0].last_transition_time, Time(at(10)));
         assert_eq!(second[0].observed_generation, Some(2));
-        let third = merge(&second, ready(Verdict::True, Reason::AllConditionsMet), Some(2), at(30));
+        let third = merge(
+            &second,
+            ready(ConditionStatus::True, Reason::AllConditionsMet),
+            Some(2),
+            at(30),
+        );
         assert_eq!(third[0].last_transition_time, Time(at(30)));
     }
 
     #[test]
-    fn several_problems_of_one_condition_are_all_told() {
-        let problem = |reason, message: &str| Problem::new(ConditionType::ReferencesResolved, reason, message);
-        let problems = [
-            problem(Reason::ToolNotFound, "no a"),
-            problem(Reason::ConfigMapNotFound, "no b"),
+    fn all_errors_of_one_condition_are_in_its_message() {
+        let error = |reason, message: &str| ValidationError::new(ConditionType::ReferencesResolved, reason, message);
+        let errors = [
+            error(Reason::ToolNotFound, "no a"),
+            error(Reason::ConfigMapNotFound, "no b"),
         ];
         assert_eq!(
-            Finding::from_problems(ConditionType::ReferencesResolved, &problems, (Reason::Resolved, "")),
-            Finding::fails(ConditionType::ReferencesResolved, Reason::ToolNotFound, "no a; no b")
+            ConditionUpdate::from_errors(ConditionType::ReferencesResolved, &errors, (Reason::Resolved, "")),
+            ConditionUpdate::not_met(ConditionType::ReferencesResolved, Reason::ToolNotFound, "no a; no b")
         );
         assert_eq!(
-            Finding::from_problems(ConditionType::Accepted, &problems, (Reason::Valid, "valid")),
-            Finding::holds(ConditionType::Accepted, Reason::Valid, "valid")
+            ConditionUpdate::from_errors(ConditionType::Accepted, &errors, (Reason::Valid, "valid")),
+            ConditionUpdate::met(ConditionType::Accepted, Reason::Valid, "valid")
         );
     }
 
     #[test]
-    fn a_long_message_is_cut_between_characters() {
+    fn a_long_message_is_cut_between_two_characters() {
         assert_eq!(shorten("äöüß".to_owned(), 8), "äöüß");
         assert_eq!(shorten("äöüßx".to_owned(), 8), "äö…");
     }

@@ -1,22 +1,23 @@
-//! What is counted, under the names that dashboards for controllers know.
+//! The metrics of the controllers, under the names of controller-runtime, which
+//! dashboards know.
 
 use std::time::Instant;
 
 use steadfast_process::prometheus::{self, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-/// Metrics of all controllers of this process.
+/// The metrics of all controllers of this process.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     reconciles: IntCounterVec,
     errors: IntCounterVec,
     seconds: HistogramVec,
     active: IntGaugeVec,
 }
 
-/// How a reconciliation ended.
+/// The result of a reconciliation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing left to do until something changes.
+pub(crate) enum Outcome {
+    /// There is nothing to do until something changes.
     Success,
     /// It will be tried again.
     Error,
@@ -24,28 +25,34 @@ pub enum Outcome {
 
 impl Metrics {
     /// Registers the metrics.
-    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let metrics = Self {
             reconciles: IntCounterVec::new(
-                Opts::new("controller_runtime_reconcile_total", "Reconciliations per controller"),
+                Opts::new(
+                    "controller_runtime_reconcile_total",
+                    "Number of reconciliations per controller",
+                ),
                 &["controller", "result"],
             )?,
             errors: IntCounterVec::new(
                 Opts::new(
                     "controller_runtime_reconcile_errors_total",
-                    "Failed reconciliations per controller",
+                    "Number of failed reconciliations per controller",
                 ),
                 &["controller"],
             )?,
             seconds: HistogramVec::new(
                 HistogramOpts::new(
                     "controller_runtime_reconcile_time_seconds",
-                    "Length of a reconciliation",
+                    "Duration of a reconciliation",
                 ),
                 &["controller"],
             )?,
             active: IntGaugeVec::new(
-                Opts::new("controller_runtime_active_workers", "Reconciliations under way"),
+                Opts::new(
+                    "controller_runtime_active_workers",
+                    "Number of reconciliations that are running",
+                ),
                 &["controller"],
             )?,
         };
@@ -58,7 +65,7 @@ impl Metrics {
 
     /// Starts measuring one reconciliation.
     #[must_use]
-    pub fn begin(&self, controller: &'static str) -> Measurement<'_> {
+    pub(crate) fn begin(&self, controller: &'static str) -> Measurement<'_> {
         self.active.with_label_values(&[controller]).inc();
         Measurement {
             metrics: self,
@@ -68,17 +75,17 @@ impl Metrics {
     }
 }
 
-/// One reconciliation under way; dropping it counts it as no longer active.
+/// A running reconciliation; it counts as ended when this is dropped.
 #[derive(Debug)]
-pub struct Measurement<'a> {
+pub(crate) struct Measurement<'a> {
     metrics: &'a Metrics,
     controller: &'static str,
     started: Instant,
 }
 
 impl Measurement<'_> {
-    /// Counts how it ended.
-    pub fn end(self, outcome: Outcome) {
+    /// Records the result.
+    pub(crate) fn end(self, outcome: Outcome) {
         let result = match outcome {
             Outcome::Success => "success",
             Outcome::Error => "error",

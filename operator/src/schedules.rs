@@ -1,12 +1,13 @@
 //! Keeps Temporal Schedules in line with `spec.schedules` of Agents.
 //!
-//! Reconciliations say what an Agent wants ([`board`]) and go on; one task of
-//! its own ([`keeper`]) brings Temporal there whenever Temporal can be asked.
-//! Nothing waits for Temporal, and no finalizer holds an Agent: a schedule tells
-//! by its id whose it is, and goes when that Agent is gone.
+//! A reconciliation records the schedules of its Agent in `state` and goes
+//! on; one task, the `syncer`, brings Temporal in line when Temporal can be
+//! reached. Nothing waits for Temporal, and no finalizer holds an Agent: the id
+//! of a schedule names its Agent, and the syncer deletes the schedule when that
+//! Agent is gone.
 
-pub mod board;
 pub mod desired;
-pub mod keeper;
-pub mod plan;
-pub mod temporal;
+pub(crate) mod plan;
+pub(crate) mod state;
+pub(crate) mod syncer;
+pub(crate) mod temporal;

@@ -1,23 +1,20 @@
-//! What is built for each Agent in `manifests/`: from YAML through validate
-//! and build, with no API server.
+//! The manifests of each Agent in `manifests/`: from YAML through dereference,
+//! validate and build, without an API server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
-use kube::{ResourceExt as _, core::DeserializeGuard};
-use serde::Deserialize;
 use serde_json::{Value, json};
-use steadfast_crds::{Agent, AgentTool};
+use steadfast_crds::{Agent, manifests};
 use steadfast_operator::{
-    agent_controller::{
+    agents::{
         build::{Desired, RevisionPlan, build},
-        dereference::{Found, History, Instructions},
-        introduction::Introduction,
+        dereference::dereference,
+        manifest_source::ManifestSource,
         validate::validate,
     },
-    args::{ImagePullPolicy, SecretKey, SecretVariable, Variable},
-    keyed_hash::KeyedHash,
-    settings::Settings,
+    hashing::keyed_hash::KeyedHash,
+    settings::{ImagePullPolicy, SecretKey, SecretVariable, Settings, Variable},
 };
 
 fn settings() -> Settings {
@@ -43,55 +40,22 @@ fn settings() -> Settings {
     }
 }
 
-/// The first Agent of a file, and as what it refers to, the other Agents, tools and Secrets of the file;
-/// Secret values are plain text.
-fn read(path: &Path) -> (Agent, Found) {
-    let mut agent: Option<Agent> = None;
-    let mut agents = BTreeMap::new();
-    let mut tools = BTreeMap::new();
-    let mut secrets = BTreeMap::new();
-    for document in serde_yaml_ng::Deserializer::from_str(&fs::read_to_string(path).unwrap()) {
-        let document = Value::deserialize(document).unwrap();
-        match document["kind"].as_str().unwrap() {
-            "Agent" => {
-                let read: Agent = serde_json::from_value(document).unwrap();
-                let guarded = DeserializeGuard(Ok(read.clone()));
-                agents.insert(read.name_any(), Introduction::of(Some(&guarded)));
-                agent.get_or_insert(read);
-            }
-            "AgentTool" => {
-                let tool: AgentTool = serde_json::from_value(document).unwrap();
-                tools.insert(tool.name_any(), Some(Arc::new(DeserializeGuard(Ok(tool)))));
-            }
-            "Secret" => {
-                let name = document["metadata"]["name"].as_str().unwrap().to_owned();
-                let keys = document["stringData"].as_object().unwrap().keys();
-                let digests = keys.map(|key| (key.clone(), format!("digest of {key}"))).collect();
-                secrets.insert(name, Some(Arc::new(digests)));
-            }
-            other => panic!("unexpected kind {other}"),
-        }
-    }
-    let agent = agent.expect("an Agent");
-    let instructions = Instructions::Text(agent.spec.instructions.clone().unwrap_or_default());
-    (
-        agent,
-        Found {
-            instructions,
-            tools,
-            agents,
-            secrets,
-            history: History::default(),
-        },
-    )
-}
-
-/// Everything that is built, or what stands in the way.
-fn built(path: &Path) -> Value {
-    let (agent, found) = read(path);
+/// The manifests of the first Agent of a file, or its errors. The other objects of the file are the cluster.
+async fn built(path: &Path) -> Value {
     let hash = KeyedHash::new(b"key").unwrap();
-    let validated = validate(&agent, &found, &settings(), &hash).unwrap();
-    let Desired { revision, workers } = build(&agent, &validated, &found.history);
+    let manifests = manifests::parse(path, &fs::read_to_string(path).unwrap()).unwrap();
+    let agent = manifests.iter().find(|manifest| manifest.is::<Agent>());
+    let agent: Agent = agent.expect("an Agent").decode().unwrap();
+    let namespace = agent.metadata.namespace.as_deref().unwrap();
+    let source = ManifestSource::new(&manifests, namespace, &hash).unwrap();
+
+    let dereferenced = dereference(&source, &agent, &settings()).await.unwrap();
+    let validated = validate(&agent, &dereferenced, &settings(), &hash).unwrap();
+    let Desired {
+        revision,
+        schedules,
+        workers,
+    } = build(&validated, &dereferenced.history, &settings());
     let revision = match revision {
         RevisionPlan::Keep { .. } => Value::Null,
         RevisionPlan::Create { revision, .. } => serde_json::to_value(revision).unwrap(),
@@ -104,18 +68,18 @@ fn built(path: &Path) -> Value {
             "deployment": w.deployment,
         })
     });
-    let problems: Vec<Value> = validated
-        .problems
+    let errors: Vec<Value> = validated
+        .errors
         .iter()
         .map(|p| json!({ "condition": p.condition.as_str(), "reason": p.reason.as_str(), "message": p.message }))
         .collect();
-    json!({ "problems": problems, "revision": revision, "workers": workers })
+    json!({ "errors": errors, "revision": revision, "schedules": schedules, "workers": workers })
 }
 
-#[test]
-fn each_agent_is_built_into_the_manifests_on_record() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests");
-    let mut files: Vec<_> = fs::read_dir(folder)
+#[tokio::test]
+async fn each_agent_is_built_into_the_recorded_manifests() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests");
+    let mut files: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
@@ -123,8 +87,9 @@ fn each_agent_is_built_into_the_manifests_on_record() {
     assert!(!files.is_empty());
     for file in files {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let built = built(&file).await;
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
-            insta::assert_yaml_snapshot!(name, built(&file));
+            insta::assert_yaml_snapshot!(name, built);
         });
     }
 }

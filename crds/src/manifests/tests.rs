@@ -84,7 +84,7 @@ fn every_manifest_file_is_read_in_the_order_of_names_and_nothing_else() {
         ("README.md", "not a manifest"),
         ("a.yaml.bak", "not a manifest"),
     ]);
-    fs::create_dir(directory.path().join("folder.yaml")).unwrap();
+    fs::create_dir(directory.path().join("directory.yaml")).unwrap();
     assert_eq!(names(&directory), ["first-1", "second-1", "third-1"]);
 }
 

@@ -1,223 +1,208 @@
-//! From an Agent to the Temporal Schedules it wants. Pure.
+//! The Temporal Schedules that an Agent desires. Pure.
 
 use std::collections::BTreeMap;
 
-use kube::ResourceExt as _;
 use serde::Serialize;
+use steadfast_contract::{
+    scheduled::{DELIVER_MESSAGE_WORKFLOW_TYPE, ScheduledMessage},
+    signals::ReceiveEvent,
+    start::{StartTask, WORKFLOW_TYPE},
+};
 use steadfast_crds::{
-    Agent,
     agent::{OverlapPolicy, Schedule, ScheduledTask},
     names::agent_task_queue,
 };
+use steadfast_events::{Content, TextFormat};
 use uuid::Uuid;
 
-use crate::{cache::ObjectKey, content_digest};
+use crate::{hashing::content_digest, kube::namespaced_name::NamespacedName};
 
-/// Workflow type of a task.
-const TASK_TYPE: &str = "AgentTask";
-/// Workflow type of a delivery: a schedule starts workflows and cannot send to one.
-const DELIVERY_TYPE: &str = "DeliverMessage";
-/// The state schema that the input is written in.
-const SCHEMA_VERSION: u32 = 2;
+/// The schedules of one Agent, by schedule id.
+pub type AgentSchedules = BTreeMap<String, DesiredSchedule>;
 
-/// Schedules by id.
-pub type Desired = BTreeMap<String, DesiredSchedule>;
-
-/// One schedule as Temporal shall have it.
+/// One schedule as it should be in Temporal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DesiredSchedule {
     /// `namespace/name` of the Agent.
     pub agent: String,
     /// Name of the schedule in the Agent.
     pub name: String,
-    /// When it runs.
+    /// Cron expression.
     pub cron: String,
-    /// Where that is so.
+    /// Time zone of the cron expression.
     pub time_zone: String,
     /// What happens when the run before has not ended.
     pub overlap: OverlapPolicy,
-    /// How late a missed run is made up for.
+    /// How long after its time a missed run is still started, in seconds.
     pub catch_up_seconds: u64,
-    /// No runs while true.
+    /// Whether no runs are started.
     pub paused: bool,
-    /// Queue of the workflow.
+    /// Task queue of the workflow.
     pub task_queue: String,
-    /// What the id of each run's workflow begins with; Temporal adds the time.
+    /// The start of each run's workflow id; Temporal adds the time.
     pub workflow_id: String,
-    /// What each run starts.
-    pub input: RunInput,
+    /// The workflow that each run starts.
+    pub workflow: ScheduledWorkflow,
 }
 
-/// The input of a run's workflow, which also says what workflow it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The workflow that a run starts, with its input.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum RunInput {
-    /// A task of its own.
-    Task(StartTask),
-    /// A delivery to the fixed task.
-    Delivery(Delivery),
+pub enum ScheduledWorkflow {
+    /// A new task.
+    AgentTask(Box<StartTask>),
+    /// A message to the fixed task: a schedule can only start workflows.
+    DeliverMessage(Box<ScheduledMessage>),
 }
 
-impl RunInput {
-    /// Type of the workflow.
+impl ScheduledWorkflow {
+    /// The workflow type.
     #[must_use]
     pub const fn workflow_type(&self) -> &'static str {
         match self {
-            Self::Task(_) => TASK_TYPE,
-            Self::Delivery(_) => DELIVERY_TYPE,
+            Self::AgentTask(_) => WORKFLOW_TYPE,
+            Self::DeliverMessage(_) => DELIVER_MESSAGE_WORKFLOW_TYPE,
         }
     }
 }
 
-/// The input of a task, as the workflow reads it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StartTask {
-    schema_version: u32,
-    /// Empty: Temporal makes the id, so the worker takes that of the workflow.
-    task_id: String,
-    namespace: String,
-    agent: String,
-    messages: Vec<Message>,
-    /// A task that waited for more messages would never end, and the next run would be skipped for it.
-    one_turn: bool,
-}
-
-/// The input of a delivery, as the workflow reads it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Delivery {
-    /// The first task that all runs go to; where it has ended, the worker knows the one that follows.
-    task_id: String,
-    namespace: String,
-    agent: String,
-    /// What the task is called.
-    name: String,
-    content: Content,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Message {
-    message_id: String,
-    content: Content,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Content {
-    Text { text: String },
-}
-
-/// Everything an Agent wants.
-#[must_use]
-pub fn of_agent(agent: &Agent, install: &str) -> Desired {
-    let key = ObjectKey::of(agent);
-    let schedules = agent.spec.schedules.iter();
+/// The schedules of an Agent.
+pub(crate) fn of_agent(agent: &NamespacedName, schedules: &[Schedule], install: &str) -> AgentSchedules {
     schedules
+        .iter()
         .map(|schedule| {
-            let id = format!("{install}/{key}/{}", schedule.name);
-            let desired = desired(&id, &key, &agent.name_any(), schedule, install);
+            let id = format!("{install}/{agent}/{}", schedule.name);
+            let desired = desired(&id, agent, schedule, install);
             (id, desired)
         })
         .collect()
 }
 
-/// The Agent of a schedule of this install, by the schedule's id.
-#[must_use]
-pub fn agent_of(install: &str, id: &str) -> Option<ObjectKey> {
+/// The Agent of a schedule, by the schedule's id; `None` for a schedule of another install or of a person.
+pub(crate) fn agent_of(install: &str, id: &str) -> Option<NamespacedName> {
     let mut parts = id.split('/');
-    let (of, namespace, agent) = (parts.next()?, parts.next()?, parts.next()?);
-    let named = parts.next().is_some() && parts.next().is_none();
-    (of == install && named).then(|| ObjectKey::new(namespace, agent))
+    let (owner, namespace, agent) = (parts.next()?, parts.next()?, parts.next()?);
+    let has_name = parts.next().is_some() && parts.next().is_none();
+    (owner == install && has_name).then(|| NamespacedName::new(namespace, agent))
 }
 
-/// What tells two versions of a schedule apart.
-pub fn digest(schedule: &DesiredSchedule) -> Result<String, serde_json::Error> {
+/// A digest that differs between two versions of a schedule.
+pub(crate) fn digest(schedule: &DesiredSchedule) -> Result<String, serde_json::Error> {
     content_digest::digest(schedule)
 }
 
-fn desired(id: &str, key: &ObjectKey, agent: &str, schedule: &Schedule, install: &str) -> DesiredSchedule {
-    // Made of nothing that can be edited: a fixed task outlives every edit.
-    let own_id = Uuid::new_v5(&Uuid::NAMESPACE_URL, id.as_bytes()).to_string();
+fn desired(id: &str, agent: &NamespacedName, schedule: &Schedule, install: &str) -> DesiredSchedule {
+    // Made from nothing that can be edited: a fixed task outlives every edit of the schedule.
+    let stable_id = Uuid::new_v5(&Uuid::NAMESPACE_URL, id.as_bytes()).to_string();
     let content = Content::Text {
         text: schedule.message.clone(),
+        format: TextFormat::default(),
     };
-    let (workflow_id, input) = match schedule.task {
-        ScheduledTask::New => (own_id, RunInput::Task(start_task(key, agent, schedule, content))),
+    let (workflow_id, workflow) = match schedule.task {
+        ScheduledTask::New => (
+            stable_id,
+            ScheduledWorkflow::AgentTask(start_task(agent, schedule, content)),
+        ),
         ScheduledTask::Fixed => {
-            let workflow_id = format!("deliver-{own_id}");
-            let delivery = Delivery {
-                task_id: own_id,
-                namespace: key.namespace.clone(),
-                agent: agent.to_owned(),
+            let workflow_id = format!("deliver-{stable_id}");
+            let message = ScheduledMessage {
+                task_id: stable_id,
+                namespace: agent.namespace.clone(),
+                agent: agent.name.clone(),
                 name: schedule.name.clone(),
                 content,
             };
-            (workflow_id, RunInput::Delivery(delivery))
+            (workflow_id, ScheduledWorkflow::DeliverMessage(Box::new(message)))
         }
     };
     DesiredSchedule {
-        agent: key.to_string(),
+        agent: agent.to_string(),
         name: schedule.name.clone(),
         cron: schedule.cron.trim().to_owned(),
         time_zone: schedule.time_zone.trim().to_owned(),
         overlap: schedule.overlap,
         catch_up_seconds: schedule.catch_up.whole_seconds(),
         paused: schedule.suspend,
-        task_queue: agent_task_queue(install, &key.namespace, agent),
+        task_queue: agent_task_queue(install, &agent.namespace, &agent.name),
         workflow_id,
-        input,
+        workflow,
     }
 }
 
-fn start_task(key: &ObjectKey, agent: &str, schedule: &Schedule, content: Content) -> StartTask {
-    StartTask {
-        schema_version: SCHEMA_VERSION,
-        task_id: String::new(),
-        namespace: key.namespace.clone(),
-        agent: agent.to_owned(),
-        messages: vec![Message {
+fn start_task(agent: &NamespacedName, schedule: &Schedule, content: Content) -> Box<StartTask> {
+    // Temporal makes the workflow id of each run; the worker uses it as the task id.
+    let task_id = "";
+    Box::new(StartTask {
+        messages: vec![ReceiveEvent {
             message_id: format!("schedule-{}", schedule.name),
             content,
+            sender: String::new(),
         }],
+        // A task that waits for more messages would never end, and the next run would be skipped for it.
         one_turn: true,
+        ..StartTask::new(task_id, &agent.namespace, &agent.name)
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The one schedule of the Agent team/a in the install demo, with `fields` over the required ones.
+    pub(crate) fn schedule(fields: &Value) -> DesiredSchedule {
+        let mut schedule = json!({ "name": "daily", "cron": "@daily", "message": "Go." });
+        schedule
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
+        of_agent_a(&json!([schedule])).into_values().next().unwrap()
+    }
+
+    /// Schedules with these names and messages.
+    pub(crate) fn schedules(schedules: &[(&str, &str)]) -> AgentSchedules {
+        let schedules: Vec<_> = schedules
+            .iter()
+            .map(|(name, message)| json!({ "name": name, "cron": "@daily", "message": message }))
+            .collect();
+        of_agent_a(&json!(schedules))
+    }
+
+    fn of_agent_a(schedules: &Value) -> AgentSchedules {
+        let schedules: Vec<Schedule> = serde_json::from_value(schedules.clone()).unwrap();
+        of_agent(&NamespacedName::new("team", "a"), &schedules, "demo")
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use serde_json::json;
 
-    use super::*;
-
-    fn agent(message: &str, task: &str) -> Agent {
-        serde_json::from_value(json!({
-            "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
-            "metadata": { "name": "concierge", "namespace": "team" },
-            "spec": {
-                "instructions": "Answer.", "model": { "name": "m" },
-                "schedules": [{ "name": "morning", "cron": "0 7 * * *", "message": message, "task": task }],
-            },
-        }))
-        .unwrap()
-    }
+    use super::{
+        testing::{schedule, schedules},
+        *,
+    };
 
     #[test]
     fn a_run_starts_a_task_of_one_turn_with_the_message() {
-        let desired = of_agent(&agent("Go.", "New"), "demo");
+        let desired = schedules(&[("morning", "Go.")]);
         let (id, schedule) = desired.first_key_value().unwrap();
-        assert_eq!(id, "demo/team/concierge/morning");
-        assert_eq!(schedule.task_queue, "demo/team/agent/concierge");
-        assert_eq!(schedule.input.workflow_type(), "AgentTask");
+        assert_eq!(id, "demo/team/a/morning");
+        assert_eq!(schedule.task_queue, "demo/team/agent/a");
+        assert_eq!(schedule.workflow.workflow_type(), "AgentTask");
         assert_eq!(
-            serde_json::to_value(&schedule.input).unwrap(),
+            serde_json::to_value(&schedule.workflow).unwrap(),
             json!({
-                "schema_version": 2,
+                "schema_version": steadfast_contract::start::SCHEMA_VERSION,
                 "task_id": "",
                 "namespace": "team",
-                "agent": "concierge",
+                "agent": "a",
                 "messages": [{
                     "message_id": "schedule-morning",
-                    "content": { "type": "text", "text": "Go." },
+                    "content": { "type": "text", "text": "Go.", "format": "plain" },
                 }],
                 "one_turn": true,
             })
@@ -225,38 +210,37 @@ mod tests {
     }
 
     #[test]
-    fn each_run_of_a_schedule_with_a_fixed_task_is_a_delivery_to_it() {
-        for message in ["Go.", "Stop."] {
-            let desired = of_agent(&agent(message, "Fixed"), "demo");
-            let (_, schedule) = desired.first_key_value().unwrap();
-            assert_eq!(schedule.input.workflow_type(), "DeliverMessage");
-            assert_eq!(schedule.workflow_id, "deliver-1651295a-c531-5327-b054-eddc4877263c");
-            assert_eq!(
-                serde_json::to_value(&schedule.input).unwrap(),
-                json!({
-                    "task_id": "1651295a-c531-5327-b054-eddc4877263c",
-                    "namespace": "team",
-                    "agent": "concierge",
-                    "name": "morning",
-                    "content": { "type": "text", "text": message },
-                })
-            );
-        }
+    fn each_run_of_a_schedule_with_a_fixed_task_sends_a_message_to_it() {
+        let first = schedule(&json!({ "task": "Fixed" }));
+        let edited = schedule(&json!({ "task": "Fixed", "message": "Stop." }));
+        assert_eq!(first.workflow_id, edited.workflow_id);
+        assert_eq!(edited.workflow.workflow_type(), "DeliverMessage");
+        let task_id = edited.workflow_id.strip_prefix("deliver-").unwrap();
+        assert_eq!(
+            serde_json::to_value(&edited.workflow).unwrap(),
+            json!({
+                "task_id": task_id,
+                "namespace": "team",
+                "agent": "a",
+                "name": "daily",
+                "content": { "type": "text", "text": "Stop.", "format": "plain" },
+            })
+        );
     }
 
     #[test]
-    fn a_schedule_has_another_digest_once_it_says_something_else() {
-        let of = |message, task| digest(of_agent(&agent(message, task), "demo").first_key_value().unwrap().1).unwrap();
+    fn an_edited_schedule_has_another_digest() {
+        let of = |message: &str, task: &str| digest(&schedule(&json!({ "message": message, "task": task }))).unwrap();
         assert_eq!(of("Go.", "New"), of("Go.", "New"));
         assert_ne!(of("Go.", "New"), of("Stop.", "New"));
         assert_ne!(of("Go.", "New"), of("Go.", "Fixed"));
     }
 
     #[test]
-    fn a_schedule_tells_by_its_id_whose_it_is() {
+    fn the_id_of_a_schedule_names_its_agent() {
         assert_eq!(
             agent_of("demo", "demo/team/concierge/morning"),
-            Some(ObjectKey::new("team", "concierge"))
+            Some(NamespacedName::new("team", "concierge"))
         );
         for foreign in [
             "demo2/team/concierge/morning",

@@ -1,137 +1,127 @@
-//! What to change at Temporal: what there is against what is wanted. Pure.
+//! Plans the changes in Temporal: the difference between the schedules that
+//! exist and those that Agents desire. Pure.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    cache::ObjectKey,
-    schedules::desired::{self, Desired, DesiredSchedule},
+    kube::namespaced_name::NamespacedName,
+    schedules::desired::{self, AgentSchedules, DesiredSchedule},
 };
 
-/// One request to Temporal.
+/// What to do with one schedule.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// There is none yet.
+pub(crate) enum Action {
+    /// The schedule does not exist.
     Create(Box<DesiredSchedule>),
-    /// It says something else.
+    /// The schedule differs.
     Update(Box<DesiredSchedule>),
-    /// Nobody wants it any more.
+    /// No Agent desires the schedule.
     Delete,
 }
 
-/// A change and whom it concerns.
+/// The change of one schedule.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Task {
+pub(crate) struct Change {
     /// Id of the schedule.
-    pub id: String,
-    /// Its Agent.
-    pub agent: ObjectKey,
+    pub(crate) id: String,
+    /// The Agent of the schedule.
+    pub(crate) agent: NamespacedName,
     /// What to do.
-    pub change: Change,
+    pub(crate) action: Action,
 }
 
-/// What is to be done. `standing`: digest of each schedule there is, by id. `wanted`: what each Agent that was
-/// looked at wants. `exists`: whether there is such an Agent, looked at or not.
-pub fn plan(
+/// Whether an Agent exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existence {
+    /// The Agent exists, or this operator does not watch its namespace.
+    Possible,
+    /// The Agent does not exist.
+    Gone,
+}
+
+/// The changes that are needed.
+///
+/// `existing` is the digest of each schedule in Temporal, by id. `desired` holds the schedules of each Agent that was
+/// reconciled. `existence` tells whether any other Agent exists.
+pub(crate) fn plan(
     install: &str,
-    standing: &BTreeMap<String, String>,
-    wanted: &BTreeMap<ObjectKey, Desired>,
-    exists: impl Fn(&ObjectKey) -> Existence,
-) -> Result<Vec<Task>, serde_json::Error> {
-    let mut tasks = Vec::new();
-    for (agent, schedules) in wanted {
+    existing: &BTreeMap<String, String>,
+    desired: &BTreeMap<NamespacedName, AgentSchedules>,
+    existence: impl Fn(&NamespacedName) -> Existence,
+) -> Result<Vec<Change>, serde_json::Error> {
+    let mut changes = Vec::new();
+    for (agent, schedules) in desired {
         for (id, schedule) in schedules {
-            let change = match standing.get(id) {
-                None => Change::Create(Box::new(schedule.clone())),
-                Some(known) if *known != desired::digest(schedule)? => Change::Update(Box::new(schedule.clone())),
+            let action = match existing.get(id) {
+                None => Action::Create(Box::new(schedule.clone())),
+                Some(digest) if *digest != desired::digest(schedule)? => Action::Update(Box::new(schedule.clone())),
                 Some(_) => continue,
             };
-            tasks.push(Task {
+            changes.push(Change {
                 id: id.clone(),
                 agent: agent.clone(),
-                change,
+                action,
             });
         }
     }
-    for id in standing.keys() {
+    for id in existing.keys() {
         let Some(agent) = desired::agent_of(install, id) else {
             continue;
         };
-        let unwanted = match wanted.get(&agent) {
+        let unwanted = match desired.get(&agent) {
             Some(schedules) => !schedules.contains_key(id),
-            // One that was not looked at yet may want it.
-            None => exists(&agent) == Existence::Gone,
+            // An Agent that was not reconciled yet may desire it.
+            None => existence(&agent) == Existence::Gone,
         };
         if unwanted {
-            tasks.push(Task {
+            changes.push(Change {
                 id: id.clone(),
                 agent,
-                change: Change::Delete,
+                action: Action::Delete,
             });
         }
     }
-    Ok(tasks)
-}
-
-/// Whether there is an Agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existence {
-    /// There is, or it is not ours to know.
-    Possible,
-    /// There is none.
-    Gone,
+    Ok(changes)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-    use serde_json::json;
-    use steadfast_crds::Agent;
-
     use super::*;
+    use crate::schedules::desired::testing::schedules;
 
-    fn wanted(schedules: &[(&str, &str)]) -> Desired {
-        let schedules: Vec<_> = schedules
-            .iter()
-            .map(|(name, message)| json!({ "name": name, "cron": "@daily", "message": message }))
-            .collect();
-        let agent: Agent = serde_json::from_value(json!({
-            "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
-            "metadata": { "name": "a", "namespace": "team" },
-            "spec": { "instructions": "Answer.", "model": { "name": "m" }, "schedules": schedules },
-        }))
-        .unwrap();
-        desired::of_agent(&agent, "demo")
-    }
-
-    fn standing(desired: &Desired) -> BTreeMap<String, String> {
+    fn digests(schedules: &AgentSchedules) -> BTreeMap<String, String> {
         let digest = |(id, schedule): (&String, &DesiredSchedule)| (id.clone(), desired::digest(schedule).unwrap());
-        desired.iter().map(digest).collect()
+        schedules.iter().map(digest).collect()
     }
 
     fn changes(
-        standing: &BTreeMap<String, String>,
-        wanted: &BTreeMap<ObjectKey, Desired>,
-        exists: Existence,
+        existing: &BTreeMap<String, String>,
+        desired: &BTreeMap<NamespacedName, AgentSchedules>,
+        existence: Existence,
     ) -> Vec<(String, &'static str)> {
-        let tasks = plan("demo", standing, wanted, |_| exists).unwrap();
-        let word = |change: &Change| match change {
-            Change::Create(_) => "create",
-            Change::Update(_) => "update",
-            Change::Delete => "delete",
+        let changes = plan("demo", existing, desired, |_| existence).unwrap();
+        let verb = |action: &Action| match action {
+            Action::Create(_) => "create",
+            Action::Update(_) => "update",
+            Action::Delete => "delete",
         };
-        tasks.iter().map(|task| (task.id.clone(), word(&task.change))).collect()
+        changes
+            .iter()
+            .map(|change| (change.id.clone(), verb(&change.action)))
+            .collect()
     }
 
-    fn of_a(desired: Desired) -> BTreeMap<ObjectKey, Desired> {
-        BTreeMap::from([(ObjectKey::new("team", "a"), desired)])
+    fn of_agent_a(schedules: AgentSchedules) -> BTreeMap<NamespacedName, AgentSchedules> {
+        BTreeMap::from([(NamespacedName::new("team", "a"), schedules)])
     }
 
     #[test]
-    fn only_what_differs_is_changed() {
-        let before = wanted(&[("same", "x"), ("edited", "x"), ("dropped", "x")]);
-        let after = wanted(&[("same", "x"), ("edited", "y"), ("new", "x")]);
+    fn only_schedules_that_differ_are_changed() {
+        let before = schedules(&[("same", "x"), ("edited", "x"), ("dropped", "x")]);
+        let after = schedules(&[("same", "x"), ("edited", "y"), ("new", "x")]);
         assert_eq!(
-            changes(&standing(&before), &of_a(after), Existence::Possible),
+            changes(&digests(&before), &of_agent_a(after), Existence::Possible),
             [
                 ("demo/team/a/edited".to_owned(), "update"),
                 ("demo/team/a/new".to_owned(), "create"),
@@ -141,12 +131,15 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wants_goes_only_when_its_agent_was_looked_at_or_is_gone() {
-        let standing = standing(&wanted(&[("daily", "x")]));
+    fn an_undesired_schedule_is_deleted_only_when_its_agent_was_reconciled_or_is_gone() {
+        let existing = digests(&schedules(&[("daily", "x")]));
         let deleted = [("demo/team/a/daily".to_owned(), "delete")];
         let nobody = BTreeMap::new();
-        assert_eq!(changes(&standing, &nobody, Existence::Possible), []);
-        assert_eq!(changes(&standing, &nobody, Existence::Gone), deleted);
-        assert_eq!(changes(&standing, &of_a(Desired::new()), Existence::Possible), deleted);
+        assert_eq!(changes(&existing, &nobody, Existence::Possible), []);
+        assert_eq!(changes(&existing, &nobody, Existence::Gone), deleted);
+        assert_eq!(
+            changes(&existing, &of_agent_a(AgentSchedules::new()), Existence::Possible),
+            deleted
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Verbs of these tests: one control plane for all, one namespace and one
-//! operator for each.
+//! The verbs of these tests: one control plane for all tests, one namespace and
+//! one operator for each.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -21,20 +21,21 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use steadfast_crds::{Agent, AgentRevision, AgentTool, conditions::ConditionType};
 use steadfast_operator::{
-    args::{ImagePullPolicy, LeaderElection, Variable},
+    app,
+    args::LeaderElection,
     conditions::find,
-    operator,
-    settings::Settings,
-    watch::Scope,
+    config::Config,
+    kube::watch::WatchScope,
+    settings::{ImagePullPolicy, Settings, Variable},
 };
 use steadfast_testkit::{ControlPlane, wait};
 use tokio::{net::TcpListener, sync::OnceCell, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 static CONTROL_PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The garbage collector learns of a new kind only every 30 s.
-const COLLECTION_PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The garbage collector of Kubernetes discovers a new kind only every 30 s.
+const GARBAGE_COLLECTION_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// One namespace of the control plane.
 pub struct Cluster {
@@ -46,7 +47,7 @@ pub struct Cluster {
 /// An operator that is running.
 pub struct Operator {
     stop: CancellationToken,
-    task: JoinHandle<Result<(), operator::Error>>,
+    task: JoinHandle<Result<(), app::Error>>,
 }
 
 impl Operator {
@@ -87,8 +88,8 @@ impl Cluster {
 
     /// Starts an operator for this namespace.
     pub async fn start_operator(&self, leader_election: LeaderElection) -> Operator {
-        let config = operator::Config {
-            scopes: vec![Scope::Namespace(self.namespace.clone())],
+        let config = Config {
+            scopes: vec![WatchScope::Namespace(self.namespace.clone())],
             operator_namespace: self.namespace.clone(),
             settings: Settings {
                 install_id: "test".to_owned(),
@@ -109,7 +110,7 @@ impl Cluster {
         };
         let admin = TcpListener::bind(config.admin_address).await.unwrap();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(operator::run(config, self.kube_config.clone(), admin, stop.clone()));
+        let task = tokio::spawn(app::run(config, self.kube_config.clone(), admin, stop.clone()));
         Operator { stop, task }
     }
 
@@ -161,11 +162,11 @@ impl Cluster {
             .unwrap()
     }
 
-    /// Waits until an Agent's condition has this value and reason; its message.
+    /// Waits until an Agent's condition has this status and reason, and returns its message.
     pub async fn condition(&self, agent: &str, condition: ConditionType, status: &str, reason: &str) -> String {
         wait::until(
             format!("{condition}={status}/{reason} of Agent {agent}"),
-            PATIENCE,
+            TIMEOUT,
             || self.check_condition(agent, condition, status, reason),
         )
         .await
@@ -199,7 +200,7 @@ impl Cluster {
     /// Waits until a revision exists.
     pub async fn revision(&self, name: &str) -> AgentRevision {
         let api = self.api::<AgentRevision>();
-        wait::until(format!("AgentRevision {name}"), PATIENCE, || async {
+        wait::until(format!("AgentRevision {name}"), TIMEOUT, || async {
             Ok(api.get(name).await?)
         })
         .await
@@ -210,7 +211,7 @@ impl Cluster {
     pub async fn deployment(&self, agent: &str, condition: impl Fn(&Deployment) -> bool) -> Deployment {
         let api = self.api::<Deployment>();
         let name = format!("agent-{agent}");
-        wait::until(format!("Deployment {name}"), PATIENCE, || async {
+        wait::until(format!("Deployment {name}"), TIMEOUT, || async {
             let deployment = api.get(&name).await?;
             ensure!(condition(&deployment), "not yet: {:?}", deployment.status);
             Ok(deployment)
@@ -227,7 +228,7 @@ impl Cluster {
         let api = self.api::<K>();
         wait::until(
             format!("the end of {} {name}", K::kind(&())),
-            COLLECTION_PATIENCE,
+            GARBAGE_COLLECTION_TIMEOUT,
             || async {
                 ensure!(api.get_opt(name).await?.is_none(), "still there");
                 Ok(())
@@ -237,9 +238,9 @@ impl Cluster {
         .unwrap();
     }
 
-    /// Plays the kubelet once: gives every pod of an Agent this status.
-    pub async fn pods_say(&self, agent: &str, status: &Value) {
-        wait::until(format!("pods of Agent {agent}"), PATIENCE, || {
+    /// Acts as the kubelet once: sets the status of every pod of an Agent.
+    pub async fn set_pods_status(&self, agent: &str, status: &Value) {
+        wait::until(format!("pods of Agent {agent}"), TIMEOUT, || {
             self.set_pod_status(agent, status)
         })
         .await
@@ -270,7 +271,7 @@ impl Cluster {
             "phase": "Running",
             "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": now.to_string() }],
         });
-        wait::until(format!("Agent {agent} to be Ready"), PATIENCE, || async {
+        wait::until(format!("Agent {agent} to be Ready"), TIMEOUT, || async {
             // A pod may appear at any time until the rollout is over.
             self.set_pod_status(agent, &running).await?;
             self.check_condition(agent, ConditionType::Ready, "True", "AllConditionsMet")
@@ -299,7 +300,7 @@ async fn start() -> ControlPlane {
     let api: Api<CustomResourceDefinition> = Api::all(client);
     for definition in steadfast_crds::definitions() {
         api.create(&PostParams::default(), &definition).await.unwrap();
-        wait::until("the definition to be served", PATIENCE, || async {
+        wait::until("the definition to be served", TIMEOUT, || async {
             let conditions = api.get(&definition.name_any()).await?.status.and_then(|s| s.conditions);
             let established = conditions
                 .iter()

@@ -45,7 +45,7 @@ async fn a_missing_secret_is_named_and_nothing_is_deployed_until_it_appears() {
         .await;
     assert_eq!(
         message,
-        "Secret \"openai\" has no key \"api-key\", which OPENAI_API_KEY is read from"
+        "Secret \"openai\" has no key \"api-key\", from which OPENAI_API_KEY is read"
     );
     assert_eq!(cluster.versions::<Deployment>().await, []);
 

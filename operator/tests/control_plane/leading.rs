@@ -1,4 +1,4 @@
-//! Of several operators one acts.
+//! Leader election: of several operators one acts.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use serde_json::json;
 use steadfast_operator::{
     args::LeaderElection,
-    lease::{Answer, Candidate, Sight},
+    kube::lease::{LeaseLock, LockResult, Observed},
 };
 use steadfast_testkit::wait;
 use tokio::time::Instant;
@@ -16,9 +16,10 @@ use crate::harness::Cluster;
 
 const LEASE: &str = "steadfast-operator-test";
 const DURATION: Duration = Duration::from_secs(15);
-const ALMOST: Duration = Duration::from_millis(14_999);
 /// A waiting operator checks the Lease every two seconds; the rest is slack for a busy machine.
 const TAKEOVER: Duration = Duration::from_secs(5);
+/// The time at which the Lease still counts.
+const BEFORE_EXPIRY: Duration = Duration::from_millis(14_999);
 
 #[tokio::test]
 async fn a_waiting_operator_takes_over_when_the_leading_one_ends() {
@@ -43,85 +44,106 @@ async fn a_waiting_operator_takes_over_when_the_leading_one_ends() {
 }
 
 #[tokio::test]
-async fn a_lease_given_back_is_granted_at_the_next_question() {
-    let cluster = Cluster::new("lease-given-back").await;
-    let (mut first, mut second) = (candidate(&cluster, "first"), candidate(&cluster, "second"));
+async fn a_released_lease_is_acquired_at_the_next_attempt() {
+    let cluster = Cluster::new("lease-released").await;
+    let (mut first, mut second) = (lock(&cluster, "first"), lock(&cluster, "second"));
     let now = Instant::now();
-    assert_eq!(first.ask(|| now).await.unwrap(), Answer::Granted);
-    assert_eq!(second.ask(|| now).await.unwrap(), held_by("first"));
+    assert_eq!(first.try_acquire_or_renew(|| now).await.unwrap(), LockResult::Acquired);
+    assert_eq!(second.try_acquire_or_renew(|| now).await.unwrap(), held_by("first"));
 
-    first.give_back().await.unwrap();
-    assert_eq!(second.ask(|| now).await.unwrap(), Answer::Granted);
-    // Late, and not its own any more.
-    first.give_back().await.unwrap();
+    first.release().await.unwrap();
+    assert_eq!(second.try_acquire_or_renew(|| now).await.unwrap(), LockResult::Acquired);
+    // The first replica no longer holds the Lease: nothing is released.
+    first.release().await.unwrap();
     let spec = spec(&cluster).await;
     assert_eq!(spec.holder_identity.as_deref(), Some("second"));
     assert_eq!(spec.lease_transitions, Some(1));
 }
 
 #[tokio::test]
-async fn a_lease_that_is_not_renewed_is_granted_after_its_duration_and_not_before() {
+async fn a_lease_that_is_not_renewed_is_acquired_after_its_duration_and_not_before() {
     let cluster = Cluster::new("lease-expired").await;
-    let (mut first, mut second) = (candidate(&cluster, "first"), candidate(&cluster, "second"));
+    let (mut first, mut second) = (lock(&cluster, "first"), lock(&cluster, "second"));
     let start = Instant::now();
-    assert_eq!(first.ask(|| start).await.unwrap(), Answer::Granted);
-    assert_eq!(second.ask(|| start).await.unwrap(), held_by("first"));
-    assert_eq!(second.ask(|| start + ALMOST).await.unwrap(), held_by("first"));
-
-    // Its time begins anew with each renewal that is seen.
-    assert_eq!(first.ask(|| start + ALMOST).await.unwrap(), Answer::Granted);
-    assert_eq!(second.ask(|| start + DURATION).await.unwrap(), held_by("first"));
     assert_eq!(
-        second.ask(|| start + DURATION + ALMOST).await.unwrap(),
+        first.try_acquire_or_renew(|| start).await.unwrap(),
+        LockResult::Acquired
+    );
+    assert_eq!(second.try_acquire_or_renew(|| start).await.unwrap(), held_by("first"));
+    assert_eq!(
+        second.try_acquire_or_renew(|| start + BEFORE_EXPIRY).await.unwrap(),
+        held_by("first")
+    );
+
+    // The duration begins again with each observed renewal.
+    assert_eq!(
+        first.try_acquire_or_renew(|| start + BEFORE_EXPIRY).await.unwrap(),
+        LockResult::Acquired
+    );
+    assert_eq!(
+        second.try_acquire_or_renew(|| start + DURATION).await.unwrap(),
         held_by("first")
     );
     assert_eq!(
-        second.ask(|| start + DURATION + DURATION).await.unwrap(),
-        Answer::Granted
+        second
+            .try_acquire_or_renew(|| start + DURATION + BEFORE_EXPIRY)
+            .await
+            .unwrap(),
+        held_by("first")
     );
     assert_eq!(
-        first.ask(|| start + DURATION + DURATION).await.unwrap(),
+        second
+            .try_acquire_or_renew(|| start + DURATION + DURATION)
+            .await
+            .unwrap(),
+        LockResult::Acquired
+    );
+    assert_eq!(
+        first
+            .try_acquire_or_renew(|| start + DURATION + DURATION)
+            .await
+            .unwrap(),
         held_by("second"),
-        "the one that was away learns that it leads no more"
+        "the replica that did not renew learns that it lost the Lease"
     );
 }
 
-/// What a clock that goes wrong, or a request that is slow, would otherwise do.
+/// A wrong clock or a slow request makes two replicas write the same version.
 #[tokio::test]
-async fn of_two_that_see_the_same_lease_run_out_one_gets_it() {
+async fn one_of_two_replicas_acquires_an_expired_lease() {
     let cluster = Cluster::new("lease-race").await;
     let (mut gone, mut second, mut third) = (
-        candidate(&cluster, "gone"),
-        candidate(&cluster, "second"),
-        candidate(&cluster, "third"),
+        lock(&cluster, "gone"),
+        lock(&cluster, "second"),
+        lock(&cluster, "third"),
     );
-    // No Lease yet: both would create it.
+    // The Lease does not exist: both try to create it.
     let now = Instant::now();
-    let (of_gone, of_second) = (seen(&mut gone, now).await, seen(&mut second, now).await);
+    let (of_gone, of_second) = (available(&mut gone, now).await, available(&mut second, now).await);
     assert!(of_gone.metadata.resource_version.is_none() && of_second.metadata.resource_version.is_none());
-    assert!(gone.take(of_gone).await.unwrap());
-    assert!(!second.take(of_second).await.unwrap());
+    assert!(gone.update(of_gone).await.unwrap());
+    assert!(!second.update(of_second).await.unwrap());
 
-    // It runs out: both would take it.
-    assert_eq!(second.ask(|| now).await.unwrap(), held_by("gone"));
-    assert_eq!(third.ask(|| now).await.unwrap(), held_by("gone"));
+    // The Lease expires: both try to acquire it.
+    assert_eq!(second.try_acquire_or_renew(|| now).await.unwrap(), held_by("gone"));
+    assert_eq!(third.try_acquire_or_renew(|| now).await.unwrap(), held_by("gone"));
     let later = now + DURATION;
-    let (of_second, of_third) = (seen(&mut second, later).await, seen(&mut third, later).await);
-    assert!(second.take(of_second).await.unwrap());
-    assert!(!third.take(of_third).await.unwrap());
-    assert_eq!(third.ask(|| later).await.unwrap(), held_by("second"));
+    let (of_second, of_third) = (available(&mut second, later).await, available(&mut third, later).await);
+    assert!(second.update(of_second).await.unwrap());
+    assert!(!third.update(of_third).await.unwrap());
+    assert_eq!(third.try_acquire_or_renew(|| later).await.unwrap(), held_by("second"));
 }
 
-/// The Lease that may be taken.
-async fn seen(candidate: &mut Candidate, now: Instant) -> Box<Lease> {
-    match candidate.look(|| now).await.unwrap() {
-        Sight::Open(lease) => lease,
-        Sight::Held { by } => panic!("{by} has it"),
+/// The Lease, which a replica may acquire.
+async fn available(lock: &mut LeaseLock, now: Instant) -> Box<Lease> {
+    match lock.get(|| now).await.unwrap() {
+        Observed::Available(lease) => lease,
+        Observed::Held { by } => panic!("{by} holds the Lease"),
     }
 }
 
-fn candidate(cluster: &Cluster, identity: &str) -> Candidate {
-    Candidate::new(
+fn lock(cluster: &Cluster, identity: &str) -> LeaseLock {
+    LeaseLock::new(
         cluster.client.clone(),
         &cluster.namespace,
         LEASE,
@@ -130,8 +152,8 @@ fn candidate(cluster: &Cluster, identity: &str) -> Candidate {
     )
 }
 
-fn held_by(identity: &str) -> Answer {
-    Answer::Held {
+fn held_by(identity: &str) -> LockResult {
+    LockResult::Held {
         by: identity.to_owned(),
     }
 }

@@ -47,7 +47,7 @@ async fn an_image_that_cannot_be_had_is_never_ready_and_ready_says_why() {
         .await;
     cluster.deployment("weather", |_| true).await;
     cluster
-        .pods_say(
+        .set_pods_status(
             "weather",
             &json!({
                 "phase": "Pending",

@@ -1,0 +1,31 @@
+//! Agents: the stages of a reconciliation and the controller that runs them.
+//!
+//! [`dereference`] reads what an Agent refers to, [`validate`] turns both into
+//! a [`validate::ValidatedAgent`] or into errors, [`build`] makes the manifests.
+//! These three work without a cluster, for instance over a
+//! [`manifest_source::ManifestSource`]. `apply` writes the manifests, `status`
+//! the status, `events` the Events; `garbage_collection` deletes leftovers. No
+//! stage after `validate` sees the Agent itself.
+
+pub mod build;
+pub mod dereference;
+pub mod identity;
+pub mod manifest_source;
+pub mod revision_history;
+pub mod summary;
+pub mod validate;
+
+mod apply;
+mod cluster_source;
+pub(crate) mod context;
+pub(crate) mod controller;
+mod error;
+mod events;
+mod garbage_collection;
+pub(crate) mod last_applied;
+mod malformed;
+mod reconcile;
+pub(crate) mod reference_index;
+mod rollout;
+mod status;
+pub(crate) mod watches;

@@ -1,0 +1,307 @@
+//! Applies the manifests: the only stage that writes an Agent's objects.
+//!
+//! One server-side apply per object, and none if the object is unchanged since
+//! this process applied it last. An object of the same name that does not belong
+//! to the Agent is left alone and reported. The Deployment comes last, so that
+//! the objects that its pods need exist before them.
+
+use std::{fmt::Debug, sync::Arc};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{
+    Api, Resource, ResourceExt as _,
+    api::{Patch, PatchParams, PostParams},
+    core::{NamespaceResourceScope, ObjectMeta, PartialObjectMeta},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use steadfast_crds::{
+    AgentRevision,
+    conditions::{ConditionType, Reason},
+    names::{MANAGED_BY, MANAGED_BY_LABEL},
+};
+
+use crate::{
+    MANAGER,
+    agents::{
+        build::{Desired, RevisionPlan, WorkerObjects},
+        context::Context,
+        identity::AgentIdentity,
+        last_applied::{AppliedVersion, version_of},
+    },
+    hashing::content_digest,
+    kube::{namespaced_name::NamespacedName, object_cache::ObjectCache},
+    validation::ValidationError,
+};
+
+/// Why an object could not be applied for now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The API server did not create a revision.
+    #[error("create AgentRevision {name}")]
+    CreateRevision {
+        /// The revision.
+        name: String,
+        /// The cause.
+        source: kube::Error,
+    },
+    /// The API server did not tell whether an object exists.
+    #[error("read {kind} {name}")]
+    Read {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Name of the object.
+        name: String,
+        /// The cause.
+        source: kube::Error,
+    },
+    /// The API server did not apply an object.
+    #[error("apply {kind} {name}")]
+    Apply {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Name of the object.
+        name: String,
+        /// The cause.
+        source: kube::Error,
+    },
+    /// A manifest cannot be encoded.
+    #[error("encode {kind}")]
+    Encode {
+        /// Kind of the object.
+        kind: &'static str,
+        /// The cause.
+        source: serde_json::Error,
+    },
+}
+
+/// The objects of an Agent after the stage.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Applied {
+    /// Sequence number of the current revision.
+    pub(crate) revision: Option<i64>,
+    /// Whether this reconciliation created the current revision.
+    pub(crate) revision_origin: RevisionOrigin,
+    /// Whether the Agent has manifests for workers.
+    pub(crate) workers_wanted: bool,
+    /// The Deployment.
+    pub(crate) deployment: Option<Arc<Deployment>>,
+    /// Why the manifests for workers were not applied.
+    pub(crate) refusal: Option<ValidationError>,
+}
+
+/// Whether a revision is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RevisionOrigin {
+    /// It existed before this reconciliation.
+    #[default]
+    Existing,
+    /// This reconciliation created it.
+    New,
+}
+
+/// The result of one apply.
+enum ApplyResult<K> {
+    /// The object is as desired; present if it was written just now.
+    Applied(Option<K>),
+    /// A person must do something first.
+    Refused(ValidationError),
+}
+
+/// Applies the manifests.
+pub(crate) async fn apply(context: &Context, agent: &AgentIdentity, desired: Desired) -> Result<Applied, Error> {
+    // No `..`: a new part of Desired does not compile until it is applied.
+    let Desired {
+        revision,
+        schedules,
+        workers,
+    } = desired;
+    let mut applied = Applied {
+        workers_wanted: workers.is_some(),
+        ..Applied::default()
+    };
+    if let Some(schedules) = schedules {
+        context.schedules.set(&agent.key, schedules);
+    }
+    match revision {
+        RevisionPlan::Keep { current } => applied.revision = current,
+        RevisionPlan::Create { revision, digest } => {
+            applied.revision = Some(create_revision(context, agent, &revision, digest).await?);
+            applied.revision_origin = RevisionOrigin::New;
+        }
+    }
+    if let Some(workers) = workers {
+        applied.refusal = apply_workers(context, agent, workers, &mut applied.deployment).await?;
+    }
+    if applied.deployment.is_none() {
+        let key = NamespacedName::new(&agent.key.namespace, agent.worker_name());
+        let own = |deployment: &Arc<Deployment>| agent.owns(deployment.as_ref());
+        applied.deployment = context.caches.deployments.get(&key).filter(own);
+    }
+    Ok(applied)
+}
+
+async fn apply_workers(
+    context: &Context,
+    agent: &AgentIdentity,
+    workers: WorkerObjects,
+    deployed: &mut Option<Arc<Deployment>>,
+) -> Result<Option<ValidationError>, Error> {
+    // No `..`: a new kind does not compile until it is applied.
+    let WorkerObjects {
+        service_account,
+        role,
+        role_binding,
+        deployment,
+    } = workers;
+    let caches = &context.caches;
+    if let ApplyResult::Refused(error) =
+        apply_object(context, agent, &caches.service_accounts, &service_account).await?
+    {
+        return Ok(Some(error));
+    }
+    if let ApplyResult::Refused(error) = apply_object(context, agent, &caches.roles, &role).await? {
+        return Ok(Some(error));
+    }
+    if let ApplyResult::Refused(error) = apply_object(context, agent, &caches.role_bindings, &role_binding).await? {
+        return Ok(Some(error));
+    }
+    match apply_object(context, agent, &caches.deployments, &deployment).await {
+        Ok(ApplyResult::Refused(error)) => Ok(Some(error)),
+        Ok(ApplyResult::Applied(written)) => {
+            *deployed = written.map(Arc::new);
+            Ok(None)
+        }
+        // Only the Deployment contains fields that a user wrote.
+        Err(Error::Apply {
+            source: kube::Error::Api(status),
+            ..
+        }) if is_refusal(status.code) => Ok(Some(ValidationError::new(
+            ConditionType::Accepted,
+            Reason::InvalidPodTemplate,
+            format!("the API server refuses the Deployment: {}", status.message),
+        ))),
+        Err(error) => Err(error),
+    }
+}
+
+async fn create_revision(
+    context: &Context,
+    agent: &AgentIdentity,
+    revision: &AgentRevision,
+    digest: String,
+) -> Result<i64, Error> {
+    let api: Api<AgentRevision> = Api::namespaced(context.client.clone(), &agent.key.namespace);
+    let parameters = PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let created = api
+        .create(&parameters, revision)
+        .await
+        .map_err(|source| Error::CreateRevision {
+            name: revision.name_any(),
+            source,
+        })?;
+    if let Some(uid) = created.uid() {
+        context.revision_digests.set(&agent.key, uid, digest);
+    }
+    // Ahead of the watch, so that the next reconciliation does not create the revision a second time.
+    context.caches.revisions.insert(metadata_only(created.metadata));
+    Ok(revision.spec.sequence)
+}
+
+fn metadata_only<K>(mut metadata: ObjectMeta) -> PartialObjectMeta<K> {
+    metadata.managed_fields = None;
+    PartialObjectMeta {
+        types: None,
+        metadata,
+        _phantom: std::marker::PhantomData,
+    }
+}
+
+async fn apply_object<K, C>(
+    context: &Context,
+    agent: &AgentIdentity,
+    cache: &ObjectCache<C>,
+    desired: &K,
+) -> Result<ApplyResult<K>, Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + k8s_openapi::Resource
+        + Clone
+        + Serialize
+        + DeserializeOwned
+        + Debug,
+    C: Resource,
+{
+    let kind = <K as k8s_openapi::Resource>::KIND;
+    let key = NamespacedName::of(desired);
+    let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
+    let manifest = content_digest::digest(desired).map_err(|source| Error::Encode { kind, source })?;
+    if let Some(existing) = cache.get(&key) {
+        let applied = AppliedVersion {
+            manifest: manifest.clone(),
+            version: version_of(existing.as_ref()),
+        };
+        if context.last_applied.matches(kind, &key, &applied) {
+            return Ok(ApplyResult::Applied(None));
+        }
+    } else {
+        let read = |source| Error::Read {
+            kind,
+            name: key.name.clone(),
+            source,
+        };
+        let existing = api.get_metadata_opt(&key.name).await.map_err(read)?;
+        let foreign = |existing: &PartialObjectMeta<K>| !agent.owns(existing) && !is_shared(existing, desired);
+        if existing.as_ref().is_some_and(foreign) {
+            return Ok(ApplyResult::Refused(name_taken(kind, &key)));
+        }
+    }
+    match api
+        .patch(&key.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(desired))
+        .await
+    {
+        Ok(written) => {
+            context.last_applied.set(
+                kind,
+                &key,
+                AppliedVersion {
+                    manifest,
+                    version: version_of(&written),
+                },
+            );
+            Ok(ApplyResult::Applied(Some(written)))
+        }
+        Err(source) => Err(Error::Apply {
+            kind,
+            name: key.name,
+            source,
+        }),
+    }
+}
+
+/// Whether the API server refuses the manifest itself, and will refuse it again.
+const fn is_refusal(code: u16) -> bool {
+    matches!(code, 400 | 422)
+}
+
+/// Whether the object belongs to no single Agent, and an operator created the existing one.
+fn is_shared<A: Resource, B: Resource>(existing: &A, desired: &B) -> bool {
+    let ours = existing
+        .labels()
+        .get(MANAGED_BY_LABEL)
+        .is_some_and(|by| by == MANAGED_BY);
+    desired.owner_references().is_empty() && ours
+}
+
+fn name_taken(kind: &str, key: &NamespacedName) -> ValidationError {
+    ValidationError::new(
+        ConditionType::WorkersAvailable,
+        Reason::NameTaken,
+        format!(
+            "{kind} \"{}\" exists and does not belong to this Agent; rename or delete it",
+            key.name
+        ),
+    )
+}

@@ -1,0 +1,82 @@
+//! Builds the manifests of a validated Agent. Pure: every choice is made here,
+//! and the next stage has none left.
+
+pub(crate) mod access;
+mod deployment;
+mod environment;
+mod metadata;
+mod resources;
+mod revision;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::ServiceAccount,
+    rbac::v1::{Role, RoleBinding},
+};
+use steadfast_crds::AgentRevision;
+
+use crate::{
+    agents::{revision_history::RevisionHistory, validate::ValidatedAgent},
+    schedules::desired::{self, AgentSchedules},
+    settings::Settings,
+};
+
+/// The desired objects of an Agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// Whether a new revision is needed.
+    pub revision: RevisionPlan,
+    /// Its schedules; `None` leaves the existing ones as they are.
+    pub schedules: Option<AgentSchedules>,
+    /// The manifests of its workers; `None` leaves the existing objects as they are.
+    pub workers: Option<WorkerObjects>,
+}
+
+/// Whether a new revision is needed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RevisionPlan {
+    /// The newest revision has the Agent's content, or the Agent has errors.
+    Keep {
+        /// Sequence number of the newest revision, if there is one.
+        current: Option<i64>,
+    },
+    /// The Agent's content is new.
+    Create {
+        /// The revision.
+        revision: Box<AgentRevision>,
+        /// Digest of its content.
+        digest: String,
+    },
+}
+
+/// The manifests of an Agent's workers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerObjects {
+    /// The account of the workers.
+    pub service_account: ServiceAccount,
+    /// The permissions of all workers in the namespace; shared by all Agents.
+    pub role: Role,
+    /// The binding of the account to the permissions.
+    pub role_binding: RoleBinding,
+    /// The workers.
+    pub deployment: Deployment,
+}
+
+/// Builds the manifests of an Agent.
+#[must_use]
+pub fn build(agent: &ValidatedAgent, history: &RevisionHistory, settings: &Settings) -> Desired {
+    let identity = &agent.identity;
+    Desired {
+        revision: revision::plan(identity, agent.revision.as_ref(), history),
+        schedules: agent
+            .revision
+            .is_some()
+            .then(|| desired::of_agent(&identity.key, &agent.schedules, &settings.install_id)),
+        workers: agent.workers.as_ref().map(|workers| WorkerObjects {
+            service_account: access::service_account(identity),
+            role: access::role(&identity.key.namespace),
+            role_binding: access::role_binding(identity),
+            deployment: deployment::deployment(identity, workers, settings),
+        }),
+    }
+}

@@ -1,0 +1,64 @@
+//! The access of workers to Kubernetes: they read the revisions of their
+//! namespace, and nothing else.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::{
+    core::v1::ServiceAccount,
+    rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject},
+};
+use kube::{Resource as _, api::ObjectMeta};
+use steadfast_crds::{
+    AgentRevision, GROUP,
+    names::{MANAGED_BY, MANAGED_BY_LABEL},
+};
+
+use super::metadata::owned_metadata;
+use crate::agents::identity::AgentIdentity;
+
+/// Name of the Role of each namespace with Agents.
+pub(crate) const ROLE_NAME: &str = "steadfast-worker";
+
+/// The account of one Agent's workers.
+pub(super) fn service_account(agent: &AgentIdentity) -> ServiceAccount {
+    ServiceAccount {
+        metadata: owned_metadata(agent, agent.worker_name()),
+        ..ServiceAccount::default()
+    }
+}
+
+/// The permissions of all workers in a namespace. No Agent owns the Role; it is deleted with the last Agent.
+pub(super) fn role(namespace: &str) -> Role {
+    Role {
+        metadata: ObjectMeta {
+            name: Some(ROLE_NAME.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            labels: Some(BTreeMap::from([(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())])),
+            ..ObjectMeta::default()
+        },
+        rules: Some(vec![PolicyRule {
+            api_groups: Some(vec![GROUP.to_owned()]),
+            resources: Some(vec![AgentRevision::plural(&()).into_owned()]),
+            verbs: ["get", "list", "watch"].map(str::to_owned).to_vec(),
+            ..PolicyRule::default()
+        }]),
+    }
+}
+
+/// The binding of one Agent's account to the Role.
+pub(super) fn role_binding(agent: &AgentIdentity) -> RoleBinding {
+    RoleBinding {
+        metadata: owned_metadata(agent, agent.worker_name()),
+        role_ref: RoleRef {
+            api_group: Role::group(&()).into_owned(),
+            kind: Role::kind(&()).into_owned(),
+            name: ROLE_NAME.to_owned(),
+        },
+        subjects: Some(vec![Subject {
+            kind: ServiceAccount::kind(&()).into_owned(),
+            name: agent.worker_name(),
+            namespace: Some(agent.key.namespace.clone()),
+            ..Subject::default()
+        }]),
+    }
+}

@@ -1,0 +1,152 @@
+//! The Deployment of an Agent's workers. It contains nothing of the prompt, the
+//! tools or the model: these are in the revision, and pods keep running when
+//! they change.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    DeepMerge as _,
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        core::v1::{
+            Capabilities, Container, ContainerPort, HTTPGetAction, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+            SeccompProfile, SecurityContext,
+        },
+    },
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+use kube::api::ObjectMeta;
+use steadfast_crds::names::{AGENT_LABEL, CREDENTIALS_HASH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL};
+
+use super::{
+    environment,
+    metadata::{labels, owned_metadata},
+    resources,
+};
+use crate::{
+    agents::{
+        identity::{ADMIN_PORT, AgentIdentity, WORKER_CONTAINER},
+        validate::Workers,
+    },
+    settings::Settings,
+};
+
+const ADMIN_PORT_NAME: &str = "admin";
+/// The time that a worker needs after its drain to release its tasks and exit, in seconds.
+const SHUTDOWN_SECONDS: i64 = 10;
+
+/// The Deployment of an Agent's workers.
+pub(super) fn deployment(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -> Deployment {
+    Deployment {
+        metadata: owned_metadata(agent, agent.worker_name()),
+        spec: Some(DeploymentSpec {
+            replicas: Some(workers.replicas),
+            selector: LabelSelector {
+                match_labels: Some(selector(agent)),
+                ..LabelSelector::default()
+            },
+            revision_history_limit: Some(2),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".to_owned()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_unavailable: Some(IntOrString::Int(0)),
+                    max_surge: Some(IntOrString::String("25%".to_owned())),
+                }),
+            }),
+            template: pod_template(agent, workers, settings),
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    }
+}
+
+/// The selector of the pods. Kubernetes does not allow a change of it.
+fn selector(agent: &AgentIdentity) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (AGENT_LABEL.to_owned(), agent.key.name.clone()),
+        (MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned()),
+    ])
+}
+
+fn pod_template(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -> PodTemplateSpec {
+    let mut template = PodTemplateSpec {
+        metadata: Some(ObjectMeta::default()),
+        spec: Some(PodSpec {
+            service_account_name: Some(agent.worker_name()),
+            // Otherwise a Service named "redis" would set REDIS_PORT.
+            enable_service_links: Some(false),
+            termination_grace_period_seconds: Some(grace_period_seconds(workers)),
+            security_context: Some(PodSecurityContext {
+                run_as_non_root: Some(true),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".to_owned(),
+                    ..SeccompProfile::default()
+                }),
+                ..PodSecurityContext::default()
+            }),
+            containers: vec![container(agent, workers, settings)],
+            ..PodSpec::default()
+        }),
+    };
+    if let Some(overlay) = workers.overlay.clone() {
+        template.merge_from(overlay);
+    }
+    // After the merge, so that no user can remove the labels and the annotation that tie pods to the Agent.
+    let metadata = template.metadata.get_or_insert_default();
+    metadata.labels.get_or_insert_default().extend(labels(agent));
+    metadata
+        .annotations
+        .get_or_insert_default()
+        .insert(CREDENTIALS_HASH_ANNOTATION.to_owned(), workers.credentials_hash.clone());
+    template
+}
+
+fn grace_period_seconds(workers: &Workers) -> i64 {
+    i64::try_from(workers.drain_timeout.whole_seconds())
+        .unwrap_or(i64::MAX)
+        .saturating_add(SHUTDOWN_SECONDS)
+}
+
+fn container(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -> Container {
+    Container {
+        name: WORKER_CONTAINER.to_owned(),
+        image: Some(workers.image.clone()),
+        image_pull_policy: Some(settings.image_pull_policy.as_str().to_owned()),
+        env: Some(environment::variables(agent, workers, settings)),
+        ports: Some(vec![ContainerPort {
+            name: Some(ADMIN_PORT_NAME.to_owned()),
+            container_port: ADMIN_PORT,
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        }]),
+        resources: Some(resources::requirements(workers.resources.as_ref())),
+        // A rollout waits for readiness, so the probe is frequent.
+        readiness_probe: Some(probe("/readyz", 2)),
+        liveness_probe: Some(probe("/livez", 10)),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            run_as_non_root: Some(true),
+            capabilities: Some(Capabilities {
+                drop: Some(vec!["ALL".to_owned()]),
+                ..Capabilities::default()
+            }),
+            ..SecurityContext::default()
+        }),
+        ..Container::default()
+    }
+}
+
+fn probe(path: &str, period_seconds: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String(ADMIN_PORT_NAME.to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(2),
+        failure_threshold: Some(3),
+        ..Probe::default()
+    }
+}

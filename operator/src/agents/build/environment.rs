@@ -1,0 +1,63 @@
+//! The environment of the worker container.
+
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
+
+use crate::{
+    agents::{
+        identity::{ADMIN_PORT, AgentIdentity},
+        validate::Workers,
+    },
+    settings::Settings,
+};
+
+/// The variables of the worker container: its own, those of the settings, and last the Agent's credentials.
+pub(super) fn variables(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -> Vec<EnvVar> {
+    let mut variables = vec![
+        plain("STEADFAST_INSTALL", settings.install_id.clone()),
+        plain("STEADFAST_NAMESPACE", agent.key.namespace.clone()),
+        plain("STEADFAST_AGENT", agent.key.name.clone()),
+        plain("STEADFAST_TASK_QUEUE", agent.task_queue(&settings.install_id)),
+        plain("STEADFAST_ADMIN_ADDRESS", format!("0.0.0.0:{ADMIN_PORT}")),
+        plain(
+            "STEADFAST_DRAIN_TIMEOUT_SECONDS",
+            workers.drain_timeout.whole_seconds().to_string(),
+        ),
+    ];
+    variables.extend(settings.worker_env.iter().map(|v| plain(&v.name, v.value.clone())));
+    variables.extend(
+        settings
+            .worker_secret_env
+            .iter()
+            .map(|v| from_secret(&v.name, &v.source.secret, &v.source.key)),
+    );
+    variables.extend(
+        workers
+            .credentials
+            .iter()
+            .map(|c| from_secret(&c.env_var_name, &c.secret_name, &c.secret_key)),
+    );
+    variables
+}
+
+fn plain(name: &str, value: String) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: Some(value),
+        value_from: None,
+    }
+}
+
+fn from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
+    EnvVar {
+        name: name.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.to_owned(),
+                key: key.to_owned(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
+}

@@ -1,0 +1,114 @@
+//! Whether an Agent needs a new revision, and that revision. Sequence numbers
+//! only increase: going back to an earlier content makes a new revision too.
+
+use kube::ResourceExt as _;
+use steadfast_crds::{
+    AgentRevision, AgentRevisionSpec,
+    names::{SEQUENCE_LABEL, revision_name},
+};
+
+use super::{RevisionPlan, metadata::owned_metadata};
+use crate::agents::{identity::AgentIdentity, revision_history::RevisionHistory, validate::RevisionContent};
+
+/// Compares the Agent's content with its newest revision.
+pub(super) fn plan(
+    agent: &AgentIdentity,
+    content: Option<&RevisionContent>,
+    history: &RevisionHistory,
+) -> RevisionPlan {
+    let current = history.current.as_ref();
+    let keep = RevisionPlan::Keep {
+        current: current.map(|current| current.sequence),
+    };
+    let Some(content) = content else { return keep };
+    if current.is_some_and(|current| current.sequence == history.highest && current.digest == content.digest) {
+        return keep;
+    }
+    let sequence = history.highest + 1;
+    let mut revision = AgentRevision::new(
+        &revision_name(&agent.key.name, sequence),
+        AgentRevisionSpec {
+            sequence,
+            ..content.spec.clone()
+        },
+    );
+    revision.metadata = owned_metadata(agent, revision.name_any());
+    revision
+        .labels_mut()
+        .insert(SEQUENCE_LABEL.to_owned(), sequence.to_string());
+    RevisionPlan::Create {
+        revision: Box::new(revision),
+        digest: content.digest.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+    use serde_json::json;
+
+    use super::*;
+    use crate::agents::revision_history::CurrentRevision;
+
+    fn agent() -> AgentIdentity {
+        let agent: steadfast_crds::Agent = serde_json::from_value(json!({
+            "apiVersion": "steadfast.dev/v1alpha1",
+            "kind": "Agent",
+            "metadata": { "name": "weather", "namespace": "team", "uid": "u" },
+            "spec": { "instructions": "Answer.", "model": { "name": "m" } },
+        }))
+        .unwrap();
+        AgentIdentity::of(&agent)
+    }
+
+    fn content(digest: &str) -> RevisionContent {
+        let spec = json!({ "agent": "weather", "sequence": 0, "model": { "name": "m" }, "taskQueue": "q" });
+        RevisionContent {
+            spec: serde_json::from_value(spec).unwrap(),
+            digest: digest.to_owned(),
+        }
+    }
+
+    fn history(highest: i64, current: Option<(i64, &str)>) -> RevisionHistory {
+        RevisionHistory {
+            highest,
+            current: current.map(|(sequence, digest)| CurrentRevision {
+                sequence,
+                digest: digest.to_owned(),
+            }),
+        }
+    }
+
+    fn created(plan: &RevisionPlan) -> Option<(String, i64)> {
+        match plan {
+            RevisionPlan::Create { revision, .. } => Some((revision.name_any(), revision.spec.sequence)),
+            RevisionPlan::Keep { .. } => None,
+        }
+    }
+
+    #[test]
+    fn a_new_revision_is_created_only_when_the_content_differs() {
+        let same = plan(&agent(), Some(&content("a")), &history(3, Some((3, "a"))));
+        assert_eq!(same, RevisionPlan::Keep { current: Some(3) });
+        let other = plan(&agent(), Some(&content("b")), &history(3, Some((3, "a"))));
+        assert_eq!(created(&other), Some(("weather-4".to_owned(), 4)));
+    }
+
+    #[test]
+    fn sequence_numbers_of_deleted_revisions_are_not_used_again() {
+        let none_left = plan(&agent(), Some(&content("a")), &history(7, None));
+        assert_eq!(created(&none_left), Some(("weather-8".to_owned(), 8)));
+        let newest_deleted = plan(&agent(), Some(&content("a")), &history(7, Some((5, "a"))));
+        assert_eq!(created(&newest_deleted), Some(("weather-8".to_owned(), 8)));
+        let first = plan(&agent(), Some(&content("a")), &history(0, None));
+        assert_eq!(created(&first), Some(("weather-1".to_owned(), 1)));
+    }
+
+    #[test]
+    fn an_agent_with_errors_keeps_its_revision() {
+        assert_eq!(
+            plan(&agent(), None, &history(3, Some((3, "a")))),
+            RevisionPlan::Keep { current: Some(3) }
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! The clients, caches and memory that all reconciliations of a scope share.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Pod, ServiceAccount},
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    Client,
+    core::PartialObjectMeta,
+    runtime::{events::Recorder, reflector::Store},
+};
+use steadfast_crds::AgentRevision;
+
+use crate::{
+    agents::{
+        identity::{GuardedAgent, worker_name},
+        last_applied::LastApplied,
+        reference_index::ReferenceIndex,
+        revision_history::RevisionDigests,
+    },
+    kube::{
+        backoff::Backoff,
+        content_cache::{ConfigMapCache, SecretHashCache},
+        namespaced_name::NamespacedName,
+        object_cache::ObjectCache,
+    },
+    metrics::Metrics,
+    schedules::state::DesiredSchedules,
+    settings::Settings,
+    tools::GuardedTool,
+};
+
+/// Shared by all reconciliations of one scope.
+pub(crate) struct Context {
+    /// Client of the API server.
+    pub(crate) client: Client,
+    /// Settings of all workers.
+    pub(crate) settings: Settings,
+    /// The hashes of Secrets.
+    pub(crate) secrets: SecretHashCache,
+    /// The texts of ConfigMaps.
+    pub(crate) config_maps: ConfigMapCache,
+    /// The other objects that Agents refer to, and the objects that belong to Agents.
+    pub(crate) caches: Caches,
+    /// The references of Agents, in both directions.
+    pub(crate) index: ReferenceIndex,
+    /// The desired schedules of Agents.
+    pub(crate) schedules: Arc<DesiredSchedules>,
+    /// The manifests that this process applied.
+    pub(crate) last_applied: LastApplied,
+    /// The digests of revisions.
+    pub(crate) revision_digests: RevisionDigests,
+    /// Writer of Events.
+    pub(crate) recorder: Recorder,
+    /// Metrics of the process.
+    pub(crate) metrics: Metrics,
+    /// Delays after failures.
+    pub(crate) backoff: Backoff,
+}
+
+/// One cache per kind.
+pub(crate) struct Caches {
+    /// Agents, also those that cannot be decoded.
+    agents: Store<GuardedAgent>,
+    /// AgentTools, also those that cannot be decoded.
+    tools: Store<GuardedTool>,
+    /// Revisions, without their content.
+    pub(crate) revisions: ObjectCache<PartialObjectMeta<AgentRevision>>,
+    /// Deployments of workers.
+    pub(crate) deployments: ObjectCache<Deployment>,
+    /// Pods of workers, without their spec.
+    pub(crate) pods: ObjectCache<Pod>,
+    /// ServiceAccounts of workers.
+    pub(crate) service_accounts: ObjectCache<PartialObjectMeta<ServiceAccount>>,
+    /// The Role of each namespace with Agents.
+    pub(crate) roles: ObjectCache<PartialObjectMeta<Role>>,
+    /// RoleBindings of workers.
+    pub(crate) role_bindings: ObjectCache<PartialObjectMeta<RoleBinding>>,
+}
+
+impl Caches {
+    /// Empty caches beside the stores of the two controllers.
+    pub(crate) fn new(agents: Store<GuardedAgent>, tools: Store<GuardedTool>) -> Self {
+        Self {
+            agents,
+            tools,
+            revisions: ObjectCache::default(),
+            deployments: ObjectCache::default(),
+            pods: ObjectCache::default(),
+            service_accounts: ObjectCache::default(),
+            roles: ObjectCache::default(),
+            role_bindings: ObjectCache::default(),
+        }
+    }
+
+    /// The AgentTool with that name.
+    pub(crate) fn tool(&self, key: &NamespacedName) -> Option<Arc<GuardedTool>> {
+        self.tools.get(&key.object_ref())
+    }
+
+    /// The Agent with that name.
+    pub(crate) fn agent(&self, key: &NamespacedName) -> Option<Arc<GuardedAgent>> {
+        self.agents.get(&key.object_ref())
+    }
+
+    async fn wait_until_synced(&self) {
+        // Waiting fails only when the watch is dropped, and then nobody waits.
+        let _ = self.agents.wait_until_ready().await;
+        let _ = self.tools.wait_until_ready().await;
+        self.revisions.wait_until_synced().await;
+        self.deployments.wait_until_synced().await;
+        self.pods.wait_until_synced().await;
+        self.service_accounts.wait_until_synced().await;
+        self.roles.wait_until_synced().await;
+        self.role_bindings.wait_until_synced().await;
+    }
+}
+
+impl Context {
+    /// Returns when the first list of every watch is complete.
+    pub(crate) async fn wait_until_synced(&self) {
+        self.caches.wait_until_synced().await;
+        self.secrets.objects.wait_until_synced().await;
+        self.config_maps.objects.wait_until_synced().await;
+    }
+
+    /// Forgets an Agent that is gone.
+    pub(crate) fn forget(&self, agent: &NamespacedName) {
+        self.backoff.forget(agent);
+        self.revision_digests.forget(agent);
+        self.schedules.remove(agent);
+        let worker = NamespacedName::new(&agent.namespace, worker_name(&agent.name));
+        self.last_applied.forget(&worker);
+    }
+}

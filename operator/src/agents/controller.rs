@@ -1,0 +1,89 @@
+//! Runs the Agent controller: the queue of Agents to reconcile, and the log of
+//! the results.
+
+use std::{convert::Infallible, sync::Arc};
+
+use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc::UnboundedSender};
+use kube::runtime::{
+    applier,
+    controller::{Action, Config, Error as ControllerError},
+    reflector::{ObjectRef, Store},
+};
+
+use crate::{
+    agents::{
+        context::Context, error::Error, garbage_collection, identity::GuardedAgent, reconcile::reconcile,
+        reference_index::Reference,
+    },
+    kube::namespaced_name::NamespacedName,
+};
+
+/// The sending end of the queue of Agents to reconcile.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentQueue(UnboundedSender<ObjectRef<GuardedAgent>>);
+
+impl AgentQueue {
+    /// A queue that sends to the controller. The controller merges equal entries, so the number of Agents bounds it.
+    pub(crate) fn new(sender: UnboundedSender<ObjectRef<GuardedAgent>>) -> Self {
+        Self(sender)
+    }
+
+    /// Reconciles these Agents soon.
+    pub(crate) fn push(&self, agents: impl IntoIterator<Item = NamespacedName>) {
+        for agent in agents {
+            // Fails only when the operator stops and nobody receives any more.
+            let _ = self.0.unbounded_send(agent.object_ref());
+        }
+    }
+
+    /// Reconciles the Agents in `namespace` that refer to an object.
+    pub(crate) fn push_dependents(&self, context: &Context, namespace: &str, reference: Reference) {
+        self.push(context.index.dependents(namespace, reference));
+    }
+}
+
+/// Reconciles Agents until `queue` ends.
+pub(crate) async fn run(
+    context: Arc<Context>,
+    store: Store<GuardedAgent>,
+    queue: impl Stream<Item = ObjectRef<GuardedAgent>> + Send + 'static,
+    config: Config,
+) {
+    garbage_collection::delete_unused_roles(&context).await;
+    let log_context = Arc::clone(&context);
+    applier(
+        |agent, context| reconcile(agent, context).boxed(),
+        |agent: Arc<GuardedAgent>, _: &Error, context: Arc<Context>| {
+            Action::requeue(context.backoff.after_failure(&NamespacedName::of(agent.as_ref())))
+        },
+        context,
+        store,
+        queue.map(Ok::<_, Infallible>),
+        config,
+    )
+    .for_each(|result| {
+        let context = Arc::clone(&log_context);
+        async move {
+            match result {
+                Ok((agent, _)) => tracing::debug!(%agent, "reconciled"),
+                Err(ControllerError::ReconcilerFailed(error, agent)) => {
+                    let category = error.category();
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(%agent, category, error, "cannot reconcile the Agent; trying again");
+                }
+                Err(ControllerError::ObjectNotFound(agent)) => {
+                    let namespace = agent.namespace.unwrap_or_default();
+                    context.forget(&NamespacedName::new(&namespace, agent.name));
+                    garbage_collection::delete_unused_role(&context, &namespace).await;
+                }
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the queue of the Agent controller failed"
+                    );
+                }
+            }
+        }
+    })
+    .await;
+}

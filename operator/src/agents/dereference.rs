@@ -1,0 +1,175 @@
+//! Reads everything that an Agent refers to, and the history of its revisions.
+//!
+//! The objects come from a [`ReferenceSource`]: a cluster, or manifests. A
+//! missing object is a value and not an error; an error is worth another attempt.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use steadfast_crds::Agent;
+
+use crate::{
+    agents::{
+        identity::AgentIdentity,
+        reference_index::{referenced_agents, referenced_tools},
+        revision_history::RevisionHistory,
+        summary::AgentSummary,
+    },
+    kube::{
+        content_cache::{ConfigMapData, SecretHashes},
+        namespaced_name::NamespacedName,
+    },
+    settings::Settings,
+    tools::GuardedTool,
+};
+
+/// Why an object cannot be read.
+pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where the objects that an Agent refers to come from.
+pub trait ReferenceSource: Sync {
+    /// The AgentTool; `None` if it does not exist.
+    fn tool(&self, key: &NamespacedName) -> Option<Arc<GuardedTool>>;
+
+    /// The summary of another Agent.
+    fn agent(&self, key: &NamespacedName) -> AgentSummary;
+
+    /// The keyed hash of each value of a Secret; `None` if the Secret does not exist.
+    fn secret_hashes(
+        &self,
+        key: &NamespacedName,
+    ) -> impl Future<Output = Result<Option<Arc<SecretHashes>>, SourceError>> + Send;
+
+    /// The texts of a ConfigMap; `None` if the ConfigMap does not exist.
+    fn config_map(
+        &self,
+        key: &NamespacedName,
+    ) -> impl Future<Output = Result<Option<Arc<ConfigMapData>>, SourceError>> + Send;
+
+    /// The revisions of the Agent that exist.
+    fn revision_history(
+        &self,
+        agent: &AgentIdentity,
+    ) -> impl Future<Output = Result<RevisionHistory, SourceError>> + Send;
+}
+
+/// Why an object that an Agent refers to cannot be read for now.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A Secret cannot be read.
+    #[error("read Secret {0}")]
+    Secret(String, #[source] SourceError),
+    /// A ConfigMap cannot be read.
+    #[error("read ConfigMap {0}")]
+    ConfigMap(String, #[source] SourceError),
+    /// The revisions cannot be read.
+    #[error("read the AgentRevisions")]
+    Revisions(#[source] SourceError),
+}
+
+/// Everything that an Agent refers to.
+#[derive(Debug)]
+pub struct Dereferenced {
+    /// The system prompt.
+    pub instructions: Instructions,
+    /// Each AgentTool of the spec; `None` for one that does not exist.
+    pub tools: BTreeMap<String, Option<Arc<GuardedTool>>>,
+    /// Each other Agent of the spec.
+    pub agents: BTreeMap<String, AgentSummary>,
+    /// The hashes of each Secret of the spec and of the settings; `None` for one that does not exist.
+    pub secrets: BTreeMap<String, Option<Arc<SecretHashes>>>,
+    /// The revisions so far.
+    pub history: RevisionHistory,
+}
+
+/// The system prompt, or the reason why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Instructions {
+    /// The text.
+    Text(String),
+    /// The ConfigMap does not exist.
+    ConfigMapNotFound,
+    /// The ConfigMap does not have the key.
+    ConfigMapKeyNotFound,
+}
+
+/// Reads everything that an Agent refers to.
+pub async fn dereference(
+    source: &impl ReferenceSource,
+    agent: &Agent,
+    settings: &Settings,
+) -> Result<Dereferenced, Error> {
+    let identity = AgentIdentity::of(agent);
+    let in_namespace = |name: &String| NamespacedName::new(&identity.key.namespace, name);
+    Ok(Dereferenced {
+        instructions: instructions(source, agent, in_namespace).await?,
+        tools: referenced_tools(agent)
+            .map(|name| (name.clone(), source.tool(&in_namespace(name))))
+            .collect(),
+        agents: referenced_agents(agent)
+            .map(|name| (name.clone(), source.agent(&in_namespace(name))))
+            .collect(),
+        secrets: secrets(source, agent, settings, in_namespace).await?,
+        history: history(source, agent, &identity).await?,
+    })
+}
+
+async fn instructions(
+    source: &impl ReferenceSource,
+    agent: &Agent,
+    in_namespace: impl Fn(&String) -> NamespacedName,
+) -> Result<Instructions, Error> {
+    let Some(from) = &agent.spec.instructions_from else {
+        return Ok(Instructions::Text(agent.spec.instructions.clone().unwrap_or_default()));
+    };
+    let reference = &from.config_map_key_ref;
+    let data = source
+        .config_map(&in_namespace(&reference.name))
+        .await
+        .map_err(|source| Error::ConfigMap(reference.name.clone(), source))?;
+    Ok(match data {
+        None => Instructions::ConfigMapNotFound,
+        Some(data) => match data.get(&reference.key) {
+            None => Instructions::ConfigMapKeyNotFound,
+            Some(text) => Instructions::Text(text.clone()),
+        },
+    })
+}
+
+async fn secrets(
+    source: &impl ReferenceSource,
+    agent: &Agent,
+    settings: &Settings,
+    in_namespace: impl Fn(&String) -> NamespacedName,
+) -> Result<BTreeMap<String, Option<Arc<SecretHashes>>>, Error> {
+    let of_agent = agent.spec.credentials.iter().map(|credential| &credential.secret_name);
+    let of_settings = settings
+        .worker_secret_env
+        .iter()
+        .map(|variable| &variable.source.secret);
+    let mut secrets = BTreeMap::new();
+    for name in of_agent.chain(of_settings) {
+        if secrets.contains_key(name) {
+            continue;
+        }
+        let hashes = source
+            .secret_hashes(&in_namespace(name))
+            .await
+            .map_err(|source| Error::Secret(name.clone(), source))?;
+        secrets.insert(name.clone(), hashes);
+    }
+    Ok(secrets)
+}
+
+async fn history(
+    source: &impl ReferenceSource,
+    agent: &Agent,
+    identity: &AgentIdentity,
+) -> Result<RevisionHistory, Error> {
+    let history = source.revision_history(identity).await.map_err(Error::Revisions)?;
+    // The revision of that number may have been deleted since.
+    let recorded = agent.status.as_ref().and_then(|status| status.revision).unwrap_or(0);
+    Ok(RevisionHistory {
+        highest: history.highest.max(recorded),
+        ..history
+    })
+}

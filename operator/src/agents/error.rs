@@ -1,0 +1,42 @@
+//! Why an Agent could not be reconciled.
+
+use crate::agents::{apply, dereference, validate};
+
+/// Why an Agent could not be reconciled for now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// See [`dereference`].
+    #[error("read the objects that the Agent refers to")]
+    Dereference(#[from] dereference::Error),
+    /// See [`validate`].
+    #[error("validate the Agent")]
+    Validate(#[from] validate::Error),
+    /// See [`apply`].
+    #[error("apply the objects of the Agent")]
+    Apply(#[from] apply::Error),
+    /// The status of a reconciled Agent was not written.
+    #[error("write the Agent's status")]
+    Status(#[source] kube::Error),
+    /// The reconciliation failed, and its status was not written either.
+    #[error("the Agent's status cannot be written either ({status}); the reconciliation failed first")]
+    StatusAfterFailure {
+        /// Why the reconciliation failed.
+        #[source]
+        first: Box<Self>,
+        /// Why the status was not written.
+        status: kube::Error,
+    },
+}
+
+impl Error {
+    /// A short fixed word, for logs and labels: the stage that failed first.
+    pub(crate) fn category(&self) -> &'static str {
+        match self {
+            Self::Dereference(_) => "dereference",
+            Self::Validate(_) => "validate",
+            Self::Apply(_) => "apply",
+            Self::Status(_) => "status",
+            Self::StatusAfterFailure { first, .. } => first.category(),
+        }
+    }
+}

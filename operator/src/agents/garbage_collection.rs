@@ -1,0 +1,109 @@
+//! Deletes what an Agent no longer needs: old revisions, and objects that carry
+//! its label but are no longer part of it. A failure is logged and made good at
+//! the next reconciliation; it never harms the Agent.
+
+use std::fmt::Debug;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::ServiceAccount,
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{Api, Resource, ResourceExt as _, api::DeleteParams, core::NamespaceResourceScope};
+use serde::de::DeserializeOwned;
+use steadfast_crds::AgentRevision;
+
+use crate::{
+    agents::{
+        apply::Applied, build::access::ROLE_NAME, context::Context, identity::AgentIdentity,
+        revision_history::sequence_of,
+    },
+    kube::{namespaced_name::NamespacedName, object_cache::ObjectCache},
+};
+
+/// The number of revisions that an Agent keeps, with the current one.
+const KEPT_REVISIONS: usize = 10;
+
+/// Deletes the leftovers of one Agent.
+pub(crate) async fn delete_leftovers(context: &Context, agent: &AgentIdentity, applied: &Applied) {
+    delete_old_revisions(context, agent).await;
+    if applied.workers_wanted && applied.refusal.is_none() {
+        let caches = &context.caches;
+        delete_orphans::<_, Deployment>(context, agent, &caches.deployments).await;
+        delete_orphans::<_, ServiceAccount>(context, agent, &caches.service_accounts).await;
+        delete_orphans::<_, RoleBinding>(context, agent, &caches.role_bindings).await;
+    }
+}
+
+/// Deletes the Role of a namespace, if no Agent is left there.
+pub(crate) async fn delete_unused_role(context: &Context, namespace: &str) {
+    if context.index.has_agents(namespace) {
+        return;
+    }
+    if context
+        .caches
+        .roles
+        .get(&NamespacedName::new(namespace, ROLE_NAME))
+        .is_some()
+    {
+        delete::<Role>(context, namespace, ROLE_NAME).await;
+    }
+}
+
+/// Deletes the Roles of all namespaces where no Agent is left.
+pub(crate) async fn delete_unused_roles(context: &Context) {
+    for role in context.caches.roles.all() {
+        if role.name_any() == ROLE_NAME {
+            delete_unused_role(context, &role.namespace().unwrap_or_default()).await;
+        }
+    }
+}
+
+async fn delete_old_revisions(context: &Context, agent: &AgentIdentity) {
+    let mut revisions: Vec<(i64, String)> = context
+        .caches
+        .revisions
+        .of_agent(&agent.key)
+        .iter()
+        .filter_map(|revision| Some((sequence_of(revision.as_ref())?, revision.name_any())))
+        .collect();
+    revisions.sort_unstable();
+    let surplus = revisions.len().saturating_sub(KEPT_REVISIONS);
+    for (_, name) in revisions.into_iter().take(surplus) {
+        delete::<AgentRevision>(context, &agent.key.namespace, &name).await;
+    }
+}
+
+async fn delete_orphans<C, K>(context: &Context, agent: &AgentIdentity, cache: &ObjectCache<C>)
+where
+    C: Resource,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let expected = agent.worker_name();
+    for object in cache.of_agent(&agent.key) {
+        if agent.owns(object.as_ref()) && object.name_any() != expected {
+            delete::<K>(context, &agent.key.namespace, &object.name_any()).await;
+        }
+    }
+}
+
+async fn delete<K>(context: &Context, namespace: &str, name: &str)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), namespace);
+    match api.delete(name, &DeleteParams::background()).await {
+        Ok(_) => tracing::info!(kind = %K::kind(&()), namespace, name, "deleted an object that is no longer needed"),
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(
+                kind = %K::kind(&()),
+                namespace,
+                name,
+                error,
+                "cannot delete an object that is no longer needed; trying again later"
+            );
+        }
+    }
+}

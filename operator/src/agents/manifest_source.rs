@@ -1,0 +1,104 @@
+//! The objects of manifests, for dereferencing an Agent without a cluster.
+
+use std::{collections::HashMap, sync::Arc};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Resource, core::DeserializeGuard};
+use steadfast_crds::{
+    Agent, AgentTool,
+    manifests::{Manifest, ManifestError},
+};
+
+use crate::{
+    agents::{
+        dereference::{ReferenceSource, SourceError},
+        identity::{AgentIdentity, GuardedAgent},
+        revision_history::RevisionHistory,
+        summary::AgentSummary,
+    },
+    hashing::keyed_hash::KeyedHash,
+    kube::{
+        content_cache::{ConfigMapData, SecretHashes},
+        namespaced_name::NamespacedName,
+    },
+    tools::GuardedTool,
+};
+
+/// The Agents, AgentTools, Secrets and ConfigMaps of manifests. No Agent has a revision yet.
+#[derive(Debug, Default)]
+pub struct ManifestSource {
+    agents: HashMap<NamespacedName, GuardedAgent>,
+    tools: HashMap<NamespacedName, Arc<GuardedTool>>,
+    secrets: HashMap<NamespacedName, Arc<SecretHashes>>,
+    config_maps: HashMap<NamespacedName, Arc<ConfigMapData>>,
+}
+
+impl ManifestSource {
+    /// Takes the objects of the kinds that an Agent may refer to; ignores other kinds.
+    ///
+    /// `namespace` is that of the objects that have none. An Agent or AgentTool that cannot be decoded is reported
+    /// when an Agent refers to it, as in a cluster.
+    pub fn new(manifests: &[Manifest], namespace: &str, hash: &KeyedHash) -> Result<Self, ManifestError> {
+        let mut source = Self::default();
+        for manifest in manifests {
+            if manifest.is::<Agent>() {
+                let agent: GuardedAgent = manifest.decode()?;
+                source.agents.insert(key(&agent, namespace), agent);
+            } else if manifest.is::<AgentTool>() {
+                let tool: DeserializeGuard<AgentTool> = manifest.decode()?;
+                source.tools.insert(key(&tool, namespace), Arc::new(tool));
+            } else if manifest.is::<Secret>() {
+                let secret: Secret = manifest.decode()?;
+                let key = key(&secret, namespace);
+                source.secrets.insert(key, Arc::new(hashes(secret, hash)));
+            } else if manifest.is::<ConfigMap>() {
+                let config_map: ConfigMap = manifest.decode()?;
+                let key = key(&config_map, namespace);
+                let data = config_map.data.unwrap_or_default();
+                source.config_maps.insert(key, Arc::new(data));
+            }
+        }
+        Ok(source)
+    }
+}
+
+fn key<K: Resource>(object: &K, namespace: &str) -> NamespacedName {
+    let key = NamespacedName::of(object);
+    if key.namespace.is_empty() {
+        NamespacedName::new(namespace, key.name)
+    } else {
+        key
+    }
+}
+
+fn hashes(secret: Secret, hash: &KeyedHash) -> SecretHashes {
+    let encoded = secret.data.into_iter().flatten();
+    let plain = secret.string_data.into_iter().flatten();
+    encoded
+        .map(|(name, value)| (name, hash.digest(&value.0)))
+        // As the API server does, a plain value replaces an encoded one.
+        .chain(plain.map(|(name, value)| (name, hash.digest(value.as_bytes()))))
+        .collect()
+}
+
+impl ReferenceSource for ManifestSource {
+    fn tool(&self, key: &NamespacedName) -> Option<Arc<GuardedTool>> {
+        self.tools.get(key).cloned()
+    }
+
+    fn agent(&self, key: &NamespacedName) -> AgentSummary {
+        AgentSummary::of(self.agents.get(key))
+    }
+
+    async fn secret_hashes(&self, key: &NamespacedName) -> Result<Option<Arc<SecretHashes>>, SourceError> {
+        Ok(self.secrets.get(key).cloned())
+    }
+
+    async fn config_map(&self, key: &NamespacedName) -> Result<Option<Arc<ConfigMapData>>, SourceError> {
+        Ok(self.config_maps.get(key).cloned())
+    }
+
+    async fn revision_history(&self, _: &AgentIdentity) -> Result<RevisionHistory, SourceError> {
+        Ok(RevisionHistory::default())
+    }
+}

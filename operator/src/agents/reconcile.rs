@@ -1,0 +1,110 @@
+//! Reconciles one Agent: dereference, validate, build, apply, status.
+//!
+//! Decides the order of the stages and what a failed stage means. A missing
+//! reference is a condition, never an error; an error is worth another attempt.
+
+use std::sync::Arc;
+
+use kube::runtime::controller::Action;
+use steadfast_crds::{Agent, conditions::Reason};
+
+use crate::{
+    agents::{
+        apply::apply,
+        build::build,
+        context::Context,
+        dereference::dereference,
+        error::Error,
+        events, garbage_collection,
+        identity::{AgentIdentity, GuardedAgent},
+        malformed,
+        status::{self, Reconciled},
+        validate::validate,
+    },
+    kube::namespaced_name::NamespacedName,
+    metrics,
+};
+
+/// Label of this controller in metrics.
+const CONTROLLER: &str = "agent";
+
+/// What a reconciled Agent waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// A change of a watched object.
+    Change,
+    /// A change of an object that is not watched because it belongs to somebody else.
+    Retry,
+}
+
+/// Makes one Agent's objects and status match its spec.
+pub(crate) async fn reconcile(agent: Arc<GuardedAgent>, context: Arc<Context>) -> Result<Action, Error> {
+    let measurement = context.metrics.begin(CONTROLLER);
+    let result = match &agent.0 {
+        Ok(agent) => reconcile_valid(agent, &context).await,
+        Err(invalid) => malformed::report(invalid, &context)
+            .await
+            .map(|()| Next::Change)
+            .map_err(Error::Status),
+    };
+    measurement.end(match &result {
+        Ok(_) => metrics::Outcome::Success,
+        Err(_) => metrics::Outcome::Error,
+    });
+    let key = NamespacedName::of(agent.as_ref());
+    result.map(|next| match next {
+        Next::Change => {
+            context.backoff.forget(&key);
+            Action::await_change()
+        }
+        Next::Retry => Action::requeue(context.backoff.after_failure(&key)),
+    })
+}
+
+async fn reconcile_valid(agent: &Agent, context: &Context) -> Result<Next, Error> {
+    if agent.metadata.deletion_timestamp.is_some() {
+        // Kubernetes deletes the objects that the Agent owns.
+        return Ok(Next::Change);
+    }
+    let identity = AgentIdentity::of(agent);
+    let previous = agent.status.as_ref();
+    let result = run_stages(agent, &identity, context).await;
+    let written = status::write(context, &identity, previous, &result).await;
+    if let Ok(written) = &written {
+        events::publish(context, &identity, previous, &result, written.as_ref()).await;
+    }
+    let reconciled = match (result, written) {
+        (Ok(reconciled), Ok(_)) => reconciled,
+        (Ok(_), Err(status)) => return Err(Error::Status(status)),
+        (Err(first), Ok(_)) => return Err(first),
+        (Err(first), Err(status)) => {
+            return Err(Error::StatusAfterFailure {
+                first: Box::new(first),
+                status,
+            });
+        }
+    };
+    garbage_collection::delete_leftovers(context, &identity, &reconciled.applied).await;
+    let refusal = reconciled.applied.refusal;
+    Ok(match refusal {
+        Some(error) if error.reason == Reason::NameTaken => Next::Retry,
+        _ => Next::Change,
+    })
+}
+
+async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Context) -> Result<Reconciled, Error> {
+    let dereferenced = dereference(context, agent, &context.settings).await?;
+    let validated = validate(agent, &dereferenced, &context.settings, context.secrets.hash())?;
+    let desired = build(&validated, &dereferenced.history, &context.settings);
+    // Boxed: whole manifests live across its awaits.
+    let applied = Box::pin(apply(context, identity, desired)).await?;
+    Ok(Reconciled {
+        errors: validated.errors,
+        tools: validated.tools,
+        applied,
+        schedules: context.schedules.condition(&identity.key),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! Builds and writes the status of an Agent: built whole, compared once, written
+//! once. A success, a wait and a failure all end here.
+
+use std::sync::Arc;
+
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::Condition,
+    jiff::Timestamp,
+};
+use kube::Api;
+use steadfast_crds::{
+    Agent, AgentStatus,
+    conditions::{ConditionType, Reason},
+    names::CREDENTIALS_HASH_ANNOTATION,
+};
+
+use crate::{
+    agents::{
+        apply::Applied,
+        context::Context,
+        error::Error,
+        identity::AgentIdentity,
+        rollout::{self, Progress, RolloutStatus},
+    },
+    conditions::{ConditionStatus, ConditionUpdate, STALLED_MESSAGE, find, merge, shorten},
+    kube::status_patch::{self, Target, Written},
+    validation::ValidationError,
+};
+
+/// The largest status, as JSON.
+const MAXIMUM_STATUS_BYTES: usize = 4096;
+/// The longest message in a status that would otherwise be too large.
+const SHORT_MESSAGE_BYTES: usize = 64;
+
+/// What a reconciliation without an error reports.
+#[derive(Clone, Debug)]
+pub(crate) struct Reconciled {
+    /// The errors of the Agent.
+    pub(crate) errors: Vec<ValidationError>,
+    /// The number of tools in the Agent's spec.
+    pub(crate) tools: usize,
+    /// The objects that exist now.
+    pub(crate) applied: Applied,
+    /// The condition SchedulesSynced; `None` without schedules.
+    pub(crate) schedules: Option<ConditionUpdate>,
+}
+
+/// Writes the status if it differs from the previous one, and returns it if it was written.
+pub(crate) async fn write(
+    context: &Context,
+    agent: &AgentIdentity,
+    previous: Option<&AgentStatus>,
+    result: &Result<Reconciled, Error>,
+) -> Result<Option<AgentStatus>, kube::Error> {
+    let now = Timestamp::now();
+    let status = match result {
+        Ok(reconciled) => {
+            let pods = context.caches.pods.of_agent(&agent.key);
+            let task_queue = agent.task_queue(&context.settings.install_id);
+            build(agent, previous, reconciled, task_queue, &pods, now)
+        }
+        Err(error) => build_failed(agent, previous, error, now),
+    };
+    if previous == Some(&status) {
+        return Ok(None);
+    }
+    let api: Api<Agent> = Api::namespaced(context.client.clone(), &agent.key.namespace);
+    let target = Target::new::<Agent>(&agent.key.name, agent.uid.clone());
+    match status_patch::write(&api, target, &status).await? {
+        Written::Stored => Ok(Some(status)),
+        Written::ObjectGone => Ok(None),
+    }
+}
+
+/// The status after a reconciliation without an error.
+fn build(
+    agent: &AgentIdentity,
+    previous: Option<&AgentStatus>,
+    reconciled: &Reconciled,
+    task_queue: String,
+    pods: &[Arc<Pod>],
+    now: Timestamp,
+) -> AgentStatus {
+    let previous_conditions = previous.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let Applied {
+        revision,
+        deployment,
+        refusal,
+        ..
+    } = &reconciled.applied;
+    let errors: Vec<ValidationError> = reconciled.errors.iter().chain(refusal).cloned().collect();
+    let rollout = rollout::assess(deployment.as_deref(), pods);
+    let mut updates = condition_updates(&errors, &rollout);
+    updates.extend(reconciled.schedules.clone());
+    bounded(AgentStatus {
+        observed_generation: agent.generation,
+        revision: (*revision).max(previous.and_then(|status| status.revision)),
+        task_queue: Some(task_queue),
+        tools: i32::try_from(reconciled.tools).ok(),
+        workers: rollout.counts,
+        credentials_hash: deployment.as_deref().and_then(credentials_hash),
+        conditions: merge(previous_conditions, updates, agent.generation, now),
+    })
+}
+
+/// The status after a failed reconciliation. Running workers keep running: an Agent that was Ready stays Ready.
+fn build_failed(agent: &AgentIdentity, previous: Option<&AgentStatus>, error: &Error, now: Timestamp) -> AgentStatus {
+    let mut status = previous.cloned().unwrap_or_default();
+    let message = chain(error);
+    let was_ready = status.observed_generation == agent.generation
+        && find(&status.conditions, ConditionType::Ready).is_some_and(|ready| ready.status == "True");
+    let mut updates = vec![ConditionUpdate::met(
+        ConditionType::Reconciling,
+        Reason::ApiError,
+        message.clone(),
+    )];
+    if !was_ready {
+        updates.push(ConditionUpdate::not_met(
+            ConditionType::Ready,
+            Reason::ApiError,
+            message,
+        ));
+    }
+    let fresh = merge(&status.conditions, updates, agent.generation, now);
+    let replaced = |old: &Condition| {
+        old.type_ == ConditionType::Stalled.as_str() || fresh.iter().any(|new| new.type_ == old.type_)
+    };
+    status.conditions.retain(|old| !replaced(old));
+    status.conditions.extend(fresh);
+    bounded(status)
+}
+
+fn condition_updates(errors: &[ValidationError], rollout: &RolloutStatus) -> Vec<ConditionUpdate> {
+    let mut updates = vec![
+        ConditionUpdate::from_errors(ConditionType::Accepted, errors, (Reason::Valid, "the spec is valid")),
+        ConditionUpdate::from_errors(
+            ConditionType::ReferencesResolved,
+            errors,
+            (Reason::Resolved, "every object that the spec refers to was found"),
+        ),
+        ConditionUpdate::from_errors(
+            ConditionType::CredentialsResolved,
+            errors,
+            (Reason::Resolved, "every credential was found"),
+        ),
+        workers_available(errors, rollout),
+    ];
+    let ready = ready(&updates);
+    let not_ready = ready.status == ConditionStatus::False;
+    let stalled = !errors.is_empty() || rollout.progress == Progress::Stuck;
+    updates.push(ready.clone());
+    if not_ready && stalled {
+        updates.push(ConditionUpdate::met(
+            ConditionType::Stalled,
+            ready.reason,
+            STALLED_MESSAGE,
+        ));
+    } else if not_ready {
+        updates.push(ConditionUpdate::met(
+            ConditionType::Reconciling,
+            ready.reason,
+            "in progress; see the condition Ready",
+        ));
+    }
+    updates
+}
+
+fn workers_available(errors: &[ValidationError], rollout: &RolloutStatus) -> ConditionUpdate {
+    let condition = ConditionType::WorkersAvailable;
+    if errors.iter().any(|error| error.condition == condition) {
+        ConditionUpdate::from_errors(condition, errors, (Reason::Available, ""))
+    } else {
+        rollout.condition.clone()
+    }
+}
+
+/// The summary: its reason is that of the first condition that is not met.
+fn ready(updates: &[ConditionUpdate]) -> ConditionUpdate {
+    let condition = ConditionType::Ready;
+    if let Some(first) = updates.iter().find(|update| update.status == ConditionStatus::False) {
+        return ConditionUpdate::not_met(condition, first.reason, first.message.clone());
+    }
+    if updates.iter().any(|update| update.reason == Reason::ScaledToZero) {
+        return ConditionUpdate::met(condition, Reason::ScaledToZero, "no worker runs: replicas is 0");
+    }
+    ConditionUpdate::met(
+        condition,
+        Reason::AllConditionsMet,
+        "the agent is ready to receive messages",
+    )
+}
+
+fn credentials_hash(deployment: &Deployment) -> Option<String> {
+    let template = deployment.spec.as_ref()?.template.metadata.as_ref()?;
+    template.annotations.as_ref()?.get(CREDENTIALS_HASH_ANNOTATION).cloned()
+}
+
+/// The error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn bounded(mut status: AgentStatus) -> AgentStatus {
+    let bytes = serde_json::to_vec(&status).map_or(0, |json| json.len());
+    if bytes > MAXIMUM_STATUS_BYTES {
+        for condition in &mut status.conditions {
+            condition.message = shorten(std::mem::take(&mut condition.message), SHORT_MESSAGE_BYTES);
+        }
+    }
+    status
+}
+
+#[cfg(test)]
+mod tests;

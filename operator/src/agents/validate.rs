@@ -1,0 +1,238 @@
+//! Turns an Agent and the objects that it refers to into a validated value, or
+//! into errors. Pure. No later stage sees the Agent itself.
+
+mod behavior;
+mod credentials;
+mod references;
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use serde_json::Value;
+use steadfast_crds::{
+    Agent, AgentRevisionSpec, Duration,
+    agent::{Credential, Schedule},
+    agent_revision::{MAXIMUM_REVISION_BYTES, RevisionCredential},
+    conditions::{ConditionType, Reason},
+    worker::WorkerResources,
+};
+
+use self::references::References;
+use crate::{
+    agents::{
+        dereference::{Dereferenced, Instructions},
+        identity::{AgentIdentity, WORKER_CONTAINER},
+        revision_history::digest_content,
+    },
+    hashing::keyed_hash::KeyedHash,
+    settings::Settings,
+    validation::{ValidationError, templates::check_template},
+};
+
+/// Why an Agent could not be validated.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The revision cannot be encoded.
+    #[error("encode the revision")]
+    Encode(#[from] serde_json::Error),
+}
+
+/// Everything that the later stages know of an Agent.
+#[derive(Debug)]
+pub struct ValidatedAgent {
+    /// Name, namespace, uid and generation.
+    pub identity: AgentIdentity,
+    /// The errors; empty for a valid Agent.
+    pub errors: Vec<ValidationError>,
+    /// The number of tools in the spec.
+    pub tools: usize,
+    /// The schedules of the spec.
+    pub schedules: Vec<Schedule>,
+    /// The content of the revision; `None` if the Agent or an object that it refers to has errors.
+    pub revision: Option<RevisionContent>,
+    /// The workers; `None` if there is any error.
+    pub workers: Option<Workers>,
+}
+
+/// The content of a revision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RevisionContent {
+    /// The spec; its sequence number is 0.
+    pub spec: AgentRevisionSpec,
+    /// Digest of the spec.
+    pub digest: String,
+}
+
+/// The workers of an Agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workers {
+    /// Container image.
+    pub image: String,
+    /// Number of pods.
+    pub replicas: i32,
+    /// Requests and limits of the spec.
+    pub resources: Option<WorkerResources>,
+    /// The user's part of the pod template, to be merged over the operator's.
+    pub overlay: Option<PodTemplateSpec>,
+    /// How long a pod may finish its work before it exits.
+    pub drain_timeout: Duration,
+    /// Secret values in the environment.
+    pub credentials: Vec<Credential>,
+    /// Keyed hash of every secret value in the environment.
+    pub credentials_hash: String,
+}
+
+/// Validates an Agent.
+pub fn validate(
+    agent: &Agent,
+    dereferenced: &Dereferenced,
+    settings: &Settings,
+    hash: &KeyedHash,
+) -> Result<ValidatedAgent, Error> {
+    let identity = AgentIdentity::of(agent);
+    let mut errors = Vec::new();
+    let instructions = check_instructions(agent, dereferenced, &mut errors);
+    let resolved = references::check(agent, &identity.key, dereferenced, settings, &mut errors);
+    behavior::check(agent, &mut errors);
+    credentials::check_variables(agent, &resolved.tools, &mut errors);
+    let overlay = check_overlay(agent, &mut errors);
+    let hashes = credentials::check_secrets(agent, &identity.key, dereferenced, settings, &mut errors);
+
+    let task_queue = identity.task_queue(&settings.install_id);
+    let content = content(agent, &identity, instructions.unwrap_or_default(), resolved, task_queue);
+    check_size(&content, &mut errors)?;
+
+    let of_content = |error: &ValidationError| {
+        error.condition != ConditionType::CredentialsResolved || error.reason == Reason::EnvVarNotProvided
+    };
+    let revision = if errors.iter().any(of_content) {
+        None
+    } else {
+        Some(RevisionContent {
+            digest: digest_content(&content)?,
+            spec: content,
+        })
+    };
+    let worker = &agent.spec.worker;
+    let workers = errors.is_empty().then(|| Workers {
+        image: worker.image.clone().unwrap_or_else(|| settings.worker_image.clone()),
+        replicas: worker.replicas,
+        resources: worker.resources.clone(),
+        overlay,
+        drain_timeout: worker.drain_timeout,
+        credentials: agent.spec.credentials.clone(),
+        credentials_hash: hash.digest_all(&hashes),
+    });
+    Ok(ValidatedAgent {
+        identity,
+        errors,
+        tools: agent.spec.tools.len(),
+        schedules: agent.spec.schedules.clone(),
+        revision,
+        workers,
+    })
+}
+
+fn content(
+    agent: &Agent,
+    identity: &AgentIdentity,
+    instructions: String,
+    resolved: References,
+    task_queue: String,
+) -> AgentRevisionSpec {
+    let spec = &agent.spec;
+    let References {
+        tools,
+        agents,
+        handoffs,
+        judges,
+    } = resolved;
+    // Names and hosts only: a revision contains no Secret and no value.
+    let credentials = spec.credentials.iter().map(|credential| RevisionCredential {
+        env_var_name: credential.env_var_name.clone(),
+        hosts: credential.hosts.clone(),
+    });
+    AgentRevisionSpec {
+        agent: identity.key.name.clone(),
+        sequence: 0,
+        description: spec.description.clone(),
+        instructions,
+        model: spec.model.clone(),
+        tools,
+        agents,
+        handoffs,
+        tool_use: spec.tool_use.clone(),
+        output: spec.output.clone(),
+        guardrails: spec.guardrails.clone(),
+        judges,
+        hooks: spec.hooks.clone(),
+        stream: spec.stream.clone(),
+        limits: spec.limits.clone(),
+        context: spec.context.clone(),
+        welcome: spec.welcome.clone(),
+        task_queue,
+        credentials: credentials.collect(),
+    }
+}
+
+fn check_instructions(agent: &Agent, dereferenced: &Dereferenced, errors: &mut Vec<ValidationError>) -> Option<String> {
+    let source = agent
+        .spec
+        .instructions_from
+        .as_ref()
+        .map(|from| &from.config_map_key_ref);
+    let (map, key) = source.map_or(("", ""), |source| (source.name.as_str(), source.key.as_str()));
+    let (reason, message) = match &dereferenced.instructions {
+        Instructions::Text(text) => match check_template("instructions", text) {
+            Ok(()) => return Some(text.clone()),
+            Err(error) => {
+                errors.push(error);
+                return None;
+            }
+        },
+        Instructions::ConfigMapNotFound => (
+            Reason::ConfigMapNotFound,
+            format!("ConfigMap \"{map}\" of the instructions does not exist"),
+        ),
+        Instructions::ConfigMapKeyNotFound => (
+            Reason::ConfigMapKeyNotFound,
+            format!("ConfigMap \"{map}\" of the instructions has no key \"{key}\""),
+        ),
+    };
+    errors.push(ValidationError::new(ConditionType::ReferencesResolved, reason, message));
+    None
+}
+
+fn check_overlay(agent: &Agent, errors: &mut Vec<ValidationError>) -> Option<PodTemplateSpec> {
+    let template = &agent.spec.worker.pod_template;
+    if template.is_empty() {
+        return None;
+    }
+    let mut refuse = |message: String| {
+        errors.push(ValidationError::not_accepted(Reason::InvalidPodTemplate, message));
+        None
+    };
+    let overlay: PodTemplateSpec = match serde_json::from_value(Value::Object(template.clone())) {
+        Ok(overlay) => overlay,
+        Err(error) => return refuse(format!("worker.podTemplate is not a pod template: {error}")),
+    };
+    let unnamed = overlay
+        .spec
+        .iter()
+        .flat_map(|spec| &spec.containers)
+        .any(|container| container.name.is_empty());
+    if unnamed {
+        return refuse(format!(
+            "worker.podTemplate has a container without a name; the worker's is \"{WORKER_CONTAINER}\""
+        ));
+    }
+    Some(overlay)
+}
+
+fn check_size(content: &AgentRevisionSpec, errors: &mut Vec<ValidationError>) -> Result<(), serde_json::Error> {
+    let bytes = serde_json::to_vec(content)?.len();
+    if bytes > MAXIMUM_REVISION_BYTES {
+        let message =
+            format!("instructions and tools together are {bytes} bytes; the limit is {MAXIMUM_REVISION_BYTES}");
+        errors.push(ValidationError::not_accepted(Reason::RevisionTooLarge, message));
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! Checks the parts of an Agent that would otherwise fail when a turn runs: the
+//! schema of the answer, the expressions of guardrails, the schedules. Pure.
+
+use std::panic::catch_unwind;
+
+use steadfast_crds::{
+    Agent,
+    agent::{Guardrail, OutputSettings, Schedule},
+    conditions::Reason,
+};
+
+use crate::validation::{ValidationError, json_schema};
+
+/// The number of fields in a cron expression: minute to weekday, optionally year and second.
+const CRON_FIELDS: std::ops::RangeInclusive<usize> = 5..=7;
+
+/// Adds all errors.
+pub(super) fn check(agent: &Agent, errors: &mut Vec<ValidationError>) {
+    let spec = &agent.spec;
+    let output = spec.output.iter().map(check_output);
+    let guardrails = &spec.guardrails;
+    let input_checks = guardrails.input.iter().map(|check| check_expression("input", check));
+    let output_checks = guardrails.output.iter().map(|check| check_expression("output", check));
+    let schedules = spec.schedules.iter().map(check_schedule);
+    let all = output.chain(input_checks).chain(output_checks).chain(schedules);
+    errors.extend(all.filter_map(Result::err));
+}
+
+fn check_output(output: &OutputSettings) -> Result<(), ValidationError> {
+    let field = "output.schema";
+    if output.strict {
+        json_schema::check_strict(field, &output.schema)
+    } else {
+        json_schema::check(field, &output.schema)
+    }
+}
+
+fn check_expression(stage: &str, guardrail: &Guardrail) -> Result<(), ValidationError> {
+    let Some(expression) = guardrail.cel.as_deref() else {
+        return Ok(());
+    };
+    // The parser is generated code that can panic, and an expression must not end the reconciliation.
+    let parsed = catch_unwind(|| {
+        cel::Program::compile(expression)
+            .map(drop)
+            .map_err(|error| error.to_string())
+    });
+    let cause = match parsed {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(message)) => first_line(&message),
+        Err(_) => "it cannot be parsed".to_owned(),
+    };
+    Err(ValidationError::not_accepted(
+        Reason::InvalidExpression,
+        format!(
+            "guardrails.{stage}[{}].cel is not a CEL expression: {cause}",
+            guardrail.name
+        ),
+    ))
+}
+
+/// The first line of the parser's message; the others draw the position.
+fn first_line(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    line.trim_start_matches("ERROR: <input>:").to_owned()
+}
+
+fn check_schedule(schedule: &Schedule) -> Result<(), ValidationError> {
+    let cron = schedule.cron.trim();
+    let fault = if schedule.message.trim().is_empty() {
+        "message is empty"
+    } else if schedule.time_zone.trim().is_empty() {
+        "timeZone is empty; the default is UTC"
+    } else if cron.is_empty() {
+        "cron is empty"
+    } else if !cron.starts_with('@') && !CRON_FIELDS.contains(&cron.split_whitespace().count()) {
+        "cron has neither 5 to 7 fields nor the form @daily"
+    } else {
+        return Ok(());
+    };
+    Err(ValidationError::not_accepted(
+        Reason::InvalidSchedule,
+        format!("schedules[{}].{fault}", schedule.name),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::needless_pass_by_value,
+        reason = "tests"
+    )]
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn errors(field: &str, value: Value) -> Vec<(Reason, String)> {
+        let mut spec = json!({ "instructions": "Answer.", "model": { "name": "m" } });
+        spec[field] = value;
+        let agent = json!({
+            "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
+            "metadata": { "name": "weather", "namespace": "team" }, "spec": spec,
+        });
+        let mut errors = Vec::new();
+        check(&serde_json::from_value(agent).unwrap(), &mut errors);
+        errors.into_iter().map(|error| (error.reason, error.message)).collect()
+    }
+
+    #[test]
+    fn an_invalid_expression_is_reported_with_the_name_of_its_guardrail() {
+        let rail = |cel: &str| json!({ "output": [{ "name": "short", "cel": cel }] });
+        for valid in [
+            "text.size() > 10000",
+            "stage == 'input' && text.contains('password')",
+            "['a', 'b'].exists(word, text.contains(word))",
+            "text.matches('[0-9]{16}')",
+        ] {
+            assert_eq!(errors("guardrails", rail(valid)), [], "{valid}");
+        }
+        for broken in [
+            "text.size( > 1",
+            "text ==",
+            "&& true",
+            "'open",
+            "a b",
+            "{",
+            "\u{0}",
+            "ä ö",
+        ] {
+            let found = errors("guardrails", rail(broken));
+            let [(reason, message)] = found.as_slice() else {
+                panic!("{broken}: {found:?}")
+            };
+            assert_eq!(*reason, Reason::InvalidExpression, "{broken}");
+            let start = "guardrails.output[short].cel is not a CEL expression: ";
+            assert!(message.starts_with(start) && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_schema_must_satisfy_strict_mode_only_if_the_provider_enforces_it() {
+        let schema = json!({ "type": "object", "properties": { "a": { "type": "string" } } });
+        assert_eq!(errors("output", json!({ "schema": schema, "strict": false })), []);
+        assert_eq!(
+            errors("output", json!({ "schema": schema })),
+            [(
+                Reason::InvalidSchema,
+                "output.schema is not strict: set additionalProperties: false at the top, \
+                 add a to required at the top; or set strict: false"
+                    .to_owned()
+            )]
+        );
+        let none = json!({ "schema": { "type": "text" }, "strict": false });
+        assert_eq!(errors("output", none)[0].0, Reason::InvalidSchema);
+    }
+
+    #[test]
+    fn a_schedule_needs_a_time_and_a_message() {
+        let schedule = |cron: &str, zone: &str, message: &str| {
+            let schedule = json!([{ "name": "daily", "cron": cron, "timeZone": zone, "message": message }]);
+            errors("schedules", schedule)
+                .into_iter()
+                .map(|(reason, message)| {
+                    assert_eq!(reason, Reason::InvalidSchedule);
+                    message
+                })
+                .collect::<Vec<_>>()
+        };
+        for cron in ["@daily", "0 9 * * MON-FRI", "0 9 * * * 2030", "@every 1h"] {
+            assert_eq!(schedule(cron, "Europe/Berlin", "Go."), [""; 0], "{cron}");
+        }
+        assert_eq!(schedule("  ", "UTC", "Go."), ["schedules[daily].cron is empty"]);
+        assert_eq!(
+            schedule("* *", "UTC", "Go."),
+            ["schedules[daily].cron has neither 5 to 7 fields nor the form @daily"]
+        );
+        assert_eq!(
+            schedule("@daily", " ", "Go."),
+            ["schedules[daily].timeZone is empty; the default is UTC"]
+        );
+        assert_eq!(schedule("@daily", "UTC", "\n"), ["schedules[daily].message is empty"]);
+    }
+}

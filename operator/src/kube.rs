@@ -1,0 +1,13 @@
+//! Kubernetes without Agents: watches and caches, the Lease, status patches,
+//! delays. Knows nothing of what the operator makes of an object.
+
+pub(crate) mod backoff;
+pub(crate) mod change_tracker;
+pub(crate) mod content_cache;
+pub mod leader;
+pub mod lease;
+pub mod namespaced_name;
+pub(crate) mod object_cache;
+pub(crate) mod reflector_feed;
+pub(crate) mod status_patch;
+pub mod watch;

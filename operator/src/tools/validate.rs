@@ -1,0 +1,243 @@
+//! The rules for an AgentTool beyond those at admission: schemas compile,
+//! templates parse, the policy can be kept. Pure.
+
+use std::collections::BTreeSet;
+
+use steadfast_crds::{
+    agent_tool::{AgentToolSpec, ToolKind},
+    conditions::Reason,
+    environment::referenced_variables,
+};
+
+use crate::{
+    tools::text_fields::{self, TextField},
+    validation::{ValidationError, json_schema, templates::check_template},
+};
+
+/// The first error of a tool.
+pub(crate) fn check(tool: &AgentToolSpec) -> Result<(), ValidationError> {
+    json_schema::check_object("parameters", &tool.parameters)?;
+    let Some(kind) = tool.kind() else {
+        return Err(ValidationError::not_accepted(
+            Reason::Malformed,
+            "exactly one kind of tool must be set",
+        ));
+    };
+    if let ToolKind::Human(human) = kind {
+        json_schema::check("human.form", &human.form)?;
+    }
+    check_approval(tool)?;
+    for field in text_fields::of_tool(kind)
+        .iter()
+        .filter(|field| field.syntax.is_template())
+    {
+        check_template(&field.path, field.text)?;
+    }
+    Ok(())
+}
+
+/// Checks that calls of a tool can wait for a person if the policy requires approval.
+pub(crate) fn check_approval(tool: &AgentToolSpec) -> Result<(), ValidationError> {
+    let hosted = matches!(tool.kind(), Some(ToolKind::Hosted(_)));
+    if hosted && tool.required_approval().is_some() {
+        return Err(ValidationError::not_accepted(
+            Reason::ApprovalImpossible,
+            "approval cannot be required of a hosted tool: the model's provider runs it inside the model call",
+        ));
+    }
+    Ok(())
+}
+
+/// The environment variables to which a tool refers.
+pub(crate) fn variables(tool: &AgentToolSpec) -> BTreeSet<String> {
+    let fields = tool.kind().map(text_fields::of_tool).unwrap_or_default();
+    variables_in(&fields)
+}
+
+/// The environment variables to which text fields refer.
+pub(crate) fn variables_in(fields: &[TextField<'_>]) -> BTreeSet<String> {
+    fields
+        .iter()
+        .filter(|field| field.syntax.has_variables())
+        .flat_map(|field| referenced_variables(field.text))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::needless_pass_by_value,
+        reason = "tests"
+    )]
+    use serde_json::{Value, json};
+    use steadfast_crds::conditions::ConditionType;
+
+    use super::*;
+
+    fn tool(parameters: Value, url: &str) -> AgentToolSpec {
+        serde_json::from_value(json!({
+            "description": "Tells the weather.",
+            "parameters": parameters,
+            "http": {
+                "url": url,
+                "headers": [{ "name": "Authorization", "value": "Bearer ${env.TOKEN}" }],
+                "body": "{{ city }}",
+            },
+        }))
+        .unwrap()
+    }
+
+    fn reason(parameters: Value, url: &str) -> Option<Reason> {
+        check(&tool(parameters, url)).err().map(|error| error.reason)
+    }
+
+    #[test]
+    fn a_schema_of_an_object_that_compiles_is_accepted() {
+        let url = "https://example.com/{{ city | urlencode }}";
+        let city = json!({ "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] });
+        assert_eq!(reason(city, url), None);
+        assert_eq!(reason(json!({}), url), None);
+        assert_eq!(
+            reason(
+                json!({ "$defs": { "c": { "type": "string" } }, "properties": { "c": { "$ref": "#/$defs/c" } } }),
+                url
+            ),
+            None
+        );
+    }
+
+    #[test]
+    fn an_invalid_schema_is_reported_with_the_path_of_the_fault() {
+        let url = "https://example.com";
+        assert_eq!(
+            check(&tool(json!({ "type": "object", "properties": { "city": { "type": "text" } } }), url)),
+            Err(ValidationError {
+                condition: ConditionType::Accepted,
+                reason: Reason::InvalidSchema,
+                message: "parameters is not a JSON Schema: at \"/properties/city/type\": \"text\" is not valid under any of the schemas listed in the 'anyOf' keyword".to_owned(),
+            })
+        );
+        assert_eq!(reason(json!({ "type": "string" }), url), Some(Reason::InvalidSchema));
+        assert_eq!(
+            reason(json!({ "properties": { "c": { "$ref": "#/nowhere" } } }), url),
+            Some(Reason::InvalidSchema)
+        );
+        assert_eq!(
+            reason(
+                json!({ "properties": { "c": { "$ref": "https://example.com/schema.json" } } }),
+                url
+            ),
+            Some(Reason::InvalidSchema)
+        );
+    }
+
+    #[test]
+    fn an_invalid_template_is_refused() {
+        assert_eq!(
+            reason(json!({}), "https://example.com/{{ city"),
+            Some(Reason::InvalidTemplate)
+        );
+    }
+
+    #[test]
+    fn variables_are_found_in_every_text_field_of_a_tool() {
+        assert_eq!(
+            variables(&tool(json!({}), "${env.BASE_URL}/x")),
+            BTreeSet::from(["BASE_URL".to_owned(), "TOKEN".to_owned()])
+        );
+    }
+
+    fn of_kind(kind: Value) -> AgentToolSpec {
+        let mut spec = json!({ "description": "d" });
+        spec.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
+        serde_json::from_value(spec).unwrap()
+    }
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn every_text_field_of_a_step_and_of_its_compensation_must_be_a_valid_template() {
+        let step = |step: Value| {
+            let mut whole = json!({ "name": "a" });
+            whole.as_object_mut().unwrap().extend(step.as_object().unwrap().clone());
+            check(&of_kind(json!({ "steps": [whole] }))).map_err(|error| (error.reason, error.message))
+        };
+        let act = json!({ "name": "act" });
+        let arguments = json!({ "deep": [{ "amount": "{{ amount }}", "count": 1 }] });
+        assert_eq!(step(json!({ "activity": act, "arguments": arguments })), Ok(()));
+        for (broken, field) in [
+            (
+                json!({ "activity": act, "arguments": { "deep": [{ "amount": "{{ amount" }] } }),
+                "steps[a].arguments.deep[0].amount",
+            ),
+            (
+                json!({ "http": { "url": "https://example.com/{{ x" } }),
+                "steps[a].http.url",
+            ),
+            (
+                json!({ "activity": act, "compensate": { "activity": act, "arguments": { "x": "{% if" } } }),
+                "steps[a].compensate.arguments.x",
+            ),
+            (
+                json!({ "activity": act, "compensate": { "http": { "url": "https://e.org", "body": "{{" } } }),
+                "steps[a].compensate.http.body",
+            ),
+        ] {
+            let (reason, message) = step(broken).unwrap_err();
+            assert_eq!(reason, Reason::InvalidTemplate);
+            assert!(
+                message.starts_with(&format!("{field} is not a valid template")),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn variables_are_found_in_servers_providers_and_steps() {
+        let header = |name: &str| json!([{ "name": "Authorization", "value": format!("Bearer ${{env.{name}}}") }]);
+        assert_eq!(
+            variables(&of_kind(
+                json!({ "mcp": { "url": "${env.MCP_URL}", "headers": header("MCP_TOKEN") } })
+            )),
+            names(&["MCP_URL", "MCP_TOKEN"])
+        );
+        let settings = json!({ "server_url": "https://e.org", "headers": { "Authorization": "${env.HOSTED}" } });
+        assert_eq!(
+            variables(&of_kind(json!({ "hosted": { "type": "mcp", "settings": settings } }))),
+            names(&["HOSTED"])
+        );
+        let steps = json!([
+            { "name": "a", "activity": { "name": "act" }, "arguments": { "x": "${env.NEVER}" } },
+            {
+                "name": "b",
+                "http": { "url": "https://e.org", "headers": header("STEP") },
+                "compensate": { "http": { "url": "${env.UNDO}" } },
+            },
+        ]);
+        assert_eq!(variables(&of_kind(json!({ "steps": steps }))), names(&["STEP", "UNDO"]));
+    }
+
+    #[test]
+    fn a_form_must_be_a_json_schema() {
+        let form = json!({ "type": "object", "properties": { "city": { "type": "text" } } });
+        let error = check(&of_kind(json!({ "human": { "form": form } }))).unwrap_err();
+        assert_eq!(error.reason, Reason::InvalidSchema);
+        assert_eq!(check(&of_kind(json!({ "human": {} }))), Ok(()));
+    }
+
+    #[test]
+    fn a_hosted_tool_cannot_require_approval() {
+        let hosted = |required: bool| {
+            check(&of_kind(
+                json!({ "hosted": { "type": "web_search" }, "approval": { "required": required } }),
+            ))
+        };
+        assert_eq!(hosted(false), Ok(()));
+        assert_eq!(hosted(true).unwrap_err().reason, Reason::ApprovalImpossible);
+    }
+}
