@@ -1,5 +1,5 @@
-//! Turns SIGTERM and SIGINT into a cancelled token. What stopping means
-//! (drain, hand over, close streams) is each program's own business.
+//! Turns SIGTERM and SIGINT into a cancelled token. Each program decides how it stops: it drains, it
+//! passes its work on, or it closes streams.
 
 use std::io;
 

@@ -20,8 +20,8 @@ use temporalio_sdk::workflow_replayer::{
 use temporalio_workflow::{WorkflowContext, WorkflowResult};
 
 fn recorded() -> Vec<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/histories");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/histories");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
@@ -68,9 +68,9 @@ async fn recorded_histories_replay() {
 #[tokio::test]
 async fn a_start_that_cannot_be_read_fails_the_workflow_task_and_says_why() {
     let recorded = std::fs::read(&recorded()[0]).unwrap();
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/states/refused");
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/states/refused");
     let mut refused = 0;
-    for file in std::fs::read_dir(folder).unwrap() {
+    for file in std::fs::read_dir(directory).unwrap() {
         let path = file.unwrap().path();
         let state: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let mut history: Value = serde_json::from_slice(&recorded).unwrap();

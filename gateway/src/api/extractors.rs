@@ -115,7 +115,7 @@ pub(super) enum ContentError {
 /// Reads the content of a message that a client sends.
 pub(super) fn read_content(content: Option<&Value>) -> Result<Content, ContentError> {
     #[derive(Deserialize)]
-    struct Inbound {
+    struct SentContent {
         r#type: Option<String>,
         author: Option<String>,
         content: Option<String>,
@@ -127,7 +127,7 @@ pub(super) fn read_content(content: Option<&Value>) -> Result<Content, ContentEr
         None | Some(Value::Null) => return Err(ContentError::Missing),
         Some(content) => content,
     };
-    let inbound = Inbound::deserialize(content).map_err(|error| ContentError::Malformed(error.to_string()))?;
+    let inbound = SentContent::deserialize(content).map_err(|error| ContentError::Malformed(error.to_string()))?;
     if inbound.author.is_some_and(|author| author != "user") {
         return Err(ContentError::NotTheUser);
     }

@@ -357,5 +357,4 @@ impl From<Failure> for TurnOutcome {
 }
 
 #[cfg(test)]
-#[path = "run_tests.rs"]
 mod tests;

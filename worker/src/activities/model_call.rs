@@ -9,7 +9,7 @@ use steadfast_contract::activities::{ModelCall, ModelOutcome};
 use steadfast_eventlog::SpillPlace;
 use steadfast_events::EventKind;
 
-use self::attempt::{CallEnd, ModelAttempt};
+use self::attempt::{AttemptOutcome, ModelAttempt};
 use super::{Activities, ActivityScope, measured_call::CallNumber, publish::LogPosition};
 use crate::{
     failure::ActivityFailure,
@@ -73,11 +73,11 @@ impl Activities {
             }
         };
         match attempt.call(&transcript, call.now, stop).await {
-            Ok(CallEnd::Completed(response)) => {
+            Ok(AttemptOutcome::Completed(response)) => {
                 self.spill_response(spill, &response).await;
                 Ok(attempt.complete(response).await)
             }
-            Ok(CallEnd::Interrupted(response)) => Ok(attempt.interrupted(response).await),
+            Ok(AttemptOutcome::Interrupted(response)) => Ok(attempt.interrupted(response).await),
             Err(failure) => Err(attempt.failed(failure).await),
         }
     }

@@ -1,5 +1,5 @@
-//! States that runs of every schema version hand over are read, and handed on
-//! whole. A file in `tests/states/accepted` is never edited.
+//! The states of every schema version are read, and passed on whole at continue-as-new. A file in
+//! `tests/states/accepted` is never edited.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
@@ -10,8 +10,8 @@ use steadfast_contract::start::StartTask;
 use steadfast_workflow::{NoSink, task::Task};
 
 fn accepted() -> Vec<(String, Value)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/states/accepted");
-    let files = std::fs::read_dir(folder).unwrap();
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/states/accepted");
+    let files = std::fs::read_dir(directory).unwrap();
     let states: Vec<(String, Value)> = files
         .map(|file| {
             let path = file.unwrap().path();
@@ -50,8 +50,8 @@ fn a_state_of_any_version_is_read_whole() {
 }
 
 #[test]
-fn a_state_of_any_version_is_handed_on_whole() {
-    let mut handed_on = 0;
+fn a_state_of_any_version_is_passed_on_whole() {
+    let mut passed_on = 0;
     for (name, mut state) in accepted() {
         let start: StartTask = serde_json::from_value(state.clone()).unwrap();
         let paged = start.state.as_ref().is_none_or(|carried| carried.pages.is_some());
@@ -63,7 +63,7 @@ fn a_state_of_any_version_is_handed_on_whole() {
         // The next run is one of this release.
         state.as_object_mut().unwrap().remove("schema_version");
         assert_eq!(lost(&state, &next, ""), None, "{name}");
-        handed_on += 1;
+        passed_on += 1;
     }
-    assert!(handed_on > 0, "no state was handed over");
+    assert!(passed_on > 0, "no state was passed on");
 }

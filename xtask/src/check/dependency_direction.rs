@@ -68,6 +68,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 22] = [
         &[
             "steadfast-contract",
             "steadfast-crds",
+            "steadfast-events",
             "steadfast-payload",
             "steadfast-process",
             "steadfast-temporal",

@@ -18,9 +18,6 @@ use super::sources;
 use graph::Modules;
 use paths::SourcePaths;
 
-/// Crates that still have circles, by the directory of their manifest.
-const EXCEPTIONS: [&str; 3] = ["gateway", "operator", "worker"];
-
 pub(super) fn check(root: &Path) -> anyhow::Result<()> {
     let files = sources::list(root)?;
     let mut problems = Vec::new();
@@ -30,9 +27,6 @@ pub(super) fn check(root: &Path) -> anyhow::Result<()> {
     {
         let directory = manifest.parent().unwrap_or(Path::new(""));
         let modules = read_modules(root, &directory.join("src"), &files)?;
-        if EXCEPTIONS.iter().any(|exception| Path::new(exception) == directory) {
-            continue;
-        }
         for circle in Modules::new(modules).circles() {
             problems.push(format!("{}: {circle}", directory.display()));
         }

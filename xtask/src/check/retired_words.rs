@@ -21,19 +21,6 @@ const EXCEPTIONS: [&str; 5] = [
     "xtask/src/check/retired_words/table.rs",
 ];
 
-/// Directories in which the words are still being replaced.
-const UNFINISHED: [&str; 9] = [
-    "ARCHITECTURE.md",
-    "charts",
-    "crds",
-    "eventlog",
-    "gateway",
-    "operator",
-    "process",
-    "tests/e2e/python",
-    "worker",
-];
-
 const EXTENSIONS: [&str; 11] = ["lua", "md", "py", "rs", "sh", "toml", "tpl", "ts", "txt", "yaml", "yml"];
 /// What stands before the name of an item.
 const ITEM_KEYWORDS: [&str; 6] = ["enum", "mod", "struct", "trait", "type", "union"];
@@ -42,10 +29,7 @@ const SHOWN: usize = 100;
 pub(super) fn check(root: &Path) -> anyhow::Result<()> {
     let mut problems = Vec::new();
     for path in sources::list(root)? {
-        let is_excepted = EXCEPTIONS
-            .iter()
-            .chain(&UNFINISHED)
-            .any(|exception| path.starts_with(exception));
+        let is_excepted = EXCEPTIONS.iter().any(|exception| path.starts_with(exception));
         let is_text = path
             .extension()
             .is_some_and(|extension| EXTENSIONS.iter().any(|text| extension == *text));

@@ -33,7 +33,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// The body of a response.
 #[derive(Serialize)]
-struct Decided<'a> {
+struct DecisionBody<'a> {
     id: &'a str,
     #[serde(flatten)]
     state: &'a ApprovalState,
@@ -163,7 +163,7 @@ fn respond(decide: &Decide, state: &ApprovalState) -> Result<Response, ApiError>
         return Ok(response(StatusCode::OK, decide, state));
     }
     let mut error = ApiError::new(StatusCode::CONFLICT, state.in_words()).retryable(false);
-    error.data = json!(Decided {
+    error.data = json!(DecisionBody {
         id: &decide.approval_id,
         state
     });
@@ -172,5 +172,5 @@ fn respond(decide: &Decide, state: &ApprovalState) -> Result<Response, ApiError>
 
 fn response(status: StatusCode, decide: &Decide, state: &ApprovalState) -> Response {
     let id = &decide.approval_id;
-    (status, Json(Decided { id, state })).into_response()
+    (status, Json(DecisionBody { id, state })).into_response()
 }

@@ -39,7 +39,7 @@ pub(super) struct ModelAttempt<'a> {
 }
 
 /// How a call ended without a failure.
-pub(super) enum CallEnd {
+pub(super) enum AttemptOutcome {
     Completed(ModelResponse),
     /// The turn was interrupted; the response holds the text so far.
     Interrupted(ModelResponse),
@@ -52,7 +52,7 @@ impl ModelAttempt<'_> {
         transcript: &[Arc<Segment>],
         now: jiff::Timestamp,
         stop: impl Future<Output = ()>,
-    ) -> Result<CallEnd, ActivityFailure> {
+    ) -> Result<AttemptOutcome, ActivityFailure> {
         let spec = &self.revision.spec;
         let instructions = build_instructions(&spec.instructions, self.start, now).map_err(|error| {
             let failure = CallFailure::permanent_error("instructions_template", &error);
@@ -71,8 +71,8 @@ impl ModelAttempt<'_> {
             Err(failure) => Err(failure.into()),
         };
         match &end {
-            Ok(CallEnd::Completed(response)) => measured.completed(response),
-            Ok(CallEnd::Interrupted(response)) => measured.interrupted(response),
+            Ok(AttemptOutcome::Completed(response)) => measured.completed(response),
+            Ok(AttemptOutcome::Interrupted(response)) => measured.interrupted(response),
             Err(ActivityFailure::Failed(failure)) => measured.failed(failure.category),
             Err(ActivityFailure::ShuttingDown | ActivityFailure::Cancelled) => measured.shut_down(),
         }
@@ -104,7 +104,7 @@ impl ModelAttempt<'_> {
         body: Bytes,
         measured: &mut MeasuredCall<'_>,
         stop: impl Future<Output = ()>,
-    ) -> Result<CallEnd, ActivityFailure> {
+    ) -> Result<AttemptOutcome, ActivityFailure> {
         let Self {
             activities,
             revision,
@@ -146,13 +146,13 @@ impl ModelAttempt<'_> {
             }
         });
         match end.await? {
-            StreamEnd::Ended => Ok(CallEnd::Completed(interpreter.finish()?)),
+            StreamEnd::Ended => Ok(AttemptOutcome::Completed(interpreter.finish()?)),
             StreamEnd::Stopped => self.interrupt(interpreter),
         }
     }
 
     /// The turn is interrupted, or this process shuts down.
-    fn interrupt(&mut self, interpreter: Interpreter<'_>) -> Result<CallEnd, ActivityFailure> {
+    fn interrupt(&mut self, interpreter: Interpreter<'_>) -> Result<AttemptOutcome, ActivityFailure> {
         if self.activities.shutdown.is_cancelled() {
             return Err(ActivityFailure::ShuttingDown);
         }
@@ -164,7 +164,7 @@ impl ModelAttempt<'_> {
             // The output guardrails will not check an interrupted response.
             response.items.clear();
         }
-        Ok(CallEnd::Interrupted(response))
+        Ok(AttemptOutcome::Interrupted(response))
     }
 
     /// Publishes an event if viewers get it.

@@ -375,5 +375,4 @@ fn read_usage(usage: &Value) -> Usage {
 }
 
 #[cfg(test)]
-#[path = "interpreter_tests.rs"]
 mod tests;

@@ -134,5 +134,4 @@ fn is_reasoning_model(model: &ModelSpec) -> bool {
 }
 
 #[cfg(test)]
-#[path = "request_tests.rs"]
 mod tests;

@@ -16,7 +16,7 @@ use temporalio_workflow::{WorkflowTermination, workflows::join_all};
 
 use super::{Context, now, protocol_error, record, stopped, turn_scope, update};
 use crate::task::Task;
-use call::{Left, finish_call};
+use call::{CallStatus, finish_call};
 use context::ToolCallContext;
 use steadfast_contract::{
     activities::Revision,
@@ -52,7 +52,7 @@ pub(super) async fn call_tools(ctx: &Context, id: StepId, calls: Vec<ToolCall>) 
         }))
     });
     for end in join_all(groups).await.into_iter().flatten() {
-        if end? == Left::Suspended {
+        if end? == CallStatus::Suspended {
             // The loop continues as new; the next run goes on with this step.
             return Ok(());
         }

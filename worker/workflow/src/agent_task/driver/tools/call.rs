@@ -31,16 +31,16 @@ use crate::{
 
 /// Whether a call has finished, once the task has its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum CallStatus {
     Finished,
     Suspended,
 }
 
 /// Runs one call to its end and keeps its result in the task.
-pub(super) async fn finish_call(tool_call: &ToolCallContext<'_>) -> Result<Left, WorkflowTermination> {
+pub(super) async fn finish_call(tool_call: &ToolCallContext<'_>) -> Result<CallStatus, WorkflowTermination> {
     let (ctx, call) = (tool_call.ctx, tool_call.call);
     let CallOutcome::Finished(mut done) = run_call(tool_call).await? else {
-        return Ok(Left::Suspended);
+        return Ok(CallStatus::Suspended);
     };
     let about = || {
         json!({
@@ -51,7 +51,7 @@ pub(super) async fn finish_call(tool_call: &ToolCallContext<'_>) -> Result<Left,
     let effects = hooks::tell(ctx, HookEvent::ToolEnded, about).await;
     done.suppressed |= effects.suppress;
     update(ctx, |task| task.state.finished_calls.insert(call.index, *done));
-    Ok(Left::Finished)
+    Ok(CallStatus::Finished)
 }
 
 async fn run_call(tool_call: &ToolCallContext<'_>) -> Result<CallOutcome, WorkflowTermination> {

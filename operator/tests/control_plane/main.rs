@@ -8,18 +8,11 @@
     reason = "tests"
 )]
 
-#[path = "control_plane/harness.rs"]
 mod harness;
 
-#[path = "control_plane/admission.rs"]
 mod admission;
-#[path = "control_plane/healing.rs"]
 mod healing;
-#[path = "control_plane/leading.rs"]
 mod leading;
-#[path = "control_plane/ownership.rs"]
 mod ownership;
-#[path = "control_plane/revisions.rs"]
 mod revisions;
-#[path = "control_plane/rollout.rs"]
 mod rollout;
