@@ -75,14 +75,14 @@ fn a_missing_setting_is_named() {
 }
 
 #[test]
-fn a_misspelt_setting_is_refused() {
+fn an_unknown_setting_is_refused() {
     let settings = [&REQUIRED[..], &["gateway.replica=3"]].concat();
     let complaint = complaint(&template(&settings));
     assert!(complaint.contains("'replica' not allowed"), "{complaint}");
 }
 
 #[test]
-fn an_anonymous_gateway_must_be_asked_for() {
+fn an_anonymous_gateway_must_be_enabled_explicitly() {
     let rendered = |settings: &[&str]| String::from_utf8(template(settings).stdout).unwrap();
     assert!(!rendered(&REQUIRED).contains("--insecure-allow-anonymous"));
     let settings = [&REQUIRED[..], &["gateway.allowAnonymous=true"]].concat();

@@ -1,5 +1,4 @@
-//! A control plane without nodes answers as Kubernetes does.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+//! A control plane without nodes, as a client of Kubernetes sees it.
 
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec},

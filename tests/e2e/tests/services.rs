@@ -1,11 +1,4 @@
 //! The services on their own: each can be killed and restarted.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "tests"
-)]
 
 use std::{path::Path, process::Stdio, time::Duration};
 

@@ -157,7 +157,6 @@ pub async fn set_model_key_in(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

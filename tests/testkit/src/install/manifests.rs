@@ -72,7 +72,6 @@ pub(super) fn secret(namespace: &str, name: &str, key: &str, value: &str) -> Val
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

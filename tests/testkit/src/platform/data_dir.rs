@@ -154,8 +154,6 @@ async fn free_slot(platforms: &Path) -> anyhow::Result<u8> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
     use super::*;
 
     #[test]

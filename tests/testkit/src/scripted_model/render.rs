@@ -231,8 +231,6 @@ fn usage() -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn kinds(actions: &[Action]) -> Vec<String> {
