@@ -4,6 +4,7 @@
 //! and goes on from there.
 
 mod format;
+mod keep_alive;
 mod recovery;
 mod viewer;
 
@@ -13,10 +14,7 @@ use axum::{
     Extension,
     extract::{Path, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
-    response::{
-        IntoResponse as _, Response,
-        sse::{KeepAlive, Sse},
-    },
+    response::{IntoResponse as _, Response, sse::Sse},
 };
 use futures::StreamExt as _;
 use serde::Deserialize;
@@ -24,6 +22,7 @@ use steadfast_eventlog::reader::From;
 
 use self::{
     format::{EntryPosition, Format},
+    keep_alive::with_keep_alive,
     viewer::{End, Viewer},
 };
 use super::{extractors::Params, tasks};
@@ -34,7 +33,7 @@ use crate::{
     task::TaskRecord,
 };
 
-/// Keeps proxies from closing a quiet stream.
+/// A stream that is silent for this long gets a comment.
 const PING: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -109,8 +108,8 @@ async fn open(gateway: Arc<Gateway>, task: TaskRecord, from: From, format: Forma
     };
     let events = Viewer::new(gateway, task, format, cursor).events(subscription, start, end);
     let mut response = Sse::new(events.map(Ok::<_, Infallible>))
-        .keep_alive(KeepAlive::new().interval(PING).text("ping"))
-        .into_response();
+        .into_response()
+        .map(|body| with_keep_alive(body, PING));
     let headers = response.headers_mut();
     headers.insert(
         header::CACHE_CONTROL,

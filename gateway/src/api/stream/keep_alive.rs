@@ -1,0 +1,52 @@
+//! Keeps proxies from closing a quiet stream.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use futures::StreamExt as _;
+use tokio::time::timeout;
+
+/// A comment (HTML Standard, section 9.2.6). It ends with one newline: a reader that gives every
+/// empty line to its program, as agentex-client 0.28 does, fails on one that ends no data.
+const COMMENT: Bytes = Bytes::from_static(b": ping\n");
+
+/// Sends a comment whenever the body has been silent for this long. Each chunk of the body must be
+/// a whole event.
+pub(super) fn with_keep_alive(body: Body, interval: Duration) -> Body {
+    Body::from_stream(async_stream::stream! {
+        let mut events = body.into_data_stream();
+        loop {
+            match timeout(interval, events.next()).await {
+                Ok(Some(event)) => yield event,
+                Ok(None) => break,
+                Err(_) => yield Ok(COMMENT),
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use futures::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_stream_sends_comments_that_end_with_one_newline() {
+        let silent = Body::from_stream(stream::pending::<Result<Bytes, axum::Error>>());
+        let mut chunks = with_keep_alive(silent, Duration::from_millis(1)).into_data_stream();
+        for _ in 0..2 {
+            assert_eq!(chunks.next().await.unwrap().unwrap(), ": ping\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn events_pass_unchanged_and_the_stream_ends_with_them() {
+        let events = Body::from_stream(stream::iter([Ok::<_, axum::Error>("data: 1\n\n")]));
+        let chunks = with_keep_alive(events, Duration::from_secs(15)).into_data_stream();
+        let chunks: Vec<Bytes> = chunks.map(Result::unwrap).collect().await;
+        assert_eq!(chunks, ["data: 1\n\n"]);
+    }
+}
