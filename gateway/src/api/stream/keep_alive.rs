@@ -6,8 +6,9 @@ use axum::body::{Body, Bytes};
 use futures::StreamExt as _;
 use tokio::time::timeout;
 
-/// A comment (HTML Standard, section 9.2.6). It ends with one newline: a reader that gives every
-/// empty line to its program, as agentex-client 0.28 does, fails on one that ends no data.
+/// A comment (HTML Standard, section 9.2.6). It ends with one newline: after an event with an id,
+/// agentex-client 0.28 takes every empty line for an event, and fails on one without data
+/// (`findings/agentex-client-comment-events.sh`).
 const COMMENT: Bytes = Bytes::from_static(b": ping\n");
 
 /// Sends a comment whenever the body has been silent for this long. Each chunk of the body must be
