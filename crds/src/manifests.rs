@@ -87,7 +87,7 @@ pub enum ManifestError {
         /// The kind of the object.
         found: String,
     },
-    /// An object is not what its kind promises.
+    /// An object cannot be decoded as its kind.
     #[error("read {origin} as {kind}")]
     Decode {
         /// The object.

@@ -9,12 +9,12 @@ const QUANTITY: &str = concat!(
 );
 
 /// Any JSON object; the API server keeps unknown fields in it.
-pub fn any_object(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn any_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
 /// A map from resource name to quantity, written as a number or as text.
-pub fn quantities(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "additionalProperties": { "x-kubernetes-int-or-string": true, "pattern": QUANTITY },

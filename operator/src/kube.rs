@@ -1,5 +1,5 @@
 //! Kubernetes without Agents: watches and caches, the Lease, status patches,
-//! delays. Knows nothing of what the operator makes of an object.
+//! delays. Knows nothing of Agents and tools.
 
 pub(crate) mod backoff;
 pub(crate) mod change_tracker;

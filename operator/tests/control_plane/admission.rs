@@ -1,5 +1,6 @@
-//! The definitions on a real API server: it takes them, and enforces them.
+//! The definitions on a real API server: it accepts them and enforces their rules.
 
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use steadfast_crds::{Agent, AgentRevision, AgentTool};
 
@@ -38,6 +39,17 @@ async fn the_api_server_enforces_the_rules() {
     let quantity = json!({ "worker": { "resources": { "limits": { "memory": "much" } } } });
     let quantity = refusal(cluster.create::<Agent>(agent("a", quantity)).await);
     assert!(quantity.contains("spec.worker.resources.limits"), "{quantity}");
+
+    cluster.agent("valid", json!({})).await;
+    let credential =
+        json!({ "envVarName": "KEY", "secretName": "s", "secretKey": "k", "hosts": ["https://example.com"] });
+    let edit = Patch::Merge(json!({ "spec": { "credentials": [credential] } }));
+    let edited = cluster
+        .api::<Agent>()
+        .patch("valid", &PatchParams::default(), &edit)
+        .await;
+    let host = refusal(edited);
+    assert!(host.contains("spec.credentials[0].hosts[0]"), "{host}");
 }
 
 #[tokio::test]
@@ -56,13 +68,13 @@ async fn a_revision_cannot_be_changed_anywhere_in_its_spec() {
     });
     cluster.create::<AgentRevision>(revision).await.unwrap();
     let patch = async |change: Value| {
-        let parameters = kube::api::PatchParams::default();
+        let parameters = PatchParams::default();
         cluster
             .api::<AgentRevision>()
             .patch(
                 "weather-1",
                 &parameters,
-                &kube::api::Patch::Json::<()>(serde_json::from_value(change).unwrap()),
+                &Patch::Json::<()>(serde_json::from_value(change).unwrap()),
             )
             .await
     };

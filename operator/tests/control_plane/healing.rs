@@ -1,4 +1,5 @@
-//! What is missing or wrong is told by name, and heals when it is there.
+//! A missing or invalid object is named in a condition; the condition becomes
+//! true when the object is mended.
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -11,7 +12,7 @@ use steadfast_testkit::wait;
 use crate::harness::Cluster;
 
 #[tokio::test]
-async fn a_missing_secret_is_named_and_nothing_is_deployed_until_it_appears() {
+async fn a_missing_secret_is_named_and_nothing_is_deployed_until_it_exists() {
     let (cluster, operator) = Cluster::with_operator("missing-secret").await;
     cluster
         .agent(
@@ -57,7 +58,7 @@ async fn a_missing_secret_is_named_and_nothing_is_deployed_until_it_appears() {
         .await;
     cluster.make_ready("weather").await;
 
-    // Pods that run go on running; the Agent says what they could not be restarted with.
+    // The pods keep running; the Agent reports that they could not be started again.
     cluster.delete::<Secret>("openai").await;
     cluster
         .condition("weather", ConditionType::Ready, "False", "SecretNotFound")
@@ -89,7 +90,7 @@ async fn a_missing_tool_is_named_and_heals_when_it_appears() {
 }
 
 #[tokio::test]
-async fn a_tool_with_an_invalid_schema_says_so_and_so_do_its_agents() {
+async fn an_invalid_schema_is_reported_by_the_tool_and_by_its_agents() {
     let (cluster, operator) = Cluster::with_operator("invalid-schema").await;
     cluster
         .tool(
@@ -115,7 +116,7 @@ async fn a_tool_with_an_invalid_schema_says_so_and_so_do_its_agents() {
 }
 
 #[tokio::test]
-async fn agents_that_name_each_other_resolve_once_both_are_there() {
+async fn agents_that_refer_to_each_other_resolve_when_both_exist() {
     let (cluster, operator) = Cluster::with_operator("cycle").await;
     cluster
         .agent("triage", json!({ "handoffs": [{ "agent": "billing" }] }))
@@ -152,7 +153,7 @@ async fn tool_accepted(cluster: &Cluster, status: &str, reason: &str) {
 }
 
 #[tokio::test]
-async fn instructions_follow_their_config_map() {
+async fn an_edit_of_the_config_map_changes_the_instructions() {
     let (cluster, operator) = Cluster::with_operator("config-map").await;
     let mut agent = crate::harness::agent("weather", json!({}));
     let spec = agent["spec"].as_object_mut().unwrap();
@@ -182,7 +183,7 @@ async fn instructions_follow_their_config_map() {
 }
 
 #[tokio::test]
-async fn a_variable_that_no_credential_sets_is_named() {
+async fn a_variable_without_a_credential_is_named() {
     let (cluster, operator) = Cluster::with_operator("variables").await;
     let http = json!({
         "activity": null,
@@ -208,7 +209,7 @@ async fn a_variable_that_no_credential_sets_is_named() {
 }
 
 #[tokio::test]
-async fn a_revision_over_the_limit_is_refused_and_told() {
+async fn a_revision_over_the_limit_is_refused_with_a_condition() {
     let (cluster, operator) = Cluster::with_operator("too-large").await;
     cluster
         .agent("weather", json!({ "instructions": "a".repeat(1_100_000) }))

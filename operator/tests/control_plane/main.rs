@@ -1,5 +1,5 @@
-//! The operator against a real API server and controller manager: what heals
-//! by itself, what never restarts, and what is written when nothing changes.
+//! The operator with a real API server and controller manager: repair of errors,
+//! rollouts, ownership, revisions, and no writes at rest.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! What belongs to an Agent goes with it; what does not is left alone.
+//! The objects of an Agent are deleted with it; other objects are left alone.
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -11,7 +11,7 @@ use steadfast_crds::{Agent, AgentRevision, conditions::ConditionType};
 use crate::harness::Cluster;
 
 #[tokio::test]
-async fn the_last_agent_of_a_namespace_takes_everything_with_it() {
+async fn the_objects_of_a_namespace_are_deleted_with_its_last_agent() {
     let (cluster, operator) = Cluster::with_operator("last-agent").await;
     for name in ["first", "second"] {
         cluster.agent(name, json!({})).await;
@@ -30,7 +30,7 @@ async fn the_last_agent_of_a_namespace_takes_everything_with_it() {
 }
 
 #[tokio::test]
-async fn a_deployment_of_somebody_else_is_left_alone_until_its_owner_removes_it() {
+async fn a_foreign_deployment_is_left_alone_until_its_owner_deletes_it() {
     let (cluster, operator) = Cluster::with_operator("name-taken").await;
     let labels = json!({ "app": "mine" });
     cluster
@@ -64,7 +64,7 @@ async fn a_deployment_of_somebody_else_is_left_alone_until_its_owner_removes_it(
 }
 
 #[tokio::test]
-async fn an_agent_made_again_under_its_name_starts_anew() {
+async fn an_agent_created_again_under_its_name_gets_new_objects() {
     let (cluster, operator) = Cluster::with_operator("made-again").await;
     cluster.agent("weather", json!({})).await;
     cluster.make_ready("weather").await;

@@ -1,4 +1,5 @@
-//! Edits of what an agent says make revisions and touch no pod.
+//! An edit of the prompt, the tools or the model creates a revision and restarts
+//! no pod.
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -14,7 +15,7 @@ use steadfast_testkit::wait;
 use crate::harness::Cluster;
 
 #[tokio::test]
-async fn going_back_to_an_earlier_prompt_is_a_third_revision_and_restarts_nothing() {
+async fn going_back_to_an_earlier_prompt_creates_a_third_revision_and_restarts_nothing() {
     let (cluster, operator) = Cluster::with_operator("a-b-a").await;
     cluster.tool("get-weather", json!({})).await;
     cluster
@@ -57,14 +58,14 @@ async fn going_back_to_an_earlier_prompt_is_a_third_revision_and_restarts_nothin
 }
 
 #[tokio::test]
-async fn numbers_rise_over_restarts_and_deleted_revisions() {
+async fn sequence_numbers_increase_over_restarts_and_deleted_revisions() {
     let (cluster, operator) = Cluster::with_operator("numbers").await;
     cluster.agent("weather", json!({ "instructions": "A" })).await;
     cluster.revision("weather-1").await;
     status_revision(&cluster, 1).await;
     operator.stop().await;
 
-    // Nothing changed while no operator was there: no new revision.
+    // Nothing changed while no operator ran: there is no new revision.
     let operator = cluster.start_operator(LeaderElection::Disabled).await;
     cluster
         .edit::<Agent>("weather", json!({ "spec": { "instructions": "B" } }))
@@ -129,7 +130,7 @@ async fn nothing_is_written_when_nothing_changed() {
     cluster.make_ready("weather").await;
     let before = everything(&cluster).await;
 
-    // Each of these wakes the Agent, and changes nothing for it.
+    // Each of these edits reconciles the Agent and changes nothing for it.
     let unused = json!({ "stringData": { "unused": "x" } });
     cluster
         .edit::<k8s_openapi::api::core::v1::Secret>("openai", unused)
@@ -143,12 +144,12 @@ async fn nothing_is_written_when_nothing_changed() {
             json!({ "metadata": { "annotations": { "probe": "1" } } }),
         )
         .await;
-    // When a later Agent is done, the events before it have been looked at.
+    // When a later Agent is Ready, the events before it have been handled.
     cluster.agent("later", json!({})).await;
     cluster.make_ready("later").await;
     assert_eq!(everything(&cluster).await, before);
 
-    // A restarted operator looks at everything again.
+    // A restarted operator reconciles every Agent.
     operator.stop().await;
     let operator = cluster.start_operator(LeaderElection::Disabled).await;
     cluster.agent("later-still", json!({})).await;
@@ -157,7 +158,7 @@ async fn nothing_is_written_when_nothing_changed() {
     operator.stop().await;
 }
 
-/// All that the operator wrote for the Agent "weather": statuses, and versions of objects.
+/// Everything that the operator wrote for the Agent "weather": its status, and the versions of its objects.
 async fn everything(cluster: &Cluster) -> Vec<(String, Option<String>)> {
     let agents = cluster
         .api::<Agent>()

@@ -1,4 +1,4 @@
-//! When pods are replaced, and what is told while they are.
+//! When pods are replaced, and the conditions during a rollout.
 
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
@@ -7,7 +7,7 @@ use steadfast_crds::{Agent, conditions::ConditionType};
 use crate::harness::{Cluster, credentials_hash, template};
 
 #[tokio::test]
-async fn a_rotated_secret_brings_new_pods_and_an_unused_key_does_not() {
+async fn a_changed_secret_value_replaces_the_pods_and_an_unused_key_does_not() {
     let (cluster, operator) = Cluster::with_operator("rotation").await;
     cluster.secret("openai", json!({ "api-key": "sk-1" })).await;
     let credentials = json!([{ "envVarName": "KEY", "secretName": "openai", "secretKey": "api-key" }]);
@@ -25,7 +25,7 @@ async fn a_rotated_secret_brings_new_pods_and_an_unused_key_does_not() {
     let after = cluster
         .deployment("weather", |deployment| credentials_hash(deployment) != hash)
         .await;
-    // The unused key alone would have been a generation of its own.
+    // A rollout for the unused key would have been another generation.
     assert_eq!(
         after.metadata.generation,
         before.metadata.generation.map(|generation| generation + 1)
@@ -40,7 +40,7 @@ async fn a_rotated_secret_brings_new_pods_and_an_unused_key_does_not() {
 }
 
 #[tokio::test]
-async fn an_image_that_cannot_be_had_is_never_ready_and_ready_says_why() {
+async fn an_image_that_cannot_be_pulled_is_the_reason_of_ready() {
     let (cluster, operator) = Cluster::with_operator("wrong-image").await;
     cluster
         .agent("weather", json!({ "worker": { "image": "nowhere/worker:9" } }))
@@ -79,7 +79,7 @@ async fn an_image_that_cannot_be_had_is_never_ready_and_ready_says_why() {
 }
 
 #[tokio::test]
-async fn a_pod_template_that_the_api_server_refuses_is_told_in_its_words() {
+async fn a_pod_template_that_the_api_server_refuses_is_reported_with_its_message() {
     let (cluster, operator) = Cluster::with_operator("pod-template").await;
     let overlay = json!({ "spec": { "containers": [{ "name": "worker", "imagePullPolicy": "Sometimes" }] } });
     cluster
@@ -100,7 +100,7 @@ async fn a_pod_template_that_the_api_server_refuses_is_told_in_its_words() {
 }
 
 #[tokio::test]
-async fn a_deployment_that_somebody_edited_is_put_right() {
+async fn an_edited_deployment_is_corrected() {
     let (cluster, operator) = Cluster::with_operator("drift").await;
     cluster.agent("weather", json!({})).await;
     cluster.make_ready("weather").await;
