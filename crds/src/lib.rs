@@ -7,6 +7,10 @@
 //! the workspace.
 
 #![warn(missing_docs)]
+#![expect(
+    unreachable_pub,
+    reason = "the macro KubeSchema copies each type into a function, where nothing reaches it"
+)]
 
 // The derive macros of kube write paths below `::kube`. This crate needs the types of kube only, and not its client:
 // it stands in for the facade, so that nobody who depends on the API types links an HTTP client.

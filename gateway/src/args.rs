@@ -10,7 +10,7 @@ use steadfast_temporal::TemporalArgs;
 /// The HTTP surfaces of Steadfast.
 #[derive(Debug, Parser)]
 #[command(name = "steadfast-gateway", version)]
-pub struct Args {
+pub(crate) struct Args {
     /// Address and port for clients.
     #[arg(long, env = "STEADFAST_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

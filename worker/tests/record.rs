@@ -164,6 +164,7 @@ async fn approve(agent: &Agent, task: &Task) {
 
 #[tokio::test]
 #[ignore = "writes tests/histories"]
+#[expect(clippy::too_many_lines, reason = "one conversation, from its first turn to its last")]
 async fn record_approvals_steps_handoffs_guardrails_and_compaction() {
     let stack = Stack::start().await.unwrap();
     let client = client(&stack).await;

@@ -13,16 +13,16 @@ use steadfast_events::{
 use steadfast_testkit::Redis;
 use tokio::time::timeout;
 
-pub const TIMEOUT: Duration = Duration::from_secs(20);
-pub const TASK: &str = "01999999-0000-7000-8000-000000000001";
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TASK: &str = "01999999-0000-7000-8000-000000000001";
 
 /// The finished message `id`, whose text is its id.
-pub fn done(id: &str) -> Event {
+pub(crate) fn done(id: &str) -> Event {
     event(text_done(id, id))
 }
 
 /// Events numbered from `first` on.
-pub fn numbered(first: u64, events: impl IntoIterator<Item = Event>) -> Vec<Numbered> {
+pub(crate) fn numbered(first: u64, events: impl IntoIterator<Item = Event>) -> Vec<Numbered> {
     events
         .into_iter()
         .zip(first..)
@@ -30,7 +30,7 @@ pub fn numbered(first: u64, events: impl IntoIterator<Item = Event>) -> Vec<Numb
         .collect()
 }
 
-pub async fn append(
+pub(crate) async fn append(
     log: &EventLog,
     producer: &str,
     events: &[Numbered],
@@ -48,7 +48,7 @@ pub async fn append(
     .await
 }
 
-pub async fn begin(log: &EventLog, events: &[Numbered]) -> Appended {
+pub(crate) async fn begin(log: &EventLog, events: &[Numbered]) -> Appended {
     log.append(
         TASK,
         Batch {
@@ -62,17 +62,17 @@ pub async fn begin(log: &EventLog, events: &[Numbered]) -> Appended {
     .unwrap()
 }
 
-pub async fn redis_and_log() -> (Redis, EventLog) {
+pub(crate) async fn redis_and_log() -> (Redis, EventLog) {
     let redis = Redis::start().await.unwrap();
     let log = log_on(&redis, LogSettings::default());
     (redis, log)
 }
 
-pub fn log_on(redis: &Redis, settings: LogSettings) -> EventLog {
+pub(crate) fn log_on(redis: &Redis, settings: LogSettings) -> EventLog {
     EventLog::new(RedisConnector::from_url(&redis.url()).unwrap(), settings)
 }
 
-pub async fn command<T: redis::FromRedisValue>(redis: &Redis, words: &[&str]) -> T {
+pub(crate) async fn command<T: redis::FromRedisValue>(redis: &Redis, words: &[&str]) -> T {
     let client = redis::Client::open(redis.url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut command = redis::cmd(words[0]);
@@ -82,20 +82,20 @@ pub async fn command<T: redis::FromRedisValue>(redis: &Redis, words: &[&str]) ->
     command.query_async(&mut connection).await.unwrap()
 }
 
-pub async fn next(subscription: &mut Subscription) -> LogItem {
+pub(crate) async fn next(subscription: &mut Subscription) -> LogItem {
     timeout(TIMEOUT, subscription.next())
         .await
         .expect("an item in time")
         .expect("a stream that goes on")
 }
 
-pub async fn next_entry(subscription: &mut Subscription) -> (EntryId, EventKind) {
+pub(crate) async fn next_entry(subscription: &mut Subscription) -> (EntryId, EventKind) {
     match next(subscription).await {
         LogItem::Entry(entry) => (entry.id, entry.event.kind.clone()),
         LogItem::Reset(snapshot) => panic!("an unexpected reset: {snapshot:?}"),
     }
 }
 
-pub fn ids(messages: &[Message]) -> Vec<&str> {
+pub(crate) fn ids(messages: &[Message]) -> Vec<&str> {
     messages.iter().map(|message| message.id.as_str()).collect()
 }

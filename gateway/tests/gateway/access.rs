@@ -8,7 +8,7 @@ use steadfast_testkit::{ControlPlane, ControlPlaneOptions, NewUser, Redis};
 use super::support::{TestGateway, guarded};
 
 /// What `group` may do in the namespace `default`.
-pub async fn grant(cluster: &ControlPlane, group: &str, resources: &[&str]) {
+pub(crate) async fn grant(cluster: &ControlPlane, group: &str, resources: &[&str]) {
     for resource in resources {
         let verbs = match *resource {
             "agents" => "get,list",
@@ -73,7 +73,7 @@ async fn callers_may_do_what_kubernetes_lets_them() {
     let redis = Redis::start().await.unwrap();
     let access = KubernetesAccess::new(cluster.client(), Vec::new());
     let gateway = guarded(Access::Kubernetes(Box::new(access)), &redis).await;
-    let token = async |name: &str| cluster.user(name).await.unwrap().token.clone();
+    let token = async |name: &str| cluster.user(name).await.unwrap().token;
     let (alice, bob, carol, dora) = (
         token("alice").await,
         token("bob").await,

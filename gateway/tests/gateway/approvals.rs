@@ -270,7 +270,7 @@ async fn deciding_needs_its_own_permission_and_another_person_where_that_is_the_
     let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
     let access = Access::Kubernetes(Box::new(KubernetesAccess::new(cluster.client(), Vec::new())));
     let gateway = beside(&temporal, &redis, access, SelfApproval::Forbidden);
-    let token = async |name: &str| cluster.user(name).await.unwrap().token.clone();
+    let token = async |name: &str| cluster.user(name).await.unwrap().token;
     let (alice, bob, carol) = (token("alice").await, token("bob").await, token("carol").await);
     let approval = asked("mine", 0, "2026-11-23T10:00:00Z");
     start_asking(&gateway, "mine", "alice", std::slice::from_ref(&approval)).await;

@@ -23,7 +23,7 @@ use tokio::{sync::OnceCell, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-pub const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 /// Nothing listens here.
 const NOWHERE: &str = "127.0.0.1:1";
 
@@ -40,7 +40,7 @@ spec:
 ";
 
 /// A gateway and the services that it uses.
-pub struct TestGateway {
+pub(crate) struct TestGateway {
     pub router: Router,
     pub log: EventLog,
     /// A client of the same Temporal, for the test itself.
@@ -88,7 +88,7 @@ fn connection(address: &str, metrics: Metrics) -> TemporalConnection {
 }
 
 /// A gateway that reaches no service.
-pub fn without_services() -> TestGateway {
+pub(crate) fn without_services() -> TestGateway {
     test_gateway(
         Access::Anonymous,
         SelfApproval::Allowed,
@@ -98,12 +98,12 @@ pub fn without_services() -> TestGateway {
 }
 
 /// A gateway with a Redis of its own and the Temporal that all tests share.
-pub async fn with_redis(redis: &Redis) -> TestGateway {
+pub(crate) async fn with_redis(redis: &Redis) -> TestGateway {
     guarded(Access::Anonymous, redis).await
 }
 
 /// The same for callers with permissions.
-pub async fn guarded(access: Access, redis: &Redis) -> TestGateway {
+pub(crate) async fn guarded(access: Access, redis: &Redis) -> TestGateway {
     static TEMPORAL: OnceCell<Temporal> = OnceCell::const_new();
     let temporal = TEMPORAL
         .get_or_init(async || Temporal::start(TemporalOptions::default()).await.unwrap())
@@ -112,13 +112,13 @@ pub async fn guarded(access: Access, redis: &Redis) -> TestGateway {
 }
 
 /// The same with a Temporal of the test's own.
-pub fn beside(temporal: &Temporal, redis: &Redis, access: Access, self_approval: SelfApproval) -> TestGateway {
+pub(crate) fn beside(temporal: &Temporal, redis: &Redis, access: Access, self_approval: SelfApproval) -> TestGateway {
     test_gateway(access, self_approval, &temporal.address(), &redis.url())
 }
 
 /// A whole response.
 #[derive(Debug, PartialEq)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Value,
@@ -126,19 +126,19 @@ pub struct Answer {
 
 impl TestGateway {
     /// The metrics in Prometheus' text format.
-    pub fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap()
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
-    pub async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
         self.send(Request::post(path).body(body.into()).unwrap()).await
     }
 
-    pub async fn rpc(&self, method: &str, params: Value) -> Answer {
+    pub(crate) async fn rpc(&self, method: &str, params: Value) -> Answer {
         self.post(
             "/agents/name/haiku/rpc",
             json!({"method": method, "params": params}).to_string(),
@@ -147,13 +147,13 @@ impl TestGateway {
     }
 
     /// A request of somebody with this token.
-    pub async fn get_as(&self, token: &str, path: &str) -> Answer {
+    pub(crate) async fn get_as(&self, token: &str, path: &str) -> Answer {
         let request = Request::get(path).header("Authorization", format!("Bearer {token}"));
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
     /// A call of somebody with this token.
-    pub async fn rpc_as(&self, token: &str, agent: &str, method: &str, params: Value) -> Answer {
+    pub(crate) async fn rpc_as(&self, token: &str, agent: &str, method: &str, params: Value) -> Answer {
         let body = json!({"method": method, "params": params}).to_string();
         let request =
             Request::post(format!("/agents/name/{agent}/rpc")).header("Authorization", format!("Bearer {token}"));
@@ -161,25 +161,25 @@ impl TestGateway {
     }
 
     /// A request of somebody with this token, with a body.
-    pub async fn post_as(&self, token: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post_as(&self, token: &str, path: &str, body: &Value) -> Answer {
         let request = Request::post(path).header("Authorization", format!("Bearer {token}"));
         self.send(request.body(body.to_string().into()).unwrap()).await
     }
 
     /// The same under an idempotency key.
-    pub async fn keyed_rpc(&self, key: &str, method: &str, params: Value) -> Answer {
+    pub(crate) async fn keyed_rpc(&self, key: &str, method: &str, params: Value) -> Answer {
         let body = json!({"method": method, "params": params}).to_string();
         let request = Request::post("/agents/name/haiku/rpc").header("Idempotency-Key", key);
         self.send(request.body(body.into()).unwrap()).await
     }
 
-    pub async fn create_task(&self) -> String {
+    pub(crate) async fn create_task(&self) -> String {
         let answer = self.rpc("task/create", json!({})).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.body["result"]["id"].as_str().unwrap().to_owned()
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -192,7 +192,7 @@ impl TestGateway {
     }
 
     /// Opens a stream; `last_event_id` as a client would send it.
-    pub async fn stream(&self, path: &str, last_event_id: Option<&str>) -> Frames {
+    pub(crate) async fn stream(&self, path: &str, last_event_id: Option<&str>) -> Frames {
         let mut request = Request::get(path);
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
@@ -210,7 +210,12 @@ impl TestGateway {
     }
 
     /// Appends as the task's worker would, counting from `first`.
-    pub async fn append(&self, task_id: &str, first: u64, events: impl IntoIterator<Item = EventKind>) -> Appended {
+    pub(crate) async fn append(
+        &self,
+        task_id: &str,
+        first: u64,
+        events: impl IntoIterator<Item = EventKind>,
+    ) -> Appended {
         let events = events.into_iter().map(event).zip(first..);
         let events: Vec<Numbered> = events.map(|(event, counter)| Numbered { counter, event }).collect();
         let first_batch = if first == 1 { FirstBatch::Yes } else { FirstBatch::No };
@@ -229,7 +234,7 @@ impl TestGateway {
     }
 }
 
-pub fn event(kind: EventKind) -> Event {
+pub(crate) fn event(kind: EventKind) -> Event {
     Event {
         kind,
         turn: 1,
@@ -240,28 +245,28 @@ pub fn event(kind: EventKind) -> Event {
     }
 }
 
-pub fn text(text: &str) -> Content {
+pub(crate) fn text(text: &str) -> Content {
     Content::Text {
         text: text.to_owned(),
         format: TextFormat::Markdown,
     }
 }
 
-pub fn started(id: &str) -> EventKind {
+pub(crate) fn started(id: &str) -> EventKind {
     EventKind::MessageStarted {
         message_id: id.to_owned(),
         content: text(""),
     }
 }
 
-pub fn delta(id: &str, piece: &str) -> EventKind {
+pub(crate) fn delta(id: &str, piece: &str) -> EventKind {
     EventKind::TextDelta {
         message_id: id.to_owned(),
         delta: piece.to_owned(),
     }
 }
 
-pub fn done(id: &str, whole: &str) -> EventKind {
+pub(crate) fn done(id: &str, whole: &str) -> EventKind {
     let message = Message {
         id: id.to_owned(),
         turn: 1,
@@ -277,18 +282,18 @@ pub fn done(id: &str, whole: &str) -> EventKind {
 
 /// One frame of a stream.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Frame {
+pub(crate) struct Frame {
     pub id: Option<String>,
     pub event: Option<String>,
     pub data: Value,
 }
 
 /// The frames of an open stream.
-pub struct Frames(Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>);
+pub(crate) struct Frames(Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>);
 
 impl Frames {
     /// The next frame; `None` at the end of the stream. Skips pings.
-    pub async fn next(&mut self) -> Option<Frame> {
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
             let event = timeout(TIMEOUT, self.0.next())
                 .await
@@ -305,7 +310,7 @@ impl Frames {
     }
 
     /// The types and ids of the next frames.
-    pub async fn outline(&mut self, count: usize) -> Vec<(String, Option<String>)> {
+    pub(crate) async fn outline(&mut self, count: usize) -> Vec<(String, Option<String>)> {
         let mut outline = Vec::new();
         for _ in 0..count {
             let frame = self.next().await.expect("a stream that goes on");
@@ -317,6 +322,6 @@ impl Frames {
 
 /// The id of an entry of the same epoch, as a frame carries it.
 #[expect(clippy::unnecessary_wraps, reason = "compared with what a frame may have")]
-pub fn entry(epoch: EntryId, number: u64) -> Option<String> {
+pub(crate) fn entry(epoch: EntryId, number: u64) -> Option<String> {
     Some(EntryId { number, ..epoch }.to_string())
 }

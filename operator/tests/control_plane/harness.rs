@@ -38,21 +38,21 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const GARBAGE_COLLECTION_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// One namespace of the control plane.
-pub struct Cluster {
+pub(crate) struct Cluster {
     pub client: Client,
     pub namespace: String,
     kube_config: kube::Config,
 }
 
 /// An operator that is running.
-pub struct Operator {
+pub(crate) struct Operator {
     stop: CancellationToken,
     task: JoinHandle<Result<(), app::Error>>,
 }
 
 impl Operator {
     /// Ends it and waits until it has.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap().unwrap();
     }
@@ -60,14 +60,14 @@ impl Operator {
 
 impl Cluster {
     /// A fresh namespace with an operator that watches only it.
-    pub async fn with_operator(name: &str) -> (Self, Operator) {
+    pub(crate) async fn with_operator(name: &str) -> (Self, Operator) {
         let cluster = Self::new(name).await;
         let operator = cluster.start_operator(LeaderElection::Disabled).await;
         (cluster, operator)
     }
 
     /// A fresh namespace.
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         steadfast_process::crypto::install();
         let control_plane = CONTROL_PLANE.get_or_init(start).await;
         let file = Kubeconfig::read_from(control_plane.kubeconfig()).unwrap();
@@ -87,7 +87,7 @@ impl Cluster {
     }
 
     /// Starts an operator for this namespace.
-    pub async fn start_operator(&self, leader_election: LeaderElection) -> Operator {
+    pub(crate) async fn start_operator(&self, leader_election: LeaderElection) -> Operator {
         let config = Config {
             scopes: vec![WatchScope::Namespace(self.namespace.clone())],
             operator_namespace: self.namespace.clone(),
@@ -114,7 +114,7 @@ impl Cluster {
         Operator { stop, task }
     }
 
-    pub fn api<K>(&self) -> Api<K>
+    pub(crate) fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {
@@ -122,7 +122,7 @@ impl Cluster {
     }
 
     /// Creates an object from its JSON.
-    pub async fn create<K>(&self, object: Value) -> Result<K, kube::Error>
+    pub(crate) async fn create<K>(&self, object: Value) -> Result<K, kube::Error>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Serialize + Debug,
     {
@@ -131,7 +131,7 @@ impl Cluster {
     }
 
     /// Merges `change` into an object.
-    pub async fn edit<K>(&self, name: &str, change: Value) -> K
+    pub(crate) async fn edit<K>(&self, name: &str, change: Value) -> K
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
@@ -141,29 +141,29 @@ impl Cluster {
             .unwrap()
     }
 
-    pub async fn delete<K>(&self, name: &str)
+    pub(crate) async fn delete<K>(&self, name: &str)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
         self.api::<K>().delete(name, &DeleteParams::background()).await.unwrap();
     }
 
-    pub async fn agent(&self, name: &str, spec: Value) -> Agent {
+    pub(crate) async fn agent(&self, name: &str, spec: Value) -> Agent {
         self.create(agent(name, spec)).await.unwrap()
     }
 
-    pub async fn tool(&self, name: &str, spec: Value) -> AgentTool {
+    pub(crate) async fn tool(&self, name: &str, spec: Value) -> AgentTool {
         self.create(tool(name, spec)).await.unwrap()
     }
 
-    pub async fn secret(&self, name: &str, values: Value) -> Secret {
+    pub(crate) async fn secret(&self, name: &str, values: Value) -> Secret {
         self.create(json!({ "metadata": { "name": name }, "stringData": values }))
             .await
             .unwrap()
     }
 
     /// Waits until an Agent's condition has this status and reason, and returns its message.
-    pub async fn condition(&self, agent: &str, condition: ConditionType, status: &str, reason: &str) -> String {
+    pub(crate) async fn condition(&self, agent: &str, condition: ConditionType, status: &str, reason: &str) -> String {
         wait::until(
             format!("{condition}={status}/{reason} of Agent {agent}"),
             TIMEOUT,
@@ -198,7 +198,7 @@ impl Cluster {
     }
 
     /// Waits until a revision exists.
-    pub async fn revision(&self, name: &str) -> AgentRevision {
+    pub(crate) async fn revision(&self, name: &str) -> AgentRevision {
         let api = self.api::<AgentRevision>();
         wait::until(format!("AgentRevision {name}"), TIMEOUT, || async {
             Ok(api.get(name).await?)
@@ -208,7 +208,7 @@ impl Cluster {
     }
 
     /// Waits until an Agent's Deployment satisfies `condition`.
-    pub async fn deployment(&self, agent: &str, condition: impl Fn(&Deployment) -> bool) -> Deployment {
+    pub(crate) async fn deployment(&self, agent: &str, condition: impl Fn(&Deployment) -> bool) -> Deployment {
         let api = self.api::<Deployment>();
         let name = format!("agent-{agent}");
         wait::until(format!("Deployment {name}"), TIMEOUT, || async {
@@ -221,7 +221,7 @@ impl Cluster {
     }
 
     /// Waits until no object of that name is left.
-    pub async fn gone<K>(&self, name: &str)
+    pub(crate) async fn gone<K>(&self, name: &str)
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
@@ -239,7 +239,7 @@ impl Cluster {
     }
 
     /// Acts as the kubelet once: sets the status of every pod of an Agent.
-    pub async fn set_pods_status(&self, agent: &str, status: &Value) {
+    pub(crate) async fn set_pods_status(&self, agent: &str, status: &Value) {
         wait::until(format!("pods of Agent {agent}"), TIMEOUT, || {
             self.set_pod_status(agent, status)
         })
@@ -265,7 +265,7 @@ impl Cluster {
     }
 
     /// Makes an Agent's workers available and waits until it is Ready.
-    pub async fn make_ready(&self, agent: &str) {
+    pub(crate) async fn make_ready(&self, agent: &str) {
         let now = k8s_openapi::jiff::Timestamp::now();
         let running = json!({
             "phase": "Running",
@@ -282,7 +282,7 @@ impl Cluster {
     }
 
     /// Name and resource version of all objects of a kind.
-    pub async fn versions<K>(&self) -> Vec<(String, Option<String>)>
+    pub(crate) async fn versions<K>(&self) -> Vec<(String, Option<String>)>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
     {
@@ -316,7 +316,7 @@ async fn start() -> ControlPlane {
 }
 
 /// An Agent that needs nothing, with `spec` over it.
-pub fn agent(name: &str, spec: Value) -> Value {
+pub(crate) fn agent(name: &str, spec: Value) -> Value {
     let mut base = json!({
         "instructions": "Answer.",
         "model": { "name": "m", "apiKeyEnvVar": "" },
@@ -331,7 +331,7 @@ pub fn agent(name: &str, spec: Value) -> Value {
 }
 
 /// A tool by activity, with `spec` over it.
-pub fn tool(name: &str, spec: Value) -> Value {
+pub(crate) fn tool(name: &str, spec: Value) -> Value {
     let mut base = json!({
         "description": "Tells the weather.",
         "activity": { "name": "get_weather", "taskQueue": "weather" },
@@ -346,12 +346,12 @@ pub fn tool(name: &str, spec: Value) -> Value {
 }
 
 /// The pod template of a Deployment as JSON.
-pub fn template(deployment: &Deployment) -> Value {
+pub(crate) fn template(deployment: &Deployment) -> Value {
     serde_json::to_value(&deployment.spec.as_ref().unwrap().template).unwrap()
 }
 
 /// The credentials hash in a Deployment's pod template.
-pub fn credentials_hash(deployment: &Deployment) -> String {
+pub(crate) fn credentials_hash(deployment: &Deployment) -> String {
     template(deployment)["metadata"]["annotations"]["steadfast.dev/credentials-hash"]
         .as_str()
         .unwrap()

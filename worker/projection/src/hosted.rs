@@ -10,7 +10,7 @@ use crate::{HOSTED_RESPONSE, OUTPUT, content_of_item};
 const RESULT_LIMIT_CHARS: usize = 2_000;
 
 /// The contents of an item with the parts of their message ids; none for items with nothing to see.
-pub fn shown_contents(item: &Value) -> Vec<(&'static str, Content)> {
+pub(crate) fn shown_contents(item: &Value) -> Vec<(&'static str, Content)> {
     let Some(name) = hosted_tool(item) else {
         return content_of_item(item)
             .map(|content| (OUTPUT, content))

@@ -5,12 +5,12 @@ use steadfast_contract::activities::NewSegment;
 use steadfast_payload::packed_size;
 
 /// Packed state above this size travels as pages, which the next run fetches from the history of this one.
-pub const INLINE_LIMIT_BYTES: usize = 1_000_000;
+pub(crate) const INLINE_LIMIT_BYTES: usize = 1_000_000;
 /// What one page holds, packed; a single segment may be larger.
 const PAGE_LIMIT_BYTES: usize = 900_000;
 
 /// Cuts segments into pages, each given by its references.
-pub fn paginate<'a>(segments: impl IntoIterator<Item = (NewSegment, &'a Segment)>) -> Vec<Vec<NewSegment>> {
+pub(crate) fn paginate<'a>(segments: impl IntoIterator<Item = (NewSegment, &'a Segment)>) -> Vec<Vec<NewSegment>> {
     let mut pages = Vec::new();
     let mut page = Vec::new();
     let mut size_bytes = 0;

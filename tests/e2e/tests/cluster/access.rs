@@ -32,7 +32,7 @@ async fn names(client: &Client, path: &str, member: &str) -> Vec<Value> {
         .collect()
 }
 
-pub async fn only_permitted_users_see_an_agent_and_only_the_creator_sees_a_task(namespace: Namespace) {
+pub(crate) async fn only_permitted_users_see_an_agent_and_only_the_creator_sees_a_task(namespace: Namespace) {
     let model = namespace.model(|_| Reply::text("Yes.")).unwrap();
     // Without workers, as only the gateway is tested.
     namespace

@@ -6,7 +6,7 @@ use steadfast_e2e::{
     scenario::python_client::holds_a_conversation_with_a_tool_call,
 };
 
-pub async fn the_weather_example_answers_the_public_python_client(namespace: Namespace) {
+pub(crate) async fn the_weather_example_answers_the_public_python_client(namespace: Namespace) {
     let (agent, output) = holds_a_conversation_with_a_tool_call(&namespace).await;
     assert_eq!(output["agent_names"], json!(["weather"]));
     for call in agent.model().journal() {

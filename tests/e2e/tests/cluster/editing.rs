@@ -18,7 +18,7 @@ use steadfast_testkit::{
 /// A changed Secret must be in use this long after its pods are Ready.
 const SECRET_DEADLINE: Duration = Duration::from_secs(30);
 
-pub async fn a_prompt_edit_reaches_the_next_message_and_restarts_nothing(namespace: Namespace) {
+pub(crate) async fn a_prompt_edit_reaches_the_next_message_and_restarts_nothing(namespace: Namespace) {
     reaches_the_next_message_and_restarts_nothing(&namespace).await;
     let pods = pods::of(&namespace).await.unwrap();
     let restarts: Vec<i32> = pods.iter().map(|pod| pod.restarts).collect();
@@ -26,7 +26,7 @@ pub async fn a_prompt_edit_reaches_the_next_message_and_restarts_nothing(namespa
     assert_eq!(namespace.status().await.unwrap().revision, Some(3));
 }
 
-pub async fn a_changed_secret_reaches_the_model_and_the_conversation_continues(namespace: Namespace) {
+pub(crate) async fn a_changed_secret_reaches_the_model_and_the_conversation_continues(namespace: Namespace) {
     const NEW_KEY: &str = "sk-changed";
     let model = namespace.model(|_| Reply::text("Yes.")).unwrap();
     namespace.start_ready_agent(&model, json!({})).await.unwrap();

@@ -1,10 +1,10 @@
 //! The documented examples, applied unchanged, each in its own namespace, with a fake
 //! model that answers from the example's fixtures.
 
-pub mod approvals;
-pub mod several_agents;
-pub mod single_agent;
-pub mod tools;
+pub(crate) mod approvals;
+pub(crate) mod several_agents;
+pub(crate) mod single_agent;
+pub(crate) mod tools;
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use steadfast_testkit::{
 const SPECIALIST: &str = "specialist";
 const ANSWER: &str = "The specialist answers.";
 
-pub async fn a_handed_off_turn_continues_without_workers_of_the_first_agent(namespace: Namespace) {
+pub(crate) async fn a_handed_off_turn_continues_without_workers_of_the_first_agent(namespace: Namespace) {
     let gate = Gate::closed();
     let held = gate.clone();
     let specialists_model = namespace

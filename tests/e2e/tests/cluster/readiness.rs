@@ -8,7 +8,7 @@ use steadfast_e2e::backend::cluster::{
 };
 use steadfast_testkit::{scripted_model::Reply, stack::API_KEY};
 
-pub async fn an_agent_with_a_wrong_image_is_never_ready_and_gives_the_reason(namespace: Namespace) {
+pub(crate) async fn an_agent_with_a_wrong_image_is_never_ready_and_gives_the_reason(namespace: Namespace) {
     const IMAGE: &str = "localhost/steadfast/worker:no-such-tag";
     let model = namespace.model(|_| Reply::text("Yes.")).unwrap();
     namespace.set_key(API_KEY).await.unwrap();
@@ -47,7 +47,7 @@ pub async fn an_agent_with_a_wrong_image_is_never_ready_and_gives_the_reason(nam
     task.complete_turn(1, "Are you there?").await.unwrap();
 }
 
-pub async fn an_agent_with_a_missing_secret_names_it_and_recovers_when_it_appears(namespace: Namespace) {
+pub(crate) async fn an_agent_with_a_missing_secret_names_it_and_recovers_when_it_appears(namespace: Namespace) {
     let model = namespace.model(|_| Reply::text("Yes.")).unwrap();
     namespace.apply_agent(&model, json!({})).await.unwrap();
     let ready = namespace.until_not_ready(Reason::SecretNotFound).await.unwrap();

@@ -10,7 +10,7 @@ use steadfast_testkit::{
     wait,
 };
 
-pub async fn a_schedule_creates_a_task_each_time(namespace: Namespace) {
+pub(crate) async fn a_schedule_creates_a_task_each_time(namespace: Namespace) {
     let model = namespace.model(|_| Reply::text("I am awake.")).unwrap();
     let schedule = json!({"name": "often", "cron": "@every 3s", "message": "Wake up."});
     namespace
@@ -38,7 +38,7 @@ pub async fn a_schedule_creates_a_task_each_time(namespace: Namespace) {
     );
 }
 
-pub async fn a_schedule_with_a_fixed_task_continues_its_conversation(namespace: Namespace) {
+pub(crate) async fn a_schedule_with_a_fixed_task_continues_its_conversation(namespace: Namespace) {
     let model = namespace.model(|_| Reply::text("Noted.")).unwrap();
     let schedule = json!({"name": "often", "cron": "@every 3s", "message": "Wake up.", "task": "Fixed"});
     namespace

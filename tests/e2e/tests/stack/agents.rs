@@ -18,7 +18,7 @@ use steadfast_testkit::{
 use crate::stopping::first_call_is_abandoned;
 
 /// A handoff to an agent, for a revision.
-pub fn handoff_to(agent: &str, input: HandoffInput) -> RevisionHandoff {
+pub(crate) fn handoff_to(agent: &str, input: HandoffInput) -> RevisionHandoff {
     RevisionHandoff {
         name: format!("transfer_to_{}", agent.replace('-', "_")),
         agent: agent.to_owned(),

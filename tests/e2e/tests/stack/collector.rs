@@ -22,7 +22,7 @@ use steadfast_testkit::{stack::TIMEOUT, wait};
 use tokio::net::TcpListener;
 
 #[derive(Clone)]
-pub struct Collector {
+pub(crate) struct Collector {
     pub url: String,
     /// Every batch, encoded.
     received: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -30,7 +30,7 @@ pub struct Collector {
 
 /// An exported span, with its ids in hexadecimal.
 #[derive(Clone, Debug)]
-pub struct Exported {
+pub(crate) struct Exported {
     pub service: String,
     pub name: String,
     pub kind: SpanKind,
@@ -44,7 +44,7 @@ pub struct Exported {
 }
 
 impl Collector {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let collector = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
@@ -60,7 +60,7 @@ impl Collector {
     }
 
     /// Waits for the span of a turn, which its worker exports last, and returns all spans.
-    pub async fn until_turn(&self, number: u32) -> Vec<Exported> {
+    pub(crate) async fn until_turn(&self, number: u32) -> Vec<Exported> {
         let turn = wait::until("the span of the turn", TIMEOUT, async || {
             let spans = self.spans();
             let is_turn =
@@ -71,7 +71,7 @@ impl Collector {
     }
 
     /// Whether a batch contains the text.
-    pub fn contains(&self, text: &str) -> bool {
+    pub(crate) fn contains(&self, text: &str) -> bool {
         let received = self.received.lock().unwrap();
         let is_in = |batch: &Vec<u8>| batch.windows(text.len()).any(|piece| piece == text.as_bytes());
         received.iter().any(is_in)

@@ -9,35 +9,35 @@ use steadfast_testkit::{
     wait,
 };
 
-pub struct Ledger {
+pub(crate) struct Ledger {
     client: Client,
     server: PythonServer,
 }
 
 impl Ledger {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let server = PythonServer::start(&python("ledger.py")).await.unwrap();
         let client = Client::new(server.url()).unwrap();
         Self { client, server }
     }
 
     /// A ledger whose responses wait for `release`. Effects are recorded before.
-    pub async fn held() -> Self {
+    pub(crate) async fn held() -> Self {
         let ledger = Self::start().await;
         ledger.command("/hold").await;
         ledger
     }
 
-    pub async fn release(&self) {
+    pub(crate) async fn release(&self) {
         self.command("/release").await;
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("{}/", self.server.url())
     }
 
     /// Waits until this many effects are recorded.
-    pub async fn until_recorded(&self, count: usize) {
+    pub(crate) async fn until_recorded(&self, count: usize) {
         wait::until(format!("{count} effects"), TIMEOUT, async || {
             let recorded = self.recorded().await.len();
             ensure!(recorded == count, "there are {recorded}");
@@ -48,13 +48,13 @@ impl Ledger {
     }
 
     /// `<what> <amount>` of each effect, in the order of arrival.
-    pub async fn effects(&self) -> Vec<String> {
+    pub(crate) async fn effects(&self) -> Vec<String> {
         let line = |effect: &Value| format!("{} {}", effect["what"].as_str().unwrap(), effect["amount"]);
         self.recorded().await.iter().map(line).collect()
     }
 
     /// The idempotency keys, in the order of arrival.
-    pub async fn keys(&self) -> Vec<String> {
+    pub(crate) async fn keys(&self) -> Vec<String> {
         let key = |effect: &Value| effect["key"].as_str().unwrap().to_owned();
         self.recorded().await.iter().map(key).collect()
     }

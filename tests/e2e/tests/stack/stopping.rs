@@ -25,7 +25,7 @@ async fn held_at_first(name: &str) -> (Agent, Gate) {
 }
 
 /// Waits until the first model call is abandoned, so that its output costs no more.
-pub async fn first_call_is_abandoned(agent: &Agent) {
+pub(crate) async fn first_call_is_abandoned(agent: &Agent) {
     wait::until("the first model call to be abandoned", TIMEOUT, async || {
         let outcome = agent.model().journal()[0].outcome;
         anyhow::ensure!(outcome == ResponseOutcome::Abandoned, "it is {outcome:?}");

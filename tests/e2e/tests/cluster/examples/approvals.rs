@@ -6,7 +6,7 @@ use steadfast_testkit::stack::Line;
 
 use super::{RunningExample, tool_response};
 
-pub async fn calls_that_need_approval_wait_for_a_decision(namespace: Namespace) {
+pub(crate) async fn calls_that_need_approval_wait_for_a_decision(namespace: Namespace) {
     const ORDER: &str = "Order two kettles.";
     const CLOSE: &str = "Close the account at the stationery supplier.";
     let example = RunningExample::start(namespace, "human-in-the-loop").await.unwrap();

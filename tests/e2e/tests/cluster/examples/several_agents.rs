@@ -15,7 +15,7 @@ use super::{BILLING_KEY, RunningExample, SPANISH_KEY};
 /// The token of the invoice service. Only billing has it.
 const TOKEN: &str = "example-invoices-token-change-me";
 
-pub async fn handoffs_reach_specialists_whose_keys_are_only_in_their_own_pods(namespace: Namespace) {
+pub(crate) async fn handoffs_reach_specialists_whose_keys_are_only_in_their_own_pods(namespace: Namespace) {
     let example = RunningExample::start(namespace, "handoffs").await.unwrap();
     let invoice = json!({"invoice_id": "2001", "amount_eur": 120, "status": "open", "due": "2026-12-01"});
     let task = example.task("triage").await.unwrap();
@@ -118,7 +118,7 @@ async fn environment_of(namespace: &Namespace, pod: &Pod) -> anyhow::Result<Stri
     Ok(String::from_utf8_lossy(&environment).into_owned())
 }
 
-pub async fn research_calls_an_agent_that_calls_an_mcp_server(namespace: Namespace) {
+pub(crate) async fn research_calls_an_agent_that_calls_an_mcp_server(namespace: Namespace) {
     const QUESTION: &str = "Write a note about Chicago today.";
     let example = RunningExample::start(namespace, "research").await.unwrap();
     let task = example.task("writer").await.unwrap();

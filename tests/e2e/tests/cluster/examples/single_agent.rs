@@ -6,7 +6,7 @@ use steadfast_testkit::stack::Line;
 
 use super::RunningExample;
 
-pub async fn haiku_answers(namespace: Namespace) {
+pub(crate) async fn haiku_answers(namespace: Namespace) {
     let example = RunningExample::start(namespace, "haiku").await.unwrap();
     let poem = "A call meets itself,\nsmaller in the mirror's depth,\nthen the long way home.";
     assert_eq!(
@@ -15,7 +15,7 @@ pub async fn haiku_answers(namespace: Namespace) {
     );
 }
 
-pub async fn structured_output_is_json_of_the_schema(namespace: Namespace) {
+pub(crate) async fn structured_output_is_json_of_the_schema(namespace: Namespace) {
     const TEXT: &str = "Teapots Ltd: two teapots at 39 euros, 78 euros in all.";
     let example = RunningExample::start(namespace, "structured-output").await.unwrap();
     let lines = example.ask("invoice-reader", TEXT).await;
@@ -31,7 +31,7 @@ pub async fn structured_output_is_json_of_the_schema(namespace: Namespace) {
     );
 }
 
-pub async fn guardrails_stop_a_turn_and_say_why(namespace: Namespace) {
+pub(crate) async fn guardrails_stop_a_turn_and_say_why(namespace: Namespace) {
     let example = RunningExample::start(namespace, "guardrails").await.unwrap();
     let task = example.task("concierge").await.unwrap();
     let tripped = async |turn: u32, text: &str| {
@@ -64,7 +64,7 @@ pub async fn guardrails_stop_a_turn_and_say_why(namespace: Namespace) {
     );
 }
 
-pub async fn reasoning_is_shown_before_the_answer(namespace: Namespace) {
+pub(crate) async fn reasoning_is_shown_before_the_answer(namespace: Namespace) {
     const PUZZLE: &str = "A bat and a ball cost 1.10. The bat costs 1 more than the ball. What does the ball cost?";
     let example = RunningExample::start(namespace, "reasoning").await.unwrap();
     let lines = example.ask("puzzler", PUZZLE).await;

@@ -8,7 +8,7 @@ use steadfast_testkit::stack::Line;
 
 use super::{RunningExample, tool_response};
 
-pub async fn http_tool_refunds_once(namespace: Namespace) {
+pub(crate) async fn http_tool_refunds_once(namespace: Namespace) {
     const REFUND: &str = "Two cups arrived broken, please refund order 1003.";
     let example = RunningExample::start(namespace, "http-tool").await.unwrap();
     let order = json!({"order_id": "1002", "item": "kettle", "price_eur": 55, "status": "in transit"});
@@ -30,7 +30,9 @@ pub async fn http_tool_refunds_once(namespace: Namespace) {
     assert!(refunds.len() == 2 && refunds[1].ends_with(" repeated"), "{log}");
 }
 
-pub async fn money_is_moved_or_the_withdrawal_is_undone_and_the_ledger_has_each_effect_once(namespace: Namespace) {
+pub(crate) async fn money_is_moved_or_the_withdrawal_is_undone_and_the_ledger_has_each_effect_once(
+    namespace: Namespace,
+) {
     const MOVE: &str = "Move 50 from checking to savings.";
     const MOVE_TO_CLOSED: &str = "Move 20 from checking to the account closed.";
     let example = RunningExample::start(namespace, "move-money").await.unwrap();
@@ -91,7 +93,7 @@ pub async fn money_is_moved_or_the_withdrawal_is_undone_and_the_ledger_has_each_
     assert!(keys.len() == 4 && !keys.contains(""), "{effects:?}");
 }
 
-pub async fn a_tool_in_rust_runs_in_the_agents_own_worker(namespace: Namespace) {
+pub(crate) async fn a_tool_in_rust_runs_in_the_agents_own_worker(namespace: Namespace) {
     let example = RunningExample::start(namespace, "rust-tool").await.unwrap();
     let lines = example.ask("dice", "Roll two dice.").await;
     let (roll, is_error) = tool_response("roll_dice", &lines);
