@@ -42,12 +42,62 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- required "redis.url or redis.urlSecret.name is required" .Values.redis.url }}
 {{- end }}
 
+{{/* The variables that come from Secrets, as a list of {variable, name, key}. */}}
+{{- define "steadfast.temporalSecrets" -}}
+{{- with .Values.temporal }}
+{{- include "steadfast.secretVariable" (dict "variable" "TEMPORAL_API_KEY" "name" .apiKeySecret.name "key" .apiKeySecret.key) }}
+{{- include "steadfast.tlsSecrets" (dict "prefix" "TEMPORAL_TLS" "ca" "SERVER_CA_CERT" "tls" .tls) }}
+{{- end }}
+{{- end }}
+
+{{/* The same for Redis, without the URL. */}}
+{{- define "steadfast.redisSecrets" -}}
+{{- with .Values.redis }}
+{{- include "steadfast.secretVariable" (dict "variable" "REDIS_PASSWORD" "name" .auth.passwordSecret.name "key" .auth.passwordSecret.key) }}
+{{- include "steadfast.secretVariable" (dict "variable" "REDIS_SENTINEL_PASSWORD" "name" .sentinel.passwordSecret.name "key" .sentinel.passwordSecret.key) }}
+{{- include "steadfast.tlsSecrets" (dict "prefix" "REDIS_TLS" "ca" "CA_CERT" "tls" .tls) }}
+{{- end }}
+{{- end }}
+
+{{- define "steadfast.tlsSecrets" -}}
+{{- $client := .tls.clientCertificateSecret }}
+{{- include "steadfast.secretVariable" (dict "variable" (printf "%s_%s_DATA" .prefix .ca) "name" .tls.caSecret.name "key" .tls.caSecret.key) }}
+{{- include "steadfast.secretVariable" (dict "variable" (printf "%s_CLIENT_CERT_DATA" .prefix) "name" $client.name "key" $client.certificateKey) }}
+{{- include "steadfast.secretVariable" (dict "variable" (printf "%s_CLIENT_KEY_DATA" .prefix) "name" $client.name "key" $client.privateKeyKey) }}
+{{- end }}
+
+{{- define "steadfast.secretVariable" -}}
+{{- if .name }}
+- {variable: {{ .variable | quote }}, name: {{ .name | quote }}, key: {{ .key | quote }}}
+{{- end }}
+{{- end }}
+
+{{/* Such a list as the environment of a container. */}}
+{{- define "steadfast.secretEnv" -}}
+{{- range fromYamlArray . }}
+- name: {{ .variable }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end }}
+{{- end }}
+
 {{/* What both programs are told. (dict "root" $ "settings" .Values.operator) */}}
 {{- define "steadfast.commonEnv" -}}
 - name: TEMPORAL_ADDRESS
   value: {{ include "steadfast.temporalAddress" .root | quote }}
 - name: TEMPORAL_NAMESPACE
   value: {{ .root.Values.temporal.namespace | quote }}
+{{- if .root.Values.temporal.tls.enabled }}
+- name: TEMPORAL_TLS
+  value: "true"
+{{- end }}
+{{- with .root.Values.temporal.tls.serverName }}
+- name: TEMPORAL_TLS_SERVER_NAME
+  value: {{ . | quote }}
+{{- end }}
+{{- include "steadfast.secretEnv" (include "steadfast.temporalSecrets" .root) }}
 - name: STEADFAST_LOG_LEVEL
   value: {{ .settings.logLevel | quote }}
 - name: STEADFAST_LOG_FORMAT
@@ -68,10 +118,14 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- range .Values.worker.secretEnv }}
 - {{ printf "--worker-secret-env=%s=%s/%s" .name .secretName .secretKey | quote }}
 {{- end }}
-{{- with .Values.temporal.apiKeySecret }}
-{{- if .name }}
-- {{ printf "--worker-secret-env=TEMPORAL_API_KEY=%s/%s" .name .key | quote }}
+{{- with .Values.redis.auth.username }}
+- {{ printf "--worker-env=REDIS_USERNAME=%s" . | quote }}
 {{- end }}
+{{- with .Values.redis.sentinel.username }}
+- {{ printf "--worker-env=REDIS_SENTINEL_USERNAME=%s" . | quote }}
+{{- end }}
+{{- range concat (include "steadfast.temporalSecrets" . | fromYamlArray) (include "steadfast.redisSecrets" . | fromYamlArray) }}
+- {{ printf "--worker-secret-env=%s=%s/%s" .variable .name .key | quote }}
 {{- end }}
 {{- end }}
 

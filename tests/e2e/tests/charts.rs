@@ -89,6 +89,63 @@ fn an_anonymous_gateway_must_be_enabled_explicitly() {
     assert!(rendered(&settings).contains("args: [--insecure-allow-anonymous]"));
 }
 
+#[test]
+fn the_secrets_of_temporal_and_redis_reach_all_three_programs() {
+    let settings = [
+        &REQUIRED[..2],
+        &[
+            "redis.url=rediss://redis",
+            "temporal.apiKeySecret.name=key",
+            "temporal.tls.serverName=frontend.example",
+            "temporal.tls.caSecret.name=ca",
+            "temporal.tls.clientCertificateSecret.name=client",
+            "redis.auth.username=steadfast",
+            "redis.auth.passwordSecret.name=password",
+            "redis.tls.caSecret.name=ca",
+            "redis.tls.clientCertificateSecret.name=client",
+            "redis.sentinel.passwordSecret.name=sentinel",
+        ],
+    ]
+    .concat();
+    let rendered = String::from_utf8(template(&settings).stdout).unwrap();
+    let documents: Vec<&str> = rendered.split("\n---\n").collect();
+    let deployment = |program: &str| {
+        let source = format!("# Source: steadfast/templates/{program}/deployment.yaml");
+        *documents.iter().find(|document| document.contains(&source)).unwrap()
+    };
+    let temporal = [
+        ("TEMPORAL_API_KEY", "key", "api-key"),
+        ("TEMPORAL_TLS_SERVER_CA_CERT_DATA", "ca", "ca.crt"),
+        ("TEMPORAL_TLS_CLIENT_CERT_DATA", "client", "tls.crt"),
+        ("TEMPORAL_TLS_CLIENT_KEY_DATA", "client", "tls.key"),
+    ];
+    let redis = [
+        ("REDIS_PASSWORD", "password", "password"),
+        ("REDIS_SENTINEL_PASSWORD", "sentinel", "password"),
+        ("REDIS_TLS_CA_CERT_DATA", "ca", "ca.crt"),
+        ("REDIS_TLS_CLIENT_CERT_DATA", "client", "tls.crt"),
+        ("REDIS_TLS_CLIENT_KEY_DATA", "client", "tls.key"),
+    ];
+    let own = |program: &str, (variable, secret, key): (&str, &str, &str)| {
+        let expected = format!(
+            "- name: {variable}\n          valueFrom:\n            secretKeyRef:\n              name: {secret}\n              key: {key}\n"
+        );
+        assert!(deployment(program).contains(&expected), "{program}: {variable}");
+    };
+    for variable in temporal {
+        own("operator", variable);
+        own("gateway", variable);
+    }
+    for variable in redis {
+        own("gateway", variable);
+    }
+    for (variable, secret, key) in temporal.into_iter().chain(redis) {
+        let argument = format!("--worker-secret-env={variable}={secret}/{key}");
+        assert!(deployment("operator").contains(&argument), "{argument}");
+    }
+    assert!(deployment("operator").contains("--worker-env=REDIS_USERNAME=steadfast"));
+}
+
 #[tokio::test]
 async fn an_api_server_accepts_both_charts_and_every_example() {
     let cluster = ControlPlane::start().await.unwrap();
