@@ -4,4 +4,5 @@
 
 mod append;
 mod reader;
+mod security;
 mod support;

@@ -1,7 +1,7 @@
 //! The verbs of these tests: one control plane for all tests, one namespace and
 //! one operator for each.
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::{
@@ -33,7 +33,7 @@ use tokio::{net::TcpListener, sync::OnceCell, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 static CONTROL_PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// The garbage collector of Kubernetes discovers a new kind only every 30 s.
 const GARBAGE_COLLECTION_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -41,6 +41,8 @@ const GARBAGE_COLLECTION_TIMEOUT: Duration = Duration::from_mins(2);
 pub(crate) struct Cluster {
     pub client: Client,
     pub namespace: String,
+    /// The file with the address and the credentials of the API server.
+    pub kubeconfig: PathBuf,
     kube_config: kube::Config,
 }
 
@@ -82,6 +84,7 @@ impl Cluster {
         Self {
             client,
             namespace: name.to_owned(),
+            kubeconfig: control_plane.kubeconfig(),
             kube_config,
         }
     }

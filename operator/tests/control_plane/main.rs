@@ -16,3 +16,4 @@ mod leading;
 mod ownership;
 mod revisions;
 mod rollout;
+mod temporal;

@@ -8,7 +8,7 @@
 //! at the latest with the process. Links no Temporal crate.
 
 pub mod bench;
-
+pub mod certificates;
 pub mod control_plane;
 pub mod fake_model;
 pub mod images;
@@ -21,6 +21,7 @@ pub mod release;
 pub mod scripted_model;
 pub mod stack;
 pub mod temporal;
+pub mod tls_proxy;
 pub mod wait;
 
 mod cluster;
@@ -34,10 +35,12 @@ use steadfast_tools::{args, files, hash};
 
 pub use steadfast_tools::{self as tools, cache, workspace};
 
+pub use certificates::{Certificate, CertificateAuthority};
 pub use cluster::{NewUser, User};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fake_model::{FakeModel, FakeModelOptions};
 pub use mcp_server::McpServer;
 pub use platform::{NetworkAccess, Platform};
-pub use redis::{Redis, RedisData};
+pub use redis::{Redis, RedisData, RedisOptions, RedisTls, Sentinel};
 pub use temporal::{Temporal, TemporalOptions, TemporalStorage, TemporalUi};
+pub use tls_proxy::{ClientCertificates, TlsProxy};

@@ -9,13 +9,17 @@ use tokio::{
 };
 
 use crate::{
+    certificates::CertificateAuthority,
     files,
     install_root::InstallRoot,
     port::Port,
     process::{Launch, Service},
+    tls_proxy::ClientCertificates,
     tools,
 };
 
+/// The longest reply that is read.
+const REPLY_BYTES: usize = 16 * 1024;
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Which data a restarted server finds.
@@ -27,11 +31,35 @@ pub enum RedisData {
     Empty,
 }
 
+/// TLS of a Redis server, on a port of its own.
+#[derive(Debug)]
+pub struct RedisTls<'a> {
+    /// The authority of the server's certificate, and of its clients'.
+    pub authority: &'a CertificateAuthority,
+    /// The names in the server's certificate.
+    pub names: &'a [&'a str],
+    pub clients: ClientCertificates,
+}
+
+/// How to start a Redis server. The default: no TLS, no users, a free port.
+#[derive(Debug, Default)]
+pub struct RedisOptions<'a> {
+    /// The port without TLS; a free one when absent.
+    pub port: Option<u16>,
+    pub tls: Option<RedisTls<'a>>,
+    /// ACL users besides the default one, as after `user` in `redis.conf`:
+    /// `alice on >secret ~* &* +@all`.
+    pub users: &'a [&'a str],
+    /// A server that this one replicates.
+    pub replica_of: Option<&'a Redis>,
+}
+
 /// One Redis server.
 #[derive(Debug)]
 pub struct Redis {
     service: Service,
     port: Port,
+    tls_port: Option<Port>,
     install_root: InstallRoot,
 }
 
@@ -43,17 +71,48 @@ impl Redis {
 
     /// Like [`start`](Self::start), on a given port if there is one.
     pub async fn start_on(port: Option<u16>) -> anyhow::Result<Self> {
-        let redis = Self::at(InstallRoot::of_this_process("redis")?, Port::given_or_leased(port)?)?;
+        Self::start_with(RedisOptions {
+            port,
+            ..RedisOptions::default()
+        })
+        .await
+    }
+
+    /// Like [`start`](Self::start), with TLS, users or as a replica.
+    pub async fn start_with(options: RedisOptions<'_>) -> anyhow::Result<Self> {
+        let install_root = InstallRoot::of_this_process("redis")?;
+        let port = Port::given_or_leased(options.port)?;
+        let tls_port = options.tls.is_some().then(Port::lease).transpose()?;
+        let mut launch = launch(&tools::installed("redis-server")?, &install_root, port.number());
+        if let (Some(tls), Some(port)) = (&options.tls, &tls_port) {
+            launch = with_tls(launch, tls, port.number())?;
+        }
+        for user in options.users {
+            launch = user.split(' ').fold(launch.argument("--user"), Launch::argument);
+        }
+        if let Some(master) = options.replica_of {
+            let address = master.socket_address();
+            launch = launch
+                .argument("--replicaof")
+                .argument(address.ip())
+                .argument(address.port());
+        }
+        let redis = Self::new(launch, port, tls_port, install_root)?;
         redis.launch().await?;
         Ok(redis)
     }
 
     pub(crate) fn at(install_root: InstallRoot, port: Port) -> anyhow::Result<Self> {
         let launch = launch(&tools::installed("redis-server")?, &install_root, port.number());
+        Self::new(launch, port, None, install_root)
+    }
+
+    fn new(launch: Launch, port: Port, tls_port: Option<Port>, install_root: InstallRoot) -> anyhow::Result<Self> {
         let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;
         Ok(Self {
             service,
             port,
+            tls_port,
             install_root,
         })
     }
@@ -81,24 +140,20 @@ impl Redis {
         self.port.number()
     }
 
+    /// The port with TLS; 0 if the server has none.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port.as_ref().map_or(0, Port::number)
+    }
+
     /// The process and its log.
     pub fn service(&self) -> &Service {
         &self.service
     }
 
     /// Sends one inline command, as typed into `nc`, and returns the first bytes
-    /// of the reply, up to 1 KiB.
+    /// of the reply, up to 16 KiB.
     pub async fn command(&self, command: &str) -> anyhow::Result<String> {
-        let mut stream = TcpStream::connect(self.socket_address())
-            .await
-            .context("connect to Redis")?;
-        stream
-            .write_all(format!("{command}\r\n").as_bytes())
-            .await
-            .context("send a Redis command")?;
-        let mut reply = [0; 1024];
-        let length = stream.read(&mut reply).await.context("read a Redis reply")?;
-        Ok(String::from_utf8_lossy(&reply[..length]).into_owned())
+        send(self.socket_address(), command).await
     }
 
     /// `kill -9`. The port stays reserved.
@@ -128,6 +183,89 @@ impl Redis {
     fn socket_address(&self) -> SocketAddrV4 {
         SocketAddrV4::new(self.install_root.address, self.port())
     }
+}
+
+/// One Sentinel that watches one master and fails over after half a second.
+#[derive(Debug)]
+pub struct Sentinel {
+    _service: Service,
+    port: Port,
+    _install_root: InstallRoot,
+}
+
+impl Sentinel {
+    /// Starts one, and waits until it knows the master under this name, and its replicas.
+    pub async fn start(name: &str, master: &Redis, replicas: usize) -> anyhow::Result<Self> {
+        let install_root = InstallRoot::of_this_process("sentinel")?;
+        let port = Port::lease()?;
+        let address = master.socket_address();
+        // Sentinel rewrites its configuration, so it takes no command line instead.
+        let config = install_root.dir.join("sentinel.conf");
+        files::write(
+            &config,
+            &format!(
+                "port {}\nbind {}\ndir {}\nsentinel monitor {name} {} {} 1\n\
+                 sentinel down-after-milliseconds {name} 500\nsentinel failover-timeout {name} 5000\n",
+                port.number(),
+                install_root.address,
+                install_root.dir.display(),
+                address.ip(),
+                address.port(),
+            ),
+        )?;
+        let launch = Launch::new("sentinel", tools::installed("redis-server")?)
+            .argument(config.display())
+            .argument("--sentinel");
+        let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;
+        service.start()?;
+        let own = SocketAddrV4::new(install_root.address, port.number());
+        service
+            .ready(READY_TIMEOUT, async || {
+                let info = send(own, "INFO sentinel").await?;
+                let expected = format!("status=ok,address={address},slaves={replicas},");
+                ensure!(info.contains(&expected), "the Sentinel knows: {info}");
+                Ok(())
+            })
+            .await?;
+        Ok(Self {
+            _service: service,
+            port,
+            _install_root: install_root,
+        })
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+}
+
+async fn send(address: SocketAddrV4, command: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address).await.context("connect to Redis")?;
+    stream
+        .write_all(format!("{command}\r\n").as_bytes())
+        .await
+        .context("send a Redis command")?;
+    let mut reply = vec![0; REPLY_BYTES];
+    let length = stream.read(&mut reply).await.context("read a Redis reply")?;
+    Ok(String::from_utf8_lossy(&reply[..length]).into_owned())
+}
+
+fn with_tls(launch: Launch, tls: &RedisTls<'_>, port: u16) -> anyhow::Result<Launch> {
+    let server = tls.authority.server(tls.names)?;
+    let clients = match tls.clients {
+        ClientCertificates::Optional => "optional",
+        ClientCertificates::Required => "yes",
+    };
+    let launch = [
+        ("--tls-port", port.to_string()),
+        ("--tls-cert-file", server.certificate.display().to_string()),
+        ("--tls-key-file", server.key.display().to_string()),
+        ("--tls-ca-cert-file", tls.authority.certificate().display().to_string()),
+        ("--tls-auth-clients", clients.to_owned()),
+    ]
+    .into_iter()
+    .fold(launch, |launch, (name, value)| launch.argument(name).argument(value));
+    Ok(launch)
 }
 
 /// An append-only file without fsync: acknowledged writes survive `kill -9`, as

@@ -11,6 +11,7 @@ mod binary_dir;
 mod cli;
 mod client;
 mod component;
+mod connections;
 mod line;
 mod python;
 mod revision_dir;
@@ -28,7 +29,10 @@ use crate::{
     process::Launch,
     redis::Redis,
     temporal::{Temporal, TemporalOptions, TemporalStorage},
+    tls_proxy::TlsProxy,
 };
+
+use connections::Connections;
 
 pub use agent::{Agent, AgentSetup};
 pub use approval::PendingApproval;
@@ -36,6 +40,7 @@ pub use binary_dir::BinaryDir;
 pub use cli::{Chat, Cli, CommandOutput};
 pub use client::{Client, GatewayResponse};
 pub use component::Component;
+pub use connections::{REDIS_USER, TEMPORAL_API_KEY};
 pub use line::Line;
 pub use python::{PythonServer, PythonWorker, example, run_script};
 pub use revision_dir::{RevisionDir, activity_tool};
@@ -58,6 +63,7 @@ pub struct Stack {
     // Dropped in this order: clients before the services that they use.
     gateway: Arc<Component>,
     gateway_port: Port,
+    connections: Connections,
     redis: Redis,
     temporal: Temporal,
     revisions: RevisionDir,
@@ -81,6 +87,23 @@ impl Stack {
 
     pub async fn start_with(temporal: TemporalOptions, binaries: BinaryDir) -> anyhow::Result<Self> {
         let (temporal, redis) = tokio::try_join!(Temporal::start(temporal), Redis::start())?;
+        let connections = Connections::plain(&temporal, &redis);
+        Self::start_on(temporal, redis, connections, binaries).await
+    }
+
+    /// Like [`start`](Self::start), with TLS, client certificates and authentication at Temporal and Redis.
+    pub async fn start_secured() -> anyhow::Result<Self> {
+        let temporal = Temporal::start(TemporalOptions::default()).await?;
+        let (connections, redis) = Connections::secured(&temporal).await?;
+        Self::start_on(temporal, redis, connections, BinaryDir::of_this_test()?).await
+    }
+
+    async fn start_on(
+        temporal: Temporal,
+        redis: Redis,
+        connections: Connections,
+        binaries: BinaryDir,
+    ) -> anyhow::Result<Self> {
         let revisions = RevisionDir::new()?;
         let gateway_port = Port::lease()?;
         let admin_port = Port::lease()?;
@@ -94,16 +117,15 @@ impl Stack {
                 "STEADFAST_ADMIN_ADDRESS",
                 format_args!("127.0.0.1:{}", admin_port.number()),
             )
-            .variable("STEADFAST_LOG_FORMAT", "compact")
-            .variable("TEMPORAL_ADDRESS", temporal.url())
-            .variable("TEMPORAL_NAMESPACE", "default")
-            .variable("REDIS_URL", redis.url());
+            .variable("STEADFAST_LOG_FORMAT", "compact");
+        let launch = connections.apply(launch);
         let install_root = InstallRoot::of_this_process("gateway")?;
         let gateway = Arc::new(Component::new(launch, admin_port, install_root)?);
         gateway.launch().await?;
         Ok(Self {
             gateway,
             gateway_port,
+            connections,
             redis,
             temporal,
             revisions,
@@ -113,6 +135,11 @@ impl Stack {
 
     pub fn temporal(&self) -> &Temporal {
         &self.temporal
+    }
+
+    /// The TLS proxy before Temporal; only a secured stack has one.
+    pub fn temporal_proxy(&self) -> Option<&TlsProxy> {
+        self.connections.temporal_proxy()
     }
 
     pub fn redis(&self) -> &Redis {

@@ -27,6 +27,7 @@ mod mcp;
 mod metrics;
 mod model_faults;
 mod redis_loss;
+mod secured;
 mod steps;
 mod stopping;
 mod tools;

@@ -222,12 +222,10 @@ fn worker(stack: &Stack, agent: &str, variables: &[(String, String)]) -> anyhow:
         .variable("STEADFAST_ADMIN_ADDRESS", format_args!("127.0.0.1:{}", admin.number()))
         .variable("STEADFAST_DRAIN_TIMEOUT_SECONDS", 5)
         .variable("STEADFAST_LOG_FORMAT", "compact")
-        .variable("TEMPORAL_ADDRESS", stack.temporal.url())
-        .variable("TEMPORAL_NAMESPACE", "default")
-        .variable("REDIS_URL", stack.redis.url())
         // The tools of tests listen on this machine.
         .variable("STEADFAST_INSECURE_ALLOW_LOOPBACK", true)
         .variable("OPENAI_API_KEY", API_KEY);
+    let launch = stack.connections.apply(launch);
     let launch = variables
         .iter()
         .fold(launch, |launch, (name, value)| launch.variable(name, value));
