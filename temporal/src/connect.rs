@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
-use futures::future::{BoxFuture, FutureExt as _};
 use secrecy::ExposeSecret as _;
-use temporalio_client::{Connection, ConnectionOptions, GrpcCompression, RetryOptions, errors::ClientConnectError};
+use temporalio_client::{Connection, ConnectionOptions, GrpcCompression, RetryOptions};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +40,7 @@ pub async fn connect(
         .grpc_compression(GrpcCompression::None)
         .retry_options(retry_policy(retry_limit))
         .build();
-    let connection = timeout(CONNECT_LIMIT, open(options)).await;
+    let connection = timeout(CONNECT_LIMIT, steadfast_temporal_grpc::connect(options)).await;
     Ok(connection.map_err(|_| TemporalError::TimedOut(CONNECT_LIMIT))??)
 }
 
@@ -71,14 +70,6 @@ pub async fn connect_until_stopped(
         () = stop.cancelled() => None,
         connected = connecting => connected.ok(),
     }
-}
-
-/// The future of `Connection::connect` holds the generated client of every gRPC method that Temporal has.
-/// The compiler generates code for a future where it becomes a `dyn Future`, or else in each crate that
-/// awaits it: boxed here, the code is generated once and not in every program, test and example.
-#[inline(never)]
-fn open(options: ConnectionOptions) -> BoxFuture<'static, Result<Connection, ClientConnectError>> {
-    Connection::connect(options).boxed()
 }
 
 /// The one retry policy: 100 ms, growing by 1.7 to 5 s, with jitter, for `limit` altogether.

@@ -14,11 +14,12 @@ use steadfast_tools::cargo::Cargo;
 use steadfast_tools::command;
 
 /// Each member, and the members that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 22] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 23] = [
     ("steadfast-agent-loop", &[]),
     ("steadfast-crds", &[]),
     ("steadfast-events", &[]),
     ("steadfast-process", &[]),
+    ("steadfast-temporal-grpc", &[]),
     ("steadfast-tools", &[]),
     ("steadfast-workspace-hack", &[]),
     (
@@ -29,7 +30,12 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 22] = [
     ("steadfast-payload", &["steadfast-contract"]),
     (
         "steadfast-temporal",
-        &["steadfast-contract", "steadfast-payload", "steadfast-process"],
+        &[
+            "steadfast-contract",
+            "steadfast-payload",
+            "steadfast-process",
+            "steadfast-temporal-grpc",
+        ],
     ),
     (
         "steadfast-projection",
