@@ -1,4 +1,4 @@
-//! Histories recorded from a real server replay on today's workflow. A recorded
+//! Histories recorded from a real server replay on the current workflow. A recorded
 //! history is never edited; a change that breaks one needs `patched` code.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
@@ -35,7 +35,7 @@ fn read(path: &PathBuf) -> WorkflowHistory {
     WorkflowHistory::from_json(&std::fs::read(path).unwrap()).unwrap()
 }
 
-/// A payload as it stands in a recorded history.
+/// A payload in the form of a recorded history.
 fn recorded_payload(content: &Value) -> Value {
     let payload = pack(content).unwrap();
     json!({
@@ -64,9 +64,9 @@ async fn recorded_histories_replay() {
     }
 }
 
-/// A workflow that failed would be over; its task waits for a worker that can read it.
+/// A failed workflow could not continue; a failed workflow task waits for a worker that can read the input.
 #[tokio::test]
-async fn a_start_that_cannot_be_read_fails_the_workflow_task_and_says_why() {
+async fn an_unreadable_start_input_fails_the_workflow_task_with_the_reason() {
     let recorded = std::fs::read(&recorded()[0]).unwrap();
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/states/refused");
     let mut refused = 0;
@@ -89,7 +89,7 @@ async fn a_start_that_cannot_be_read_fails_the_workflow_task_and_says_why() {
     assert!(refused > 0, "tests/states/refused is empty");
 }
 
-/// Does what the real one does last first.
+/// Starts with the last activity of the real workflow.
 #[workflow]
 #[derive(Default)]
 struct Reordered;
@@ -126,10 +126,10 @@ async fn a_reordered_workflow_does_not_replay() {
     }
 }
 
-/// Verdicts of validators stand in the results of activities. Had the workflow a say in them, it would decide
-/// otherwise on these histories, whose every tool now refuses what it once accepted.
+/// Activities record the results of validation. A workflow that validated again would decide otherwise on these
+/// histories, in which every tool refuses all arguments.
 #[tokio::test]
-async fn a_validator_that_now_refuses_everything_breaks_no_replay() {
+async fn a_schema_that_refuses_all_arguments_breaks_no_replay() {
     let mut schemas = 0;
     for path in recorded() {
         let mut history: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -143,7 +143,7 @@ async fn a_validator_that_now_refuses_everything_breaks_no_replay() {
     assert!(schemas > 0, "no history has a tool");
 }
 
-/// Changes the schemas in all payloads of a history; how many there were.
+/// Replaces the schemas in all payloads of a history; returns their number.
 fn refuse_everything_in(history: &mut Value) -> usize {
     match history {
         Value::Object(object) => {
@@ -177,7 +177,7 @@ fn refuse_everything_in(history: &mut Value) -> usize {
     }
 }
 
-/// The same for the value in a payload.
+/// Replaces the schemas in the value of a payload.
 fn refuse_everything(value: &mut Value) -> usize {
     match value {
         Value::Object(object) => {
@@ -198,7 +198,7 @@ fn refuse_everything(value: &mut Value) -> usize {
 }
 
 #[tokio::test]
-async fn recorded_histories_project_to_the_messages_that_were_seen() {
+async fn recorded_histories_project_to_the_messages_that_people_saw() {
     for path in recorded() {
         let events = read(&path).into_events().await.unwrap();
         let view = HistoryView::read(&events).unwrap();

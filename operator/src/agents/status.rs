@@ -14,6 +14,7 @@ use steadfast_crds::{
     conditions::{ConditionType, Reason},
     names::CREDENTIALS_HASH_ANNOTATION,
 };
+use steadfast_process::ErrorChain;
 
 use crate::{
     agents::{
@@ -107,7 +108,7 @@ fn build(
 /// The status after a failed reconciliation. Running workers keep running: an Agent that was Ready stays Ready.
 fn build_failed(agent: &AgentIdentity, previous: Option<&AgentStatus>, error: &Error, now: Timestamp) -> AgentStatus {
     let mut status = previous.cloned().unwrap_or_default();
-    let message = chain(error);
+    let message = ErrorChain(error).to_string();
     let was_ready = status.observed_generation == agent.generation
         && find(&status.conditions, ConditionType::Ready).is_some_and(|ready| ready.status == "True");
     let mut updates = vec![ConditionUpdate::met(
@@ -194,18 +195,6 @@ fn ready(updates: &[ConditionUpdate]) -> ConditionUpdate {
 fn credentials_hash(deployment: &Deployment) -> Option<String> {
     let template = deployment.spec.as_ref()?.template.metadata.as_ref()?;
     template.annotations.as_ref()?.get(CREDENTIALS_HASH_ANNOTATION).cloned()
-}
-
-/// The error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn bounded(mut status: AgentStatus) -> AgentStatus {

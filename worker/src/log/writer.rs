@@ -274,3 +274,35 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use steadfast_eventlog::{LogSettings, RedisConnector};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn shutdown_waits_for_the_writer_of_an_activity_that_is_gone() {
+        // No server listens there.
+        let redis = RedisConnector::from_url("redis://127.0.0.1:1").unwrap();
+        let writers = LogWriters::new(EventLog::new(redis, LogSettings::default()));
+        let scope = WriterScope {
+            task_id: "task".to_owned(),
+            producer: "producer".to_owned(),
+            outbox_producer: "outbox".to_owned(),
+            turn: 1,
+            attempt: 1,
+            agent: "haiku".to_owned(),
+            path: String::new(),
+            cursor: None,
+        };
+        let writer = writers.start(scope, OutboxEvents::none());
+        writer.publish(EventKind::ModelStarted { step: 0 });
+        drop(writer);
+        assert_eq!(writers.tasks.len(), 1);
+        writers.close(Duration::from_mins(1)).await;
+        assert!(writers.tasks.is_empty());
+    }
+}

@@ -77,7 +77,7 @@ async fn the_first_error_is_kept_when_the_status_cannot_be_written_either() {
         .await
         .unwrap_err();
     assert_eq!(error.category(), "apply");
-    let chain = status::chain(&error);
+    let chain = steadfast_process::ErrorChain(&error).to_string();
     assert!(chain.contains("create AgentRevision weather-1"), "{chain}");
     assert!(
         chain.contains("no POST today") && chain.contains("no PATCH today"),
