@@ -1,5 +1,6 @@
 //! The routes, and the layers around them: authentication, metrics, and errors for requests
 //! that no handler takes.
+#![expect(unused_qualifications, reason = "utoipa's macros qualify the types of parameters")]
 
 mod acknowledgement;
 mod agents;
@@ -7,6 +8,7 @@ mod approvals;
 mod extractors;
 mod health;
 mod messages;
+mod openapi;
 mod paging;
 mod rpc;
 mod stream;
@@ -17,12 +19,14 @@ use std::{sync::Arc, time::Instant};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{Method, StatusCode},
+    http::{Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::get,
 };
+use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::rpc::RpcMethod;
 use crate::{app::Gateway, error::ApiError};
@@ -32,31 +36,14 @@ const NO_ROUTE: &str = "none";
 
 /// All routes of a gateway.
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    let guarded = Router::new()
-        .route("/agents", get(agents::list))
-        .route("/agents/{agent_id}", get(agents::by_id))
-        .route("/agents/name/{agent_name}", get(agents::by_name))
-        .route("/agents/{agent_id}/rpc", post(rpc::by_id))
-        .route("/agents/name/{agent_name}/rpc", post(rpc::by_name))
-        .route("/tasks", get(tasks::list))
-        .route("/tasks/{task_id}", get(tasks::by_id))
-        .route("/tasks/name/{task_name}", get(tasks::by_name))
-        .route("/tasks/{task_id}/cancel", post(tasks::cancel))
-        .route("/tasks/{task_id}/complete", post(tasks::complete))
-        .route("/tasks/{task_id}/interrupt", post(tasks::interrupt))
-        .route("/tasks/{task_id}/stream", get(stream::by_id))
-        .route("/tasks/name/{task_name}/stream", get(stream::by_name))
-        .route("/approvals", get(approvals::list))
-        .route("/approvals/{approval_id}", get(approvals::by_id))
-        .route("/approvals/{approval_id}/approve", post(approvals::approve))
-        .route("/approvals/{approval_id}/reject", post(approvals::reject))
-        .route("/messages", get(messages::list))
-        .route("/messages/{message_id}", get(messages::by_id))
-        .layer(middleware::from_fn_with_state(gateway.clone(), authenticate));
-    let open = Router::new()
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz))
-        .route("/openapi.json", get(health::openapi));
+    let (guarded, _) = guarded().split_for_parts();
+    let (open, _) = open().split_for_parts();
+    let document = Bytes::from(openapi::document().to_json().unwrap_or_default());
+    let open = open.route(
+        "/openapi.json",
+        get(async move || ([(header::CONTENT_TYPE, "application/json")], document)),
+    );
+    let guarded = guarded.layer(middleware::from_fn_with_state(gateway.clone(), authenticate));
     guarded
         .merge(open)
         .fallback(|method: Method, request: Request| async move {
@@ -75,6 +62,37 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         }))
         .layer(middleware::from_fn_with_state(gateway.clone(), measure))
         .with_state(gateway)
+}
+
+/// The routes that need an authenticated caller.
+fn guarded() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(agents::list))
+        .routes(routes!(agents::by_id))
+        .routes(routes!(agents::by_name))
+        .routes(routes!(rpc::by_id))
+        .routes(routes!(rpc::by_name))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::by_id))
+        .routes(routes!(tasks::by_name))
+        .routes(routes!(tasks::lifecycle::cancel))
+        .routes(routes!(tasks::lifecycle::complete))
+        .routes(routes!(tasks::lifecycle::interrupt))
+        .routes(routes!(stream::by_id))
+        .routes(routes!(stream::by_name))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::by_id))
+        .routes(routes!(approvals::decide::approve))
+        .routes(routes!(approvals::decide::reject))
+        .routes(routes!(messages::list))
+        .routes(routes!(messages::by_id))
+}
+
+/// The routes for everybody.
+fn open() -> OpenApiRouter<Arc<Gateway>> {
+    OpenApiRouter::new()
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
 }
 
 async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {

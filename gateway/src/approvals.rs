@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use steadfast_contract::signals::Decide;
 use steadfast_events::{Approval, ApprovalKind};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub(crate) use self::{form::mismatch, log_lookup::look_up, state::ApprovalState};
@@ -24,10 +25,11 @@ use crate::{
 const REQUEST_IDS: Uuid = Uuid::from_u128(0x71c0_6be2_5d3f_4a8e_9b14_e0a7_2fd6_583c);
 
 /// An approval as clients see it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Approval)]
 pub(crate) struct ApprovalView {
     pub(crate) id: String,
-    kind: ApprovalKind,
+    kind: Kind,
     /// The agent that asks, by its name in the namespace.
     agent: String,
     turn: u32,
@@ -55,6 +57,29 @@ pub(crate) struct ApprovalView {
     state: ApprovalState,
 }
 
+/// What an approval decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ApprovalKind)]
+enum Kind {
+    /// Whether a tool call runs.
+    ToolCall,
+    /// A question of the model, by a tool of kind `human`.
+    Question,
+    /// A question of an MCP server during a call.
+    Elicitation,
+}
+
+impl From<ApprovalKind> for Kind {
+    fn from(kind: ApprovalKind) -> Self {
+        match kind {
+            ApprovalKind::ToolCall => Self::ToolCall,
+            ApprovalKind::Question => Self::Question,
+            ApprovalKind::Elicitation => Self::Elicitation,
+        }
+    }
+}
+
 impl ApprovalView {
     pub(crate) fn new(naming: &Naming, task: &TaskRecord, approval: Approval, state: ApprovalState) -> Self {
         let agent_name = naming.client_name(&asking_agent(task, &approval));
@@ -74,7 +99,7 @@ impl ApprovalView {
         } = approval;
         Self {
             id,
-            kind,
+            kind: kind.into(),
             agent,
             turn,
             tool,

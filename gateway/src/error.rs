@@ -8,8 +8,10 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use steadfast_eventlog::LogError;
+use utoipa::ToSchema;
 
 use crate::temporal::TemporalError;
 
@@ -27,6 +29,17 @@ pub(crate) struct ApiError {
     pub(crate) retryable: Option<bool>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The body of an error.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct ErrorBody {
+    message: String,
+    /// The HTTP status.
+    code: u16,
+    /// Further facts: the unavailable service, or the decision that came first.
+    data: Value,
 }
 
 impl ApiError {
@@ -106,12 +119,16 @@ impl ApiError {
     }
 
     /// The members of an error body.
-    pub(crate) fn body(&self) -> Value {
-        json!({ "message": self.message, "code": self.status.as_u16(), "data": self.data })
+    pub(crate) fn body(&self) -> ErrorBody {
+        ErrorBody {
+            message: self.message.clone(),
+            code: self.status.as_u16(),
+            data: self.data.clone(),
+        }
     }
 
     /// A response with another body; it must contain the members of [`Self::body`].
-    pub(crate) fn respond_with(&self, body: Value) -> Response {
+    pub(crate) fn respond_with(&self, body: impl Serialize) -> Response {
         if self.status.is_server_error() {
             tracing::warn!(
                 status = self.status.as_u16(),

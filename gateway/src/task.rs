@@ -168,6 +168,29 @@ fn status(status: WorkflowExecutionStatus) -> TaskStatus {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A running task of the agent `default/haiku`.
+    pub(crate) fn task() -> TaskRecord {
+        TaskRecord {
+            id: "t".to_owned(),
+            log_id: "t".to_owned(),
+            run_id: "run".to_owned(),
+            agent: AgentName::new("default", "haiku"),
+            creator: String::new(),
+            name: None,
+            metadata: None,
+            status: TaskStatus::Running,
+            task_queue: "test/default/agent/haiku".to_owned(),
+            approvals: Vec::new(),
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
     use steadfast_payload::pack;

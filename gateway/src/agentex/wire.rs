@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, value::RawValue};
 use steadfast_events::{Author, Message, MessageStatus, TextFormat};
+use utoipa::ToSchema;
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the names are Agentex's")]
 pub(crate) struct Agent {
     pub(crate) id: String,
@@ -18,19 +19,20 @@ pub(crate) struct Agent {
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) registered_at: Timestamp,
+    #[schema(value_type = Option<Object>)]
     pub(crate) registration_metadata: Option<Map<String, Value>>,
     pub(crate) agent_input_type: &'static str,
     pub(crate) production_deployment_id: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) enum AgentStatus {
     Ready,
     Unhealthy,
     Unknown,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[expect(clippy::struct_field_names, reason = "the names are Agentex's")]
 pub(crate) struct Task {
     pub(crate) id: String,
@@ -44,7 +46,7 @@ pub(crate) struct Task {
     pub(crate) task_metadata: Option<Value>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum TaskStatus {
     Running,
@@ -86,6 +88,48 @@ impl From<steadfast_events::TaskStatus> for TaskStatus {
     }
 }
 
+/// A task in a list: without `params`, with its agent where asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are Agentex's")]
+pub(crate) struct TaskSummary {
+    id: String,
+    name: Option<String>,
+    status: TaskStatus,
+    status_reason: Option<String>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    cleaned_at: Option<Timestamp>,
+    task_metadata: Option<Value>,
+    agents: Option<Vec<Agent>>,
+}
+
+impl TaskSummary {
+    pub(crate) fn new(task: Task, agents: Option<Vec<Agent>>) -> Self {
+        let Task {
+            id,
+            name,
+            status,
+            status_reason,
+            created_at,
+            updated_at,
+            cleaned_at,
+            params: _,
+            task_metadata,
+        } = task;
+        Self {
+            id,
+            name,
+            status,
+            status_reason,
+            created_at,
+            updated_at,
+            cleaned_at,
+            task_metadata,
+            agents,
+        }
+    }
+}
+
 /// The answer to `event/send`: a message on its way to the agent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Event<'a> {
@@ -99,7 +143,7 @@ pub(crate) struct Event<'a> {
     pub(crate) content: Content<'a>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct TaskMessage<'a> {
     pub(crate) id: &'a str,
     pub(crate) task_id: &'a str,
@@ -109,35 +153,42 @@ pub(crate) struct TaskMessage<'a> {
     pub(crate) updated_at: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum StreamingStatus {
     InProgress,
     Done,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Content<'a> {
+    /// `user` or `agent`.
+    #[schema(value_type = String)]
     pub(crate) author: Author,
     style: &'static str,
     #[serde(flatten)]
     pub(crate) body: Body<'a>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(crate) enum Body<'a> {
     Text {
         content: &'a str,
+        /// `markdown`, `plain` or `code`.
+        #[schema(value_type = String)]
         format: TextFormat,
+        #[schema(value_type = Option<Vec<Object>>)]
         attachments: Null,
     },
     Data {
+        #[schema(value_type = Object)]
         data: DataObject<'a>,
     },
     ToolRequest {
         tool_call_id: &'a str,
         name: &'a str,
+        #[schema(value_type = Object)]
         arguments: Arguments<'a>,
     },
     ToolResponse {

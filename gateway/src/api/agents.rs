@@ -14,13 +14,24 @@ use crate::{
     agentex::wire,
     agents::AgentEntry,
     app::Gateway,
-    error::ApiError,
+    error::{ApiError, ErrorBody},
 };
 
 /// Access reviews at a time, for one request.
 const CONCURRENCY: usize = 16;
 
 /// The agents that the caller may see.
+#[utoipa::path(
+    get,
+    path = "/agents",
+    operation_id = "list_agents",
+    tag = "agents",
+    params(Page),
+    responses(
+        (status = OK, description = "A page of the agents.", body = Vec<wire::Agent>),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn list(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
@@ -30,6 +41,18 @@ pub(super) async fn list(
     Ok(Json(page.apply(agents.iter().map(|agent| agent.to_wire()).collect())?))
 }
 
+/// One agent by id.
+#[utoipa::path(
+    get,
+    path = "/agents/{agent_id}",
+    operation_id = "get_agent",
+    tag = "agents",
+    params(("agent_id" = String, Path, description = "Id of the agent.")),
+    responses(
+        (status = OK, description = "The agent.", body = wire::Agent),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn by_id(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
@@ -41,6 +64,18 @@ pub(super) async fn by_id(
     Ok(Json(agent.to_wire()))
 }
 
+/// One agent by name.
+#[utoipa::path(
+    get,
+    path = "/agents/name/{agent_name}",
+    operation_id = "get_agent_by_name",
+    tag = "agents",
+    params(("agent_name" = String, Path, description = "`name`, or `namespace.name` outside of the default namespace.")),
+    responses(
+        (status = OK, description = "The agent.", body = wire::Agent),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn by_name(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,

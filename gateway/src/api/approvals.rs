@@ -1,8 +1,7 @@
 //! `/approvals`: listing and reading approvals. A list comes from Temporal's visibility alone
 //! and needs no worker.
 
-mod decide;
-mod openapi;
+pub(super) mod decide;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,31 +13,45 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use steadfast_contract::{approvals::task_of_approval, start::WORKFLOW_TYPE, visibility::SEARCH_PENDING_APPROVALS};
 use steadfast_events::Approval;
+use utoipa::IntoParams;
 
-pub(super) use self::{
-    decide::{approve, reject},
-    openapi::{openapi, openapi_schemas},
-};
 use super::{extractors::Params, paging::Page};
 use crate::{
     access::{Action, Caller},
     app::Gateway,
     approvals::{ApprovalState, ApprovalView, asking_agent, look_up, parse_age},
-    error::ApiError,
+    error::{ApiError, ErrorBody},
     task::TaskRecord,
     temporal::TemporalError,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Filter {
+    /// Only approvals of this agent.
     agent_name: Option<String>,
+    /// Only approvals of this task, and of tasks that work as its tools.
     task_id: Option<String>,
+    /// Only approvals that are pending for longer: `45s`, `10m`, `2h`, `3d`.
     older_than: Option<String>,
+    /// Entries of a page; 50 by default.
     limit: Option<usize>,
+    /// Counts from 1.
     page_number: Option<usize>,
 }
 
 /// The pending approvals of all agents whose approvals the caller may read; newest last.
+#[utoipa::path(
+    get,
+    path = "/approvals",
+    operation_id = "list_approvals",
+    tag = "approvals",
+    params(Filter),
+    responses(
+        (status = OK, description = "A page of the approvals.", body = Vec<ApprovalView>),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn list(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
@@ -117,6 +130,18 @@ async fn listed(gateway: &Gateway, query: &str) -> Result<Vec<TaskRecord>, Tempo
 }
 
 /// One approval; also a decided one, as long as the log has it.
+#[utoipa::path(
+    get,
+    path = "/approvals/{approval_id}",
+    operation_id = "get_approval",
+    tag = "approvals",
+    params(("approval_id" = String, Path, description = "Id of the approval.")),
+    responses(
+        (status = OK, description = "The approval.", body = ApprovalView),
+        (status = NOT_FOUND, description = "The approval does not exist, or the caller may not read it.", body = ErrorBody),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn by_id(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,

@@ -10,9 +10,10 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use steadfast_events::{Content, TextFormat};
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 
@@ -73,26 +74,31 @@ async fn drain(mut stream: BodyDataStream) {
 }
 
 impl BoundedBody {
-    /// The body as a JSON object. An empty body is an empty object.
-    pub(super) fn object(&self) -> Result<Map<String, Value>, ApiError> {
+    /// The body as JSON of a type. An empty body is the default value.
+    pub(super) fn read<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
         if self.0.is_empty() {
-            return Ok(Map::new());
+            return Ok(T::default());
         }
-        match serde_json::from_slice(&self.0) {
-            Ok(Value::Object(object)) => Ok(object),
-            Ok(_) => Err(ApiError::bad_request("the body must be a JSON object")),
-            Err(error) => Err(ApiError::bad_request(format!("the body is not JSON: {error}"))),
-        }
+        // By way of a map: a struct could be read from an array too.
+        serde_json::from_slice::<Map<String, Value>>(&self.0)
+            .and_then(|body| serde_json::from_value(Value::Object(body)))
+            .map_err(|error| ApiError::bad_request(format!("the body must be a JSON object: {error}")))
     }
+}
 
-    /// The optional `reason` of the body, cut to [`MAX_REASON_CHARS`].
-    pub(super) fn reason(&self) -> Result<Option<String>, ApiError> {
-        match self.object()?.remove("reason") {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(reason)) => Ok(Some(reason.chars().take(MAX_REASON_CHARS).collect())),
-            Some(_) => Err(ApiError::bad_request("reason must be a string")),
-        }
-    }
+/// The body of a request that may give a reason.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(super) struct ReasonBody {
+    /// The reason; longer ones are cut.
+    #[schema(max_length = 1000)]
+    #[serde(default, deserialize_with = "cut_reason")]
+    pub(super) reason: Option<String>,
+}
+
+/// A reason of at most [`MAX_REASON_CHARS`].
+pub(super) fn cut_reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let reason = Option::<String>::deserialize(deserializer)?;
+    Ok(reason.map(|reason| reason.chars().take(MAX_REASON_CHARS).collect()))
 }
 
 /// Why the content of a message is refused.

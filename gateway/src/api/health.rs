@@ -1,18 +1,41 @@
-//! The routes that need no token: probes and the OpenAPI document.
+//! Probes; they need no token.
 
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 
-use crate::app::Gateway;
+use crate::{app::Gateway, error::ErrorBody};
 
 /// Responds as long as the process runs.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "healthz",
+    tag = "health",
+    security(()),
+    responses(
+        (status = OK, description = "The process runs.", body = Object),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
 /// Whether Temporal and Redis answer now.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    tag = "health",
+    security(()),
+    responses(
+        (status = OK, description = "Temporal and Redis answer.", body = Object),
+        (status = SERVICE_UNAVAILABLE, description = "Temporal or Redis does not answer.", body = Object),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn readyz(State(gateway): State<Arc<Gateway>>) -> (StatusCode, Json<Value>) {
     let (temporal, redis) = tokio::join!(gateway.temporal.check(), gateway.log.ping());
     let ready = temporal.is_ok() && redis.is_ok();
@@ -32,14 +55,4 @@ pub(super) async fn readyz(State(gateway): State<Arc<Gateway>>) -> (StatusCode, 
         },
         Json(body),
     )
-}
-
-/// The version, where Agentex's own tools look for it, and what is not Agentex's.
-pub(super) async fn openapi() -> Json<Value> {
-    Json(json!({
-        "openapi": "3.1.0",
-        "info": { "title": "Steadfast", "version": env!("CARGO_PKG_VERSION") },
-        "paths": super::approvals::openapi(),
-        "components": { "schemas": super::approvals::openapi_schemas() },
-    }))
 }

@@ -8,24 +8,33 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{extractors::Params, paging::Page};
 use crate::{
     access::{Action, Caller},
     agentex::wire,
     app::Gateway,
-    error::ApiError,
+    error::{ApiError, ErrorBody},
     messages,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Filter {
+    /// Required.
     task_id: Option<String>,
+    /// `created_at`, the only order.
     order_by: Option<String>,
+    /// `desc` (the default) or `asc`.
+    #[param(value_type = Option<String>)]
     order_direction: Option<OrderDirection>,
+    /// Not supported.
     filters: Option<String>,
     // `#[serde(flatten)]` would read the numbers as strings.
+    /// Entries of a page; 50 by default.
     limit: Option<usize>,
+    /// Counts from 1.
     page_number: Option<usize>,
 }
 
@@ -38,6 +47,17 @@ enum OrderDirection {
 }
 
 /// The messages of a task, newest first unless asked otherwise.
+#[utoipa::path(
+    get,
+    path = "/messages",
+    operation_id = "list_messages",
+    tag = "messages",
+    params(Filter),
+    responses(
+        (status = OK, description = "A page of the messages.", body = Vec<wire::TaskMessage<'static>>),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn list(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
@@ -68,12 +88,25 @@ pub(super) async fn list(
     Ok(Json(messages).into_response())
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct TaskId {
+    /// Required.
     task_id: Option<String>,
 }
 
 /// One message. Message ids are unique within a task only, so the task is required.
+#[utoipa::path(
+    get,
+    path = "/messages/{message_id}",
+    operation_id = "get_message",
+    tag = "messages",
+    params(("message_id" = String, Path, description = "Id of the message."), TaskId),
+    responses(
+        (status = OK, description = "The message.", body = wire::TaskMessage<'static>),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn by_id(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,

@@ -2,13 +2,17 @@
 
 use serde::Deserialize;
 
+use utoipa::IntoParams;
+
 use crate::error::ApiError;
 
 const DEFAULT_LIMIT: usize = 50;
 
 /// The part of a list that a client asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Page {
+    /// Entries of a page; 50 by default.
     limit: Option<usize>,
     /// Counts from 1.
     page_number: Option<usize>,

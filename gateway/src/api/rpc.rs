@@ -24,7 +24,7 @@ use crate::{
     agentex::wire,
     agents::AgentEntry,
     app::Gateway,
-    error::ApiError,
+    error::{ApiError, ErrorBody},
 };
 
 const PARSE_ERROR: i32 = -32700;
@@ -33,6 +33,19 @@ const METHOD_NOT_FOUND: i32 = -32601;
 const INVALID_PARAMS: i32 = -32602;
 const INTERNAL_ERROR: i32 = -32603;
 
+/// Calls a method of an agent.
+#[utoipa::path(
+    post,
+    path = "/agents/{agent_id}/rpc",
+    operation_id = "call_agent",
+    tag = "agents",
+    params(("agent_id" = String, Path, description = "Id of the agent.")),
+    request_body(content = Object, description = "A JSON-RPC request; `method` is `task/create`, `event/send`, `task/cancel` or `task/interrupt`."),
+    responses(
+        (status = OK, description = "A JSON-RPC response.", body = Object),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn by_id(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
@@ -44,6 +57,19 @@ pub(super) async fn by_id(
     answer(&gateway, &caller, agent, &headers, &body).await
 }
 
+/// Calls a method of an agent by name.
+#[utoipa::path(
+    post,
+    path = "/agents/name/{agent_name}/rpc",
+    operation_id = "call_agent_by_name",
+    tag = "agents",
+    params(("agent_name" = String, Path, description = "Name of the agent.")),
+    request_body(content = Object, description = "A JSON-RPC request; `method` is `task/create`, `event/send`, `task/cancel` or `task/interrupt`."),
+    responses(
+        (status = OK, description = "A JSON-RPC response.", body = Object),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn by_name(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
@@ -149,17 +175,22 @@ fn code_of(error: &ApiError) -> i32 {
 }
 
 fn failure(id: &Value, code: i32, error: &ApiError) -> Response {
-    let mut body = error.body();
-    if let Value::Object(body) = &mut body {
-        body.insert("jsonrpc".to_owned(), json!("2.0"));
-        body.insert("id".to_owned(), id.clone());
-        body.insert("result".to_owned(), Value::Null);
-        body.insert(
-            "error".to_owned(),
-            json!({ "code": code, "message": error.message, "data": error.data }),
-        );
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        jsonrpc: &'static str,
+        id: &'a Value,
+        result: Value,
+        error: Value,
+        #[serde(flatten)]
+        body: ErrorBody,
     }
-    error.respond_with(body)
+    error.respond_with(Failure {
+        jsonrpc: "2.0",
+        id,
+        result: Value::Null,
+        error: json!({ "code": code, "message": error.message, "data": error.data }),
+        body: error.body(),
+    })
 }
 
 async fn cancel(

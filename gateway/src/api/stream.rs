@@ -19,6 +19,7 @@ use axum::{
 use futures::StreamExt as _;
 use serde::Deserialize;
 use steadfast_eventlog::reader::From;
+use utoipa::IntoParams;
 
 use self::{
     format::{EntryPosition, Format},
@@ -29,7 +30,7 @@ use super::{extractors::Params, tasks};
 use crate::{
     access::{Action, Caller},
     app::Gateway,
-    error::ApiError,
+    error::{ApiError, ErrorBody},
     task::TaskRecord,
 };
 
@@ -37,13 +38,29 @@ use crate::{
 const PING: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: &str = "last-event-id";
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Options {
+    /// The id of the last entry that the client has, as in the header `Last-Event-ID`; `0` starts at the beginning.
     after: Option<String>,
+    /// `agentex` (the default) or `events`.
+    #[param(value_type = Option<String>)]
     #[serde(default)]
     format: Format,
 }
 
+/// A task live.
+#[utoipa::path(
+    get,
+    path = "/tasks/{task_id}/stream",
+    operation_id = "stream_task",
+    tag = "tasks",
+    params(("task_id" = String, Path, description = "Id of the task."), Options),
+    responses(
+        (status = OK, description = "Server-sent events.", content_type = "text/event-stream", body = String),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn by_id(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
@@ -56,6 +73,18 @@ pub(super) async fn by_id(
     open(gateway, task, from, options.format).await
 }
 
+/// A task live, by name.
+#[utoipa::path(
+    get,
+    path = "/tasks/name/{task_name}/stream",
+    operation_id = "stream_task_by_name",
+    tag = "tasks",
+    params(("task_name" = String, Path, description = "Name of the task."), Options),
+    responses(
+        (status = OK, description = "Server-sent events.", content_type = "text/event-stream", body = String),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn by_name(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,

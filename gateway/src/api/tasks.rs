@@ -1,6 +1,6 @@
 //! `/tasks`: listing and reading tasks.
 
-mod lifecycle;
+pub(super) mod lifecycle;
 mod lookup;
 
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use axum::{
     extract::{Path, State},
 };
 use serde::Deserialize;
-use serde_json::Value;
 use steadfast_contract::start::WORKFLOW_TYPE;
+use utoipa::IntoParams;
 
 pub(super) use self::{
-    lifecycle::{cancel, cancel_task, complete, interrupt, interrupt_task},
+    lifecycle::{cancel_task, interrupt_task},
     lookup::named,
 };
 use super::{extractors::Params, paging::Page};
@@ -23,26 +23,44 @@ use crate::{
     agentex::wire,
     agents::AgentEntry,
     app::Gateway,
-    error::ApiError,
+    error::{ApiError, ErrorBody},
     task::TaskRecord,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Filter {
+    /// Only tasks of the agent with this id.
     agent_id: Option<String>,
+    /// Only tasks of the agent with this name.
     agent_name: Option<String>,
+    /// `RUNNING`, `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED` or `TIMED_OUT`.
     status: Option<String>,
+    /// `agents` adds the agent to each task.
     relationships: Option<String>,
+    /// Entries of a page; 50 by default.
     limit: Option<usize>,
+    /// Counts from 1.
     page_number: Option<usize>,
 }
 
 /// The tasks that the caller may see, newest first; without their `params`.
+#[utoipa::path(
+    get,
+    path = "/tasks",
+    operation_id = "list_tasks",
+    tag = "tasks",
+    params(Filter),
+    responses(
+        (status = OK, description = "A page of the tasks.", body = Vec<wire::TaskSummary>),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn list(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Params(filter): Params<Filter>,
-) -> Result<Json<Vec<Value>>, ApiError> {
+) -> Result<Json<Vec<wire::TaskSummary>>, ApiError> {
     let agent = match (&filter.agent_id, &filter.agent_name) {
         (None, None) => None,
         (Some(id), None) => Some(gateway.agents.by_id(id)),
@@ -76,7 +94,7 @@ pub(super) async fn list(
                 skip -= 1;
                 continue;
             }
-            tasks.push(summary(&gateway, &record, with_agents)?);
+            tasks.push(summary(&gateway, &record, with_agents));
             if tasks.len() == limit {
                 return Ok(Json(tasks));
             }
@@ -113,17 +131,23 @@ fn query(agent: Option<&AgentEntry>, status: Option<&str>) -> Result<String, Api
     Ok(format!("{query} AND ExecutionStatus = '{status}'"))
 }
 
-fn summary(gateway: &Gateway, record: &TaskRecord, with_agents: bool) -> Result<Value, ApiError> {
-    let mut task = serde_json::to_value(record.to_wire(None))?;
-    if let Value::Object(task) = &mut task {
-        task.remove("params");
-        let agents = with_agents.then(|| gateway.agents.by_name(&record.agent).map(|agent| agent.to_wire()));
-        let agents = agents.map(|agent| agent.into_iter().collect::<Vec<_>>());
-        task.insert("agents".to_owned(), serde_json::to_value(agents)?);
-    }
-    Ok(task)
+fn summary(gateway: &Gateway, record: &TaskRecord, with_agents: bool) -> wire::TaskSummary {
+    let agent = || gateway.agents.by_name(&record.agent).map(|agent| agent.to_wire());
+    wire::TaskSummary::new(record.to_wire(None), with_agents.then(|| agent().into_iter().collect()))
 }
 
+/// One task by id.
+#[utoipa::path(
+    get,
+    path = "/tasks/{task_id}",
+    operation_id = "get_task",
+    tag = "tasks",
+    params(("task_id" = String, Path, description = "Id of the task.")),
+    responses(
+        (status = OK, description = "The task.", body = wire::Task),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn by_id(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
@@ -133,6 +157,18 @@ pub(super) async fn by_id(
     Ok(Json(lookup::with_history(&gateway, &task).await?))
 }
 
+/// One task by name.
+#[utoipa::path(
+    get,
+    path = "/tasks/name/{task_name}",
+    operation_id = "get_task_by_name",
+    tag = "tasks",
+    params(("task_name" = String, Path, description = "Name of the task.")),
+    responses(
+        (status = OK, description = "The task.", body = wire::Task),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn by_name(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,

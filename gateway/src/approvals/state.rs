@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use steadfast_events::{Decision, Event, EventKind, Verdict};
+use utoipa::ToSchema;
 
 /// The state of an approval on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct ApprovalState {
     decision: Status,
     /// The user who decided.
@@ -14,8 +15,9 @@ pub(crate) struct ApprovalState {
     reason: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ApprovalStatus)]
 enum Status {
     Pending,
     Approved,

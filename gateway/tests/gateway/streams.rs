@@ -2,10 +2,13 @@
 //! when the log lost something.
 
 use serde_json::json;
-use steadfast_events::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
+use steadfast_events::{
+    EventKind, TaskStatus, TurnError, TurnStatus, Usage,
+    testing::{text, text_delta, text_done, text_started},
+};
 use steadfast_testkit::{Redis, RedisData};
 
-use super::support::{delta, done, entry, started, text, with_redis};
+use super::support::{entry, with_redis};
 
 fn turn_ended() -> EventKind {
     EventKind::TurnEnded {
@@ -40,9 +43,9 @@ async fn a_viewer_sees_a_turn_in_the_frames_of_agentex() {
             1,
             [
                 EventKind::TurnStarted {},
-                started("a"),
-                delta("a", "Autumn "),
-                delta("a", "moon"),
+                text_started("a"),
+                text_delta("a", "Autumn "),
+                text_delta("a", "moon"),
             ],
         )
         .await
@@ -79,7 +82,7 @@ async fn a_viewer_sees_a_turn_in_the_frames_of_agentex() {
         message_id: "a".to_owned(),
     };
     gateway
-        .append(&id, 5, [done("a", "Autumn moonlight"), failed, reset, completed()])
+        .append(&id, 5, [text_done("a", "Autumn moonlight"), failed, reset, completed()])
         .await;
     let full = frames.next().await.unwrap();
     assert_eq!((full.id, &full.data["type"]), (None, &json!("full")));
@@ -110,7 +113,11 @@ async fn a_viewer_goes_on_where_it_stopped_at_any_gateway() {
     let gateway = with_redis(&redis).await;
     let id = gateway.create_task().await;
     let last = gateway
-        .append(&id, 1, [started("a"), delta("a", "one "), delta("a", "two ")])
+        .append(
+            &id,
+            1,
+            [text_started("a"), text_delta("a", "one "), text_delta("a", "two ")],
+        )
         .await
         .last;
     let resume = entry(last, 3);
@@ -132,7 +139,7 @@ async fn a_viewer_goes_on_where_it_stopped_at_any_gateway() {
     // From the middle of a message the frames still tell how it began.
     let mut frames = other.stream(&format!("/tasks/{id}/stream"), None).await;
     assert_eq!(frames.outline(1).await, [("connected".to_owned(), entry(last, 4))]);
-    gateway.append(&id, 4, [delta("a", "three")]).await;
+    gateway.append(&id, 4, [text_delta("a", "three")]).await;
     let frame = frames.next().await.unwrap();
     assert_eq!(frame.data["parent_task_message"]["content"]["format"], "markdown");
     assert_eq!(
@@ -150,7 +157,12 @@ async fn events_can_be_had_as_they_are() {
         .append(
             &id,
             1,
-            [EventKind::TurnStarted {}, done("a", "text"), turn_ended(), completed()],
+            [
+                EventKind::TurnStarted {},
+                text_done("a", "text"),
+                turn_ended(),
+                completed(),
+            ],
         )
         .await
         .last;
@@ -198,7 +210,7 @@ async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
     assert_eq!(reset.id, Some("0".to_owned()));
 
     // Live events follow.
-    let last = gateway.append(&id, 2, [started("a")]).await.last;
+    let last = gateway.append(&id, 2, [text_started("a")]).await.last;
     let reset = frames.next().await.unwrap();
     assert_eq!((&reset.data["type"], reset.id), (&json!("log_reset"), entry(last, 2)));
     let messages = reset.data["messages"].as_array().unwrap();
@@ -209,7 +221,7 @@ async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
             .collect::<Vec<_>>(),
         ["m1", "a"]
     );
-    gateway.append(&id, 3, [delta("a", "Hi")]).await;
+    gateway.append(&id, 3, [text_delta("a", "Hi")]).await;
     assert_eq!(frames.outline(1).await, [("delta".to_owned(), entry(last, 3))]);
     // What was finished before the loss is in history once the turn has ended.
     gateway.append(&id, 4, [turn_ended()]).await;
@@ -223,7 +235,10 @@ async fn a_stream_outlives_a_redis_that_restarts_empty() {
     let redis = Redis::start().await.unwrap();
     let gateway = with_redis(&redis).await;
     let id = gateway.create_task().await;
-    let first = gateway.append(&id, 1, [started("a"), delta("a", "lost")]).await.last;
+    let first = gateway
+        .append(&id, 1, [text_started("a"), text_delta("a", "lost")])
+        .await
+        .last;
     let mut frames = gateway
         .stream(&format!("/tasks/{id}/stream?format=events"), Some("0"))
         .await;
@@ -243,7 +258,7 @@ async fn a_stream_outlives_a_redis_that_restarts_empty() {
             message_id: "a".to_owned(),
             content: text(""),
         },
-        done("a", "found"),
+        text_done("a", "found"),
     ];
     let second = gateway.append(&id, 10, batch).await.last;
     assert!(second.epoch > first.epoch);

@@ -11,7 +11,7 @@ use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
 use sse_stream::{Sse, SseByteStream};
 use steadfast_eventlog::{Appended, Batch, EventLog, FirstBatch, LogReader, LogSettings, Numbered, RedisConnector};
-use steadfast_events::{Author, Content, EntryId, Event, EventKind, Message, MessageStatus, TextFormat};
+use steadfast_events::{EntryId, EventKind, testing};
 use steadfast_gateway::{
     Access, AgentDirectory, Gateway, Metrics, Naming, SelfApproval, Temporal as TemporalConnection, router,
 };
@@ -216,7 +216,7 @@ impl TestGateway {
         first: u64,
         events: impl IntoIterator<Item = EventKind>,
     ) -> Appended {
-        let events = events.into_iter().map(event).zip(first..);
+        let events = events.into_iter().map(testing::event).zip(first..);
         let events: Vec<Numbered> = events.map(|(event, counter)| Numbered { counter, event }).collect();
         let first_batch = if first == 1 { FirstBatch::Yes } else { FirstBatch::No };
         self.log
@@ -232,52 +232,6 @@ impl TestGateway {
             .await
             .unwrap()
     }
-}
-
-pub(crate) fn event(kind: EventKind) -> Event {
-    Event {
-        kind,
-        turn: 1,
-        attempt: 1,
-        agent: "haiku".to_owned(),
-        path: String::new(),
-        time: jiff::Timestamp::UNIX_EPOCH,
-    }
-}
-
-pub(crate) fn text(text: &str) -> Content {
-    Content::Text {
-        text: text.to_owned(),
-        format: TextFormat::Markdown,
-    }
-}
-
-pub(crate) fn started(id: &str) -> EventKind {
-    EventKind::MessageStarted {
-        message_id: id.to_owned(),
-        content: text(""),
-    }
-}
-
-pub(crate) fn delta(id: &str, piece: &str) -> EventKind {
-    EventKind::TextDelta {
-        message_id: id.to_owned(),
-        delta: piece.to_owned(),
-    }
-}
-
-pub(crate) fn done(id: &str, whole: &str) -> EventKind {
-    let message = Message {
-        id: id.to_owned(),
-        turn: 1,
-        agent: "haiku".to_owned(),
-        author: Author::Agent,
-        content: text(whole),
-        status: MessageStatus::Done,
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
-    };
-    EventKind::MessageDone { message }
 }
 
 /// One frame of a stream.

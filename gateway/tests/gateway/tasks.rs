@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use steadfast_events::EventKind;
+use steadfast_events::{EventKind, testing::text_done};
 use steadfast_testkit::{Redis, wait};
 
-use super::support::{TIMEOUT, TestGateway, done, with_redis};
+use super::support::{TIMEOUT, TestGateway, with_redis};
 
 fn hello() -> Value {
     json!({"type": "text", "author": "user", "content": "Hello"})
@@ -214,7 +214,11 @@ async fn messages_come_newest_first_and_in_pages() {
     let gateway = with_redis(&redis).await;
     let id = gateway.create_task().await;
     gateway
-        .append(&id, 1, [done("a", "one"), done("b", "two"), done("c", "three")])
+        .append(
+            &id,
+            1,
+            [text_done("a", "one"), text_done("b", "two"), text_done("c", "three")],
+        )
         .await;
     let ids = async |query: &str| -> Vec<String> {
         let answer = gateway.get(&format!("/messages?task_id={id}{query}")).await;

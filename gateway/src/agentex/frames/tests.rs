@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use steadfast_events::{Author, EntryId, TaskStatus};
+use steadfast_events::{EntryId, TaskStatus, testing};
 
 use super::*;
 
@@ -18,18 +18,10 @@ fn task() -> Task {
 }
 
 fn entry(attempt: u32, kind: EventKind) -> Entry {
-    let event = Event {
-        kind,
-        turn: 1,
-        attempt,
-        agent: "haiku".to_owned(),
-        path: String::new(),
-        time: jiff::Timestamp::UNIX_EPOCH,
-    };
     Entry {
         id: EntryId { epoch: 1, number: 1 },
         json: "{}".into(),
-        event,
+        event: testing::event_of_attempt(attempt, kind),
     }
 }
 
@@ -69,53 +61,22 @@ fn an_interrupted_message_is_done_for_a_client() {
 }
 
 fn started_text(attempt: u32) -> Entry {
-    let content = Content::Text {
-        text: String::new(),
-        format: TextFormat::Markdown,
-    };
-    entry(
-        attempt,
-        EventKind::MessageStarted {
-            message_id: "m".to_owned(),
-            content,
-        },
-    )
+    entry(attempt, testing::text_started("m"))
 }
 
 fn text_delta(attempt: u32, delta: &str) -> Entry {
-    entry(
-        attempt,
-        EventKind::TextDelta {
-            message_id: "m".to_owned(),
-            delta: delta.to_owned(),
-        },
-    )
+    entry(attempt, testing::text_delta("m", delta))
 }
 
 fn message(content: Content, status: MessageStatus) -> Message {
     Message {
-        id: "m".to_owned(),
-        turn: 1,
-        agent: "haiku".to_owned(),
-        author: Author::Agent,
-        content,
         status,
-        created_at: jiff::Timestamp::UNIX_EPOCH,
-        updated_at: jiff::Timestamp::UNIX_EPOCH,
+        ..testing::message("m", content)
     }
 }
 
 fn done(attempt: u32, text: &str) -> Entry {
-    let content = Content::Text {
-        text: text.to_owned(),
-        format: TextFormat::Markdown,
-    };
-    entry(
-        attempt,
-        EventKind::MessageDone {
-            message: message(content, MessageStatus::Done),
-        },
-    )
+    entry(attempt, testing::text_done("m", text))
 }
 
 fn reset(attempt: u32) -> Entry {

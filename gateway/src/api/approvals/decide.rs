@@ -9,21 +9,25 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steadfast_contract::signals::{Decide, SIGNAL_DECIDE};
 use steadfast_eventlog::LogItem;
 use steadfast_events::{Decision, Verdict};
 use steadfast_payload::plain_json;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::{task_of, unknown};
 use crate::{
     access::{Action, Caller, SelfApproval},
-    api::{acknowledgement, extractors::BoundedBody},
+    api::{
+        acknowledgement,
+        extractors::{BoundedBody, ReasonBody, cut_reason},
+    },
     app::Gateway,
     approvals::{ApprovalState, asking_agent, look_up, mismatch, request_id},
-    error::ApiError,
+    error::{ApiError, ErrorBody},
     task::TaskRecord,
     temporal::TemporalError,
 };
@@ -31,53 +35,98 @@ use crate::{
 /// The model receives the answer.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+/// The body of an approval.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(in crate::api) struct ApproveBody {
+    /// The reason; longer ones are cut.
+    #[schema(max_length = 1000)]
+    #[serde(default, deserialize_with = "cut_reason")]
+    reason: Option<String>,
+    /// The answer that matches the approval's form, where it has one.
+    #[serde(default)]
+    answer: Value,
+}
+
 /// The body of a response.
-#[derive(Serialize)]
-struct DecisionBody<'a> {
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct DecisionResponse<'a> {
     id: &'a str,
     #[serde(flatten)]
     state: &'a ApprovalState,
 }
 
+/// Lets the call run with the arguments shown, or answers the question.
+#[utoipa::path(
+    post,
+    path = "/approvals/{approval_id}/approve",
+    operation_id = "approve",
+    tag = "approvals",
+    params(("approval_id" = String, Path, description = "Id of the approval.")),
+    request_body(content = Option<ApproveBody>),
+    responses(
+        (status = OK, description = "The task has taken the decision.", body = DecisionResponse<'static>),
+        (status = ACCEPTED, description = "The decision is durable; the task has not taken it yet.", body = DecisionResponse<'static>),
+        (status = FORBIDDEN, description = "The creator of a task may not decide its approvals here.", body = ErrorBody),
+        (status = NOT_FOUND, description = "The approval does not exist, or the caller may not decide it.", body = ErrorBody),
+        (status = CONFLICT, description = "Another decision came first; `data` contains it.", body = ErrorBody),
+        (status = UNPROCESSABLE_ENTITY, description = "The answer does not match the form.", body = ErrorBody),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(in crate::api) async fn approve(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     body: BoundedBody,
 ) -> Result<Response, ApiError> {
-    let decide = read(&caller, id, Verdict::Approved, &body)?;
+    let ApproveBody { reason, answer } = body.read()?;
+    if answer.to_string().len() > MAX_ANSWER_BYTES {
+        return Err(ApiError::too_large(format!(
+            "answer is at most {MAX_ANSWER_BYTES} bytes long"
+        )));
+    }
+    let decide = decide(&caller, id, Verdict::Approved, reason, answer);
     deliver(&gateway, &caller, decide).await
 }
 
+/// Refuses the call or the question.
+#[utoipa::path(
+    post,
+    path = "/approvals/{approval_id}/reject",
+    operation_id = "reject",
+    tag = "approvals",
+    params(("approval_id" = String, Path, description = "Id of the approval.")),
+    request_body(content = Option<ReasonBody>),
+    responses(
+        (status = OK, description = "The task has taken the decision.", body = DecisionResponse<'static>),
+        (status = ACCEPTED, description = "The decision is durable; the task has not taken it yet.", body = DecisionResponse<'static>),
+        (status = FORBIDDEN, description = "The creator of a task may not decide its approvals here.", body = ErrorBody),
+        (status = NOT_FOUND, description = "The approval does not exist, or the caller may not decide it.", body = ErrorBody),
+        (status = CONFLICT, description = "Another decision came first; `data` contains it.", body = ErrorBody),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(in crate::api) async fn reject(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     body: BoundedBody,
 ) -> Result<Response, ApiError> {
-    let decide = read(&caller, id, Verdict::Rejected, &body)?;
+    let ReasonBody { reason } = body.read()?;
+    let decide = decide(&caller, id, Verdict::Rejected, reason, Value::Null);
     deliver(&gateway, &caller, decide).await
 }
 
-fn read(caller: &Caller, approval_id: String, verdict: Verdict, body: &BoundedBody) -> Result<Decide, ApiError> {
-    let answer = body.object()?.remove("answer").unwrap_or_default();
-    if answer.to_string().len() > MAX_ANSWER_BYTES {
-        return Err(ApiError::too_large(format!(
-            "answer is at most {MAX_ANSWER_BYTES} bytes long"
-        )));
-    }
-    let decision = Decision {
-        reason: body.reason()?.unwrap_or_default(),
-        by: caller.name().to_owned(),
-        // A rejection needs no answer.
-        answer: if verdict == Verdict::Approved {
-            answer
-        } else {
-            Value::Null
+fn decide(caller: &Caller, approval_id: String, verdict: Verdict, reason: Option<String>, answer: Value) -> Decide {
+    Decide {
+        approval_id,
+        decision: Decision {
+            reason: reason.unwrap_or_default(),
+            by: caller.name().to_owned(),
+            answer,
+            ..Decision::new(verdict)
         },
-        ..Decision::new(verdict)
-    };
-    Ok(Decide { approval_id, decision })
+    }
 }
 
 async fn deliver(gateway: &Gateway, caller: &Caller, decide: Decide) -> Result<Response, ApiError> {
@@ -163,7 +212,7 @@ fn respond(decide: &Decide, state: &ApprovalState) -> Result<Response, ApiError>
         return Ok(response(StatusCode::OK, decide, state));
     }
     let mut error = ApiError::new(StatusCode::CONFLICT, state.in_words()).retryable(false);
-    error.data = json!(DecisionBody {
+    error.data = json!(DecisionResponse {
         id: &decide.approval_id,
         state
     });
@@ -172,5 +221,5 @@ fn respond(decide: &Decide, state: &ApprovalState) -> Result<Response, ApiError>
 
 fn response(status: StatusCode, decide: &Decide, state: &ApprovalState) -> Response {
     let id = &decide.approval_id;
-    (status, Json(DecisionBody { id, state })).into_response()
+    (status, Json(DecisionResponse { id, state })).into_response()
 }

@@ -15,9 +15,9 @@ use uuid::Uuid;
 use crate::{
     access::{Action, Caller},
     agentex::wire,
-    api::extractors::BoundedBody,
+    api::extractors::{BoundedBody, ReasonBody},
     app::Gateway,
-    error::ApiError,
+    error::{ApiError, ErrorBody},
     task::TaskRecord,
     temporal::TemporalError,
 };
@@ -27,36 +27,75 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL_PERIOD: Duration = Duration::from_millis(100);
 const DEFAULT_REASON: &str = "canceled by a client";
 
+/// Ends a task and its running turn.
+#[utoipa::path(
+    post,
+    path = "/tasks/{task_id}/cancel",
+    operation_id = "cancel_task",
+    tag = "tasks",
+    params(("task_id" = String, Path, description = "Id of the task.")),
+    request_body(content = Option<ReasonBody>),
+    responses(
+        (status = OK, description = "The task; it may still be running.", body = wire::Task),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(in crate::api) async fn cancel(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     body: BoundedBody,
 ) -> Result<Json<wire::Task>, ApiError> {
-    let reason = body.reason()?;
+    let ReasonBody { reason } = body.read()?;
     let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
     Ok(Json(cancel_task(&gateway, task, reason).await?))
 }
 
+/// Ends a task after its running turn.
+#[utoipa::path(
+    post,
+    path = "/tasks/{task_id}/complete",
+    operation_id = "complete_task",
+    tag = "tasks",
+    params(("task_id" = String, Path, description = "Id of the task.")),
+    request_body(content = Option<ReasonBody>),
+    responses(
+        (status = OK, description = "The task; it may still be running.", body = wire::Task),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(in crate::api) async fn complete(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     body: BoundedBody,
 ) -> Result<Json<wire::Task>, ApiError> {
-    let reason = body.reason()?;
+    let ReasonBody { reason } = body.read()?;
     let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
     signal(&gateway, &task, SIGNAL_COMPLETE_TASK, &CompleteTask { reason }).await?;
     Ok(Json(wait_for_end(&gateway, task).await?))
 }
 
+/// Stops the running turn of a task; the task continues.
+#[utoipa::path(
+    post,
+    path = "/tasks/{task_id}/interrupt",
+    operation_id = "interrupt_task",
+    tag = "tasks",
+    params(("task_id" = String, Path, description = "Id of the task.")),
+    request_body(content = Option<ReasonBody>),
+    responses(
+        (status = OK, description = "The task.", body = wire::Task),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
 pub(in crate::api) async fn interrupt(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     body: BoundedBody,
 ) -> Result<Json<wire::Task>, ApiError> {
-    let reason = body.reason()?;
+    let ReasonBody { reason } = body.read()?;
     let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
     Ok(Json(interrupt_task(&gateway, &task, reason).await?))
 }
