@@ -141,7 +141,7 @@ async fn after_a_failover_appends_and_subscriptions_continue_at_the_new_master()
     .unwrap();
 
     master.kill().await.unwrap();
-    let second = until("an append at the new master", Duration::from_secs(60), async || {
+    let second = until("an append at the new master", Duration::from_mins(1), async || {
         Ok(append(&log, "model", &numbered(1, [done("b")]), Some(first.last)).await?)
     })
     .await

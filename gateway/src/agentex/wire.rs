@@ -90,7 +90,6 @@ impl From<steadfast_events::TaskStatus> for TaskStatus {
 
 /// A task in a list: without `params`, with its agent where asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-#[expect(clippy::struct_field_names, reason = "the names are Agentex's")]
 pub(crate) struct TaskSummary {
     id: String,
     name: Option<String>,

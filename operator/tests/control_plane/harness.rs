@@ -33,7 +33,7 @@ use tokio::{net::TcpListener, sync::OnceCell, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 static CONTROL_PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
-pub const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 /// The garbage collector of Kubernetes discovers a new kind only every 30 s.
 const GARBAGE_COLLECTION_TIMEOUT: Duration = Duration::from_mins(2);
 
