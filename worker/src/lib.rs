@@ -30,4 +30,4 @@ pub use builder::{Worker, WorkerBuilder};
 pub use tool_api::{HookAnswer, ToolContext, ToolError};
 
 #[doc(hidden)]
-pub mod internals;
+pub mod test_api;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use steadfast_crds::{AgentRevisionSpec, model::ModelApi};
 use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
-use steadfast_worker::internals::publish_stream;
+use steadfast_worker::test_api::publish_stream;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

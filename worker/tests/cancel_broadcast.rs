@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steadfast_eventlog::RedisConnector;
 use steadfast_testkit::{Redis, RedisData};
-use steadfast_worker::internals::{CancelBroadcast, RunningCalls, channel_name};
+use steadfast_worker::test_api::{CancelBroadcast, RunningCalls, channel_name};
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 

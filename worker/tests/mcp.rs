@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use steadfast_contract::mcp::McpAnswer;
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_testkit::McpServer;
-use steadfast_worker::internals::{
+use steadfast_worker::test_api::{
     CallFailure, Credentials, EgressPolicy, McpCall, McpCallResult, McpClient, RetryClass,
 };
 

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use steadfast_contract::{activities::Append, start::StartTask};
 use steadfast_history::HistoryView;
 use steadfast_payload::{Packed, pack, unpack_json};
-use steadfast_workflow::{AgentTask, NoSink, activities::AppendEvents, interceptor::ContextInterceptor, options};
+use steadfast_workflow::{
+    AgentTask, NoSink, activities::AppendEvents, activity_options, interceptor::ContextInterceptor,
+};
 use temporalio_client::WorkflowHistory;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 use temporalio_macros::{workflow, workflow_methods};
@@ -98,7 +100,11 @@ struct Reordered;
 impl Reordered {
     #[run(name = "AgentTask")]
     async fn run(ctx: &mut WorkflowContext<Self>, _: Packed<StartTask>) -> WorkflowResult<()> {
-        let appended = ctx.execute_activity(AppendEvents, Packed(Append::default()), options::append_events());
+        let appended = ctx.execute_activity(
+            AppendEvents,
+            Packed(Append::default()),
+            activity_options::append_events(),
+        );
         drop(appended.await);
         Ok(())
     }

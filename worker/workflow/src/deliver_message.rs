@@ -10,7 +10,7 @@ use temporalio_workflow::{
     common::protos::temporal::api::history::v1::{HistoryEvent, history_event::Attributes},
 };
 
-use crate::{activities::DeliverScheduledMessage, options};
+use crate::{activities::DeliverScheduledMessage, activity_options};
 
 /// One delivery.
 #[workflow]
@@ -24,7 +24,7 @@ impl DeliverMessage {
         ctx: &mut WorkflowContext<Self>,
         delivery: Packed<ScheduledMessage>,
     ) -> WorkflowResult<DeliveredTo> {
-        let options = options::deliver(&delivery.0, ctx.cancellation_token());
+        let options = activity_options::deliver(&delivery.0, ctx.cancellation_token());
         let Packed(delivered) = ctx.execute_activity(DeliverScheduledMessage, delivery, options).await?;
         Ok(delivered)
     }

@@ -2,12 +2,12 @@
 //! run of a schedule with a fixed task is. Deterministic only: no clock, no randomness, no IO.
 
 pub mod activities;
+pub mod activity_options;
 pub mod agent_task;
 pub mod arguments;
 pub mod deliver_message;
 pub mod failure;
 pub mod interceptor;
-pub mod options;
 pub mod segment_sink;
 mod state_pages;
 pub mod task;

@@ -2,37 +2,31 @@
 //! transcript, what goes to the log. The driver calls it.
 
 mod compaction;
+mod continue_as_new;
 mod events;
 mod stop;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::Value;
 use steadfast_agent_loop::{
     Admission, Guarded, Input, Limits, QueuedMessage, Receipt, Segment, SegmentRef, TurnOutcome,
 };
 use steadfast_contract::{
-    activities::{LogAck, NewSegment, Revision},
+    activities::{LogAck, Revision},
     interval::Interval,
     outbox::Pending,
     queries::{Phase, TaskState},
     signals::ReceiveEvent,
-    start::{SCHEMA_VERSION, StartTask, TaskResult},
-    state::{DurableState, StatePages},
+    start::{StartTask, TaskResult},
+    state::DurableState,
 };
 use steadfast_events::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
-use steadfast_payload::packed_size;
 use steadfast_projection::text_of_items;
 
-use crate::{
-    segment_sink::SegmentSink,
-    state_pages::{INLINE_LIMIT_BYTES, paginate},
-};
+use crate::segment_sink::SegmentSink;
 
 pub use stop::Deadline;
-
-/// Signals after which a run continues as new, however small its history is.
-const SIGNALS_PER_RUN: u32 = 2_000;
 
 /// A running task: its durable state, and what belongs to this run alone.
 pub struct Task {
@@ -115,55 +109,6 @@ impl Task {
         self.local
             .sink
             .put_segment(&self.local.run_id, reference, &message.to_segment());
-    }
-
-    /// Takes in the next page of a state that was too large for the input of this run.
-    pub fn take_page(&mut self, segments: Vec<Segment>) {
-        self.local.fetched.extend(segments);
-    }
-
-    /// Puts the transcript and the queue together once all pages have been fetched.
-    pub fn restore_pages(&mut self) {
-        let Some(pages) = self.state.pages.take() else { return };
-        let mut segments = std::mem::take(&mut self.local.fetched);
-        let queued = segments.split_off(segments.len().saturating_sub(pages.queued));
-        self.state.transcript = segments.into();
-        self.offer_inherited();
-        let queue: VecDeque<QueuedMessage> = queued.into_iter().filter_map(QueuedMessage::from_segment).collect();
-        for message in &queue {
-            self.offer_message(message);
-        }
-        self.state.inbox.restore_queue(queue);
-    }
-
-    /// The input of the next run. Call it with no activity in flight.
-    pub fn continue_as_new(&self) -> StartTask {
-        let mut state = self.state.clone();
-        state.detach_from_run();
-        if packed_size(&state) > INLINE_LIMIT_BYTES {
-            let queued: Vec<Segment> = state.inbox.queued().map(QueuedMessage::to_segment).collect();
-            let references = state.transcript.references();
-            let transcript = references.into_iter().zip(state.transcript.segments());
-            let queue = queued
-                .iter()
-                .map(|segment| (NewSegment::Ref(segment.reference()), segment));
-            state.pages = Some(StatePages {
-                run_id: self.local.run_id.clone(),
-                pages: paginate(transcript.chain(queue)),
-                queued: queued.len(),
-            });
-            state.transcript = Vec::new().into();
-            state.inbox.clear_queue();
-        }
-        StartTask {
-            schema_version: SCHEMA_VERSION,
-            state: Some(Box::new(state)),
-            ..self.start.clone()
-        }
-    }
-
-    pub fn wants_continue_as_new(&self) -> bool {
-        self.local.signals >= SIGNALS_PER_RUN || self.local.checkpoint_requested
     }
 
     pub fn count_signal(&mut self) {

@@ -34,10 +34,10 @@ use temporalio_workflow::{
 
 use crate::{
     activities::LoadRevision,
+    activity_options,
     agent_task::{AgentTask, EarlySignal},
     failure,
     interceptor::{CallScope, CallScopeKey},
-    options,
     task::Task,
     task_input::TaskInput,
 };
@@ -248,12 +248,16 @@ async fn load_revision(ctx: &Context, token: &WorkflowCancellationToken) -> bool
     });
     let loaded = match queue {
         None => {
-            ctx.execute_local_activity(LoadRevision, Packed(request), options::load_revision(token.clone()))
-                .await
+            ctx.execute_local_activity(
+                LoadRevision,
+                Packed(request),
+                activity_options::load_revision(token.clone()),
+            )
+            .await
         }
         // The other agent's workers watch its revisions.
         Some(queue) => {
-            let options = options::load_revision_of(&request.agent, queue, token.clone());
+            let options = activity_options::load_revision_of(&request.agent, queue, token.clone());
             ctx.execute_activity(LoadRevision, Packed(request), options).await
         }
     };

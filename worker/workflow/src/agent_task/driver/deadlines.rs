@@ -10,7 +10,7 @@ use temporalio_workflow::{TimerOptions, WaitConditionOptions, WorkflowCancellati
 use super::{Context, now, read, update};
 use crate::{
     activities::CancelRunningCalls,
-    options,
+    activity_options,
     task::{Deadline, Task},
 };
 
@@ -72,7 +72,11 @@ pub(super) async fn broadcast_cancels(ctx: &Context) -> Infallible {
         });
         // When the broadcast fails, the next heartbeat of each call learns of the cancellation.
         let _ = ctx
-            .execute_local_activity(CancelRunningCalls, Packed(request), options::cancel_running_calls())
+            .execute_local_activity(
+                CancelRunningCalls,
+                Packed(request),
+                activity_options::cancel_running_calls(),
+            )
             .await;
     }
 }

@@ -23,7 +23,7 @@ use super::{
     child_workflow::{AskedAgent, ask_agent},
     now, protocol_error, read, record, stopped, turn_scope, update,
 };
-use crate::{activities::CheckCel, arguments::object_arguments, failure, options, task::Task};
+use crate::{activities::CheckCel, activity_options, arguments::object_arguments, failure, task::Task};
 
 /// Category of a turn that a guardrail has stopped.
 const GUARDRAIL_TRIPPED: &str = "guardrail_tripped";
@@ -194,9 +194,11 @@ impl Check<'_> {
             checks,
             subject,
         };
-        let evaluated =
-            self.ctx
-                .execute_local_activity(CheckCel, Packed(request), options::check_cel(self.token.clone()));
+        let evaluated = self.ctx.execute_local_activity(
+            CheckCel,
+            Packed(request),
+            activity_options::check_cel(self.token.clone()),
+        );
         match evaluated.await {
             Ok(Packed(results)) => Ok(results),
             Err(error) => Err(failure::describe(&error).1),
@@ -260,7 +262,7 @@ impl Check<'_> {
         let own_queue = || read(self.ctx, Task::acting_queue);
         let queue = activity.task_queue.clone().or_else(own_queue);
         let timeout = guardrail.timeout.as_std();
-        let options = options::guardrail(&guardrail.name, queue, timeout, self.token.clone());
+        let options = activity_options::guardrail(&guardrail.name, queue, timeout, self.token.clone());
         let called = self
             .ctx
             .execute_activity(UntypedActivity::new(&activity.name), RawValue::new(arguments), options);

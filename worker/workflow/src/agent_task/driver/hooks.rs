@@ -11,7 +11,7 @@ use temporalio_workflow::{
 };
 
 use super::{Context, now, read, update};
-use crate::{activities::CallWebhook, arguments::object_arguments, options, task::Task};
+use crate::{activities::CallWebhook, activity_options, arguments::object_arguments, task::Task};
 
 /// Messages that one hook may add for one event.
 const MESSAGES_LIMIT: usize = 8;
@@ -81,7 +81,7 @@ async fn call(ctx: &Context, index: u32, hook: &Hook, event: &Value) -> Answer {
         let called = ctx.execute_activity(
             UntypedActivity::new(&activity.name),
             RawValue::new(arguments),
-            options::hook(&activity.name, queue, timeout),
+            activity_options::hook(&activity.name, queue, timeout),
         );
         return match called.await {
             Ok(result) => serde_json::from_value(foreign_result(&result.payloads)).unwrap_or_default(),
@@ -99,7 +99,11 @@ async fn call(ctx: &Context, index: u32, hook: &Hook, event: &Value) -> Answer {
     };
     // The response is not read, and the call may fail.
     let _ = ctx
-        .execute_activity(CallWebhook, Packed(request), options::hook("webhook", queue, timeout))
+        .execute_activity(
+            CallWebhook,
+            Packed(request),
+            activity_options::hook("webhook", queue, timeout),
+        )
         .await;
     Answer::default()
 }

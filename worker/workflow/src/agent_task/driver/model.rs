@@ -17,7 +17,7 @@ use temporalio_workflow::WorkflowTermination;
 use super::{Context, failed_step, hooks, now, protocol_error, read, record, scoped, stopped, turn_scope, update};
 use crate::{
     activities::{Compact, InvokeModel},
-    failure, options,
+    activity_options, failure,
     task::Task,
 };
 
@@ -43,7 +43,7 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
         task.local.phase = Phase::CallingModel;
         (announce(task, id, &revision, now_at_start), task.acting_queue())
     });
-    let options = options::model_call(
+    let options = activity_options::model_call(
         model_activity_id(id.turn, id.step),
         &revision.spec,
         queue,
@@ -167,7 +167,7 @@ pub(super) async fn compact(ctx: &Context, id: StepId) -> Result<(), WorkflowTer
         let kept = usize::from(newest.is_some_and(|segment| matches!(segment.body, Body::User { .. })));
         (announce(task, id, &revision, now_at_start), task.acting_queue(), kept)
     });
-    let options = options::compact(id, &revision.spec, queue, token.clone());
+    let options = activity_options::compact(id, &revision.spec, queue, token.clone());
     let running = scoped(ctx, id, None, || ctx.execute_activity(Compact, Packed(call), options));
     let result = running.await;
     let now = now(ctx);

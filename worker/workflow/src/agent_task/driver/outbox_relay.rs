@@ -5,7 +5,7 @@ use steadfast_payload::Packed;
 use temporalio_workflow::{TimerOptions, WaitConditionOptions, WorkflowCancellationToken, workflows::select};
 
 use super::{Context, update};
-use crate::{activities::AppendEvents, options};
+use crate::{activities::AppendEvents, activity_options};
 
 /// Runs beside the conversation, which never waits for it.
 pub(super) async fn run(ctx: &Context) -> std::convert::Infallible {
@@ -34,7 +34,7 @@ pub(super) async fn run(ctx: &Context) -> std::convert::Infallible {
             revision: task.display_revision(),
         });
         if let Ok(Packed(ack)) = ctx
-            .execute_activity(AppendEvents, Packed(append), options::append_events())
+            .execute_activity(AppendEvents, Packed(append), activity_options::append_events())
             .await
         {
             update(ctx, |task| task.ack(&ack));
@@ -55,7 +55,7 @@ pub(super) async fn flush(ctx: &Context) {
             .build(),
     );
     let timer = ctx.timer(
-        TimerOptions::builder(options::FINAL_FLUSH)
+        TimerOptions::builder(activity_options::FINAL_FLUSH)
             .cancellation_token(detached.clone())
             .build(),
     );

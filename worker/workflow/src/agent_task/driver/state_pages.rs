@@ -6,7 +6,7 @@ use steadfast_payload::Packed;
 use temporalio_workflow::WorkflowTermination;
 
 use super::{Context, failed, read, update};
-use crate::{activities::FetchStatePage, failure, options, task::Task};
+use crate::{activities::FetchStatePage, activity_options, failure, task::Task};
 
 pub(super) async fn fetch(ctx: &Context) -> Result<(), WorkflowTermination> {
     let Some(pages) = read(ctx, |task| task.state.pages.clone()) else {
@@ -23,7 +23,7 @@ pub(super) async fn fetch(ctx: &Context) -> Result<(), WorkflowTermination> {
         };
         first += count;
         match ctx
-            .execute_activity(FetchStatePage, Packed(request), options::fetch_state_page())
+            .execute_activity(FetchStatePage, Packed(request), activity_options::fetch_state_page())
             .await
         {
             Ok(Packed(segments)) => update(ctx, |task| task.take_page(segments)),

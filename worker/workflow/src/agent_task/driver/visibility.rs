@@ -6,7 +6,7 @@ use steadfast_payload::Packed;
 use temporalio_workflow::common::search_attributes::SearchAttributeKey;
 
 use super::{Context, read, update};
-use crate::{activities::LoadCapabilities, options};
+use crate::{activities::LoadCapabilities, activity_options};
 
 const AGENT: SearchAttributeKey<String> = SearchAttributeKey::keyword(SEARCH_AGENT);
 const PHASE: SearchAttributeKey<String> = SearchAttributeKey::keyword(SEARCH_PHASE);
@@ -46,7 +46,7 @@ async fn are_indexed(ctx: &Context) -> bool {
         return indexed;
     }
     let loaded = ctx
-        .execute_local_activity(LoadCapabilities, Packed(()), options::load_capabilities())
+        .execute_local_activity(LoadCapabilities, Packed(()), activity_options::load_capabilities())
         .await;
     let indexed = loaded.is_ok_and(|Packed(capabilities)| capabilities.search_attributes);
     update(ctx, |task| task.local.search_attributes = Some(indexed));

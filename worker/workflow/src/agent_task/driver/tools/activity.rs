@@ -10,10 +10,10 @@ use temporalio_workflow::common::{
 
 use super::context::{CallOutcome, ToolCallContext, finished};
 use crate::{
+    activity_options::{self, ToolCallOptions},
     agent_task::driver::{Context, read, scoped},
     arguments::{object_arguments, positional_arguments},
     failure,
-    options::{self, ToolCallOptions},
     task::Task,
 };
 
@@ -30,7 +30,7 @@ pub(super) async fn call_activity(
         ..
     } = *tool_call;
     let queue = tool.task_queue.clone().or_else(|| read(ctx, Task::acting_queue));
-    let options = options::tool_call(ToolCallOptions {
+    let options = activity_options::tool_call(ToolCallOptions {
         task_queue: queue,
         heartbeat: tool.heartbeat_timeout.map(Into::into),
         ..tool_call.options(spec)

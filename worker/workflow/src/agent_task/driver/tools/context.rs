@@ -13,8 +13,8 @@ use steadfast_events::EventKind;
 use temporalio_workflow::WorkflowCancellationToken;
 
 use crate::{
+    activity_options::ToolCallOptions,
     agent_task::driver::{Context, now, update},
-    options::ToolCallOptions,
 };
 
 /// Category of a turn whose approval expired.

@@ -10,9 +10,9 @@ use steadfast_payload::Packed;
 use super::context::{CallOutcome, ToolCallContext, finished};
 use crate::{
     activities::CallHttpTool,
+    activity_options::{self, ToolCallOptions},
     agent_task::driver::{read, scoped, update},
     failure,
-    options::{self, ToolCallOptions},
     task::Task,
 };
 
@@ -53,14 +53,14 @@ async fn call_http_once(
     let called = match (http.execution, read(ctx, Task::acting_queue)) {
         // A local activity runs in the workflow's own worker, which has the credentials of the task's own agent only.
         (HttpExecution::Local, None) => {
-            let options = options::local_tool_call(own);
+            let options = activity_options::local_tool_call(own);
             let running = scoped(ctx, id, Some((call, "")), || {
                 ctx.execute_local_activity(CallHttpTool, Packed(input), options)
             });
             running.await
         }
         (_, task_queue) => {
-            let options = options::tool_call(ToolCallOptions { task_queue, ..own });
+            let options = activity_options::tool_call(ToolCallOptions { task_queue, ..own });
             let running = scoped(ctx, id, Some((call, "")), || {
                 ctx.execute_activity(CallHttpTool, Packed(input), options)
             });

@@ -15,10 +15,10 @@ use temporalio_workflow::WorkflowTermination;
 use super::context::{CallOutcome, ToolCallContext, finished};
 use crate::{
     activities::CallMcpTool,
+    activity_options::{self, ToolCallOptions},
     agent_task::driver::human_approval::{self, Asked, Question},
     agent_task::driver::{read, scoped, update},
     failure,
-    options::{self, ToolCallOptions},
     task::Task,
 };
 
@@ -99,7 +99,7 @@ async fn call_mcp_once(
         cursor: read(ctx, |task| task.state.log_cursor.clone()),
     };
     let running = scoped(ctx, id, Some((call, "")), || {
-        ctx.execute_activity(CallMcpTool, Packed(input), options::tool_call(options))
+        ctx.execute_activity(CallMcpTool, Packed(input), activity_options::tool_call(options))
     });
     let Packed(outcome) = running.await.map_err(|error| failure::describe(&error))?;
     update(ctx, |task| task.note_cursor(&outcome.log));

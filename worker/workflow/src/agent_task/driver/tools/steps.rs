@@ -25,10 +25,10 @@ use temporalio_workflow::{
 use super::context::{self, CallOutcome, ToolCallContext};
 use crate::{
     activities::{CallHttpStep, RenderStep},
+    activity_options::{self, ToolCallOptions},
     agent_task::driver::{read, scoped},
     arguments::{object_arguments, positional_arguments},
     failure,
-    options::{self, ToolCallOptions},
     task::Task,
 };
 
@@ -97,7 +97,10 @@ fn backward<'a>(step: &'a ToolStep, compensation: &'a Compensation, spec: &Agent
         undo: true,
         does: compensation.action()?,
         timeout: compensation.timeout.unwrap_or(spec.timeout).as_std(),
-        retry: compensation.retry.clone().unwrap_or_else(options::compensation_retry),
+        retry: compensation
+            .retry
+            .clone()
+            .unwrap_or_else(activity_options::compensation_retry),
     })
 }
 
@@ -201,7 +204,7 @@ async fn act(
     match action.does {
         StepAction::Http(_) => {
             let running = scoped(ctx, id, Some((call, &part)), || {
-                ctx.execute_activity(CallHttpStep, Packed(request), options::tool_call(options))
+                ctx.execute_activity(CallHttpStep, Packed(request), activity_options::tool_call(options))
             });
             // A refused request comes back as an outcome. Of one that was sent and got no proper
             // answer nobody knows.
@@ -218,7 +221,7 @@ async fn act(
             Ok(outcome.content)
         }
         StepAction::Activity(activity) => {
-            let rendered = ctx.execute_local_activity(RenderStep, Packed(request), options::render_step());
+            let rendered = ctx.execute_local_activity(RenderStep, Packed(request), activity_options::render_step());
             let Packed(arguments) = rendered
                 .await
                 .map_err(|error| StepFailure::without_effect(described(failure::describe(&error))))?;
@@ -228,7 +231,7 @@ async fn act(
             }
             options.heartbeat = activity.heartbeat_timeout.map(Into::into);
             let running = scoped(ctx, id, Some((call, &part)), || {
-                let options = options::tool_call(options);
+                let options = activity_options::tool_call(options);
                 ctx.execute_activity(UntypedActivity::new(&activity.name), RawValue::new(arguments), options)
             });
             let result = running.await.map_err(|error| StepFailure {
