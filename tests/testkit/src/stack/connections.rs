@@ -13,7 +13,7 @@ use crate::{
     tls_proxy::{ClientCertificates, TlsProxy},
 };
 
-/// The API key that [`Connections::secured`] gives the programs.
+/// The API key that `Connections::secured` gives the programs.
 pub const TEMPORAL_API_KEY: &str = "temporal-key-of-the-test";
 /// The ACL user of the programs at a secured Redis.
 pub const REDIS_USER: &str = "steadfast";
