@@ -148,8 +148,6 @@ impl Approvals {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use steadfast_events::ApprovalKind;
 
     use super::*;

@@ -60,8 +60,6 @@ pub fn required_approval<'a>(callee: Callee<'a>, mcp: Option<&McpTarget>) -> Opt
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
 
     use super::*;

@@ -177,7 +177,6 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::unwrap_used, reason = "tests")]
     fn an_entry_carries_the_interval_of_the_work_that_it_ends() {
         let at = |milliseconds| jiff::Timestamp::from_millisecond(milliseconds).unwrap();
         let interval = Interval {
@@ -201,7 +200,6 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(pending("a"));
         outbox.ack(1);
-        #[allow(clippy::unwrap_used, reason = "tests")]
         let mut revived: Outbox = serde_json::from_value(serde_json::to_value(&outbox).unwrap()).unwrap();
         revived.push(pending("b"));
         assert_eq!(revived.take_batch()[0].number, 2);

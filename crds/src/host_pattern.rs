@@ -148,8 +148,6 @@ impl JsonSchema for HostPattern {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

@@ -119,7 +119,6 @@ pub enum LeaderElection {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use clap::CommandFactory as _;
 
     use super::*;

@@ -136,7 +136,6 @@ fn whole_seconds(now: Timestamp) -> Time {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
     use super::*;
 
     fn at(second: i64) -> Timestamp {

@@ -102,7 +102,6 @@ fn worker_secret_env(args: &Args) -> Vec<SecretVariable> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use clap::Parser as _;
 
     use super::*;

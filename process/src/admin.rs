@@ -85,7 +85,6 @@ async fn metrics(State(server): State<AdminServer>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
     use prometheus::IntCounter;

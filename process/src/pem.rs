@@ -66,7 +66,6 @@ fn read(setting: &str, path: Option<&Path>, data: Option<&str>) -> Result<Option
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

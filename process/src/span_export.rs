@@ -188,7 +188,6 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use std::collections::BTreeMap;
 
     use super::*;

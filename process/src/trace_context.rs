@@ -155,7 +155,6 @@ impl IdGenerator for GivenIds {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     const TASK: &str = "018f3a5c-7c1e-7b7a-9c50-0123456789ab";

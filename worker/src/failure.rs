@@ -87,8 +87,6 @@ impl ActivityFailure {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic, reason = "tests")]
-
     use std::time::Duration;
 
     use super::*;

@@ -61,7 +61,6 @@ fn roll_for(key: &str, dice: &Dice) -> Result<Roll, ToolError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

@@ -55,7 +55,6 @@ fn number_text(number: &serde_json::Number) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
     use serde_json::json;
 
     use super::*;

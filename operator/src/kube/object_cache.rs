@@ -163,7 +163,6 @@ impl<K: Resource> State<K> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
     use std::collections::BTreeMap;
 
     use k8s_openapi::api::core::v1::ConfigMap;

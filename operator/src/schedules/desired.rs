@@ -146,7 +146,6 @@ fn start_task(agent: &NamespacedName, schedule: &Schedule, content: Content) -> 
 
 #[cfg(test)]
 pub(crate) mod testing {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use serde_json::{Value, json};
 
     use super::*;
@@ -178,7 +177,6 @@ pub(crate) mod testing {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use serde_json::json;
 
     use super::{

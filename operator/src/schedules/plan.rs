@@ -86,7 +86,6 @@ pub(crate) fn plan(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
     use super::*;
     use crate::schedules::desired::testing::schedules;
 

@@ -122,7 +122,6 @@ impl DesiredSchedules {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
     use super::*;
     use crate::schedules::desired::testing::schedules;
 

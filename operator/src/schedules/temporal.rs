@@ -179,7 +179,6 @@ const fn overlap(policy: OverlapPolicy, workflow: &ScheduledWorkflow) -> Schedul
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
     use serde_json::{Value, json};
 
     use super::*;

@@ -65,13 +65,7 @@ pub(crate) fn variables_in(fields: &[TextField<'_>]) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::needless_pass_by_value,
-        reason = "tests"
-    )]
+    #![allow(clippy::needless_pass_by_value, reason = "tests")]
     use serde_json::{Value, json};
     use steadfast_crds::conditions::ConditionType;
 

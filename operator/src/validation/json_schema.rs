@@ -135,13 +135,7 @@ fn invalid(message: String) -> ValidationError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::needless_pass_by_value,
-        reason = "tests"
-    )]
+    #![allow(clippy::needless_pass_by_value, reason = "tests")]
     use serde_json::json;
 
     use super::*;

@@ -114,8 +114,6 @@ pub fn plain_json<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error>
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

@@ -155,8 +155,6 @@ fn required_version<'text>(manifest: &'text str, module: &str) -> Option<&'text 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
-
     use super::*;
 
     #[test]

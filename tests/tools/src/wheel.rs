@@ -143,8 +143,6 @@ fn remedy(failure: &str, requirements: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use tempfile::TempDir;
 

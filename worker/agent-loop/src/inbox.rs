@@ -198,8 +198,6 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn message(id: &str) -> NewMessage {

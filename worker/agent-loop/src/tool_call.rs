@@ -106,8 +106,6 @@ pub fn bounded(content: Value, max_bytes: usize) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

@@ -17,8 +17,6 @@ pub fn is_shown(revision: &AgentRevisionSpec, content: &Content) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
 
     use super::*;

@@ -191,8 +191,6 @@ fn summary_input(transcript: &[Arc<Segment>], call: &ModelCall) -> Vec<Segment> 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
     use steadfast_agent_loop::{ModelText, ToolOutput};
     use steadfast_contract::activities::Append;

@@ -76,8 +76,6 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn revision(hosts: &str) -> AgentRevisionSpec {

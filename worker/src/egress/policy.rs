@@ -197,8 +197,6 @@ pub(crate) fn find_denial<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Eg
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     const OPEN: EgressPolicy = EgressPolicy {

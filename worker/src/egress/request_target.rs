@@ -155,8 +155,6 @@ pub(crate) fn host(url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn revision(hosts: &str) -> AgentRevisionSpec {

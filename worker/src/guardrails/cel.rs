@@ -115,8 +115,6 @@ const fn stage_name(stage: GuardrailStage) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use steadfast_agent_loop::SegmentRef;
 

@@ -103,8 +103,6 @@ impl<'a> OutputGate<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
     use steadfast_events::{Author, MessageStatus, TextFormat};
 

@@ -218,8 +218,6 @@ fn boxed(error: CallFailure) -> OpenAIError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},

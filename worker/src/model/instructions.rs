@@ -32,8 +32,6 @@ pub(crate) fn build_instructions(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

@@ -40,8 +40,6 @@ pub(crate) async fn read_stream(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use std::future::{pending, ready};
 
     use serde_json::{Value, json};

@@ -187,7 +187,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use prometheus::TextEncoder;
 
     use super::*;

@@ -47,8 +47,6 @@ fn render_node(template: &Value, scope: &Map<String, Value>) -> Result<Value, Re
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
 
     use super::*;

@@ -55,8 +55,6 @@ fn plain(value: &Value) -> Result<Payload, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
 
     use super::*;

@@ -43,8 +43,6 @@ pub fn delivered_before(history: &[HistoryEvent]) -> Option<DeliveredTo> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde::Serialize;
     use temporalio_workflow::common::protos::temporal::api::{
         common::v1::Payloads, history::v1::WorkflowExecutionStartedEventAttributes,

@@ -28,8 +28,6 @@ pub(super) fn with_keep_alive(body: Body, interval: Duration) -> Body {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use futures::stream;
 
     use super::*;

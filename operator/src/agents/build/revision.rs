@@ -44,7 +44,6 @@ pub(super) fn plan(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
     use serde_json::json;
 
     use super::*;

@@ -1,10 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::needless_pass_by_value,
-    reason = "tests"
-)]
+#![allow(clippy::needless_pass_by_value, reason = "tests")]
 use serde_json::{Value, json};
 
 use super::*;

@@ -86,13 +86,7 @@ fn check_schedule(schedule: &Schedule) -> Result<(), ValidationError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::needless_pass_by_value,
-        reason = "tests"
-    )]
+    #![allow(clippy::needless_pass_by_value, reason = "tests")]
     use serde_json::{Value, json};
 
     use super::*;

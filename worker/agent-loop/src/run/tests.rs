@@ -1,6 +1,4 @@
 //! Rules of the loop.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -1,6 +1,4 @@
 //! What a reader finds in histories as the SDK and the server write them.
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use serde_json::json;
 use temporalio_common_wasm::protos::temporal::api::history::v1::{
     ActivityTaskCompletedEventAttributes, ActivityTaskScheduledEventAttributes, MarkerRecordedEventAttributes,

@@ -67,8 +67,6 @@ fn default_body_of(method: HttpMethod, default_body: DefaultBody) -> Option<Stri
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::json;
     use steadfast_crds::AgentRevisionSpec;
 

@@ -107,8 +107,6 @@ fn header_texts(headers: &HeaderMap) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use reqwest::header::HeaderValue;
 
     use super::*;

@@ -1,7 +1,5 @@
 //! Calls against a real server on this machine.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};

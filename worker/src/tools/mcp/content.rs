@@ -94,8 +94,6 @@ fn without_null(mut value: Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn content(sent: Value) -> McpCallResult {

@@ -207,8 +207,6 @@ impl ClientHandler for Elicitations {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::failure::RetryClass;
 

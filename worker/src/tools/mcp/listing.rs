@@ -178,8 +178,6 @@ fn server_tool(tool: Tool) -> Result<ServerTool, String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     #[test]

@@ -76,8 +76,6 @@ fn function_name(prefix: &str, tool: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use serde_json::Map;
 
     use super::*;

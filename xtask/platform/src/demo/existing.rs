@@ -91,7 +91,6 @@ impl Existing {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     fn complete() -> ExistingArguments {

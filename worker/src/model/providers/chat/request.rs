@@ -189,8 +189,6 @@ fn text_of(content: &Value) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use steadfast_agent_loop::{ModelText, ToolOutput};
     use url::Url;
 

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "tests")]
+#![allow(clippy::needless_pass_by_value, reason = "tests")]
 
 use steadfast_events::{Message, TextFormat, fold};
 use steadfast_projection::{content_of_item, output_message_id};

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use steadfast_events::{Message, TextFormat, fold};
 use steadfast_projection::output_message_id;
 

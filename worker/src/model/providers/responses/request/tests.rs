@@ -1,7 +1,5 @@
 //! Bodies of the Responses API, built through the dispatch over both APIs.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 use serde_json::{Value, json};
 use steadfast_agent_loop::{Body, Segment, UserContent};
 use steadfast_crds::AgentRevisionSpec;
