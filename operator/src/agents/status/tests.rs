@@ -170,7 +170,7 @@ fn a_failed_request_leaves_a_ready_agent_ready_and_is_reported() {
     let reconciling = find(&status.conditions, ConditionType::Reconciling).unwrap();
     assert_eq!(
         reconciling.message,
-        "apply the objects of the Agent: apply Deployment agent-weather: ServiceError: connection refused: connection refused"
+        "apply the objects of the Agent: apply Deployment agent-weather: ServiceError: connection refused"
     );
 }
 
