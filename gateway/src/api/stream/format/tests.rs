@@ -5,7 +5,7 @@ use super::*;
 use crate::task;
 
 /// Allocations for one delta and one viewer: the id, and the buffer of the event, which grows.
-const MAX_ALLOCATIONS: u64 = 5;
+const MAX_ALLOCATIONS: u64 = 7;
 
 fn entry(number: u64, kind: EventKind) -> Entry {
     let event = testing::event(kind);
