@@ -51,7 +51,7 @@ async fn in_the_middle_of_the_second_turn(stack: &Stack) -> StreamingTask {
     let viewer = task.watch().await.unwrap();
     task.send("Count.").await.unwrap();
     viewer
-        .until("five deltas", |seen| seen.count("text_delta") >= 6)
+        .until("half of the answer", |seen| seen.last_text().contains("five"))
         .await
         .unwrap();
     StreamingTask {
