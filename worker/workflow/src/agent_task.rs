@@ -10,9 +10,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use steadfast_contract::{
-    queries::TaskState,
-    signals::{CompleteTask, Decide, Interrupt, ReceiveEvent},
-    start::TaskResult,
+    queries::{QUERY_APPROVALS, QUERY_STATE, QUERY_TRANSCRIPT, TaskState},
+    signals::{
+        CompleteTask, Decide, Interrupt, ReceiveEvent, SIGNAL_CHECKPOINT, SIGNAL_COMPLETE_TASK, SIGNAL_DECIDE,
+        SIGNAL_INTERRUPT, SIGNAL_RECEIVE_EVENT,
+    },
+    start::{TaskResult, WORKFLOW_TYPE},
 };
 use steadfast_events::Approval;
 use temporalio_macros::{workflow, workflow_methods};
@@ -56,7 +59,7 @@ impl AgentTask {
 
 #[workflow_methods(factory_only)]
 impl AgentTask {
-    #[run(name = "AgentTask")]
+    #[run(name = WORKFLOW_TYPE)]
     pub async fn run(ctx: &mut WorkflowContext<Self>, input: TaskInput) -> WorkflowResult<TaskResult> {
         match input.0 {
             Ok(start) => driver::run(ctx, start).await,
@@ -68,7 +71,7 @@ impl AgentTask {
         }
     }
 
-    #[signal(name = "receive_event")]
+    #[signal(name = SIGNAL_RECEIVE_EVENT)]
     pub fn receive_event(&mut self, ctx: &mut SyncWorkflowContext<Self>, message: ReceiveEvent) {
         let now = driver::timestamp(ctx.workflow_time());
         match &mut self.task {
@@ -77,7 +80,7 @@ impl AgentTask {
         }
     }
 
-    #[signal(name = "decide")]
+    #[signal(name = SIGNAL_DECIDE)]
     pub fn decide(&mut self, ctx: &mut SyncWorkflowContext<Self>, decide: Decide) {
         let now = driver::timestamp(ctx.workflow_time());
         match &mut self.task {
@@ -86,7 +89,7 @@ impl AgentTask {
         }
     }
 
-    #[signal(name = "checkpoint")]
+    #[signal(name = SIGNAL_CHECKPOINT)]
     pub fn checkpoint(&mut self, _: &mut SyncWorkflowContext<Self>) {
         match &mut self.task {
             Some(task) => task.local.checkpoint_requested = true,
@@ -94,7 +97,7 @@ impl AgentTask {
         }
     }
 
-    #[signal(name = "complete_task")]
+    #[signal(name = SIGNAL_COMPLETE_TASK)]
     pub fn complete_task(&mut self, _: &mut SyncWorkflowContext<Self>, _: CompleteTask) {
         match &mut self.task {
             Some(task) => task.state.inbox.request_completion(),
@@ -102,7 +105,7 @@ impl AgentTask {
         }
     }
 
-    #[signal(name = "interrupt")]
+    #[signal(name = SIGNAL_INTERRUPT)]
     pub fn interrupt(&mut self, _: &mut SyncWorkflowContext<Self>, _: Interrupt) {
         // With no turn running there is nothing to stop.
         if let (Some(task), Some(token)) = (&mut self.task, &self.turn_token) {
@@ -111,17 +114,17 @@ impl AgentTask {
         }
     }
 
-    #[query(name = "state")]
+    #[query(name = QUERY_STATE)]
     pub fn state(&self, _: &WorkflowContextView) -> Option<TaskState> {
         self.task.as_ref().map(Task::query_state)
     }
 
-    #[query(name = "transcript")]
+    #[query(name = QUERY_TRANSCRIPT)]
     pub fn transcript(&self, _: &WorkflowContextView) -> Vec<Value> {
         self.task.as_ref().map(Task::items).unwrap_or_default()
     }
 
-    #[query(name = "approvals")]
+    #[query(name = QUERY_APPROVALS)]
     pub fn approvals(&self, _: &WorkflowContextView) -> Vec<Approval> {
         self.task
             .as_ref()

@@ -2,7 +2,7 @@
 //! schedules start workflows and send no signals, so this one delivers the message by one activity
 //! and ends.
 
-use steadfast_contract::scheduled::{DeliveredTo, ScheduledMessage};
+use steadfast_contract::scheduled::{DELIVER_MESSAGE_WORKFLOW_TYPE, DeliveredTo, ScheduledMessage};
 use steadfast_payload::{Packed, unpack};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
@@ -19,7 +19,7 @@ pub struct DeliverMessage;
 
 #[workflow_methods]
 impl DeliverMessage {
-    #[run(name = "DeliverMessage")]
+    #[run(name = DELIVER_MESSAGE_WORKFLOW_TYPE)]
     pub async fn run(
         ctx: &mut WorkflowContext<Self>,
         delivery: Packed<ScheduledMessage>,
