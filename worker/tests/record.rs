@@ -10,24 +10,22 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use steadfast_crds::{agent::HandoffInput, agent_revision::RevisionHandoff, names::agent_task_queue};
 use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
+use steadfast_temporal::TemporalSettings;
 use steadfast_testkit::{
     scripted_model::{Gate, ModelRequest, Reply},
     stack::{Agent, AgentSetup, INSTALL, NAMESPACE, Stack, TIMEOUT, Task, activity_tool, example},
     wait,
 };
-use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, WorkflowFetchHistoryOptions};
+use temporalio_client::{Client, ClientOptions, WorkflowFetchHistoryOptions};
 use temporalio_common::UntypedWorkflow;
 
 /// Where the activities of `tools.py` are served.
 const TOOLS: &str = "test-tools";
 
 async fn client(stack: &Stack) -> Client {
-    let options = ConnectionOptions::new(stack.temporal().url().parse::<url::Url>().unwrap()).build();
-    Client::new(
-        Connection::connect(options).await.unwrap(),
-        ClientOptions::new("default").build(),
-    )
-    .unwrap()
+    let settings = TemporalSettings::insecure(&stack.temporal().url(), "default").unwrap();
+    let connection = steadfast_temporal::connect(&settings, "record", TIMEOUT).await.unwrap();
+    Client::new(connection, ClientOptions::new("default").build()).unwrap()
 }
 
 /// Writes the history of a task, and the messages that a person saw of it.

@@ -13,6 +13,7 @@ use temporalio_client::{Connection, ConnectionOptions, errors::ClientConnectErro
 
 /// Connects once. Does not retry and has no time limit of its own.
 #[inline(never)]
+#[expect(clippy::disallowed_methods, reason = "the one place that generates this code")]
 pub fn connect(options: ConnectionOptions) -> BoxFuture<'static, Result<Connection, ClientConnectError>> {
     Connection::connect(options).boxed()
 }
