@@ -2,7 +2,9 @@
 //!
 //! Every `*.yaml`, `*.yml` and `*.json` file directly in the directory; several
 //! documents per file; the items of a `List`, such as `kubectl get -o yaml`
-//! prints. An error names the file and the document.
+//! prints. An error names the file and the line.
+
+mod located;
 
 use std::{
     fmt, fs, io,
@@ -11,8 +13,11 @@ use std::{
 };
 
 use kube_core::Resource;
-use serde::{Deserialize as _, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_saphyr::Spanned;
+
+use self::located::{Lines, Located};
 
 /// One object of a manifest, as it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,26 +26,21 @@ pub struct Manifest {
     pub origin: Origin,
     /// The object.
     pub object: Value,
+    lines: Lines,
 }
 
-/// The place of an object, for error messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The place of an object or of a value in it, for error messages: `file:line`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Origin {
     /// The file.
     pub file: Arc<Path>,
-    /// Number of the document in the file, from 1.
-    pub document: usize,
-    /// Number of the item in the document, from 1, if the document is a list.
-    pub item: Option<usize>,
+    /// The line, from 1.
+    pub line: u32,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}, document {}", self.file.display(), self.document)?;
-        match self.item {
-            Some(item) => write!(formatter, ", item {item}"),
-            None => Ok(()),
-        }
+        write!(formatter, "{}:{}", self.file.display(), self.line)
     }
 }
 
@@ -64,21 +64,21 @@ pub enum ManifestError {
         source: io::Error,
     },
     /// A document is not YAML or JSON.
-    #[error("parse {origin}")]
+    #[error("{origin}: not YAML that a Kubernetes object can be read from")]
     Parse {
         /// The document.
         origin: Origin,
         /// The cause.
-        source: serde_yaml_ng::Error,
+        source: Box<serde_saphyr::Error>,
     },
     /// A document is not a Kubernetes object.
-    #[error("{origin} has no apiVersion or no kind; every document must be a Kubernetes object")]
+    #[error("{origin}: the document has no apiVersion or no kind; every document must be a Kubernetes object")]
     NotAnObject {
         /// The document.
         origin: Origin,
     },
     /// An object is of another kind than the caller reads.
-    #[error("{origin} is {found}; this directory may hold {expected} objects only")]
+    #[error("{origin}: the object is {found}; this directory may hold {expected} objects only")]
     OtherKind {
         /// The object.
         origin: Origin,
@@ -88,7 +88,7 @@ pub enum ManifestError {
         found: String,
     },
     /// An object cannot be decoded as its kind.
-    #[error("read {origin} as {kind}")]
+    #[error("{origin}: the object cannot be read as {kind}")]
     Decode {
         /// The object.
         origin: Origin,
@@ -116,6 +116,25 @@ impl Manifest {
     #[must_use]
     pub fn is<K: Resource<DynamicType = ()>>(&self) -> bool {
         self.kind() == K::kind(&()) && self.api_version() == K::api_version(&())
+    }
+
+    /// The place of the value at a JSON Pointer (RFC 6901) in the object, for example `/spec/tools/0`. The place of
+    /// the value around it if there is none.
+    #[must_use]
+    pub fn origin_of(&self, pointer: &str) -> Origin {
+        let mut pointer = pointer;
+        loop {
+            if let Some(&line) = self.lines.get(pointer) {
+                return Origin {
+                    line,
+                    ..self.origin.clone()
+                };
+            }
+            match pointer.rsplit_once('/') {
+                Some((parent, _)) => pointer = parent,
+                None => return self.origin.clone(),
+            }
+        }
     }
 
     /// The object as a value of the type `K`, which the caller chose by [`Manifest::is`] or [`Manifest::kind`].
@@ -165,21 +184,20 @@ where
 /// Reads the text of one file; `file` is for error messages.
 pub fn parse(file: &Path, text: &str) -> Result<Vec<Manifest>, ManifestError> {
     let file: Arc<Path> = file.into();
+    let place = |line: u64| Origin {
+        file: Arc::clone(&file),
+        line: u32::try_from(line).unwrap_or(u32::MAX),
+    };
     let mut manifests = Vec::new();
-    for (index, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
-        let origin = Origin {
-            file: Arc::clone(&file),
-            document: index + 1,
-            item: None,
-        };
-        // By way of a YAML value, which refuses a key that stands twice.
-        let object = serde_yaml_ng::Value::deserialize(document).and_then(serde_yaml_ng::from_value);
-        match object {
-            // A separator at the start or the end of a file makes an empty document.
-            Ok(Value::Null) => {}
-            Ok(object) => flatten(&origin, object, &mut manifests)?,
-            Err(source) => return Err(ManifestError::Parse { origin, source }),
-        }
+    // By default, keys that stand twice are refused, and documents without content are left out.
+    let options = serde_saphyr::options! { with_snippet: false };
+    for document in serde_saphyr::read_with_options::<_, Spanned<Located>>(&mut text.as_bytes(), options) {
+        let document = document.map_err(|error| ManifestError::Parse {
+            origin: place(error.location().map_or(1, |location| location.line())),
+            source: Box::new(error),
+        })?;
+        let origin = place(document.referenced.line());
+        flatten(origin, document.value, &mut manifests)?;
     }
     Ok(manifests)
 }
@@ -202,16 +220,17 @@ fn manifest_files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
 }
 
 /// Adds an object, or the items of a list.
-fn flatten(origin: &Origin, mut object: Value, manifests: &mut Vec<Manifest>) -> Result<(), ManifestError> {
+fn flatten(origin: Origin, document: Located, manifests: &mut Vec<Manifest>) -> Result<(), ManifestError> {
+    let Located {
+        value: mut object,
+        lines,
+    } = document;
     let (Some(api_version), Some(kind)) = (object["apiVersion"].as_str(), object["kind"].as_str()) else {
-        return Err(ManifestError::NotAnObject { origin: origin.clone() });
+        return Err(ManifestError::NotAnObject { origin });
     };
     let item_kind = kind.strip_suffix("List").filter(|_| object["items"].is_array());
     let Some(item_kind) = item_kind else {
-        manifests.push(Manifest {
-            origin: origin.clone(),
-            object,
-        });
+        manifests.push(Manifest { origin, object, lines });
         return Ok(());
     };
     // The items of a typed list, such as an AgentList, have the type of the list.
@@ -224,13 +243,27 @@ fn flatten(origin: &Origin, mut object: Value, manifests: &mut Vec<Manifest>) ->
                 .or_insert_with(|| api_version.as_str().into());
             members.entry("kind").or_insert_with(|| kind.as_str().into());
         }
+        let prefix = format!("/items/{index}");
+        let item = Located {
+            value: item,
+            lines: below(&lines, &prefix),
+        };
         let origin = Origin {
-            item: Some(index + 1),
+            line: lines.get(&prefix).copied().unwrap_or(origin.line),
             ..origin.clone()
         };
-        flatten(&origin, item, manifests)?;
+        flatten(origin, item, manifests)?;
     }
     Ok(())
+}
+
+/// The lines below a value, with pointers from that value.
+fn below(lines: &Lines, prefix: &str) -> Lines {
+    let inside = lines.iter().filter_map(|(pointer, line)| {
+        let rest = pointer.strip_prefix(prefix)?;
+        rest.starts_with('/').then(|| (rest.to_owned(), *line))
+    });
+    inside.collect()
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ fn every_manifest_file_is_read_in_the_order_of_names_and_nothing_else() {
         ("a.yaml", &revision("first-1")),
         (
             "b.json",
-            &serde_json::to_string(&serde_yaml_ng::from_str::<Value>(&revision("second-1")).unwrap()).unwrap(),
+            &serde_json::to_string(&serde_saphyr::from_str::<Value>(&revision("second-1")).unwrap()).unwrap(),
         ),
         ("empty.yaml", "---\n# nothing\n"),
         ("README.md", "not a manifest"),
@@ -87,18 +87,19 @@ fn every_manifest_file_is_read_in_the_order_of_names_and_nothing_else() {
 }
 
 #[test]
-fn an_error_names_the_file_and_the_document() {
+fn an_error_names_the_file_and_the_line() {
     let good = revision("weather-1");
     let with = |text: &str| directory(&[("a.yaml", &format!("{good}---\n{text}"))]);
-    assert!(failure(&with("a: [")).starts_with("parse a.yaml, document 2: "));
-    assert!(failure(&with("kind: A\nkind: B\napiVersion: v1\n")).contains("duplicate entry with key \"kind\""));
+    assert!(failure(&with("a: [")).starts_with("a.yaml:6: not YAML that a Kubernetes object can be read from: "));
+    assert!(failure(&with("kind: A\nkind: B\napiVersion: v1\n")).contains("duplicate mapping key: kind"));
     assert_eq!(
         failure(&with("just text")),
-        "a.yaml, document 2 has no apiVersion or no kind; every document must be a Kubernetes object"
+        "a.yaml:6: the document has no apiVersion or no kind; every document must be a Kubernetes object"
     );
     assert_eq!(
         failure(&with("apiVersion: v1\nkind: ConfigMap\n")),
-        "a.yaml, document 2 is v1 ConfigMap; this directory may hold steadfast.dev/v1alpha1 AgentRevision objects only"
+        "a.yaml:6: the object is v1 ConfigMap; \
+         this directory may hold steadfast.dev/v1alpha1 AgentRevision objects only"
     );
     let list = format!(
         "apiVersion: v1\nkind: List\nitems:\n{}",
@@ -106,8 +107,20 @@ fn an_error_names_the_file_and_the_document() {
     );
     assert_eq!(
         failure(&with(&list)),
-        "read a.yaml, document 2, item 1 as AgentRevision: invalid type: string \"x\", expected i64"
+        "a.yaml:9: the object cannot be read as AgentRevision: invalid type: string \"x\", expected i64"
     );
+}
+
+#[test]
+fn every_value_has_a_line() {
+    let text = "# A comment.\napiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: A\n  spec:\n    \
+                a/b:\n    - x: 1\n    - {x: 2,\n       y: 3}\n";
+    let manifests = parse(Path::new("a.yaml"), text).unwrap();
+    let line = |pointer: &str| manifests[0].origin_of(pointer).line;
+    assert_eq!(manifests[0].origin.to_string(), "a.yaml:5");
+    assert_eq!([line("/kind"), line("/spec/a~1b/0/x"), line("/spec/a~1b/1/y")], [6, 9, 11]);
+    // What is missing stands where it would have to stand.
+    assert_eq!([line("/spec/a~1b/1/z"), line("/status")], [10, 5]);
 }
 
 #[test]
