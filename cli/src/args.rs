@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 /// Chat with agents that run on Kubernetes, and decide their approvals.
@@ -24,9 +24,48 @@ pub(crate) enum Command {
     /// List and decide approvals.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
+    /// Check manifests without a cluster.
+    ///
+    /// Checks every Agent and AgentTool: what the API server would refuse, and the
+    /// conditions that the operator would set to false. An Agent may refer to
+    /// AgentTools, Agents, ConfigMaps and Secrets in the same files. A Secret that
+    /// is not in the files is a warning. Other objects are ignored, so the output
+    /// of `helm template` and `kubectl kustomize` can be checked.
+    ///
+    /// Exit status: 0 without errors, 1 with errors.
+    Lint(LintArguments),
+    /// Print the JSON Schema of Agents and AgentTools, for editors.
+    Schema,
     /// Write the help of all commands to a Markdown file.
     #[command(hide = true)]
     HelpMarkdown { path: PathBuf },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LintArguments {
+    /// Files and directories with manifests (*.yaml, *.yml, *.json); - is standard input.
+    #[arg(required = true, value_name = "FILE|DIRECTORY")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Read directories inside of directories too.
+    #[arg(long, short = 'R')]
+    pub(crate) recursive: bool,
+    /// Namespace of the objects that have none.
+    #[arg(long, short, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Warnings count as errors.
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Format of the output.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub(crate) output: LintOutput,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LintOutput {
+    /// One line per error: file:line: severity: object: reason: message.
+    Text,
+    /// One object with the members checked and diagnostics.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

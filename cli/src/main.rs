@@ -1,11 +1,13 @@
 //! `steadfast`: the command line. Chats with agents and decides approvals through
-//! the gateway; it never talks to Temporal or Redis.
+//! the gateway; it never talks to Temporal or Redis. Checks manifests without a
+//! cluster, with the stages of the operator.
 
 mod api;
 mod approvals;
 mod args;
 mod chat;
 mod connect;
+mod lint;
 mod printable;
 
 use std::io::Write as _;
@@ -24,6 +26,8 @@ async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Chat(arguments) => chat::run(arguments).await,
         Command::Approvals(command) => approvals::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Lint(arguments) => lint::run(arguments).await,
+        Command::Schema => print_schema().map(|()| ExitCode::SUCCESS),
         Command::HelpMarkdown { path } => write_help(&path).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
@@ -31,6 +35,11 @@ async fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "steadfast: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn print_schema() -> anyhow::Result<()> {
+    let schema = serde_json::to_string_pretty(&steadfast_crds::json_schema::manifest_schema())?;
+    Ok(writeln!(std::io::stdout(), "{schema}")?)
 }
 
 fn write_help(path: &Path) -> anyhow::Result<()> {

@@ -27,6 +27,7 @@ pub mod conditions;
 pub mod duration;
 pub mod environment;
 pub mod host_pattern;
+pub mod json_schema;
 pub mod manifests;
 pub mod model;
 pub mod names;

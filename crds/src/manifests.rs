@@ -99,6 +99,20 @@ pub enum ManifestError {
     },
 }
 
+impl ManifestError {
+    /// The place in a file; `None` if a file or directory cannot be read at all.
+    #[must_use]
+    pub const fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::ListDirectory { .. } | Self::ReadFile { .. } => None,
+            Self::Parse { origin, .. }
+            | Self::NotAnObject { origin }
+            | Self::OtherKind { origin, .. }
+            | Self::Decode { origin, .. } => Some(origin),
+        }
+    }
+}
+
 impl Manifest {
     /// The API version, for example `steadfast.dev/v1alpha1`.
     #[must_use]
@@ -150,7 +164,7 @@ impl Manifest {
 /// Reads every object in the directory, in the order of file names.
 pub fn read_dir(path: &Path) -> Result<Vec<Manifest>, ManifestError> {
     let mut manifests = Vec::new();
-    for file in manifest_files(path)? {
+    for file in files_in(path, false)? {
         let text = fs::read_to_string(&file).map_err(|source| ManifestError::ReadFile {
             path: file.clone(),
             source,
@@ -202,20 +216,26 @@ pub fn parse(file: &Path, text: &str) -> Result<Vec<Manifest>, ManifestError> {
     Ok(manifests)
 }
 
-fn manifest_files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
+/// The manifest files in a directory, in the order of names; with `recursive`, also those of the directories in it.
+pub fn files_in(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, ManifestError> {
     let error = |source| ManifestError::ListDirectory {
         path: path.to_owned(),
         source,
     };
-    let mut files = Vec::new();
+    let mut entries = Vec::new();
     for entry in fs::read_dir(path).map_err(error)? {
-        let file = entry.map_err(error)?.path();
-        let extension = file.extension().and_then(|extension| extension.to_str());
-        if matches!(extension, Some("yaml" | "yml" | "json")) && file.is_file() {
-            files.push(file);
+        entries.push(entry.map_err(error)?.path());
+    }
+    entries.sort();
+    let mut files = Vec::new();
+    for entry in entries {
+        let extension = entry.extension().and_then(|extension| extension.to_str());
+        if recursive && entry.is_dir() {
+            files.extend(files_in(&entry, recursive)?);
+        } else if matches!(extension, Some("yaml" | "yml" | "json")) && entry.is_file() {
+            files.push(entry);
         }
     }
-    files.sort();
     Ok(files)
 }
 

@@ -12,6 +12,7 @@ pub mod conditions;
 pub mod config;
 pub mod hashing;
 pub mod kube;
+pub mod lint;
 mod metrics;
 pub mod schedules;
 pub mod settings;

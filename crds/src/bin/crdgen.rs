@@ -1,5 +1,6 @@
-//! `crdgen [--check] [DIRECTORY]`: writes one YAML file per definition. With
-//! `--check` it writes nothing, and fails when a file differs from the types.
+//! `crdgen [--check] [DIRECTORY]`: writes one YAML file per definition, and the
+//! JSON Schema of manifests for editors. With `--check` it writes nothing, and
+//! fails when a file differs from the types.
 
 use std::{
     env, fs,
@@ -9,12 +10,16 @@ use std::{
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
+const SCHEMA_FILE: &str = "steadfast.schema.json";
+
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("unknown argument {0:?}; usage: crdgen [--check] [DIRECTORY]")]
     UnknownArgument(String),
     #[error("render {file}")]
     Render { file: String, source: serde_yaml_ng::Error },
+    #[error("render {SCHEMA_FILE}")]
+    RenderSchema(#[from] serde_json::Error),
     #[error("write {}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("out of date: {}; run `cargo xtask generate`", paths.join(", "))]
@@ -43,8 +48,11 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Error> {
     let (mode, directory) = parse_arguments(env::args().skip(1))?;
     let mut outdated = Vec::new();
-    for definition in steadfast_crds::definitions() {
-        let (file, text) = render(&definition)?;
+    let definitions = steadfast_crds::definitions();
+    let mut files = definitions.iter().map(render).collect::<Result<Vec<_>, _>>()?;
+    let schema = serde_json::to_string_pretty(&steadfast_crds::json_schema::manifest_schema())?;
+    files.push((SCHEMA_FILE.to_owned(), schema + "\n"));
+    for (file, text) in files {
         let path = directory.join(file);
         match mode {
             Mode::Write => fs::write(&path, text).map_err(|source| Error::Write { path, source })?,

@@ -27,15 +27,15 @@ impl Located {
     }
 }
 
-/// One member of an object or list: its pointer below the parent, and its lines.
-fn adopt(lines: &mut Lines, segment: &str, member: Spanned<Located>) -> Value {
+/// Takes the lines of one member of an object or list, which begins at `line`.
+fn adopt(lines: &mut Lines, segment: &str, line: u64, member: Located) -> Value {
     let prefix = format!("/{}", segment.replace('~', "~0").replace('/', "~1"));
-    let below = member.value.lines.into_iter();
+    let below = member.lines.into_iter();
     lines.extend(below.map(|(pointer, line)| (format!("{prefix}{pointer}"), line)));
-    if let Ok(line) = u32::try_from(member.referenced.line()) {
+    if let Ok(line) = u32::try_from(line) {
         lines.insert(prefix, line);
     }
-    member.value.value
+    member.value
 }
 
 impl<'de> Deserialize<'de> for Located {
@@ -93,8 +93,9 @@ impl<'de> Visitor<'de> for LocatedVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Located, A::Error> {
         let mut lines = Lines::new();
         let mut items = Vec::new();
-        while let Some(item) = access.next_element()? {
-            items.push(adopt(&mut lines, &items.len().to_string(), item));
+        while let Some(item) = access.next_element::<Spanned<Located>>()? {
+            let line = item.referenced.line();
+            items.push(adopt(&mut lines, &items.len().to_string(), line, item.value));
         }
         Ok(Located {
             value: Value::Array(items),
@@ -105,9 +106,11 @@ impl<'de> Visitor<'de> for LocatedVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Located, A::Error> {
         let mut lines = Lines::new();
         let mut members = Map::new();
-        while let Some(key) = access.next_key::<String>()? {
-            let member = adopt(&mut lines, &key, access.next_value()?);
-            members.insert(key, member);
+        // The line of the key: the value may begin below it.
+        while let Some(key) = access.next_key::<Spanned<String>>()? {
+            let line = key.referenced.line();
+            let member = adopt(&mut lines, &key.value, line, access.next_value()?);
+            members.insert(key.value, member);
         }
         Ok(Located {
             value: Value::Object(members),

@@ -118,7 +118,10 @@ fn every_value_has_a_line() {
     let manifests = parse(Path::new("a.yaml"), text).unwrap();
     let line = |pointer: &str| manifests[0].origin_of(pointer).line;
     assert_eq!(manifests[0].origin.to_string(), "a.yaml:5");
-    assert_eq!([line("/kind"), line("/spec/a~1b/0/x"), line("/spec/a~1b/1/y")], [6, 9, 11]);
+    assert_eq!(
+        [line("/kind"), line("/spec/a~1b/0/x"), line("/spec/a~1b/1/y")],
+        [6, 9, 11]
+    );
     // What is missing stands where it would have to stand.
     assert_eq!([line("/spec/a~1b/1/z"), line("/status")], [10, 5]);
 }

@@ -41,24 +41,30 @@ impl ManifestSource {
     pub fn new(manifests: &[Manifest], namespace: &str, hash: &KeyedHash) -> Result<Self, ManifestError> {
         let mut source = Self::default();
         for manifest in manifests {
-            if manifest.is::<Agent>() {
-                let agent: GuardedAgent = manifest.decode()?;
-                source.agents.insert(key(&agent, namespace), agent);
-            } else if manifest.is::<AgentTool>() {
-                let tool: DeserializeGuard<AgentTool> = manifest.decode()?;
-                source.tools.insert(key(&tool, namespace), Arc::new(tool));
-            } else if manifest.is::<Secret>() {
-                let secret: Secret = manifest.decode()?;
-                let key = key(&secret, namespace);
-                source.secrets.insert(key, Arc::new(hashes(secret, hash)));
-            } else if manifest.is::<ConfigMap>() {
-                let config_map: ConfigMap = manifest.decode()?;
-                let key = key(&config_map, namespace);
-                let data = config_map.data.unwrap_or_default();
-                source.config_maps.insert(key, Arc::new(data));
-            }
+            source.insert(manifest, namespace, hash)?;
         }
         Ok(source)
+    }
+
+    /// Takes one object; see [`Self::new`].
+    pub fn insert(&mut self, manifest: &Manifest, namespace: &str, hash: &KeyedHash) -> Result<(), ManifestError> {
+        if manifest.is::<Agent>() {
+            let agent: GuardedAgent = manifest.decode()?;
+            self.agents.insert(key(&agent, namespace), agent);
+        } else if manifest.is::<AgentTool>() {
+            let tool: DeserializeGuard<AgentTool> = manifest.decode()?;
+            self.tools.insert(key(&tool, namespace), Arc::new(tool));
+        } else if manifest.is::<Secret>() {
+            let secret: Secret = manifest.decode()?;
+            let key = key(&secret, namespace);
+            self.secrets.insert(key, Arc::new(hashes(secret, hash)));
+        } else if manifest.is::<ConfigMap>() {
+            let config_map: ConfigMap = manifest.decode()?;
+            let key = key(&config_map, namespace);
+            let data = config_map.data.unwrap_or_default();
+            self.config_maps.insert(key, Arc::new(data));
+        }
+        Ok(())
     }
 }
 

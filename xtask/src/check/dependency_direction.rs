@@ -110,7 +110,11 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 23] = [
             "steadfast-workflow",
         ],
     ),
-    ("steadfast", &["steadfast-crds", "steadfast-events"]),
+    // The operator's stages are a library too: manifests are checked with them.
+    (
+        "steadfast",
+        &["steadfast-crds", "steadfast-events", "steadfast-operator"],
+    ),
     // A worker with a tool of its own is made of the worker as a library.
     ("steadfast-example-rust-tool", &["steadfast-worker"]),
     (

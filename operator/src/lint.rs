@@ -1,0 +1,220 @@
+//! Checks manifests without a cluster: what the API server would refuse, and the
+//! conditions that the operator would set. The stages are the operator's own.
+//!
+//! The manifests together are the cluster: an Agent may refer to what they
+//! contain. Whatever runs in a cluster only (images, schedules in Temporal,
+//! workers) is not checked.
+
+mod admission;
+
+use std::collections::BTreeSet;
+
+use steadfast_crds::{
+    Agent, AgentTool,
+    conditions::{ConditionType, Reason},
+    manifests::{Manifest, ManifestError, Origin},
+};
+
+use crate::{
+    agents::{
+        dereference::{self, dereference},
+        manifest_source::ManifestSource,
+        validate::{self, validate},
+    },
+    hashing::keyed_hash::{EmptyKeyError, KeyedHash},
+    kube::namespaced_name::NamespacedName,
+    settings::{ImagePullPolicy, Settings},
+    tools,
+    validation::ValidationError,
+};
+
+/// How serious a diagnostic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The object would be refused, or would not become ready.
+    Error,
+    /// The object would not become ready unless something exists that manifests rarely contain: a Secret.
+    Warning,
+}
+
+/// One thing that is wrong with one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Where it is wrong.
+    pub origin: Origin,
+    /// How serious it is.
+    pub severity: Severity,
+    /// The kind of the object.
+    pub kind: String,
+    /// Namespace and name of the object.
+    pub object: NamespacedName,
+    /// The condition that the operator would set to false; absent for what the API server would refuse.
+    pub condition: Option<ConditionType>,
+    /// The reason of the condition, or of the API server: `Invalid`, `UnknownField`.
+    pub reason: &'static str,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// The result of a check.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// How many Agents and AgentTools were checked.
+    pub checked: usize,
+    /// What is wrong, in the order of the manifests.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Why manifests could not be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No hash can be made.
+    #[error("hash the Secrets of the manifests")]
+    Hash(#[from] EmptyKeyError),
+    /// The objects that an Agent refers to cannot be read.
+    #[error(transparent)]
+    Dereference(#[from] dereference::Error),
+    /// An Agent cannot be validated.
+    #[error(transparent)]
+    Validate(#[from] validate::Error),
+}
+
+/// Checks all Agents and AgentTools of the manifests; `namespace` is that of objects that have none.
+pub async fn lint(manifests: &[Manifest], namespace: &str) -> Result<Report, Error> {
+    let mut report = Report::default();
+    let hash = KeyedHash::new(b"lint")?;
+    let mut source = ManifestSource::default();
+    for manifest in manifests {
+        if let Err(error) = source.insert(manifest, namespace, &hash) {
+            let refused = Refused::invalid("", cause(&error));
+            report.diagnostics.push(refused.of(manifest, namespace));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for manifest in manifests {
+        let is_agent = manifest.is::<Agent>();
+        if !is_agent && !manifest.is::<AgentTool>() {
+            continue;
+        }
+        report.checked += 1;
+        let mut refused = admission::check(manifest);
+        if !seen.insert((is_agent, name_of(manifest, namespace))) {
+            refused.push(Refused::invalid(
+                "/metadata/name",
+                "an object of this kind and name stands above already",
+            ));
+        }
+        if !refused.is_empty() {
+            // What the API server refuses never has a condition.
+            let refused = refused.into_iter().map(|refused| refused.of(manifest, namespace));
+            report.diagnostics.extend(refused);
+            continue;
+        }
+        let errors = if is_agent {
+            check_agent(manifest, &source, namespace, &hash).await?
+        } else {
+            check_tool(manifest)
+        };
+        let errors = errors.into_iter().map(|error| unmet(manifest, namespace, error));
+        report.diagnostics.extend(errors);
+    }
+    Ok(report)
+}
+
+async fn check_agent(
+    manifest: &Manifest,
+    source: &ManifestSource,
+    namespace: &str,
+    hash: &KeyedHash,
+) -> Result<Vec<ValidationError>, Error> {
+    let mut agent: Agent = match manifest.decode() {
+        Ok(agent) => agent,
+        Err(error) => return Ok(vec![malformed(&error)]),
+    };
+    agent.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
+    let settings = settings();
+    let dereferenced = dereference(source, &agent, &settings).await?;
+    Ok(validate(&agent, &dereferenced, &settings, hash)?.errors)
+}
+
+fn check_tool(manifest: &Manifest) -> Vec<ValidationError> {
+    match manifest.decode::<AgentTool>() {
+        Ok(tool) => tools::validate::check(&tool.spec).err().into_iter().collect(),
+        Err(error) => vec![malformed(&error)],
+    }
+}
+
+fn malformed(error: &ManifestError) -> ValidationError {
+    ValidationError::not_accepted(Reason::Malformed, cause(error))
+}
+
+/// The cause without the place, which a diagnostic has anyway.
+fn cause(error: &ManifestError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// What the API server refuses.
+struct Refused {
+    /// JSON Pointer of the value.
+    pointer: String,
+    reason: &'static str,
+    message: String,
+}
+
+impl Refused {
+    fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            reason: "Invalid",
+            message: message.into(),
+        }
+    }
+
+    fn of(self, manifest: &Manifest, namespace: &str) -> Diagnostic {
+        Diagnostic {
+            origin: manifest.origin_of(&self.pointer),
+            severity: Severity::Error,
+            kind: manifest.kind().to_owned(),
+            object: name_of(manifest, namespace),
+            condition: None,
+            reason: self.reason,
+            message: self.message,
+        }
+    }
+}
+
+fn unmet(manifest: &Manifest, namespace: &str, error: ValidationError) -> Diagnostic {
+    let severity = match error.reason {
+        Reason::SecretNotFound | Reason::SecretKeyNotFound => Severity::Warning,
+        _ => Severity::Error,
+    };
+    Diagnostic {
+        origin: manifest.origin.clone(),
+        severity,
+        kind: manifest.kind().to_owned(),
+        object: name_of(manifest, namespace),
+        condition: Some(error.condition),
+        reason: error.reason.as_str(),
+        message: error.message,
+    }
+}
+
+fn name_of(manifest: &Manifest, namespace: &str) -> NamespacedName {
+    let metadata = &manifest.object["metadata"];
+    let own = metadata["namespace"].as_str().filter(|own| !own.is_empty());
+    NamespacedName::new(own.unwrap_or(namespace), metadata["name"].as_str().unwrap_or_default())
+}
+
+/// Settings that no rule looks at.
+fn settings() -> Settings {
+    Settings {
+        install_id: "steadfast".to_owned(),
+        worker_image: "steadfast/worker".to_owned(),
+        image_pull_policy: ImagePullPolicy::IfNotPresent,
+        worker_env: Vec::new(),
+        worker_secret_env: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

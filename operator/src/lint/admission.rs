@@ -1,0 +1,154 @@
+//! What the API server refuses when an Agent or AgentTool is applied: its schema,
+//! the rules in CEL, and (as kubectl does) fields that do not exist. Pure.
+
+use std::collections::BTreeSet;
+
+use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use kube::{CustomResourceExt as _, core::cel::ValidationErrors};
+use serde_json::Value;
+use steadfast_crds::{
+    Agent, AgentTool, json_schema,
+    manifests::{Manifest, ManifestError},
+};
+
+use super::Refused;
+
+/// The most errors of one object; the first ones are the useful ones.
+const MAXIMUM_ERRORS: usize = 20;
+
+/// Everything in an Agent or AgentTool that the API server refuses.
+pub(super) fn check(manifest: &Manifest) -> Vec<Refused> {
+    let definition = if manifest.is::<Agent>() {
+        Agent::crd()
+    } else {
+        AgentTool::crd()
+    };
+    let mut refused: Vec<Refused> = check_name(manifest).into_iter().collect();
+    match jsonschema::draft7::new(&json_schema::resource_schema(&definition)) {
+        Ok(validator) => refused.extend(misfits(&validator, &manifest.object)),
+        Err(error) => refused.push(Refused::invalid("", error.to_string())),
+    }
+    repeated_keys(
+        &json_schema::structural_schema(&definition),
+        &manifest.object,
+        "",
+        &mut refused,
+    );
+    if refused.is_empty() {
+        // A rule looks at values of the right type.
+        refused.extend(broken_rules(manifest));
+    }
+    refused
+}
+
+fn check_name(manifest: &Manifest) -> Option<Refused> {
+    let name = manifest.object["metadata"]["name"].as_str().unwrap_or_default();
+    name.is_empty()
+        .then(|| Refused::invalid("/metadata", "metadata.name is required"))
+}
+
+fn misfits(validator: &Validator, object: &Value) -> Vec<Refused> {
+    validator
+        .iter_errors(object)
+        .take(MAXIMUM_ERRORS)
+        .flat_map(|error| refusals(&error))
+        .collect()
+}
+
+fn refusals(error: &ValidationError<'_>) -> Vec<Refused> {
+    let pointer = error.instance_path().to_string();
+    if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+        let unknown = unexpected.iter().map(|name| {
+            let path = field_path(&format!("{pointer}/{name}"));
+            Refused {
+                pointer: format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
+                reason: "UnknownField",
+                message: format!("unknown field \"{path}\""),
+            }
+        });
+        return unknown.collect();
+    }
+    let path = field_path(&pointer);
+    vec![Refused::invalid(pointer, format!("{path}: {error}"))]
+}
+
+/// Lists that are maps by some of their members: no two items may have the same.
+fn repeated_keys(schema: &Value, value: &Value, pointer: &str, refused: &mut Vec<Refused>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let inner = match &schema["properties"][name] {
+                    Value::Null => &schema["additionalProperties"],
+                    inner => inner,
+                };
+                repeated_keys(inner, member, &format!("{pointer}/{name}"), refused);
+            }
+        }
+        Value::Array(items) => {
+            let keys = schema["x-kubernetes-list-map-keys"].as_array();
+            let mut seen = BTreeSet::new();
+            for (index, item) in items.iter().enumerate() {
+                let pointer = format!("{pointer}/{index}");
+                if let Some(keys) = keys {
+                    let of_item = keys.iter().filter_map(Value::as_str).map(|key| item[key].to_string());
+                    let of_item: Vec<String> = of_item.collect();
+                    if !seen.insert(of_item.clone()) {
+                        let message = format!("{}: duplicate value {}", field_path(&pointer), of_item.join(", "));
+                        refused.push(Refused::invalid(pointer.clone(), message));
+                    }
+                }
+                repeated_keys(&schema["items"], item, &pointer, refused);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn broken_rules(manifest: &Manifest) -> Vec<Refused> {
+    let result = if manifest.is::<Agent>() {
+        manifest.decode().map(|agent: Agent| agent.validate_cel())
+    } else {
+        manifest.decode().map(|tool: AgentTool| tool.validate_cel())
+    };
+    match result {
+        Ok(Ok(())) => Vec::new(),
+        Ok(Err(errors)) => failures(errors),
+        // The condition Accepted tells it.
+        Err(ManifestError::Decode { .. }) => Vec::new(),
+        Err(error) => vec![Refused::invalid("", error.to_string())],
+    }
+}
+
+fn failures(errors: ValidationErrors) -> Vec<Refused> {
+    let failures = errors.into_vec().into_iter().map(|failure| {
+        let message = if failure.field_path.is_empty() {
+            failure.message
+        } else {
+            format!("{}: {}", failure.field_path, failure.message)
+        };
+        Refused::invalid(pointer(&failure.field_path), message)
+    });
+    failures.collect()
+}
+
+/// `/spec/tools/0/tool` → `spec.tools[0].tool`, as the API server writes it.
+fn field_path(pointer: &str) -> String {
+    let mut path = String::new();
+    for segment in pointer.split('/').skip(1) {
+        if segment.bytes().all(|byte| byte.is_ascii_digit()) && !segment.is_empty() {
+            path.push_str(&format!("[{segment}]"));
+        } else {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(&segment.replace("~1", "/").replace("~0", "~"));
+        }
+    }
+    path
+}
+
+/// `spec.tools[0].tool` → `/spec/tools/0/tool`.
+fn pointer(field_path: &str) -> String {
+    let segments = field_path.split(['.', '[', ']']).filter(|segment| !segment.is_empty());
+    segments.map(|segment| format!("/{segment}")).collect()
+}

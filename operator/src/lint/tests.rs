@@ -1,0 +1,101 @@
+use std::{fs, path::Path};
+
+use steadfast_crds::manifests::{parse, read_dir};
+
+use super::*;
+
+const AGENT: &str = "apiVersion: steadfast.dev/v1alpha1
+kind: Agent
+metadata: {name: weather}
+spec:
+  instructions: Answer.
+  model: {name: gpt-5-mini, apiKeyEnvVar: ''}
+";
+
+const TOOL: &str = "apiVersion: steadfast.dev/v1alpha1
+kind: AgentTool
+metadata: {name: get-weather}
+spec:
+  description: Tells the weather.
+  activity: {name: get_weather, taskQueue: weather}
+";
+
+/// One line per diagnostic: `line severity object condition/reason: message`.
+async fn lines(text: &str) -> Vec<String> {
+    let manifests = parse(Path::new("a.yaml"), text).unwrap();
+    let report = lint(&manifests, "default").await.unwrap();
+    let lines = report.diagnostics.iter().map(|diagnostic| {
+        let condition = diagnostic.condition.map_or("-", ConditionType::as_str);
+        format!(
+            "{} {:?} {} {condition}/{}: {}",
+            diagnostic.origin.line, diagnostic.severity, diagnostic.object.name, diagnostic.reason, diagnostic.message
+        )
+    });
+    lines.collect()
+}
+
+#[tokio::test]
+async fn an_agent_may_refer_to_everything_in_the_manifests() {
+    let text = format!("{AGENT}  tools: [{{tool: get-weather}}]\n---\n{TOOL}");
+    assert_eq!(lines(&text).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_missing_has_the_reason_that_the_cluster_gives() {
+    let credential = "  credentials: [{envVarName: KEY, secretName: key, secretKey: value}]\n";
+    let text = format!("{AGENT}  tools: [{{tool: get-time}}]\n{credential}");
+    let lines = lines(&text).await;
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("1 Error weather ReferencesResolved/ToolNotFound: "));
+    assert!(lines[1].starts_with("1 Warning weather CredentialsResolved/SecretNotFound: "));
+}
+
+#[tokio::test]
+async fn what_the_api_server_refuses_is_told_with_its_line() {
+    assert_eq!(
+        lines(&format!("{AGENT}  modle: 1\n")).await,
+        ["7 Error weather -/UnknownField: unknown field \"spec.modle\""]
+    );
+    assert_eq!(
+        lines(&format!("{TOOL}  timeout: soon\n")).await,
+        ["7 Error get-weather -/Invalid: spec.timeout: \"soon\" does not match \"^([0-9]{1,9}(ms|s|m|h))+$\""]
+    );
+    let both = format!("{AGENT}  instructionsFrom: {{configMapKeyRef: {{name: a, key: b}}}}\n");
+    assert_eq!(
+        lines(&both).await,
+        ["4 Error weather -/Invalid: spec: exactly one of instructions and instructionsFrom must be set"]
+    );
+    assert_eq!(
+        lines(&format!("{AGENT}---\n{AGENT}")).await,
+        ["10 Error weather -/Invalid: an object of this kind and name stands above already"]
+    );
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_does_not_hide_the_others() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\ndata: {value: 1}\n";
+    let lines = lines(&format!("{secret}---\n{TOOL}  timeout: soon\n")).await;
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("1 Error key -/Invalid: "), "{lines:?}");
+}
+
+/// Every example can be applied as it is, once its Secret exists.
+#[tokio::test]
+async fn the_examples_have_no_errors() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut checked = 0;
+    for entry in fs::read_dir(examples).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let report = lint(&read_dir(&path).unwrap(), "default").await.unwrap();
+            checked += report.checked;
+            let errors: Vec<&Diagnostic> = report
+                .diagnostics
+                .iter()
+                .filter(|diagnostic| diagnostic.severity == Severity::Error)
+                .collect();
+            assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+        }
+    }
+    assert!(checked > 20, "{checked}");
+}
