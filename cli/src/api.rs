@@ -6,6 +6,7 @@
 mod approvals;
 mod sse;
 mod stream;
+mod tasks;
 #[cfg(test)]
 mod test_server;
 
@@ -20,6 +21,7 @@ use url::Url;
 
 pub(crate) use approvals::{Action, DecisionOutcome, DecisionRequest, Filter, PendingApproval};
 pub(crate) use stream::{StreamItem, follow_task};
+pub(crate) use tasks::{Task, TaskAction, TaskFilter};
 
 /// Retries of a request before it has failed.
 const RETRIES: usize = 4;

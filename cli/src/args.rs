@@ -1,6 +1,7 @@
 //! The command line. Only this module reads the environment.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -24,6 +25,9 @@ pub(crate) enum Command {
     /// List and decide approvals.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
+    /// List, follow and end tasks. A task is one conversation with an agent.
+    #[command(subcommand)]
+    Tasks(TasksCommand),
     /// Check manifests without a cluster.
     ///
     /// Checks every Agent and AgentTool: what the API server would refuse, and the
@@ -39,6 +43,109 @@ pub(crate) enum Command {
     /// Write the help of all commands to a Markdown file.
     #[command(hide = true)]
     HelpMarkdown { path: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TasksCommand {
+    /// List tasks, the newest first.
+    List(ListTasksArguments),
+    /// Print what is known of a task, without its messages.
+    Show(ShowTaskArguments),
+    /// Print the conversation of a task from its first turn on, and go on until the task ends.
+    Follow(FollowTaskArguments),
+    /// Stop the running turn. The task continues with the next message.
+    Interrupt(ChangeTaskArguments),
+    /// End a task after its running turn.
+    Complete(ChangeTaskArguments),
+    /// End a task and its running turn.
+    Cancel(ChangeTaskArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListTasksArguments {
+    /// List only the tasks of this Agent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// List only tasks with this status.
+    #[arg(long, value_enum)]
+    pub(crate) status: Option<TaskStatusArgument>,
+    /// The most tasks to list.
+    #[arg(long, default_value = "50")]
+    pub(crate) limit: NonZeroUsize,
+    /// Format of the output.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub(crate) output: OutputFormat,
+    /// Namespace of the Agent. Default: the namespace of the kubeconfig context.
+    #[arg(long, short)]
+    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowTaskArguments {
+    #[command(flatten)]
+    pub(crate) task: TaskArguments,
+    /// Format of the output.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FollowTaskArguments {
+    #[command(flatten)]
+    pub(crate) task: TaskArguments,
+    /// Print without colours.
+    #[arg(long, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) no_color: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChangeTaskArguments {
+    #[command(flatten)]
+    pub(crate) task: TaskArguments,
+    /// The reason. People see it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Format of the output.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub(crate) output: OutputFormat,
+}
+
+/// One task.
+#[derive(Debug, Args)]
+pub(crate) struct TaskArguments {
+    /// Id of the task, as `steadfast tasks list` prints it.
+    pub(crate) id: String,
+    /// Namespace of the service account. Default: the namespace of the kubeconfig context.
+    #[arg(long, short)]
+    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum TaskStatusArgument {
+    Running,
+    Completed,
+    Failed,
+    Canceled,
+    Terminated,
+    TimedOut,
+}
+
+impl TaskStatusArgument {
+    /// The gateway's name of the status.
+    pub(crate) const fn wire_name(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::Canceled => "CANCELED",
+            Self::Terminated => "TERMINATED",
+            Self::TimedOut => "TIMED_OUT",
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -57,14 +164,14 @@ pub(crate) struct LintArguments {
     pub(crate) strict: bool,
     /// Format of the output.
     #[arg(long, short, value_enum, default_value = "text")]
-    pub(crate) output: LintOutput,
+    pub(crate) output: OutputFormat,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LintOutput {
-    /// One line per error: file:line: severity: object: reason: message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// For people.
     Text,
-    /// One object with the members checked and diagnostics.
+    /// For programs.
     Json,
 }
 

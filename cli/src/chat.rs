@@ -1,4 +1,5 @@
-//! `steadfast chat`: one conversation in a terminal or a script.
+//! `steadfast chat`: one conversation in a terminal or a script. And `steadfast
+//! tasks follow`, which shows a conversation of others.
 
 mod conversation;
 mod input;
@@ -10,7 +11,7 @@ mod sent_messages;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use crate::args::ChatArguments;
+use crate::args::{ChatArguments, FollowTaskArguments};
 use crate::connect;
 use conversation::Conversation;
 use screen::{Screen, Style};
@@ -24,12 +25,7 @@ pub(crate) async fn run(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
         Some(task_id) => task_id,
         None => client.create_task(&agent).await?,
     };
-    let style = if arguments.no_color || !std::io::stdout().is_terminal() {
-        Style::Plain
-    } else {
-        Style::Ansi
-    };
-    let screen = Screen::new(style);
+    let screen = screen(arguments.no_color);
     if let Some(message) = arguments.message {
         let conversation = Conversation::from_first_message(client.clone(), agent, task_id, screen);
         return conversation.send_one(&message).await;
@@ -41,6 +37,25 @@ pub(crate) async fn run(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
         arguments.agent
     ))?;
     Ok(exit_code)
+}
+
+/// Prints a task from its first turn on, until it ends. At a terminal, its approvals can be decided.
+pub(crate) async fn follow(arguments: FollowTaskArguments) -> anyhow::Result<ExitCode> {
+    let task = arguments.task;
+    let connection = connect::connect(&task.connection, task.namespace.as_deref()).await?;
+    let screen = screen(arguments.no_color);
+    let client = connection.client.clone();
+    // The agent's name is needed to send messages only.
+    let conversation = Conversation::from_first_turn(client, String::new(), task.id, screen);
+    conversation.follow().await
+}
+
+fn screen(no_color: bool) -> Screen {
+    Screen::new(if no_color || !std::io::stdout().is_terminal() {
+        Style::Plain
+    } else {
+        Style::Ansi
+    })
 }
 
 /// Prints a part of the conversation, to standard output.

@@ -6,9 +6,11 @@ mod api;
 mod approvals;
 mod args;
 mod chat;
+mod columns;
 mod connect;
 mod lint;
 mod printable;
+mod tasks;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -26,6 +28,7 @@ async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Chat(arguments) => chat::run(arguments).await,
         Command::Approvals(command) => approvals::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Tasks(command) => tasks::run(command).await,
         Command::Lint(arguments) => lint::run(arguments).await,
         Command::Schema => print_schema().map(|()| ExitCode::SUCCESS),
         Command::HelpMarkdown { path } => write_help(&path).map(|()| ExitCode::SUCCESS),

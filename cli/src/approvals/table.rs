@@ -1,31 +1,20 @@
 //! Formats pending approvals as a table. Pure.
 
-use comfy_table::{Table, presets};
 use jiff::Timestamp;
 
 use crate::api::PendingApproval;
-use crate::printable::printable;
+use crate::columns::{self, one_line, span};
 
 const HEADER: [&str; 6] = ["ID", "AGENT", "TOOL", "REQUESTED", "EXPIRES", "ARGUMENTS"];
 /// Longer arguments are cut. `steadfast chat` and the API show them whole.
 const MAX_ARGUMENTS_CHARACTERS: usize = 60;
-/// Spaces between two columns.
-const GAP: u16 = 2;
 
 /// A header and one row per approval.
 pub(super) fn table(approvals: &[PendingApproval], now: Timestamp) -> String {
     if approvals.is_empty() {
         return "no approvals are pending\n".to_owned();
     }
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(HEADER)
-        .add_rows(approvals.iter().map(|approval| row(approval, now)));
-    for column in table.column_iter_mut() {
-        column.set_padding((0, GAP));
-    }
-    format!("{}\n", table.trim_fmt())
+    columns::render(HEADER, approvals.iter().map(|approval| row(approval, now)))
 }
 
 fn row(pending: &PendingApproval, now: Timestamp) -> [String; 6] {
@@ -43,21 +32,6 @@ fn row(pending: &PendingApproval, now: Timestamp) -> [String; 6] {
         expires,
         cut(&one_line(&approval.arguments.to_string())),
     ]
-}
-
-/// The time between two timestamps, in its largest unit.
-fn span(from: Timestamp, to: Timestamp) -> String {
-    let seconds = (to.as_second() - from.as_second()).max(0);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{}m", seconds / 60),
-        3_600..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
-fn one_line(text: &str) -> String {
-    printable(text).replace(['\n', '\t'], " ")
 }
 
 fn cut(text: &str) -> String {

@@ -105,6 +105,19 @@ impl Conversation {
         }
     }
 
+    /// Prints everything until the task ends; sends nothing but decisions.
+    pub(super) async fn follow(mut self) -> anyhow::Result<ExitCode> {
+        let mut items = follow_task(self.client.clone(), &self.task_id);
+        let mut input = Input::from_terminal();
+        while !self.sent.task_ended() {
+            match self.next(&mut items, &mut input).await? {
+                Next::Line(_) | Next::Handled => {}
+                Next::StreamEnded => break,
+            }
+        }
+        Ok(self.exit_code())
+    }
+
     fn exit_code(&self) -> ExitCode {
         if self.failed {
             ExitCode::FAILURE

@@ -8,7 +8,7 @@ use steadfast_crds::manifests::Origin;
 use steadfast_operator::lint::{Diagnostic, Report, Severity};
 
 use super::input::Unreadable;
-use crate::{args::LintOutput, printable::printable};
+use crate::{args::OutputFormat, printable::printable};
 
 /// One diagnostic as it is printed; as JSON, a member that does not apply is null.
 #[derive(Debug, Serialize)]
@@ -70,10 +70,10 @@ fn file(origin: &Origin) -> String {
     origin.file.display().to_string()
 }
 
-pub(super) fn print(checked: usize, rows: &[Row], output: LintOutput) -> anyhow::Result<()> {
+pub(super) fn print(checked: usize, rows: &[Row], output: OutputFormat) -> anyhow::Result<()> {
     let text = match output {
-        LintOutput::Text => text(checked, rows),
-        LintOutput::Json => {
+        OutputFormat::Text => text(checked, rows),
+        OutputFormat::Json => {
             let report = json!({ "checked": checked, "diagnostics": rows });
             serde_json::to_string_pretty(&report)? + "\n"
         }

@@ -100,6 +100,44 @@ async fn pending_approvals_are_listed_approved_and_rejected_from_the_command_lin
 }
 
 #[tokio::test]
+async fn tasks_are_listed_followed_and_ended_from_the_command_line() {
+    let stack = shared_stack().await;
+    let cli = stack.cli().unwrap();
+    let setup = AgentSetup::new("tasks-by-command", |_| Reply::text("Good day."));
+    let agent = stack.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.send("Hello.").await.unwrap();
+    task.turn_completed(1).await.unwrap();
+
+    let list = ["tasks", "list", "--agent", "tasks-by-command", "--status", "running"];
+    let listed = wait::until("the task to be listed", TIMEOUT, async || {
+        let printed = cli.run(&list).await?;
+        ensure!(printed.stdout.lines().count() == 2, "{printed:?}");
+        Ok(printed.stdout)
+    })
+    .await
+    .unwrap();
+    let row = cells(listed.lines().nth(1).unwrap());
+    assert_eq!(row[..3], [task.id(), "tasks-by-command", "RUNNING"]);
+    let shown = succeed(&cli, &["tasks", "show", task.id()]).await;
+    assert!(shown.contains("\nStatus:  RUNNING\n"), "{shown}");
+    let json: Value = serde_json::from_str(&succeed(&cli, &["tasks", "show", task.id(), "-o", "json"]).await).unwrap();
+    assert_eq!(json["id"], task.id());
+
+    let cancel = ["tasks", "cancel", task.id(), "--reason", "enough"];
+    assert_eq!(succeed(&cli, &cancel).await, "the task has ended\n");
+    let followed = succeed(&cli, &["tasks", "follow", task.id()]).await;
+    assert!(
+        followed.contains("Good day.") && followed.contains("the task is canceled"),
+        "{followed}"
+    );
+    let late = fail(&cli, &["tasks", "interrupt", task.id()]).await;
+    assert!(late.contains("the task has ended"), "{late}");
+    let unknown = fail(&cli, &["tasks", "show", "nobody"]).await;
+    assert!(unknown.contains("404 Not Found"), "{unknown}");
+}
+
+#[tokio::test]
 async fn a_form_is_filled_in_from_the_command_line() {
     let tool = json!({
         "description": "Asks for the size.",
