@@ -58,6 +58,11 @@ impl LogError {
         }
     }
 
+    /// Whether Redis works and does not do this: the key has another type, or an ACL rule forbids it.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Unauthorized(_))
+    }
+
     /// Classifies the error of an attempt to connect.
     pub(crate) fn of_connect(error: RedisError) -> Self {
         if is_unauthorized(&error) {

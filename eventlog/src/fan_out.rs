@@ -2,7 +2,8 @@
 //! have subscribers, and one channel per task to them. It promises one thing: a
 //! subscriber that joined gets every entry added after the join, or finds the
 //! channel closed. Earlier entries, and those that a closed or overrun channel
-//! lost, the subscriber reads by range.
+//! lost, the subscriber reads by range. A key that Redis refuses to read closes the
+//! channel of its own subscribers and no other.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -115,8 +116,12 @@ impl FanOut {
                 self.take(join);
             }
             self.find_positions(&mut reading).await?;
-            if let Some(answer) = self.read(&mut reading).await? {
-                self.spread(answer);
+            match self.read(&mut reading).await {
+                Ok(Some(answer)) => self.spread(answer),
+                Ok(None) => {}
+                // One key is enough for Redis to refuse the command.
+                Err(error) if error.is_refusal() && self.drop_refused(&mut reading).await? => {}
+                Err(error) => return Err(error),
             }
             if outage.take().is_some() {
                 tracing::info!("reconnected to Redis");
@@ -138,18 +143,53 @@ impl FanOut {
     }
 
     async fn find_positions(&mut self, reading: &mut Reading) -> Result<(), LogError> {
+        let mut refused = Vec::new();
         for (key, watched) in &mut self.watched {
             if watched.position.is_none() {
-                let last: Vec<RawEntry> = reading
-                    .query(cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1))
-                    .await?;
-                watched.position = Some(last.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id));
+                let last = match reading.last_id(key).await {
+                    Err(error) if error.is_refusal() => {
+                        refused.push((key.clone(), error));
+                        continue;
+                    }
+                    last => last?,
+                };
+                watched.position = Some(last.unwrap_or_else(|| "0-0".to_owned()));
                 for joining in watched.joining.drain(..) {
                     let _ = joining.send(watched.sender.subscribe());
                 }
             }
         }
+        self.drop_watched(refused);
         Ok(())
+    }
+
+    /// Closes the channels of the keys that Redis refuses to read. `false` where that is no way out:
+    /// it refuses none of them, or several and each of them.
+    async fn drop_refused(&mut self, reading: &mut Reading) -> Result<bool, LogError> {
+        let mut refused = Vec::new();
+        for key in self.watched.keys() {
+            match reading.last_id(key).await {
+                Err(error) if error.is_refusal() => refused.push((key.clone(), error)),
+                last => drop(last?),
+            }
+        }
+        if refused.is_empty() || (refused.len() > 1 && refused.len() == self.watched.len()) {
+            return Ok(false);
+        }
+        self.drop_watched(refused);
+        Ok(true)
+    }
+
+    fn drop_watched(&mut self, refused: Vec<(String, LogError)>) {
+        for (key, error) in refused {
+            self.watched.remove(&key);
+            // Its subscribers try again, so this is not worth more.
+            tracing::debug!(
+                key,
+                error = &error as &dyn std::error::Error,
+                "Redis refuses to read the log of a task"
+            );
+        }
     }
 
     /// Waits for entries or for a subscriber to join.
@@ -233,6 +273,14 @@ impl Reading {
         };
         reading.client_id = reading.query(cmd("CLIENT").arg("ID")).await?;
         Ok(reading)
+    }
+
+    /// Id of the last entry of a stream, as text.
+    async fn last_id(&mut self, key: &str) -> Result<Option<String>, LogError> {
+        let last: Vec<RawEntry> = self
+            .query(cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1))
+            .await?;
+        Ok(last.into_iter().next().map(|(id, _)| id))
     }
 
     async fn query<T: redis::FromRedisValue>(&mut self, command: &Cmd) -> Result<T, LogError> {

@@ -16,8 +16,17 @@ pub struct EntryId {
 
 /// The text is not an entry id.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("an entry id is <epoch>-<number>, not {0:?}")]
-pub struct ParseEntryIdError(String);
+pub enum ParseEntryIdError {
+    /// The text has another form.
+    #[error("an entry id is <epoch>-<number>, not {0:?}")]
+    Malformed(String),
+    /// No log has an entry with this id.
+    #[error("no entry can have the id {0:?}: both numbers are at most {MAX_PART}")]
+    OutOfRange(String),
+}
+
+/// The largest epoch and number. The script that appends counts in doubles, which are exact up to here.
+const MAX_PART: u64 = (1 << 53) - 1;
 
 impl EntryId {
     /// Whether `next` follows directly, with no entry lost between.
@@ -36,22 +45,21 @@ impl FromStr for EntryId {
     type Err = ParseEntryIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parse = || {
-            let (epoch, number) = text.split_once('-')?;
-            Some(Self {
-                epoch: parse_digits(epoch)?,
-                number: parse_digits(number)?,
-            })
-        };
-        parse().ok_or_else(|| ParseEntryIdError(text.chars().take(64).collect()))
+        let shown = || text.chars().take(64).collect();
+        let parts = text
+            .split_once('-')
+            .filter(|(epoch, number)| is_number(epoch) && is_number(number));
+        let (epoch, number) = parts.ok_or_else(|| ParseEntryIdError::Malformed(shown()))?;
+        let part = |digits: &str| digits.parse().ok().filter(|part| *part <= MAX_PART);
+        let id = part(epoch).zip(part(number));
+        let (epoch, number) = id.ok_or_else(|| ParseEntryIdError::OutOfRange(shown()))?;
+        Ok(Self { epoch, number })
     }
 }
 
 /// `u64::from_str` also takes a leading `+`, which Redis does not.
-fn parse_digits(text: &str) -> Option<u64> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl Serialize for EntryId {
@@ -82,19 +90,19 @@ mod tests {
 
     #[test]
     fn what_redis_would_not_take_is_no_id() {
-        for text in [
-            "",
-            "1",
-            "1-",
-            "-1",
-            "1-2-3",
-            "+1-2",
-            "1-+2",
-            "a-b",
-            "$",
-            "99999999999999999999-1",
-        ] {
-            assert!(text.parse::<EntryId>().is_err(), "{text:?}");
+        for text in ["", "1", "1-", "-1", "1-2-3", "+1-2", "1-+2", "a-b", "$"] {
+            let error = text.parse::<EntryId>().unwrap_err();
+            assert!(matches!(error, ParseEntryIdError::Malformed(_)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_no_log_can_contain_is_out_of_range() {
+        let largest = format!("{MAX_PART}-{MAX_PART}");
+        assert!(largest.parse::<EntryId>().is_ok());
+        for text in ["99999999999999999999-1", "9007199254740992-1", "1-9007199254740992"] {
+            let error = text.parse::<EntryId>().unwrap_err();
+            assert!(matches!(error, ParseEntryIdError::OutOfRange(_)), "{text:?}");
         }
     }
 }

@@ -67,6 +67,43 @@ async fn a_subscription_that_joins_while_others_wait_gets_entries_at_once() {
 }
 
 #[tokio::test]
+async fn a_key_of_another_type_stops_its_own_subscribers_alone() {
+    let (redis, log) = redis_and_log().await;
+    let reader = LogReader::start(log.clone());
+    begin(&log, &[]).await;
+    let batch = |events| Batch {
+        producer: "model",
+        events,
+        cursor: None,
+        first_batch: FirstBatch::Yes,
+    };
+    let (before, after) = (numbered(1, [done("before")]), numbered(2, [done("after")]));
+    log.append("spoilt", batch(&before)).await.unwrap();
+    let mut good = reader.subscribe(TASK, From::Tail).await.unwrap();
+    let mut spoilt = reader.subscribe("spoilt", From::Start).await.unwrap();
+    next_entry(&mut spoilt).await;
+    next_entry(&mut spoilt).await;
+
+    let key = log.key("spoilt");
+    command::<()>(&redis, &["SET", &key, "no stream"]).await;
+    for counter in 1..=20 {
+        append(&log, "model", &numbered(counter, [done("a")]), None)
+            .await
+            .unwrap();
+        let begun = Instant::now();
+        next_entry(&mut good).await;
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    }
+
+    command::<()>(&redis, &["DEL", &key]).await;
+    log.append("spoilt", batch(&after)).await.unwrap();
+    match next(&mut spoilt).await {
+        LogItem::Reset(snapshot) => assert_eq!(ids(&snapshot.messages), ["after"]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_slow_subscription_catches_up_without_a_gap() {
     let (_redis, log) = redis_and_log().await;
     let reader = LogReader::start(log.clone());
