@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt as _;
-use reqwest::Response;
+use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use sse_stream::Sse;
 use steadfast_events::{Event, Message};
@@ -66,6 +66,8 @@ struct ReceiverDropped;
 
 enum ConnectResult {
     Connected(Response),
+    /// The task has ended, and everything was received.
+    Ended,
     Refused(anyhow::Error),
     /// Another attempt may succeed.
     Unavailable(String),
@@ -83,6 +85,7 @@ impl TaskFollower {
         loop {
             let reason = match self.connect().await {
                 ConnectResult::Refused(error) => return self.send(StreamItem::Failed(error)).await,
+                ConnectResult::Ended => return Ok(()),
                 ConnectResult::Unavailable(reason) => reason,
                 ConnectResult::Connected(response) => {
                     if std::mem::take(&mut disconnected) {
@@ -114,6 +117,7 @@ impl TaskFollower {
             Ok(response) if is_transient(response.status()) => {
                 ConnectResult::Unavailable(format!("status {}", response.status()))
             }
+            Ok(response) if response.status() == StatusCode::NO_CONTENT => ConnectResult::Ended,
             Ok(response) => match require_success(&self.client.server, response).await {
                 Ok(response) => ConnectResult::Connected(response),
                 Err(error) => ConnectResult::Refused(error),

@@ -87,3 +87,18 @@ async fn a_refused_stream_ends_with_an_error() {
     assert_eq!(received(&mut items, 1).await, [expected]);
     assert!(items.recv().await.is_none());
 }
+
+#[tokio::test]
+async fn the_stream_of_a_task_that_has_ended_is_not_asked_for_again() {
+    let (client, listener) = client().await;
+    let mut items = follow_task(client, "task-1");
+    let (_, mut connection) = next_request(&listener).await;
+    respond(&mut connection, "200 OK", &turn_started(1)).await;
+    drop(connection);
+    let (head, mut connection) = next_request(&listener).await;
+    assert!(head.contains("last-event-id: 7-1\r\n"), "{head}");
+    respond(&mut connection, "204 No Content", "").await;
+    drop(connection);
+    assert_eq!(received(&mut items, 2).await, ["1", "disconnected"]);
+    assert!(items.recv().await.is_none());
+}
