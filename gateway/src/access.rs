@@ -2,12 +2,18 @@
 //! request is refused, unless the gateway was started to allow anonymous access.
 
 mod kubernetes;
+#[cfg(test)]
+pub(crate) mod testing;
+mod unknown_tokens;
+
+use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{agents::AgentName, error::ApiError};
 
-pub use self::kubernetes::KubernetesAccess;
+pub use self::kubernetes::{CacheAges, KubernetesAccess};
 
 /// How callers are authenticated and authorised.
 #[derive(Clone)]
@@ -30,6 +36,14 @@ pub enum SelfApproval {
 pub(crate) enum Caller {
     Anonymous,
     User(User),
+}
+
+/// A caller, and what it takes to ask again later whether the caller is still let in.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) caller: Caller,
+    token: Option<SecretString>,
+    peer: Option<IpAddr>,
 }
 
 /// A user as Kubernetes knows one.
@@ -100,14 +114,25 @@ impl Action {
 }
 
 impl Access {
-    /// The caller of a request.
-    pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    /// The caller of a request that came from an address.
+    pub(crate) async fn authenticate(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Session, ApiError> {
+        let token = bearer_token(headers).map(SecretString::from);
+        let caller = self.caller(token.as_ref(), peer).await?;
+        Ok(Session { caller, token, peer })
+    }
+
+    /// The caller of a session as of now; an error if the token is no longer valid.
+    pub(crate) async fn authenticate_again(&self, session: &Session) -> Result<Caller, ApiError> {
+        self.caller(session.token.as_ref(), session.peer).await
+    }
+
+    async fn caller(&self, token: Option<&SecretString>, peer: Option<IpAddr>) -> Result<Caller, ApiError> {
         match self {
             Self::Anonymous => Ok(Caller::Anonymous),
             Self::Kubernetes(kubernetes) => {
-                let token = bearer_token(headers)
+                let token = token
                     .ok_or_else(|| ApiError::unauthorized("an Authorization header with a bearer token is needed"))?;
-                let user = kubernetes.review_token(token).await?;
+                let user = kubernetes.review_token(token.expose_secret(), peer).await?;
                 user.map(Caller::User)
                     .ok_or_else(|| ApiError::unauthorized("the bearer token is not valid"))
             }
@@ -129,6 +154,30 @@ impl Access {
             (Self::Anonymous, _) => Ok(true),
             (Self::Kubernetes(_), Caller::Anonymous) => Ok(false),
             (Self::Kubernetes(kubernetes), Caller::User(user)) => kubernetes.review_list(user, namespace).await,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Session {
+    /// A session of the user whose token is its name.
+    pub(crate) fn of_user(name: &str) -> Self {
+        Self {
+            caller: Caller::User(User {
+                name: name.to_owned(),
+                ..User::default()
+            }),
+            token: Some(name.into()),
+            peer: None,
+        }
+    }
+
+    /// The session of somebody without a token.
+    pub(crate) fn anonymous() -> Self {
+        Self {
+            caller: Caller::Anonymous,
+            token: None,
+            peer: None,
         }
     }
 }

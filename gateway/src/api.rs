@@ -14,11 +14,11 @@ mod rpc;
 mod stream;
 mod tasks;
 
-use std::{sync::Arc, time::Instant};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State},
     http::{Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -28,7 +28,7 @@ use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::rpc::RpcMethod;
+use self::{extractors::UnreadBody, rpc::RpcMethod};
 use crate::{app::Gateway, error::ApiError};
 
 /// The label of requests that match no route.
@@ -55,10 +55,13 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .method_not_allowed_fallback(|method: Method| async move {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
         })
-        // `BoundedBody` has the limit, with an error that clients understand.
+        // `UnreadBody` has the limit, with an error that clients understand.
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            ApiError::internal("the gateway failed", "a handler panicked").into_response()
+            // Whatever was asked for may have been done.
+            ApiError::internal("the gateway failed", "a handler panicked")
+                .retryable(false)
+                .into_response()
         }))
         .layer(middleware::from_fn_with_state(gateway.clone(), measure))
         .with_state(gateway)
@@ -96,12 +99,18 @@ fn open() -> OpenApiRouter<Arc<Gateway>> {
 }
 
 async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
-    match gateway.access.authenticate(request.headers()).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map(|ConnectInfo(address)| address.ip());
+    match gateway.access.authenticate(request.headers(), peer).await {
+        Ok(session) => {
+            request.extensions_mut().insert(session.caller.clone());
+            request.extensions_mut().insert(session);
             next.run(request).await
         }
-        Err(error) => error.into_response(),
+        Err(error) => {
+            UnreadBody::of(request).discard().await;
+            error.into_response()
+        }
     }
 }
 

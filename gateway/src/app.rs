@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use steadfast_eventlog::{EventLog, LogReader};
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -10,6 +11,7 @@ use crate::{
     access::{Access, Action, Caller, SelfApproval},
     agents::{AgentDirectory, AgentEntry},
     error::ApiError,
+    load::Load,
     metrics::Metrics,
     task::TaskRecord,
     temporal::{Temporal, TemporalError},
@@ -27,6 +29,7 @@ pub struct Gateway {
     pub log: EventLog,
     pub reader: LogReader,
     pub metrics: Metrics,
+    pub load: Load,
     /// Ends the streams, which otherwise last as long as their tasks.
     pub stopping: CancellationToken,
 }
@@ -70,6 +73,14 @@ impl Gateway {
         };
         let task = TaskRecord::read(description).ok_or_else(unknown)?;
         if self.owns(&task) { Ok(task) } else { Err(unknown()) }
+    }
+
+    /// What Temporal knows of a task now. Many may ask at the same time: they share the answer.
+    pub(crate) async fn describe_shared(
+        &self,
+        id: &str,
+    ) -> Result<Arc<DescribeWorkflowExecutionResponse>, Arc<TemporalError>> {
+        self.load.describe(id, self.temporal.describe(id)).await
     }
 
     /// Whether a caller may act on a task. The caller's own tasks need the permission for tasks,
@@ -133,6 +144,7 @@ impl Gateway {
             reader: LogReader::start(log.clone()),
             log,
             metrics,
+            load: Load::default(),
             stopping: CancellationToken::new(),
         }
     }

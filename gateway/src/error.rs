@@ -1,11 +1,11 @@
 //! The error of a request: an HTTP status and a body `{message, code, data}`, as Agentex
 //! clients expect. A server error is logged here, once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    http::{HeaderName, HeaderValue, StatusCode},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -27,6 +27,8 @@ pub(crate) struct ApiError {
     pub(crate) data: Value,
     /// Whether the client may retry; absent leaves it to the client.
     pub(crate) retryable: Option<bool>,
+    /// When the client may try again.
+    retry_after: Option<Duration>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -49,6 +51,7 @@ impl ApiError {
             message: message.into(),
             data: Value::Null,
             retryable: None,
+            retry_after: None,
             source: None,
         }
     }
@@ -85,6 +88,16 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, message)
     }
 
+    /// The caller asks too often, or for too much at a time.
+    pub(crate) fn too_many_requests(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, message)
+    }
+
+    /// All callers together ask for too much at a time.
+    pub(crate) fn overloaded(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
     /// A service that the gateway needs is down; `missing` names it.
     pub(crate) fn unavailable(
         missing: &'static str,
@@ -110,10 +123,45 @@ impl ApiError {
         }
     }
 
+    /// The error of an answer that several requests share.
+    pub(crate) fn of_shared(error: &Arc<Self>) -> Self {
+        Self {
+            data: error.data.clone(),
+            retryable: error.retryable,
+            retry_after: error.retry_after,
+            source: Some(error.clone().into()),
+            ..Self::new(error.status, error.message.clone())
+        }
+    }
+
     #[must_use]
     pub(crate) fn retryable(self, retryable: bool) -> Self {
         Self {
             retryable: Some(retryable),
+            ..self
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn retry_after(self, pause: Duration) -> Self {
+        Self {
+            retry_after: Some(pause),
+            ..self
+        }
+    }
+
+    /// The outcome of a request that may have been fulfilled, and that would be fulfilled twice if
+    /// it were repeated. Clients and proxies repeat a 5xx by themselves, so the status is another.
+    #[must_use]
+    pub(crate) fn not_repeatable(self, advice: &str) -> Self {
+        if !self.status.is_server_error() {
+            return self;
+        }
+        Self {
+            status: StatusCode::FAILED_DEPENDENCY,
+            message: format!("{}; {advice}", self.message),
+            retryable: Some(false),
+            retry_after: None,
             ..self
         }
     }
@@ -129,7 +177,7 @@ impl ApiError {
 
     /// A response with another body; it must contain the members of [`Self::body`].
     pub(crate) fn respond_with(&self, body: impl Serialize) -> Response {
-        if self.status.is_server_error() {
+        if self.status.is_server_error() || self.status == StatusCode::FAILED_DEPENDENCY {
             tracing::warn!(
                 status = self.status.as_u16(),
                 error = self as &dyn std::error::Error,
@@ -140,6 +188,11 @@ impl ApiError {
         if let Some(retryable) = self.retryable {
             let value = HeaderValue::from_static(if retryable { "true" } else { "false" });
             response.headers_mut().insert(SHOULD_RETRY, value);
+        }
+        if let Some(pause) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, pause.as_secs().into());
         }
         response
     }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
-    Access, AgentDirectory, Gateway, KubernetesAccess, Metrics, Naming, SelfApproval, Temporal, router,
+    Access, AgentDirectory, Gateway, KubernetesAccess, Load, Metrics, Naming, SelfApproval, Server, Temporal, router,
 };
 use steadfast_process::{AdminServer, Readiness, ReadinessGauge, crypto, prometheus, shutdown, telemetry};
 use steadfast_temporal::TemporalSettings;
@@ -17,9 +17,6 @@ use crate::args::Args;
 
 mod args;
 
-/// How long open requests may take after a signal. Streams end at once: their clients come
-/// back to another replica.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
 
 #[tokio::main]
@@ -47,13 +44,7 @@ async fn main() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listen on {}", args.listen))?;
     tracing::info!(address = %args.listen, "serving");
-    let serving = axum::serve(listener, router(gateway)).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::select! {
-        served = serving.into_future() => served.context("serve")?,
-        () = async { stop.cancelled().await; sleep(DRAIN_TIMEOUT).await } => {
-            tracing::warn!("the drain time is over; exiting while requests are open");
-        }
-    }
+    Server::new(router(gateway)).serve(listener, stop).await;
     admin_stop.cancel();
     admin
         .await
@@ -92,6 +83,7 @@ async fn build(
         reader: LogReader::start(log.clone()),
         log,
         metrics,
+        load: Load::default(),
         stopping: stop.clone(),
     })
 }

@@ -1,12 +1,18 @@
 //! All messages of a task: from its log, and from the task's history where the log lost entries.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use steadfast_eventlog::Snapshot;
 use steadfast_events::{EntryId, Message};
 use temporalio_common::protos::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
 
-use crate::{app::Gateway, error::ApiError, task::TaskRecord, temporal::TemporalError};
+use crate::{
+    app::Gateway,
+    error::ApiError,
+    load::{RebuildError, Run, RunMessages},
+    task::TaskRecord,
+    temporal::TemporalError,
+};
 
 /// The messages of a task, oldest first. While Redis is down, the finished ones.
 pub(crate) async fn messages(gateway: &Gateway, task: &TaskRecord) -> Result<Vec<Message>, ApiError> {
@@ -45,26 +51,57 @@ async fn complete(gateway: &Gateway, task: &TaskRecord, snapshot: Snapshot) -> R
 /// The finished messages in the histories of a task's runs, oldest first. A run has only the
 /// messages since the compaction before it, so the earlier runs are read too.
 pub(crate) async fn in_history(gateway: &Gateway, task_id: &str) -> Result<Vec<Message>, ApiError> {
-    let mut runs = Vec::new();
-    // An empty run id names the newest run.
-    let mut run_id = Some(String::new());
-    while let Some(id) = run_id {
-        // One history at a time: together they could be larger than memory.
-        let history = match gateway.temporal.history(task_id, &id).await {
-            Ok(history) => history,
-            // Temporal deletes older runs first, so all runs before this one are gone too.
-            Err(TemporalError::NotFound) => break,
-            Err(error) => return Err(error.into()),
+    let mut runs: Vec<Arc<RunMessages>> = Vec::new();
+    let mut next = newest_run(gateway, task_id).await?;
+    while let Some(run) = next {
+        let read = read_run(gateway, task_id, &run.run_id);
+        let messages = match gateway.load.rebuilds.run(run.clone(), read).await {
+            Ok(messages) => messages,
+            Err(error) => match &*error {
+                // Temporal deletes older runs first, so all runs before this one are gone too.
+                RebuildError::Fetch(TemporalError::NotFound) => break,
+                RebuildError::Fetch(_) => return Err(ApiError::unavailable("Temporal", error)),
+                RebuildError::Read(_) => {
+                    return Err(ApiError::internal("the task's history cannot be read", error));
+                }
+            },
         };
-        let messages = steadfast_history::messages(task_id, &history)
-            .map_err(|error| ApiError::internal("the task's history cannot be read", error))?;
+        next = messages.previous_run.clone().map(|run_id| Run {
+            run_id,
+            events: None,
+            ..run
+        });
         runs.push(messages);
-        run_id = previous_run(&history);
     }
     if runs.is_empty() {
         return Err(gateway.task_expired().await);
     }
-    Ok(join_runs(runs.into_iter().rev()))
+    Ok(join_runs(runs.iter().rev().map(|run| run.messages.as_slice())))
+}
+
+/// The newest run of a task as it is now; `None` if Temporal no longer keeps the task.
+async fn newest_run(gateway: &Gateway, task_id: &str) -> Result<Option<Run>, ApiError> {
+    let description = match gateway.describe_shared(task_id).await {
+        Ok(description) => description,
+        Err(error) if matches!(*error, TemporalError::NotFound) => return Ok(None),
+        Err(error) => return Err(ApiError::unavailable("Temporal", error)),
+    };
+    let info = description.workflow_execution_info.as_ref();
+    Ok(info.and_then(|info| {
+        Some(Run {
+            task_id: task_id.to_owned(),
+            run_id: info.execution.as_ref()?.run_id.clone(),
+            events: Some(info.history_length),
+        })
+    }))
+}
+
+async fn read_run(gateway: &Gateway, task_id: &str, run_id: &str) -> Result<RunMessages, RebuildError> {
+    let history = gateway.temporal.history(task_id, run_id).await?;
+    Ok(RunMessages {
+        messages: steadfast_history::messages(task_id, &history)?,
+        previous_run: previous_run(&history),
+    })
 }
 
 /// The run that continued as the run of this history.
@@ -79,15 +116,15 @@ fn previous_run(history: &[HistoryEvent]) -> Option<String> {
 
 /// The messages of a chain of runs, oldest first. A message of several runs keeps its first
 /// place and its latest content.
-fn join_runs(runs: impl IntoIterator<Item = Vec<Message>>) -> Vec<Message> {
+fn join_runs<'a>(runs: impl IntoIterator<Item = &'a [Message]>) -> Vec<Message> {
     let mut joined: Vec<Message> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for message in runs.into_iter().flatten() {
         if let Some(place) = places.get(&message.id) {
-            joined[*place] = message;
+            joined[*place] = message.clone();
         } else {
             places.insert(message.id.clone(), joined.len());
-            joined.push(message);
+            joined.push(message.clone());
         }
     }
     joined
@@ -181,7 +218,7 @@ mod tests {
             vec![message("d", "third", Done), message("c", "third", Done)],
         ];
         assert_eq!(
-            join_runs(runs),
+            join_runs(runs.iter().map(Vec::as_slice)),
             vec![
                 message("a", "first", Done),
                 message("b", "second", Done),

@@ -46,6 +46,12 @@ impl TemporalError {
         matches!(self, Self::Connect(_) | Self::TimedOut(_) | Self::Unavailable(_))
     }
 
+    /// Whether Temporal may have done what was asked, although no answer says so.
+    #[must_use]
+    pub const fn may_have_happened(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::Unavailable(_))
+    }
+
     /// Label for metrics and event reasons.
     #[must_use]
     pub const fn category(&self) -> &'static str {

@@ -1,7 +1,12 @@
 //! Token reviews and access reviews by a Kubernetes API server. Results are cached for a short
-//! time; without a response the request fails.
+//! time, and who asks the same at the same time shares one review. Without a response the request
+//! fails.
 
-use std::time::Duration;
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec},
@@ -11,31 +16,59 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
-use moka::future::Cache;
+use moka::{Expiry, future::Cache};
 use sha2::{Digest as _, Sha256};
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
-use super::{Action, User};
+use super::{Action, User, unknown_tokens::UnknownTokens};
 use crate::{agents::AgentName, error::ApiError};
 
 const GROUP: &str = "steadfast.dev";
 const RESOURCE: &str = "agents";
-/// A revoked token is refused after this time at the latest.
-const USER_TTL: Duration = Duration::from_mins(1);
-/// Short, so that a new token works soon.
-const REFUSAL_TTL: Duration = Duration::from_secs(5);
-const REVIEW_TTL: Duration = Duration::from_secs(30);
 const CACHE_ENTRIES: u64 = 10_000;
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reviews under way at a time; others wait, within [`REVIEW_TIMEOUT`].
+const REVIEWS: usize = 64;
+/// No issuer makes longer ones.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 #[derive(Clone)]
 pub struct KubernetesAccess {
     client: Client,
     /// Audiences of which a token must have one; those of the API server when empty.
     audiences: Vec<String>,
-    users: Cache<[u8; 32], User>,
-    refusals: Cache<[u8; 32], ()>,
-    reviews: Cache<AccessQuery, bool>,
+    /// By the hash of the token; `None` for a token that is not valid.
+    tokens: Cache<[u8; 32], Option<User>>,
+    unknown_tokens: UnknownTokens,
+    decisions: Cache<AccessQuery, bool>,
+    reviews: Arc<Semaphore>,
+}
+
+/// For how long what Kubernetes answered holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheAges {
+    /// A valid token: a revoked one is refused after this time at the latest.
+    pub token: Duration,
+    /// A token that is not valid: short, so that a new one works soon.
+    pub refused_token: Duration,
+    /// What a user may do, or may not.
+    pub decision: Duration,
+}
+
+impl Default for CacheAges {
+    fn default() -> Self {
+        Self {
+            token: Duration::from_mins(1),
+            refused_token: Duration::from_secs(5),
+            decision: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Expiry<[u8; 32], Option<User>> for CacheAges {
+    fn expire_after_create(&self, _: &[u8; 32], user: &Option<User>, _: Instant) -> Option<Duration> {
+        Some(if user.is_some() { self.token } else { self.refused_token })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,34 +83,45 @@ struct AccessQuery {
 
 impl KubernetesAccess {
     pub fn new(client: Client, audiences: Vec<String>) -> Self {
+        Self::with_ages(client, audiences, CacheAges::default())
+    }
+
+    /// The same with other ages of the caches.
+    pub fn with_ages(client: Client, audiences: Vec<String>, ages: CacheAges) -> Self {
         Self {
             client,
             audiences,
-            users: Cache::builder()
+            tokens: Cache::builder().max_capacity(CACHE_ENTRIES).expire_after(ages).build(),
+            unknown_tokens: UnknownTokens::default(),
+            decisions: Cache::builder()
                 .max_capacity(CACHE_ENTRIES)
-                .time_to_live(USER_TTL)
+                .time_to_live(ages.decision)
                 .build(),
-            refusals: Cache::builder()
-                .max_capacity(CACHE_ENTRIES)
-                .time_to_live(REFUSAL_TTL)
-                .build(),
-            reviews: Cache::builder()
-                .max_capacity(CACHE_ENTRIES)
-                .time_to_live(REVIEW_TTL)
-                .build(),
+            reviews: Arc::new(Semaphore::new(REVIEWS)),
         }
     }
 
     /// The user of a token; `None` for an invalid token.
-    pub(super) async fn review_token(&self, token: &str) -> Result<Option<User>, ApiError> {
-        // The cache never contains a token.
-        let hash: [u8; 32] = Sha256::digest(token).into();
-        if let Some(user) = self.users.get(&hash).await {
-            return Ok(Some(user));
-        }
-        if self.refusals.contains_key(&hash) {
+    pub(super) async fn review_token(&self, token: &str, peer: Option<IpAddr>) -> Result<Option<User>, ApiError> {
+        if token.len() > MAX_TOKEN_BYTES {
             return Ok(None);
         }
+        // The cache never contains a token.
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        if let Some(user) = self.tokens.get(&hash).await {
+            return Ok(user);
+        }
+        self.unknown_tokens.admit(&hash, peer).await?;
+        let review = async {
+            let user = self.ask_whose_token(token).await?;
+            self.unknown_tokens.reviewed(hash, user.is_some(), peer).await;
+            Ok::<_, ApiError>(user)
+        };
+        let user = self.tokens.try_get_with(hash, review).await;
+        user.map_err(|error| ApiError::of_shared(&error))
+    }
+
+    async fn ask_whose_token(&self, token: &str) -> Result<Option<User>, ApiError> {
         let review = TokenReview {
             metadata: ObjectMeta::default(),
             spec: TokenReviewSpec {
@@ -101,12 +145,7 @@ impl KubernetesAccess {
                 extra: user.extra.unwrap_or_default().into_iter().collect(),
             });
         // A user without a name would own the tasks of anonymous callers.
-        let user = user.filter(|user| !user.name.is_empty());
-        match &user {
-            Some(user) => self.users.insert(hash, user.clone()).await,
-            None => self.refusals.insert(hash, ()).await,
-        }
-        Ok(user)
+        Ok(user.filter(|user| !user.name.is_empty()))
     }
 
     pub(super) async fn review_access(&self, user: &User, action: Action, agent: &AgentName) -> Result<bool, ApiError> {
@@ -132,16 +171,20 @@ impl KubernetesAccess {
     }
 
     async fn review(&self, query: AccessQuery) -> Result<bool, ApiError> {
-        if let Some(allowed) = self.reviews.get(&query).await {
-            return Ok(allowed);
-        }
+        self.decisions
+            .try_get_with_by_ref(&query, self.ask_whether_allowed(query.clone()))
+            .await
+            .map_err(|error| ApiError::of_shared(&error))
+    }
+
+    async fn ask_whether_allowed(&self, query: AccessQuery) -> Result<bool, ApiError> {
         let AccessQuery {
             user,
             verb,
             subresource,
             namespace,
             name,
-        } = query.clone();
+        } = query;
         let review = SubjectAccessReview {
             metadata: ObjectMeta::default(),
             spec: SubjectAccessReviewSpec {
@@ -162,9 +205,7 @@ impl KubernetesAccess {
             },
             status: None,
         };
-        let allowed = self.create(review).await?.status.is_some_and(|status| status.allowed);
-        self.reviews.insert(query, allowed).await;
-        Ok(allowed)
+        Ok(self.create(review).await?.status.is_some_and(|status| status.allowed))
     }
 
     async fn create<K>(&self, review: K) -> Result<K, ApiError>
@@ -176,10 +217,86 @@ impl KubernetesAccess {
             + serde::de::DeserializeOwned,
     {
         let api = Api::<K>::all(self.client.clone());
-        match timeout(REVIEW_TIMEOUT, api.create(&PostParams::default(), &review)).await {
+        let answer = timeout(REVIEW_TIMEOUT, async {
+            // Never closed, so there is always a permit.
+            let _permit = self.reviews.acquire().await;
+            api.create(&PostParams::default(), &review).await
+        });
+        match answer.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(ApiError::unavailable("the Kubernetes API server", error)),
             Err(late) => Err(ApiError::unavailable("the Kubernetes API server", late)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use futures::future::join_all;
+
+    use super::*;
+    use crate::access::testing::FakeCluster;
+
+    #[tokio::test]
+    async fn who_asks_the_same_at_the_same_time_shares_one_review() {
+        let cluster = FakeCluster::with_user("alice");
+        let access = cluster.access(CacheAges::default());
+        let users = join_all((0..100).map(|_| access.review_token("alice", None))).await;
+        let user = users[0].as_ref().unwrap().clone().unwrap();
+        assert!(
+            users
+                .iter()
+                .all(|other| other.as_ref().unwrap().as_ref() == Some(&user))
+        );
+        let agent = AgentName::new("default", "haiku");
+        let allowed = join_all((0..100).map(|_| access.review_access(&user, Action::ReadTasks, &agent))).await;
+        assert!(allowed.into_iter().all(Result::unwrap));
+        assert_eq!(cluster.reviews(), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn the_server_is_asked_about_a_bounded_number_of_wrong_tokens() {
+        let cluster = FakeCluster::with_user("alice");
+        let access = cluster.access(CacheAges::default());
+        let mut refused = 0;
+        for number in 0..500 {
+            match access.review_token(&format!("forged-{number}"), None).await {
+                Ok(user) => assert_eq!(user, None),
+                Err(error) => {
+                    assert_eq!(error.status, StatusCode::TOO_MANY_REQUESTS);
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!((cluster.reviews().0, refused), (100, 400));
+        // The same wrong token is not asked about again either.
+        assert_eq!(access.review_token("forged-0", None).await.unwrap(), None);
+        assert_eq!(cluster.reviews().0, 100);
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_told_and_not_remembered() {
+        let cluster = FakeCluster::with_user("alice");
+        let access = cluster.access(CacheAges::default());
+        cluster.stop_answering();
+        let error = access.review_token("alice", None).await.unwrap_err();
+        assert_eq!(error.status, StatusCode::SERVICE_UNAVAILABLE);
+        cluster.answer_again();
+        assert!(access.review_token("alice", None).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn no_token_is_longer_than_tokens_are() {
+        let cluster = FakeCluster::with_user("alice");
+        let access = cluster.access(CacheAges::default());
+        assert_eq!(
+            access
+                .review_token(&"x".repeat(MAX_TOKEN_BYTES + 1), None)
+                .await
+                .unwrap(),
+            None
+        );
+        assert_eq!(cluster.reviews().0, 0);
     }
 }

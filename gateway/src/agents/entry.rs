@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde_json::json;
 use steadfast_crds::{Agent, AgentRevision, names};
 use uuid::Uuid;
 
@@ -158,15 +159,20 @@ impl AgentEntry {
         }
     }
 
-    /// The id of the task with this name. Two agents may have tasks of the same name.
-    pub(crate) fn named_task_id(&self, name: &str) -> String {
-        Uuid::new_v5(&self.id, name.as_bytes()).to_string()
+    /// The id of the task to which a creator gave this name. Names belong to their creators: a
+    /// name tells nothing of the tasks of others, and nobody can take it first.
+    pub(crate) fn named_task_id(&self, creator: &str, name: &str) -> String {
+        self.task_id(&["name", creator, name])
     }
 
     /// The id of the task that a creator requested under an idempotency key.
     pub(crate) fn keyed_task_id(&self, creator: &str, key: &str) -> String {
-        // A task name contains no NUL, so no named task can have this id.
-        Uuid::new_v5(&self.id, format!("\0{creator}\0{key}").as_bytes()).to_string()
+        self.task_id(&["key", creator, key])
+    }
+
+    fn task_id(&self, parts: &[&str; 3]) -> String {
+        // JSON keeps the parts apart, whatever they contain.
+        Uuid::new_v5(&self.id, json!(parts).to_string().as_bytes()).to_string()
     }
 }
 
@@ -175,4 +181,30 @@ fn created_at(metadata: &ObjectMeta) -> Timestamp {
         .creation_timestamp
         .as_ref()
         .map_or(Timestamp::UNIX_EPOCH, |Time(time)| *time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_and_a_key_belong_to_their_creator() {
+        let revision = serde_json::from_value(json!({
+            "apiVersion": "steadfast.dev/v1alpha1", "kind": "AgentRevision", "metadata": {"name": "haiku-1"},
+            "spec": {"agent": "haiku", "sequence": 1, "description": "", "model": {"name": "fake"}, "taskQueue": "q"},
+        }))
+        .unwrap();
+        let agent = AgentEntry::of_revision(&Naming::default(), &revision);
+        let ids = [
+            agent.named_task_id("alice", "monday"),
+            agent.named_task_id("bob", "monday"),
+            agent.named_task_id("", "monday"),
+            agent.named_task_id("", "alice\0monday"),
+            agent.keyed_task_id("alice", "monday"),
+            agent.keyed_task_id("bob", "monday"),
+        ];
+        let different: std::collections::BTreeSet<&String> = ids.iter().collect();
+        assert_eq!(different.len(), ids.len());
+        assert_eq!(agent.named_task_id("alice", "monday"), ids[0]);
+    }
 }

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use steadfast_contract::{approvals::task_of_approval, start::WORKFLOW_TYPE, visibility::SEARCH_PENDING_APPROVALS};
 use steadfast_events::Approval;
+use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use utoipa::IntoParams;
 
 use super::{extractors::Params, paging::Page};
@@ -25,6 +26,9 @@ use crate::{
     temporal::TemporalError,
 };
 
+/// Pages of 200 tasks that Temporal lists for one request.
+const MAX_PAGES: usize = 50;
+
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Filter {
@@ -34,13 +38,14 @@ pub(super) struct Filter {
     task_id: Option<String>,
     /// Only approvals that are pending for longer: `45s`, `10m`, `2h`, `3d`.
     older_than: Option<String>,
-    /// Entries of a page; 50 by default.
+    /// Entries of a page; 50 by default, and at most 1000.
     limit: Option<usize>,
-    /// Counts from 1.
+    /// Counts from 1. Pages end at the 10,000th entry.
     page_number: Option<usize>,
 }
 
-/// The pending approvals of all agents whose approvals the caller may read; newest last.
+/// The pending approvals of all agents whose approvals the caller may read; newest last. The newest
+/// 10,000 tasks that wait for approval are searched.
 #[utoipa::path(
     get,
     path = "/approvals",
@@ -58,7 +63,7 @@ pub(super) async fn list(
     Params(filter): Params<Filter>,
 ) -> Result<Json<Vec<ApprovalView>>, ApiError> {
     let page = Page::new(filter.limit, filter.page_number);
-    page.bounds()?;
+    let (skip, limit) = page.bounds()?;
     let latest_request = filter.older_than.as_deref().map(latest_request).transpose()?;
     let agent = match &filter.agent_name {
         None => None,
@@ -67,19 +72,27 @@ pub(super) async fn list(
             Some(gateway.agent(&caller, Action::ReadApprovals, agent).await?)
         }
     };
+    let _turn = gateway.load.heavy_request(&caller).await?;
     let mut pending: BTreeMap<(Timestamp, String), ApprovalView> = BTreeMap::new();
-    for task in tasks_with_approvals(&gateway, filter.task_id.as_deref()).await? {
-        for approval in &task.approvals {
-            let asking = asking_agent(&task, approval);
-            let is_selected = agent.as_ref().is_none_or(|agent| agent.name == asking)
-                && latest_request.is_none_or(|latest| approval.requested_at <= latest);
-            if is_selected && gateway.access.allows(&caller, Action::ReadApprovals, &asking).await? {
-                let key = (approval.requested_at, approval.id.clone());
-                pending.insert(key, view(&gateway, &task, approval.clone(), ApprovalState::PENDING));
+    let mut pages = TaskPages::new(&gateway, filter.task_id.as_deref());
+    while let Some(tasks) = pages.next().await? {
+        for task in &tasks {
+            for approval in &task.approvals {
+                let asking = asking_agent(task, approval);
+                let is_selected = agent.as_ref().is_none_or(|agent| agent.name == asking)
+                    && latest_request.is_none_or(|latest| approval.requested_at <= latest);
+                if is_selected && gateway.access.allows(&caller, Action::ReadApprovals, &asking).await? {
+                    let key = (approval.requested_at, approval.id.clone());
+                    pending.insert(key, view(&gateway, task, approval.clone(), ApprovalState::PENDING));
+                }
+                // Nothing after the page is kept.
+                if pending.len() > skip + limit {
+                    pending.pop_last();
+                }
             }
         }
     }
-    Ok(Json(page.apply(pending.into_values().collect())?))
+    Ok(Json(pending.into_values().skip(skip).take(limit).collect()))
 }
 
 /// The latest time at which an approval of this age was requested.
@@ -89,43 +102,69 @@ fn latest_request(older_than: &str) -> Result<Timestamp, ApiError> {
     Ok(Timestamp::now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-/// The running tasks with pending approvals; of one task also the tasks that work as its tools.
-async fn tasks_with_approvals(gateway: &Gateway, task_id: Option<&str>) -> Result<Vec<TaskRecord>, ApiError> {
-    let running = format!("WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'");
-    let mut tasks = match listed(gateway, &format!("{running} AND {SEARCH_PENDING_APPROVALS} > 0")).await {
-        // The search attribute is not registered in this Temporal namespace.
-        Err(TemporalError::Refused(_)) => listed(gateway, &running).await?,
-        answer => answer?,
-    };
-    if let Some(task_id) = task_id {
-        tasks.retain(|task| task.log_id == task_id || task.id == task_id);
-        // Visibility lags behind; the task itself does not.
-        match gateway.known_task(task_id).await {
-            Ok(task) => {
-                tasks.retain(|listed| listed.id != task.id);
-                tasks.push(task);
-            }
-            Err(error) if error.status.is_client_error() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(tasks)
+/// The running tasks with pending approvals, a page of Temporal's list at a time; of one task also the tasks that work
+/// as its tools.
+struct TaskPages<'a> {
+    gateway: &'a Gateway,
+    task_id: Option<&'a str>,
+    by_attribute: bool,
+    /// Token of the next page; `None` after the last.
+    next: Option<Vec<u8>>,
+    pages_left: usize,
 }
 
-async fn listed(gateway: &Gateway, query: &str) -> Result<Vec<TaskRecord>, TemporalError> {
-    let mut tasks = Vec::new();
-    let mut token = Vec::new();
-    loop {
-        let (page, next) = gateway.temporal.list(query, token).await?;
-        let with_approvals = page
-            .into_iter()
-            .filter_map(TaskRecord::of_info)
-            .filter(|task| !task.approvals.is_empty() && gateway.owns(task));
-        tasks.extend(with_approvals);
-        if next.is_empty() {
-            return Ok(tasks);
+impl<'a> TaskPages<'a> {
+    fn new(gateway: &'a Gateway, task_id: Option<&'a str>) -> Self {
+        Self {
+            gateway,
+            task_id,
+            by_attribute: true,
+            next: Some(Vec::new()),
+            pages_left: MAX_PAGES,
         }
-        token = next;
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<TaskRecord>>, ApiError> {
+        let Some(token) = self.next.take() else {
+            return Ok(None);
+        };
+        let is_first = token.is_empty();
+        let (page, next) = self.list(token).await?;
+        self.pages_left -= 1;
+        self.next = (!next.is_empty() && self.pages_left > 0).then_some(next);
+        let records = page.into_iter().filter_map(TaskRecord::of_info);
+        let mut tasks: Vec<TaskRecord> = records.filter(|task| self.is_wanted(task)).collect();
+        // Visibility lags behind; the task itself does not.
+        if let Some(task_id) = self.task_id
+            && is_first
+        {
+            match self.gateway.known_task(task_id).await {
+                Ok(task) => tasks.push(task),
+                Err(error) if error.status.is_client_error() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(tasks))
+    }
+
+    async fn list(&mut self, token: Vec<u8>) -> Result<(Vec<WorkflowExecutionInfo>, Vec<u8>), TemporalError> {
+        let running = format!("WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'");
+        if self.by_attribute {
+            let waiting = format!("{running} AND {SEARCH_PENDING_APPROVALS} > 0");
+            match self.gateway.temporal.list(&waiting, token.clone()).await {
+                // The search attribute is not registered in this Temporal namespace.
+                Err(TemporalError::Refused(_)) if token.is_empty() => self.by_attribute = false,
+                answer => return answer,
+            }
+        }
+        self.gateway.temporal.list(&running, token).await
+    }
+
+    fn is_wanted(&self, task: &TaskRecord) -> bool {
+        !task.approvals.is_empty()
+            && self.gateway.owns(task)
+            // The task itself is added as it is now.
+            && self.task_id.is_none_or(|id| task.log_id == id && task.id != id)
     }
 }
 

@@ -1,52 +1,186 @@
 //! Reads requests: bodies within a limit, queries, the content of a message and the trace
 //! context.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    body::BodyDataStream,
+    body::{Body, BodyDataStream, HttpBody as _},
     extract::{FromRequest, FromRequestParts, Query, Request},
-    http::{HeaderMap, request::Parts},
+    http::{HeaderMap, StatusCode, request::Parts},
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use steadfast_events::{Content, TextFormat};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::error::ApiError;
+use crate::{access::Caller, app::Gateway, error::ApiError, load::Permit};
 
 /// Longest text or data of a message.
 pub(super) const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-/// Room for the longest message when every character of it is escaped.
-const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
-/// How much of a body that is too long is read, so that its sender receives the error.
-const MAX_DRAINED_BYTES: usize = 64 * 1024 * 1024;
+/// The longest message with room for what surrounds it, and for characters that are escaped.
+pub(super) const MAX_BODY_BYTES: u32 = 2 * 1024 * 1024;
+/// Bodies up to this length are read at once; longer ones wait for their share of the memory.
+const SHORT_BODY_BYTES: usize = 64 * 1024;
+/// How much of a body that nobody wants is read, so that its sender receives the response.
+const MAX_DISCARDED_BYTES: usize = 64 * 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A value uses some 100 bytes when it is parsed, however short its text is.
+const MAX_VALUES: usize = 100_000;
 const MAX_REASON_CHARS: usize = 1000;
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The body of a request as it arrives. It is read after the caller's permission has been checked.
+pub(super) struct UnreadBody(Body);
+
+impl<S: Sync> FromRequest<S> for UnreadBody {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(request))
+    }
+}
+
+impl UnreadBody {
+    pub(super) fn of(request: Request) -> Self {
+        Self(request.into_body())
+    }
+
+    /// Reads the body if the caller may go on, and only then.
+    pub(super) async fn read_after<T>(
+        self,
+        permission: Result<T, ApiError>,
+        gateway: &Gateway,
+        caller: &Caller,
+    ) -> Result<(T, JsonBody), ApiError> {
+        match permission {
+            Ok(permitted) => Ok((permitted, self.read(gateway, caller).await?)),
+            Err(error) => {
+                self.discard().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The whole body, if it arrives in time and is not too long.
+    pub(super) async fn read(self, gateway: &Gateway, caller: &Caller) -> Result<JsonBody, ApiError> {
+        let declared = self.0.size_hint().lower();
+        let mut pieces = self.0.into_data_stream();
+        let limit = gateway.load.times.body;
+        let result = match timeout(limit, collect(&mut pieces, declared, gateway, caller)).await {
+            Ok(result) => result,
+            Err(_) => {
+                return Err(ApiError::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    format!("the request body did not arrive within {} s", limit.as_secs_f32()),
+                ));
+            }
+        };
+        if result.is_err() {
+            discard(pieces).await;
+        }
+        result
+    }
+
+    /// Reads the body and keeps nothing of it: a response before its end would break the sender's
+    /// connection, and the sender would not see the response.
+    pub(super) async fn discard(self) {
+        if !self.0.is_end_stream() {
+            discard(self.0.into_data_stream()).await;
+        }
+    }
+}
+
+async fn collect(
+    pieces: &mut BodyDataStream,
+    declared: u64,
+    gateway: &Gateway,
+    caller: &Caller,
+) -> Result<JsonBody, ApiError> {
+    let too_large = || {
+        ApiError::too_large(format!(
+            "a request body is at most {MAX_BODY_BYTES} bytes long; an escaped character counts as several"
+        ))
+    };
+    if declared > u64::from(MAX_BODY_BYTES) {
+        return Err(too_large());
+    }
+    let mut bytes = BytesMut::new();
+    let mut memory = None;
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| ApiError::bad_request("the request body ended early"))?;
+        let length = bytes.len() + piece.len();
+        if length > MAX_BODY_BYTES as usize {
+            return Err(too_large());
+        }
+        if length > SHORT_BODY_BYTES && memory.is_none() {
+            memory = Some(gateway.load.body(caller, MAX_BODY_BYTES).await?);
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(JsonBody {
+        bytes: bytes.freeze(),
+        _memory: memory,
+    })
+}
+
+async fn discard(mut pieces: BodyDataStream) {
+    let discard = async {
+        let mut discarded = 0;
+        while let Some(Ok(piece)) = pieces.next().await {
+            discarded += piece.len();
+            if discarded > MAX_DISCARDED_BYTES {
+                return;
+            }
+        }
+    };
+    let _ = timeout(DISCARD_TIMEOUT, discard).await;
+}
 
 /// A whole request body.
-pub(super) struct BoundedBody(pub(super) Bytes);
+pub(super) struct JsonBody {
+    bytes: Bytes,
+    /// Held while the request is handled: what is parsed uses a multiple of the bytes.
+    _memory: Option<Permit>,
+}
 
-impl<S: Sync> FromRequest<S> for BoundedBody {
-    type Rejection = ApiError;
+impl JsonBody {
+    /// The body as any JSON value.
+    pub(super) fn value(&self) -> Result<Value, String> {
+        refuse_many_values(&self.bytes)?;
+        serde_json::from_slice(&self.bytes).map_err(|error| format!("the body is not JSON: {error}"))
+    }
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let mut stream = request.into_body().into_data_stream();
-        let mut body = BytesMut::new();
-        while let Some(piece) = stream.next().await {
-            let piece = piece.map_err(|_| ApiError::bad_request("the request body ended early"))?;
-            if body.len() + piece.len() > MAX_BODY_BYTES {
-                // A response before the end of the body would break the sender's connection.
-                let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain(stream)).await;
-                return Err(ApiError::too_large(format!(
-                    "a request body is at most {MAX_BODY_BYTES} bytes long"
-                )));
-            }
-            body.extend_from_slice(&piece);
+    /// The body as JSON of a type. An empty body is the default value.
+    pub(super) fn read<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
+        if self.bytes.is_empty() {
+            return Ok(T::default());
         }
-        Ok(Self(body.freeze()))
+        refuse_many_values(&self.bytes).map_err(ApiError::bad_request)?;
+        // By way of a map: a struct could be read from an array too.
+        serde_json::from_slice::<Map<String, Value>>(&self.bytes)
+            .and_then(|body| serde_json::from_value(Value::Object(body)))
+            .map_err(|error| ApiError::bad_request(format!("the body must be a JSON object: {error}")))
+    }
+}
+
+/// Counts what begins or separates values, before anything is parsed.
+fn refuse_many_values(json: &[u8]) -> Result<(), String> {
+    let (mut values, mut in_text, mut is_escaped) = (0, false, false);
+    for byte in json {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_text,
+            b'"' => in_text = !in_text,
+            b',' | b'[' | b'{' if !in_text => values += 1,
+            _ => {}
+        }
+    }
+    if values > MAX_VALUES {
+        Err(format!("the body has more than {MAX_VALUES} JSON values"))
+    } else {
+        Ok(())
     }
 }
 
@@ -60,29 +194,6 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
         let Query(params) =
             Query::try_from_uri(&parts.uri).map_err(|error| ApiError::bad_request(error.body_text()))?;
         Ok(Self(params))
-    }
-}
-
-async fn drain(mut stream: BodyDataStream) {
-    let mut drained = 0;
-    while let Some(Ok(piece)) = stream.next().await {
-        drained += piece.len();
-        if drained > MAX_DRAINED_BYTES {
-            return;
-        }
-    }
-}
-
-impl BoundedBody {
-    /// The body as JSON of a type. An empty body is the default value.
-    pub(super) fn read<T: DeserializeOwned + Default>(&self) -> Result<T, ApiError> {
-        if self.0.is_empty() {
-            return Ok(T::default());
-        }
-        // By way of a map: a struct could be read from an array too.
-        serde_json::from_slice::<Map<String, Value>>(&self.0)
-            .and_then(|body| serde_json::from_value(Value::Object(body)))
-            .map_err(|error| ApiError::bad_request(format!("the body must be a JSON object: {error}")))
     }
 }
 
@@ -187,10 +298,43 @@ pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
 }
 
 #[cfg(test)]
+impl JsonBody {
+    pub(super) fn of(body: &'static str) -> Self {
+        Self {
+            bytes: Bytes::from_static(body.as_bytes()),
+            _memory: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use futures::stream;
     use serde_json::json;
 
     use super::*;
+    use crate::load::{Load, Times};
+
+    #[tokio::test]
+    async fn a_body_that_does_not_arrive_is_not_awaited_for_ever() {
+        let gateway = Gateway {
+            load: Load::with_times(Times {
+                body: Duration::from_millis(20),
+                ..Times::default()
+            }),
+            ..Gateway::without_services()
+        };
+        let begins = stream::iter([Ok::<_, std::io::Error>("{")]).chain(stream::pending());
+        let body = UnreadBody(Body::from_stream(begins));
+        let error = body.read(&gateway, &Caller::Anonymous).await.err().unwrap();
+        assert_eq!(
+            (error.status, error.message.as_str()),
+            (
+                StatusCode::REQUEST_TIMEOUT,
+                "the request body did not arrive within 0.02 s"
+            )
+        );
+    }
 
     fn read(content: &Value) -> Result<Content, ContentError> {
         read_content(Some(content))
@@ -218,6 +362,15 @@ mod tests {
         ] {
             assert_eq!(read(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn values_are_counted_and_the_commas_of_a_text_are_not() {
+        let list = |values: usize| format!("[{}0]", "0,".repeat(values - 1));
+        assert_eq!(refuse_many_values(list(MAX_VALUES).as_bytes()), Ok(()));
+        assert!(refuse_many_values(list(MAX_VALUES + 1).as_bytes()).is_err());
+        let text = format!(r#"{{"text":"a \"quoted\" list: {}"}}"#, "0,[{".repeat(MAX_VALUES));
+        assert_eq!(refuse_many_values(text.as_bytes()), Ok(()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State, http::StatusCode};
 use serde_json::{Value, json};
 
-use crate::{app::Gateway, error::ErrorBody};
+use crate::{app::Gateway, error::ErrorBody, load::Probe};
 
 /// Responds as long as the process runs.
 #[utoipa::path(
@@ -37,14 +37,21 @@ pub(super) async fn healthz() -> Json<Value> {
     ),
 )]
 pub(super) async fn readyz(State(gateway): State<Arc<Gateway>>) -> (StatusCode, Json<Value>) {
-    let (temporal, redis) = tokio::join!(gateway.temporal.check(), gateway.log.ping());
-    let ready = temporal.is_ok() && redis.is_ok();
+    let probe = gateway.load.probe(async {
+        let (temporal, redis) = tokio::join!(gateway.temporal.check(), gateway.log.ping());
+        Probe {
+            temporal: temporal.err().map(|error| error.to_string()),
+            redis: redis.err().map(|error| error.to_string()),
+        }
+    });
+    let Probe { temporal, redis } = probe.await;
+    let ready = temporal.is_none() && redis.is_none();
     let check = |error: Option<String>| json!({ "healthy": error.is_none(), "error": error });
     let body = json!({
         "status": if ready { "ok" } else { "unavailable" },
         "checks": {
-            "temporal": check(temporal.err().map(|error| error.to_string())),
-            "redis": check(redis.err().map(|error| error.to_string())),
+            "temporal": check(temporal),
+            "redis": check(redis),
         },
     });
     (

@@ -32,9 +32,9 @@ pub(super) struct Filter {
     /// Not supported.
     filters: Option<String>,
     // `#[serde(flatten)]` would read the numbers as strings.
-    /// Entries of a page; 50 by default.
+    /// Entries of a page; 50 by default, and at most 1000.
     limit: Option<usize>,
-    /// Counts from 1.
+    /// Counts from 1. Pages end at the 10,000th entry.
     page_number: Option<usize>,
 }
 
@@ -75,6 +75,7 @@ pub(super) async fn list(
     let page = Page::new(filter.limit, filter.page_number);
     page.bounds()?;
     let task = gateway.task(&caller, Action::ReadTasks, &task_id).await?;
+    let _turn = gateway.load.heavy_request(&caller).await?;
     // The order of the log is the order of creation, also of messages with equal times.
     let mut messages = messages::messages(&gateway, &task).await?;
     if filter.order_direction.unwrap_or_default() == OrderDirection::Desc {
@@ -115,6 +116,7 @@ pub(super) async fn by_id(
 ) -> Result<Response, ApiError> {
     let task_id = task_id.ok_or_else(|| ApiError::bad_request("task_id is required to find a message"))?;
     let task = gateway.task(&caller, Action::ReadTasks, &task_id).await?;
+    let _turn = gateway.load.heavy_request(&caller).await?;
     let messages = messages::messages(&gateway, &task).await?;
     let message = messages.iter().find(|message| message.id == message_id);
     let message = message.ok_or_else(|| ApiError::not_found("the message"))?;

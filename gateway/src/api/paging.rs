@@ -7,14 +7,17 @@ use utoipa::IntoParams;
 use crate::error::ApiError;
 
 const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 1000;
+/// Where a list ends for clients, however long it is.
+const MAX_ENTRY: usize = 10_000;
 
 /// The part of a list that a client asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
-    /// Entries of a page; 50 by default.
+    /// Entries of a page; 50 by default, and at most 1000.
     limit: Option<usize>,
-    /// Counts from 1.
+    /// Counts from 1. Pages end at the 10,000th entry.
     page_number: Option<usize>,
 }
 
@@ -35,7 +38,16 @@ impl Page {
         if limit == 0 || page == 0 {
             return Err(ApiError::bad_request("limit and page_number count from 1"));
         }
-        Ok(((page - 1).saturating_mul(limit), limit))
+        if limit > MAX_LIMIT {
+            return Err(ApiError::bad_request(format!("limit is at most {MAX_LIMIT}")));
+        }
+        let skip = (page - 1).saturating_mul(limit);
+        if skip >= MAX_ENTRY {
+            return Err(ApiError::bad_request(format!(
+                "page_number {page} begins after the {MAX_ENTRY}th entry, where lists end: narrow the list by its filters"
+            )));
+        }
+        Ok((skip, limit))
     }
 }
 
@@ -51,5 +63,14 @@ mod tests {
         assert_eq!(bounds(Some(2), Some(2)).unwrap(), (2, 2));
         assert!(bounds(Some(0), None).is_err());
         assert!(bounds(None, Some(0)).is_err());
+    }
+
+    #[test]
+    fn a_page_is_bounded_and_so_is_the_list() {
+        let bounds = |limit, page_number| Page { limit, page_number }.bounds();
+        assert_eq!(bounds(Some(1000), Some(10)).unwrap(), (9000, 1000));
+        assert!(bounds(Some(1001), None).is_err());
+        assert!(bounds(Some(1000), Some(11)).is_err());
+        assert!(bounds(Some(1000), Some(usize::MAX)).is_err());
     }
 }

@@ -18,7 +18,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use self::{create_task::create_task, send_event::send_event};
-use super::{extractors::BoundedBody, tasks};
+use super::{
+    extractors::{JsonBody, UnreadBody},
+    tasks,
+};
 use crate::{
     access::{Action, Caller},
     agentex::wire,
@@ -51,10 +54,10 @@ pub(super) async fn by_id(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: BoundedBody,
+    body: UnreadBody,
 ) -> Response {
     let agent = gateway.agents.by_id(&id);
-    answer(&gateway, &caller, agent, &headers, &body).await
+    answer(&gateway, &caller, agent, &headers, body).await
 }
 
 /// Calls a method of an agent by name.
@@ -75,10 +78,10 @@ pub(super) async fn by_name(
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: BoundedBody,
+    body: UnreadBody,
 ) -> Response {
     let agent = gateway.agents.by_client_name(&name);
-    answer(&gateway, &caller, agent, &headers, &body).await
+    answer(&gateway, &caller, agent, &headers, body).await
 }
 
 /// A JSON-RPC request.
@@ -97,15 +100,16 @@ async fn answer(
     caller: &Caller,
     agent: Option<Arc<AgentEntry>>,
     headers: &HeaderMap,
-    body: &BoundedBody,
+    body: UnreadBody,
 ) -> Response {
-    let call = match read_call(&body.0) {
+    let permission = gateway.agent(caller, Action::WriteTasks, agent).await;
+    let (agent, body) = match body.read_after(permission, gateway, caller).await {
+        Ok(permitted) => permitted,
+        Err(error) => return failure(&Value::Null, code_of(&error), &error),
+    };
+    let call = match read_call(&body) {
         Ok(call) => call,
         Err((code, message)) => return failure(&Value::Null, code, &ApiError::bad_request(message)),
-    };
-    let agent = match gateway.agent(caller, Action::WriteTasks, agent).await {
-        Ok(agent) => agent,
-        Err(error) => return failure(&call.id, code_of(&error), &error),
     };
     let (method, result) = match call.method.as_str() {
         "task/create" => (
@@ -141,9 +145,8 @@ async fn answer(
     response
 }
 
-fn read_call(body: &[u8]) -> Result<Call, (i32, String)> {
-    let value: Value =
-        serde_json::from_slice(body).map_err(|error| (PARSE_ERROR, format!("the body is not JSON: {error}")))?;
+fn read_call(body: &JsonBody) -> Result<Call, (i32, String)> {
+    let value = body.value().map_err(|message| (PARSE_ERROR, message))?;
     let Value::Object(mut call) = value else {
         return Err((INVALID_REQUEST, "the body must be a JSON-RPC request object".to_owned()));
     };
@@ -219,18 +222,19 @@ mod tests {
 
     #[test]
     fn the_envelope_is_optional_and_the_method_is_not() {
-        let call = read_call(br#"{"method":"task/create","params":{"name":"n"}}"#)
+        let read_call = |body: &'static str| super::read_call(&JsonBody::of(body));
+        let call = read_call(r#"{"method":"task/create","params":{"name":"n"}}"#)
             .ok()
             .unwrap();
         assert_eq!(
             (call.id, call.method.as_str(), call.params.len()),
             (Value::Null, "task/create", 1)
         );
-        let call = read_call(br#"{"jsonrpc":"2.0","id":7,"method":"event/send","params":null}"#)
+        let call = read_call(r#"{"jsonrpc":"2.0","id":7,"method":"event/send","params":null}"#)
             .ok()
             .unwrap();
         assert_eq!((call.id, call.params.len()), (json!(7), 0));
-        let code = |body: &str| read_call(body.as_bytes()).err().unwrap().0;
+        let code = |body| read_call(body).err().unwrap().0;
         assert_eq!(code(""), PARSE_ERROR);
         assert_eq!(code("{"), PARSE_ERROR);
         assert_eq!(code("[]"), INVALID_REQUEST);

@@ -6,6 +6,7 @@
 mod format;
 mod keep_alive;
 mod recovery;
+mod revocation;
 mod viewer;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -13,7 +14,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{
     Extension,
     extract::{Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response, sse::Sse},
 };
 use futures::StreamExt as _;
@@ -22,13 +23,13 @@ use steadfast_eventlog::reader::From;
 use utoipa::IntoParams;
 
 use self::{
-    format::{EntryPosition, Format},
+    format::{Format, Position},
     keep_alive::with_keep_alive,
-    viewer::{End, Viewer},
+    viewer::{End, Start, Viewer},
 };
 use super::{extractors::Params, tasks};
 use crate::{
-    access::{Action, Caller},
+    access::{Action, Session},
     app::Gateway,
     error::{ApiError, ErrorBody},
     task::TaskRecord,
@@ -58,19 +59,20 @@ pub(super) struct Options {
     params(("task_id" = String, Path, description = "Id of the task."), Options),
     responses(
         (status = OK, description = "Server-sent events.", content_type = "text/event-stream", body = String),
+        (status = NO_CONTENT, description = "The task has ended and the client has all of it: an EventSource stops asking."),
         (status = "default", description = "An error.", body = ErrorBody),
     ),
 )]
 pub(super) async fn by_id(
     State(gateway): State<Arc<Gateway>>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
     Path(id): Path<String>,
     Params(options): Params<Options>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let from = resume_from(&headers, &options)?;
-    let task = gateway.task(&caller, Action::ReadTasks, &id).await?;
-    open(gateway, task, from, options.format).await
+    let position = last_position(&headers, &options)?;
+    let task = gateway.task(&session.caller, Action::ReadTasks, &id).await?;
+    open(gateway, session, task, position, options.format).await
 }
 
 /// A task live, by name.
@@ -82,46 +84,46 @@ pub(super) async fn by_id(
     params(("task_name" = String, Path, description = "Name of the task."), Options),
     responses(
         (status = OK, description = "Server-sent events.", content_type = "text/event-stream", body = String),
+        (status = NO_CONTENT, description = "The task has ended and the client has all of it: an EventSource stops asking."),
         (status = "default", description = "An error.", body = ErrorBody),
     ),
 )]
 pub(super) async fn by_name(
     State(gateway): State<Arc<Gateway>>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
     Path(name): Path<String>,
     Params(options): Params<Options>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let from = resume_from(&headers, &options)?;
-    let task = tasks::named(&gateway, &caller, &name).await?;
-    open(gateway, task, from, options.format).await
+    let position = last_position(&headers, &options)?;
+    let task = tasks::named(&gateway, &session.caller, &name).await?;
+    open(gateway, session, task, position, options.format).await
 }
 
-/// Where the client wants to go on; the tail unless the client says so.
-fn resume_from(headers: &HeaderMap, options: &Options) -> Result<From, ApiError> {
+/// The last position of the client, if it says so.
+fn last_position(headers: &HeaderMap, options: &Options) -> Result<Option<Position>, ApiError> {
     let header = headers
         .get(LAST_EVENT_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|id| !id.is_empty());
-    match header.or(options.after.as_deref()) {
-        None => Ok(From::Tail),
-        Some(id) => match id.parse() {
-            Ok(EntryPosition(None)) => Ok(From::Start),
-            Ok(EntryPosition(Some(id))) => Ok(From::After(id)),
-            Err(error) => Err(ApiError::bad_request(format!("{error}"))),
-        },
-    }
+    header
+        .or(options.after.as_deref())
+        .map(|id| id.parse().map_err(|error| ApiError::bad_request(format!("{error}"))))
+        .transpose()
 }
 
-async fn open(gateway: Arc<Gateway>, task: TaskRecord, from: From, format: Format) -> Result<Response, ApiError> {
-    // A task that has ended has no new entries: show it from the beginning.
-    let from = if task.status.is_terminal() && from == From::Tail {
-        From::Start
-    } else {
-        from
-    };
-    let subscription = gateway.reader.subscribe(&task.id, from).await?;
-    let end = if task.status.is_terminal() {
+async fn open(
+    gateway: Arc<Gateway>,
+    session: Session,
+    task: TaskRecord,
+    position: Option<Position>,
+    format: Format,
+) -> Result<Response, ApiError> {
+    let has_ended = task.status.is_terminal();
+    if !has_ended && gateway.agents.by_name(&task.agent).is_none() {
+        return Err(ApiError::not_found("the agent of the task"));
+    }
+    let end = if has_ended {
         match gateway.log.tail(&task.id).await? {
             Some(last) => End::AfterEntry(last),
             None => End::AfterReset,
@@ -129,13 +131,25 @@ async fn open(gateway: Arc<Gateway>, task: TaskRecord, from: From, format: Forma
     } else {
         End::WithTask
     };
-    let (start, cursor) = match from {
-        // A viewer of the tail who loses the connection before the first entry can still resume.
-        From::Tail => (Some(EntryPosition(subscription.begins_after())), None),
-        From::Start => (None, None),
-        From::After(id) => (None, Some(id)),
+    if has_seen_all(position, end) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let from = match position {
+        Some(Position::After(id)) => From::After(id),
+        Some(Position::Start) => From::Start,
+        // A task that has ended has no new entries: show it from the beginning.
+        Some(Position::End) | None if has_ended => From::Start,
+        Some(Position::End) | None => From::Tail,
     };
-    let events = Viewer::new(gateway, task, format, cursor).events(subscription, start, end);
+    let place = gateway.load.stream(&session.caller).await?;
+    let subscription = gateway.reader.subscribe(&task.id, from).await?;
+    let start = match from {
+        // A viewer of the tail who loses the connection before the first entry can still resume.
+        From::Tail => Start::Told(Position::after(subscription.begins_after())),
+        From::Start => Start::First,
+        From::After(id) => Start::After(id),
+    };
+    let events = Viewer::new(gateway, session, task, format, place).events(subscription, start, end);
     let mut response = Sse::new(events.map(Ok::<_, Infallible>))
         .into_response()
         .map(|body| with_keep_alive(body, PING));
@@ -149,4 +163,13 @@ async fn open(gateway: Arc<Gateway>, task: TaskRecord, from: From, format: Forma
         HeaderValue::from_static("no"),
     );
     Ok(response)
+}
+
+/// Whether a client that comes back has everything of a task that has ended.
+fn has_seen_all(position: Option<Position>, end: End) -> bool {
+    match (position, end) {
+        (Some(Position::After(seen)), End::AfterEntry(last)) => seen >= last,
+        (Some(Position::End), End::AfterReset | End::AfterEntry(_)) => true,
+        _ => false,
+    }
 }

@@ -9,6 +9,7 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
 };
+use futures::{StreamExt as _, TryStreamExt as _, future, stream};
 use serde::Deserialize;
 use steadfast_contract::start::WORKFLOW_TYPE;
 use utoipa::IntoParams;
@@ -27,6 +28,11 @@ use crate::{
     task::TaskRecord,
 };
 
+/// Pages of 200 tasks that Temporal lists for one request.
+const MAX_PAGES: usize = 50;
+/// Access reviews at a time, for one request.
+const CONCURRENT_REVIEWS: usize = 16;
+
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Filter {
@@ -38,13 +44,14 @@ pub(super) struct Filter {
     status: Option<String>,
     /// `agents` adds the agent to each task.
     relationships: Option<String>,
-    /// Entries of a page; 50 by default.
+    /// Entries of a page; 50 by default, and at most 1000.
     limit: Option<usize>,
-    /// Counts from 1.
+    /// Counts from 1. Pages end at the 10,000th entry.
     page_number: Option<usize>,
 }
 
-/// The tasks that the caller may see, newest first; without their `params`.
+/// The tasks that the caller may see, newest first; without their `params`. Of the tasks that the
+/// filters select, the newest 10,000 are searched.
 #[utoipa::path(
     get,
     path = "/tasks",
@@ -77,9 +84,13 @@ pub(super) async fn list(
     let (mut skip, limit) = Page::new(filter.limit, filter.page_number).bounds()?;
     let query = query(agent.as_deref(), filter.status.as_deref())?;
 
+    let _turn = gateway.load.heavy_request(&caller).await?;
+    if agent.is_none() && !may_see_tasks(&gateway, &caller).await? {
+        return Ok(Json(Vec::new()));
+    }
     let mut tasks = Vec::new();
     let mut token = Vec::new();
-    loop {
+    for _ in 0..MAX_PAGES {
         let (page, next) = gateway.temporal.list(&query, token).await?;
         for record in page.into_iter().filter_map(TaskRecord::of_info) {
             // A task that works for another task is part of that conversation.
@@ -100,10 +111,31 @@ pub(super) async fn list(
             }
         }
         if next.is_empty() {
-            return Ok(Json(tasks));
+            break;
         }
         token = next;
     }
+    Ok(Json(tasks))
+}
+
+/// Whether the caller may see tasks of any agent. Whoever may not gets an empty list at once.
+async fn may_see_tasks(gateway: &Gateway, caller: &Caller) -> Result<bool, ApiError> {
+    let agents = gateway.agents.list();
+    if agents.is_empty() {
+        return Ok(true);
+    }
+    let reviews = stream::iter(agents).map(|agent| async move {
+        let access = &gateway.access;
+        Ok::<_, ApiError>(
+            access.allows(caller, Action::ReadTasks, &agent.name).await?
+                || access.allows(caller, Action::ReadAllTasks, &agent.name).await?,
+        )
+    });
+    let reviews = reviews.buffer_unordered(CONCURRENT_REVIEWS);
+    std::pin::pin!(reviews.try_filter(|allowed| future::ready(*allowed)))
+        .try_next()
+        .await
+        .map(|allowed| allowed.is_some())
 }
 
 /// The visibility query for tasks of an agent and a status.

@@ -136,6 +136,24 @@ async fn callers_may_do_what_kubernetes_lets_them() {
     let forbidden = gateway.get_as(&bob, &path).await;
     assert_eq!((unknown.status, unknown.body), (forbidden.status, forbidden.body));
 
+    // A name belongs to its creator: it tells nothing of the tasks of others, and nobody takes it first.
+    let named = async |token: &str| {
+        let answer = gateway
+            .rpc_as(token, "haiku", "task/create", json!({"name": "monday"}))
+            .await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        answer.body["result"]["id"].clone()
+    };
+    let of_each = [named(&alice).await, named(&bob).await, named(&dora).await];
+    assert!(
+        of_each[0] != of_each[1] && of_each[1] != of_each[2] && of_each[0] != of_each[2],
+        "{of_each:?}"
+    );
+    for (token, id) in [&alice, &bob, &dora].into_iter().zip(&of_each) {
+        assert_eq!(named(token).await, *id);
+        assert_eq!(gateway.get_as(token, "/tasks/name/monday").await.body["id"], *id);
+    }
+
     // Without the API server what was decided holds for a while, and nothing new is let in.
     cluster.apiserver().freeze().unwrap();
     assert_eq!(gateway.get_as(&alice, &path).await.status, StatusCode::OK);

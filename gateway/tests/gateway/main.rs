@@ -6,6 +6,7 @@ mod access;
 mod approvals;
 mod bad_input;
 mod metrics;
+mod server;
 mod streams;
 mod support;
 mod tasks;

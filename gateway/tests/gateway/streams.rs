@@ -1,14 +1,16 @@
 //! Streams against a real Redis: frames, ids, resuming, and what a viewer is told
 //! when the log lost something.
 
+use axum::http::StatusCode;
 use serde_json::json;
 use steadfast_events::{
     EventKind, TaskStatus, TurnError, TurnStatus, Usage,
     testing::{text, text_delta, text_done, text_started},
 };
-use steadfast_testkit::{Redis, RedisData};
+use steadfast_gateway::{Access, SelfApproval};
+use steadfast_testkit::{Redis, RedisData, Temporal, TemporalOptions, wait};
 
-use super::support::{entry, with_redis};
+use super::support::{Frames, TIMEOUT, beside, entry, with_redis};
 
 fn turn_ended() -> EventKind {
     EventKind::TurnEnded {
@@ -278,6 +280,55 @@ async fn a_task_stream_can_be_had_by_name() {
     let id = created.body["result"]["id"].as_str().unwrap();
     let mut frames = gateway.stream("/tasks/name/streamed/stream", None).await;
     assert_eq!(frames.next().await.unwrap().data["taskId"], id);
+}
+
+/// The types of the rest of a stream, and the last id that a client keeps of it.
+async fn to_its_end(mut frames: Frames) -> (Vec<String>, Option<String>) {
+    let (mut types, mut last_id) = (Vec::new(), None);
+    while let Some(frame) = frames.next().await {
+        types.push(frame.data["type"].as_str().unwrap().to_owned());
+        last_id = frame.id.or(last_id);
+    }
+    (types, last_id)
+}
+
+#[tokio::test]
+async fn a_client_that_has_all_of_an_ended_task_stops_asking() {
+    let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
+    let redis = Redis::start().await.unwrap();
+    let gateway = beside(&temporal, &redis, Access::Anonymous, SelfApproval::Allowed);
+    let id = gateway.create_task().await;
+    let path = format!("/tasks/{id}/stream");
+    let last = gateway.append(&id, 1, [text_done("a", "one"), completed()]).await.last;
+    let running = gateway.open_stream(&path, entry(last, 3).as_deref()).await;
+    assert_eq!(running.status(), StatusCode::OK);
+    temporal
+        .cli(&["workflow", "terminate", "--workflow-id", &id])
+        .await
+        .unwrap();
+
+    let (types, last_id) = to_its_end(gateway.stream(&path, None).await).await;
+    assert_eq!(types.last().map(String::as_str), Some("task_updated"));
+    assert_eq!(last_id, entry(last, 3));
+    let again = gateway.open_stream(&path, last_id.as_deref()).await;
+    assert_eq!(again.status(), StatusCode::NO_CONTENT);
+    let (types, _) = to_its_end(gateway.stream(&path, entry(last, 2).as_deref()).await).await;
+    assert_eq!(types, ["connected", "task_updated"]);
+
+    // Without a log too.
+    redis.restart(RedisData::Empty).await.unwrap();
+    wait::until("a connection to Redis", TIMEOUT, async || {
+        Ok(gateway.log.ping().await?)
+    })
+    .await
+    .unwrap();
+    let (types, last_id) = to_its_end(gateway.stream(&path, last_id.as_deref()).await).await;
+    assert_eq!(
+        (types.last().map(String::as_str), last_id.as_deref()),
+        (Some("task_updated"), Some("end"))
+    );
+    let again = gateway.open_stream(&path, last_id.as_deref()).await;
+    assert_eq!(again.status(), StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]

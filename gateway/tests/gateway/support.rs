@@ -6,6 +6,7 @@ use axum::{
     Router,
     body::Body,
     http::{HeaderMap, Request, StatusCode},
+    response::Response,
 };
 use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use sse_stream::{Sse, SseByteStream};
 use steadfast_eventlog::{Appended, Batch, EventLog, FirstBatch, LogReader, LogSettings, Numbered, RedisConnector};
 use steadfast_events::{EntryId, EventKind, testing};
 use steadfast_gateway::{
-    Access, AgentDirectory, Gateway, Metrics, Naming, SelfApproval, Temporal as TemporalConnection, router,
+    Access, AgentDirectory, Gateway, Load, Metrics, Naming, SelfApproval, Temporal as TemporalConnection, router,
 };
 use steadfast_process::prometheus::{Registry, TextEncoder};
 use steadfast_temporal::TemporalSettings;
@@ -71,6 +72,7 @@ fn test_gateway(access: Access, self_approval: SelfApproval, temporal_address: &
         reader: LogReader::start(log.clone()),
         log: log.clone(),
         metrics: metrics.clone(),
+        load: Load::default(),
         stopping: stopping.clone(),
     };
     TestGateway {
@@ -192,17 +194,18 @@ impl TestGateway {
     }
 
     /// Opens a stream; `last_event_id` as a client would send it.
-    pub(crate) async fn stream(&self, path: &str, last_event_id: Option<&str>) -> Frames {
+    pub(crate) async fn open_stream(&self, path: &str, last_event_id: Option<&str>) -> Response {
         let mut request = Request::get(path);
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
         }
-        let response = self
-            .router
-            .clone()
-            .oneshot(request.body(Body::empty()).unwrap())
-            .await
-            .unwrap();
+        let request = request.body(Body::empty()).unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// The frames of a stream.
+    pub(crate) async fn stream(&self, path: &str, last_event_id: Option<&str>) -> Frames {
+        let response = self.open_stream(path, last_event_id).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["x-accel-buffering"], "no");

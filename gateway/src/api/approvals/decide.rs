@@ -23,7 +23,7 @@ use crate::{
     access::{Action, Caller, SelfApproval},
     api::{
         acknowledgement,
-        extractors::{BoundedBody, ReasonBody, cut_reason},
+        extractors::{ReasonBody, UnreadBody, cut_reason},
     },
     app::Gateway,
     approvals::{ApprovalState, asking_agent, look_up, mismatch, request_id},
@@ -77,9 +77,9 @@ pub(in crate::api) async fn approve(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    body: BoundedBody,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let ApproveBody { reason, answer } = body.read()?;
+    let ApproveBody { reason, answer } = body.read(&gateway, &caller).await?.read()?;
     if answer.to_string().len() > MAX_ANSWER_BYTES {
         return Err(ApiError::too_large(format!(
             "answer is at most {MAX_ANSWER_BYTES} bytes long"
@@ -110,9 +110,9 @@ pub(in crate::api) async fn reject(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    body: BoundedBody,
+    body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let ReasonBody { reason } = body.read()?;
+    let ReasonBody { reason } = body.read(&gateway, &caller).await?.read()?;
     let decide = decide(&caller, id, Verdict::Rejected, reason, Value::Null);
     deliver(&gateway, &caller, decide).await
 }

@@ -21,7 +21,7 @@ use crate::{
     api::extractors::{MAX_MESSAGE_BYTES, traceparent},
     app::Gateway,
     error::ApiError,
-    temporal::{StartRequest, Started},
+    temporal::{StartRequest, Started, TemporalError},
 };
 
 /// Every list of tasks contains the metadata.
@@ -37,8 +37,11 @@ pub(super) async fn create_task(
     let name = params::name(params)?;
     let task_params = params::object(params, "params", MAX_MESSAGE_BYTES)?;
     let metadata = params::object(params, "task_metadata", MAX_METADATA_BYTES)?;
-    let id = match (&name, params::idempotency_key(headers)?) {
-        (Some(name), _) => agent.named_task_id(name),
+    let key = params::idempotency_key(headers)?;
+    // The same name or key gives the same task.
+    let may_be_repeated = name.is_some() || key.is_some();
+    let id = match (&name, key) {
+        (Some(name), _) => agent.named_task_id(caller.name(), name),
         (None, Some(key)) => agent.keyed_task_id(caller.name(), key),
         (None, None) => Uuid::now_v7().to_string(),
     };
@@ -64,7 +67,11 @@ pub(super) async fn create_task(
         input: payload(&start)?,
         memo,
     };
-    match gateway.temporal.start(request).await? {
+    let started = match gateway.temporal.start(request).await {
+        Ok(started) => started,
+        Err(error) => return Err(start_error(error, may_be_repeated)),
+    };
+    match started {
         Started::New => {
             let now = Timestamp::now();
             Ok(wire::Task {
@@ -86,6 +93,51 @@ pub(super) async fn create_task(
     }
 }
 
+/// Without a name or a key, another attempt after a start that may have happened would be another
+/// task.
+fn start_error(error: TemporalError, may_be_repeated: bool) -> ApiError {
+    if may_be_repeated || !error.may_have_happened() {
+        return error.into();
+    }
+    ApiError::from(error).not_repeatable(
+        "the task may have been started: look for it in GET /tasks before you create another, and \
+         give a name or the header Idempotency-Key to make this request safe to repeat",
+    )
+}
+
 fn payload<T: Serialize>(value: &T) -> Result<Payload, ApiError> {
     pack(value).map_err(|error| ApiError::internal("a payload cannot be written", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::http::StatusCode;
+
+    use super::*;
+
+    /// Whether clients repeat a request by themselves after this status: those that Stainless
+    /// generates, which Agentex's is, and OpenAI's.
+    fn is_repeated_by_clients(status: StatusCode) -> bool {
+        status.is_server_error() || [408, 409, 429].contains(&status.as_u16())
+    }
+
+    #[test]
+    fn a_start_that_may_have_happened_is_repeated_only_under_a_name_or_a_key() {
+        let late = || TemporalError::TimedOut(Duration::from_secs(5));
+        let unkeyed = start_error(late(), false);
+        assert!(!is_repeated_by_clients(unkeyed.status));
+        assert_eq!(unkeyed.retryable, Some(false));
+        assert!(unkeyed.message.contains("Idempotency-Key"), "{}", unkeyed.message);
+        let keyed = start_error(late(), true);
+        assert!(is_repeated_by_clients(keyed.status));
+        assert_ne!(keyed.retryable, Some(false));
+    }
+
+    #[test]
+    fn a_start_that_temporal_refused_is_a_mistake_of_the_request() {
+        let refused = start_error(TemporalError::Refused("too large".to_owned()), false);
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    }
 }

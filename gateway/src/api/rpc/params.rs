@@ -29,7 +29,7 @@ pub(super) async fn task(
     };
     let id = match (text("task_id")?, text("task_name")?) {
         (Some(id), None) => id,
-        (None, Some(name)) => agent.named_task_id(&name),
+        (None, Some(name)) => agent.named_task_id(caller.name(), &name),
         _ => {
             return Err(ApiError::bad_request(
                 "exactly one of task_id and task_name is required",

@@ -96,7 +96,11 @@ impl Outgoing<'_> {
                     ApiError::too_large(format!("Temporal refused the message: {reason}"))
                 }
                 // The signal may have arrived: a retry is harmless only under the same id.
-                error => ApiError::from(error).retryable(self.may_be_repeated),
+                error if self.may_be_repeated || !error.may_have_happened() => ApiError::from(error).retryable(true),
+                error => ApiError::from(error).not_repeatable(
+                    "the message may have arrived: read the task's messages before you send it again, and \
+                     give the header Idempotency-Key to make this request safe to repeat",
+                ),
             })?;
         let Some(subscription) = subscription else {
             return Ok(None);

@@ -32,26 +32,44 @@ pub(super) enum Format {
     Events,
 }
 
-/// The last entry that a viewer has; none before the first. On the wire `0` stands for none.
+/// How far a viewer has come, as the id of an event says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct EntryPosition(pub(super) Option<EntryId>);
+pub(super) enum Position {
+    /// `0`: before the first entry.
+    Start,
+    /// The last entry that the viewer has.
+    After(EntryId),
+    /// `end`: the viewer has all of a task that has ended and has no log.
+    End,
+}
 
-impl fmt::Display for EntryPosition {
+const START: &str = "0";
+const END: &str = "end";
+
+impl Position {
+    pub(super) fn after(last: Option<EntryId>) -> Self {
+        last.map_or(Self::Start, Self::After)
+    }
+}
+
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(id) => id.fmt(f),
-            None => f.write_str("0"),
+        match self {
+            Self::Start => f.write_str(START),
+            Self::After(id) => id.fmt(f),
+            Self::End => f.write_str(END),
         }
     }
 }
 
-impl FromStr for EntryPosition {
+impl FromStr for Position {
     type Err = ParseEntryIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
-            "0" => Ok(Self(None)),
-            id => id.parse().map(|id| Self(Some(id))),
+            START => Ok(Self::Start),
+            END => Ok(Self::End),
+            id => id.parse().map(Self::After),
         }
     }
 }
@@ -82,7 +100,7 @@ impl Output {
     }
 
     /// The first event of a stream.
-    pub(super) fn connected(&mut self, task_id: &str, start: Option<EntryPosition>) -> SseEvent {
+    pub(super) fn connected(&mut self, task_id: &str, start: Option<Position>) -> SseEvent {
         let Self { protocol, buffer } = self;
         let event = match protocol {
             Protocol::Agentex(_) => data(buffer, SseEvent::default(), &Frame::Connected { task_id }),
@@ -109,7 +127,7 @@ impl Output {
     /// The events of an entry; the last one has the entry's id.
     pub(super) fn entry(&mut self, entry: &Entry) -> [Option<SseEvent>; 2] {
         let Self { protocol, buffer } = self;
-        let id = Some(EntryPosition(Some(entry.id)));
+        let id = Some(Position::After(entry.id));
         match protocol {
             Protocol::Agentex(frames) => {
                 let mut write = |frame: &Frame<'_>| data(buffer, SseEvent::default(), frame);
@@ -126,7 +144,7 @@ impl Output {
     }
 
     /// All messages of the task. `position` is absent where another event has the id already.
-    pub(super) fn messages(&mut self, messages: &[Message], position: Option<EntryPosition>) -> SseEvent {
+    pub(super) fn messages(&mut self, messages: &[Message], position: Option<Position>) -> SseEvent {
         let Self { protocol, buffer } = self;
         let event = match protocol {
             Protocol::Agentex(frames) => data(buffer, SseEvent::default(), &frames.reset(messages)),
@@ -140,9 +158,9 @@ impl Output {
     }
 
     /// The status of the task as Temporal tells it.
-    pub(super) fn task_updated(&mut self, task: &TaskRecord) -> SseEvent {
+    pub(super) fn task_updated(&mut self, task: &TaskRecord, position: Option<Position>) -> SseEvent {
         let Self { protocol, buffer } = self;
-        match protocol {
+        let event = match protocol {
             Protocol::Agentex(frames) => data(buffer, SseEvent::default(), &frames.task_updated(task.to_wire(None))),
             Protocol::Events => named(
                 buffer,
@@ -155,7 +173,8 @@ impl Output {
                     "time": task.updated_at,
                 }),
             ),
-        }
+        };
+        with_id(event, position)
     }
 
     pub(super) fn error(&mut self, message: &str) -> SseEvent {
@@ -197,7 +216,7 @@ fn named<T: Serialize>(buffer: &mut Vec<u8>, name: &str, body: &T) -> SseEvent {
     data(buffer, SseEvent::default().event(name), body)
 }
 
-fn with_id(event: SseEvent, position: Option<EntryPosition>) -> SseEvent {
+fn with_id(event: SseEvent, position: Option<Position>) -> SseEvent {
     match position {
         Some(position) => {
             let mut id = String::with_capacity(MAX_ID_BYTES);

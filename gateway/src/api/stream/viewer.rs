@@ -7,13 +7,15 @@ use axum::response::sse::Event as SseEvent;
 use futures::{Stream, StreamExt as _, stream::BoxStream};
 use steadfast_eventlog::{Entry, LogItem, Snapshot};
 use steadfast_events::{EntryId, EventKind};
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    format::{EntryPosition, Format, Output},
+    format::{Format, Output, Position},
     recovery,
+    revocation::revoked,
 };
-use crate::{agentex::wire::TaskStatus, app::Gateway, messages, task::TaskRecord};
+use crate::{access::Session, agentex::wire::TaskStatus, app::Gateway, load::Permit, messages, task::TaskRecord};
 
 /// How often Temporal is asked for the task's status while the log is quiet: the log of a
 /// terminated task does not record the end.
@@ -30,9 +32,23 @@ pub(super) enum End {
     AfterReset,
 }
 
+/// Where a stream begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At the first entry.
+    First,
+    /// After the last entry that the client has.
+    After(EntryId),
+    /// At a position that the client does not know yet.
+    Told(Position),
+}
+
 pub(super) struct Viewer {
     gateway: Arc<Gateway>,
+    session: Session,
     task: TaskRecord,
+    /// The place among the streams of the gateway.
+    _place: Permit,
     output: Output,
     /// The last entry that the viewer has.
     cursor: Option<EntryId>,
@@ -42,22 +58,30 @@ pub(super) struct Viewer {
 }
 
 impl Viewer {
-    pub(super) fn new(gateway: Arc<Gateway>, task: TaskRecord, format: Format, cursor: Option<EntryId>) -> Self {
+    pub(super) fn new(
+        gateway: Arc<Gateway>,
+        session: Session,
+        task: TaskRecord,
+        format: Format,
+        place: Permit,
+    ) -> Self {
         Self {
             output: Output::new(format, &task),
             gateway,
+            session,
             task,
-            cursor,
+            _place: place,
+            cursor: None,
             incomplete: false,
         }
     }
 
-    /// The events of the stream, until `end` or until the gateway stops. `start` is the position
-    /// before the first entry, where the client does not know it.
+    /// The events of the stream, until `end`, until the viewer may no longer see the task, or until
+    /// the gateway stops.
     pub(super) fn events(
         self,
         subscription: impl Stream<Item = LogItem> + Send + Unpin + 'static,
-        start: Option<EntryPosition>,
+        start: Start,
         end: End,
     ) -> BoxStream<'static, SseEvent> {
         // Whatever the viewer waits for, a gateway that stops does not wait for it: the client
@@ -69,15 +93,37 @@ impl Viewer {
     fn follow(
         mut self,
         mut subscription: impl Stream<Item = LogItem> + Send + Unpin + 'static,
-        start: Option<EntryPosition>,
+        start: Start,
         end: End,
     ) -> impl Stream<Item = SseEvent> + Send + 'static {
         async_stream::stream! {
             let _open = self.gateway.metrics.stream_opened();
-            yield self.output.connected(&self.task.id, start);
+            let (gateway, session, task) = (self.gateway.clone(), self.session.clone(), self.task.clone());
+            let mut revoked = Box::pin(async move { revoked(&gateway, &session, &task).await });
+            let told = match start {
+                Start::First => None,
+                Start::After(id) => {
+                    self.cursor = Some(id);
+                    None
+                }
+                Start::Told(position) => Some(position),
+            };
+            yield self.output.connected(&self.task.id, told);
             let mut next_status = Instant::now() + STATUS_PERIOD;
             while !self.has_reached(end) {
-                match timeout_at(next_status, subscription.next()).await {
+                let next = tokio::select! {
+                    biased;
+                    reason = &mut revoked => Err(reason),
+                    next = timeout_at(next_status, subscription.next()) => Ok(next),
+                };
+                let next = match next {
+                    Ok(next) => next,
+                    Err(reason) => {
+                        yield self.output.error(&reason);
+                        return;
+                    }
+                };
+                match next {
                     Ok(Some(LogItem::Entry(entry))) => {
                         for event in self.entry(&entry).await {
                             yield event;
@@ -92,8 +138,17 @@ impl Viewer {
                         }
                     }
                     Ok(Some(LogItem::Reset(snapshot))) => {
-                        if let Some(event) = self.reset(snapshot).await {
-                            yield event;
+                        let event = tokio::select! {
+                            reason = &mut revoked => Err(reason),
+                            event = self.reset(snapshot) => Ok(event),
+                        };
+                        match event {
+                            Ok(Some(event)) => yield event,
+                            Ok(None) => {}
+                            Err(reason) => {
+                                yield self.output.error(&reason);
+                                return;
+                            }
                         }
                         if end == End::AfterReset {
                             break;
@@ -112,7 +167,9 @@ impl Viewer {
             // The log is gone or does not record the end of the task: Temporal does.
             self.refresh_task().await;
             if self.task.status.is_terminal() {
-                yield self.output.task_updated(&self.task);
+                // Without a log, no entry tells a client that comes back that it has all.
+                let position = self.cursor.is_none().then_some(Position::End);
+                yield self.output.task_updated(&self.task, position);
             }
         }
     }
@@ -140,7 +197,7 @@ impl Viewer {
         self.incomplete = !snapshot.complete;
         match recovery::all_messages(&self.gateway, &self.task, snapshot).await {
             Ok(messages) if is_first && last.is_none() && messages.is_empty() => None,
-            Ok(messages) => Some(self.output.messages(&messages, Some(EntryPosition(last)))),
+            Ok(messages) => Some(self.output.messages(&messages, Some(Position::after(last)))),
             Err(error) => Some(self.output.error(&error.message)),
         }
     }
@@ -164,8 +221,8 @@ impl Viewer {
 
     /// Reads the task from Temporal; keeps what is known while Temporal is down.
     async fn refresh_task(&mut self) {
-        if let Ok(description) = self.gateway.temporal.describe(&self.task.id).await
-            && let Some(task) = TaskRecord::read(description)
+        if let Ok(description) = self.gateway.describe_shared(&self.task.id).await
+            && let Some(task) = TaskRecord::read(DescribeWorkflowExecutionResponse::clone(&description))
         {
             self.task = task;
         }

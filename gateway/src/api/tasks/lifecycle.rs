@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     access::{Action, Caller},
     agentex::wire,
-    api::extractors::{BoundedBody, ReasonBody},
+    api::extractors::{ReasonBody, UnreadBody},
     app::Gateway,
     error::{ApiError, ErrorBody},
     task::TaskRecord,
@@ -44,10 +44,11 @@ pub(in crate::api) async fn cancel(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    body: BoundedBody,
+    body: UnreadBody,
 ) -> Result<Json<wire::Task>, ApiError> {
+    let permission = gateway.task(&caller, Action::WriteTasks, &id).await;
+    let (task, body) = body.read_after(permission, &gateway, &caller).await?;
     let ReasonBody { reason } = body.read()?;
-    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
     Ok(Json(cancel_task(&gateway, task, reason).await?))
 }
 
@@ -68,10 +69,11 @@ pub(in crate::api) async fn complete(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    body: BoundedBody,
+    body: UnreadBody,
 ) -> Result<Json<wire::Task>, ApiError> {
+    let permission = gateway.task(&caller, Action::WriteTasks, &id).await;
+    let (task, body) = body.read_after(permission, &gateway, &caller).await?;
     let ReasonBody { reason } = body.read()?;
-    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
     signal(&gateway, &task, SIGNAL_COMPLETE_TASK, &CompleteTask { reason }).await?;
     Ok(Json(wait_for_end(&gateway, task).await?))
 }
@@ -93,10 +95,11 @@ pub(in crate::api) async fn interrupt(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-    body: BoundedBody,
+    body: UnreadBody,
 ) -> Result<Json<wire::Task>, ApiError> {
+    let permission = gateway.task(&caller, Action::WriteTasks, &id).await;
+    let (task, body) = body.read_after(permission, &gateway, &caller).await?;
     let ReasonBody { reason } = body.read()?;
-    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
     Ok(Json(interrupt_task(&gateway, &task, reason).await?))
 }
 

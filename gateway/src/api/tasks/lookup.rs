@@ -20,17 +20,22 @@ use crate::{
 
 /// Task ids in one visibility query.
 const IDS_PER_QUERY: usize = 500;
+/// Agents whose task is looked up although visibility does not list it.
+const MAX_UNLISTED: usize = 100;
 /// Calls to Temporal at a time, for one request.
 const CONCURRENCY: usize = 16;
 
-/// The task with a name. Agents have tasks of the same name independently: the first agent in
-/// order that the caller may see wins.
+/// The task to which the caller gave a name. Agents have tasks of the same name independently:
+/// the first agent in order that the caller may see wins.
 pub(in crate::api) async fn named(gateway: &Gateway, caller: &Caller, name: &str) -> Result<TaskRecord, ApiError> {
+    let _turn = gateway.load.heavy_request(caller).await?;
     let agents = agents::visible(gateway, caller).await?;
-    let ids: Vec<String> = agents.iter().map(|agent| agent.named_task_id(name)).collect();
+    let ids = agents.iter().map(|agent| agent.named_task_id(caller.name(), name));
+    let ids: Vec<String> = ids.collect();
     let listed = listed(gateway, &ids).await?;
     let (listed, unlisted): (Vec<String>, Vec<String>) = ids.into_iter().partition(|id| listed.contains(id));
     // Visibility lags behind: a task that started just now is not in the list yet.
+    let unlisted = unlisted.into_iter().take(MAX_UNLISTED).collect();
     for ids in [listed, unlisted] {
         if let Some(task) = first_readable(gateway, caller, ids).await? {
             return Ok(task);
