@@ -3,6 +3,7 @@
 //! idempotency key, so a message that is sent again after a broken connection is
 //! accepted once.
 
+mod agents;
 mod approvals;
 mod sse;
 mod stream;

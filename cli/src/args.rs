@@ -25,6 +25,9 @@ pub(crate) enum Command {
     /// List and decide approvals.
     #[command(subcommand)]
     Approvals(ApprovalsCommand),
+    /// List agents, and explain why one is not ready.
+    #[command(subcommand)]
+    Agents(AgentsCommand),
     /// List, follow and end tasks. A task is one conversation with an agent.
     #[command(subcommand)]
     Tasks(TasksCommand),
@@ -43,6 +46,39 @@ pub(crate) enum Command {
     /// Write the help of all commands to a Markdown file.
     #[command(hide = true)]
     HelpMarkdown { path: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentsCommand {
+    /// List the agents that you may talk to.
+    List(ListAgentsArguments),
+    /// Print in one screen whether an Agent is ready, and why not. Reads the Agent and its Events from the cluster of
+    /// the kubeconfig.
+    Explain(ExplainAgentArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListAgentsArguments {
+    /// Format of the output.
+    #[arg(long, short, value_enum, default_value = "text")]
+    pub(crate) output: OutputFormat,
+    /// Namespace of the service account. Default: the namespace of the kubeconfig context.
+    #[arg(long, short)]
+    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) connection: ConnectionArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainAgentArguments {
+    /// Name of the Agent.
+    pub(crate) agent: String,
+    /// Namespace of the Agent. Default: the namespace of the kubeconfig context.
+    #[arg(long, short)]
+    pub(crate) namespace: Option<String>,
+    /// Context of the kubeconfig. Default: the current context.
+    #[arg(long)]
+    pub(crate) context: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -84,7 +84,8 @@ async fn connect_through_kubernetes(
     })
 }
 
-async fn load_kubeconfig(context: Option<&str>) -> anyhow::Result<kube::Config> {
+/// The cluster of a context of the kubeconfig, or of the current one.
+pub(crate) async fn load_kubeconfig(context: Option<&str>) -> anyhow::Result<kube::Config> {
     match context {
         Some(context) => {
             let options = KubeConfigOptions {

@@ -2,6 +2,7 @@
 //! the gateway; it never talks to Temporal or Redis. Checks manifests without a
 //! cluster, with the stages of the operator.
 
+mod agents;
 mod api;
 mod approvals;
 mod args;
@@ -28,6 +29,7 @@ async fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Chat(arguments) => chat::run(arguments).await,
         Command::Approvals(command) => approvals::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Agents(command) => agents::run(command).await.map(|()| ExitCode::SUCCESS),
         Command::Tasks(command) => tasks::run(command).await,
         Command::Lint(arguments) => lint::run(arguments).await,
         Command::Schema => print_schema().map(|()| ExitCode::SUCCESS),

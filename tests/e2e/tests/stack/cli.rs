@@ -119,6 +119,8 @@ async fn tasks_are_listed_followed_and_ended_from_the_command_line() {
     .unwrap();
     let row = cells(listed.lines().nth(1).unwrap());
     assert_eq!(row[..3], [task.id(), "tasks-by-command", "RUNNING"]);
+    let agents = succeed(&cli, &["agents", "list"]).await;
+    assert!(agents.contains("tasks-by-command"), "{agents}");
     let shown = succeed(&cli, &["tasks", "show", task.id()]).await;
     assert!(shown.contains("\nStatus:  RUNNING\n"), "{shown}");
     let json: Value = serde_json::from_str(&succeed(&cli, &["tasks", "show", task.id(), "-o", "json"]).await).unwrap();
