@@ -38,12 +38,27 @@ impl ApprovalPlace {
 
 /// The task that an approval belongs to; `None` if the id does not have the form of an approval's.
 pub fn task_of_approval(approval_id: &str) -> Option<&str> {
-    let is_number = |text: &str| text.parse::<u32>().is_ok();
+    parse_approval_id(approval_id).map(|(task_id, _)| task_id)
+}
+
+/// The call that an approval is for; `None` if the id does not have the form of an approval's.
+pub fn place_of_approval(approval_id: &str) -> Option<ApprovalPlace> {
+    parse_approval_id(approval_id).map(|(_, place)| place)
+}
+
+fn parse_approval_id(approval_id: &str) -> Option<(&str, ApprovalPlace)> {
     let (place, round) = approval_id.split_once('~').unwrap_or((approval_id, "0"));
     let mut parts = place.rsplitn(4, '.');
-    let numbers = [parts.next()?, parts.next()?, parts.next()?, round];
-    let task_id = parts.next()?;
-    (!task_id.is_empty() && numbers.into_iter().all(is_number)).then_some(task_id)
+    let mut number = || parts.next()?.parse().ok();
+    let (index, step, turn) = (number()?, number()?, number()?);
+    let task_id = parts.next().filter(|task_id| !task_id.is_empty())?;
+    let place = ApprovalPlace {
+        turn,
+        step,
+        index,
+        round: round.parse().ok()?,
+    };
+    Some((task_id, place))
 }
 
 /// All approvals that wait or were decided and not yet acted on.
@@ -84,12 +99,26 @@ impl Approvals {
     }
 
     /// Takes in the decision of a person; `None` when the approval does not wait (any more), or the
-    /// verdict is not one that a person can give.
+    /// verdict is not one that a person can give. A decision that comes too late expires the approval.
+    ///
+    /// Signals and a timer that fired reach the workflow together when no worker has run meanwhile, and
+    /// signals come first: the order does not tell whether a decision was in time, its time does.
     pub fn decide(&mut self, decide: Decide, now: jiff::Timestamp) -> Option<Decision> {
-        match decide.decision.verdict {
-            Verdict::Approved | Verdict::Rejected => self.record(&decide.approval_id, decide.decision, now),
-            Verdict::Expired | Verdict::Withdrawn => None,
+        let Decide {
+            approval_id,
+            decision,
+            decided_at,
+        } = decide;
+        match decision.verdict {
+            Verdict::Approved | Verdict::Rejected => {}
+            Verdict::Expired | Verdict::Withdrawn => return None,
         }
+        // A signal was sent before the workflow sees it, whatever the clock of its sender says.
+        let decided_at = decided_at.map_or(now, |decided_at| decided_at.min(now));
+        if self.get(&approval_id)?.approval.is_expired_at(decided_at) {
+            return self.record(&approval_id, Decision::new(Verdict::Expired), now);
+        }
+        self.record(&approval_id, decision, now)
     }
 
     /// The first decision counts.
@@ -140,6 +169,7 @@ impl Approvals {
             if text.len() > MEMO_ARGUMENTS_BYTES {
                 let cut = &text[..text.floor_char_boundary(MEMO_ARGUMENTS_BYTES)];
                 approval.arguments = Value::String(format!("{cut}…"));
+                approval.arguments_truncated = true;
             }
         }
         waiting
@@ -153,6 +183,10 @@ mod tests {
     use super::*;
 
     fn approvals() -> Approvals {
+        approvals_until(None)
+    }
+
+    fn approvals_until(expires_at: Option<jiff::Timestamp>) -> Approvals {
         let mut approvals = Approvals::default();
         let approval = Approval {
             id: "t.1.0.0".into(),
@@ -162,10 +196,12 @@ mod tests {
             tool: "pay".into(),
             tool_call_id: "c".into(),
             arguments: Value::String("é".repeat(2_000)),
+            arguments_truncated: false,
+            requester: String::new(),
             prompt: String::new(),
             form: Value::Null,
             requested_at: jiff::Timestamp::UNIX_EPOCH,
-            expires_at: None,
+            expires_at,
         };
         approvals.open(approval, OnTimeout::Reject);
         approvals
@@ -180,7 +216,47 @@ mod tests {
                 by: "ada".into(),
                 ..Decision::new(verdict)
             },
+            decided_at: None,
         }
+    }
+
+    fn seconds(seconds: i64) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(seconds).unwrap()
+    }
+
+    /// The verdict that counts, for an approval that expires at second 60.
+    fn verdict_of(verdict: Verdict, decided_at: Option<i64>, taken_in_at: i64) -> Verdict {
+        let mut approvals = approvals_until(Some(seconds(60)));
+        let decide = Decide {
+            decided_at: decided_at.map(seconds),
+            ..decide(verdict)
+        };
+        approvals.decide(decide, seconds(taken_in_at)).unwrap().verdict
+    }
+
+    #[test]
+    fn a_decision_at_or_after_the_expiry_is_too_late_whenever_it_is_taken_in() {
+        use Verdict::{Approved, Expired, Rejected};
+        for verdict in [Approved, Rejected] {
+            // No worker ran: it is taken in long after it was made.
+            assert_eq!(verdict_of(verdict, Some(59), 3_600), verdict);
+            assert_eq!(verdict_of(verdict, Some(60), 3_600), Expired);
+            assert_eq!(verdict_of(verdict, Some(61), 3_600), Expired);
+            // Without a time of its own it is as late as the workflow.
+            assert_eq!(verdict_of(verdict, None, 59), verdict);
+            assert_eq!(verdict_of(verdict, None, 60), Expired);
+            // The sender's clock is ahead: the workflow knows better.
+            assert_eq!(verdict_of(verdict, Some(61), 59), verdict);
+        }
+    }
+
+    #[test]
+    fn after_a_late_decision_none_counts_and_nobody_decided() {
+        let mut approvals = approvals_until(Some(seconds(60)));
+        let late = approvals.decide(decide(Verdict::Approved), seconds(61)).unwrap();
+        assert_eq!((late.verdict, late.by.as_str()), (Verdict::Expired, ""));
+        assert_eq!(approvals.decide(decide(Verdict::Approved), seconds(61)), None);
+        assert_eq!(approvals.take_decision("t.1.0.0").unwrap().verdict, Verdict::Expired);
     }
 
     #[test]
@@ -201,6 +277,8 @@ mod tests {
     fn a_memo_holds_no_more_of_the_arguments_than_fits() {
         let memo = approvals().memo();
         assert!(memo[0].arguments.as_str().unwrap().len() <= MEMO_ARGUMENTS_BYTES + "…".len());
+        assert!(memo[0].arguments_truncated);
+        assert!(!approvals().waiting()[0].arguments_truncated);
     }
 
     #[test]
@@ -214,6 +292,7 @@ mod tests {
         assert_eq!(place(0).approval_id("a.b"), "a.b.1.0.2");
         assert_eq!(task_of_approval("a.b.1.0.2"), Some("a.b"));
         assert_eq!(task_of_approval(&place(3).approval_id("a.b")), Some("a.b"));
+        assert_eq!(place_of_approval("a.b.1.0.2~3"), Some(place(3)));
         for id in ["1.2.3", "task.1.x.3", "task.1.2.3~", "task.1.2.3~x"] {
             assert_eq!(task_of_approval(id), None, "{id}");
         }

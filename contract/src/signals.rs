@@ -40,6 +40,7 @@ impl ReceiveEvent {
         NewMessage {
             id: self.message_id,
             content,
+            sender: self.sender,
             at,
         }
     }
@@ -61,7 +62,8 @@ pub struct Interrupt {
     pub reason: Option<String>,
 }
 
-/// The decision of a person about an approval: approved or rejected. The first decision counts.
+/// The decision of a person about an approval: approved or rejected. The first decision counts, if it
+/// is made before the approval expires.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decide {
     /// Id of the approval.
@@ -69,4 +71,8 @@ pub struct Decide {
     /// What was decided.
     #[serde(flatten)]
     pub decision: Decision,
+    /// When the gateway took the decision from the person. Without it, the decision is as late as the
+    /// workflow task that takes it in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_at: Option<jiff::Timestamp>,
 }

@@ -35,6 +35,9 @@ pub struct DurableState {
     /// The newest log entry that the task knows of.
     #[serde(default)]
     pub log_cursor: Option<String>,
+    /// Who sent the message of the running turn; empty between turns and when anonymous.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub turn_sender: String,
     /// Usage of the whole task.
     pub usage: Usage,
     /// Usage of the running turn.

@@ -24,7 +24,8 @@ pub enum Access {
     Kubernetes(Box<KubernetesAccess>),
 }
 
-/// Whether the creator of a task may decide its approvals.
+/// Whether users may decide the approvals that they caused: those of tasks that they created, and those
+/// of turns that answer their message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelfApproval {
     Allowed,

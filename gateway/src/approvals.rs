@@ -1,9 +1,10 @@
 //! Approvals as HTTP clients see them, and the rules for deciding them. Pure, except for the
-//! lookup in the log.
+//! lookups in the log and in Temporal's history.
 
 mod form;
 mod log_lookup;
 mod state;
+mod whole;
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use steadfast_events::{Approval, ApprovalKind};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub(crate) use self::{form::mismatch, log_lookup::look_up, state::ApprovalState};
+pub(crate) use self::{form::mismatch, log_lookup::look_up, state::ApprovalState, whole::whole};
 use crate::{
     agents::{AgentName, Naming},
     task::TaskRecord,
@@ -35,8 +36,14 @@ pub(crate) struct ApprovalView {
     turn: u32,
     tool: String,
     tool_call_id: String,
-    /// The arguments that run when the approval is granted; a list may cut long ones.
+    /// The arguments that run when the approval is granted; a list cuts long ones.
     arguments: Value,
+    /// The arguments are cut. `GET /approvals/{approval_id}` has them whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    arguments_truncated: bool,
+    /// The user who sent the message of the turn that asks.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    requester: String,
     /// The question, in plain text.
     #[serde(skip_serializing_if = "String::is_empty")]
     prompt: String,
@@ -92,6 +99,8 @@ impl ApprovalView {
             tool,
             tool_call_id,
             arguments,
+            arguments_truncated,
+            requester,
             prompt,
             form,
             requested_at,
@@ -105,6 +114,8 @@ impl ApprovalView {
             tool,
             tool_call_id,
             arguments,
+            arguments_truncated,
+            requester,
             prompt,
             form,
             requested_at,
@@ -130,7 +141,12 @@ pub(crate) fn asking_agent(task: &TaskRecord, approval: &Approval) -> AgentName 
 /// The request id of a decision's signal: the same decision has the same id, so that sending
 /// it again is harmless.
 pub(crate) fn request_id(decide: &Decide) -> String {
-    let Decide { approval_id, decision } = decide;
+    // The time is left out: the first time of a decision counts.
+    let Decide {
+        approval_id,
+        decision,
+        decided_at: _,
+    } = decide;
     // JSON keeps the parts apart, whatever they contain.
     let name = serde_json::json!([
         approval_id,
@@ -177,6 +193,7 @@ mod tests {
                     by: by.to_owned(),
                     ..Decision::new(verdict)
                 },
+                decided_at: Some(Timestamp::now()),
             })
         };
         let first = decide("alice", Verdict::Approved, "");

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub insecure_allow_anonymous: bool,
 
-    /// Forbid the creator of a task to decide its approvals.
+    /// Forbid users to decide the approvals of tasks that they created, and of turns that answer their message.
     #[arg(long, env = "STEADFAST_FORBID_SELF_APPROVAL", value_parser = clap::builder::BoolishValueParser::new())]
     pub forbid_self_approval: bool,
 

@@ -20,6 +20,12 @@ pub struct Approval {
     pub tool_call_id: String,
     /// Exactly what will run when it is approved.
     pub arguments: Value,
+    /// The arguments are cut: this is no basis for a decision to run the call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub arguments_truncated: bool,
+    /// Who sent the message of the turn that asks; empty for a schedule, and for anonymous users.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub requester: String,
     /// What the person is asked, in plain text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prompt: String,
@@ -31,6 +37,13 @@ pub struct Approval {
     /// Time at which it expires; never when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<jiff::Timestamp>,
+}
+
+impl Approval {
+    /// Whether a decision at this time is too late: one at the time of the expiry is.
+    pub fn is_expired_at(&self, time: jiff::Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= time)
+    }
 }
 
 /// What a person is asked.

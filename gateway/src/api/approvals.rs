@@ -20,7 +20,7 @@ use super::{extractors::Params, paging::Page};
 use crate::{
     access::{Action, Caller},
     app::Gateway,
-    approvals::{ApprovalState, ApprovalView, asking_agent, look_up, parse_age},
+    approvals::{ApprovalState, ApprovalView, asking_agent, look_up, parse_age, whole},
     error::{ApiError, ErrorBody},
     task::TaskRecord,
     temporal::TemporalError,
@@ -64,7 +64,12 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<ApprovalView>>, ApiError> {
     let page = Page::new(filter.limit, filter.page_number);
     let (skip, limit) = page.bounds()?;
-    let latest_request = filter.older_than.as_deref().map(latest_request).transpose()?;
+    let now = Timestamp::now();
+    let latest_request = filter
+        .older_than
+        .as_deref()
+        .map(|age| latest_request(age, now))
+        .transpose()?;
     let agent = match &filter.agent_name {
         None => None,
         Some(name) => {
@@ -79,7 +84,9 @@ pub(super) async fn list(
         for task in &tasks {
             for approval in &task.approvals {
                 let asking = asking_agent(task, approval);
-                let is_selected = agent.as_ref().is_none_or(|agent| agent.name == asking)
+                // The task itself notices the expiry as soon as a worker runs.
+                let is_selected = !approval.is_expired_at(now)
+                    && agent.as_ref().is_none_or(|agent| agent.name == asking)
                     && latest_request.is_none_or(|latest| approval.requested_at <= latest);
                 if is_selected && gateway.access.allows(&caller, Action::ReadApprovals, &asking).await? {
                     let key = (approval.requested_at, approval.id.clone());
@@ -96,10 +103,10 @@ pub(super) async fn list(
 }
 
 /// The latest time at which an approval of this age was requested.
-fn latest_request(older_than: &str) -> Result<Timestamp, ApiError> {
+fn latest_request(older_than: &str, now: Timestamp) -> Result<Timestamp, ApiError> {
     let age = parse_age(older_than)
         .ok_or_else(|| ApiError::bad_request("older_than must be numbers with units: 45s, 10m, 2h or 3d"))?;
-    Ok(Timestamp::now().checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH))
+    Ok(now.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
 /// The running tasks with pending approvals, a page of Temporal's list at a time; of one task also the tasks that work
@@ -188,7 +195,16 @@ pub(super) async fn by_id(
 ) -> Result<Json<ApprovalView>, ApiError> {
     let task = task_of(&gateway, &id).await?;
     let (approval, state) = if let Some(pending) = task.approval(&id) {
-        (whole(&gateway, &task, pending).await, ApprovalState::PENDING)
+        let state = if pending.is_expired_at(Timestamp::now()) {
+            ApprovalState::EXPIRED
+        } else {
+            ApprovalState::PENDING
+        };
+        // Cut arguments are better than none: they say that they are cut.
+        let approval = whole(&gateway, &caller, &task, pending)
+            .await
+            .unwrap_or_else(|_| pending.clone());
+        (approval, state)
     } else {
         let logged = look_up(&gateway.log, &task.log_id, &id).await?;
         let approval = logged.request.ok_or_else(unknown)?;
@@ -205,14 +221,6 @@ pub(super) async fn by_id(
 
 fn view(gateway: &Gateway, task: &TaskRecord, approval: Approval, state: ApprovalState) -> ApprovalView {
     ApprovalView::new(gateway.agents.naming(), task, approval, state)
-}
-
-/// A pending approval with its whole arguments, if the log has them.
-async fn whole(gateway: &Gateway, task: &TaskRecord, pending: &Approval) -> Approval {
-    let logged = look_up(&gateway.log, &task.log_id, &pending.id)
-        .await
-        .unwrap_or_default();
-    logged.request.unwrap_or_else(|| pending.clone())
 }
 
 /// The task of an approval. The caller's permissions are not checked here.

@@ -35,6 +35,12 @@ impl ApprovalState {
         reason: String::new(),
     };
 
+    pub(crate) const EXPIRED: Self = Self {
+        decision: Status::Expired,
+        by: String::new(),
+        reason: String::new(),
+    };
+
     /// The state of an approval after an event that decides it.
     pub(crate) fn of_event(event: &Event, approval_id: &str) -> Option<Self> {
         match &event.kind {

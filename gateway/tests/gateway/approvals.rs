@@ -4,10 +4,13 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use steadfast_contract::{
+    approvals::Approvals,
     signals::{Decide, SIGNAL_DECIDE},
     start::{StartTask, WORKFLOW_TYPE},
+    state::DurableState,
     visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, SEARCH_PENDING_APPROVALS},
 };
+use steadfast_crds::agent_tool::OnTimeout;
 use steadfast_events::{Approval, Decision, EventKind, Verdict};
 use steadfast_gateway::{Access, KubernetesAccess, SelfApproval, StartRequest, Started};
 use steadfast_payload::{pack, unpack};
@@ -28,11 +31,16 @@ fn asked(task_id: &str, index: u32, requested_at: &str) -> Approval {
 
 /// A task that waits for people; no worker has it.
 async fn start_asking(gateway: &TestGateway, task_id: &str, creator: &str, approvals: &[Approval]) {
+    let start = StartTask::new(task_id, "default", "haiku");
+    start_with_memo(gateway, start, creator, approvals).await;
+}
+
+async fn start_with_memo(gateway: &TestGateway, start: StartTask, creator: &str, approvals: &[Approval]) {
     let request = StartRequest {
-        workflow_id: task_id.to_owned(),
+        workflow_id: start.task_id.clone(),
         workflow_type: WORKFLOW_TYPE,
         task_queue: TASK_QUEUE.to_owned(),
-        input: pack(&StartTask::new(task_id, "default", "haiku")).unwrap(),
+        input: pack(&start).unwrap(),
         memo: vec![
             (MEMO_AGENT, pack(&"default/haiku").unwrap()),
             (MEMO_CREATOR, pack(&creator).unwrap()),
@@ -172,14 +180,22 @@ async fn a_decision_reaches_the_task_once_and_is_answered_with_what_became_of_it
         (StatusCode::ACCEPTED, json!({"id": one.id, "decision": "pending"}))
     );
     assert_eq!(gateway.post(&path, body).await.status, StatusCode::ACCEPTED);
-    let sent = Decide {
-        approval_id: one.id.clone(),
-        decision: Decision {
-            reason: "fine".to_owned(),
-            ..Decision::new(Verdict::Approved)
+    let sent = &decisions(&gateway, "decide-1").await[..];
+    let [
+        Decide {
+            approval_id,
+            decision,
+            decided_at: Some(_),
         },
+    ] = sent
+    else {
+        panic!("{sent:#?}")
     };
-    assert_eq!(decisions(&gateway, "decide-1").await, [sent]);
+    let expected = Decision {
+        reason: "fine".to_owned(),
+        ..Decision::new(Verdict::Approved)
+    };
+    assert_eq!((approval_id, decision), (&one.id, &expected));
 
     // What the task says of it is the answer.
     let path = format!("/approvals/{}/reject", other.id);
@@ -233,6 +249,74 @@ async fn what_waits_no_longer_is_told_as_long_as_the_log_knows_it() {
         let path = format!("/approvals/{unknown}");
         assert_eq!(gateway.get(&path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_decision_after_the_expiry_is_refused_although_no_worker_has_noticed_the_expiry() {
+    let redis = Redis::start().await.unwrap();
+    let gateway = with_redis(&redis).await;
+    let mut approval = asked("expired-1", 0, "2026-11-23T10:00:00Z");
+    approval.expires_at = Some(jiff::Timestamp::now());
+    start_asking(&gateway, "expired-1", "", std::slice::from_ref(&approval)).await;
+    for action in ["approve", "reject"] {
+        let late = gateway
+            .post(&format!("/approvals/{}/{action}", approval.id), "{}")
+            .await;
+        assert_eq!(
+            (late.status, &late.body["data"]["decision"]),
+            (StatusCode::CONFLICT, &json!("expired"))
+        );
+    }
+    assert_eq!(decisions(&gateway, "expired-1").await, []);
+    listed(&gateway, "/approvals?task_id=expired-1", &[]).await;
+    let shown = gateway.get(&format!("/approvals/{}", approval.id)).await;
+    assert_eq!(shown.body["decision"], "expired");
+}
+
+#[tokio::test]
+async fn cut_arguments_are_read_whole_from_the_history_or_nobody_can_approve_them() {
+    let redis = Redis::start().await.unwrap();
+    let gateway = with_redis(&redis).await;
+    let mut whole = asked("long-1", 0, "2026-11-23T10:00:00Z");
+    whole.arguments = json!({"note": "x".repeat(2_000), "amount": 120});
+    let mut approvals = Approvals::default();
+    approvals.open(whole.clone(), OnTimeout::Reject);
+    let cut = approvals.memo();
+    let state = DurableState {
+        approvals,
+        ..DurableState::default()
+    };
+    let mut start = StartTask::new("long-1", "default", "haiku");
+    start.state = Some(Box::new(state));
+    start_with_memo(&gateway, start, "", &cut).await;
+
+    // The log has expired.
+    let list = listed(&gateway, "/approvals?task_id=long-1", &[&whole.id]).await;
+    assert_eq!(list[0]["arguments_truncated"], true);
+    let path = format!("/approvals/{}", whole.id);
+    let shown = gateway.get(&path).await.body;
+    assert_eq!(
+        (&shown["arguments"], &shown["arguments_truncated"]),
+        (&whole.arguments, &Value::Null)
+    );
+    let answer = gateway.post(&format!("{path}/approve"), "{}").await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
+
+    // Nothing has them whole.
+    let lost = Approval {
+        id: "long-2.1.0.0".to_owned(),
+        ..cut[0].clone()
+    };
+    start_asking(&gateway, "long-2", "", std::slice::from_ref(&lost)).await;
+    let path = format!("/approvals/{}", lost.id);
+    assert_eq!(gateway.get(&path).await.body["arguments_truncated"], true);
+    let refused = gateway.post(&format!("{path}/approve"), "{}").await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:?}");
+    let message = refused.body["message"].as_str().unwrap_or_default();
+    assert!(message.contains("are cut"), "{refused:?}");
+    assert_eq!(decisions(&gateway, "long-2").await, []);
+    let rejected = gateway.post(&format!("{path}/reject"), "{}").await;
+    assert_eq!(rejected.status, StatusCode::ACCEPTED, "{rejected:?}");
 }
 
 #[tokio::test]
@@ -302,4 +386,16 @@ async fn deciding_needs_its_own_permission_and_another_person_where_that_is_the_
         StatusCode::ACCEPTED
     );
     assert_eq!(decisions(&gateway, "mine").await[0].decision.by, "bob");
+
+    // In a task of somebody else, alice's message led to the call.
+    let mut approval = asked("shared", 0, "2026-11-23T10:00:00Z");
+    approval.requester = "alice".to_owned();
+    start_asking(&gateway, "shared", "dave", std::slice::from_ref(&approval)).await;
+    let approve = format!("/approvals/{}/approve", approval.id);
+    let refused = gateway.post_as(&alice, &approve, &json!({})).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{refused:?}");
+    assert_eq!(
+        gateway.post_as(&bob, &approve, &json!({})).await.status,
+        StatusCode::ACCEPTED
+    );
 }

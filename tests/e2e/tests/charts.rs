@@ -90,6 +90,19 @@ fn an_anonymous_gateway_must_be_enabled_explicitly() {
 }
 
 #[test]
+fn nobody_decides_what_they_caused_unless_the_settings_say_so() {
+    let rendered = |settings: &[&str]| {
+        let settings = [&REQUIRED[..], settings].concat();
+        String::from_utf8(template(&settings).stdout).unwrap()
+    };
+    let forbids = |settings: &[&str]| rendered(settings).contains("STEADFAST_FORBID_SELF_APPROVAL");
+    assert!(forbids(&[]));
+    assert!(!forbids(&["gateway.forbidSelfApproval=false"]));
+    // The gateway refuses to start with a rule about users that it does not know.
+    assert!(!forbids(&["gateway.allowAnonymous=true"]));
+}
+
+#[test]
 fn the_secrets_of_temporal_and_redis_reach_all_three_programs() {
     let settings = [
         &REQUIRED[..2],

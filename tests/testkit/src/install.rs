@@ -124,7 +124,12 @@ fn values_of(platform: &Platform, release: &Release, options: &InstallOptions) -
         "redis": {"url": platform.redis().url()},
         "worker": {"image": release.worker.reference, "extraEnv": extra_env(options)},
         "operator": {"replicas": options.operator_replicas},
-        "gateway": {"replicas": options.gateway_replicas, "service": {"type": "NodePort"}},
+        "gateway": {
+            "replicas": options.gateway_replicas,
+            "service": {"type": "NodePort"},
+            // One account chats and decides.
+            "forbidSelfApproval": false,
+        },
     })
 }
 

@@ -17,6 +17,9 @@ pub struct QueuedMessage {
     pub turn: u32,
     pub message_id: String,
     pub content: UserContent,
+    /// Who sent it; empty when anonymous.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sender: String,
     pub at: jiff::Timestamp,
 }
 
@@ -30,6 +33,7 @@ impl QueuedMessage {
             body: Body::User {
                 message_id: self.message_id.clone(),
                 content: self.content.clone(),
+                sender: self.sender.clone(),
             },
         }
     }
@@ -37,10 +41,15 @@ impl QueuedMessage {
     /// The message of a user segment; `None` for any other segment.
     pub fn from_segment(segment: Segment) -> Option<Self> {
         match segment.body {
-            Body::User { message_id, content } => Some(Self {
+            Body::User {
+                message_id,
+                content,
+                sender,
+            } => Some(Self {
                 turn: segment.turn,
                 message_id,
                 content,
+                sender,
                 at: segment.at,
             }),
             _ => None,
@@ -55,6 +64,8 @@ pub struct NewMessage {
     pub id: String,
     /// `None` for content that a user may not send.
     pub content: Option<UserContent>,
+    /// Who sent it; empty when anonymous.
+    pub sender: String,
     pub at: jiff::Timestamp,
 }
 
@@ -131,6 +142,7 @@ impl Inbox {
             turn: self.turns_accepted,
             message_id: message.id,
             content,
+            sender: message.sender,
             at: message.at,
         };
         self.queue.push_back(queued.clone());
@@ -204,6 +216,7 @@ mod tests {
         NewMessage {
             id: id.to_owned(),
             content: Some(UserContent::Text("Hello.".to_owned())),
+            sender: "ada".to_owned(),
             at: jiff::Timestamp::UNIX_EPOCH,
         }
     }
@@ -292,5 +305,13 @@ mod tests {
         inbox.restore_queue(travelling);
         let waiting: Vec<&str> = inbox.queued().map(|message| message.message_id.as_str()).collect();
         assert_eq!(waiting, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_message_that_travels_as_a_segment_keeps_its_sender() {
+        let mut inbox = Inbox::default();
+        inbox.receive(message("a"), UNLIMITED);
+        let queued = inbox.start_turn().unwrap();
+        assert_eq!(QueuedMessage::from_segment(queued.to_segment()), Some(queued));
     }
 }

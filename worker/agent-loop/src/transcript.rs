@@ -22,7 +22,13 @@ pub struct Segment {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Body {
     /// A message of a user.
-    User { message_id: String, content: UserContent },
+    User {
+        message_id: String,
+        content: UserContent,
+        /// Who sent it; empty when anonymous. The model is not told.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        sender: String,
+    },
     /// The output items of one model call, as the provider sent them.
     Model {
         items: Vec<Value>,

@@ -17,7 +17,7 @@ use steadfast_contract::{
     start::StartTask,
     tool_calls::{bounded_result, function_calls},
 };
-use steadfast_events::{Event, EventKind};
+use steadfast_events::{Approval, Event, EventKind};
 use steadfast_payload::foreign_result;
 use temporalio_common_wasm::protos::temporal::api::{
     common::v1::Payloads,
@@ -46,6 +46,8 @@ pub struct HistoryView {
     pub shown: Vec<Shown>,
     /// Finished messages that the workflow made itself.
     pub own_messages: Vec<Event>,
+    /// The approvals that the run requested, or inherited while they waited, by id.
+    pub approvals: BTreeMap<String, Approval>,
     /// Ids of messages that the workflow retracted.
     pub withheld: BTreeSet<String>,
     revision: Option<String>,
@@ -215,6 +217,9 @@ impl HistoryView {
         let is_new = start.state.is_none();
         if let Some(inherited) = start.state.take() {
             self.adopt(inherited.revision);
+            for approval in inherited.approvals.waiting() {
+                self.approvals.insert(approval.id.clone(), approval);
+            }
             for (index, segment) in (0..).zip(inherited.transcript.segments()) {
                 self.inherit(index, segment.clone());
             }
@@ -286,6 +291,9 @@ impl HistoryView {
             let Pending::Event(event) = entry.pending else { continue };
             match &event.kind {
                 EventKind::MessageDone { .. } => self.own_messages.push(*event),
+                EventKind::ApprovalRequested { approval } => {
+                    self.approvals.insert(approval.id.clone(), approval.clone());
+                }
                 EventKind::MessageReset { message_id } => {
                     self.withheld.insert(message_id.clone());
                 }

@@ -40,7 +40,9 @@ pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
         })
     };
     match &segment.body {
-        Body::User { message_id, content } => {
+        Body::User {
+            message_id, content, ..
+        } => {
             let content = match content {
                 UserContent::Text(text) => Content::Text {
                     text: text.clone(),

@@ -184,6 +184,7 @@ fn summary_input(transcript: &[Arc<Segment>], call: &ModelCall) -> Vec<Segment> 
         body: Body::User {
             message_id: String::new(),
             content: UserContent::Text(REQUEST.to_owned()),
+            sender: String::new(),
         },
     });
     segments
@@ -222,6 +223,7 @@ mod tests {
         segment(Body::User {
             message_id: text.into(),
             content: UserContent::Text(text.into()),
+            sender: String::new(),
         })
     }
 

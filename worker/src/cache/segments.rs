@@ -244,6 +244,7 @@ mod tests {
             body: Body::User {
                 message_id: text.to_owned(),
                 content: UserContent::Text(text.to_owned()),
+                sender: String::new(),
             },
         }
     }

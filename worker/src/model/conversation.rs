@@ -98,6 +98,7 @@ mod tests {
         segment(Body::User {
             message_id: "m".into(),
             content: UserContent::Text(text.into()),
+            sender: String::new(),
         })
     }
 

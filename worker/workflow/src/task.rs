@@ -163,6 +163,7 @@ impl Task {
         let message = self.state.inbox.start_turn()?;
         self.state.turn_started_at = Some(now);
         self.state.turn_usage = Usage::default();
+        self.state.turn_sender.clone_from(&message.sender);
         self.local.stop.turn_started();
         self.state.transcript.push(message.to_segment());
         self.emit(message.turn, now, EventKind::TurnStarted {});
@@ -220,6 +221,7 @@ impl Task {
         self.local.stop.turn_ended();
         self.state.finished_calls.clear();
         self.state.call_progress.clear();
+        self.state.turn_sender.clear();
         self.local.last_outcome = Some(outcome);
         self.emit(
             turn,

@@ -9,11 +9,12 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steadfast_contract::signals::{Decide, SIGNAL_DECIDE};
 use steadfast_eventlog::LogItem;
-use steadfast_events::{Decision, Verdict};
+use steadfast_events::{Approval, Decision, Verdict};
 use steadfast_payload::plain_json;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -26,7 +27,7 @@ use crate::{
         extractors::{ReasonBody, UnreadBody, cut_reason},
     },
     app::Gateway,
-    approvals::{ApprovalState, asking_agent, look_up, mismatch, request_id},
+    approvals::{ApprovalState, asking_agent, look_up, mismatch, request_id, whole},
     error::{ApiError, ErrorBody},
     task::TaskRecord,
     temporal::TemporalError,
@@ -66,9 +67,9 @@ pub(in crate::api) struct DecisionResponse<'a> {
     responses(
         (status = OK, description = "The task has taken the decision.", body = DecisionResponse<'static>),
         (status = ACCEPTED, description = "The decision is durable; the task has not taken it yet.", body = DecisionResponse<'static>),
-        (status = FORBIDDEN, description = "The creator of a task may not decide its approvals here.", body = ErrorBody),
+        (status = FORBIDDEN, description = "The creator of a task, and the sender of the message that led to the approval, may not decide it here.", body = ErrorBody),
         (status = NOT_FOUND, description = "The approval does not exist, or the caller may not decide it.", body = ErrorBody),
-        (status = CONFLICT, description = "Another decision came first; `data` contains it.", body = ErrorBody),
+        (status = CONFLICT, description = "Another decision came first, or the approval has expired; `data` contains it. An approval whose arguments cannot be read whole cannot be granted.", body = ErrorBody),
         (status = UNPROCESSABLE_ENTITY, description = "The answer does not match the form.", body = ErrorBody),
         (status = "default", description = "An error.", body = ErrorBody),
     ),
@@ -100,9 +101,9 @@ pub(in crate::api) async fn approve(
     responses(
         (status = OK, description = "The task has taken the decision.", body = DecisionResponse<'static>),
         (status = ACCEPTED, description = "The decision is durable; the task has not taken it yet.", body = DecisionResponse<'static>),
-        (status = FORBIDDEN, description = "The creator of a task may not decide its approvals here.", body = ErrorBody),
+        (status = FORBIDDEN, description = "The creator of a task, and the sender of the message that led to the approval, may not decide it here.", body = ErrorBody),
         (status = NOT_FOUND, description = "The approval does not exist, or the caller may not decide it.", body = ErrorBody),
-        (status = CONFLICT, description = "Another decision came first; `data` contains it.", body = ErrorBody),
+        (status = CONFLICT, description = "Another decision came first, or the approval has expired; `data` contains it.", body = ErrorBody),
         (status = "default", description = "An error.", body = ErrorBody),
     ),
 )]
@@ -126,6 +127,7 @@ fn decide(caller: &Caller, approval_id: String, verdict: Verdict, reason: Option
             answer,
             ..Decision::new(verdict)
         },
+        decided_at: Some(Timestamp::now()),
     }
 }
 
@@ -138,11 +140,22 @@ async fn deliver(gateway: &Gateway, caller: &Caller, decide: Decide) -> Result<R
     if !gateway.access.allows(caller, Action::DecideApprovals, &asking).await? {
         return Err(unknown());
     }
-    if gateway.self_approval == SelfApproval::Forbidden && caller.name() == task.creator {
+    if gateway.self_approval == SelfApproval::Forbidden {
+        refuse_own(caller, &task, pending)?;
+    }
+    if decide.decided_at.is_some_and(|time| pending.is_expired_at(time)) {
+        return Err(conflict(&decide, &ApprovalState::EXPIRED));
+    }
+    if decide.decision.verdict == Verdict::Approved
+        && pending.arguments_truncated
+        && whole(gateway, caller, &task, pending).await?.arguments_truncated
+    {
         return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "you created this task: another user must decide its approvals",
-        ));
+            StatusCode::CONFLICT,
+            "the arguments of this call are cut, and neither its log nor Temporal has them whole: \
+             nobody can approve it. Reject it, or let it expire",
+        )
+        .retryable(false));
     }
     if decide.decision.verdict == Verdict::Approved
         && let Some(mismatch) = mismatch(&pending.form, &decide.decision.answer)
@@ -153,6 +166,23 @@ async fn deliver(gateway: &Gateway, caller: &Caller, decide: Decide) -> Result<R
         Some(state) => respond(&decide, &state),
         None => Ok(response(StatusCode::ACCEPTED, &decide, &ApprovalState::PENDING)),
     }
+}
+
+/// Whoever asked for a call does not also approve it: the creator of the task, and the sender of the
+/// message that the agent works on.
+fn refuse_own(caller: &Caller, task: &TaskRecord, pending: &Approval) -> Result<(), ApiError> {
+    let name = caller.name();
+    let own = if name == task.creator {
+        "you created this task"
+    } else if name == pending.requester {
+        "you sent the message that led to this approval"
+    } else {
+        return Ok(());
+    };
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        format!("{own}: another user must decide it"),
+    ))
 }
 
 /// The response for an approval that is not pending.
@@ -211,12 +241,16 @@ fn respond(decide: &Decide, state: &ApprovalState) -> Result<Response, ApiError>
     if state.repeats(&decide.decision) {
         return Ok(response(StatusCode::OK, decide, state));
     }
+    Err(conflict(decide, state))
+}
+
+fn conflict(decide: &Decide, state: &ApprovalState) -> ApiError {
     let mut error = ApiError::new(StatusCode::CONFLICT, state.in_words()).retryable(false);
     error.data = json!(DecisionResponse {
         id: &decide.approval_id,
         state
     });
-    Err(error)
+    error
 }
 
 fn response(status: StatusCode, decide: &Decide, state: &ApprovalState) -> Response {

@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use steadfast_contract::signals::SIGNAL_DECIDE;
 use steadfast_e2e::{
     backend::stack::{nonce_tool, shared_stack, tools_worker},
     scripts::{call_nonce_then_repeat, call_then_repeat},
@@ -9,7 +10,7 @@ use steadfast_e2e::{
 use steadfast_testkit::{
     RedisData,
     scripted_model::Reply,
-    stack::{Agent, AgentSetup, Line, Stack, TIMEOUT},
+    stack::{Agent, AgentSetup, Line, Stack, TIMEOUT, Task},
     wait,
 };
 
@@ -85,6 +86,98 @@ async fn an_expired_approval_is_rejected_or_fails_the_turn_or_proceeds() {
     task.complete_turn(1, "tea").await.unwrap();
     let output = going_on.model().journal()[1].request.last_tool_output().unwrap();
     assert!(output.contains("nonce"), "{output}");
+}
+
+/// The tools, and what happens when nobody decides about them.
+const SHORT_LIVED: [(&str, &str); 4] = [
+    ("reject_nonce", "Reject"),
+    ("proceed_nonce", "Proceed"),
+    ("fail_nonce", "Fail"),
+    ("in_time_nonce", "Reject"),
+];
+
+#[tokio::test]
+async fn a_decision_after_the_expiry_is_too_late_although_no_worker_ran() {
+    let stack = shared_stack().await;
+    let mut setup = AgentSetup::new("late", |request| match request.last_tool_output() {
+        None => Reply::call(&request.last_user_text(), &json!({"of": "tea"})),
+        Some(output) => Reply::text(output),
+    });
+    for (tool, on_timeout) in SHORT_LIVED {
+        let policy = json!({"required": true, "timeout": "15s", "onTimeout": on_timeout});
+        setup = setup.tool(tool, guarded_nonce(policy));
+    }
+    let question = json!({
+        "description": "Asks.", "parameters": {"type": "object"}, "human": {"prompt": "Well?", "timeout": "15s"},
+    });
+    let agent = stack.agent(setup.tool("ask", question)).await.unwrap();
+    let mut asked = Vec::new();
+    for tool in ["ask"].into_iter().chain(SHORT_LIVED.map(|(tool, _)| tool)) {
+        let task = agent.task().await.unwrap();
+        task.send(tool).await.unwrap();
+        let approval = task.until_approval_pending().await.unwrap();
+        asked.push((tool, task, approval));
+    }
+
+    agent.worker().kill().await.unwrap();
+    // A decision in time counts, however late the worker learns of it.
+    let (in_time, late) = asked.split_last().unwrap();
+    in_time.2.approve("in time").await.unwrap();
+    let expires_at: jiff::Timestamp = in_time.2["expires_at"].as_str().unwrap().parse().unwrap();
+    wait::until("the approvals to expire", TIMEOUT, async || {
+        anyhow::ensure!(jiff::Timestamp::now() > expires_at, "the last expires at {expires_at}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    for (tool, task, approval) in late {
+        decide_too_late(stack, &agent, task, approval.id().unwrap(), tool).await;
+    }
+    agent.worker().launch().await.unwrap();
+
+    for (tool, task, approval) in &asked {
+        let end = task.turn_ended(1).await.unwrap();
+        let category = end.error.map(|error| error.category);
+        let expected = (*tool == "fail_nonce").then_some("approval_expired");
+        assert_eq!(category.as_deref(), expected, "{tool}");
+        let path = format!("/approvals/{}", approval.id().unwrap());
+        let decided = agent.client().get(&path).await.unwrap();
+        let (verdict, told) = match *tool {
+            "in_time_nonce" => ("approved", "tea"),
+            "proceed_nonce" => ("expired", "tea"),
+            "reject_nonce" => ("expired", "nobody approved it in time"),
+            "fail_nonce" => ("expired", "nobody decided in time"),
+            _ => ("expired", "expired"),
+        };
+        assert_eq!(decided.body["decision"], verdict, "{tool}: {decided:?}");
+        let lines = task.lines().await.unwrap();
+        let answer = lines.iter().find_map(|line| match line {
+            Line::ToolResponse { content, .. } => Some(content.to_string()),
+            _ => None,
+        });
+        assert!(answer.unwrap_or_default().contains(told), "{tool}: {lines:#?}");
+    }
+}
+
+/// The gateway refuses it, and the workflow does, whoever signals it.
+async fn decide_too_late(stack: &Stack, agent: &Agent, task: &Task, id: &str, tool: &str) {
+    let path = format!("/approvals/{id}/approve");
+    let late = agent.client().post(&path, "{}").await.unwrap();
+    let decision = &late.body["data"]["decision"];
+    assert_eq!((late.status, decision), (409, &json!("expired")), "{tool}: {late:?}");
+    let now = jiff::Timestamp::now().to_string();
+    let input = json!({"approval_id": id, "verdict": "approved", "by": "eve", "decided_at": now}).to_string();
+    let signal = [
+        "workflow",
+        "signal",
+        "--workflow-id",
+        task.id(),
+        "--name",
+        SIGNAL_DECIDE,
+        "--input",
+        &input,
+    ];
+    stack.temporal().cli(&signal).await.unwrap();
 }
 
 #[tokio::test]

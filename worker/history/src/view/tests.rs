@@ -6,10 +6,12 @@ use temporalio_common_wasm::protos::temporal::api::history::v1::{
     WorkflowExecutionStartedEventAttributes,
 };
 
-use steadfast_contract::activity_ids::model_activity_id;
+use steadfast_contract::{activity_ids::model_activity_id, state::DurableState};
+use steadfast_crds::agent_tool::OnTimeout;
 use steadfast_payload::pack;
 
 use super::*;
+use crate::whole_approval;
 
 /// What the SDK and the server write of a call of `search`, made by the first answer of a model.
 fn history_with(marker: MarkerRecordedEventAttributes) -> Vec<HistoryEvent> {
@@ -223,4 +225,68 @@ fn decisions_that_wait_in_the_outbox_at_the_end_of_the_run_are_known() {
     let outbox = [taken_along, decisions(3, &[("three", ACCEPTED)])].concat();
     let history = run_of(&next, vec![message("three"), appended(&outbox)]);
     assert_eq!(user_messages(&history), turns(&[("three", 2)]));
+}
+
+/// An approval as the memo has it, and the arguments that it is for.
+fn cut_approval() -> (Approval, Value) {
+    let arguments = json!({"note": "x".repeat(2_000), "amount": 120});
+    let cut = serde_json::from_value(json!({
+        "id": "t.1.0.0", "kind": "tool_call", "agent": "a", "turn": 1, "tool": "pay", "tool_call_id": "c",
+        "arguments": "{\"note\":\"xxx…", "arguments_truncated": true, "requested_at": "2026-01-01T00:00:00Z",
+    }));
+    (cut.unwrap(), arguments)
+}
+
+#[test]
+fn the_whole_arguments_of_an_approval_are_in_the_event_the_inherited_state_or_the_answer_of_the_model() {
+    let (cut, arguments) = cut_approval();
+    let whole = Approval {
+        arguments: arguments.clone(),
+        arguments_truncated: false,
+        ..cut.clone()
+    };
+    let event = json!({"number": 1, "event": {
+        "type": "approval_requested", "approval": &whole, "time": "2026-01-01T00:00:00Z",
+    }});
+    let told = run_of(&new_task(), vec![appended(&[event])]);
+    assert_eq!(whole_approval(&told, &cut).unwrap().as_ref(), Some(&whole));
+
+    let mut state = DurableState::default();
+    state.approvals.open(whole.clone(), OnTimeout::Reject);
+    let mut start = new_task();
+    start["state"] = serde_json::to_value(state).unwrap();
+    let inherited = run_of(&start, Vec::new());
+    assert_eq!(whole_approval(&inherited, &cut).unwrap().as_ref(), Some(&whole));
+
+    let answered = run_of(&new_task(), model_answer("pay", &arguments));
+    assert_eq!(whole_approval(&answered, &cut).unwrap(), Some(whole));
+
+    let silent = run_of(&new_task(), Vec::new());
+    assert_eq!(whole_approval(&silent, &cut).unwrap(), None);
+}
+
+/// The first model call of a run, which calls a tool.
+fn model_answer(tool: &str, arguments: &Value) -> Vec<Attributes> {
+    let payloads = |value: Value| Some(pack(&value).unwrap().into());
+    let scheduled = ActivityTaskScheduledEventAttributes {
+        activity_id: model_activity_id(1, 0),
+        activity_type: Some(ActivityKind::InvokeModel.type_name().into()),
+        input: payloads(json!({
+            "turn": 1, "step": 0, "base": 0, "new": [], "revision": "a-1", "now": "2026-01-01T00:00:00Z",
+        })),
+        ..ActivityTaskScheduledEventAttributes::default()
+    };
+    let completed = ActivityTaskCompletedEventAttributes {
+        // `run_of` numbers the events from 1, and the first is the start.
+        scheduled_event_id: 2,
+        result: payloads(json!({
+            "items": [{"type": "function_call", "call_id": "c", "name": tool, "arguments": arguments.to_string()}],
+            "usage": {}, "log": {},
+        })),
+        ..ActivityTaskCompletedEventAttributes::default()
+    };
+    vec![
+        Attributes::ActivityTaskScheduledEventAttributes(scheduled),
+        Attributes::ActivityTaskCompletedEventAttributes(completed),
+    ]
 }

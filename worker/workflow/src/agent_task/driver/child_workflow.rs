@@ -76,7 +76,8 @@ pub(super) async fn ask_agent(
                 text: question,
                 format: TextFormat::Plain,
             },
-            sender: task.acting_agent().to_owned(),
+            // The person whose message led to the question, who may not approve what comes of it.
+            sender: task.state.turn_sender.clone(),
         }];
         (start, workflow_id)
     });

@@ -114,6 +114,8 @@ fn open(task: &mut Task, id: &str, step: StepId, call: &ToolCall, question: Ques
         tool: call.name.clone(),
         tool_call_id: call.call_id.clone(),
         arguments: question.arguments,
+        arguments_truncated: false,
+        requester: task.state.turn_sender.clone(),
         prompt: question.prompt,
         form: question.form,
         requested_at: now,

@@ -22,6 +22,7 @@ fn hello() -> Segment {
     let body = Body::User {
         message_id: "m".into(),
         content: UserContent::Text("hello".into()),
+        sender: String::new(),
     };
     Segment {
         turn: 1,
