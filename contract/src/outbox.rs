@@ -112,6 +112,18 @@ impl Outbox {
         batch
     }
 
+    /// The entries that no activity has ever taken along, in batches.
+    pub fn take_unrecorded(&mut self) -> Vec<Vec<OutboxEntry>> {
+        self.ack(self.sent_through);
+        let mut batches = Vec::new();
+        while !self.waiting.is_empty() {
+            let batch = self.take_batch();
+            self.ack(batch.last().map_or(0, |entry| entry.number));
+            batches.push(batch);
+        }
+        batches
+    }
+
     /// The activity has ended: drops the entries up to the acknowledged number. The rest waits for the next activity.
     pub fn ack(&mut self, acked: u64) {
         while self.waiting.front().is_some_and(|entry| entry.number <= acked) {
@@ -161,6 +173,23 @@ mod tests {
             }]
         );
         outbox.ack(2);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_no_activity_took_along_is_taken_in_bounded_batches() {
+        let mut outbox = Outbox::default();
+        outbox.push(pending("in flight"));
+        outbox.take_batch();
+        for text in ["a", "b"] {
+            outbox.push(pending(&text.repeat(BATCH_LIMIT_BYTES)));
+        }
+        let batches = outbox.take_unrecorded();
+        let numbers: Vec<Vec<u64>> = batches
+            .iter()
+            .map(|batch| batch.iter().map(|entry| entry.number).collect())
+            .collect();
+        assert_eq!(numbers, [[2], [3]]);
         assert!(outbox.is_empty());
     }
 

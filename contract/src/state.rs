@@ -35,6 +35,9 @@ pub struct DurableState {
     /// The newest log entry that the task knows of.
     #[serde(default)]
     pub log_cursor: Option<String>,
+    /// The running turn, or the one that is about to begin, is to stop.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// Who sent the message of the running turn; empty between turns and when anonymous.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub turn_sender: String,

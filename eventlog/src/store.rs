@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, ErrorKind, ServerErrorKind, cmd};
-use steadfast_events::{EntryId, Event, EventKind, Fold, Message};
+use steadfast_events::{EntryId, Event, EventKind, Fold, Message, TaskStatus};
 
 use crate::{
     connection::Connection,
@@ -118,6 +118,8 @@ pub struct Snapshot {
     pub messages: Vec<Message>,
     /// Whether the log holds every event of the task. If not, the history in Temporal has the rest.
     pub complete: bool,
+    /// Whether the log tells that the task has ended. A log that was away at the end does not.
+    pub ended: bool,
     /// The last entry that was read; a subscription continues after it.
     pub last: Option<EntryId>,
 }
@@ -289,6 +291,7 @@ impl EventLog {
         let mut fold = Fold::default();
         let mut last: Option<EntryId> = None;
         let mut complete = true;
+        let mut ended = false;
         'pages: loop {
             let page = self.page_after(task_id, last).await?;
             if page.is_empty() {
@@ -299,6 +302,7 @@ impl EventLog {
                     break 'pages;
                 }
                 complete &= is_next(last, entry);
+                ended |= tells_end(&entry.event);
                 fold.apply(&entry.event);
                 last = Some(entry.id);
             }
@@ -306,6 +310,7 @@ impl EventLog {
         Ok(Snapshot {
             messages: fold.into_messages(),
             complete: complete && last.is_some(),
+            ended,
             last,
         })
     }
@@ -336,6 +341,12 @@ pub struct SpillPlace<'a> {
     pub turn: u32,
     /// Step of the turn.
     pub step: u32,
+}
+
+/// Whether an event says that the task has ended; not an agent that runs as one of its tools.
+fn tells_end(event: &Event) -> bool {
+    let is_end = matches!(event.kind, EventKind::TaskUpdated { status, .. } if status != TaskStatus::Running);
+    is_end && event.path.is_empty()
 }
 
 /// Whether an entry directly follows the last one read, with nothing lost between.

@@ -27,7 +27,18 @@ pub(crate) async fn messages(gateway: &Gateway, task: &TaskRecord) -> Result<Vec
         }
         Err(error) => return Err(error.into()),
     };
-    complete(gateway, task, snapshot).await
+    // A log that was away when the task ended lacks its last messages.
+    let lacks_end = task.status.is_terminal() && !snapshot.ended;
+    let complete_so_far = snapshot.complete && !lacks_end;
+    complete(
+        gateway,
+        task,
+        Snapshot {
+            complete: complete_so_far,
+            ..snapshot
+        },
+    )
+    .await
 }
 
 /// The messages of a task as of an entry of its log.

@@ -57,7 +57,8 @@ pub enum EventKind {
         /// Id that the sender chose.
         message_id: String,
     },
-    /// The task rejected a message of a user.
+    /// The task rejected a message of a user; or it ended before it got to an accepted message, and then
+    /// the turn is the one that the message would have had.
     MessageRejected {
         /// Id that the sender chose.
         message_id: String,

@@ -34,6 +34,7 @@ async fn the_first_entry_says_whether_the_log_is_complete() {
         Snapshot {
             messages: vec![message("a", text("a")), message("b", text("b"))],
             complete: true,
+            ended: false,
             last: Some(appended.last)
         }
     );

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use steadfast_events::{EventKind, testing::text_done};
-use steadfast_testkit::{Redis, wait};
+use steadfast_gateway::{Access, SelfApproval};
+use steadfast_testkit::{Redis, Temporal, TemporalOptions, wait};
 
-use super::support::{TIMEOUT, TestGateway, with_redis};
+use super::support::{TIMEOUT, TestGateway, beside, with_redis};
 
 fn hello() -> Value {
     json!({"type": "text", "author": "user", "content": "Hello"})
@@ -270,6 +271,27 @@ async fn messages_are_rebuilt_from_history_when_the_log_is_gone() {
     assert_eq!(rebuilt.body[0]["content"]["content"], "Hello");
     redis.kill().await.unwrap();
     assert_eq!(gateway.get(&format!("/messages?task_id={id}")).await.body, rebuilt.body);
+}
+
+#[tokio::test]
+async fn a_log_that_was_away_at_the_end_of_a_task_is_completed_from_history() {
+    let redis = Redis::start().await.unwrap();
+    let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
+    let gateway = beside(&temporal, &redis, Access::Anonymous, SelfApproval::Allowed);
+    let id = gateway.create_task().await;
+    gateway.append(&id, 1, [text_done("a", "one")]).await;
+    let sent = gateway
+        .keyed_rpc("m1", "event/send", json!({"task_id": id, "content": hello()}))
+        .await;
+    assert_eq!(sent.status, StatusCode::OK);
+    let messages = async || gateway.get(&format!("/messages?task_id={id}")).await.body;
+    let count = |messages: &Value| messages.as_array().map_or(0, Vec::len);
+    assert_eq!(count(&messages().await), 1);
+    temporal
+        .cli(&["workflow", "terminate", "--workflow-id", &id])
+        .await
+        .unwrap();
+    assert_eq!(count(&messages().await), 2);
 }
 
 #[tokio::test]

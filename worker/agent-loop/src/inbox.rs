@@ -168,6 +168,14 @@ impl Inbox {
         self.complete_requested = true;
     }
 
+    /// The task ends: no message is accepted from now on, and those that wait get no turn.
+    pub fn end(&mut self) -> Vec<QueuedMessage> {
+        self.complete_requested = true;
+        let dropped: Vec<QueuedMessage> = self.queue.drain(..).collect();
+        self.turns_accepted -= u32::try_from(dropped.len()).unwrap_or(0);
+        dropped
+    }
+
     pub fn is_completion_requested(&self) -> bool {
         self.complete_requested
     }
@@ -265,6 +273,27 @@ mod tests {
         );
         // Known ids stay duplicates: their sender must not be told of a rejection.
         assert_eq!(inbox.receive(message("a"), UNLIMITED), Receipt::Duplicate);
+    }
+
+    #[test]
+    fn the_end_of_a_task_drops_what_waits_and_accepts_nothing_more() {
+        let mut inbox = Inbox::default();
+        for id in ["a", "b", "c"] {
+            inbox.receive(message(id), UNLIMITED);
+        }
+        inbox.start_turn();
+        let dropped = inbox.end();
+        let turns: Vec<(&str, u32)> = dropped
+            .iter()
+            .map(|message| (message.message_id.as_str(), message.turn))
+            .collect();
+        assert_eq!(turns, [("b", 2), ("c", 3)]);
+        assert_eq!(inbox.turn(), 1);
+        assert_eq!(
+            inbox.receive(message("d"), UNLIMITED),
+            Receipt::Rejected(Rejection::Completing)
+        );
+        assert_eq!(inbox.end(), []);
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub enum EarlySignal {
     Decide(Decide),
     Checkpoint,
     Complete,
+    Interrupt,
 }
 
 impl AgentTask {
@@ -107,10 +108,14 @@ impl AgentTask {
 
     #[signal(name = SIGNAL_INTERRUPT)]
     pub fn interrupt(&mut self, _: &mut SyncWorkflowContext<Self>, _: Interrupt) {
-        // With no turn running there is nothing to stop.
-        if let (Some(task), Some(token)) = (&mut self.task, &self.turn_token) {
-            task.interrupt();
-            token.cancel_with_reason("interrupted");
+        let Some(task) = &mut self.task else {
+            self.early.push(EarlySignal::Interrupt);
+            return;
+        };
+        task.interrupt();
+        if let Some(token) = &self.turn_token {
+            task.cancel_running_calls();
+            token.cancel_with_reason(driver::INTERRUPTED);
         }
     }
 

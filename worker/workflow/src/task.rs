@@ -222,6 +222,7 @@ impl Task {
         self.state.finished_calls.clear();
         self.state.call_progress.clear();
         self.state.turn_sender.clear();
+        self.state.interrupted = false;
         self.local.last_outcome = Some(outcome);
         self.emit(
             turn,
@@ -238,6 +239,19 @@ impl Task {
                 from,
                 until: now,
             });
+        }
+    }
+
+    /// The task ends: tells the senders of the messages that wait that they get no turn.
+    pub fn drop_queued_messages(&mut self, status: TaskStatus, now: jiff::Timestamp) {
+        let reason = match status {
+            TaskStatus::Canceled => "the task was canceled before the agent came to this message",
+            TaskStatus::TimedOut => "the task reached limits.taskTimeout before the agent came to this message",
+            _ => "the task ended before the agent came to this message",
+        };
+        for QueuedMessage { message_id, turn, .. } in self.state.inbox.end() {
+            let reason = reason.to_owned();
+            self.emit(turn, now, EventKind::MessageRejected { message_id, reason });
         }
     }
 
@@ -289,5 +303,62 @@ impl Task {
     pub fn items(&self) -> Vec<Value> {
         let segments = self.state.transcript.segments();
         segments.flat_map(Segment::items).map(Value::from).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{test_support::message, *};
+    use crate::NoSink;
+
+    #[test]
+    fn messages_without_a_turn_are_told_to_their_senders_when_the_task_ends() {
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let mut start = StartTask::new("t", "default", "a");
+        start.messages = vec![message("one"), message("two")];
+        let mut task = Task::new(start, "run", Arc::new(NoSink), now);
+        task.drop_queued_messages(TaskStatus::Canceled, now);
+        task.receive(message("three"), now);
+        let told: Vec<(String, u32, String)> = task
+            .state
+            .outbox
+            .entries()
+            .filter_map(|entry| match &entry.pending {
+                Pending::Event(event) => Some(event),
+                Pending::Messages(_) => None,
+            })
+            .filter_map(|event| match &event.kind {
+                EventKind::MessageRejected { message_id, reason } => {
+                    Some((message_id.clone(), event.turn, reason.clone()))
+                }
+                _ => None,
+            })
+            .collect();
+        let canceled = "the task was canceled before the agent came to this message";
+        let late = "the task is being completed and accepts no more messages";
+        let expected = [("one", 1, canceled), ("two", 2, canceled), ("three", 0, late)];
+        assert_eq!(
+            told,
+            expected.map(|(id, turn, reason)| (id.to_owned(), turn, reason.to_owned()))
+        );
+    }
+}
+
+#[cfg(test)]
+mod test_support {
+    use steadfast_contract::signals::ReceiveEvent;
+    use steadfast_events::{Content, TextFormat};
+
+    pub(super) fn message(id: &str) -> ReceiveEvent {
+        ReceiveEvent {
+            message_id: id.to_owned(),
+            content: Content::Text {
+                text: id.to_owned(),
+                format: TextFormat::Plain,
+            },
+            sender: "ada".to_owned(),
+        }
     }
 }

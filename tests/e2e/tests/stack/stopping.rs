@@ -1,13 +1,17 @@
 //! The interrupt of a turn, the cancellation and completion of a task.
 
 use serde_json::json;
+use steadfast_contract::signals::SIGNAL_CHECKPOINT;
 use steadfast_crds::agent::HandoffInput;
-use steadfast_e2e::{backend::stack::shared_stack, scripts::hold};
+use steadfast_e2e::{
+    backend::stack::{nonce_tool, shared_stack},
+    scripts::{call_nonce_then_repeat, hold},
+};
 use steadfast_events::TurnStatus;
 use steadfast_testkit::{
     RedisData,
     scripted_model::{Gate, Reply, ResponseOutcome, Text},
-    stack::{Agent, AgentSetup, Line, Stack, TIMEOUT},
+    stack::{Agent, AgentSetup, Line, Stack, TIMEOUT, Task},
     wait,
 };
 
@@ -106,6 +110,84 @@ async fn a_cancel_stops_the_model_and_ends_the_task() {
     assert_eq!(viewer.until_task_ended().await.unwrap(), "canceled");
     let refused = task.try_send("late", "are you there?").await.unwrap();
     assert!((400..500).contains(&refused.status), "{refused:?}");
+}
+
+#[tokio::test]
+async fn messages_that_wait_when_a_task_is_canceled_are_told_to_their_senders() {
+    let (agent, gate) = held_at_first("cancel-queue").await;
+    let task = agent.task().await.unwrap();
+    let viewer = task.watch().await.unwrap();
+    task.send("one").await.unwrap();
+    gate.reached(TIMEOUT).await.unwrap();
+    for id in ["second", "third"] {
+        task.send_with_key(id, id).await.unwrap();
+    }
+    task.cancel().await.unwrap();
+    assert_eq!(viewer.until_task_ended().await.unwrap(), "canceled");
+    let seen = viewer.state();
+    let told: Vec<&serde_json::Value> = seen
+        .frames
+        .iter()
+        .filter(|frame| frame.kind == "message_rejected")
+        .map(|frame| &frame.data["reason"])
+        .collect();
+    let reason = json!("the task was canceled before the agent came to this message");
+    assert_eq!(told, [&reason, &reason], "{}", seen.summary());
+}
+
+/// The worker learns of the interrupt and of the end of the run together, in both orders.
+#[tokio::test]
+async fn an_interrupt_at_the_border_of_two_runs_stops_the_turn() {
+    let stack = shared_stack().await;
+    let mut tool = nonce_tool();
+    tool["approval"] = json!({"required": true});
+    let setup = AgentSetup::new("border", call_nonce_then_repeat).tool("nonce", tool);
+    let agent = stack.agent(setup).await.unwrap();
+    let tasks = [agent.task().await.unwrap(), agent.task().await.unwrap()];
+    for task in &tasks {
+        task.send("tea").await.unwrap();
+        task.until_approval_pending().await.unwrap();
+    }
+    agent.worker().kill().await.unwrap();
+    let checkpoint = async |task: &Task| {
+        let signal = [
+            "workflow",
+            "signal",
+            "--workflow-id",
+            task.id(),
+            "--name",
+            SIGNAL_CHECKPOINT,
+        ];
+        stack.temporal().cli(&signal).await.unwrap();
+    };
+    checkpoint(&tasks[0]).await;
+    tasks[0].interrupt().await.unwrap();
+    tasks[1].interrupt().await.unwrap();
+    checkpoint(&tasks[1]).await;
+    agent.worker().launch().await.unwrap();
+    for task in &tasks {
+        assert_eq!(task.turn_ended(1).await.unwrap().status, TurnStatus::Interrupted);
+        assert!(task.pending_approvals().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn an_interrupt_that_finds_the_worker_away_stops_the_turn_that_has_not_begun() {
+    let agent = shared_stack()
+        .await
+        .agent(AgentSetup::new("interrupt-early", |_| Reply::text("Here.")))
+        .await
+        .unwrap();
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "one").await.unwrap();
+    agent.worker().kill().await.unwrap();
+    task.send("two").await.unwrap();
+    task.interrupt().await.unwrap();
+    agent.worker().launch().await.unwrap();
+    assert_eq!(task.turn_ended(2).await.unwrap().status, TurnStatus::Interrupted);
+    task.complete_turn(3, "three").await.unwrap();
+    // Nothing was asked in the turn that was stopped.
+    assert_eq!(agent.model().journal().len(), 2);
 }
 
 #[tokio::test]

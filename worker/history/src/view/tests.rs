@@ -194,6 +194,23 @@ fn a_message_that_is_sent_again_after_its_rejection_has_the_turn_of_its_acceptan
 }
 
 #[test]
+fn a_message_that_the_task_dropped_at_its_end_is_not_one_that_it_rejected() {
+    let mut outbox = decisions(
+        1,
+        &[
+            ("one", ACCEPTED),
+            ("two", ACCEPTED),
+            ("two", REJECTED),
+            ("late", REJECTED),
+        ],
+    );
+    outbox[2]["event"]["turn"] = json!(2);
+    let sent = ["one", "two", "late"].map(message);
+    let history = run_of(&new_task(), [Vec::from(sent), vec![appended(&outbox)]].concat());
+    assert_eq!(user_messages(&history), turns(&[("one", 1), ("two", 2)]));
+}
+
+#[test]
 fn entries_that_are_taken_along_twice_tell_one_decision() {
     let first = decisions(1, &[("one", REJECTED)]);
     let both = decisions(1, &[("one", REJECTED), ("one", ACCEPTED)]);

@@ -42,6 +42,9 @@ use crate::{
     task_input::TaskInput,
 };
 
+/// Why the token of a turn was cancelled.
+pub(super) const INTERRUPTED: &str = "interrupted";
+
 type Context = WorkflowContext<AgentTask>;
 
 enum End {
@@ -100,6 +103,7 @@ fn begin(ctx: &Context, mut start: StartTask) {
                 EarlySignal::Decide(decide) => task.decide(decide, now),
                 EarlySignal::Checkpoint => task.local.checkpoint_requested = true,
                 EarlySignal::Complete => task.state.inbox.request_completion(),
+                EarlySignal::Interrupt => task.interrupt(),
             }
         }
         state.task = Some(task);
@@ -208,12 +212,15 @@ async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
 
 /// Reads the newest revision and begins the turn of the oldest message on it.
 async fn start_turn(ctx: &Context) -> Result<(), WorkflowTermination> {
-    let token = ctx.cancellation_token().child_token();
     // The model call that follows takes the outbox along.
     update(ctx, |task| task.local.piggyback_pending = true);
-    ctx.state_mut(|state| state.turn_token = Some(token.clone()));
     visibility::show(ctx, VisiblePhase::Running).await;
-    if !load_revision(ctx, &token).await {
+    // An interrupt that is known already stops the turn, which cannot begin without its revision.
+    let loading = ctx.cancellation_token().child_token();
+    if !read(ctx, Task::is_interrupted) {
+        ctx.state_mut(|state| state.turn_token = Some(loading.clone()));
+    }
+    if !load_revision(ctx, &loading).await {
         // The loop asks again while the message waits; a cancelled task ends before that.
         return Ok(());
     }
@@ -225,6 +232,7 @@ async fn start_turn(ctx: &Context) -> Result<(), WorkflowTermination> {
         }
         None => Ok(None),
     })?;
+    ensure_turn_token(ctx);
     if let Some(agent) = agent {
         handoff::agent_started(ctx, &agent).await;
     }
@@ -289,12 +297,14 @@ async fn finish(ctx: &Context, status: TaskStatus) -> Result<End, WorkflowTermin
     let now = now(ctx);
     update(ctx, |task| {
         task.local.phase = Phase::Ending;
+        task.drop_queued_messages(status, now);
         // A child task answers one question; the conversation belongs to its parent.
         if task.start.parent.is_none() {
             task.emit(0, now, EventKind::TaskUpdated { status, reason: None });
         }
     });
     outbox_relay::flush(ctx).await;
+    outbox_relay::leave_in_history(ctx);
     Ok(match status {
         TaskStatus::Canceled => End::Canceled,
         TaskStatus::TimedOut => End::TimedOut,
@@ -332,12 +342,16 @@ fn turn_scope(ctx: &Context) -> Option<(WorkflowCancellationToken, Revision)> {
     Some((ensure_turn_token(ctx), revision))
 }
 
-/// The token of the running turn. After continue-as-new in the middle of a turn there is none yet.
+/// The token of the running turn. After continue-as-new in the middle of a turn there is none yet; an
+/// interrupt may have come before it.
 fn ensure_turn_token(ctx: &Context) -> WorkflowCancellationToken {
     if let Some(token) = ctx.state(|state| state.turn_token.clone()) {
         return token;
     }
     let token = ctx.cancellation_token().child_token();
+    if read(ctx, Task::is_interrupted) {
+        token.cancel_with_reason(INTERRUPTED);
+    }
     ctx.state_mut(|state| state.turn_token = Some(token.clone()));
     token
 }

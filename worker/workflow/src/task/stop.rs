@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_agent_loop::Failure;
+use steadfast_agent_loop::{Failure, Step};
 
 use super::Task;
 
@@ -15,10 +15,10 @@ pub enum Deadline {
     Task,
 }
 
-/// What has asked the running turn to stop. An interrupt comes before a time limit.
+/// What has asked the running turn to stop in this run. An interrupt, which is kept for the next run,
+/// comes before a time limit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Stop {
-    interrupted: bool,
     passed: Option<Deadline>,
     /// The workers have not yet been told to cancel the running calls.
     cancel_pending: bool,
@@ -26,7 +26,6 @@ pub(super) struct Stop {
 
 impl Stop {
     pub(super) fn turn_started(&mut self) {
-        self.interrupted = false;
         self.cancel_pending = false;
     }
 
@@ -39,9 +38,23 @@ impl Stop {
 }
 
 impl Task {
-    /// A user has interrupted the running turn.
+    /// A user has interrupted the running turn, or the one that is about to begin. Without either there is
+    /// nothing to stop.
     pub fn interrupt(&mut self) {
-        self.local.stop.interrupted = true;
+        let turn_runs = self.state.agent_run.next_step() != Step::AwaitMessage;
+        let queued_in_pages = self.state.pages.as_ref().is_some_and(|pages| pages.queued > 0);
+        if turn_runs || queued_in_pages || !self.state.inbox.is_empty() {
+            self.state.interrupted = true;
+        }
+    }
+
+    /// The turn was interrupted and has not ended yet.
+    pub fn is_interrupted(&self) -> bool {
+        self.state.interrupted
+    }
+
+    /// The workers are to be told to cancel the running calls.
+    pub fn cancel_running_calls(&mut self) {
         self.local.stop.cancel_pending = true;
     }
 
@@ -56,7 +69,7 @@ impl Task {
         self.local.stop.passed == Some(Deadline::Task)
     }
 
-    /// The workers are to be told to cancel the running calls.
+    /// The workers have not been told yet to cancel the running calls.
     pub fn is_cancel_pending(&self) -> bool {
         self.local.stop.cancel_pending
     }
@@ -70,7 +83,7 @@ impl Task {
     pub fn stop_reason(&self) -> Failure {
         let stop = self.local.stop;
         match stop.passed {
-            _ if stop.interrupted => Failure::Interrupted,
+            _ if self.state.interrupted => Failure::Interrupted,
             Some(Deadline::Turn) => Failure::Error {
                 category: "turn_timeout".to_owned(),
                 message: "the turn took longer than limits.turnTimeout".to_owned(),
@@ -95,5 +108,62 @@ impl Task {
         let turn = turn.map(|at| (Deadline::Turn, at));
         let task = task.map(|at| (Deadline::Task, at));
         [turn, task].into_iter().flatten().min_by_key(|(_, at)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use steadfast_agent_loop::{Guarded, Input, Limits, TurnOutcome};
+    use steadfast_contract::start::StartTask;
+
+    use super::*;
+    use crate::{NoSink, task::test_support::message};
+
+    const NOW: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
+
+    fn task() -> Task {
+        let mut start = StartTask::new("t", "default", "a");
+        start.messages = vec![message("one"), message("two")];
+        Task::new(start, "run-1", Arc::new(NoSink), NOW)
+    }
+
+    /// Begins the turn of the oldest message, as a revision without guardrails would.
+    fn begin_turn(task: &mut Task) {
+        let turn = task.state.inbox.start_turn().unwrap().turn;
+        let limits = Limits {
+            max_model_calls_per_turn: 5,
+        };
+        let guarded = Guarded::No;
+        let started = Input::TurnStarted { turn, limits, guarded };
+        task.state.agent_run.record(started).unwrap();
+    }
+
+    fn next_run(task: &Task) -> Task {
+        Task::new(task.continue_as_new(), "run-2", Arc::new(NoSink), NOW)
+    }
+
+    #[test]
+    fn an_interrupt_is_kept_for_the_next_run_until_its_turn_ends() {
+        let mut task = task();
+        begin_turn(&mut task);
+        task.interrupt();
+        let mut task = next_run(&task);
+        assert!(task.is_interrupted());
+        assert_eq!(task.stop_reason(), Failure::Interrupted);
+        task.close_turn(TurnOutcome::Interrupted, NOW);
+        assert!(!task.is_interrupted());
+    }
+
+    #[test]
+    fn an_interrupt_stops_the_turn_that_is_about_to_begin_and_nothing_without_a_message() {
+        let mut waiting = task();
+        waiting.interrupt();
+        assert!(waiting.is_interrupted());
+        let mut idle = Task::new(StartTask::new("t", "default", "a"), "run-1", Arc::new(NoSink), NOW);
+        idle.interrupt();
+        idle.receive(message("later"), NOW);
+        assert!(!idle.is_interrupted());
     }
 }

@@ -1,10 +1,11 @@
 //! Appends the outbox to the log when no other activity takes it along.
 
+use futures::FutureExt as _;
 use steadfast_contract::activities::Append;
 use steadfast_payload::Packed;
 use temporalio_workflow::{TimerOptions, WaitConditionOptions, WorkflowCancellationToken, workflows::select};
 
-use super::{Context, update};
+use super::{Context, read, update};
 use crate::{activities::AppendEvents, activity_options};
 
 /// Runs beside the conversation, which never waits for it.
@@ -41,6 +42,22 @@ pub(super) async fn run(ctx: &Context) -> std::convert::Infallible {
         } else {
             update(ctx, |task| task.state.outbox.ack(0));
         }
+    }
+}
+
+/// Leaves in the history what the log still lacks when the task ends: readers rebuild the messages from
+/// there. Nobody waits for the activities, which end with the task.
+pub(super) fn leave_in_history(ctx: &Context) {
+    for outbox in update(ctx, |task| task.state.outbox.take_unrecorded()) {
+        let append = read(ctx, |task| Append {
+            outbox,
+            cursor: task.state.log_cursor.clone(),
+            revision: task.display_revision(),
+        });
+        // Polled once, so that it is scheduled.
+        let _ = ctx
+            .execute_activity(AppendEvents, Packed(append), activity_options::append_events())
+            .now_or_never();
     }
 }
 
