@@ -83,6 +83,9 @@ pub struct ModelOutcome {
     /// Calls among them that go to an MCP server, by index of the item.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub mcp: BTreeMap<u32, McpTarget>,
+    /// The type of an item that asks for something that nothing here answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsupported: Option<String>,
     /// Why the final answer does not have the form it must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<String>,
@@ -96,6 +99,14 @@ pub struct ModelOutcome {
     pub usage: Usage,
     /// What the activity reports about the log.
     pub log: LogAck,
+}
+
+impl ModelOutcome {
+    /// Nobody ever sees the messages of the answer: its form was not accepted, or no guardrail checks
+    /// them before the turn fails.
+    pub fn is_retracted(&self) -> bool {
+        self.rejected.is_some() || (self.unsupported.is_some() && self.withheld)
+    }
 }
 
 /// Input of [`CallHttpTool`](crate::activity_kind::ActivityKind::CallHttpTool): the arguments stand in the result of the model call.

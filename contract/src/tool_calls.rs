@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use steadfast_agent_loop::{CallDisposition, ToolCall, ToolOutput, tool_call::bounded};
+use steadfast_agent_loop::{
+    CallDisposition, CallKind, ToolCall, ToolOutput,
+    output_item::{Request, request_of},
+    tool_call::bounded,
+};
 use steadfast_crds::AgentRevisionSpec;
 
 use crate::{
@@ -94,13 +98,17 @@ pub fn bounded_result(revision: Option<&AgentRevisionSpec>, tool: &str, content:
     }
 }
 
-/// The function calls among the items, in order. `index` is the index of the item.
-pub fn function_calls(items: &[Value], refused: &BTreeMap<u32, String>) -> Vec<ToolCall> {
+/// The calls among the items that are answered here, in order. `index` is the index of the item.
+pub fn tool_calls(items: &[Value], refused: &BTreeMap<u32, String>) -> Vec<ToolCall> {
     items
         .iter()
         .enumerate()
-        .filter(|(_, item)| item.get("type").and_then(Value::as_str) == Some("function_call"))
-        .map(|(index, item)| {
+        .filter_map(|(index, item)| match request_of(item, items)? {
+            Request::Function => Some((index, item, CallKind::Function, "call_id")),
+            Request::McpApproval => Some((index, item, CallKind::McpApproval, "id")),
+            Request::Unsupported => None,
+        })
+        .map(|(index, item, kind, id)| {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             let text = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
             let disposition = refused
@@ -108,10 +116,40 @@ pub fn function_calls(items: &[Value], refused: &BTreeMap<u32, String>) -> Vec<T
                 .map_or(CallDisposition::Run, |reason| CallDisposition::Refuse(reason.clone()));
             ToolCall {
                 index,
-                call_id: text("call_id"),
+                call_id: text(id),
                 name: text("name"),
+                kind,
                 disposition,
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn functions_and_approval_requests_are_answered_here_and_nothing_else() {
+        let items = [
+            json!({"type": "message"}),
+            json!({"type": "function_call", "id": "fc_1", "call_id": "c", "name": "pay", "arguments": "{}"}),
+            json!({"type": "mcp_approval_request", "id": "mcpr_1", "server_label": "s", "name": "roll"}),
+            json!({"type": "shell_call", "call_id": "s"}),
+        ];
+        let call = |index, call_id: &str, name: &str, kind| ToolCall {
+            index,
+            call_id: call_id.to_owned(),
+            name: name.to_owned(),
+            kind,
+            disposition: CallDisposition::Run,
+        };
+        let expected = [
+            call(1, "c", "pay", CallKind::Function),
+            call(2, "mcpr_1", "roll", CallKind::McpApproval),
+        ];
+        assert_eq!(tool_calls(&items, &BTreeMap::new()), expected);
+    }
 }

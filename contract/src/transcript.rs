@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use steadfast_agent_loop::{Body, ModelText, Segment, SegmentRef, StepId, ToolCall, ToolOutput, tool_call::arguments};
 
-use crate::{activities::NewSegment, tool_calls::function_calls};
+use crate::{activities::NewSegment, tool_calls::tool_calls};
 
 /// The transcript of a task: ordered segments. As JSON it is their list; what belongs to one run is
 /// not written, and a transcript that is read begins a run.
@@ -54,7 +54,7 @@ impl Transcript {
     fn add(&mut self, segment: Segment, inherited_as: Option<u32>) {
         match &segment.body {
             Body::Model { items, .. } => {
-                for call in function_calls(items, &BTreeMap::new()) {
+                for call in tool_calls(items, &BTreeMap::new()) {
                     self.open.insert((segment.turn, segment.step, call.index), call);
                 }
             }
@@ -117,11 +117,15 @@ impl Transcript {
             })
     }
 
+    /// One output item of a model call.
+    pub fn item(&self, id: StepId, index: u32) -> Option<&Value> {
+        self.answer(id)?.get(usize::try_from(index).ok()?)
+    }
+
     /// The arguments of a call, from the model's answer.
     pub fn arguments(&self, id: StepId, index: u32) -> Result<Value, String> {
         let item = self
-            .answer(id)
-            .and_then(|items| items.get(usize::try_from(index).ok()?))
+            .item(id, index)
             .ok_or_else(|| "the call is not in the model's answer".to_owned())?;
         arguments(item).map_err(|error| format!("the arguments are not JSON: {error}"))
     }
@@ -139,6 +143,7 @@ impl Transcript {
                     output: ToolOutput {
                         call_id: call.call_id.clone(),
                         name: call.name.clone(),
+                        kind: call.kind,
                         content: reason.into(),
                         is_error: true,
                         text: ModelText::default(),

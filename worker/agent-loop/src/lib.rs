@@ -6,6 +6,7 @@
 
 pub mod inbox;
 pub mod item;
+pub mod output_item;
 pub mod run;
 pub mod tool_call;
 pub mod transcript;
@@ -15,5 +16,5 @@ pub use item::Item;
 pub use run::{
     AfterTools, AgentRun, Failure, Guarded, Input, Limits, ModelAnswer, ProtocolViolation, Step, StepId, TurnOutcome,
 };
-pub use tool_call::{CallDisposition, ModelText, ToolCall, ToolOutput};
+pub use tool_call::{CallDisposition, CallKind, ModelText, ToolCall, ToolOutput};
 pub use transcript::{Body, Segment, SegmentRef, UserContent};

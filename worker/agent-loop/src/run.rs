@@ -78,6 +78,9 @@ pub enum Guarded {
 pub struct ModelAnswer {
     /// The tool calls in the order the model made them.
     pub calls: Vec<ToolCall>,
+    /// The type of an item that asks for something that nothing here answers.
+    #[serde(default)]
+    pub unsupported: Option<String>,
     /// Why a final answer does not match `output.schema`.
     #[serde(default)]
     pub rejected: Option<String>,
@@ -120,6 +123,8 @@ pub enum Failure {
 pub const MAX_MODEL_CALLS: &str = "max_model_calls";
 /// Category of a turn whose final answer never matched `output.schema`.
 pub const OUTPUT_INVALID: &str = "output_invalid";
+/// Category of a turn whose model asked for something that nothing here answers.
+pub const UNSUPPORTED_OUTPUT: &str = "unsupported_output";
 /// Final answers that do not match `output.schema` and go back to the model in one turn.
 const MAX_REJECTIONS: u32 = 2;
 
@@ -307,6 +312,15 @@ fn call_model(budget: Budget) -> State {
 
 /// Any call at all, also one that is refused, goes back to the model: it must see an output for each.
 fn after_model(budget: Budget, answer: ModelAnswer) -> State {
+    if let Some(kind) = answer.unsupported {
+        return State::failed(
+            UNSUPPORTED_OUTPUT,
+            format!(
+                "the model's answer asks for the result of an item of type {kind:?}, which nothing here provides; \
+                 take the tool that leads to it out of the agent's hosted tools or model.settings.extraBody"
+            ),
+        );
+    }
     if !answer.calls.is_empty() {
         return State::CallingTools {
             budget,

@@ -16,7 +16,27 @@ pub struct ToolCall {
     /// The provider's id; the output must carry the same one.
     pub call_id: String,
     pub name: String,
+    #[serde(default, skip_serializing_if = "CallKind::is_function")]
+    pub kind: CallKind,
     pub disposition: CallDisposition,
+}
+
+/// What answers a call, and in which form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallKind {
+    /// A function: its output.
+    #[default]
+    Function,
+    /// The provider asks whether it may call a tool of an MCP server: yes or no.
+    McpApproval,
+}
+
+impl CallKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_function(&self) -> bool {
+        *self == Self::Function
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +53,8 @@ pub enum CallDisposition {
 pub struct ToolOutput {
     pub call_id: String,
     pub name: String,
+    #[serde(default, skip_serializing_if = "CallKind::is_function")]
+    pub kind: CallKind,
     pub content: Value,
     #[serde(default)]
     pub is_error: bool,
@@ -63,6 +85,16 @@ pub fn arguments(item: &Value) -> Result<Value, serde_json::Error> {
 }
 
 impl ToolOutput {
+    /// The content of an approval that was granted.
+    pub fn approval() -> Value {
+        json!({"approve": true})
+    }
+
+    /// Whether it grants an approval. Any other content says why not.
+    pub fn is_approval(&self) -> bool {
+        !self.is_error && self.content == Self::approval()
+    }
+
     /// What the model reads of it.
     pub fn text(&self) -> Cow<'_, str> {
         match &self.content {
@@ -113,6 +145,7 @@ mod tests {
         let mut output = ToolOutput {
             call_id: "c".into(),
             name: "t".into(),
+            kind: CallKind::Function,
             content: json!("warm"),
             is_error: false,
             text: ModelText::default(),

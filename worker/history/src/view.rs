@@ -15,7 +15,7 @@ use steadfast_contract::{
     outbox::{OutboxEntry, Pending},
     signals::{ReceiveEvent, SIGNAL_COMPLETE_TASK, SIGNAL_RECEIVE_EVENT},
     start::StartTask,
-    tool_calls::{bounded_result, function_calls},
+    tool_calls::{bounded_result, tool_calls},
 };
 use steadfast_events::{Approval, Event, EventKind};
 use steadfast_payload::foreign_result;
@@ -375,6 +375,7 @@ impl HistoryView {
             return Ok(None);
         };
         let outcome = read::<ModelOutcome>(event, "a model's answer", result)?.unwrap_or_default();
+        let retracted = outcome.is_retracted();
         let segment = Segment {
             turn,
             step,
@@ -384,7 +385,7 @@ impl HistoryView {
                 agent: self.acting_agent(),
             },
         };
-        if outcome.rejected.is_some() {
+        if retracted {
             self.segments.insert(segment.reference(), segment);
             return Ok(None);
         }
@@ -415,7 +416,7 @@ impl HistoryView {
         let Body::Model { items, .. } = &self.segments.get(&SegmentRef::Model(turn, step))?.body else {
             return None;
         };
-        let call = function_calls(items, &BTreeMap::new())
+        let call = tool_calls(items, &BTreeMap::new())
             .into_iter()
             .find(|call| call.index == index)?;
         let spec = self
@@ -428,6 +429,7 @@ impl HistoryView {
         let output = ToolOutput {
             call_id: call.call_id,
             name: call.name,
+            kind: call.kind,
             content,
             is_error,
             text: ModelText::default(),

@@ -2,6 +2,7 @@
 //! request and a response, like any other tool.
 
 use serde_json::{Map, Value, json};
+use steadfast_agent_loop::output_item::is_request;
 use steadfast_events::Content;
 
 use crate::{HOSTED_RESPONSE, OUTPUT, content_of_item};
@@ -11,11 +12,15 @@ const RESULT_LIMIT_CHARS: usize = 2_000;
 
 /// The contents of an item with the parts of their message ids; none for items with nothing to see.
 pub(crate) fn shown_contents(item: &Value) -> Vec<(&'static str, Content)> {
+    let only = |content| vec![(OUTPUT, content)];
+    if is_request_to_client(item) {
+        return only(request(item, name_of(item), sent_arguments(item)));
+    }
+    if let Some(content) = separate_result(item) {
+        return only(content);
+    }
     let Some(name) = hosted_tool(item) else {
-        return content_of_item(item)
-            .map(|content| (OUTPUT, content))
-            .into_iter()
-            .collect();
+        return content_of_item(item).map(only).unwrap_or_default();
     };
     let (result, is_error) = result(item);
     let response = Content::ToolResponse {
@@ -30,16 +35,52 @@ pub(crate) fn shown_contents(item: &Value) -> Vec<(&'static str, Content)> {
     ]
 }
 
-/// How a hosted tool is shown while the provider runs it.
+/// How a hosted tool is shown while the provider runs it, and a request while the model writes it.
 pub fn begun_content(item: &Value) -> Option<Content> {
+    if is_request_to_client(item) {
+        return Some(request(item, name_of(item), json!({})));
+    }
     hosted_tool(item).map(|name| request(item, name, json!({})))
+}
+
+/// A request that somebody else than the provider answers, or that a later item of the answer does.
+fn is_request_to_client(item: &Value) -> bool {
+    item["type"] != "function_call" && is_request(item)
+}
+
+/// A name of its own, or that of its type.
+fn name_of(item: &Value) -> &str {
+    let kind = item["type"].as_str().unwrap_or_default();
+    let of_type = kind.strip_suffix("_call").unwrap_or(kind);
+    item["name"].as_str().unwrap_or(of_type)
+}
+
+fn sent_arguments(item: &Value) -> Value {
+    match &item["arguments"] {
+        Value::String(text) => parsed(text),
+        Value::Null => arguments(item),
+        other => other.clone(),
+    }
+}
+
+/// The result of a call of the provider that stands in an item of its own.
+fn separate_result(item: &Value) -> Option<Content> {
+    let name = item["type"].as_str()?.strip_suffix("_output")?;
+    item["call_id"].as_str()?;
+    let (text, is_error) = result(item);
+    Some(Content::ToolResponse {
+        tool_call_id: call_id(item),
+        name: name.strip_suffix("_call").unwrap_or(name).to_owned(),
+        content: Value::String(bounded(&text)),
+        is_error,
+    })
 }
 
 /// The tool of an item that the provider ran itself.
 fn hosted_tool(item: &Value) -> Option<&str> {
     match item["type"].as_str()? {
-        // Calls that are ours to answer.
-        "function_call" | "custom_tool_call" => None,
+        // A call that is ours to answer.
+        "function_call" => None,
         "mcp_list_tools" => Some("mcp_list_tools"),
         kind => kind.strip_suffix("_call").filter(|name| !name.is_empty()),
     }
@@ -68,7 +109,15 @@ fn arguments(item: &Value) -> Value {
         "mcp_list_tools" => json!({"server": item["server_label"]}),
         "image_generation_call" => members(item, &[("revised_prompt", "prompt")]),
         _ if item["action"].is_object() => item["action"].clone(),
-        _ => members(item, &[("queries", "queries"), ("code", "code"), ("input", "input")]),
+        _ => members(
+            item,
+            &[
+                ("queries", "queries"),
+                ("code", "code"),
+                ("input", "input"),
+                ("operation", "operation"),
+            ],
+        ),
     }
 }
 
@@ -207,5 +256,59 @@ mod tests {
         let item = json!({"type": "function_call", "call_id": "c", "name": "t", "arguments": "{}"});
         assert_eq!(shown_contents(&item).len(), 1);
         assert!(begun_content(&item).is_none());
+    }
+
+    #[test]
+    fn a_request_to_the_client_has_no_response_and_a_result_of_its_own_item_is_one() {
+        let request = |item: &Value| match &shown_contents(item)[..] {
+            [
+                (
+                    OUTPUT,
+                    Content::ToolRequest {
+                        tool_call_id,
+                        name,
+                        arguments,
+                    },
+                ),
+            ] => (tool_call_id.clone(), name.clone(), arguments.clone()),
+            other => panic!("{other:?}"),
+        };
+        let approval = json!({
+            "type": "mcp_approval_request", "id": "mcpr_1", "name": "roll", "server_label": "dice", "arguments": "{\"sides\":6}",
+        });
+        assert_eq!(
+            request(&approval),
+            ("mcpr_1".to_owned(), "roll".to_owned(), json!({"sides": 6}))
+        );
+        let shell =
+            json!({"type": "shell_call", "call_id": "c", "action": {"commands": ["ls"]}, "status": "completed"});
+        assert_eq!(
+            request(&shell),
+            ("c".to_owned(), "shell".to_owned(), json!({"commands": ["ls"]}))
+        );
+        let custom = json!({"type": "custom_tool_call", "call_id": "c", "name": "edit", "input": "text"});
+        assert_eq!(
+            request(&custom),
+            ("c".to_owned(), "edit".to_owned(), json!({"input": "text"}))
+        );
+        let output = json!({"type": "shell_call_output", "call_id": "c", "output": [{"stdout": "a.txt"}]});
+        let [
+            (
+                OUTPUT,
+                Content::ToolResponse {
+                    tool_call_id,
+                    name,
+                    content,
+                    ..
+                },
+            ),
+        ] = &shown_contents(&output)[..]
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (tool_call_id.as_str(), name.as_str(), content),
+            ("c", "shell", &json!("[{\"stdout\":\"a.txt\"}]"))
+        );
     }
 }

@@ -193,7 +193,7 @@ fn summary_input(transcript: &[Arc<Segment>], call: &ModelCall) -> Vec<Segment> 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use steadfast_agent_loop::{ModelText, ToolOutput};
+    use steadfast_agent_loop::{CallKind, ModelText, ToolOutput};
     use steadfast_contract::activities::Append;
 
     use super::*;
@@ -232,6 +232,7 @@ mod tests {
         let output = ToolOutput {
             call_id: "c".into(),
             name: "t".into(),
+            kind: CallKind::Function,
             content: json!("x".repeat(100_000)),
             is_error: false,
             text: ModelText::default(),

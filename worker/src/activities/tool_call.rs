@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use serde_json::{Map, Value};
-use steadfast_agent_loop::{Body, ModelText, SegmentRef, ToolCall, ToolOutput, tool_call};
+use steadfast_agent_loop::{Body, CallKind, ModelText, SegmentRef, ToolCall, ToolOutput, tool_call};
 use steadfast_contract::{
     activities::{LogAck, Revision},
-    tool_calls::function_calls,
+    tool_calls::tool_calls,
 };
 use steadfast_crds::agent_revision::RevisionTool;
 
@@ -51,7 +51,7 @@ impl RequestedCall {
         let Body::Model { items, .. } = &response.body else {
             return Err(missing().into());
         };
-        let call = function_calls(items, &BTreeMap::new())
+        let call = tool_calls(items, &BTreeMap::new())
             .into_iter()
             .find(|candidate| candidate.index == position.index)
             .ok_or_else(missing)?;
@@ -77,6 +77,7 @@ impl RequestedCall {
         ToolOutput {
             call_id: self.call.call_id.clone(),
             name: self.call.name.clone(),
+            kind: CallKind::Function,
             content,
             is_error,
             text: ModelText::default(),

@@ -4,7 +4,10 @@
 use std::{borrow::Cow, collections::BTreeSet};
 
 use serde_json::Value;
-use steadfast_agent_loop::{Body, Item, Segment};
+use steadfast_agent_loop::{
+    Body, Item, Segment,
+    output_item::{Request, request_of, unsupported_item},
+};
 
 /// The items for a model of this agent, oldest first.
 pub(crate) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment>, agent: &str) -> Vec<Item<'a>> {
@@ -22,6 +25,7 @@ pub(crate) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment
                 items: said,
                 agent: speaker,
             } if !speaker.is_empty() && speaker != agent => items.extend(without_reasoning(said)),
+            Body::Model { items: said, .. } if unsupported_item(said).is_some() => items.extend(without_requests(said)),
             _ => items.extend(segment.items()),
         }
     }
@@ -34,11 +38,27 @@ fn without_reasoning(said: &[Value]) -> impl Iterator<Item = Item<'_>> {
     let reasoned = said.iter().any(|item| item["type"] == "reasoning");
     said.iter()
         .filter(move |item| !reasoned || is_message(item) || item["type"] == "function_call")
+        // Only the first agent's request names the provider's MCP server.
+        .filter(move |item| {
+            item["type"] != "mcp_approval_request" && request_of(item, said) != Some(Request::Unsupported)
+        })
         .map(move |item| {
             let mut item = Item::Said(Cow::Borrowed(item));
             if reasoned {
                 forget_id(&mut item);
             }
+            item
+        })
+}
+
+/// The items of an answer that asked for what nothing provides. A provider refuses a conversation with an open
+/// request, and items that refer to the reasoning before it.
+fn without_requests(said: &[Value]) -> impl Iterator<Item = Item<'_>> {
+    said.iter()
+        .filter(|item| is_message(item) || item["type"] == "function_call")
+        .map(|item| {
+            let mut item = Item::Said(Cow::Borrowed(item));
+            forget_id(&mut item);
             item
         })
 }
@@ -63,6 +83,7 @@ fn without_orphans(mut items: Vec<Item<'_>>) -> Vec<Item<'_>> {
         .iter()
         .filter_map(|item| match item {
             Item::Said(item) if item["type"] == "function_call" => item["call_id"].as_str().map(str::to_owned),
+            Item::Said(item) if item["type"] == "mcp_approval_request" => item["id"].as_str().map(str::to_owned),
             _ => None,
         })
         .collect();
@@ -76,7 +97,7 @@ fn without_orphans(mut items: Vec<Item<'_>>) -> Vec<Item<'_>> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use steadfast_agent_loop::{ModelText, ToolOutput, UserContent};
+    use steadfast_agent_loop::{CallKind, ModelText, ToolOutput, UserContent};
 
     use super::*;
 
@@ -120,6 +141,7 @@ mod tests {
             output: ToolOutput {
                 call_id: "c1".into(),
                 name: "t".into(),
+                kind: CallKind::Function,
                 content: json!("done"),
                 is_error: false,
                 text: ModelText::default(),
@@ -157,6 +179,53 @@ mod tests {
                 json!({"type": "function_call_output", "call_id": "c1", "output": "done"}),
             ]
         );
+    }
+
+    #[test]
+    fn a_request_that_nothing_answers_is_not_sent_again_and_what_was_said_is() {
+        let said = segment(Body::Model {
+            agent: "a".into(),
+            items: vec![
+                json!({"type": "reasoning", "id": "rs_1", "encrypted_content": "x", "summary": []}),
+                json!({"type": "message", "id": "msg_1", "role": "assistant", "content": []}),
+                json!({"type": "shell_call", "id": "sh_1", "call_id": "c", "action": {}}),
+                json!({"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "t", "arguments": "{}"}),
+            ],
+        });
+        let expected = [
+            json!({"type": "message", "role": "assistant", "content": []}),
+            json!({"type": "function_call", "call_id": "c1", "name": "t", "arguments": "{}"}),
+            json!({"type": "function_call_output", "call_id": "c1", "output": "done"}),
+        ];
+        assert_eq!(values(&[said.clone(), output()], "a"), expected);
+        assert_eq!(values(&[said, output()], "b"), expected);
+    }
+
+    #[test]
+    fn the_answer_to_an_approval_request_follows_the_request() {
+        let said = segment(Body::Model {
+            agent: "a".into(),
+            items: vec![json!({"type": "mcp_approval_request", "id": "mcpr_1", "name": "roll", "server_label": "s"})],
+        });
+        let decided = segment(Body::Tool {
+            index: 0,
+            output: ToolOutput {
+                call_id: "mcpr_1".into(),
+                name: "roll".into(),
+                kind: CallKind::McpApproval,
+                content: ToolOutput::approval(),
+                is_error: false,
+                text: ModelText::default(),
+            },
+            by_task: true,
+        });
+        let items = values(&[said.clone(), decided.clone()], "a");
+        assert_eq!(
+            items[1],
+            json!({"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": true})
+        );
+        // Another agent has other servers.
+        assert_eq!(values(&[said, decided], "b"), [Value::Null; 0]);
     }
 
     #[test]

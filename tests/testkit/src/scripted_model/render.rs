@@ -86,6 +86,11 @@ impl Stream {
     fn part(&mut self, part: &Part) {
         match part {
             Part::Event(event) => self.event(event.clone()),
+            Part::Item(item) => {
+                let index = self.output.len();
+                self.event(ev_output_item_added(index, item));
+                self.done(index, item.clone());
+            }
             Part::Hold(gate) => self.actions.push(Action::Hold(gate.clone())),
             Part::Reasoning(summary) => self.reasoning(summary),
             Part::Message(text) => self.message(text),

@@ -48,6 +48,7 @@ pub(super) enum Part {
     WebSearch {
         query: String,
     },
+    Item(Value),
     Event(Value),
     Hold(Gate),
 }
@@ -166,6 +167,12 @@ impl Reply {
         self.part(Part::WebSearch {
             query: query.to_owned(),
         })
+    }
+
+    /// Any output item, known or unknown.
+    #[must_use]
+    pub fn and_item(self, item: Value) -> Self {
+        self.part(Part::Item(item))
     }
 
     /// Any event, known or unknown, without `sequence_number`.

@@ -27,6 +27,16 @@ pub(super) fn violations(body: &Value) -> Vec<String> {
                 found.push(format!("function_call {call_id:?} appears twice"));
             }
             open.insert(call_id);
+        } else if kind.ends_with("_call") && !call_id.is_empty() {
+            // Calls that the client answers, of whatever type.
+            open.insert(call_id);
+        } else if kind == "mcp_approval_request" {
+            open.insert(item["id"].as_str().unwrap_or_default());
+        } else if kind == "mcp_approval_response" {
+            let id = item["approval_request_id"].as_str().unwrap_or_default();
+            if !open.remove(id) {
+                found.push(format!("mcp_approval_response {id:?} has no open request before it"));
+            }
         } else if kind == "function_call_output" {
             if !open.remove(call_id) {
                 found.push(format!(

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::tool_call::CallDisposition;
+use crate::tool_call::{CallDisposition, CallKind};
 
 const LIMITS: Limits = Limits {
     max_model_calls_per_turn: 3,
@@ -14,6 +14,7 @@ fn call(id: &str) -> ToolCall {
         index: 0,
         call_id: id.to_owned(),
         name: "get_weather".to_owned(),
+        kind: CallKind::Function,
         disposition: CallDisposition::Run,
     }
 }
@@ -27,6 +28,22 @@ fn started() -> AgentRun {
     })
     .unwrap();
     run
+}
+
+#[test]
+fn an_answer_that_asks_for_what_nothing_provides_fails_the_turn_and_runs_no_call() {
+    let mut run = started();
+    run.record(Input::ModelAnswered(ModelAnswer {
+        calls: vec![call("c")],
+        unsupported: Some("shell_call".to_owned()),
+        ..ModelAnswer::default()
+    }))
+    .unwrap();
+    let Step::Done(TurnOutcome::Failed { category, message }) = run.next_step() else {
+        panic!("{run:?}")
+    };
+    assert_eq!(category, UNSUPPORTED_OUTPUT);
+    assert!(message.contains("shell_call"), "{message}");
 }
 
 #[test]

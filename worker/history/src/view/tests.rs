@@ -1,5 +1,6 @@
 //! What a reader finds in histories as the SDK and the server write them.
 use serde_json::json;
+use steadfast_agent_loop::CallKind;
 use temporalio_common_wasm::protos::temporal::api::history::v1::{
     ActivityTaskCompletedEventAttributes, ActivityTaskScheduledEventAttributes, MarkerRecordedEventAttributes,
     WorkflowExecutionContinuedAsNewEventAttributes, WorkflowExecutionSignaledEventAttributes,
@@ -78,6 +79,7 @@ fn the_result_of_a_local_tool_call_stands_where_that_of_another_does() {
     let output = ToolOutput {
         call_id: "c".to_owned(),
         name: "search".to_owned(),
+        kind: CallKind::Function,
         content: json!({"found": 7}),
         is_error: false,
         text: ModelText::default(),

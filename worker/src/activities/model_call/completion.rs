@@ -1,13 +1,17 @@
 //! The end of an attempt: the outcome that history keeps, the events that follow
 //! from it, and the copy of a completed response in Redis.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
-use steadfast_agent_loop::{Body, CallDisposition, Segment};
+use steadfast_agent_loop::{Body, CallDisposition, CallKind, Segment, ToolCall, output_item::unsupported_item};
 use steadfast_contract::{
     activities::ModelOutcome,
     callee::{callee, required_approval},
-    tool_calls::function_calls,
+    mcp::McpTarget,
+    tool_calls::tool_calls,
 };
+use steadfast_crds::AgentRevisionSpec;
 use steadfast_eventlog::SpillPlace;
 use steadfast_events::{EventKind, Message, Usage};
 use steadfast_projection::{HOSTED_RESPONSE, OUTPUT, Scope, messages_of, part_message_id};
@@ -29,10 +33,23 @@ impl ModelAttempt<'_> {
         let spec = &self.revision.spec;
         let ModelResponse { items, usage, .. } = response;
         let checked = check_calls(&items, spec, self.listed);
-        let calls = function_calls(&items, &checked.refused);
-        let rejected = calls.is_empty().then(|| check_output(&items, spec)).flatten();
-        let withheld = calls.is_empty() && rejected.is_none() && self.gate.withholds_any();
-        if rejected.is_some() {
+        let calls = tool_calls(&items, &checked.refused);
+        let unsupported = unsupported_item(&items).map(str::to_owned);
+        let rejected = (calls.is_empty() && unsupported.is_none())
+            .then(|| check_output(&items, spec))
+            .flatten();
+        let ends_turn = calls.is_empty() || unsupported.is_some();
+        let withheld = ends_turn && rejected.is_none() && self.gate.withholds_any();
+        let mut outcome = ModelOutcome {
+            refused: checked.refused,
+            mcp: checked.mcp,
+            unsupported,
+            rejected,
+            withheld,
+            usage,
+            ..ModelOutcome::default()
+        };
+        if outcome.is_retracted() {
             for message in self.messages(&items) {
                 self.writer.publish(EventKind::MessageReset { message_id: message.id });
             }
@@ -43,27 +60,20 @@ impl ModelAttempt<'_> {
         }
         let step = self.number.step;
         self.writer.publish(EventKind::ModelEnded { step, usage });
-        for call in calls {
-            let target = checked.mcp.get(&call.index);
-            let needs_approval =
-                callee(spec, &call.name, target).is_some_and(|callee| required_approval(callee, target).is_some());
-            if call.disposition == CallDisposition::Run && !needs_approval {
+        if outcome.unsupported.is_none() {
+            for call in calls
+                .into_iter()
+                .filter(|call| starts_at_once(spec, call, &outcome.mcp))
+            {
                 self.writer.publish(EventKind::ToolStarted {
                     tool_call_id: call.call_id,
                     name: call.name,
                 });
             }
         }
-        ModelOutcome {
-            items,
-            refused: checked.refused,
-            mcp: checked.mcp,
-            rejected,
-            interrupted: false,
-            withheld,
-            usage,
-            log: self.activities.finish(self.writer, &spec.agent).await,
-        }
+        outcome.items = items;
+        outcome.log = self.activities.finish(self.writer, &spec.agent).await;
+        outcome
     }
 
     /// The outcome of an interrupted call.
@@ -140,6 +150,14 @@ impl ModelAttempt<'_> {
         };
         messages_of(scope, &segment)
     }
+}
+
+/// Whether a call needs no decision of a person before it runs.
+fn starts_at_once(spec: &AgentRevisionSpec, call: &ToolCall, mcp: &BTreeMap<u32, McpTarget>) -> bool {
+    let target = mcp.get(&call.index);
+    let needs_approval =
+        callee(spec, &call.name, target).is_some_and(|callee| required_approval(callee, target).is_some());
+    call.kind == CallKind::Function && call.disposition == CallDisposition::Run && !needs_approval
 }
 
 impl Activities {

@@ -45,6 +45,8 @@ struct Call {
     index: Option<u64>,
     id: String,
     name: String,
+    /// Of a custom tool: the arguments are free text.
+    is_custom: bool,
     arguments: String,
     /// How many bytes of the arguments viewers have got; none before the name is known.
     sent_bytes: Option<usize>,
@@ -240,7 +242,9 @@ impl<'a> ChatInterpreter<'a> {
     fn position_of_call(&self, fragment: &Value) -> Option<usize> {
         let number = fragment["index"].as_u64();
         let id = fragment["id"].as_str().unwrap_or_default();
-        let has_name = text(&fragment["function"], "name").is_some();
+        let has_name = ["function", "custom"]
+            .iter()
+            .any(|form| text(&fragment[form], "name").is_some());
         let mut calls = self
             .parts
             .iter()
@@ -322,6 +326,8 @@ impl Part {
                 }
                 json!({"type": "message", "role": "assistant", "status": "completed", "content": content})
             }
+            Self::Call(call) if call.is_custom => json!({"type": "custom_tool_call", "status": "completed",
+                "call_id": call.id, "name": call.name, "input": call.arguments}),
             Self::Call(call) => json!({"type": "function_call", "status": "completed",
                 "call_id": call.id, "name": call.name, "arguments": call.arguments}),
         }
@@ -336,11 +342,17 @@ impl Call {
         if self.id.is_empty() {
             fragment["id"].as_str().unwrap_or_default().clone_into(&mut self.id);
         }
-        let function = &fragment["function"];
+        self.is_custom |= fragment["custom"].is_object();
+        let (form, arguments) = if self.is_custom {
+            ("custom", "input")
+        } else {
+            ("function", "arguments")
+        };
+        let function = &fragment[form];
         if self.name.is_empty() {
             function["name"].as_str().unwrap_or_default().clone_into(&mut self.name);
         }
-        match &function["arguments"] {
+        match &function[arguments] {
             Value::String(piece) => self.arguments.push_str(piece),
             Value::Object(whole) => self.arguments = json!(whole).to_string(),
             _ => {}

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
-use steadfast_agent_loop::Item;
+use steadfast_agent_loop::{CallKind, Item};
 use steadfast_crds::{AgentRevisionSpec, AgentToolSpec, agent_tool::ToolKind};
 
 use crate::{
@@ -93,6 +93,8 @@ fn messages<'a>(instructions: &'a str, items: &'a [Item<'_>]) -> Vec<Message<'a>
     for item in items {
         let item = match item {
             Item::Said(item) => item,
+            // This API has no form for it.
+            Item::Output(output) if output.kind == CallKind::McpApproval => continue,
             Item::Output(output) => {
                 messages.push(Message {
                     tool_call_id: Some(&output.call_id),
@@ -211,6 +213,7 @@ mod tests {
         let output = |item: &Value| ToolOutput {
             call_id: item["call_id"].as_str().unwrap().to_owned(),
             name: "t".to_owned(),
+            kind: CallKind::Function,
             content: item["output"].clone(),
             is_error: false,
             text: ModelText::default(),

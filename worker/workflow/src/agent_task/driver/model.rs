@@ -7,7 +7,7 @@ use steadfast_contract::{
     activity_ids::model_activity_id,
     failures::CONTEXT_LENGTH_EXCEEDED,
     queries::Phase,
-    tool_calls::function_calls,
+    tool_calls::tool_calls,
 };
 use steadfast_crds::agent::HookEvent;
 use steadfast_events::Content;
@@ -109,7 +109,8 @@ fn take_answer(
     outcome: ModelOutcome,
     now: jiff::Timestamp,
 ) -> ModelAnswer {
-    let calls = function_calls(&outcome.items, &outcome.refused);
+    let calls = tool_calls(&outcome.items, &outcome.refused);
+    let retracted = outcome.is_retracted();
     let segment = Segment {
         turn: id.turn,
         step: id.step,
@@ -125,7 +126,7 @@ fn take_answer(
     for (index, target) in outcome.mcp {
         task.state.call_progress.entry(index).or_default().mcp = Some(target);
     }
-    if outcome.log.lagging && !outcome.withheld && outcome.rejected.is_none() {
+    if outcome.log.lagging && !outcome.withheld && !retracted {
         task.publish(&segment);
     }
     task.append_segment(segment);
@@ -148,6 +149,7 @@ fn take_answer(
     }
     ModelAnswer {
         calls,
+        unsupported: outcome.unsupported,
         rejected: outcome.rejected,
         guarded: if outcome.withheld { Guarded::Yes } else { Guarded::No },
     }

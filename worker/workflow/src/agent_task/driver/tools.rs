@@ -11,7 +11,7 @@ mod mcp;
 mod steps;
 
 use serde_json::Value;
-use steadfast_agent_loop::{AfterTools, Body, Failure, Input, Segment, StepId, ToolCall, ToolOutput};
+use steadfast_agent_loop::{AfterTools, Body, CallKind, Failure, Input, Segment, StepId, ToolCall, ToolOutput};
 use temporalio_workflow::{WorkflowTermination, workflows::join_all};
 
 use super::{Context, now, protocol_error, record, stopped, turn_scope, update};
@@ -124,7 +124,9 @@ fn after(
 }
 
 fn ends_turn(revision: &Revision, output: &ToolOutput) -> bool {
-    !output.is_error && revision.spec.tool_use.stops_after(&output.name)
+    // The provider goes on with its own tool when the model is called again.
+    let is_ours = output.kind == CallKind::Function;
+    is_ours && !output.is_error && revision.spec.tool_use.stops_after(&output.name)
 }
 
 fn words(content: &Value) -> String {

@@ -285,3 +285,15 @@ fn what_was_said_stays_when_a_call_is_stopped() {
         }
     );
 }
+
+#[test]
+fn a_call_of_a_custom_tool_is_an_item_of_its_own_type() {
+    let fragment = |custom: Value| fragments(json!([{"index": 0, "id": "c1", "type": "custom", "custom": custom}]));
+    let (_, response) = run(&[
+        fragment(json!({"name": "edit", "input": "some "})),
+        fragment(json!({"input": "text"})),
+        end("tool_calls"),
+    ]);
+    let expected = json!({"type": "custom_tool_call", "status": "completed", "call_id": "c1", "name": "edit", "input": "some text"});
+    assert_eq!(response.unwrap().items, [expected]);
+}

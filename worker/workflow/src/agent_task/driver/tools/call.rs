@@ -1,7 +1,7 @@
 //! One tool call: whether it may run, its events, and the tool that runs it.
 
 use serde_json::{Value, json};
-use steadfast_agent_loop::CallDisposition;
+use steadfast_agent_loop::{CallDisposition, CallKind, ToolOutput};
 use steadfast_contract::{
     callee::{self, Callee},
     interval::Interval,
@@ -61,6 +61,9 @@ async fn run_call(tool_call: &ToolCallContext<'_>) -> Result<CallOutcome, Workfl
     if let CallDisposition::Refuse(reason) = &call.disposition {
         return Ok(tool_call.refused(reason.clone()));
     }
+    if call.kind == CallKind::McpApproval {
+        return approve_for_provider(tool_call).await;
+    }
     let progress = read(ctx, |task| {
         task.state.call_progress.get(&call.index).cloned().unwrap_or_default()
     });
@@ -70,7 +73,7 @@ async fn run_call(tool_call: &ToolCallContext<'_>) -> Result<CallOutcome, Workfl
     };
     if !progress.approved {
         if let Some(policy) = callee::required_approval(callee, target) {
-            if let Some(end) = approve(tool_call, &policy).await? {
+            if let Some(end) = approve(tool_call, &policy, String::new()).await? {
                 return Ok(end);
             }
             tool_call.tell_started();
@@ -126,6 +129,7 @@ async fn hide_request_if_wanted(tool_call: &ToolCallContext<'_>) {
 async fn approve(
     tool_call: &ToolCallContext<'_>,
     policy: &ApprovalPolicy,
+    prompt: String,
 ) -> Result<Option<CallOutcome>, WorkflowTermination> {
     let ToolCallContext {
         ctx, id, call, token, ..
@@ -134,7 +138,7 @@ async fn approve(
     let question = Question {
         kind: ApprovalKind::ToolCall,
         round: 0,
-        prompt: String::new(),
+        prompt,
         form: Value::Null,
         arguments,
         timeout: policy.timeout.as_std(),
@@ -152,6 +156,23 @@ async fn approve(
             (Verdict::Rejected | Verdict::Withdrawn, _) => Some(tool_call.refused(rejection(&decided))),
         },
     })
+}
+
+/// The provider waits for a decision before it calls a tool of an MCP server. It gets the decision with the
+/// next model call.
+async fn approve_for_provider(tool_call: &ToolCallContext<'_>) -> Result<CallOutcome, WorkflowTermination> {
+    let ToolCallContext { ctx, id, call, .. } = *tool_call;
+    let server = read(ctx, |task| {
+        let item = task.state.transcript.item(id, call.index)?;
+        Some(item["server_label"].as_str().unwrap_or_default().to_owned())
+    });
+    let prompt = format!(
+        "The model's provider calls this tool of the MCP server {:?} if you approve it.",
+        server.unwrap_or_default()
+    );
+    let end = approve(tool_call, &ApprovalPolicy::default(), prompt).await?;
+    let approved = || finished(tool_call.done(ToolOutput::approval(), OutputSource::Task));
+    Ok(end.unwrap_or_else(approved))
 }
 
 fn rejection(decided: &Decision) -> String {

@@ -57,6 +57,7 @@ impl<'a> ToolCallContext<'a> {
             output: ToolOutput {
                 call_id: self.call.call_id.clone(),
                 name: self.call.name.clone(),
+                kind: self.call.kind,
                 content,
                 is_error: false,
                 text: ModelText::default(),
