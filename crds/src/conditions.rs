@@ -152,6 +152,8 @@ reasons! {
     TemporalUnavailable,
     /// Temporal refuses a schedule, because of its cron expression or time zone.
     ScheduleRefused,
+    /// The operator of another cluster has schedules with this install id.
+    InstallIdConflict,
 
     /// A request to the API server failed; the operator tries again.
     ApiError,

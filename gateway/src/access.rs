@@ -149,6 +149,12 @@ impl Access {
         }
     }
 
+    /// Whether a caller may perform an action on all agents of all namespaces.
+    pub(crate) async fn allows_everywhere(&self, caller: &Caller, action: Action) -> Result<bool, ApiError> {
+        let everywhere = AgentName::new("", "");
+        self.allows(caller, action, &everywhere).await
+    }
+
     /// Whether a caller may see every agent of a namespace.
     pub(crate) async fn may_list(&self, caller: &Caller, namespace: &str) -> Result<bool, ApiError> {
         match (self, caller) {

@@ -8,8 +8,9 @@ mod index;
 mod revision_files;
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use steadfast_crds::manifests::ManifestError;
@@ -26,29 +27,45 @@ use self::index::AgentIndex;
 #[cfg_attr(test, derive(Default))]
 pub struct AgentDirectory {
     naming: Naming,
+    /// The namespaces whose agents are served; all when empty.
+    namespaces: Vec<String>,
     index: Arc<RwLock<AgentIndex>>,
     /// Read again before every lookup, so that an edited file counts at once.
     files: Option<PathBuf>,
 }
 
 impl AgentDirectory {
-    /// The agents of a cluster. Sets `agents_known` once the first list is complete; the watch
-    /// survives an API server that is down and ends with `stop`.
+    /// The agents of these namespaces of a cluster, or of all. Sets `agents_known` once the first lists are complete;
+    /// the watches survive an API server that is down and end with `stop`.
     pub fn of_cluster(
         naming: Naming,
-        client: kube::Client,
-        agents_known: ReadinessGauge,
-        stop: CancellationToken,
+        namespaces: &[String],
+        client: &kube::Client,
+        agents_known: &ReadinessGauge,
+        stop: &CancellationToken,
     ) -> Self {
         let index = Arc::new(RwLock::default());
-        tokio::spawn(cluster::watch(
-            client,
-            cluster::IndexFeed::new(naming.clone(), index.clone()),
-            agents_known,
-            stop,
-        ));
+        let scopes: Vec<Option<String>> = if namespaces.is_empty() {
+            vec![None]
+        } else {
+            namespaces.iter().cloned().map(Some).collect()
+        };
+        let unlisted = Arc::new(Mutex::new(BTreeSet::from_iter(scopes.clone())));
+        for scope in scopes {
+            let feed = cluster::IndexFeed::new(naming.clone(), scope.clone(), index.clone());
+            let (unlisted, agents_known) = (unlisted.clone(), agents_known.clone());
+            let listed = move || {
+                let mut unlisted = unlisted.lock().unwrap_or_else(PoisonError::into_inner);
+                unlisted.remove(&scope);
+                if unlisted.is_empty() {
+                    agents_known.set(true);
+                }
+            };
+            tokio::spawn(cluster::watch(client.clone(), feed, listed, stop.clone()));
+        }
         Self {
             naming,
+            namespaces: namespaces.to_vec(),
             index,
             files: None,
         }
@@ -59,6 +76,7 @@ impl AgentDirectory {
         let index = revision_files::read(&naming, &directory)?;
         Ok(Self {
             naming,
+            namespaces: Vec::new(),
             index: Arc::new(RwLock::new(index)),
             files: Some(directory),
         })
@@ -67,6 +85,11 @@ impl AgentDirectory {
     /// How many agents there are.
     pub fn count(&self) -> usize {
         self.read().iter().count()
+    }
+
+    /// Whether the agents of a namespace are served.
+    pub(crate) fn serves(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|served| served == namespace)
     }
 
     pub(crate) fn naming(&self) -> &Naming {

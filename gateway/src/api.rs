@@ -5,6 +5,7 @@
 mod acknowledgement;
 mod agents;
 mod approvals;
+mod codec;
 mod extractors;
 mod health;
 mod messages;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use self::codec::codec_routes;
 use self::{extractors::UnreadBody, rpc::RpcMethod};
 use crate::{app::Gateway, error::ApiError};
 

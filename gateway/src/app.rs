@@ -71,6 +71,9 @@ impl Gateway {
             Err(TemporalError::NotFound) => return Err(self.unknown_or_expired(id).await),
             Err(error) => return Err(error.into()),
         };
+        if let Some(error) = TaskRecord::undecryptable(&description) {
+            return Err(ApiError::unavailable("the encryption key of the task", error));
+        }
         let task = TaskRecord::read(description).ok_or_else(unknown)?;
         if self.owns(&task) { Ok(task) } else { Err(unknown()) }
     }
@@ -94,8 +97,12 @@ impl Gateway {
         self.access.allows(caller, action, &task.agent).await
     }
 
-    /// Whether a task belongs to this installation: several may share a Temporal namespace.
+    /// Whether a task belongs to this installation, and to a namespace that it serves: several installations may share
+    /// a Temporal namespace.
     pub(crate) fn owns(&self, task: &TaskRecord) -> bool {
+        if !self.agents.serves(&task.agent.namespace) {
+            return false;
+        }
         let install_id = &self.agents.naming().install_id;
         task.task_queue
             .strip_prefix(install_id.as_str())

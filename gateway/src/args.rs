@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use axum::http::HeaderValue;
 use clap::Parser;
 use steadfast_eventlog::RedisArgs;
 use steadfast_process::LogFormat;
@@ -27,6 +28,10 @@ pub(crate) struct Args {
     #[arg(long, env = "STEADFAST_DEFAULT_NAMESPACE", default_value = "default")]
     pub default_namespace: String,
 
+    /// Namespaces whose agents are served, separated by commas. Default: all namespaces.
+    #[arg(long = "namespace", env = "STEADFAST_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub namespaces: Vec<String>,
+
     #[command(flatten)]
     pub temporal: TemporalArgs,
 
@@ -40,6 +45,12 @@ pub(crate) struct Args {
     /// Audiences of which a client's token must have one, separated by commas [default: those of the API server].
     #[arg(long, env = "STEADFAST_TOKEN_AUDIENCES", value_delimiter = ',')]
     pub token_audiences: Vec<String>,
+
+    /// Origins of Temporal UIs whose pages may ask for decrypted payloads, separated by commas, such as
+    /// https://temporal.example.com; turns the codec endpoint on. Whoever may get agents/alltasks in all namespaces can
+    /// use it.
+    #[arg(long, env = "STEADFAST_CODEC_ORIGINS", value_delimiter = ',')]
+    pub codec_origins: Vec<HeaderValue>,
 
     /// Accept every request without a token. For local use only.
     #[arg(long)]

@@ -18,7 +18,7 @@ mod temporal;
 
 pub use access::{Access, CacheAges, KubernetesAccess, SelfApproval};
 pub use agents::{AgentDirectory, Naming};
-pub use api::router;
+pub use api::{codec_routes, router};
 pub use app::Gateway;
 pub use load::{Load, Times};
 pub use metrics::Metrics;

@@ -6,7 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
-    Access, AgentDirectory, Gateway, KubernetesAccess, Load, Metrics, Naming, SelfApproval, Server, Temporal, router,
+    Access, AgentDirectory, Gateway, KubernetesAccess, Load, Metrics, Naming, SelfApproval, Server, Temporal,
+    codec_routes, router,
 };
 use steadfast_process::{AdminServer, Readiness, ReadinessGauge, crypto, prometheus, shutdown, telemetry};
 use steadfast_temporal::TemporalSettings;
@@ -44,7 +45,12 @@ async fn main() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listen on {}", args.listen))?;
     tracing::info!(address = %args.listen, "serving");
-    Server::new(router(gateway)).serve(listener, stop).await;
+    let mut routes = router(gateway.clone());
+    if !args.codec_origins.is_empty() {
+        tracing::info!("the codec endpoint of Temporal's UI is on");
+        routes = routes.merge(codec_routes(gateway, args.codec_origins));
+    }
+    Server::new(routes).serve(listener, stop).await;
     admin_stop.cancel();
     admin
         .await
@@ -109,12 +115,21 @@ fn agents(
             agents_known.set(true);
             Ok(agents)
         }
-        (None, Some(client)) => Ok(AgentDirectory::of_cluster(
-            naming,
-            client.clone(),
-            agents_known,
-            stop.clone(),
-        )),
+        (None, Some(client)) => {
+            let namespaces: Vec<String> = args
+                .namespaces
+                .iter()
+                .filter(|name| !name.is_empty())
+                .cloned()
+                .collect();
+            Ok(AgentDirectory::of_cluster(
+                naming,
+                &namespaces,
+                client,
+                &agents_known,
+                stop,
+            ))
+        }
         (None, None) => bail!("there is no Kubernetes API server: set --revisions"),
     }
 }

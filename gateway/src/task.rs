@@ -11,7 +11,7 @@ use steadfast_contract::{
     visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME},
 };
 use steadfast_events::Approval;
-use steadfast_payload::unpack;
+use steadfast_payload::{UnpackError, failure_message, unpack};
 use temporalio_common::protos::temporal::api::{
     common::v1::Payload,
     enums::v1::WorkflowExecutionStatus,
@@ -58,6 +58,15 @@ impl TaskRecord {
             record.created_at = began;
         }
         Some(record)
+    }
+
+    /// Why a description cannot be read, where its encryption is the reason.
+    pub(crate) fn undecryptable(description: &DescribeWorkflowExecutionResponse) -> Option<UnpackError> {
+        let memo = description.workflow_execution_info.as_ref()?.memo.as_ref()?;
+        match unpack::<Value>(memo.fields.get(MEMO_AGENT)?) {
+            Err(error @ UnpackError::Encrypted { .. }) => Some(error),
+            _ => None,
+        }
     }
 
     /// Reads an entry of a list, which has the start time of the newest run only.
@@ -146,7 +155,7 @@ pub(crate) fn timed_out(last: &HistoryEvent) -> Option<String> {
     let failure = failed.failure.as_ref()?;
     match &failure.failure_info {
         Some(FailureInfo::ApplicationFailureInfo(info)) if info.r#type == TASK_TIMED_OUT => {
-            Some(failure.message.clone())
+            Some(failure_message(failure).into_owned())
         }
         _ => None,
     }
@@ -223,6 +232,31 @@ mod tests {
             memo: Some(Memo { fields: fields.into() }),
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn a_task_whose_key_is_missing_is_known_by_its_memo() {
+        let mut info = info(&json!([]));
+        let described = |info: &WorkflowExecutionInfo| DescribeWorkflowExecutionResponse {
+            workflow_execution_info: Some(info.clone()),
+            ..Default::default()
+        };
+        assert!(TaskRecord::undecryptable(&described(&info)).is_none());
+        let encrypted = Payload {
+            metadata: [
+                ("encoding".to_owned(), b"binary/encrypted".to_vec()),
+                ("encryption-key-id".to_owned(), b"lost".to_vec()),
+            ]
+            .into(),
+            ..Default::default()
+        };
+        info.memo
+            .as_mut()
+            .unwrap()
+            .fields
+            .insert(MEMO_AGENT.to_owned(), encrypted);
+        let error = TaskRecord::undecryptable(&described(&info)).unwrap().to_string();
+        assert!(error.contains("\"lost\""), "{error}");
     }
 
     fn asked(id: &str, kind: &str) -> Value {

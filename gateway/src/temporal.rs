@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 pub(crate) use steadfast_temporal::TemporalError;
-use steadfast_temporal::{Method, TemporalClient, TemporalSettings};
+use steadfast_temporal::{Codec, Message, Method, TemporalClient, TemporalSettings};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::{
     common::v1::{Memo, Payload, Payloads, WorkflowExecution, WorkflowType},
@@ -56,6 +56,16 @@ impl Temporal {
             client: TemporalClient::new(settings, IDENTITY, REQUEST_TIMEOUT),
             metrics,
         }
+    }
+
+    /// The Temporal namespace.
+    pub(crate) fn namespace(&self) -> &str {
+        self.client.namespace()
+    }
+
+    /// Encrypts and decrypts payloads.
+    pub(crate) fn codec(&self) -> &Codec {
+        self.client.codec()
     }
 
     /// Whether Temporal answers, and serves our namespace.
@@ -145,8 +155,9 @@ impl Temporal {
         .map(drop)
     }
 
-    /// Asks a running workflow to end.
+    /// Asks a running workflow to end. With encryption the reason is left out: the server keeps it as plain text.
     pub async fn cancel(&self, workflow_id: &str, reason: &str) -> Result<(), TemporalError> {
+        let reason = if self.client.codec().encrypts() { "" } else { reason };
         let request = RequestCancelWorkflowExecutionRequest {
             namespace: self.client.namespace().to_owned(),
             workflow_execution: Some(execution(workflow_id, "")),
@@ -261,7 +272,12 @@ impl Temporal {
         ))
     }
 
-    async fn call<Q, A>(&self, name: &'static str, request: Q, method: Method<Q, A>) -> Result<A, TemporalError> {
+    async fn call<Q: Message, A: Message>(
+        &self,
+        name: &'static str,
+        request: Q,
+        method: Method<Q, A>,
+    ) -> Result<A, TemporalError> {
         let begin = Instant::now();
         let answer = self.client.request(request, method).await;
         let outcome = answer.as_ref().err().map_or("success", TemporalError::category);

@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, channel::mpsc, future};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
-    Client,
+    Api, Client,
     runtime::{
         controller,
         events::{Recorder, Reporter},
         reflector,
     },
 };
-use steadfast_process::{AdminServer, Readiness, prometheus};
+use steadfast_process::{AdminServer, Readiness, ReadinessGauge, prometheus};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -38,9 +39,17 @@ use crate::{
         watch::WatchScope,
     },
     metrics::Metrics,
-    schedules::{plan::Existence, syncer::ScheduleSyncer, temporal::ScheduleClient},
+    schedules::{
+        mark::ClusterId,
+        plan::{Existence, Ownership},
+        syncer::ScheduleSyncer,
+        temporal::ScheduleClient,
+    },
     tools,
 };
+
+/// Every cluster has this namespace, and it is never deleted.
+const CLUSTER_NAMESPACE: &str = "kube-system";
 
 /// Why the operator ended without being stopped.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +63,9 @@ pub enum Error {
     /// The key of the credentials hash is not available.
     #[error("get the key of the credentials hash")]
     HashKey(#[from] key_secret::Error),
+    /// The id of the cluster cannot be read.
+    #[error("read the namespace {CLUSTER_NAMESPACE}, whose UID is the id of the cluster")]
+    ClusterId(#[source] kube::Error),
     /// This replica may not act.
     #[error("lead")]
     Leader(#[from] leader::Error),
@@ -71,6 +83,8 @@ pub async fn run(
     let readiness = Readiness::new();
     // A replica that waits for the Lease is as ready as the replica that holds it.
     let gauge = readiness.register("kubernetes");
+    let install_id_unique = readiness.register("install_id_unique");
+    install_id_unique.set(true);
     let admin_server = tokio::spawn(AdminServer::new(readiness, registry).serve(admin, stop.clone().cancelled_owned()));
 
     let mut lease_config = kube_config.clone();
@@ -80,6 +94,7 @@ pub async fn run(
     let lease_client = Client::try_from(lease_config).map_err(Error::Client)?;
     let client = Client::try_from(kube_config).map_err(Error::Client)?;
     let hash = key_secret::ensure(&client, &config.operator_namespace).await?;
+    let cluster = cluster_id(&client).await?;
     gauge.set(true);
 
     let leader_election = config.leader_election;
@@ -87,6 +102,8 @@ pub async fn run(
         config,
         client,
         hash,
+        cluster,
+        install_id_unique,
         metrics,
         stop: stop.clone(),
     };
@@ -104,11 +121,23 @@ pub async fn run(
     result
 }
 
+async fn cluster_id(client: &Client) -> Result<ClusterId, Error> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace = namespaces
+        .get_metadata(CLUSTER_NAMESPACE)
+        .await
+        .map_err(Error::ClusterId)?;
+    Ok(ClusterId(namespace.metadata.uid.unwrap_or_default()))
+}
+
 /// What the controllers of all scopes share.
 struct App {
     config: Config,
     client: Client,
     hash: KeyedHash,
+    cluster: ClusterId,
+    /// Not ready while another cluster has schedules with this install id.
+    install_id_unique: ReadinessGauge,
     metrics: Metrics,
     stop: CancellationToken,
 }
@@ -230,8 +259,13 @@ impl App {
             return future::pending().await;
         };
         let syncer = ScheduleSyncer {
-            client: ScheduleClient::new(temporal),
+            client: ScheduleClient::new(temporal, self.cluster.clone()),
             install: self.config.settings.install_id.clone(),
+            ownership: Ownership {
+                cluster: self.cluster.clone(),
+                taken_over: self.config.take_over_clusters.iter().cloned().collect(),
+            },
+            alone: self.install_id_unique.clone(),
             desired: Arc::clone(&context.schedules),
             existence: |agent: &NamespacedName| {
                 if scope.covers(&agent.namespace) && context.caches.agent(agent).is_none() {

@@ -30,6 +30,15 @@ pub struct Args {
     #[arg(long, env = "STEADFAST_INSTALL", value_parser = parse_install_id)]
     pub(crate) install_id: String,
 
+    /// Id of a cluster that is gone and had this install id (the UID of its namespace kube-system): this operator takes
+    /// over its schedules in Temporal; may be given several times.
+    #[arg(
+        long = "take-over-cluster",
+        env = "STEADFAST_TAKE_OVER_CLUSTERS",
+        value_delimiter = ','
+    )]
+    pub(crate) take_over_clusters: Vec<String>,
+
     /// Worker image of Agents that set none.
     #[arg(long, env = "STEADFAST_WORKER_IMAGE")]
     pub(crate) worker_image: String,
@@ -56,6 +65,11 @@ pub struct Args {
     /// Another variable of every worker, NAME=SECRET/KEY, from a Secret in each Agent's namespace.
     #[arg(long = "worker-secret-env")]
     pub(crate) worker_secret_env: Vec<SecretVariable>,
+
+    /// Name of the Secret in each Agent's namespace from which workers read their encryption keys; it needs the same
+    /// keys as --encryption-keys-path. Without it workers neither encrypt nor decrypt.
+    #[arg(long, env = "STEADFAST_WORKER_ENCRYPTION_SECRET")]
+    pub(crate) worker_encryption_secret: Option<String>,
 
     /// Whether http tools and webhooks of workers may reach Services of the cluster, true or false.
     #[arg(

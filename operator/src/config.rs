@@ -7,7 +7,8 @@ use steadfast_temporal::{SettingsError, TemporalSettings};
 use crate::{
     args::{Args, LeaderElection},
     kube::watch::WatchScope,
-    settings::{SecretVariable, Settings, Variable},
+    schedules::mark::ClusterId,
+    settings::{SecretVariable, Settings, Variable, WorkerEncryption},
 };
 
 /// The configuration of the operator.
@@ -21,6 +22,8 @@ pub struct Config {
     pub settings: Settings,
     /// The Temporal that runs the schedules; without it the schedules of Agents are ignored.
     pub temporal: Option<TemporalSettings>,
+    /// Clusters that are gone, and whose schedules in Temporal this operator takes over.
+    pub take_over_clusters: Vec<ClusterId>,
     /// The most objects of one kind that are reconciled at the same time.
     pub concurrency: u16,
     /// How long changes to one object are collected.
@@ -53,10 +56,12 @@ impl TryFrom<Args> for Config {
             settings: Settings {
                 worker_env: worker_env(&args),
                 worker_secret_env: worker_secret_env(&args),
+                worker_encryption: worker_encryption(&args),
                 install_id: args.install_id,
                 worker_image: args.worker_image,
                 image_pull_policy: args.image_pull_policy,
             },
+            take_over_clusters: args.take_over_clusters.into_iter().map(ClusterId).collect(),
             operator_namespace: args.operator_namespace,
             concurrency: args.concurrency,
             debounce: Duration::from_millis(args.debounce_milliseconds),
@@ -98,6 +103,12 @@ fn worker_secret_env(args: &Args) -> Vec<SecretVariable> {
         .into_iter()
         .chain(args.worker_secret_env.iter().cloned())
         .collect()
+}
+
+fn worker_encryption(args: &Args) -> Option<WorkerEncryption> {
+    let secret = args.worker_encryption_secret.clone().filter(|name| !name.is_empty())?;
+    let key_id = args.temporal.encryption_key_id.clone().filter(|id| !id.is_empty());
+    Some(WorkerEncryption { secret, key_id })
 }
 
 #[cfg(test)]

@@ -213,6 +213,7 @@ fn settings() -> Settings {
         image_pull_policy: ImagePullPolicy::IfNotPresent,
         worker_env: Vec::new(),
         worker_secret_env: Vec::new(),
+        worker_encryption: None,
     }
 }
 

@@ -7,6 +7,7 @@
 //! Agent is gone.
 
 pub mod desired;
+pub mod mark;
 pub(crate) mod plan;
 pub(crate) mod state;
 pub(crate) mod syncer;

@@ -17,6 +17,25 @@ pub struct Settings {
     pub worker_env: Vec<Variable>,
     /// Variables of every worker from Secrets in the worker's namespace.
     pub worker_secret_env: Vec<SecretVariable>,
+    /// The keys with which workers encrypt what Temporal stores.
+    pub worker_encryption: Option<WorkerEncryption>,
+}
+
+impl Settings {
+    /// The Secrets in each Agent's namespace that every worker needs.
+    pub(crate) fn worker_secrets(&self) -> impl Iterator<Item = &String> {
+        let of_variables = self.worker_secret_env.iter().map(|variable| &variable.source.secret);
+        of_variables.chain(self.worker_encryption.iter().map(|encryption| &encryption.secret))
+    }
+}
+
+/// The encryption keys of all workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerEncryption {
+    /// The Secret in each Agent's namespace that holds the keys by id.
+    pub secret: String,
+    /// Id of the key that encrypts; without it workers only decrypt.
+    pub key_id: Option<String>,
 }
 
 /// When a node pulls an image.

@@ -14,7 +14,7 @@ use steadfast_operator::{
         validate::validate,
     },
     hashing::keyed_hash::KeyedHash,
-    settings::{ImagePullPolicy, SecretKey, SecretVariable, Settings, Variable},
+    settings::{ImagePullPolicy, SecretKey, SecretVariable, Settings, Variable, WorkerEncryption},
 };
 
 fn settings() -> Settings {
@@ -37,25 +37,30 @@ fn settings() -> Settings {
                 key: "url".to_owned(),
             },
         }],
+        worker_encryption: None,
     }
 }
 
 /// The manifests of the first Agent of a file, or its errors. The other objects of the file are the cluster.
 async fn built(path: &Path) -> Value {
+    built_from(path, &fs::read_to_string(path).unwrap(), &settings()).await
+}
+
+async fn built_from(path: &Path, text: &str, settings: &Settings) -> Value {
     let hash = KeyedHash::new(b"key").unwrap();
-    let manifests = manifests::parse(path, &fs::read_to_string(path).unwrap()).unwrap();
+    let manifests = manifests::parse(path, text).unwrap();
     let agent = manifests.iter().find(|manifest| manifest.is::<Agent>());
     let agent: Agent = agent.expect("an Agent").decode().unwrap();
     let namespace = agent.metadata.namespace.as_deref().unwrap();
     let source = ManifestSource::new(&manifests, namespace, &hash).unwrap();
 
-    let dereferenced = dereference(&source, &agent, &settings()).await.unwrap();
-    let validated = validate(&agent, &dereferenced, &settings(), &hash).unwrap();
+    let dereferenced = dereference(&source, &agent, settings).await.unwrap();
+    let validated = validate(&agent, &dereferenced, settings, &hash).unwrap();
     let Desired {
         revision,
         schedules,
         workers,
-    } = build(&validated, &dereferenced.history, &settings());
+    } = build(&validated, &dereferenced.history, settings);
     let revision = match revision {
         RevisionPlan::Keep { .. } => Value::Null,
         RevisionPlan::Create { revision, .. } => serde_json::to_value(revision).unwrap(),
@@ -92,4 +97,45 @@ async fn each_agent_is_built_into_the_recorded_manifests() {
             insta::assert_yaml_snapshot!(name, built);
         });
     }
+}
+
+#[tokio::test]
+async fn workers_mount_the_encryption_keys_and_a_new_key_replaces_them() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/smallest.yaml");
+    let agent = fs::read_to_string(&path).unwrap();
+    let of_keys = async |keys: &str| {
+        let secret = format!("---\napiVersion: v1\nkind: Secret\nmetadata: {{name: keys}}\nstringData: {keys}\n");
+        let settings = Settings {
+            worker_encryption: Some(WorkerEncryption {
+                secret: "keys".to_owned(),
+                key_id: Some("first".to_owned()),
+            }),
+            ..settings()
+        };
+        built_from(&path, &format!("{agent}\n{secret}"), &settings).await
+    };
+    let built = of_keys("{first: a}").await;
+    let template = &built["workers"]["deployment"]["spec"]["template"];
+    let pod = &template["spec"];
+    assert_eq!(
+        pod["volumes"],
+        json!([{"name": "encryption-keys", "secret": {"secretName": "keys"}}]),
+        "{built:#}"
+    );
+    let container = &pod["containers"][0];
+    let mount = json!([{"name": "encryption-keys", "mountPath": "/etc/steadfast/encryption-keys", "readOnly": true}]);
+    assert_eq!(container["volumeMounts"], mount);
+    let variables = container["env"].as_array().unwrap();
+    for (name, value) in [
+        ("STEADFAST_ENCRYPTION_KEYS_PATH", "/etc/steadfast/encryption-keys"),
+        ("STEADFAST_ENCRYPTION_KEY_ID", "first"),
+    ] {
+        assert!(variables.contains(&json!({"name": name, "value": value})), "{name}");
+    }
+    let rotated = of_keys("{first: a, second: b}").await;
+    let rotated = &rotated["workers"]["deployment"]["spec"]["template"];
+    assert_ne!(rotated["metadata"]["annotations"], template["metadata"]["annotations"]);
+
+    let missing = of_keys("{other: a}").await;
+    assert_eq!(missing["errors"][0]["reason"], "SecretKeyNotFound", "{missing:#}");
 }

@@ -81,6 +81,15 @@ pub struct TemporalArgs {
     /// Name that the server's certificate must be for, where it differs from the host of the address.
     #[arg(long, env = "TEMPORAL_TLS_SERVER_NAME", value_name = "NAME")]
     pub temporal_tls_server_name: Option<String>,
+
+    /// Directory with the keys that encrypt and decrypt what Temporal stores: one file per key, with the base64 of 32
+    /// bytes. The name of the file is the id of the key.
+    #[arg(long, env = "STEADFAST_ENCRYPTION_KEYS_PATH", value_name = "DIRECTORY")]
+    pub encryption_keys_path: Option<PathBuf>,
+
+    /// Id of the key that encrypts. Without it nothing is encrypted; what is encrypted already is read.
+    #[arg(long, env = "STEADFAST_ENCRYPTION_KEY_ID", value_name = "ID")]
+    pub encryption_key_id: Option<String>,
 }
 
 impl TemporalArgs {

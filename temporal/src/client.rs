@@ -11,7 +11,12 @@ use temporalio_client::{
 };
 use tokio::{sync::OnceCell, time::timeout};
 
-use crate::{connect::connect, error::TemporalError, settings::TemporalSettings};
+use crate::{
+    connect::connect,
+    encryption::{Codec, Message},
+    error::TemporalError,
+    settings::TemporalSettings,
+};
 
 /// One method of the raw service, for instance `<dyn WorkflowService>::list_schedules`.
 pub type Method<Q, A> =
@@ -53,17 +58,32 @@ impl TemporalClient {
         &self.identity
     }
 
-    /// Sends one request and waits for its answer, at most for the request timeout.
-    pub async fn request<Q, A>(&self, request: Q, method: Method<Q, A>) -> Result<A, TemporalError> {
+    /// Encrypts and decrypts payloads.
+    #[must_use]
+    pub fn codec(&self) -> &Codec {
+        self.settings.codec()
+    }
+
+    /// Sends one request and waits for its answer, at most for the request timeout. Encrypts the payloads of the
+    /// request and decrypts those of the answer.
+    pub async fn request<Q: Message, A: Message>(
+        &self,
+        mut request: Q,
+        method: Method<Q, A>,
+    ) -> Result<A, TemporalError> {
+        let codec = self.settings.codec();
+        codec.encode_message(&mut request).await?;
         let answer = timeout(self.request_timeout, async {
             let connection = self.connection.get_or_try_init(|| self.connect()).await?;
             let mut service = connection.workflow_service();
             Ok(method(service.as_mut(), Request::new(request)).await?)
         });
-        answer
+        let answer: Result<Response<A>, TemporalError> = answer
             .await
-            .map_err(|_| TemporalError::TimedOut(self.request_timeout))?
-            .map(Response::into_inner)
+            .map_err(|_| TemporalError::TimedOut(self.request_timeout))?;
+        let mut answer = answer.map(Response::into_inner)?;
+        codec.decode_message(&mut answer).await;
+        Ok(answer)
     }
 
     async fn connect(&self) -> Result<Connection, TemporalError> {

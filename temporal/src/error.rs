@@ -7,6 +7,8 @@ use temporalio_client::{
     tonic::{Code, Status},
 };
 
+use crate::encryption::CipherError;
+
 /// A request to Temporal failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TemporalError {
@@ -34,6 +36,9 @@ pub enum TemporalError {
     /// The server cannot do this at all, for instance because it is too old.
     #[error("this Temporal server does not support the request: {0}")]
     Unsupported(String),
+    /// The request cannot be encrypted.
+    #[error("encrypt a request to Temporal")]
+    Encrypt(#[from] CipherError),
     /// The request failed for now.
     #[error("ask Temporal")]
     Unavailable(#[source] Box<Status>),
@@ -64,6 +69,7 @@ impl TemporalError {
             Self::Refused(_) => "refused",
             Self::Unauthorized(_) => "unauthorized",
             Self::Unsupported(_) => "unsupported",
+            Self::Encrypt(_) => "encrypt",
             Self::Unavailable(_) => "unavailable",
         }
     }

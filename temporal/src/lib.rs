@@ -1,5 +1,6 @@
 //! The one way to Temporal: the flags of the three programs, TLS and the API key,
-//! one connection policy, one retry policy and one classification of errors.
+//! one connection policy, one retry policy, one classification of errors, and the
+//! encryption of payloads.
 //!
 //! A program flattens [`TemporalArgs`] into its `args.rs`, turns them into
 //! [`TemporalSettings`] when it starts, and makes either a [`TemporalClient`]
@@ -13,6 +14,7 @@
 mod args;
 mod client;
 mod connect;
+mod encryption;
 mod error;
 mod settings;
 
@@ -20,6 +22,7 @@ pub use self::{
     args::TemporalArgs,
     client::{Method, TemporalClient},
     connect::{connect, connect_until_stopped},
+    encryption::{CipherError, Codec, KeysError, Message, check_key_id},
     error::TemporalError,
     settings::{SettingsError, TemporalSettings},
 };

@@ -6,7 +6,10 @@ use steadfast_process::pem::{PemError, read_certificates, read_private_key};
 use temporalio_client::{ClientTlsOptions, TlsOptions};
 use url::Url;
 
-use crate::args::TemporalArgs;
+use crate::{
+    args::TemporalArgs,
+    encryption::{Codec, KeysError},
+};
 
 const DEFAULT_PORT: u16 = 7233;
 
@@ -17,6 +20,7 @@ pub struct TemporalSettings {
     pub(crate) namespace: String,
     pub(crate) api_key: Option<SecretString>,
     pub(crate) tls: Option<TlsSettings>,
+    codec: Codec,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -66,6 +70,9 @@ pub enum SettingsError {
     /// A certificate or key cannot be read.
     #[error("read the TLS settings of Temporal")]
     Pem(#[from] PemError),
+    /// The encryption keys cannot be used.
+    #[error("read the encryption keys")]
+    Keys(#[from] KeysError),
 }
 
 impl TemporalSettings {
@@ -87,6 +94,7 @@ impl TemporalSettings {
             namespace: args.temporal_namespace.clone(),
             api_key,
             tls: on.then_some(tls),
+            codec: Codec::read(args.encryption_keys_path.as_deref(), args.encryption_key_id.as_deref())?,
         })
     }
 
@@ -97,13 +105,27 @@ impl TemporalSettings {
             namespace: namespace.into(),
             api_key: None,
             tls: None,
+            codec: Codec::default(),
         })
+    }
+
+    /// The same with a codec of the caller's.
+    #[must_use]
+    pub fn with_codec(mut self, codec: Codec) -> Self {
+        self.codec = codec;
+        self
     }
 
     /// The Temporal namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Encrypts and decrypts payloads.
+    #[must_use]
+    pub fn codec(&self) -> &Codec {
+        &self.codec
     }
 
     /// The frontend as a URL; `https` when TLS is used.

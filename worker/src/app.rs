@@ -66,7 +66,8 @@ pub(crate) async fn run(
         return Ok(());
     };
     temporal_ready.set(true);
-    let client = Client::new(connection, ClientOptions::new(temporal.namespace()).build())?;
+    let client_options = ClientOptions::new(temporal.namespace()).data_converter(temporal.codec().data_converter());
+    let client = Client::new(connection, client_options.build())?;
     let cache = Arc::new(SegmentCache::default());
     let activities = activities(&args, client.clone(), cache.clone(), revisions, registry, &stop)?;
     let writers = activities.writers.clone();

@@ -15,6 +15,7 @@ mod cancel_broadcast;
 mod dynamic_activity;
 mod egress;
 mod failure;
+mod fetch_history;
 mod guardrails;
 mod log;
 mod model;

@@ -11,23 +11,25 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 use steadfast_crds::Agent;
-use steadfast_process::ReadinessGauge;
 use tokio_util::sync::CancellationToken;
 
 use super::{AgentEntry, AgentName, Naming, index::AgentIndex};
 
-/// Applies watch events to the index.
+/// Applies the events of one watch to the index.
 pub(super) struct IndexFeed {
     naming: Naming,
+    /// The namespace of the watch; all namespaces when absent.
+    namespace: Option<String>,
     index: Arc<RwLock<AgentIndex>>,
     /// The agents of a list that is not complete yet; it replaces the index as a whole.
     listing: AgentIndex,
 }
 
 impl IndexFeed {
-    pub(super) fn new(naming: Naming, index: Arc<RwLock<AgentIndex>>) -> Self {
+    pub(super) fn new(naming: Naming, namespace: Option<String>, index: Arc<RwLock<AgentIndex>>) -> Self {
         Self {
             naming,
+            namespace,
             index,
             listing: AgentIndex::default(),
         }
@@ -42,7 +44,7 @@ impl IndexFeed {
                     self.listing.insert(entry);
                 }
             }
-            watcher::Event::InitDone => *index = std::mem::take(&mut self.listing),
+            watcher::Event::InitDone => index.replace(self.namespace.as_deref(), std::mem::take(&mut self.listing)),
             watcher::Event::Apply(agent) => {
                 if let Some(entry) = AgentEntry::of_agent(&self.naming, agent) {
                     index.insert(entry);
@@ -57,16 +59,20 @@ impl IndexFeed {
     }
 }
 
-/// Runs until `stop`; a watch that breaks is started again.
-pub(super) async fn watch(client: Client, mut feed: IndexFeed, agents_known: ReadinessGauge, stop: CancellationToken) {
-    let events = watcher(Api::<Agent>::all(client), watcher::Config::default()).default_backoff();
+/// Runs until `stop`; a watch that breaks is started again. Calls `listed` whenever the index has all agents.
+pub(super) async fn watch(client: Client, mut feed: IndexFeed, listed: impl Fn(), stop: CancellationToken) {
+    let api: Api<Agent> = match &feed.namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    let events = watcher(api, watcher::Config::default()).default_backoff();
     let mut events = pin!(events.take_until(stop.cancelled_owned()));
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => {
                 feed.apply(&event);
                 if matches!(event, watcher::Event::InitDone) {
-                    agents_known.set(true);
+                    listed();
                 }
             }
             Err(error) => tracing::warn!(
@@ -107,7 +113,7 @@ mod tests {
             install_id: "test".to_owned(),
             default_namespace: "default".to_owned(),
         };
-        let mut feed = IndexFeed::new(naming, index.clone());
+        let mut feed = IndexFeed::new(naming, None, index.clone());
         let mut after = |events: Vec<watcher::Event<Agent>>| {
             for event in &events {
                 feed.apply(event);
@@ -120,5 +126,28 @@ mod tests {
         // After a watch that broke, an agent that the new list lacks is gone.
         assert_eq!(after(vec![Init, InitApply(agent("c"))]), ["b", "c"]);
         assert_eq!(after(vec![InitDone]), ["c"]);
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_leaves_the_agents_of_others() {
+        let index = Arc::new(RwLock::default());
+        let naming = Naming {
+            install_id: "test".to_owned(),
+            default_namespace: "default".to_owned(),
+        };
+        let mut other = agent("there");
+        other.metadata.namespace = Some("other".to_owned());
+        let mut feeds = ["default", "other"]
+            .map(|namespace| IndexFeed::new(naming.clone(), Some(namespace.to_owned()), index.clone()));
+        for (feed, agent) in feeds.iter_mut().zip([agent("here"), other]) {
+            for event in [Init, InitApply(agent), InitDone] {
+                feed.apply(&event);
+            }
+        }
+        assert_eq!(names(&index), ["here", "there"]);
+        for event in [Init, InitDone] {
+            feeds[0].apply(&event);
+        }
+        assert_eq!(names(&index), ["there"]);
     }
 }

@@ -23,6 +23,19 @@ impl AgentIndex {
         self.by_name.insert(agent.name.clone(), agent);
     }
 
+    /// Replaces the agents of a namespace, or all agents.
+    pub(super) fn replace(&mut self, namespace: Option<&str>, listed: Self) {
+        let Some(namespace) = namespace else {
+            *self = listed;
+            return;
+        };
+        let of_namespace = |name: &AgentName| name.namespace == namespace;
+        self.by_name.retain(|name, _| !of_namespace(name));
+        self.by_id.retain(|_, agent| !of_namespace(&agent.name));
+        self.by_id.extend(listed.by_id);
+        self.by_name.extend(listed.by_name);
+    }
+
     pub(super) fn remove(&mut self, name: &AgentName) {
         if let Some(agent) = self.by_name.remove(name) {
             self.by_id.remove(&agent.id);

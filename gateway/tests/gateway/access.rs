@@ -154,6 +154,28 @@ async fn callers_may_do_what_kubernetes_lets_them() {
         assert_eq!(gateway.get_as(token, "/tasks/name/monday").await.body["id"], *id);
     }
 
+    // Decoding payloads needs the permission in all namespaces.
+    let payloads = json!({"payloads": []});
+    let decode = async |token: &str| gateway.post_as(token, "/codec/decode", &payloads).await.status;
+    assert_eq!(decode("forged").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(decode(&dora).await, StatusCode::FORBIDDEN);
+    let role: k8s_openapi::api::rbac::v1::ClusterRole = serde_json::from_value(json!({
+        "metadata": {"name": "all-tasks"},
+        "rules": [{"apiGroups": ["steadfast.dev"], "resources": ["agents/alltasks"], "verbs": ["get"]}],
+    }))
+    .unwrap();
+    let roles = kube::Api::all(cluster.client());
+    roles.create(&kube::api::PostParams::default(), &role).await.unwrap();
+    let bind = [
+        "create",
+        "clusterrolebinding",
+        "all-tasks",
+        "--clusterrole=all-tasks",
+        "--group=strangers",
+    ];
+    cluster.kubectl(&bind).await.unwrap();
+    assert_eq!(decode(&carol).await, StatusCode::OK);
+
     // Without the API server what was decided holds for a while, and nothing new is let in.
     cluster.apiserver().freeze().unwrap();
     assert_eq!(gateway.get_as(&alice, &path).await.status, StatusCode::OK);

@@ -5,6 +5,7 @@
 mod access;
 mod approvals;
 mod bad_input;
+mod codec;
 mod metrics;
 mod server;
 mod streams;

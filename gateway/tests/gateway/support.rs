@@ -14,10 +14,11 @@ use sse_stream::{Sse, SseByteStream};
 use steadfast_eventlog::{Appended, Batch, EventLog, FirstBatch, LogReader, LogSettings, Numbered, RedisConnector};
 use steadfast_events::{EntryId, EventKind, testing};
 use steadfast_gateway::{
-    Access, AgentDirectory, Gateway, Load, Metrics, Naming, SelfApproval, Temporal as TemporalConnection, router,
+    Access, AgentDirectory, Gateway, Load, Metrics, Naming, SelfApproval, Temporal as TemporalConnection, codec_routes,
+    router,
 };
 use steadfast_process::prometheus::{Registry, TextEncoder};
-use steadfast_temporal::TemporalSettings;
+use steadfast_temporal::{Codec, TemporalSettings};
 use steadfast_testkit::{Redis, Temporal, TemporalOptions};
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, time::timeout};
@@ -51,7 +52,24 @@ pub(crate) struct TestGateway {
     _revisions: TempDir,
 }
 
+/// The origin whose pages may use the codec endpoint.
+pub(crate) const CODEC_ORIGIN: &str = "https://temporal.example.com";
+
 fn test_gateway(access: Access, self_approval: SelfApproval, temporal_address: &str, redis_url: &str) -> TestGateway {
+    with_temporal(
+        access,
+        self_approval,
+        TemporalSettings::insecure(temporal_address, "default").unwrap(),
+        redis_url,
+    )
+}
+
+fn with_temporal(
+    access: Access,
+    self_approval: SelfApproval,
+    temporal: TemporalSettings,
+    redis_url: &str,
+) -> TestGateway {
     let revisions = tempfile::tempdir().unwrap();
     fs::write(revisions.path().join("haiku.yaml"), REVISION).unwrap();
     let elsewhere = REVISION.replace("default", "poets");
@@ -68,25 +86,23 @@ fn test_gateway(access: Access, self_approval: SelfApproval, temporal_address: &
         access,
         self_approval,
         agents: AgentDirectory::of_revision_files(naming, revisions.path().to_owned()).unwrap(),
-        temporal: connection(temporal_address, metrics.clone()),
+        temporal: TemporalConnection::new(temporal.clone(), metrics.clone()),
         reader: LogReader::start(log.clone()),
         log: log.clone(),
         metrics: metrics.clone(),
         load: Load::default(),
         stopping: stopping.clone(),
     };
+    let gateway = Arc::new(gateway);
+    let codec = codec_routes(gateway.clone(), vec![CODEC_ORIGIN.parse().unwrap()]);
     TestGateway {
-        router: router(Arc::new(gateway)),
+        router: router(gateway).merge(codec),
         log,
-        temporal: connection(temporal_address, metrics),
+        temporal: TemporalConnection::new(temporal, metrics),
         stopping,
         registry,
         _revisions: revisions,
     }
-}
-
-fn connection(address: &str, metrics: Metrics) -> TemporalConnection {
-    TemporalConnection::new(TemporalSettings::insecure(address, "default").unwrap(), metrics)
 }
 
 /// A gateway that reaches no service.
@@ -95,6 +111,17 @@ pub(crate) fn without_services() -> TestGateway {
         Access::Anonymous,
         SelfApproval::Allowed,
         NOWHERE,
+        &format!("redis://{NOWHERE}"),
+    )
+}
+
+/// The same with encryption.
+pub(crate) fn encrypted(codec: Codec) -> TestGateway {
+    let temporal = TemporalSettings::insecure(NOWHERE, "default").unwrap();
+    with_temporal(
+        Access::Anonymous,
+        SelfApproval::Allowed,
+        temporal.with_codec(codec),
         &format!("redis://{NOWHERE}"),
     )
 }

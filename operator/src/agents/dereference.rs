@@ -142,12 +142,8 @@ async fn secrets(
     in_namespace: impl Fn(&String) -> NamespacedName,
 ) -> Result<BTreeMap<String, Option<Arc<SecretHashes>>>, Error> {
     let of_agent = agent.spec.credentials.iter().map(|credential| &credential.secret_name);
-    let of_settings = settings
-        .worker_secret_env
-        .iter()
-        .map(|variable| &variable.source.secret);
     let mut secrets = BTreeMap::new();
-    for name in of_agent.chain(of_settings) {
+    for name in of_agent.chain(settings.worker_secrets()) {
         if secrets.contains_key(name) {
             continue;
         }

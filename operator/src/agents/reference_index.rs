@@ -28,13 +28,9 @@ pub(crate) enum Reference {
 pub(crate) fn references(agent: &Agent, settings: &Settings) -> BTreeSet<Reference> {
     let spec = &agent.spec;
     let agent_secrets = spec.credentials.iter().map(|credential| &credential.secret_name);
-    let settings_secrets = settings
-        .worker_secret_env
-        .iter()
-        .map(|variable| &variable.source.secret);
     let config_map = spec.instructions_from.iter().map(|from| &from.config_map_key_ref.name);
     agent_secrets
-        .chain(settings_secrets)
+        .chain(settings.worker_secrets())
         .cloned()
         .map(Reference::Secret)
         .chain(config_map.cloned().map(Reference::ConfigMap))

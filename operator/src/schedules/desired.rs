@@ -13,6 +13,7 @@ use steadfast_crds::{
     names::agent_task_queue,
 };
 use steadfast_events::{Content, TextFormat};
+use steadfast_temporal::Codec;
 use uuid::Uuid;
 
 use crate::{hashing::content_digest, kube::namespaced_name::NamespacedName};
@@ -86,9 +87,11 @@ pub(crate) fn agent_of(install: &str, id: &str) -> Option<NamespacedName> {
     (owner == install && has_name).then(|| NamespacedName::new(namespace, agent))
 }
 
-/// A digest that differs between two versions of a schedule.
-pub(crate) fn digest(schedule: &DesiredSchedule) -> Result<String, serde_json::Error> {
-    content_digest::digest(schedule)
+/// A digest that differs between two versions of a schedule. With encryption it is keyed, because it stands in Temporal
+/// in clear; another key thus makes another version, which is written with that key.
+pub(crate) fn digest(schedule: &DesiredSchedule, codec: &Codec) -> Result<String, serde_json::Error> {
+    let digest = content_digest::digest(schedule)?;
+    Ok(codec.keyed_digest(digest.as_bytes()).unwrap_or(digest))
 }
 
 fn desired(id: &str, agent: &NamespacedName, schedule: &Schedule, install: &str) -> DesiredSchedule {
@@ -228,7 +231,10 @@ mod tests {
 
     #[test]
     fn an_edited_schedule_has_another_digest() {
-        let of = |message: &str, task: &str| digest(&schedule(&json!({ "message": message, "task": task }))).unwrap();
+        let of = |message: &str, task: &str| {
+            let schedule = schedule(&json!({ "message": message, "task": task }));
+            digest(&schedule, &Codec::default()).unwrap()
+        };
         assert_eq!(of("Go.", "New"), of("Go.", "New"));
         assert_ne!(of("Go.", "New"), of("Stop.", "New"));
         assert_ne!(of("Go.", "New"), of("Go.", "Fixed"));

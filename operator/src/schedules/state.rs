@@ -24,6 +24,8 @@ pub(crate) enum SyncStatus {
     Unavailable,
     /// Temporal refuses a schedule, for this reason.
     Refused(String),
+    /// A schedule belongs to another cluster, as this text says.
+    Conflict(String),
 }
 
 /// The desired schedules of all Agents.
@@ -76,6 +78,7 @@ impl DesiredSchedules {
                 "Temporal cannot be reached; the operator tries again",
             ),
             SyncStatus::Refused(reason) => ConditionUpdate::not_met(condition, Reason::ScheduleRefused, reason.clone()),
+            SyncStatus::Conflict(text) => ConditionUpdate::not_met(condition, Reason::InstallIdConflict, text.clone()),
         })
     }
 

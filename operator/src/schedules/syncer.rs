@@ -4,13 +4,15 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use steadfast_process::ReadinessGauge;
 use steadfast_temporal::TemporalError;
 
 use crate::{
     kube::namespaced_name::NamespacedName,
     schedules::{
-        desired::AgentSchedules,
-        plan::{Action, Change, Existence, plan},
+        desired::{self, AgentSchedules},
+        mark::ClusterId,
+        plan::{Action, Change, Existence, Ownership, Plan, plan},
         state::{DesiredSchedules, SyncStatus},
         temporal::{Error, ScheduleClient},
     },
@@ -25,6 +27,10 @@ pub(crate) struct ScheduleSyncer<E, W> {
     pub(crate) client: ScheduleClient,
     /// The install id, the first part of every schedule id.
     pub(crate) install: String,
+    /// Whose schedules may be changed.
+    pub(crate) ownership: Ownership,
+    /// Ready while no other cluster has schedules with this install id.
+    pub(crate) alone: ReadinessGauge,
     /// The desired schedules of all Agents.
     pub(crate) desired: Arc<DesiredSchedules>,
     /// Tells whether an Agent exists.
@@ -68,11 +74,18 @@ where
     async fn sync(&self) -> Round {
         let desired = self.desired.snapshot();
         let planned = match self.client.list(&self.install).await {
-            Ok(existing) => plan(&self.install, &existing, &desired, &self.existence).map_err(Error::from),
+            Ok(existing) => plan(
+                &self.install,
+                &self.ownership,
+                &existing,
+                &desired,
+                |schedule| self.client.mark(schedule),
+                &self.existence,
+            ),
             Err(error) => Err(error),
         };
-        let changes = match planned {
-            Ok(changes) => changes,
+        let Plan { changes, conflicts } = match planned {
+            Ok(plan) => plan,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, "cannot list the schedules in Temporal; trying again");
@@ -80,7 +93,7 @@ where
                 return Round::Retry;
             }
         };
-        let mut failed = BTreeMap::new();
+        let mut failed = self.tell_conflicts(&conflicts);
         for change in changes {
             if let Err(error) = self.apply(&change).await {
                 let cause: &dyn std::error::Error = &error;
@@ -93,6 +106,7 @@ where
                     Error::Temporal(TemporalError::Refused(reason)) => {
                         SyncStatus::Refused(format!("schedule {}: {reason}", change.id))
                     }
+                    Error::Foreign => SyncStatus::Conflict(foreign_schedule(&change.id, None)),
                     _ => SyncStatus::Unavailable,
                 };
                 failed.insert(change.agent, status);
@@ -101,11 +115,26 @@ where
         self.record(&desired, |agent| {
             failed.get(agent).cloned().unwrap_or(SyncStatus::Synced)
         });
-        if failed.values().any(|status| *status == SyncStatus::Unavailable) {
+        let may_pass = |status: &SyncStatus| matches!(status, SyncStatus::Unavailable | SyncStatus::Conflict(_));
+        if !conflicts.is_empty() || failed.values().any(may_pass) {
             Round::Retry
         } else {
             Round::Complete
         }
+    }
+
+    /// The Agents whose schedules cannot be written, because another cluster has them.
+    fn tell_conflicts(&self, conflicts: &BTreeMap<String, ClusterId>) -> BTreeMap<NamespacedName, SyncStatus> {
+        self.alone.set(conflicts.is_empty());
+        let mut agents = BTreeMap::new();
+        for (id, cluster) in conflicts {
+            let message = foreign_schedule(id, Some(cluster));
+            tracing::warn!(schedule = id, %cluster, "another cluster uses this install id: {message}");
+            if let Some(agent) = desired::agent_of(&self.install, id) {
+                agents.insert(agent, SyncStatus::Conflict(message));
+            }
+        }
+        agents
     }
 
     async fn apply(&self, change: &Change) -> Result<(), Error> {
@@ -123,4 +152,15 @@ where
     ) {
         (self.wake)(self.desired.record(desired, status));
     }
+}
+
+fn foreign_schedule(id: &str, cluster: Option<&ClusterId>) -> String {
+    let owner = cluster.map_or_else(
+        || "somebody else, and not the operator of this cluster".to_owned(),
+        |cluster| format!("the cluster {cluster}"),
+    );
+    format!(
+        "the schedule {id} in Temporal belongs to {owner}; it stays as it is. Give each cluster another installId, or \
+         name the cluster in operator.takeOverClusters if it is gone"
+    )
 }

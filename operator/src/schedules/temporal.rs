@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use steadfast_contract::visibility::{MEMO_AGENT, MEMO_NAME};
 use steadfast_crds::agent::OverlapPolicy;
 use steadfast_payload::plain_json;
-use steadfast_temporal::{TemporalClient, TemporalError, TemporalSettings};
+use steadfast_temporal::{Codec, TemporalClient, TemporalError, TemporalSettings};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::{
     common::v1::{Memo, Payloads, WorkflowType},
@@ -13,12 +13,18 @@ use temporalio_common::protos::temporal::api::{
     schedule::v1::{Schedule, ScheduleAction, SchedulePolicies, ScheduleSpec, ScheduleState, schedule_action::Action},
     taskqueue::v1::TaskQueue,
     workflow::v1::NewWorkflowExecutionInfo,
-    workflowservice::v1::{CreateScheduleRequest, DeleteScheduleRequest, ListSchedulesRequest, UpdateScheduleRequest},
+    workflowservice::v1::{
+        CreateScheduleRequest, DeleteScheduleRequest, DescribeScheduleRequest, ListSchedulesRequest,
+        UpdateScheduleRequest,
+    },
 };
 
 use crate::{
     MANAGER,
-    schedules::desired::{self, DesiredSchedule, ScheduledWorkflow},
+    schedules::{
+        desired::{self, DesiredSchedule, ScheduledWorkflow},
+        mark::{ClusterId, Mark},
+    },
 };
 
 /// Time limit of a request, with the connection and all retries.
@@ -26,8 +32,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const PAGE_SIZE: i32 = 200;
 /// The shortest catch-up window that Temporal accepts.
 const SHORTEST_CATCH_UP_SECONDS: u64 = 10;
-/// The start of the notes of our schedules; the digest follows.
-const NOTES_PREFIX: &str = "steadfast ";
 
 /// Why a request about schedules failed.
 #[derive(Debug, thiserror::Error)]
@@ -38,36 +42,58 @@ pub(crate) enum Error {
     /// A value cannot be encoded.
     #[error("encode a schedule")]
     Encode(#[from] serde_json::Error),
+    /// Somebody else has a schedule of this id.
+    #[error("the schedule is not one of this cluster's operator")]
+    Foreign,
 }
 
 /// Client for the schedules of one Temporal namespace.
-pub(crate) struct ScheduleClient(TemporalClient);
+pub(crate) struct ScheduleClient {
+    temporal: TemporalClient,
+    codec: Codec,
+    cluster: ClusterId,
+}
 
 impl ScheduleClient {
-    /// A client that connects at its first request.
-    pub(crate) fn new(settings: TemporalSettings) -> Self {
-        Self(TemporalClient::new(settings, MANAGER, REQUEST_TIMEOUT))
+    /// A client that connects at its first request. It marks schedules as those of `cluster`.
+    pub(crate) fn new(settings: TemporalSettings, cluster: ClusterId) -> Self {
+        Self {
+            codec: settings.codec().clone(),
+            temporal: TemporalClient::new(settings, MANAGER, REQUEST_TIMEOUT),
+            cluster,
+        }
     }
 
-    /// The digest of each schedule that an operator of this install created, by id.
-    pub(crate) async fn list(&self, install: &str) -> Result<BTreeMap<String, String>, Error> {
+    /// The mark that a schedule gets.
+    pub(crate) fn mark(&self, schedule: &DesiredSchedule) -> Result<Mark, Error> {
+        Ok(Mark {
+            cluster: self.cluster.clone(),
+            digest: desired::digest(schedule, &self.codec)?,
+        })
+    }
+
+    /// The mark of each schedule that an operator of this install created, by id.
+    pub(crate) async fn list(&self, install: &str) -> Result<BTreeMap<String, Mark>, Error> {
         let mut found = BTreeMap::new();
         let mut next_page_token = Vec::new();
         loop {
             let request = ListSchedulesRequest {
-                namespace: self.0.namespace().to_owned(),
+                namespace: self.temporal.namespace().to_owned(),
                 maximum_page_size: PAGE_SIZE,
                 next_page_token,
                 ..Default::default()
             };
-            let page = self.0.request(request, <dyn WorkflowService>::list_schedules).await?;
+            let page = self
+                .temporal
+                .request(request, <dyn WorkflowService>::list_schedules)
+                .await?;
             for entry in page.schedules {
                 let notes = entry.info.map(|info| info.notes).unwrap_or_default();
                 // A schedule without our notes was created by a person, under an id like ours: leave it alone.
-                if let Some(digest) = notes.strip_prefix(NOTES_PREFIX)
+                if let Some(mark) = Mark::parse(&notes)
                     && desired::agent_of(install, &entry.schedule_id).is_some()
                 {
-                    found.insert(entry.schedule_id, digest.to_owned());
+                    found.insert(entry.schedule_id, mark);
                 }
             }
             next_page_token = page.next_page_token;
@@ -77,51 +103,74 @@ impl ScheduleClient {
         }
     }
 
-    /// Creates a schedule; updates it if the id exists already.
+    /// Creates a schedule. If the id exists already, which the list shows late, updates it if it is ours.
     pub(crate) async fn create(&self, id: &str, schedule: &DesiredSchedule) -> Result<(), Error> {
         let request = CreateScheduleRequest {
-            namespace: self.0.namespace().to_owned(),
+            namespace: self.temporal.namespace().to_owned(),
             schedule_id: id.to_owned(),
-            schedule: Some(build(schedule)?),
-            identity: self.0.identity().to_owned(),
+            schedule: Some(build(schedule, &self.mark(schedule)?)?),
+            identity: self.temporal.identity().to_owned(),
             request_id: uuid::Uuid::new_v4().to_string(),
             ..Default::default()
         };
-        match self.0.request(request, <dyn WorkflowService>::create_schedule).await {
-            Err(TemporalError::AlreadyExists(_)) => self.update(id, schedule).await,
+        match self
+            .temporal
+            .request(request, <dyn WorkflowService>::create_schedule)
+            .await
+        {
+            Err(TemporalError::AlreadyExists(_)) if self.is_ours(id).await? => self.update(id, schedule).await,
+            Err(TemporalError::AlreadyExists(_)) => Err(Error::Foreign),
             created => Ok(created.map(drop)?),
         }
+    }
+
+    async fn is_ours(&self, id: &str) -> Result<bool, Error> {
+        let request = DescribeScheduleRequest {
+            namespace: self.temporal.namespace().to_owned(),
+            schedule_id: id.to_owned(),
+        };
+        let described = self.temporal.request(request, <dyn WorkflowService>::describe_schedule);
+        let state = described.await?.schedule.and_then(|schedule| schedule.state);
+        let mark = state.and_then(|state| Mark::parse(&state.notes));
+        Ok(mark.is_some_and(|mark| mark.cluster == self.cluster))
     }
 
     /// Updates a schedule.
     pub(crate) async fn update(&self, id: &str, schedule: &DesiredSchedule) -> Result<(), Error> {
         let request = UpdateScheduleRequest {
-            namespace: self.0.namespace().to_owned(),
+            namespace: self.temporal.namespace().to_owned(),
             schedule_id: id.to_owned(),
-            schedule: Some(build(schedule)?),
-            identity: self.0.identity().to_owned(),
+            schedule: Some(build(schedule, &self.mark(schedule)?)?),
+            identity: self.temporal.identity().to_owned(),
             request_id: uuid::Uuid::new_v4().to_string(),
             ..Default::default()
         };
-        let updated = self.0.request(request, <dyn WorkflowService>::update_schedule).await;
+        let updated = self
+            .temporal
+            .request(request, <dyn WorkflowService>::update_schedule)
+            .await;
         Ok(updated.map(drop)?)
     }
 
     /// Deletes a schedule, if it exists. The tasks that it started go on.
     pub(crate) async fn delete(&self, id: &str) -> Result<(), Error> {
         let request = DeleteScheduleRequest {
-            namespace: self.0.namespace().to_owned(),
+            namespace: self.temporal.namespace().to_owned(),
             schedule_id: id.to_owned(),
-            identity: self.0.identity().to_owned(),
+            identity: self.temporal.identity().to_owned(),
         };
-        match self.0.request(request, <dyn WorkflowService>::delete_schedule).await {
+        match self
+            .temporal
+            .request(request, <dyn WorkflowService>::delete_schedule)
+            .await
+        {
             Err(TemporalError::NotFound) => Ok(()),
             deleted => Ok(deleted.map(drop)?),
         }
     }
 }
 
-fn build(desired: &DesiredSchedule) -> Result<Schedule, Error> {
+fn build(desired: &DesiredSchedule, mark: &Mark) -> Result<Schedule, serde_json::Error> {
     let memo = [
         (MEMO_AGENT.to_owned(), plain_json(&desired.agent)?),
         (MEMO_NAME.to_owned(), plain_json(&desired.name)?),
@@ -159,7 +208,7 @@ fn build(desired: &DesiredSchedule) -> Result<Schedule, Error> {
             ..Default::default()
         }),
         state: Some(ScheduleState {
-            notes: format!("{NOTES_PREFIX}{}", desired::digest(desired)?),
+            notes: mark.to_string(),
             paused: desired.paused,
             ..Default::default()
         }),
@@ -184,6 +233,13 @@ mod tests {
     use super::*;
     use crate::schedules::desired::testing::schedule;
 
+    fn mark() -> Mark {
+        Mark {
+            cluster: ClusterId("c".to_owned()),
+            digest: "d".to_owned(),
+        }
+    }
+
     fn start(schedule: Schedule) -> NewWorkflowExecutionInfo {
         let Some(Action::StartWorkflow(start)) = schedule.action.unwrap().action else {
             panic!("the schedule starts no workflow")
@@ -195,7 +251,7 @@ mod tests {
     fn a_schedule_has_its_time_its_workflow_and_its_task_queue() {
         let schedule = build(&schedule(&json!({
             "cron": "0 7 * * *", "timeZone": "Europe/Madrid", "overlap": "CancelOther", "catchUp": "1s", "suspend": true,
-        })))
+        })), &mark())
         .unwrap();
         let spec = schedule.spec.clone().unwrap();
         assert_eq!(
@@ -206,7 +262,7 @@ mod tests {
         assert_eq!(policies.overlap_policy(), ScheduleOverlapPolicy::CancelOther);
         assert_eq!(policies.catchup_window.unwrap().seconds, 10);
         let state = schedule.state.clone().unwrap();
-        assert!(state.paused && state.notes.starts_with(NOTES_PREFIX));
+        assert!(state.paused && state.notes == mark().to_string());
         let start = start(schedule);
         assert_eq!(start.workflow_type.unwrap().name, "AgentTask");
         assert_eq!(start.task_queue.unwrap().name, "demo/team/agent/a");
@@ -217,7 +273,7 @@ mod tests {
 
     #[test]
     fn messages_to_a_fixed_task_are_never_sent_in_parallel() {
-        let schedule = build(&schedule(&json!({ "task": "Fixed", "overlap": "AllowAll" }))).unwrap();
+        let schedule = build(&schedule(&json!({ "task": "Fixed", "overlap": "AllowAll" })), &mark()).unwrap();
         assert_eq!(
             schedule.policies.unwrap().overlap_policy(),
             ScheduleOverlapPolicy::BufferAll

@@ -1,12 +1,30 @@
-//! The operator as a program reaches a Temporal frontend behind mutual TLS.
+//! The operator as a program with a real Temporal: a frontend behind mutual TLS, and schedules of
+//! another cluster.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use steadfast_crds::conditions::ConditionType;
 use steadfast_testkit::{
     CertificateAuthority, ClientCertificates, Temporal, TemporalOptions, TlsProxy,
     process::{Launch, Lifetime, Service},
+    wait,
 };
 
 use crate::harness::{Cluster, TIMEOUT};
+
+/// An operator as a program, for one namespace.
+fn operator(cluster: &Cluster, temporal: impl std::fmt::Display) -> Launch {
+    Launch::new("operator", env!("CARGO_BIN_EXE_steadfast-operator"))
+        .flag("temporal-address", temporal)
+        .flag("install-id", "test")
+        .flag("worker-image", "worker:1")
+        .flag("redis-url", "redis://redis:6379")
+        .flag("namespace", &cluster.namespace)
+        .flag("operator-namespace", &cluster.namespace)
+        .flag("leader-election", "disabled")
+        .flag("admin-address", "127.0.0.1:0")
+        .variable("KUBECONFIG", cluster.kubeconfig.display())
+}
 
 #[tokio::test]
 async fn the_flags_of_temporal_reach_the_connection() {
@@ -22,21 +40,12 @@ async fn the_flags_of_temporal_reach_the_connection() {
     .await
     .unwrap();
     let client = authority.client("operator").unwrap();
-    let launch = Launch::new("operator", env!("CARGO_BIN_EXE_steadfast-operator"))
+    let launch = operator(&cluster, format_args!("localhost:{}", proxy.port()))
         .path_flag("temporal-tls-ca-path", authority.certificate())
         .path_flag("temporal-tls-cert-path", &client.certificate)
         .path_flag("temporal-tls-key-path", &client.key)
         .flag("temporal-tls-server-name", "frontend.example")
-        .flag("temporal-address", format_args!("localhost:{}", proxy.port()))
-        .flag("install-id", "test")
-        .flag("worker-image", "worker:1")
-        .flag("redis-url", "redis://redis:6379")
-        .flag("namespace", &cluster.namespace)
-        .flag("operator-namespace", &cluster.namespace)
-        .flag("leader-election", "disabled")
-        .flag("admin-address", "127.0.0.1:0")
-        .variable("TEMPORAL_API_KEY", "key-of-the-operator")
-        .variable("KUBECONFIG", cluster.kubeconfig.display());
+        .variable("TEMPORAL_API_KEY", "key-of-the-operator");
     let logs = authority.certificate().with_file_name("logs");
     let operator = Service::new(launch, Lifetime::OfThisProcess, &logs).unwrap();
     operator.start().unwrap();
@@ -49,5 +58,73 @@ async fn the_flags_of_temporal_reach_the_connection() {
         .await
         .unwrap();
     assert_eq!(proxy.authorizations(), [Some("Bearer key-of-the-operator".to_owned())]);
+    operator.kill().await.unwrap();
+}
+
+/// The notes of each schedule, by id.
+async fn notes(temporal: &Temporal) -> anyhow::Result<Value> {
+    let listed = temporal.cli(&["schedule", "list", "--output", "json"]).await?;
+    let listed: Vec<Value> = serde_json::from_str(&listed)?;
+    let notes = listed.iter().map(|schedule| {
+        let id = schedule["scheduleId"].as_str().context("a schedule without an id")?;
+        Ok((id.to_owned(), schedule["info"]["notes"].clone()))
+    });
+    Ok(Value::Object(notes.collect::<anyhow::Result<_>>()?))
+}
+
+#[tokio::test]
+async fn two_clusters_with_one_install_id_leave_each_others_schedules_alone() {
+    let cluster = Cluster::new("two-clusters").await;
+    let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
+    let of_another = "steadfast cluster=another 0";
+    for (agent, schedule) in [("shared", "taken"), ("elsewhere", "daily")] {
+        let id = format!("test/{}/{agent}/{schedule}", cluster.namespace);
+        let create = [
+            "schedule",
+            "create",
+            "--schedule-id",
+            &id,
+            "--notes",
+            of_another,
+            "--cron",
+            "@daily",
+            "--workflow-id",
+            "w",
+            "--type",
+            "AgentTask",
+            "--task-queue",
+            "q",
+        ];
+        temporal.cli(&create).await.unwrap();
+    }
+    let schedule = |name: &str| json!({"name": name, "cron": "@daily", "message": "Go."});
+    let schedules = json!({"schedules": [schedule("taken"), schedule("own")]});
+    cluster.agent("shared", schedules).await;
+    let logs = tempfile::tempdir().unwrap();
+    let launch = operator(&cluster, temporal.url());
+    let operator = Service::new(launch, Lifetime::OfThisProcess, logs.path()).unwrap();
+    operator.start().unwrap();
+
+    let message = cluster
+        .condition("shared", ConditionType::SchedulesSynced, "False", "InstallIdConflict")
+        .await;
+    assert!(message.contains("belongs to the cluster another"), "{message}");
+    wait::until("the schedule that nobody else has", TIMEOUT, async || {
+        let notes = notes(&temporal).await?;
+        let own = notes[format!("test/{}/shared/own", cluster.namespace)]
+            .as_str()
+            .unwrap_or_default();
+        ensure!(own.starts_with("steadfast cluster="), "{notes}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let after = notes(&temporal).await.unwrap();
+    for (agent, schedule) in [("shared", "taken"), ("elsewhere", "daily")] {
+        assert_eq!(
+            after[format!("test/{}/{agent}/{schedule}", cluster.namespace)],
+            of_another
+        );
+    }
     operator.kill().await.unwrap();
 }

@@ -1,22 +1,35 @@
 //! Payloads of our own workflows and activities: plain JSON when small, zstd-compressed JSON when
 //! large. Foreign activities and child workflows always get plain JSON.
+//!
+//! Encryption happens later, at the border to the server (`steadfast-temporal`). It encrypts every
+//! payload except the marked ones of [`foreign_json`].
+
+use std::borrow::Cow;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use temporalio_common_wasm::{
     data_converters::{PayloadConversionError, SerializationContext, TemporalDeserializable, TemporalSerializable},
-    protos::temporal::api::common::v1::Payload,
+    protos::temporal::api::{common::v1::Payload, failure::v1::Failure},
 };
+
+/// Metadata of an encrypted payload: the id of its key. This name and [`ENCRYPTED`] are those of Temporal's samples.
+pub const ENCRYPTION_KEY_ID: &str = "encryption-key-id";
+/// Metadata of every payload: how its data are written.
+pub const ENCODING: &str = "encoding";
+/// The encoding of an encrypted payload.
+pub const ENCRYPTED: &[u8] = b"binary/encrypted";
 
 /// JSON above this size is compressed.
 const COMPRESS_ABOVE_BYTES: usize = 8 * 1024;
 /// Largest JSON that a payload may unpack to, so that a corrupt one cannot exhaust memory.
 const UNPACKED_LIMIT_BYTES: usize = 256 * 1024 * 1024;
-const ENCODING: &str = "encoding";
 const PLAIN: &[u8] = b"json/plain";
 const ZSTD: &[u8] = b"json/zstd";
 const NULL: &[u8] = b"binary/null";
 const LEVEL: i32 = 1;
+/// Marks a payload for a program that is not ours. Never reaches the server.
+const FOREIGN: &str = "steadfast-foreign";
 
 /// A value that travels as one payload, compressed when that pays.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +39,10 @@ pub struct Packed<T>(pub T);
 pub enum UnpackError {
     #[error("unknown payload encoding {0:?}")]
     UnknownEncoding(String),
+    #[error(
+        "it is encrypted with the key {key_id:?}, which this program does not have, or it was changed; add the key to the encryption keys"
+    )]
+    Encrypted { key_id: String },
     #[error("compress or decompress a payload: {0}")]
     Zstd(std::io::Error),
     #[error("read the JSON of a payload: {0}")]
@@ -60,6 +77,9 @@ pub fn unpack_json(payload: &Payload) -> Result<Vec<u8>, UnpackError> {
             zstd::bulk::decompress(&payload.data, unpacked_capacity(&payload.data)).map_err(UnpackError::Zstd)
         }
         None | Some(NULL) => Ok(b"null".to_vec()),
+        Some(ENCRYPTED) => Err(UnpackError::Encrypted {
+            key_id: encryption_key_id(payload).into_owned(),
+        }),
         Some(other) => Err(UnpackError::UnknownEncoding(
             String::from_utf8_lossy(other).into_owned(),
         )),
@@ -103,6 +123,21 @@ pub fn foreign_result(payloads: &[Payload]) -> Value {
         .unwrap_or_else(|error| Value::String(format!("[the tool's result cannot be read: {error}; answer with JSON]")))
 }
 
+/// The payload in a form that everybody reads: compressed JSON becomes plain JSON.
+pub fn plain_form(payload: Payload) -> Payload {
+    if payload.metadata.get(ENCODING).map(Vec::as_slice) != Some(ZSTD) {
+        return payload;
+    }
+    match unpack_json(&payload) {
+        Ok(data) => Payload {
+            metadata: [(ENCODING.to_owned(), PLAIN.to_vec())].into(),
+            data,
+            ..Payload::default()
+        },
+        Err(_) => payload,
+    }
+}
+
 /// A value as plain JSON, which the default converter of every Temporal SDK reads.
 pub fn plain_json<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error> {
     Ok(Payload {
@@ -112,9 +147,78 @@ pub fn plain_json<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error>
     })
 }
 
+/// The same for a program that is not ours, such as an activity in another language: never compressed and never
+/// encrypted.
+pub fn foreign_json<T: Serialize>(value: &T) -> Result<Payload, serde_json::Error> {
+    let mut payload = plain_json(value)?;
+    payload.metadata.insert(FOREIGN.to_owned(), Vec::new());
+    Ok(payload)
+}
+
+/// Whether the payload is for a program that is not ours. Removes the mark.
+pub fn take_foreign_mark(payload: &mut Payload) -> bool {
+    payload.metadata.remove(FOREIGN).is_some()
+}
+
+/// The id of the key that a payload is encrypted with; empty when it has none.
+pub fn encryption_key_id(payload: &Payload) -> Cow<'_, str> {
+    let id = payload.metadata.get(ENCRYPTION_KEY_ID).map(Vec::as_slice);
+    String::from_utf8_lossy(id.unwrap_or_default())
+}
+
+/// The message of a failure. With encryption the server keeps it apart from the failure, as one more payload.
+pub fn failure_message(failure: &Failure) -> Cow<'_, str> {
+    #[derive(serde::Deserialize)]
+    struct CommonAttributes {
+        message: String,
+    }
+    match &failure.encoded_attributes {
+        Some(payload) => match unpack::<CommonAttributes>(payload) {
+            Ok(attributes) => Cow::Owned(attributes.message),
+            Err(error) => Cow::Owned(format!("[the message cannot be read: {error}]")),
+        },
+        None => Cow::Borrowed(&failure.message),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_payload_for_a_foreign_program_is_marked_until_the_border() {
+        let mut payload = foreign_json(&"hello").unwrap();
+        assert!(take_foreign_mark(&mut payload));
+        assert_eq!(payload, plain_json(&"hello").unwrap());
+        assert!(!take_foreign_mark(&mut payload));
+        assert!(!take_foreign_mark(&mut pack(&"hello").unwrap()));
+    }
+
+    #[test]
+    fn an_encrypted_payload_is_refused_with_the_id_of_its_key() {
+        let payload = Payload {
+            metadata: [
+                (ENCODING.to_owned(), ENCRYPTED.to_vec()),
+                (ENCRYPTION_KEY_ID.to_owned(), b"2026-11".to_vec()),
+            ]
+            .into(),
+            ..Payload::default()
+        };
+        let error = unpack::<String>(&payload).unwrap_err().to_string();
+        assert!(error.contains("the key \"2026-11\""), "{error}");
+    }
+
+    #[test]
+    fn the_message_of_a_failure_is_read_from_its_attributes() {
+        let mut failure = Failure {
+            message: "plain".to_owned(),
+            ..Failure::default()
+        };
+        assert_eq!(failure_message(&failure), "plain");
+        let attributes = serde_json::json!({"message": "encoded", "stack_trace": ""});
+        failure.encoded_attributes = Some(plain_json(&attributes).unwrap());
+        assert_eq!(failure_message(&failure), "encoded");
+    }
 
     #[test]
     fn small_values_stay_plain_json() {

@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod component;
 mod connections;
+mod encryption_keys;
 mod line;
 mod python;
 mod revision_dir;
@@ -41,6 +42,7 @@ pub use cli::{Chat, Cli, CommandOutput};
 pub use client::{Client, GatewayResponse};
 pub use component::Component;
 pub use connections::{REDIS_USER, TEMPORAL_API_KEY};
+pub use encryption_keys::EncryptionKeys;
 pub use line::Line;
 pub use python::{PythonServer, PythonWorker, example, run_script};
 pub use revision_dir::{RevisionDir, activity_tool};
@@ -89,6 +91,18 @@ impl Stack {
         let (temporal, redis) = tokio::try_join!(Temporal::start(temporal), Redis::start())?;
         let connections = Connections::plain(&temporal, &redis);
         Self::start_on(temporal, redis, connections, binaries).await
+    }
+
+    /// Like [`start_durable`](Self::start_durable), with programs that encrypt by the key of this id. The keys must
+    /// outlive the stack.
+    pub async fn start_encrypted(keys: &EncryptionKeys, key_id: &str) -> anyhow::Result<Self> {
+        let options = TemporalOptions {
+            storage: TemporalStorage::File,
+            ..TemporalOptions::default()
+        };
+        let (temporal, redis) = tokio::try_join!(Temporal::start(options), Redis::start())?;
+        let connections = Connections::plain(&temporal, &redis).encrypted(keys, key_id);
+        Self::start_on(temporal, redis, connections, BinaryDir::of_this_test()?).await
     }
 
     /// Like [`start`](Self::start), with TLS, client certificates and authentication at Temporal and Redis.

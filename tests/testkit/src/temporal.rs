@@ -183,6 +183,19 @@ impl Temporal {
         output(&mut command).await
     }
 
+    /// The bytes of all files of the server's database. Only a server with the storage `File` has one.
+    pub fn database(&self) -> anyhow::Result<Vec<u8>> {
+        ensure!(
+            self.options.storage == TemporalStorage::File,
+            "the server has no database file"
+        );
+        let mut bytes = Vec::new();
+        for entry in std::fs::read_dir(self.install_root.data())? {
+            bytes.extend(std::fs::read(entry?.path())?);
+        }
+        Ok(bytes)
+    }
+
     /// The history of a run as JSON; of the newest run if `run_id` is absent.
     pub async fn history(&self, workflow_id: &str, run_id: Option<&str>) -> anyhow::Result<Vec<Value>> {
         #[derive(Deserialize)]

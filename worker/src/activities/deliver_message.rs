@@ -8,14 +8,17 @@ use steadfast_contract::{
 };
 use steadfast_workflow::{AgentTask, deliver_message::delivered_before, task_input::TaskInput};
 use temporalio_client::{
-    Client, WorkflowFetchHistoryOptions, WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
-    WorkflowSignalOptions, WorkflowStartOptions, errors::WorkflowStartError, tonic::Code,
+    Client, WorkflowHandle, WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowSignalOptions,
+    WorkflowStartOptions, errors::WorkflowStartError, tonic::Code,
 };
 use temporalio_common::{HasWorkflowDefinition, MemoValues, UntypedWorkflow};
 use temporalio_sdk::activities::ActivityContext;
 
 use super::not_found;
-use crate::failure::{ActivityFailure, CallFailure};
+use crate::{
+    failure::{ActivityFailure, CallFailure},
+    fetch_history::fetch_history,
+};
 
 /// Returns the task that has got the message. Every attempt sends the same message ID, so that the task accepts it
 /// once.
@@ -58,11 +61,7 @@ async fn delivered_earlier(activity: &ActivityContext) -> Result<Option<Delivere
     let Some(handle) = activity.workflow_handle::<UntypedWorkflow>() else {
         return Ok(None);
     };
-    let history = handle
-        .fetch_history(WorkflowFetchHistoryOptions::default())
-        .into_events()
-        .await
-        .map_err(unavailable)?;
+    let history = fetch_history(&handle).await.map_err(unavailable)?;
     Ok(delivered_before(&history))
 }
 

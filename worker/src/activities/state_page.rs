@@ -7,14 +7,15 @@ use steadfast_contract::{
     failures::STATE_LOST,
 };
 use steadfast_history::HistoryView;
-use temporalio_client::{
-    WorkflowExecutionInfo, WorkflowFetchHistoryOptions, WorkflowHandle, errors::WorkflowInteractionError,
-};
+use temporalio_client::{WorkflowExecutionInfo, WorkflowHandle, errors::WorkflowInteractionError};
 use temporalio_common::UntypedWorkflow;
 use temporalio_sdk::activities::ActivityContext;
 
 use super::not_found;
-use crate::failure::{ActivityFailure, CallFailure};
+use crate::{
+    failure::{ActivityFailure, CallFailure},
+    fetch_history::fetch_history,
+};
 
 pub(super) async fn fetch(
     activity: &ActivityContext,
@@ -28,9 +29,7 @@ pub(super) async fn fetch(
         .run_id(request.run_id.clone())
         .build();
     let handle: WorkflowHandle<_, UntypedWorkflow> = WorkflowHandle::new(client.clone(), run);
-    let events = handle
-        .fetch_history(WorkflowFetchHistoryOptions::default())
-        .into_events()
+    let events = fetch_history(&handle)
         .await
         .map_err(|error| fetch_failure(&error, &request.run_id))?;
     let view =

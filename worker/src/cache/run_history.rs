@@ -10,13 +10,13 @@ use steadfast_contract::{
     start::StartTask,
 };
 use steadfast_history::{HistoryView, ReadHistoryError};
-use temporalio_client::WorkflowFetchHistoryOptions;
 use temporalio_common::UntypedWorkflow;
 use temporalio_sdk::activities::ActivityContext;
 
 use super::segments::SegmentCache;
 use crate::{
     failure::{ActivityFailure, CallFailure},
+    fetch_history::fetch_history,
     task_context::TaskContext,
 };
 
@@ -103,9 +103,7 @@ impl<'a> RunHistory<'a> {
             .activity
             .workflow_handle::<UntypedWorkflow>()
             .ok_or(RunHistoryError::NoWorkflow)?;
-        let events = handle
-            .fetch_history(WorkflowFetchHistoryOptions::default())
-            .into_events()
+        let events = fetch_history(&handle)
             .await
             .map_err(|error| RunHistoryError::Fetch(error.to_string()))?;
         tracing::debug!(task_id = %self.context.task_id, events = events.len(), "history of the run read from the server");

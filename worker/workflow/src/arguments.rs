@@ -1,6 +1,7 @@
 //! A tool call's arguments as payloads for an activity in any language.
 
 use serde_json::{Map, Value};
+use steadfast_payload::foreign_json;
 use temporalio_workflow::common::protos::temporal::api::common::v1::Payload;
 
 /// One payload with the whole object.
@@ -43,14 +44,9 @@ pub fn positional_arguments(arguments: &Value, schema: &Map<String, Value>) -> R
         .collect()
 }
 
-/// Never compressed: foreign workers and Temporal's UI read plain JSON.
+/// Never compressed and never encrypted: foreign workers read plain JSON.
 fn plain(value: &Value) -> Result<Payload, String> {
-    let data = serde_json::to_vec(value).map_err(|error| format!("the arguments cannot be written: {error}"))?;
-    Ok(Payload {
-        metadata: [("encoding".to_owned(), b"json/plain".to_vec())].into(),
-        data,
-        ..Payload::default()
-    })
+    foreign_json(value).map_err(|error| format!("the arguments cannot be written: {error}"))
 }
 
 #[cfg(test)]

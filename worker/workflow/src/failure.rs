@@ -1,6 +1,7 @@
 //! Describes failed activities: a category, and a message for people and models.
 
 use steadfast_contract::failures::TIMEOUT;
+use steadfast_payload::failure_message;
 use temporalio_workflow::common::{
     error::{ActivityExecutionError, ChildWorkflowExecutionError},
     protos::temporal::api::{
@@ -79,9 +80,9 @@ fn describe_failure(failure: &Failure) -> (String, String) {
             (TIMEOUT.to_owned(), what.to_owned())
         }
         Some(FailureInfo::ApplicationFailureInfo(info)) if !info.r#type.is_empty() => {
-            (info.r#type.clone(), bounded(&innermost.message))
+            (info.r#type.clone(), bounded(&failure_message(innermost)))
         }
-        _ => ("failed".to_owned(), bounded(&innermost.message)),
+        _ => ("failed".to_owned(), bounded(&failure_message(innermost))),
     }
 }
 

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use serde::{Serialize, de::DeserializeOwned};
 use steadfast_agent_loop::StepId;
 use steadfast_contract::headers::{HEADER_IDEMPOTENCY_KEY, HEADER_PARENT_SPAN_ID, HEADER_TASK_ID, HEADER_TRACE_ID};
-use steadfast_payload::{pack, unpack};
+use steadfast_payload::{foreign_json, unpack};
 use temporalio_workflow::{
     WorkflowContextKey,
     common::protos::temporal::api::common::v1::Payload,
@@ -73,9 +73,9 @@ pub fn span_id(task_id: &str, step: Option<StepId>) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
 }
 
-/// A header as the default JSON converter of every Temporal SDK reads it.
+/// A header as the default JSON converter of every Temporal SDK reads it, and never encrypted: it holds ids only.
 pub fn header<T: Serialize>(value: &T) -> Option<Payload> {
-    pack(value).ok()
+    foreign_json(value).ok()
 }
 
 /// Reads a header back.

@@ -10,7 +10,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
             Capabilities, Container, ContainerPort, HTTPGetAction, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
-            SeccompProfile, SecurityContext,
+            SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
@@ -28,10 +28,11 @@ use crate::{
         identity::{ADMIN_PORT, AgentIdentity, WORKER_CONTAINER},
         validate::Workers,
     },
-    settings::Settings,
+    settings::{Settings, WorkerEncryption},
 };
 
 const ADMIN_PORT_NAME: &str = "admin";
+const ENCRYPTION_VOLUME: &str = "encryption-keys";
 /// The time that a worker needs after its drain to release its tasks and exit, in seconds.
 const SHUTDOWN_SECONDS: i64 = 10;
 
@@ -85,6 +86,10 @@ fn pod_template(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -
                 ..PodSecurityContext::default()
             }),
             containers: vec![container(agent, workers, settings)],
+            volumes: settings
+                .worker_encryption
+                .as_ref()
+                .map(|encryption| vec![key_volume(encryption)]),
             ..PodSpec::default()
         }),
     };
@@ -133,7 +138,26 @@ fn container(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -> C
             }),
             ..SecurityContext::default()
         }),
+        volume_mounts: settings.worker_encryption.as_ref().map(|_| {
+            vec![VolumeMount {
+                name: ENCRYPTION_VOLUME.to_owned(),
+                mount_path: environment::ENCRYPTION_KEYS_PATH.to_owned(),
+                read_only: Some(true),
+                ..VolumeMount::default()
+            }]
+        }),
         ..Container::default()
+    }
+}
+
+fn key_volume(encryption: &WorkerEncryption) -> Volume {
+    Volume {
+        name: ENCRYPTION_VOLUME.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(encryption.secret.clone()),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
     }
 }
 

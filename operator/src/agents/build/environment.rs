@@ -10,6 +10,9 @@ use crate::{
     settings::Settings,
 };
 
+/// Where the worker container has its encryption keys.
+pub(super) const ENCRYPTION_KEYS_PATH: &str = "/etc/steadfast/encryption-keys";
+
 /// The variables of the worker container: its own, those of the settings, and last the Agent's credentials.
 pub(super) fn variables(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -> Vec<EnvVar> {
     let mut variables = vec![
@@ -30,6 +33,15 @@ pub(super) fn variables(agent: &AgentIdentity, workers: &Workers, settings: &Set
             .iter()
             .map(|v| from_secret(&v.name, &v.source.secret, &v.source.key)),
     );
+    if let Some(encryption) = &settings.worker_encryption {
+        variables.push(plain("STEADFAST_ENCRYPTION_KEYS_PATH", ENCRYPTION_KEYS_PATH.to_owned()));
+        variables.extend(
+            encryption
+                .key_id
+                .clone()
+                .map(|id| plain("STEADFAST_ENCRYPTION_KEY_ID", id)),
+        );
+    }
     variables.extend(
         workers
             .credentials

@@ -47,6 +47,7 @@ fn without_api_server() -> Context {
             image_pull_policy: ImagePullPolicy::IfNotPresent,
             worker_env: vec![],
             worker_secret_env: vec![],
+            worker_encryption: None,
         },
         secrets: SecretHashCache::new(client.clone(), hash),
         config_maps: ConfigMapCache::new(client.clone()),

@@ -83,8 +83,16 @@ pub(super) fn check_secrets(
         .worker_secret_env
         .iter()
         .map(|v| (v.name.as_str(), v.source.secret.as_str(), v.source.key.as_str()));
-    let required: Vec<(&str, &str, &str)> = own.chain(of_settings).collect();
+    let encryption = settings.worker_encryption.as_ref();
+    let active_key =
+        encryption.and_then(|e| Some(("STEADFAST_ENCRYPTION_KEY_ID", e.secret.as_str(), e.key_id.as_deref()?)));
+    let required: Vec<(&str, &str, &str)> = own.chain(of_settings).chain(active_key).collect();
     let mut hashes = BTreeMap::new();
+    // Workers read the keys that are not active too.
+    let encryption_keys = encryption.and_then(|e| dereferenced.secrets.get(&e.secret)?.as_deref());
+    for (id, hash) in encryption_keys.into_iter().flatten() {
+        hashes.insert(format!("STEADFAST_ENCRYPTION_KEYS_PATH/{id}"), hash.clone());
+    }
     let mut missing = BTreeSet::new();
     for &(variable, secret, key) in &required {
         let (reason, message) = match dereferenced.secrets.get(secret).and_then(Option::as_ref) {

@@ -15,6 +15,7 @@ mod collector;
 mod continue_as_new;
 mod continue_as_new_state;
 mod conversation;
+mod encryption;
 mod gateway_loss;
 mod guardrails;
 mod history;

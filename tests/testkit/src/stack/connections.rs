@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::INSTALL;
+use super::{INSTALL, encryption_keys::EncryptionKeys};
 use crate::{
     certificates::{Certificate, CertificateAuthority},
     process::Launch,
@@ -81,6 +81,15 @@ impl Connections {
             }),
         };
         Ok((connections, redis))
+    }
+
+    /// The same with encryption.
+    pub(super) fn encrypted(mut self, keys: &EncryptionKeys, key_id: &str) -> Self {
+        self.variables.extend([
+            ("STEADFAST_ENCRYPTION_KEYS_PATH", keys.path().display().to_string()),
+            ("STEADFAST_ENCRYPTION_KEY_ID", key_id.to_owned()),
+        ]);
+        self
     }
 
     /// Adds the variables to a program's environment.

@@ -1,0 +1,73 @@
+//! The requests and responses that our programs exchange with the raw service, and whether they hold payloads.
+
+use temporalio_common::{
+    payload_visitor::PayloadVisitable,
+    protos::temporal::api::workflowservice::v1::{
+        CreateScheduleRequest, CreateScheduleResponse, DeleteScheduleRequest, DeleteScheduleResponse,
+        DescribeNamespaceRequest, DescribeNamespaceResponse, DescribeScheduleRequest, DescribeScheduleResponse,
+        DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest,
+        GetWorkflowExecutionHistoryResponse, ListSchedulesRequest, ListSchedulesResponse,
+        ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse, RequestCancelWorkflowExecutionRequest,
+        RequestCancelWorkflowExecutionResponse, SignalWorkflowExecutionRequest, SignalWorkflowExecutionResponse,
+        StartWorkflowExecutionRequest, StartWorkflowExecutionResponse, UpdateScheduleRequest, UpdateScheduleResponse,
+    },
+};
+
+/// A request or a response of the raw service.
+#[diagnostic::on_unimplemented(
+    note = "list the message in temporal/src/encryption/message.rs, with or without payloads"
+)]
+pub trait Message: Send {
+    /// The message as one with payloads; `None` for a message that has none.
+    fn payloads(&mut self) -> Option<&mut dyn PayloadVisitable>;
+}
+
+macro_rules! with_payloads {
+    ($($message:ty),* $(,)?) => {$(
+        impl Message for $message {
+            fn payloads(&mut self) -> Option<&mut dyn PayloadVisitable> {
+                Some(self)
+            }
+        }
+    )*};
+}
+
+macro_rules! without_payloads {
+    ($($message:ty),* $(,)?) => {$(
+        impl Message for $message {
+            fn payloads(&mut self) -> Option<&mut dyn PayloadVisitable> {
+                None
+            }
+        }
+    )*};
+}
+
+with_payloads!(
+    CreateScheduleRequest,
+    DescribeScheduleResponse,
+    DescribeWorkflowExecutionResponse,
+    GetWorkflowExecutionHistoryResponse,
+    ListSchedulesResponse,
+    ListWorkflowExecutionsResponse,
+    SignalWorkflowExecutionRequest,
+    StartWorkflowExecutionRequest,
+    StartWorkflowExecutionResponse,
+    UpdateScheduleRequest,
+);
+
+without_payloads!(
+    CreateScheduleResponse,
+    DeleteScheduleRequest,
+    DeleteScheduleResponse,
+    DescribeNamespaceRequest,
+    DescribeNamespaceResponse,
+    DescribeScheduleRequest,
+    DescribeWorkflowExecutionRequest,
+    GetWorkflowExecutionHistoryRequest,
+    ListSchedulesRequest,
+    ListWorkflowExecutionsRequest,
+    RequestCancelWorkflowExecutionRequest,
+    RequestCancelWorkflowExecutionResponse,
+    SignalWorkflowExecutionResponse,
+    UpdateScheduleResponse,
+);
