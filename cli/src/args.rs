@@ -294,6 +294,10 @@ pub(crate) struct ConnectionArguments {
     /// Service account to request a token for. It is in the Agent's namespace.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub(crate) service_account: String,
+    /// Audience of the token to request, for a gateway that accepts only tokens of its own audience. The token of the
+    /// kubeconfig is not used then.
+    #[arg(long, value_name = "AUDIENCE", env = "STEADFAST_TOKEN_AUDIENCE")]
+    pub(crate) token_audience: Option<String>,
     /// Namespace of the gateway. Default: all namespaces are searched for a gateway.
     #[arg(long, value_name = "NAMESPACE", env = "STEADFAST_GATEWAY_NAMESPACE")]
     pub(crate) gateway_namespace: Option<String>,

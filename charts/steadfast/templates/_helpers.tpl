@@ -98,6 +98,16 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
   value: {{ . | quote }}
 {{- end }}
 {{- include "steadfast.secretEnv" (include "steadfast.temporalSecrets" .root) }}
+{{- if .root.Values.encryption.keysSecret }}
+- name: STEADFAST_ENCRYPTION_KEYS_PATH
+  value: /etc/steadfast/encryption-keys
+{{- with .root.Values.encryption.activeKeyId }}
+- name: STEADFAST_ENCRYPTION_KEY_ID
+  value: {{ . | quote }}
+{{- end }}
+{{- else if .root.Values.encryption.activeKeyId }}
+{{- fail "encryption.activeKeyId needs encryption.keysSecret: the Secret that holds the key" }}
+{{- end }}
 - name: STEADFAST_LOG_LEVEL
   value: {{ .settings.logLevel | quote }}
 - name: STEADFAST_LOG_FORMAT
@@ -181,4 +191,68 @@ readinessProbe:
     port: admin
   periodSeconds: 3
   failureThreshold: 2
+{{- end }}
+
+{{/* What the operator may do where Agents are. */}}
+{{- define "steadfast.operatorRules" }}
+# What users write.
+- apiGroups: [steadfast.dev]
+  resources: [agents, agenttools]
+  verbs: [get, list, watch]
+- apiGroups: [steadfast.dev]
+  resources: [agents/status, agenttools/status]
+  verbs: [get, patch]
+- apiGroups: [steadfast.dev]
+  resources: [agents/finalizers]
+  verbs: [update]
+# What the operator makes of it.
+- apiGroups: [steadfast.dev]
+  resources: [agentrevisions]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, list, watch, create, patch, delete]
+# What Agents refer to, and what became of their workers.
+- apiGroups: [""]
+  resources: [secrets, configmaps, pods]
+  verbs: [get, list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{/* What the gateway may do where Agents are. */}}
+{{- define "steadfast.gatewayRules" }}
+- apiGroups: [steadfast.dev]
+  resources: [agents]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{/* The volume with the encryption keys, and where it is mounted. */}}
+{{- define "steadfast.encryptionVolume" -}}
+- name: encryption-keys
+  secret:
+    secretName: {{ .Values.encryption.keysSecret }}
+{{- end }}
+
+{{- define "steadfast.encryptionMount" -}}
+- name: encryption-keys
+  mountPath: /etc/steadfast/encryption-keys
+  readOnly: true
+{{- end }}
+
+{{/* The peers that may read metrics, as the `from` of an ingress rule. */}}
+{{- define "steadfast.metricsIngress" -}}
+{{- with .Values.networkPolicy.metricsFrom }}
+- from:
+  {{- toYaml . | nindent 2 }}
+  ports:
+  - port: admin
+{{- end }}
 {{- end }}

@@ -33,10 +33,16 @@ pub(super) async fn from_kubeconfig(config: &Config) -> anyhow::Result<Option<St
 }
 
 /// Requests a token of a service account from the API server.
-pub(super) async fn request(client: &Client, namespace: &str, service_account: &str) -> anyhow::Result<String> {
+pub(super) async fn request(
+    client: &Client,
+    namespace: &str,
+    service_account: &str,
+    audience: Option<&str>,
+) -> anyhow::Result<String> {
     let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     let spec = TokenRequestSpec {
         expiration_seconds: Some(LIFETIME_SECONDS),
+        audiences: audience.map(str::to_owned).into_iter().collect(),
         ..TokenRequestSpec::default()
     };
     let request = TokenRequest {
@@ -48,7 +54,7 @@ pub(super) async fn request(client: &Client, namespace: &str, service_account: &
         .await
         .with_context(|| {
             format!(
-                "the kubeconfig has no token, and the request for a token of the service account \
+                "the kubeconfig has no token for the gateway, and the request for a token of the service account \
                  {namespace}/{service_account} failed: pass --token, or pass --service-account with a service account \
                  that you may create tokens for"
             )

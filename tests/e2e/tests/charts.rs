@@ -7,6 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
+use serde::Deserialize as _;
 use steadfast_testkit::{
     ControlPlane,
     install::Example,
@@ -157,6 +158,206 @@ fn the_secrets_of_temporal_and_redis_reach_all_three_programs() {
         assert!(deployment("operator").contains(&argument), "{argument}");
     }
     assert!(deployment("operator").contains("--worker-env=REDIS_USERNAME=steadfast"));
+}
+
+fn rendered(settings: &[&str]) -> String {
+    let output = template(&[&REQUIRED[..], settings].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The documents of a kind.
+fn documents(rendered: &str, kind: &str) -> Vec<serde_json::Value> {
+    let documents = serde_yaml_ng::Deserializer::from_str(rendered)
+        .map(|document| serde_json::Value::deserialize(document).unwrap());
+    documents.filter(|document| document["kind"] == kind).collect()
+}
+
+fn named(rendered: &str, kind: &str, name: &str) -> serde_json::Value {
+    let documents = documents(rendered, kind);
+    let found = documents.iter().find(|document| document["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}")).clone()
+}
+
+/// Whether a role permits reading Secrets, other than by name.
+fn reads_secrets(role: &serde_json::Value) -> bool {
+    let has = |list: &serde_json::Value, item: &str| list.as_array().unwrap().iter().any(|found| found == item);
+    role["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .any(|rule| rule["resourceNames"].is_null() && has(&rule["resources"], "secrets") && has(&rule["verbs"], "get"))
+}
+
+#[test]
+fn an_install_for_some_namespaces_reads_secrets_in_these_only() {
+    let everywhere = rendered(&[]);
+    assert!(documents(&everywhere, "ClusterRole").iter().any(reads_secrets));
+
+    let narrow = rendered(&["operator.watchNamespaces={team-a,team-b}"]);
+    assert!(!documents(&narrow, "ClusterRole").iter().any(reads_secrets));
+    let roles = documents(&narrow, "Role");
+    let namespaces: Vec<&serde_json::Value> = roles
+        .iter()
+        .filter(|role| reads_secrets(role))
+        .map(|role| &role["metadata"]["namespace"])
+        .collect();
+    assert_eq!(namespaces, ["team-a", "team-b"]);
+    for program in ["operator", "gateway"] {
+        let deployment = named(&narrow, "Deployment", &format!("steadfast-{program}"));
+        let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+            .as_array()
+            .unwrap()
+            .clone();
+        let watched = serde_json::json!({"name": "STEADFAST_WATCH_NAMESPACES", "value": "team-a,team-b"});
+        assert!(env.contains(&watched), "{program}");
+        // Every Role is bound.
+        for namespace in ["team-a", "team-b"] {
+            let name = format!("steadfast-{program}-default");
+            for kind in ["Role", "RoleBinding"] {
+                let found = documents(&narrow, kind);
+                let exists = found
+                    .iter()
+                    .any(|object| object["metadata"]["name"] == *name && object["metadata"]["namespace"] == namespace);
+                assert!(exists, "{kind} {namespace}/{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_port_for_clients_is_open_to_other_pods() {
+    let policies = documents(&rendered(&[]), "NetworkPolicy");
+    let policy = |name: &str| {
+        let found = policies.iter().find(|policy| policy["metadata"]["name"] == name);
+        found.unwrap()["spec"].clone()
+    };
+    assert_eq!(
+        policy("steadfast-operator")["policyTypes"],
+        serde_json::json!(["Ingress"])
+    );
+    assert_eq!(policy("steadfast-operator")["ingress"], serde_json::Value::Null);
+    assert_eq!(
+        policy("steadfast-gateway")["ingress"],
+        serde_json::json!([{"ports": [{"port": "http"}]}])
+    );
+
+    let peer = serde_json::json!({"namespaceSelector": {"matchLabels": {"name": "monitoring"}}});
+    let open = rendered(&[
+        "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
+        "operator.watchNamespaces={team-a}",
+    ]);
+    let metrics = serde_json::json!({"from": [peer], "ports": [{"port": "admin"}]});
+    assert_eq!(
+        named(&open, "NetworkPolicy", "steadfast-operator")["spec"]["ingress"][0],
+        metrics
+    );
+    assert_eq!(
+        named(&open, "NetworkPolicy", "steadfast-gateway")["spec"]["ingress"][1],
+        metrics
+    );
+    let workers = named(&open, "NetworkPolicy", "steadfast-workers");
+    assert_eq!(workers["metadata"]["namespace"], "team-a");
+    assert_eq!(workers["spec"]["ingress"], serde_json::json!([metrics]));
+    assert_eq!(
+        documents(&rendered(&["networkPolicy.enabled=false"]), "NetworkPolicy").len(),
+        0
+    );
+}
+
+#[test]
+fn a_gateway_that_ends_takes_connections_until_nobody_sends_any() {
+    let spec = named(
+        &rendered(&["gateway.preStopSeconds=10"]),
+        "Deployment",
+        "steadfast-gateway",
+    )["spec"]
+        .clone();
+    let pod = &spec["template"]["spec"];
+    assert_eq!(pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"], 10);
+    assert_eq!(pod["terminationGracePeriodSeconds"], 35);
+    assert_eq!(spec["strategy"]["rollingUpdate"]["maxUnavailable"], 0);
+}
+
+#[test]
+fn the_encryption_keys_are_mounted_and_named_to_the_workers() {
+    let rendered = rendered(&["encryption.keysSecret=keys", "encryption.activeKeyId=2026-11"]);
+    for program in ["operator", "gateway"] {
+        let deployment = named(&rendered, "Deployment", &format!("steadfast-{program}"));
+        let pod = &deployment["spec"]["template"]["spec"];
+        assert_eq!(pod["volumes"][0]["secret"]["secretName"], "keys", "{program}");
+        let container = &pod["containers"][0];
+        let env = container["env"].as_array().unwrap();
+        let variable = |name: &str| env.iter().find(|v| v["name"] == name).map(|v| v["value"].clone());
+        assert_eq!(
+            variable("STEADFAST_ENCRYPTION_KEYS_PATH"),
+            Some(container["volumeMounts"][0]["mountPath"].clone())
+        );
+        assert_eq!(variable("STEADFAST_ENCRYPTION_KEY_ID"), Some("2026-11".into()));
+        let of_workers = variable("STEADFAST_WORKER_ENCRYPTION_SECRET");
+        assert_eq!(of_workers, (program == "operator").then(|| "keys".into()));
+    }
+    let complaint = complaint(&template(&[&REQUIRED[..], &["encryption.activeKeyId=x"]].concat()));
+    assert!(complaint.contains("encryption.keysSecret"), "{complaint}");
+}
+
+#[test]
+fn audiences_and_origins_reach_the_gateway() {
+    let rendered = rendered(&[
+        "gateway.tokenAudiences={steadfast,other}",
+        "gateway.codecOrigins={https://temporal.example.com}",
+    ]);
+    let deployment = named(&rendered, "Deployment", "steadfast-gateway");
+    let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+        .as_array()
+        .unwrap()
+        .clone();
+    for (name, value) in [
+        ("STEADFAST_TOKEN_AUDIENCES", "steadfast,other"),
+        ("STEADFAST_CODEC_ORIGINS", "https://temporal.example.com"),
+    ] {
+        assert!(
+            env.contains(&serde_json::json!({"name": name, "value": value})),
+            "{name}"
+        );
+    }
+    let any = complaint(&template(&[&REQUIRED[..], &["gateway.codecOrigins={*}"]].concat()));
+    assert!(any.contains("codecOrigins"), "{any}");
+}
+
+/// Helm gives a subchart what its parent sets for it, `enabled` of a `condition` among it.
+#[test]
+fn both_charts_are_accepted_as_subcharts() {
+    let parent = tempfile::tempdir().unwrap();
+    let charts = workspace::root().join("charts").display().to_string();
+    let dependency = |name: &str| {
+        format!(
+            "- {{name: {name}, version: 0.1.0, repository: \"file://{charts}/{name}\", condition: {name}.enabled, tags: [agents]}}\n"
+        )
+    };
+    let chart = format!(
+        "apiVersion: v2\nname: parent\nversion: 1.0.0\ndependencies:\n{}{}",
+        dependency("steadfast"),
+        dependency("steadfast-crds")
+    );
+    std::fs::write(parent.path().join("Chart.yaml"), chart).unwrap();
+    let path = parent.path().to_path_buf();
+    let built = helm(&["dependency", "build"], &path, &[]);
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let own: Vec<String> = REQUIRED.iter().map(|setting| format!("steadfast.{setting}")).collect();
+    let mut settings: Vec<&str> = own.iter().map(String::as_str).collect();
+    settings.extend([
+        "tags.agents=true",
+        "global.imageRegistry=registry.example.com",
+        "steadfast.enabled=true",
+        "steadfast-crds.enabled=true",
+    ]);
+    let output = helm(&["template", "parent", "--kube-version=1.34"], &path, &settings);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        documents(&String::from_utf8(output.stdout).unwrap(), "Deployment").len(),
+        2
+    );
 }
 
 #[tokio::test]
