@@ -4,12 +4,14 @@ use temporalio_common::{
     payload_visitor::PayloadVisitable,
     protos::temporal::api::workflowservice::v1::{
         CreateScheduleRequest, CreateScheduleResponse, DeleteScheduleRequest, DeleteScheduleResponse,
-        DescribeNamespaceRequest, DescribeNamespaceResponse, DescribeScheduleRequest, DescribeScheduleResponse,
-        DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest,
-        GetWorkflowExecutionHistoryResponse, ListSchedulesRequest, ListSchedulesResponse,
-        ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse, RequestCancelWorkflowExecutionRequest,
-        RequestCancelWorkflowExecutionResponse, SignalWorkflowExecutionRequest, SignalWorkflowExecutionResponse,
-        StartWorkflowExecutionRequest, StartWorkflowExecutionResponse, UpdateScheduleRequest, UpdateScheduleResponse,
+        DeleteWorkflowExecutionRequest, DeleteWorkflowExecutionResponse, DescribeNamespaceRequest,
+        DescribeNamespaceResponse, DescribeScheduleRequest, DescribeScheduleResponse, DescribeWorkflowExecutionRequest,
+        DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse,
+        ListSchedulesRequest, ListSchedulesResponse, ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse,
+        RequestCancelWorkflowExecutionRequest, RequestCancelWorkflowExecutionResponse, SignalWorkflowExecutionRequest,
+        SignalWorkflowExecutionResponse, StartWorkflowExecutionRequest, StartWorkflowExecutionResponse,
+        TerminateWorkflowExecutionRequest, TerminateWorkflowExecutionResponse, UpdateScheduleRequest,
+        UpdateScheduleResponse,
     },
 };
 
@@ -52,6 +54,7 @@ with_payloads!(
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
     StartWorkflowExecutionResponse,
+    TerminateWorkflowExecutionRequest,
     UpdateScheduleRequest,
 );
 
@@ -59,6 +62,8 @@ without_payloads!(
     CreateScheduleResponse,
     DeleteScheduleRequest,
     DeleteScheduleResponse,
+    DeleteWorkflowExecutionRequest,
+    DeleteWorkflowExecutionResponse,
     DescribeNamespaceRequest,
     DescribeNamespaceResponse,
     DescribeScheduleRequest,
@@ -69,5 +74,6 @@ without_payloads!(
     RequestCancelWorkflowExecutionRequest,
     RequestCancelWorkflowExecutionResponse,
     SignalWorkflowExecutionResponse,
+    TerminateWorkflowExecutionResponse,
     UpdateScheduleResponse,
 );
