@@ -83,7 +83,7 @@ impl LogReader {
         };
         Ok(Subscription {
             begins_after: cursor,
-            items: Box::pin(watch.items(cursor, missing)),
+            items: Box::pin(watch.items(cursor, missing, from == From::Start && tail.is_some())),
         })
     }
 }
@@ -119,7 +119,13 @@ enum RangeRead {
 }
 
 impl Watch {
-    fn items(self, mut cursor: Option<EntryId>, missing: bool) -> impl Stream<Item = LogItem> + Send {
+    /// `missing`: there is no log. `existed`: there are entries to come, unless the log is lost before they are read.
+    fn items(
+        self,
+        mut cursor: Option<EntryId>,
+        missing: bool,
+        mut existed: bool,
+    ) -> impl Stream<Item = LogItem> + Send {
         async_stream::stream! {
             if missing {
                 yield LogItem::Reset(Snapshot::default());
@@ -140,6 +146,10 @@ impl Watch {
                                 cursor = Some(entry.id);
                                 yield LogItem::Entry(Arc::new(entry));
                             }
+                        }
+                        RangeRead::End if existed && cursor.is_none() => {
+                            existed = false;
+                            yield LogItem::Reset(Snapshot::default());
                         }
                         RangeRead::End => break 'range,
                         RangeRead::Gap => {

@@ -141,6 +141,21 @@ async fn a_subscription_from_the_start_of_a_missing_log_gets_a_reset() {
 }
 
 #[tokio::test]
+async fn a_log_that_is_lost_before_its_first_entry_is_read_gets_a_reset() {
+    let (redis, log) = redis_and_log().await;
+    let reader = LogReader::start(log.clone());
+    begin(&log, &numbered(1, [done("a")])).await;
+    let mut subscription = reader.subscribe(TASK, From::Start).await.unwrap();
+    command::<()>(&redis, &["FLUSHALL"]).await;
+    assert_eq!(next(&mut subscription).await, LogItem::Reset(Snapshot::default()));
+    begin(&log, &numbered(2, [done("b")])).await;
+    assert_eq!(
+        next_entry(&mut subscription).await.1,
+        EventKind::LogOpened { complete: true }
+    );
+}
+
+#[tokio::test]
 async fn stale_unknown_and_trimmed_ids_get_a_reset_then_live_events() {
     let redis = Redis::start().await.unwrap();
     let log = log_on(
