@@ -80,7 +80,9 @@ pub(in crate::api) async fn approve(
     Path(id): Path<String>,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let ApproveBody { reason, answer } = body.read(&gateway, &caller).await?.read()?;
+    let permission = may_decide(&gateway, &caller, &id).await;
+    let ((), body) = body.read_after(permission, &gateway, &caller).await?;
+    let ApproveBody { reason, answer } = body.read()?;
     if answer.to_string().len() > MAX_ANSWER_BYTES {
         return Err(ApiError::too_large(format!(
             "answer is at most {MAX_ANSWER_BYTES} bytes long"
@@ -113,9 +115,26 @@ pub(in crate::api) async fn reject(
     Path(id): Path<String>,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let ReasonBody { reason } = body.read(&gateway, &caller).await?.read()?;
+    let permission = may_decide(&gateway, &caller, &id).await;
+    let ((), body) = body.read_after(permission, &gateway, &caller).await?;
+    let ReasonBody { reason } = body.read()?;
     let decide = decide(&caller, id, Verdict::Rejected, reason, Value::Null);
     deliver(&gateway, &caller, decide).await
+}
+
+/// Refuses a caller who may not decide a pending approval, before the body is read. Whether it is still pending then is
+/// not known before.
+async fn may_decide(gateway: &Gateway, caller: &Caller, approval_id: &str) -> Result<(), ApiError> {
+    let task = task_of(gateway, approval_id).await?;
+    let Some(pending) = task.approval(approval_id) else {
+        return Ok(());
+    };
+    let asking = asking_agent(&task, pending);
+    if gateway.access.allows(caller, Action::DecideApprovals, &asking).await? {
+        Ok(())
+    } else {
+        Err(unknown())
+    }
 }
 
 fn decide(caller: &Caller, approval_id: String, verdict: Verdict, reason: Option<String>, answer: Value) -> Decide {
