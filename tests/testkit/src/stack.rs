@@ -20,7 +20,11 @@ mod task;
 mod turn_end;
 mod viewer;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 
@@ -59,12 +63,30 @@ pub const API_KEY: &str = "sk-of-the-test";
 /// The longest wait for any condition. A passing test never waits this long.
 pub const TIMEOUT: Duration = Duration::from_mins(1);
 
+/// What differs from the gateway of most stacks, which lets everybody do everything.
+#[derive(Clone, Debug, Default)]
+pub struct GatewayOptions {
+    /// Who may do what. Absent: everybody everything.
+    pub access: Option<GatewayAccess>,
+    /// The memory that the gateway can ask for.
+    pub memory_bytes: Option<u64>,
+}
+
+/// The API server that the gateway asks who may do what.
+#[derive(Clone, Debug)]
+pub struct GatewayAccess {
+    pub kubeconfig: PathBuf,
+    /// The token of the stack's own clients.
+    pub token: String,
+}
+
 /// Temporal, Redis, a gateway, and a directory of revisions in place of Kubernetes.
 #[derive(Debug)]
 pub struct Stack {
     // Dropped in this order: clients before the services that they use.
     gateway: Arc<Component>,
     gateway_port: Port,
+    token: Option<String>,
     connections: Connections,
     redis: Redis,
     temporal: Temporal,
@@ -90,7 +112,14 @@ impl Stack {
     pub async fn start_with(temporal: TemporalOptions, binaries: BinaryDir) -> anyhow::Result<Self> {
         let (temporal, redis) = tokio::try_join!(Temporal::start(temporal), Redis::start())?;
         let connections = Connections::plain(&temporal, &redis);
-        Self::start_on(temporal, redis, connections, binaries).await
+        Self::start_on(temporal, redis, connections, binaries, GatewayOptions::default()).await
+    }
+
+    /// Like [`start`](Self::start), with another gateway.
+    pub async fn start_with_gateway(gateway: GatewayOptions) -> anyhow::Result<Self> {
+        let (temporal, redis) = tokio::try_join!(Temporal::start(TemporalOptions::default()), Redis::start())?;
+        let connections = Connections::plain(&temporal, &redis);
+        Self::start_on(temporal, redis, connections, BinaryDir::of_this_test()?, gateway).await
     }
 
     /// Like [`start_durable`](Self::start_durable), with programs that encrypt by the key of this id. The keys must
@@ -102,14 +131,16 @@ impl Stack {
         };
         let (temporal, redis) = tokio::try_join!(Temporal::start(options), Redis::start())?;
         let connections = Connections::plain(&temporal, &redis).encrypted(keys, key_id);
-        Self::start_on(temporal, redis, connections, BinaryDir::of_this_test()?).await
+        let gateway = GatewayOptions::default();
+        Self::start_on(temporal, redis, connections, BinaryDir::of_this_test()?, gateway).await
     }
 
     /// Like [`start`](Self::start), with TLS, client certificates and authentication at Temporal and Redis.
     pub async fn start_secured() -> anyhow::Result<Self> {
         let temporal = Temporal::start(TemporalOptions::default()).await?;
         let (connections, redis) = Connections::secured(&temporal).await?;
-        Self::start_on(temporal, redis, connections, BinaryDir::of_this_test()?).await
+        let gateway = GatewayOptions::default();
+        Self::start_on(temporal, redis, connections, BinaryDir::of_this_test()?, gateway).await
     }
 
     async fn start_on(
@@ -117,12 +148,12 @@ impl Stack {
         redis: Redis,
         connections: Connections,
         binaries: BinaryDir,
+        options: GatewayOptions,
     ) -> anyhow::Result<Self> {
         let revisions = RevisionDir::new()?;
         let gateway_port = Port::lease()?;
         let admin_port = Port::lease()?;
         let launch = Launch::new("gateway", binaries.gateway()?)
-            .argument("--insecure-allow-anonymous")
             .flag("listen", format_args!("127.0.0.1:{}", gateway_port.number()))
             .path_flag("revisions", revisions.path())
             .variable("STEADFAST_INSTALL", INSTALL)
@@ -132,13 +163,18 @@ impl Stack {
                 format_args!("127.0.0.1:{}", admin_port.number()),
             )
             .variable("STEADFAST_LOG_FORMAT", "compact");
-        let launch = connections.apply(launch);
+        let launch = match &options.access {
+            None => launch.argument("--insecure-allow-anonymous"),
+            Some(access) => launch.variable("KUBECONFIG", access.kubeconfig.display()),
+        };
+        let launch = connections.apply(launch).memory_limit(options.memory_bytes);
         let install_root = InstallRoot::of_this_process("gateway")?;
         let gateway = Arc::new(Component::new(launch, admin_port, install_root)?);
         gateway.launch().await?;
         Ok(Self {
             gateway,
             gateway_port,
+            token: options.access.map(|access| access.token),
             connections,
             redis,
             temporal,
@@ -167,6 +203,14 @@ impl Stack {
     /// `http://127.0.0.1:<port>` of the gateway.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.gateway_port.number())
+    }
+
+    /// A client of the gateway.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        match &self.token {
+            None => Client::new(self.url()),
+            Some(token) => Client::with_token(self.url(), token),
+        }
     }
 
     /// The program `steadfast` with this gateway.

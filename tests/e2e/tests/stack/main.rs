@@ -16,6 +16,7 @@ mod continue_as_new;
 mod continue_as_new_state;
 mod conversation;
 mod encryption;
+mod gateway_load;
 mod gateway_loss;
 mod guardrails;
 mod history;

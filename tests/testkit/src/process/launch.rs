@@ -22,6 +22,7 @@ pub struct Launch {
     arguments: Vec<String>,
     environment: BTreeMap<String, String>,
     network: Option<PathBuf>,
+    memory_bytes: Option<u64>,
     /// The contents of the configuration files that the program reads at its start.
     inputs: Vec<String>,
 }
@@ -34,6 +35,7 @@ impl Launch {
             arguments: Vec::new(),
             environment: BTreeMap::new(),
             network: None,
+            memory_bytes: None,
             inputs: Vec::new(),
         }
     }
@@ -78,6 +80,14 @@ impl Launch {
         self
     }
 
+    /// Limits the memory that the program can ask for: with more, an allocation fails and the
+    /// program ends.
+    #[must_use]
+    pub fn memory_limit(mut self, bytes: Option<u64>) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
     /// A hash of everything above.
     pub(crate) fn fingerprint(&self) -> anyhow::Result<String> {
         let text = serde_json::to_vec(self).context("write a launch as JSON")?;
@@ -97,6 +107,11 @@ impl Launch {
         if let Some(network) = &self.network {
             words.push("nsenter".into());
             words.push(format!("--net={}", network.display()).into());
+            words.push("--".into());
+        }
+        if let Some(bytes) = self.memory_bytes {
+            words.push("prlimit".into());
+            words.push(format!("--data={bytes}").into());
             words.push("--".into());
         }
         words.push(self.program.clone().into());

@@ -112,7 +112,7 @@ impl Agent {
         for worker in &workers {
             worker.launch().await?;
         }
-        let client = Client::new(stack.url())?;
+        let client = stack.client()?;
         let path = format!("/agents/name/{}", setup.name);
         crate::wait::until("the gateway to list the agent", TIMEOUT, async || {
             client.get(&path).await?.success()
