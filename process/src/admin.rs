@@ -13,19 +13,31 @@ use axum::{Json, Router};
 use prometheus::{Encoder, Registry, TextEncoder};
 use tokio::net::TcpListener;
 
-use crate::Readiness;
+use crate::{Liveness, Readiness};
 
 /// Serves probes and metrics of one process.
 #[derive(Clone, Debug)]
 pub struct AdminServer {
     readiness: Readiness,
+    liveness: Liveness,
     registry: Registry,
 }
 
 impl AdminServer {
     /// `registry` holds every metric of the process.
     pub fn new(readiness: Readiness, registry: Registry) -> Self {
-        Self { readiness, registry }
+        Self {
+            readiness,
+            liveness: Liveness::default(),
+            registry,
+        }
+    }
+
+    /// Makes `/livez` depend on the progress of these parts.
+    #[must_use]
+    pub fn with_liveness(mut self, liveness: Liveness) -> Self {
+        self.liveness = liveness;
+        self
     }
 
     /// The routes alone, for a caller that has a server already.
@@ -50,9 +62,15 @@ impl AdminServer {
     }
 }
 
-/// Answers as long as the process can run a task at all.
-async fn livez() -> &'static str {
-    "ok\n"
+/// Does not depend on other programs: a restart must be able to help.
+async fn livez(State(server): State<AdminServer>) -> (StatusCode, String) {
+    let stuck = server.liveness.stuck();
+    if stuck.is_empty() {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    let stuck = stuck.join(", ");
+    tracing::error!(stuck, "no progress: the liveness probe fails");
+    (StatusCode::SERVICE_UNAVAILABLE, format!("no progress: {stuck}\n"))
 }
 
 #[derive(serde::Serialize)]
@@ -121,6 +139,17 @@ mod tests {
         let readiness = Readiness::new();
         let _never = readiness.register("temporal");
         let server = AdminServer::new(readiness, Registry::new());
+        assert_eq!(get(&server, "/livez").await, (StatusCode::OK, "ok\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn livez_is_503_and_names_the_part_that_makes_no_progress() {
+        let liveness = Liveness::with_limit(std::time::Duration::ZERO);
+        let server = AdminServer::new(Readiness::new(), Registry::new()).with_liveness(liveness.clone());
+        let heartbeat = liveness.register("the controller of Agents");
+        let stuck = "no progress: the controller of Agents\n".to_owned();
+        assert_eq!(get(&server, "/livez").await, (StatusCode::SERVICE_UNAVAILABLE, stuck));
+        drop(heartbeat);
         assert_eq!(get(&server, "/livez").await, (StatusCode::OK, "ok\n".to_owned()));
     }
 

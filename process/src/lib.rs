@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod crypto;
 pub mod error_chain;
+pub mod liveness;
 pub mod pem;
 pub mod readiness;
 pub mod shutdown;
@@ -16,6 +17,7 @@ pub mod trace_context;
 
 pub use admin::AdminServer;
 pub use error_chain::ErrorChain;
+pub use liveness::{Heartbeat, Liveness};
 pub use opentelemetry;
 pub use opentelemetry_sdk;
 pub use prometheus;

@@ -10,16 +10,19 @@ use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use tracing::Subscriber;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer as _};
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::span_export::{self, ExportError, ExportSettings};
 
 /// Targets that log what must not be logged: async-openai writes the bodies
-/// of model calls, prompts included, when it cannot decode them.
-const SILENCED: &[&str] = &["async_openai=off"];
+/// of model calls, prompts included, when it cannot decode them; kube-client
+/// writes the answers of the API server, lists with the objects of everybody
+/// included. Its errors are returned, and logged by whoever handles them.
+const SILENCED: [&str; 2] = ["async_openai", "kube_client::client"];
 
 /// Under which name our spans are exported; also the prefix of our crates.
 const SCOPE: &str = "steadfast";
@@ -115,7 +118,7 @@ pub fn init(program: &'static str, format: LogFormat, filter: &str) -> Result<Te
                 metadata.is_span() && metadata.target().starts_with(SCOPE)
             }))
     });
-    let registry = tracing_subscriber::registry().with(parse_filter(filter)?).with(spans);
+    let registry = tracing_subscriber::registry().with(self::filter(filter)?).with(spans);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match format {
         LogFormat::Json => registry
@@ -143,15 +146,21 @@ fn export_spans(program: &'static str) -> Result<Option<SdkTracerProvider>, Expo
         .transpose()
 }
 
-fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    let failed = |source| TelemetryError::ParseFilter {
-        filter: filter.to_owned(),
+/// The filter of all records: `directives`, and no record of a target that logs what must not be logged, whatever
+/// the directives say.
+pub fn filter<S: Subscriber>(directives: &str) -> Result<impl Layer<S> + use<S>, TelemetryError> {
+    let filter = EnvFilter::try_new(directives).map_err(|source| TelemetryError::ParseFilter {
+        filter: directives.to_owned(),
         source,
-    };
-    let parsed = EnvFilter::try_new(filter).map_err(failed)?;
-    SILENCED.iter().try_fold(parsed, |filter, directive| {
-        let directive = directive.parse().map_err(failed)?;
-        Ok(filter.add_directive(directive))
+    })?;
+    Ok(filter.and_then(filter_fn(|metadata| !is_silenced(metadata.target()))))
+}
+
+fn is_silenced(target: &str) -> bool {
+    SILENCED.iter().any(|silenced| {
+        target
+            .strip_prefix(silenced)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     })
 }
 
@@ -165,6 +174,8 @@ fn log_panic(info: &PanicHookInfo<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -178,15 +189,52 @@ mod tests {
         );
     }
 
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
-    fn async_openai_stays_silent_whatever_the_filter_says() {
-        let filter = parse_filter("debug,async_openai=trace").unwrap();
-        assert_eq!(filter.to_string(), "async_openai=off,debug");
+    fn clients_that_log_bodies_stay_silent_whatever_the_filter_says() {
+        for directives in [
+            "trace",
+            "async_openai=trace,kube_client::client=trace,info",
+            "[request]=trace",
+        ] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+            let subscriber = tracing_subscriber::registry()
+                .with(filter(directives).unwrap())
+                .with(layer);
+            tracing::subscriber::with_default(subscriber, || {
+                let _span = tracing::info_span!("request").entered();
+                tracing::warn!(target: "kube_client::client", "private");
+                tracing::error!(target: "async_openai::client", "private");
+                tracing::warn!(target: "kube_client::config", "public");
+            });
+            let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            assert!(
+                text.contains("public") && !text.contains("private"),
+                "{directives}: {text}"
+            );
+        }
     }
 
     #[test]
     fn a_bad_filter_is_named_in_the_error() {
-        let error = parse_filter("info,=").err().map(|error| error.to_string());
+        let error = filter::<tracing_subscriber::Registry>("info,=")
+            .err()
+            .map(|error| error.to_string());
         let expected = "cannot read the log level \"info,=\": write one like info or info,kube=debug";
         assert_eq!(error.as_deref(), Some(expected));
     }
