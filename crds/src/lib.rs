@@ -31,6 +31,7 @@ pub mod json_schema;
 pub mod manifests;
 pub mod model;
 pub mod names;
+pub mod quantity;
 mod schema;
 pub mod worker;
 
@@ -40,6 +41,7 @@ pub use agent_tool::{AgentTool, AgentToolSpec, AgentToolStatus};
 pub use duration::Duration;
 pub use host_pattern::HostPattern;
 pub use model::ModelSpec;
+pub use quantity::Quantity;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_core::CustomResourceExt as _;

@@ -61,7 +61,7 @@ pub struct ModelSettings {
     pub top_p: Option<f64>,
     /// The most output tokens of a call, with reasoning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1), extend("format" = "int32"))]
+    #[schemars(range(min = 1, max = i32::MAX), extend("format" = "int32"))]
     pub max_output_tokens: Option<u32>,
     /// Effort and summary of a reasoning model.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,10 +3,10 @@
 
 mod behavior;
 mod credentials;
+mod pod_template;
 mod references;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
-use serde_json::Value;
 use steadfast_crds::{
     Agent, AgentRevisionSpec, Duration,
     agent::{Credential, Schedule},
@@ -210,7 +210,7 @@ fn check_overlay(agent: &Agent, errors: &mut Vec<ValidationError>) -> Option<Pod
         errors.push(ValidationError::not_accepted(Reason::InvalidPodTemplate, message));
         None
     };
-    let overlay: PodTemplateSpec = match serde_json::from_value(Value::Object(template.clone())) {
+    let overlay: PodTemplateSpec = match serde_json::from_value(pod_template::with_quantities_as_text(template)) {
         Ok(overlay) => overlay,
         Err(error) => return refuse(format!("worker.podTemplate is not a pod template: {error}")),
     };

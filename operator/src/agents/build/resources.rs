@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    api::core::v1::ResourceRequirements,
-    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
-};
+use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
 use steadfast_crds::worker::WorkerResources;
 
 /// The resources of the spec; small requests and no limits if the spec has none.
@@ -27,15 +24,7 @@ pub(super) fn requirements(resources: Option<&WorkerResources>) -> ResourceRequi
     }
 }
 
-fn quantities(amounts: &BTreeMap<String, IntOrString>) -> Option<BTreeMap<String, Quantity>> {
-    let text = |value: &IntOrString| match value {
-        IntOrString::Int(number) => number.to_string(),
-        IntOrString::String(text) => text.clone(),
-    };
-    (!amounts.is_empty()).then(|| {
-        amounts
-            .iter()
-            .map(|(name, value)| (name.clone(), Quantity(text(value))))
-            .collect()
-    })
+fn quantities(amounts: &BTreeMap<String, steadfast_crds::Quantity>) -> Option<BTreeMap<String, Quantity>> {
+    let quantity = |(name, amount): (&String, &steadfast_crds::Quantity)| (name.clone(), Quantity(amount.to_string()));
+    (!amounts.is_empty()).then(|| amounts.iter().map(quantity).collect())
 }
