@@ -23,7 +23,6 @@ mod error;
 mod events;
 mod garbage_collection;
 pub(crate) mod last_applied;
-mod malformed;
 mod reconcile;
 pub(crate) mod reference_index;
 mod rollout;

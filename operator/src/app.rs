@@ -1,51 +1,27 @@
 //! Runs the operator: the admin server, leader election, and the controllers of
 //! each scope, until it is stopped or the Lease is lost.
 
+mod scope;
+
 use std::sync::Arc;
 
-use futures::{StreamExt as _, channel::mpsc, future};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::{
-    Api, Client,
-    runtime::{
-        controller,
-        events::{Recorder, Reporter},
-        reflector,
-    },
+use kube::{Api, Client};
+use steadfast_process::{AdminServer, Liveness, Readiness, ReadinessGauge, prometheus};
+use tokio::{
+    net::TcpListener,
+    task::{JoinError, JoinSet},
 };
-use steadfast_process::{AdminServer, Readiness, ReadinessGauge, prometheus};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     MANAGER,
-    agents::{
-        self,
-        context::{Caches, Context},
-        controller::AgentQueue,
-        last_applied::LastApplied,
-        reference_index::{Reference, ReferenceIndex},
-        revision_history::RevisionDigests,
-    },
     args::LeaderElection,
     config::Config,
     hashing::{key_secret, keyed_hash::KeyedHash},
-    kube::{
-        backoff::Backoff,
-        content_cache::{ConfigMapCache, SecretHashCache},
-        leader,
-        namespaced_name::NamespacedName,
-        reflector_feed::ReflectorFeed,
-        watch::WatchScope,
-    },
+    kube::leader,
     metrics::Metrics,
-    schedules::{
-        mark::ClusterId,
-        plan::{Existence, Ownership},
-        syncer::ScheduleSyncer,
-        temporal::ScheduleClient,
-    },
-    tools,
+    schedules::mark::ClusterId,
 };
 
 /// Every cluster has this namespace, and it is never deleted.
@@ -69,6 +45,9 @@ pub enum Error {
     /// This replica may not act.
     #[error("lead")]
     Leader(#[from] leader::Error),
+    /// A task panicked.
+    #[error("run the controllers")]
+    Controllers(#[source] JoinError),
 }
 
 /// Runs the operator until `stop` is cancelled. `admin` receives requests for probes and metrics.
@@ -85,7 +64,9 @@ pub async fn run(
     let gauge = readiness.register("kubernetes");
     let install_id_unique = readiness.register("install_id_unique");
     install_id_unique.set(true);
-    let admin_server = tokio::spawn(AdminServer::new(readiness, registry).serve(admin, stop.clone().cancelled_owned()));
+    let liveness = Liveness::default();
+    let admin_server = AdminServer::new(readiness, registry).with_liveness(liveness.clone());
+    let admin_server = tokio::spawn(admin_server.serve(admin, stop.clone().cancelled_owned()));
 
     let mut lease_config = kube_config.clone();
     lease_config.connect_timeout = Some(leader::REQUEST_TIMEOUT);
@@ -98,20 +79,18 @@ pub async fn run(
     gauge.set(true);
 
     let leader_election = config.leader_election;
-    let app = App {
+    let app = Arc::new(App {
         config,
         client,
         hash,
         cluster,
         install_id_unique,
         metrics,
+        liveness,
         stop: stop.clone(),
-    };
+    });
     let result = match leader_election {
-        LeaderElection::Disabled => {
-            app.run_controllers().await;
-            Ok(())
-        }
+        LeaderElection::Disabled => app.run_controllers().await,
         LeaderElection::Enabled => app.lead(lease_client).await,
     };
     stop.cancel();
@@ -139,143 +118,31 @@ struct App {
     /// Not ready while another cluster has schedules with this install id.
     install_id_unique: ReadinessGauge,
     metrics: Metrics,
+    liveness: Liveness,
     stop: CancellationToken,
 }
 
 impl App {
     /// Runs the controllers while this replica holds the Lease.
-    async fn lead(&self, lease_client: Client) -> Result<(), Error> {
+    async fn lead(self: Arc<Self>, lease_client: Client) -> Result<(), Error> {
         let lease = format!("{MANAGER}-{}", self.config.settings.install_id);
         let (namespace, pod) = (&self.config.operator_namespace, &self.config.pod_name);
         let acquired = leader::acquire(lease_client, namespace, &lease, pod, &self.stop).await?;
-        let Some(mut leadership) = acquired else { return Ok(()) };
+        let Some(leadership) = acquired else { return Ok(()) };
         tracing::info!(lease, "this replica holds the Lease");
-        tokio::select! {
-            error = leadership.renew_until_lost() => return Err(error.into()),
-            () = self.run_controllers() => {}
+        leadership.hold_during(self.run_controllers()).await?
+    }
+
+    /// Runs the controllers of every scope until the operator is stopped. Ends all of them when one panics or when this
+    /// is dropped.
+    async fn run_controllers(self: Arc<Self>) -> Result<(), Error> {
+        let mut tasks = JoinSet::new();
+        for scope in &self.config.scopes {
+            scope::spawn(&self, scope, &mut tasks);
         }
-        leadership.release().await;
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(Error::Controllers)?;
+        }
         Ok(())
-    }
-
-    async fn run_controllers(&self) {
-        let scopes = self.config.scopes.iter().map(|scope| self.run_scope(scope));
-        future::join_all(scopes).await;
-    }
-
-    /// Runs both controllers of one scope, with caches of their own.
-    async fn run_scope(&self, scope: &WatchScope) {
-        let (agent_store, agent_writer) = reflector::store();
-        let (tool_store, tool_writer) = reflector::store();
-        let (agent_sender, agent_receiver) = mpsc::unbounded();
-        let (tool_sender, tool_receiver) = mpsc::unbounded();
-        let agent_queue = AgentQueue::new(agent_sender);
-        let context = Arc::new(self.agent_context(Caches::new(agent_store.clone(), tool_store.clone())));
-
-        let push_dependents = {
-            let (context, queue) = (Arc::clone(&context), agent_queue.clone());
-            move |tool: &NamespacedName| {
-                queue.push_dependents(&context, &tool.namespace, Reference::Tool(tool.name.clone()));
-            }
-        };
-        let watches = future::join(
-            future::join_all(agents::watches::watches(
-                &context,
-                scope,
-                ReflectorFeed::new(agent_writer),
-                &agent_queue,
-            )),
-            tools::controller::watch(
-                &self.client,
-                scope,
-                ReflectorFeed::new(tool_writer),
-                tool_sender,
-                push_dependents,
-            ),
-        );
-        let controllers = async {
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = context.wait_until_synced() => {}
-            }
-            tracing::info!(?scope, "the caches are synced");
-            let agents = agents::controller::run(
-                Arc::clone(&context),
-                agent_store,
-                agent_receiver.take_until(self.stop.clone().cancelled_owned()),
-                self.controller_config(),
-            );
-            let tools = tools::controller::run(
-                Arc::new(self.tool_context()),
-                tool_store,
-                tool_receiver.take_until(self.stop.clone().cancelled_owned()),
-                self.controller_config(),
-            );
-            tokio::select! {
-                _ = future::join(agents, tools) => {}
-                () = self.sync_schedules(scope, &context, &agent_queue) => {}
-            }
-        };
-        tokio::select! {
-            _ = watches => {}
-            () = controllers => {}
-        }
-    }
-
-    fn agent_context(&self, caches: Caches) -> Context {
-        Context {
-            client: self.client.clone(),
-            settings: self.config.settings.clone(),
-            secrets: SecretHashCache::new(self.client.clone(), self.hash.clone()),
-            config_maps: ConfigMapCache::new(self.client.clone()),
-            caches,
-            index: ReferenceIndex::default(),
-            schedules: Arc::default(),
-            last_applied: LastApplied::default(),
-            revision_digests: RevisionDigests::default(),
-            recorder: Recorder::new(self.client.clone(), Reporter::from(MANAGER)),
-            metrics: self.metrics.clone(),
-            backoff: Backoff::default(),
-        }
-    }
-
-    fn tool_context(&self) -> tools::reconcile::Context {
-        tools::reconcile::Context {
-            client: self.client.clone(),
-            metrics: self.metrics.clone(),
-            backoff: Backoff::default(),
-        }
-    }
-
-    fn controller_config(&self) -> controller::Config {
-        controller::Config::default()
-            .concurrency(self.config.concurrency)
-            .debounce(self.config.debounce)
-    }
-
-    /// Keeps Temporal in line with the desired schedules. Never ends.
-    async fn sync_schedules(&self, scope: &WatchScope, context: &Arc<Context>, queue: &AgentQueue) {
-        let Some(temporal) = self.config.temporal.clone() else {
-            return future::pending().await;
-        };
-        let syncer = ScheduleSyncer {
-            client: ScheduleClient::new(temporal, self.cluster.clone()),
-            install: self.config.settings.install_id.clone(),
-            ownership: Ownership {
-                cluster: self.cluster.clone(),
-                taken_over: self.config.take_over_clusters.iter().cloned().collect(),
-            },
-            alone: self.install_id_unique.clone(),
-            desired: Arc::clone(&context.schedules),
-            existence: |agent: &NamespacedName| {
-                if scope.covers(&agent.namespace) && context.caches.agent(agent).is_none() {
-                    Existence::Gone
-                } else {
-                    Existence::Possible
-                }
-            },
-            wake: |agents| queue.push(agents),
-        };
-        syncer.run().await;
     }
 }

@@ -13,6 +13,7 @@ pub mod config;
 pub mod hashing;
 pub mod kube;
 pub mod lint;
+mod malformed;
 mod metrics;
 pub mod schedules;
 pub mod settings;

@@ -5,8 +5,23 @@ use clap::Parser as _;
 use steadfast_operator::{app, args::Args, config::Config};
 use steadfast_process::{crypto, shutdown, telemetry};
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+/// The fewest threads, whatever the CPU limit: a reconciliation that blocks one leaves one for the Lease and the probes.
+const FEWEST_THREADS: usize = 2;
+
+fn main() -> anyhow::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(FEWEST_THREADS))
+        .enable_all()
+        .build()
+        .context("start the threads")?;
+    let result = runtime.block_on(run());
+    // A reconciliation that blocks a thread must not keep a process that has lost the Lease.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run() -> anyhow::Result<()> {
     crypto::install();
     let args = Args::parse();
     let _telemetry = telemetry::init("steadfast-operator", args.log_format, &args.log_level)?;

@@ -4,11 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use futures::StreamExt;
-use kube::{
-    Api, Client, ResourceExt,
-    runtime::{WatchStreamExt, reflector, watcher},
-};
+use kube::{Client, ResourceExt, runtime::reflector};
 use steadfast_contract::activities::Revision;
 use steadfast_crds::{
     AgentRevision,
@@ -16,6 +12,7 @@ use steadfast_crds::{
     names::AGENT_LABEL,
 };
 use steadfast_process::ReadinessGauge;
+use steadfast_watch::{Watch, decode_event};
 use tokio_util::sync::CancellationToken;
 
 /// A source of revisions.
@@ -43,20 +40,21 @@ impl Revisions {
         ready: ReadinessGauge,
         stop: CancellationToken,
     ) -> Self {
-        let api: Api<AgentRevision> = Api::namespaced(client, namespace);
-        let (store, writer) = reflector::store();
-        let config = watcher::Config::default().labels(&format!("{AGENT_LABEL}={agent}"));
-        let events = watcher(api, config).default_backoff().reflect(writer).boxed();
+        let (store, mut writer) = reflector::store();
+        let watch = Watch::all::<AgentRevision>(client)
+            .in_namespace(namespace)
+            .with_labels(&format!("{AGENT_LABEL}={agent}"));
         let watched = store.clone();
         tokio::spawn(async move {
-            let mut events = std::pin::pin!(events.take_until(stop.cancelled_owned()));
-            while let Some(event) = events.next().await {
-                match event {
-                    Ok(_) => ready.set(!watched.is_empty()),
-                    Err(error) => {
-                        tracing::warn!(%error, "watch of AgentRevisions failed; using the known revisions, retrying");
-                    }
+            let watch = watch.run(|event| {
+                if let Some(event) = decode_event("AgentRevision", event, |object| object.decode()) {
+                    writer.apply_watcher_event(&event);
                 }
+                ready.set(!watched.is_empty());
+            });
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = watch => {}
             }
         });
         Self::Kubernetes(store)
@@ -93,6 +91,7 @@ impl Revisions {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use steadfast_watch::Event;
 
     use super::*;
 
@@ -109,7 +108,7 @@ mod tests {
         let (store, mut writer) = reflector::store();
         for (agent, sequence) in [("a", 9), ("a", 10), ("a", 2), ("b", 11)] {
             let revision = revision(agent, sequence);
-            writer.apply_watcher_event(&watcher::Event::Apply((*revision).clone()));
+            writer.apply_watcher_event(&Event::Apply((*revision).clone()));
         }
         Revisions::Kubernetes(store)
     }

@@ -1,16 +1,10 @@
 //! Keeps the index equal to the Agents of a cluster by a watch.
 
-use std::{
-    pin::pin,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use futures::StreamExt as _;
-use kube::{
-    Api, Client,
-    runtime::{WatchStreamExt as _, watcher},
-};
+use kube::{Client, Resource as _};
 use steadfast_crds::Agent;
+use steadfast_watch::{Event, RawObject, Watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{AgentEntry, AgentName, Naming, index::AgentIndex};
@@ -35,23 +29,24 @@ impl IndexFeed {
         }
     }
 
-    fn apply(&mut self, event: &watcher::Event<Agent>) {
+    fn apply(&mut self, event: Event<RawObject>) {
+        let entry = |agent: &RawObject| AgentEntry::of_agent(&self.naming, agent);
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         match event {
-            watcher::Event::Init => self.listing = AgentIndex::default(),
-            watcher::Event::InitApply(agent) => {
-                if let Some(entry) = AgentEntry::of_agent(&self.naming, agent) {
+            Event::Init => self.listing = AgentIndex::default(),
+            Event::InitApply(agent) => {
+                if let Some(entry) = entry(&agent) {
                     self.listing.insert(entry);
                 }
             }
-            watcher::Event::InitDone => index.replace(self.namespace.as_deref(), std::mem::take(&mut self.listing)),
-            watcher::Event::Apply(agent) => {
-                if let Some(entry) = AgentEntry::of_agent(&self.naming, agent) {
+            Event::InitDone => index.replace(self.namespace.as_deref(), std::mem::take(&mut self.listing)),
+            Event::Apply(agent) => {
+                if let Some(entry) = entry(&agent) {
                     index.insert(entry);
                 }
             }
-            watcher::Event::Delete(agent) => {
-                if let Some(name) = AgentName::of_object(&agent.metadata) {
+            Event::Delete(agent) => {
+                if let Some(name) = AgentName::of_object(agent.meta()) {
                     index.remove(&name);
                 }
             }
@@ -60,42 +55,52 @@ impl IndexFeed {
 }
 
 /// Runs until `stop`; a watch that breaks is started again. Calls `listed` whenever the index has all agents.
-pub(super) async fn watch(client: Client, mut feed: IndexFeed, listed: impl Fn(), stop: CancellationToken) {
-    let api: Api<Agent> = match &feed.namespace {
-        Some(namespace) => Api::namespaced(client, namespace),
-        None => Api::all(client),
+pub(super) async fn watch(client: Client, mut feed: IndexFeed, listed: impl Fn() + Send, stop: CancellationToken) {
+    let all = Watch::all::<Agent>(client);
+    let watch = match &feed.namespace {
+        Some(namespace) => all.in_namespace(namespace),
+        None => all,
     };
-    let events = watcher(api, watcher::Config::default()).default_backoff();
-    let mut events = pin!(events.take_until(stop.cancelled_owned()));
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                feed.apply(&event);
-                if matches!(event, watcher::Event::InitDone) {
-                    listed();
-                }
-            }
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the watch on Agents failed and starts again"
-            ),
+    let watch = watch.run(move |event| {
+        let is_complete = matches!(event, Event::InitDone);
+        feed.apply(event);
+        if is_complete {
+            listed();
         }
+    });
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = watch => {}
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
-    use serde_json::json;
+    use Event::{Apply, Delete, Init, InitApply, InitDone};
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn agent(name: &str) -> Agent {
-        serde_json::from_value(json!({
-            "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent", "metadata": {"name": name, "namespace": "default"},
-            "spec": {"description": "", "instructions": "Write.", "model": {"name": "fake"}},
-        }))
-        .unwrap()
+    fn agent(name: &str) -> RawObject {
+        agent_with(
+            name,
+            json!({"description": "", "instructions": "Write.", "model": {"name": "fake"}}),
+        )
+    }
+
+    fn agent_with(name: &str, spec: Value) -> RawObject {
+        let agent = json!({
+            "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
+            "metadata": {"name": name, "namespace": "default"}, "spec": spec,
+        });
+        serde_json::from_str(&agent.to_string()).unwrap()
+    }
+
+    fn naming() -> Naming {
+        Naming {
+            install_id: "test".to_owned(),
+            default_namespace: "default".to_owned(),
+        }
     }
 
     fn names(index: &RwLock<AgentIndex>) -> Vec<String> {
@@ -109,13 +114,9 @@ mod tests {
     #[test]
     fn a_list_replaces_the_agents_when_it_is_complete_and_not_before() {
         let index = Arc::new(RwLock::default());
-        let naming = Naming {
-            install_id: "test".to_owned(),
-            default_namespace: "default".to_owned(),
-        };
-        let mut feed = IndexFeed::new(naming, None, index.clone());
-        let mut after = |events: Vec<watcher::Event<Agent>>| {
-            for event in &events {
+        let mut feed = IndexFeed::new(naming(), None, index.clone());
+        let mut after = |events: Vec<Event<RawObject>>| {
+            for event in events {
                 feed.apply(event);
             }
             names(&index)
@@ -127,27 +128,53 @@ mod tests {
         assert_eq!(after(vec![Init, InitApply(agent("c"))]), ["b", "c"]);
         assert_eq!(after(vec![InitDone]), ["c"]);
     }
-
     #[test]
     fn a_list_of_one_namespace_leaves_the_agents_of_others() {
         let index = Arc::new(RwLock::default());
-        let naming = Naming {
-            install_id: "test".to_owned(),
-            default_namespace: "default".to_owned(),
-        };
         let mut other = agent("there");
-        other.metadata.namespace = Some("other".to_owned());
-        let mut feeds = ["default", "other"]
-            .map(|namespace| IndexFeed::new(naming.clone(), Some(namespace.to_owned()), index.clone()));
+        other.meta_mut().namespace = Some("other".to_owned());
+        let mut feeds =
+            ["default", "other"].map(|namespace| IndexFeed::new(naming(), Some(namespace.to_owned()), index.clone()));
         for (feed, agent) in feeds.iter_mut().zip([agent("here"), other]) {
             for event in [Init, InitApply(agent), InitDone] {
-                feed.apply(&event);
+                feed.apply(event);
             }
         }
         assert_eq!(names(&index), ["here", "there"]);
         for event in [Init, InitDone] {
-            feeds[0].apply(&event);
+            feeds[0].apply(event);
         }
         assert_eq!(names(&index), ["there"]);
+    }
+
+    #[test]
+    fn an_agent_that_the_gateway_cannot_read_whole_hides_no_other_agent() {
+        let index = Arc::new(RwLock::default());
+        let mut feed = IndexFeed::new(naming(), None, index.clone());
+        let unknown = agent_with(
+            "unknown",
+            json!({"description": "Writes.", "model": "of a later version"}),
+        );
+        let wrong = agent_with("wrong", json!({"description": ["of a later version"]}));
+        for event in [
+            Init,
+            InitApply(unknown),
+            InitApply(wrong),
+            InitApply(agent("good")),
+            InitDone,
+        ] {
+            feed.apply(event);
+        }
+        assert_eq!(names(&index), ["good", "unknown", "wrong"]);
+        let index = index.read().unwrap();
+        let description = |name| {
+            index
+                .by_name(&AgentName::new("default", name))
+                .unwrap()
+                .description
+                .clone()
+        };
+        assert_eq!(description("unknown"), "Writes.");
+        assert_eq!(description("wrong"), "");
     }
 }

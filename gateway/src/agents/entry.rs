@@ -3,9 +3,12 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
+use kube::Resource as _;
+use serde::Deserialize;
 use serde_json::json;
-use steadfast_crds::{Agent, AgentRevision, names};
+use steadfast_crds::{AgentRevision, names};
+use steadfast_watch::RawObject;
 use uuid::Uuid;
 
 use crate::agentex::wire;
@@ -78,6 +81,29 @@ impl fmt::Display for AgentName {
     }
 }
 
+/// The part of an Agent that the gateway reads.
+#[derive(Debug, Default, Deserialize)]
+struct AgentView {
+    #[serde(default)]
+    spec: SpecView,
+    #[serde(default)]
+    status: StatusView,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct SpecView {
+    #[serde(default)]
+    description: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusView {
+    task_queue: Option<String>,
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct AgentEntry {
     pub(crate) id: Uuid,
@@ -93,20 +119,24 @@ pub(crate) struct AgentEntry {
 }
 
 impl AgentEntry {
-    /// Reads an Agent of a cluster; `None` for an object without a name.
-    pub(super) fn of_agent(naming: &Naming, agent: &Agent) -> Option<Self> {
-        let name = AgentName::of_object(&agent.metadata)?;
-        let created_at = created_at(&agent.metadata);
-        let status = agent.status.as_ref();
-        let ready = status.and_then(|status| status.conditions.iter().find(|condition| condition.type_ == "Ready"));
+    /// Reads an Agent of a cluster; `None` for an object without a name. Reads the description and the status only:
+    /// whatever else an Agent contains, its tasks go on.
+    pub(super) fn of_agent(naming: &Naming, agent: &RawObject) -> Option<Self> {
+        let name = AgentName::of_object(agent.meta())?;
+        let created_at = created_at(agent.meta());
+        let AgentView { spec, status } = agent.decode_part().unwrap_or_else(|error| {
+            tracing::warn!(agent = %name, %error, "cannot read the description and the status of the Agent");
+            AgentView::default()
+        });
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
         Some(Self {
             id: naming.agent_id(&name),
             task_queue: status
-                .and_then(|status| status.task_queue.clone())
+                .task_queue
                 .unwrap_or_else(|| names::agent_task_queue(&naming.install_id, &name.namespace, &name.name)),
             client_name: naming.client_name(&name),
             name,
-            description: agent.spec.description.clone(),
+            description: spec.description,
             status: match ready.map(|ready| ready.status.as_str()) {
                 Some("True") => wire::AgentStatus::Ready,
                 Some("False") => wire::AgentStatus::Unhealthy,

@@ -124,12 +124,17 @@ pub(crate) async fn apply(context: &Context, agent: &AgentIdentity, desired: Des
     }
     match revision {
         RevisionPlan::Keep { current } => applied.revision = current,
-        RevisionPlan::Create { revision, digest } => {
-            applied.revision = Some(create_revision(context, agent, &revision, digest).await?);
-            applied.revision_origin = RevisionOrigin::New;
-        }
+        RevisionPlan::Create { revision, digest } => match create_revision(context, agent, &revision, digest).await? {
+            ApplyResult::Applied(sequence) => {
+                applied.revision = sequence;
+                applied.revision_origin = RevisionOrigin::New;
+            }
+            ApplyResult::Refused(error) => applied.refusal = Some(error),
+        },
     }
-    if let Some(workers) = workers {
+    if let Some(workers) = workers
+        && applied.refusal.is_none()
+    {
         applied.refusal = apply_workers(context, agent, workers, &mut applied.deployment).await?;
     }
     if applied.deployment.is_none() {
@@ -189,25 +194,42 @@ async fn create_revision(
     agent: &AgentIdentity,
     revision: &AgentRevision,
     digest: String,
-) -> Result<i64, Error> {
+) -> Result<ApplyResult<i64>, Error> {
     let api: Api<AgentRevision> = Api::namespaced(context.client.clone(), &agent.key.namespace);
     let parameters = PostParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PostParams::default()
     };
-    let created = api
-        .create(&parameters, revision)
-        .await
-        .map_err(|source| Error::CreateRevision {
-            name: revision.name_any(),
-            source,
-        })?;
+    let name = revision.name_any();
+    let created = match api.create(&parameters, revision).await {
+        Ok(created) => created,
+        Err(source) => {
+            if already_exists(&source) && belongs_to_another(&api, agent, &name).await? {
+                let key = NamespacedName::new(&agent.key.namespace, name);
+                return Ok(ApplyResult::Refused(name_taken("AgentRevision", &key)));
+            }
+            return Err(Error::CreateRevision { name, source });
+        }
+    };
     if let Some(uid) = created.uid() {
         context.revision_digests.set(&agent.key, uid, digest);
     }
     // Ahead of the watch, so that the next reconciliation does not create the revision a second time.
     context.caches.revisions.insert(metadata_only(created.metadata));
-    Ok(revision.spec.sequence)
+    Ok(ApplyResult::Applied(Some(revision.spec.sequence)))
+}
+
+fn already_exists(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
+}
+
+async fn belongs_to_another(api: &Api<AgentRevision>, agent: &AgentIdentity, name: &str) -> Result<bool, Error> {
+    let existing = api.get_metadata_opt(name).await.map_err(|source| Error::Read {
+        kind: "AgentRevision",
+        name: name.to_owned(),
+        source,
+    })?;
+    Ok(existing.is_some_and(|existing| !agent.owns(&existing)))
 }
 
 fn metadata_only<K>(mut metadata: ObjectMeta) -> PartialObjectMeta<K> {
@@ -238,25 +260,30 @@ where
     let key = NamespacedName::of(desired);
     let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
     let manifest = content_digest::digest(desired).map_err(|source| Error::Encode { kind, source })?;
-    if let Some(existing) = cache.get(&key) {
-        let applied = AppliedVersion {
-            manifest: manifest.clone(),
-            version: version_of(existing.as_ref()),
-        };
-        if context.last_applied.matches(kind, &key, &applied) {
-            return Ok(ApplyResult::Applied(None));
+    let belongs = match cache.get(&key) {
+        Some(existing) => {
+            let applied = AppliedVersion {
+                manifest: manifest.clone(),
+                version: version_of(existing.as_ref()),
+            };
+            let belongs = may_apply(agent, existing.as_ref(), desired);
+            if belongs && context.last_applied.matches(kind, &key, &applied) {
+                return Ok(ApplyResult::Applied(None));
+            }
+            belongs
         }
-    } else {
-        let read = |source| Error::Read {
-            kind,
-            name: key.name.clone(),
-            source,
-        };
-        let existing = api.get_metadata_opt(&key.name).await.map_err(read)?;
-        let foreign = |existing: &PartialObjectMeta<K>| !agent.owns(existing) && !is_shared(existing, desired);
-        if existing.as_ref().is_some_and(foreign) {
-            return Ok(ApplyResult::Refused(name_taken(kind, &key)));
+        None => {
+            let read = |source| Error::Read {
+                kind,
+                name: key.name.clone(),
+                source,
+            };
+            let existing = api.get_metadata_opt(&key.name).await.map_err(read)?;
+            existing.is_none_or(|existing| may_apply(agent, &existing, desired))
         }
+    };
+    if !belongs {
+        return Ok(ApplyResult::Refused(name_taken(kind, &key)));
     }
     match api
         .patch(&key.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(desired))
@@ -286,13 +313,12 @@ const fn is_refusal(code: u16) -> bool {
     matches!(code, 400 | 422)
 }
 
-/// Whether the object belongs to no single Agent, and an operator created the existing one.
-fn is_shared<A: Resource, B: Resource>(existing: &A, desired: &B) -> bool {
-    let ours = existing
-        .labels()
-        .get(MANAGED_BY_LABEL)
-        .is_some_and(|by| by == MANAGED_BY);
-    desired.owner_references().is_empty() && ours
+/// Whether an existing object is this Agent's, or one that all Agents share. A label is no proof: anybody can write it.
+fn may_apply<A: Resource, B: Resource>(agent: &AgentIdentity, existing: &A, desired: &B) -> bool {
+    let labels = existing.labels();
+    let ours = labels.get(MANAGED_BY_LABEL).is_some_and(|by| by == MANAGED_BY);
+    let shared = desired.owner_references().is_empty() && existing.owner_references().is_empty() && ours;
+    agent.owns(existing) || shared
 }
 
 fn name_taken(kind: &str, key: &NamespacedName) -> ValidationError {

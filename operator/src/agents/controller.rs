@@ -1,7 +1,7 @@
 //! Runs the Agent controller: the queue of Agents to reconcile, and the log of
 //! the results.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 
 use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc::UnboundedSender};
 use kube::runtime::{
@@ -52,7 +52,11 @@ pub(crate) async fn run(
     garbage_collection::delete_unused_roles(&context).await;
     let log_context = Arc::clone(&context);
     applier(
-        |agent, context| reconcile(agent, context).boxed(),
+        |agent, context| {
+            // The hook has logged the panic.
+            let reconciled = AssertUnwindSafe(reconcile(agent, context)).catch_unwind();
+            reconciled.map(|result| result.unwrap_or(Err(Error::Panicked))).boxed()
+        },
         |agent: Arc<GuardedAgent>, _: &Error, context: Arc<Context>| {
             Action::requeue(context.backoff.after_failure(&NamespacedName::of(agent.as_ref())))
         },

@@ -17,6 +17,9 @@ pub(crate) enum Error {
     /// The status of a reconciled Agent was not written.
     #[error("write the Agent's status")]
     Status(#[source] kube::Error),
+    /// A fault of the operator, which must not stop the reconciliation of other Agents.
+    #[error("the reconciliation panicked")]
+    Panicked,
     /// The reconciliation failed, and its status was not written either.
     #[error("the Agent's status cannot be written either ({status}); the reconciliation failed first")]
     StatusAfterFailure {
@@ -36,6 +39,7 @@ impl Error {
             Self::Validate(_) => "validate",
             Self::Apply(_) => "apply",
             Self::Status(_) => "status",
+            Self::Panicked => "panic",
             Self::StatusAfterFailure { first, .. } => first.category(),
         }
     }

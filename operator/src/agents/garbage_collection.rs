@@ -40,12 +40,9 @@ pub(crate) async fn delete_unused_role(context: &Context, namespace: &str) {
     if context.index.has_agents(namespace) {
         return;
     }
-    if context
-        .caches
-        .roles
-        .get(&NamespacedName::new(namespace, ROLE_NAME))
-        .is_some()
-    {
+    let role = context.caches.roles.get(&NamespacedName::new(namespace, ROLE_NAME));
+    // A Role with an owner is somebody else's, whatever its labels say.
+    if role.is_some_and(|role| role.owner_references().is_empty()) {
         delete::<Role>(context, namespace, ROLE_NAME).await;
     }
 }

@@ -2,10 +2,13 @@
 //! names of its objects, its task queue, who owns what. All stages use it.
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::OwnerReference};
-use kube::{Resource, ResourceExt as _, core::DeserializeGuard};
+use kube::{
+    Resource, ResourceExt as _,
+    core::{DeserializeGuard, ObjectMeta},
+};
 use steadfast_crds::{Agent, names::agent_task_queue};
 
-use crate::kube::namespaced_name::NamespacedName;
+use crate::kube::{namespaced_name::NamespacedName, status_patch::Target};
 
 /// An Agent from the watch, or the reason why it cannot be decoded.
 pub type GuardedAgent = DeserializeGuard<Agent>;
@@ -44,6 +47,16 @@ impl AgentIdentity {
             }),
             object_reference: agent.object_ref(&()),
         }
+    }
+
+    /// The Agent, for a write of its status.
+    pub(crate) fn status_target(&self) -> Target {
+        Target::of::<Agent>(&ObjectMeta {
+            namespace: Some(self.key.namespace.clone()),
+            name: Some(self.key.name.clone()),
+            uid: self.uid.clone(),
+            ..ObjectMeta::default()
+        })
     }
 
     /// The Temporal task queue of the Agent's workers.

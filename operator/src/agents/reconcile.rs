@@ -17,12 +17,11 @@ use crate::{
         error::Error,
         events, garbage_collection,
         identity::{AgentIdentity, GuardedAgent},
-        malformed,
         status::{self, Reconciled},
         validate::validate,
     },
     kube::namespaced_name::NamespacedName,
-    metrics,
+    malformed, metrics,
 };
 
 /// Label of this controller in metrics.
@@ -42,7 +41,7 @@ pub(crate) async fn reconcile(agent: Arc<GuardedAgent>, context: Arc<Context>) -
     let measurement = context.metrics.begin(CONTROLLER);
     let result = match &agent.0 {
         Ok(agent) => reconcile_valid(agent, &context).await,
-        Err(invalid) => malformed::report(invalid, &context)
+        Err(invalid) => malformed::report::<Agent>(invalid, &context.client, &context.recorder)
             .await
             .map(|()| Next::Change)
             .map_err(Error::Status),

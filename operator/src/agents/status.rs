@@ -8,9 +8,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
     jiff::Timestamp,
 };
-use kube::Api;
 use steadfast_crds::{
-    Agent, AgentStatus,
+    AgentStatus,
     conditions::{ConditionType, Reason},
     names::CREDENTIALS_HASH_ANNOTATION,
 };
@@ -25,7 +24,7 @@ use crate::{
         rollout::{self, Progress, RolloutStatus},
     },
     conditions::{ConditionStatus, ConditionUpdate, STALLED_MESSAGE, find, merge, shorten},
-    kube::status_patch::{self, Target, Written},
+    kube::status_patch::{self, Written},
     validation::ValidationError,
 };
 
@@ -66,9 +65,7 @@ pub(crate) async fn write(
     if previous == Some(&status) {
         return Ok(None);
     }
-    let api: Api<Agent> = Api::namespaced(context.client.clone(), &agent.key.namespace);
-    let target = Target::new::<Agent>(&agent.key.name, agent.uid.clone());
-    match status_patch::write(&api, target, &status).await? {
+    match status_patch::write(&context.client, &agent.status_target(), &status).await? {
         Written::Stored => Ok(Some(status)),
         Written::ObjectGone => Ok(None),
     }

@@ -1,13 +1,24 @@
 //! The watches that fill the caches, and the Agents that each watch event
 //! reconciles.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use kube::{Resource, ResourceExt as _, core::NamespaceResourceScope, runtime::watcher};
-use serde::de::DeserializeOwned;
-use steadfast_crds::names::{AGENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Pod, Secret},
+    rbac::v1::Role,
+};
+use kube::{
+    Resource, ResourceExt as _,
+    core::{NamespaceResourceScope, PartialObjectMeta},
+    runtime::watcher::Event,
+};
+use steadfast_crds::{
+    Agent,
+    names::{AGENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
+};
+use steadfast_watch::{RawObject, decode_event};
 
 use crate::{
     agents::{
@@ -21,7 +32,7 @@ use crate::{
         namespaced_name::NamespacedName,
         object_cache::ObjectCache,
         reflector_feed::ReflectorFeed,
-        watch::{WatchScope, run_watch},
+        watch::{WatchScope, guarded},
     },
 };
 
@@ -38,16 +49,21 @@ pub(crate) fn watches(
         watch_config_maps(context, scope, queue).boxed(),
         watch_pods(context, scope, queue).boxed(),
         watch_roles(context, scope).boxed(),
-        watch_children(context, scope, queue, |context| &context.caches.revisions).boxed(),
-        watch_children::<Deployment>(context, scope, queue, |context| &context.caches.deployments).boxed(),
-        watch_children(context, scope, queue, |context| &context.caches.service_accounts).boxed(),
-        watch_children(context, scope, queue, |context| &context.caches.role_bindings).boxed(),
+        watch_deployments(context, scope, queue).boxed(),
+        watch_metadata(context, scope, queue, |context| &context.caches.revisions).boxed(),
+        watch_metadata(context, scope, queue, |context| &context.caches.service_accounts).boxed(),
+        watch_metadata(context, scope, queue, |context| &context.caches.role_bindings).boxed(),
     ]
 }
 
-/// Objects with the label of an Agent.
-fn of_agents() -> watcher::Config {
-    watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY},{AGENT_LABEL}"))
+/// Selects the objects with the label of an Agent.
+fn of_agents() -> String {
+    format!("{MANAGED_BY_LABEL}={MANAGED_BY},{AGENT_LABEL}")
+}
+
+/// The event of an object without its content. Decoding cannot fail.
+fn metadata_event<K>(event: Event<RawObject>) -> Option<Event<PartialObjectMeta<K>>> {
+    decode_event("", event, |object| Ok::<_, Infallible>(object.into_metadata()))
 }
 
 fn watch_agents(
@@ -58,8 +74,8 @@ fn watch_agents(
 ) -> impl Future<Output = ()> + Send + 'static {
     let (context, queue) = (Arc::clone(context), queue.clone());
     let mut summaries = AgentSummaries::default();
-    let api = scope.api(&context.client);
-    run_watch(api, watcher::Config::default(), move |event| {
+    scope.watch::<Agent>(&context.client).run(move |event| {
+        let event = guarded(event);
         index_references(&context, &event);
         let changed = feed.observe(&event);
         for deleted in changed.iter().filter(|key| !feed.contains(key)) {
@@ -75,8 +91,8 @@ fn watch_agents(
     })
 }
 
-fn index_references(context: &Context, event: &watcher::Event<GuardedAgent>) {
-    use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
+fn index_references(context: &Context, event: &Event<GuardedAgent>) {
+    use Event::{Apply, Delete, Init, InitApply, InitDone};
     match event {
         Apply(agent) | InitApply(agent) => {
             let references = agent
@@ -96,13 +112,15 @@ fn watch_secrets(
     queue: &AgentQueue,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (context, queue) = (Arc::clone(context), queue.clone());
-    let api = scope.api(&context.client);
-    run_watch(api, watcher::Config::default(), move |event| {
-        for secret in context.secrets.objects.observe(event) {
-            let namespace = secret.namespace().unwrap_or_default();
-            queue.push_dependents(&context, &namespace, Reference::Secret(secret.name_any()));
-        }
-    })
+    scope
+        .watch::<PartialObjectMeta<Secret>>(&context.client)
+        .run(move |event| {
+            let changed = metadata_event(event).map(|event| context.secrets.objects.observe(event));
+            for secret in changed.into_iter().flatten() {
+                let namespace = secret.namespace().unwrap_or_default();
+                queue.push_dependents(&context, &namespace, Reference::Secret(secret.name_any()));
+            }
+        })
 }
 
 fn watch_config_maps(
@@ -111,13 +129,15 @@ fn watch_config_maps(
     queue: &AgentQueue,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (context, queue) = (Arc::clone(context), queue.clone());
-    let api = scope.api(&context.client);
-    run_watch(api, watcher::Config::default(), move |event| {
-        for config_map in context.config_maps.objects.observe(event) {
-            let namespace = config_map.namespace().unwrap_or_default();
-            queue.push_dependents(&context, &namespace, Reference::ConfigMap(config_map.name_any()));
-        }
-    })
+    scope
+        .watch::<PartialObjectMeta<ConfigMap>>(&context.client)
+        .run(move |event| {
+            let changed = metadata_event(event).map(|event| context.config_maps.objects.observe(event));
+            for config_map in changed.into_iter().flatten() {
+                let namespace = config_map.namespace().unwrap_or_default();
+                queue.push_dependents(&context, &namespace, Reference::ConfigMap(config_map.name_any()));
+            }
+        })
 }
 
 fn watch_pods(
@@ -126,45 +146,63 @@ fn watch_pods(
     queue: &AgentQueue,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (context, queue) = (Arc::clone(context), queue.clone());
-    let api = scope.api::<Pod>(&context.client);
-    run_watch(api, of_agents(), move |event| {
-        let event = event.modify(|pod| pod.spec = None);
-        let changed = context.caches.pods.observe(event);
-        queue.push(agents_of(&changed));
+    let watch = scope.watch::<Pod>(&context.client).with_labels(&of_agents());
+    watch.run(move |event| {
+        let event = decode_event("Pod", event, |object| object.decode());
+        let changed = event.map(|event| {
+            context
+                .caches
+                .pods
+                .observe(event.modify(|pod: &mut Pod| pod.spec = None))
+        });
+        queue.push(agents_of(&changed.unwrap_or_default()));
+    })
+}
+
+fn watch_deployments(
+    context: &Arc<Context>,
+    scope: &WatchScope,
+    queue: &AgentQueue,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (context, queue) = (Arc::clone(context), queue.clone());
+    let watch = scope.watch::<Deployment>(&context.client).with_labels(&of_agents());
+    watch.run(move |event| {
+        let event = decode_event("Deployment", event, |object| object.decode());
+        let changed = event.map(|event| context.caches.deployments.observe(event));
+        queue.push(agents_of(&changed.unwrap_or_default()));
     })
 }
 
 /// The watch of the shared Roles. No Agent is reconciled: a Role has no Agent's label.
 fn watch_roles(context: &Arc<Context>, scope: &WatchScope) -> impl Future<Output = ()> + Send + 'static {
     let context = Arc::clone(context);
-    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
-    let api = scope.api(&context.client);
-    run_watch(api, ours, move |event| {
-        context.caches.roles.observe(event);
+    let watch = scope
+        .watch::<PartialObjectMeta<Role>>(&context.client)
+        .with_labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+    watch.run(move |event| {
+        if let Some(event) = metadata_event(event) {
+            context.caches.roles.observe(event);
+        }
     })
 }
 
-/// The watch of a kind whose objects name their Agent in a label.
-fn watch_children<K>(
+/// The watch of one kind of objects that belong to Agents, without their content.
+fn watch_metadata<K>(
     context: &Arc<Context>,
     scope: &WatchScope,
     queue: &AgentQueue,
-    cache: impl Fn(&Context) -> &ObjectCache<K> + Send + 'static,
+    cache: impl Fn(&Context) -> &ObjectCache<PartialObjectMeta<K>> + Send + 'static,
 ) -> impl Future<Output = ()> + Send + 'static
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + Sync
-        + 'static,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Send + Sync + 'static,
 {
     let (context, queue) = (Arc::clone(context), queue.clone());
-    let api = scope.api::<K>(&context.client);
-    run_watch(api, of_agents(), move |event| {
-        let changed = cache(&context).observe(event);
-        queue.push(agents_of(&changed));
+    let watch = scope
+        .watch::<PartialObjectMeta<K>>(&context.client)
+        .with_labels(&of_agents());
+    watch.run(move |event| {
+        let changed = metadata_event(event).map(|event| cache(&context).observe(event));
+        queue.push(agents_of(&changed.unwrap_or_default()));
     })
 }
 

@@ -1,30 +1,32 @@
 //! Writes a status: the whole of it, by server-side apply, to the one object
 //! that it describes and to no later object of the same name.
 
-use std::{borrow::Cow, fmt::Debug};
+use std::fmt::Debug;
 
 use kube::{
-    Api, Resource,
+    Api, Client, Resource,
     api::{ObjectMeta, Patch, PatchParams},
+    core::{ApiResource, NamespaceResourceScope},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use steadfast_watch::RawObject;
 
 use crate::MANAGER;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct StatusPatch<'a, S> {
-    api_version: Cow<'static, str>,
-    kind: Cow<'static, str>,
-    metadata: PatchMetadata,
+    api_version: &'a str,
+    kind: &'a str,
+    metadata: PatchMetadata<'a>,
     status: &'a S,
 }
 
 #[derive(Debug, Serialize)]
-struct PatchMetadata {
-    name: String,
+struct PatchMetadata<'a> {
+    name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<String>,
+    uid: Option<&'a str>,
 }
 
 /// The result of a status write.
@@ -39,53 +41,56 @@ pub(crate) enum Written {
 /// The object that a status describes.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    api_version: Cow<'static, str>,
-    kind: Cow<'static, str>,
+    resource: ApiResource,
+    namespace: String,
     name: String,
     uid: Option<String>,
 }
 
 impl Target {
-    /// An object of kind `K`.
-    pub(crate) fn new<K: Resource<DynamicType = ()>>(name: impl Into<String>, uid: Option<String>) -> Self {
+    /// The object of kind `K` with this metadata.
+    pub(crate) fn of<K>(metadata: &ObjectMeta) -> Self
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
         Self {
-            api_version: K::api_version(&()),
-            kind: K::kind(&()),
-            name: name.into(),
-            uid,
+            resource: ApiResource::erase::<K>(&()),
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+            uid: metadata.uid.clone(),
         }
     }
 
-    /// The object of kind `K` with this metadata.
-    pub(crate) fn of<K: Resource<DynamicType = ()>>(metadata: &ObjectMeta) -> Self {
-        Self::new::<K>(metadata.name.clone().unwrap_or_default(), metadata.uid.clone())
+    /// The object as it is now; `None` if it was deleted, and another object may have its name.
+    pub(crate) async fn fetch(&self, client: &Client) -> Result<Option<RawObject>, kube::Error> {
+        let object = self.api(client).get_opt(&self.name).await?;
+        Ok(object.filter(|object| object.meta().uid == self.uid))
+    }
+
+    /// The answers of the API server are not decoded: the object may be one that cannot be.
+    fn api(&self, client: &Client) -> Api<RawObject> {
+        Api::namespaced_with(client.clone(), &self.namespace, &self.resource)
     }
 }
 
 /// Stores `status` in the target.
-pub(crate) async fn write<K, S>(api: &Api<K>, target: Target, status: &S) -> Result<Written, kube::Error>
+pub(crate) async fn write<S>(client: &Client, target: &Target, status: &S) -> Result<Written, kube::Error>
 where
-    K: Clone + DeserializeOwned + Debug,
     S: Serialize + Debug,
 {
-    let Target {
-        api_version,
-        kind,
-        name,
-        uid,
-    } = target;
-    let metadata = PatchMetadata {
-        name: name.clone(),
-        uid,
-    };
     let patch = StatusPatch {
-        api_version,
-        kind,
-        metadata,
+        api_version: &target.resource.api_version,
+        kind: &target.resource.kind,
+        metadata: PatchMetadata {
+            name: &target.name,
+            uid: target.uid.as_deref(),
+        },
         status,
     };
-    match api
-        .patch_status(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&patch))
+    let parameters = PatchParams::apply(MANAGER).force();
+    match target
+        .api(client)
+        .patch_status(&target.name, &parameters, &Patch::Apply(&patch))
         .await
     {
         Ok(_) => Ok(Written::Stored),

@@ -1,6 +1,6 @@
 //! Runs the AgentTool controller and the watch that feeds it.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 
 use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc::UnboundedSender};
 use kube::{
@@ -9,15 +9,15 @@ use kube::{
         applier,
         controller::{Action, Config, Error as ControllerError},
         reflector::{ObjectRef, Store},
-        watcher,
     },
 };
+use steadfast_crds::AgentTool;
 
 use crate::{
     kube::{
         namespaced_name::NamespacedName,
         reflector_feed::ReflectorFeed,
-        watch::{WatchScope, run_watch},
+        watch::{WatchScope, guarded},
     },
     tools::{
         GuardedTool,
@@ -33,7 +33,11 @@ pub(crate) async fn run(
     config: Config,
 ) {
     applier(
-        |tool, context| reconcile(tool, context).boxed(),
+        |tool, context| {
+            // The hook has logged the panic.
+            let reconciled = AssertUnwindSafe(reconcile(tool, context)).catch_unwind();
+            reconciled.map(|result| result.unwrap_or(Err(Error::Panicked))).boxed()
+        },
         |tool: Arc<GuardedTool>, _: &Error, context: Arc<Context>| {
             Action::requeue(context.backoff.after_failure(&NamespacedName::of(tool.as_ref())))
         },
@@ -74,8 +78,8 @@ pub(crate) fn watch(
     queue: UnboundedSender<ObjectRef<GuardedTool>>,
     on_change: impl Fn(&NamespacedName) + Send + 'static,
 ) -> impl Future<Output = ()> + Send + 'static {
-    run_watch(scope.api(client), watcher::Config::default(), move |event| {
-        for tool in feed.observe(&event) {
+    scope.watch::<AgentTool>(client).run(move |event| {
+        for tool in feed.observe(&guarded(event)) {
             on_change(&tool);
             // Fails only when the operator stops and nobody receives any more.
             let _ = queue.unbounded_send(tool.object_ref());

@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{Api, Client, ResourceExt as _, runtime::controller::Action};
+use kube::{
+    Client,
+    runtime::{controller::Action, events::Recorder},
+};
 use steadfast_crds::AgentTool;
 
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
         namespaced_name::NamespacedName,
         status_patch::{self, Target},
     },
+    malformed,
     metrics::{Metrics, Outcome},
     tools::{GuardedTool, status},
 };
@@ -24,31 +28,33 @@ const CONTROLLER: &str = "agenttool";
 pub(crate) struct Context {
     /// Client of the API server.
     pub(crate) client: Client,
+    /// Writer of Events.
+    pub(crate) recorder: Recorder,
     /// Metrics of the process.
     pub(crate) metrics: Metrics,
     /// Delays after failures.
     pub(crate) backoff: Backoff,
 }
 
-/// The status of a tool was not written; the reconciliation is tried again.
+/// Why a tool could not be reconciled; it is tried again.
 #[derive(Debug, thiserror::Error)]
-#[error("write the status of the AgentTool")]
-pub(crate) struct Error(#[from] kube::Error);
+pub(crate) enum Error {
+    /// The status was not written.
+    #[error("write the status of the AgentTool")]
+    Status(#[from] kube::Error),
+    /// A fault of the operator, which must not stop the reconciliation of other tools.
+    #[error("the reconciliation panicked")]
+    Panicked,
+}
 
 /// Makes a tool's status match its spec.
 pub(crate) async fn reconcile(tool: Arc<GuardedTool>, context: Arc<Context>) -> Result<Action, Error> {
     let measurement = context.metrics.begin(CONTROLLER);
     let result = match &tool.0 {
         Ok(tool) => write_status(tool, &context).await,
-        Err(invalid) => {
-            // The Agents that refer to the tool report it in their own status.
-            tracing::warn!(
-                tool = %NamespacedName::of(tool.as_ref()),
-                error = %invalid,
-                "the AgentTool cannot be decoded; agents cannot use it"
-            );
-            Ok(())
-        }
+        Err(invalid) => malformed::report::<AgentTool>(invalid, &context.client, &context.recorder)
+            .await
+            .map_err(Error::Status),
     };
     measurement.end(if result.is_ok() {
         Outcome::Success
@@ -66,7 +72,6 @@ async fn write_status(tool: &AgentTool, context: &Context) -> Result<(), Error> 
     if tool.status.as_ref() == Some(&status) {
         return Ok(());
     }
-    let api: Api<AgentTool> = Api::namespaced(context.client.clone(), &tool.namespace().unwrap_or_default());
-    status_patch::write(&api, Target::of::<AgentTool>(&tool.metadata), &status).await?;
+    status_patch::write(&context.client, &Target::of::<AgentTool>(&tool.metadata), &status).await?;
     Ok(())
 }

@@ -1,15 +1,23 @@
 //! A missing or invalid object is named in a condition; the condition becomes
 //! true when the object is mended.
 
+use anyhow::{Context as _, ensure};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Secret},
 };
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+    core::ApiResource,
+};
 use serde_json::json;
-use steadfast_crds::{Agent, AgentRevision, AgentTool, conditions::ConditionType};
+use steadfast_crds::{Agent, AgentRevision, AgentStatus, AgentTool, conditions::ConditionType};
+use steadfast_operator::{args::LeaderElection, conditions::find};
 use steadfast_testkit::wait;
+use steadfast_watch::RawObject;
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, TIMEOUT};
 
 #[tokio::test]
 async fn a_missing_secret_is_named_and_nothing_is_deployed_until_it_exists() {
@@ -142,7 +150,7 @@ async fn tool_accepted(cluster: &Cluster, status: &str, reason: &str) {
         std::time::Duration::from_secs(30),
         || async {
             let conditions = api.get("get-weather").await?.status.unwrap_or_default().conditions;
-            let accepted = steadfast_operator::conditions::find(&conditions, ConditionType::Accepted);
+            let accepted = find(&conditions, ConditionType::Accepted);
             let found = accepted.map(|c| (c.status.as_str(), c.reason.as_str()));
             anyhow::ensure!(found == Some((status, reason)), "it is {found:?}");
             Ok(())
@@ -219,4 +227,43 @@ async fn a_revision_over_the_limit_is_refused_with_a_condition() {
         .await;
     assert_eq!(cluster.versions::<AgentRevision>().await, []);
     operator.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_nested_too_deeply_hides_no_other_from_an_operator_that_starts() {
+    let cluster = Cluster::new("too-deep").await;
+    let nested = (0..150).fold(json!({}), |inner, _| json!({ "a": inner }));
+    let deep = json!({ "model": { "name": "m", "apiKeyEnvVar": "", "settings": { "extraBody": nested } } });
+    let manifest = crate::harness::agent("deep", deep);
+    let resource = ApiResource::erase::<Agent>(&());
+    let raw: Api<RawObject> = Api::namespaced_with(cluster.client.clone(), &cluster.namespace, &resource);
+    // As SSA and not as a create, so that the managed fields are as deep as the object.
+    raw.patch("deep", &PatchParams::apply("test"), &Patch::Apply(&manifest))
+        .await
+        .unwrap();
+    let limits = json!({ "worker": { "resources": { "limits": { "memory": 8_589_934_592_i64 } } } });
+    cluster.agent("whole-number", limits).await;
+
+    let operator = cluster.start_operator(LeaderElection::Disabled).await;
+    let deployment = cluster.deployment("whole-number", |_| true).await;
+    let container = &deployment.spec.unwrap().template.spec.unwrap().containers[0];
+    let limits = container.resources.clone().unwrap().limits.unwrap();
+    assert_eq!(limits["memory"].0, "8589934592");
+    cluster.make_ready("whole-number").await;
+    wait::until("the condition of the deep Agent", TIMEOUT, async || {
+        let status: WithStatus = raw.get("deep").await?.decode_part()?;
+        let accepted = find(&status.status.conditions, ConditionType::Accepted).context("there is no condition")?;
+        ensure!(accepted.reason == "Malformed", "it is {accepted:?}");
+        ensure!(accepted.message.contains("nested too deeply"), "it is {accepted:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    operator.stop().await;
+}
+
+#[derive(serde::Deserialize)]
+struct WithStatus {
+    #[serde(default)]
+    status: AgentStatus,
 }

@@ -5,8 +5,12 @@ use k8s_openapi::api::{
     core::v1::ServiceAccount,
     rbac::v1::{Role, RoleBinding},
 };
-use serde_json::json;
-use steadfast_crds::{Agent, AgentRevision, conditions::ConditionType};
+use serde_json::{Value, json};
+use steadfast_crds::{
+    Agent, AgentRevision,
+    conditions::ConditionType,
+    names::{AGENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
+};
 
 use crate::harness::Cluster;
 
@@ -31,11 +35,19 @@ async fn the_objects_of_a_namespace_are_deleted_with_its_last_agent() {
 
 #[tokio::test]
 async fn a_foreign_deployment_is_left_alone_until_its_owner_deletes_it() {
-    let (cluster, operator) = Cluster::with_operator("name-taken").await;
+    // A label is no proof of ownership.
+    let ours = json!({ MANAGED_BY_LABEL: MANAGED_BY, AGENT_LABEL: "weather" });
+    for (namespace, foreign_labels) in [("name-taken", json!({})), ("labels-taken", ours)] {
+        a_foreign_deployment_is_left_alone(namespace, foreign_labels).await;
+    }
+}
+
+async fn a_foreign_deployment_is_left_alone(namespace: &str, foreign_labels: Value) {
+    let (cluster, operator) = Cluster::with_operator(namespace).await;
     let labels = json!({ "app": "mine" });
     cluster
         .create::<Deployment>(json!({
-            "metadata": { "name": "agent-weather" },
+            "metadata": { "name": "agent-weather", "labels": foreign_labels },
             "spec": {
                 "replicas": 0,
                 "selector": { "matchLabels": labels },

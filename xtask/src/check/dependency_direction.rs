@@ -14,13 +14,14 @@ use steadfast_tools::cargo::Cargo;
 use steadfast_tools::command;
 
 /// Each member, and the members that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 23] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 24] = [
     ("steadfast-agent-loop", &[]),
     ("steadfast-crds", &[]),
     ("steadfast-events", &[]),
     ("steadfast-process", &[]),
     ("steadfast-temporal-grpc", &[]),
     ("steadfast-tools", &[]),
+    ("steadfast-watch", &[]),
     ("steadfast-workspace-hack", &[]),
     (
         "steadfast-contract",
@@ -78,6 +79,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 23] = [
             "steadfast-payload",
             "steadfast-process",
             "steadfast-temporal",
+            "steadfast-watch",
         ],
     ),
     (
@@ -92,6 +94,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 23] = [
             "steadfast-process",
             "steadfast-projection",
             "steadfast-temporal",
+            "steadfast-watch",
         ],
     ),
     (
@@ -107,6 +110,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 23] = [
             "steadfast-process",
             "steadfast-projection",
             "steadfast-temporal",
+            "steadfast-watch",
             "steadfast-workflow",
         ],
     ),

@@ -24,7 +24,8 @@ pub(super) fn plan(
     if current.is_some_and(|current| current.sequence == history.highest && current.digest == content.digest) {
         return keep;
     }
-    let sequence = history.highest + 1;
+    // Anybody who may create revisions may write any number into a label.
+    let sequence = history.highest.saturating_add(1);
     let mut revision = AgentRevision::new(
         &revision_name(&agent.key.name, sequence),
         AgentRevisionSpec {

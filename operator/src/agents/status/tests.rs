@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use steadfast_crds::Agent;
 
 use super::*;
 

@@ -1,0 +1,202 @@
+//! Starts what runs for one scope: the watches, both controllers and the syncer
+//! of schedules, with caches of their own. Each is a task of its own, so that
+//! none of them delays another one or the Lease, and each beats while it makes
+//! progress.
+
+use std::{fmt, sync::Arc};
+
+use futures::{StreamExt as _, channel::mpsc, future};
+use kube::runtime::{
+    controller,
+    events::{Recorder, Reporter},
+    reflector,
+};
+use tokio::task::JoinSet;
+
+use super::App;
+use crate::{
+    MANAGER,
+    agents::{
+        self,
+        context::{Caches, Context},
+        controller::AgentQueue,
+        last_applied::LastApplied,
+        reference_index::{Reference, ReferenceIndex},
+        revision_history::RevisionDigests,
+    },
+    kube::{
+        backoff::Backoff,
+        content_cache::{ConfigMapCache, SecretHashCache},
+        namespaced_name::NamespacedName,
+        reflector_feed::ReflectorFeed,
+        watch::WatchScope,
+    },
+    schedules::{
+        plan::{Existence, Ownership},
+        syncer::ScheduleSyncer,
+        temporal::ScheduleClient,
+    },
+    tools,
+};
+
+/// Starts the tasks of one scope. They end when the operator is stopped; the controllers finish what they have begun.
+pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>) {
+    let (agent_store, agent_writer) = reflector::store();
+    let (tool_store, tool_writer) = reflector::store();
+    let (agent_sender, agent_receiver) = mpsc::unbounded();
+    let (tool_sender, tool_receiver) = mpsc::unbounded();
+    let queue = AgentQueue::new(agent_sender);
+    let context = Arc::new(agent_context(app, Caches::new(agent_store.clone(), tool_store.clone())));
+
+    let push_dependents = {
+        let (context, queue) = (Arc::clone(&context), queue.clone());
+        move |tool: &NamespacedName| {
+            queue.push_dependents(&context, &tool.namespace, Reference::Tool(tool.name.clone()));
+        }
+    };
+    let agent_watches = agents::watches::watches(&context, scope, ReflectorFeed::new(agent_writer), &queue);
+    let tool_watch = tools::controller::watch(
+        &app.client,
+        scope,
+        ReflectorFeed::new(tool_writer),
+        tool_sender,
+        push_dependents,
+    );
+    let watches = future::join(future::join_all(agent_watches), tool_watch);
+    spawn_task(
+        app,
+        tasks,
+        format_args!("watches of {scope}"),
+        until_stopped(app, watches),
+    );
+
+    let agents = agents::controller::run(
+        Arc::clone(&context),
+        agent_store,
+        agent_receiver.take_until(app.stop.clone().cancelled_owned()),
+        controller_config(app),
+    );
+    let agents = after_sync(app, &context, agents);
+    spawn_task(app, tasks, format_args!("controller of Agents in {scope}"), agents);
+
+    let tools = tools::controller::run(
+        Arc::new(tool_context(app)),
+        tool_store,
+        tool_receiver.take_until(app.stop.clone().cancelled_owned()),
+        controller_config(app),
+    );
+    let tools = after_sync(app, &context, tools);
+    spawn_task(app, tasks, format_args!("controller of AgentTools in {scope}"), tools);
+
+    let schedules = until_stopped(app, sync_schedules(app, scope, &context, queue));
+    let schedules = after_sync(app, &context, schedules);
+    spawn_task(app, tasks, format_args!("schedules of {scope}"), schedules);
+}
+
+/// Starts a task that beats under its name.
+fn spawn_task(
+    app: &App,
+    tasks: &mut JoinSet<()>,
+    name: fmt::Arguments<'_>,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    let heartbeat = app.liveness.register(name.to_string());
+    tasks.spawn(heartbeat.beat_during(work));
+}
+
+/// Drops work that never ends by itself when the operator is stopped.
+fn until_stopped<W: Future>(app: &App, work: W) -> impl Future<Output = ()> + use<W> {
+    let stop = app.stop.clone();
+    async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = work => {}
+        }
+    }
+}
+
+/// Does `work` once every cache is complete.
+fn after_sync<W: Future<Output = ()>>(app: &App, context: &Arc<Context>, work: W) -> impl Future<Output = ()> + use<W> {
+    let (stop, context) = (app.stop.clone(), Arc::clone(context));
+    async move {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = context.wait_until_synced() => {}
+        }
+        work.await;
+    }
+}
+
+fn agent_context(app: &App, caches: Caches) -> Context {
+    Context {
+        client: app.client.clone(),
+        settings: app.config.settings.clone(),
+        secrets: SecretHashCache::new(app.client.clone(), app.hash.clone()),
+        config_maps: ConfigMapCache::new(app.client.clone()),
+        caches,
+        index: ReferenceIndex::default(),
+        schedules: Arc::default(),
+        last_applied: LastApplied::default(),
+        revision_digests: RevisionDigests::default(),
+        recorder: recorder(app),
+        metrics: app.metrics.clone(),
+        backoff: Backoff::default(),
+    }
+}
+
+fn tool_context(app: &App) -> tools::reconcile::Context {
+    tools::reconcile::Context {
+        client: app.client.clone(),
+        recorder: recorder(app),
+        metrics: app.metrics.clone(),
+        backoff: Backoff::default(),
+    }
+}
+
+fn recorder(app: &App) -> Recorder {
+    Recorder::new(app.client.clone(), Reporter::from(MANAGER))
+}
+
+fn controller_config(app: &App) -> controller::Config {
+    controller::Config::default()
+        .concurrency(app.config.concurrency)
+        .debounce(app.config.debounce)
+}
+
+/// Keeps Temporal in line with the desired schedules. Never ends.
+fn sync_schedules(
+    app: &App,
+    scope: &WatchScope,
+    context: &Arc<Context>,
+    queue: AgentQueue,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (scope, context) = (scope.clone(), Arc::clone(context));
+    let temporal = app.config.temporal.clone();
+    let install = app.config.settings.install_id.clone();
+    let alone = app.install_id_unique.clone();
+    let ownership = Ownership {
+        cluster: app.cluster.clone(),
+        taken_over: app.config.take_over_clusters.iter().cloned().collect(),
+    };
+    async move {
+        let Some(temporal) = temporal else {
+            return future::pending().await;
+        };
+        let syncer = ScheduleSyncer {
+            client: ScheduleClient::new(temporal, ownership.cluster.clone()),
+            install,
+            ownership,
+            alone,
+            desired: Arc::clone(&context.schedules),
+            existence: |agent: &NamespacedName| {
+                if scope.covers(&agent.namespace) && context.caches.agent(agent).is_none() {
+                    Existence::Gone
+                } else {
+                    Existence::Possible
+                }
+            },
+            wake: |agents| queue.push(agents),
+        };
+        syncer.run().await;
+    }
+}
