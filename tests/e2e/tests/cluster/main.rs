@@ -10,6 +10,7 @@ mod conversation;
 mod editing;
 mod examples;
 mod handoff;
+mod hostile_tenant;
 mod readiness;
 mod schedules;
 mod worker_loss;
@@ -19,13 +20,16 @@ use std::{panic::AssertUnwindSafe, process::ExitCode, sync::LazyLock};
 use futures::FutureExt as _;
 use libtest_mimic::{Arguments, Failed, Trial};
 use steadfast_e2e::backend::cluster::{self, namespace::Namespace};
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::RwLock};
 
 /// Tests mostly wait for pods.
 const TESTS_AT_ONCE: usize = 6;
 
 /// One runtime for all tests, as they share the platform.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
+
+/// Held for reading by a test that shares operator and gateway with others, and for writing by one that restarts them.
+static PROGRAMS: RwLock<()> = RwLock::const_new(());
 
 macro_rules! tests {
     ($($module:ident $(:: $part:ident)+ in $namespace:literal,)+) => {
@@ -40,7 +44,7 @@ macro_rules! tests {
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
-    let tests = tests![
+    let mut tests = tests![
         worker_loss::the_only_worker_is_killed_in_the_middle_of_an_answer in "kill-one",
         worker_loss::one_of_two_workers_is_killed_in_the_middle_of_an_answer in "kill-of-two",
         editing::a_changed_secret_reaches_the_model_and_the_conversation_continues in "changed-secret",
@@ -63,6 +67,20 @@ fn main() -> ExitCode {
         schedules::a_schedule_with_a_fixed_task_continues_its_conversation in "schedules-fixed",
         access::only_permitted_users_see_an_agent_and_only_the_creator_sees_a_task in "access",
     ];
+    // The last one, so that no other test waits for it.
+    tests.push(Trial::test(
+        "hostile_tenant::broken_manifests_of_one_tenant_disturb_nobody_else",
+        || {
+            RUNTIME.block_on(async {
+                let _alone = PROGRAMS.write().await;
+                run(
+                    "good-tenant",
+                    hostile_tenant::broken_manifests_of_one_tenant_disturb_nobody_else,
+                )
+                .await
+            })
+        },
+    ));
     let conclusion = libtest_mimic::run(&arguments, tests);
     if let Err(error) = RUNTIME.block_on(cluster::end()) {
         eprintln!("could not end the platform: {error:#}");
@@ -75,7 +93,12 @@ fn trial<Ended>(name: &str, namespace: &'static str, test: fn(Namespace) -> Ende
 where
     Ended: Future<Output = ()> + 'static,
 {
-    Trial::test(name, move || RUNTIME.block_on(run(namespace, test)))
+    Trial::test(name, move || {
+        RUNTIME.block_on(async {
+            let _shared = PROGRAMS.read().await;
+            run(namespace, test).await
+        })
+    })
 }
 
 async fn run<Ended>(namespace: &str, test: fn(Namespace) -> Ended) -> Result<(), Failed>

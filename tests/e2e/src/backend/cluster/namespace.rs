@@ -51,6 +51,19 @@ impl Namespace {
         })
     }
 
+    /// Another namespace of the same cluster.
+    pub async fn create_beside(other: &Self, name: &str) -> anyhow::Result<Self> {
+        Self::create(other.cluster, name).await
+    }
+
+    /// Deletes the namespace. Does not wait until its objects are gone.
+    pub async fn delete(self) -> anyhow::Result<()> {
+        self.platform()
+            .kubectl(&["delete", "namespace", &self.name, "--wait=false"])
+            .await
+            .map(drop)
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }

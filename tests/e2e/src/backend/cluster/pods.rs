@@ -20,7 +20,12 @@ pub struct PodState {
 
 /// The pods of the test's agent that are not terminating, sorted by name.
 pub async fn of(namespace: &Namespace) -> anyhow::Result<Vec<PodState>> {
-    let mut states: Vec<PodState> = list(namespace, AGENT).await?.iter().map(state).collect();
+    states(namespace, AGENT).await
+}
+
+/// The pods of an agent that are not terminating, sorted by name.
+pub async fn states(namespace: &Namespace, agent: &str) -> anyhow::Result<Vec<PodState>> {
+    let mut states: Vec<PodState> = list(namespace, agent).await?.iter().map(state).collect();
     states.sort();
     Ok(states)
 }
