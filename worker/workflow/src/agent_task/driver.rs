@@ -197,7 +197,8 @@ async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
             })
         })
         .await;
-    if awaited.is_err() {
+    // With a message in the queue the wait is over before it sees the cancellation.
+    if awaited.is_err() || ctx.cancellation_token().is_cancelled() {
         return Ok(Next::End(TaskStatus::Canceled));
     }
     Ok(read(ctx, |task| {

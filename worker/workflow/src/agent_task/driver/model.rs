@@ -12,7 +12,7 @@ use steadfast_contract::{
 use steadfast_crds::agent::HookEvent;
 use steadfast_events::Content;
 use steadfast_payload::Packed;
-use temporalio_workflow::WorkflowTermination;
+use temporalio_workflow::{WorkflowCancellationToken, WorkflowTermination};
 
 use super::{Context, failed_step, hooks, now, protocol_error, read, record, scoped, stopped, turn_scope, update};
 use crate::{
@@ -37,6 +37,9 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
     }
     let about = || json!({"model": revision.spec.model.name, "step": id.step});
     hooks::tell(ctx, HookEvent::ModelStarted, about).await;
+    if let Some(stopped) = stopped_before(ctx, &token) {
+        return stopped;
+    }
     ctx.set_current_details(format!("turn {}: calls {}", id.turn, revision.spec.model.name));
     let now_at_start = now(ctx);
     let (call, queue) = update(ctx, |task| {
@@ -80,6 +83,15 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
             })
         }
     }
+}
+
+/// Ends a turn that was stopped before its next call. An activity whose token is cancelled is never
+/// scheduled: what it announces would stand in no history.
+fn stopped_before(ctx: &Context, token: &WorkflowCancellationToken) -> Option<Result<(), WorkflowTermination>> {
+    token.is_cancelled().then(|| {
+        let failure = stopped(ctx);
+        update(ctx, |task| record(task, Input::Failed(failure)))
+    })
 }
 
 fn announce(task: &mut Task, id: StepId, revision: &Revision, now: jiff::Timestamp) -> ModelCall {
@@ -160,6 +172,9 @@ pub(super) async fn compact(ctx: &Context, id: StepId) -> Result<(), WorkflowTer
     let Some((token, revision)) = turn_scope(ctx) else {
         return protocol_error("a summary outside of a turn");
     };
+    if let Some(stopped) = stopped_before(ctx, &token) {
+        return stopped;
+    }
     ctx.set_current_details(format!("turn {}: sums up the conversation", id.turn));
     let now_at_start = now(ctx);
     let (call, queue, kept) = update(ctx, |task| {
