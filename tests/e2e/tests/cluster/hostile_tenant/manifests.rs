@@ -125,7 +125,7 @@ fn agents(namespace: &Namespace) -> Vec<Manifest> {
         ),
         (
             "broken-schedule",
-            json!({"schedules": [{"name": "s", "cron": "61 * * * *", "message": "Go."}]}),
+            json!({"schedules": [{"name": "s", "cron": "tomorrow", "message": "Go."}]}),
             not_accepted(Reason::InvalidSchedule),
         ),
         (
@@ -169,7 +169,7 @@ fn agents(namespace: &Namespace) -> Vec<Manifest> {
             Expected::Refused("envVarName"),
         ),
         (
-            "zero-replicas-below",
+            "negative-replicas",
             json!({"worker": {"replicas": -1}}),
             Expected::Refused("replicas"),
         ),
@@ -180,7 +180,7 @@ fn agents(namespace: &Namespace) -> Vec<Manifest> {
 }
 
 fn agents_with_pods(namespace: &Namespace) -> Vec<Manifest> {
-    let privileged = json!({"spec": {"containers": [{"name": "worker", "securityContext": {"privileged": true}}]}});
+    let on_the_node = json!({"spec": {"hostPID": true}});
     [
         (
             "wrong-image",
@@ -188,8 +188,8 @@ fn agents_with_pods(namespace: &Namespace) -> Vec<Manifest> {
             Expected::Condition(Ready, "False", Reason::ImagePullFailed),
         ),
         (
-            "privileged",
-            json!({"worker": {"podTemplate": privileged}}),
+            "not-permitted",
+            json!({"worker": {"podTemplate": on_the_node}}),
             Expected::Condition(Ready, "False", Reason::PodsNotCreated),
         ),
         (
