@@ -88,7 +88,7 @@ impl Watch {
     fn events<const METADATA_ONLY: bool>(
         self,
     ) -> impl Stream<Item = Result<Event<RawObject>, watcher::Error>> + Send + 'static {
-        let api: Api<Listed<METADATA_ONLY>> = match &self.namespace {
+        let api: Api<WatchedObject<METADATA_ONLY>> = match &self.namespace {
             None => Api::all_with(self.client, &self.resource),
             Some(namespace) => Api::namespaced_with(self.client, namespace, &self.resource),
         };
@@ -100,7 +100,7 @@ impl Watch {
     }
 }
 
-fn raw<const METADATA_ONLY: bool>(event: Event<Listed<METADATA_ONLY>>) -> Event<RawObject> {
+fn raw<const METADATA_ONLY: bool>(event: Event<WatchedObject<METADATA_ONLY>>) -> Event<RawObject> {
     match event {
         Event::Apply(object) => Event::Apply(object.0),
         Event::Delete(object) => Event::Delete(object.0),
@@ -112,15 +112,15 @@ fn raw<const METADATA_ONLY: bool>(event: Event<Listed<METADATA_ONLY>>) -> Event<
 
 /// An object of a list or a watch. Its type tells kube which representation to ask the API server for.
 #[derive(Clone, Debug)]
-struct Listed<const METADATA_ONLY: bool>(RawObject);
+struct WatchedObject<const METADATA_ONLY: bool>(RawObject);
 
-impl<'de, const METADATA_ONLY: bool> Deserialize<'de> for Listed<METADATA_ONLY> {
+impl<'de, const METADATA_ONLY: bool> Deserialize<'de> for WatchedObject<METADATA_ONLY> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         RawObject::deserialize(deserializer).map(Self)
     }
 }
 
-impl<const METADATA_ONLY: bool> Resource for Listed<METADATA_ONLY> {
+impl<const METADATA_ONLY: bool> Resource for WatchedObject<METADATA_ONLY> {
     type DynamicType = ApiResource;
     type Scope = DynamicResourceScope;
 
