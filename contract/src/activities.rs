@@ -12,6 +12,7 @@ use steadfast_events::Usage;
 use crate::{
     mcp::{McpAnswer, McpInputRequest, McpTarget},
     outbox::OutboxEntry,
+    text_parts::ItemParts,
 };
 
 /// What every activity that writes the log receives.
@@ -75,8 +76,12 @@ pub enum NewSegment {
 /// Result of [`InvokeModel`](crate::activity_kind::ActivityKind::InvokeModel)(crate::activity_kind::ActivityKind::InvokeModel).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelOutcome {
-    /// The output items as the provider sent them, in order.
+    /// The output items as the provider sent them, in order; empty when they came in parts.
+    #[serde(default)]
     pub items: Vec<Value>,
+    /// The items are too large for one payload: they stand in the signals before this result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_parts: Option<ItemParts>,
     /// Calls among them that must not run, by index of the item, and what to tell the model.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<u32, String>,
@@ -212,9 +217,10 @@ pub struct StepCall {
     /// It is the step's compensation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undo: bool,
-    /// Results of the steps so far, by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub results: BTreeMap<String, Value>,
+    /// Names of the steps that have a result so far. The results stand in the history of the run, under
+    /// their [activity ids](crate::activity_ids::step_activity_id).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<String>,
 }
 
 /// Result of one HTTP step.
@@ -273,6 +279,35 @@ pub struct Summary {
     pub usage: Usage,
     /// What the activity reports about the log.
     pub log: LogAck,
+}
+
+/// Input of [`RecordInHistory`](crate::activity_kind::ActivityKind::RecordInHistory), which does nothing:
+/// its input stands in the history of the run, and everything else refers to it there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HistoryRecord {
+    /// Segments that the workflow made itself and that are too large to travel whole.
+    Segments(Vec<Segment>),
+    /// A part of the state for the next run: its JSON text is cut into parts.
+    StatePart(StatePart),
+}
+
+/// One part of the JSON text of a state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatePart {
+    /// Its number, from 0.
+    pub number: u32,
+    /// The text.
+    pub text: String,
+}
+
+/// Input of [`FetchStatePart`](crate::activity_kind::ActivityKind::FetchStatePart).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatePartRequest {
+    /// The run to read.
+    pub run_id: String,
+    /// Number of the part.
+    pub number: u32,
 }
 
 /// Input of [`FetchStatePage`](crate::activity_kind::ActivityKind::FetchStatePage).

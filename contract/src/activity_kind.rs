@@ -25,6 +25,10 @@ pub enum ActivityKind {
     Compact,
     /// Reads segments of the run before, which were too large for the input of this run.
     FetchStatePage,
+    /// Reads a part of the state that the run before has recorded for this run.
+    FetchStatePart,
+    /// Does nothing: its input stands in history, where other payloads refer to it.
+    RecordInHistory,
     /// Cancels the running calls of a task wherever they run, without waiting for heartbeats; a local activity.
     CancelRunningCalls,
     /// Asks what the Temporal server can do; a local activity.
@@ -35,7 +39,7 @@ pub enum ActivityKind {
 
 impl ActivityKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::InvokeModel,
         Self::CallHttpTool,
         Self::AppendEvents,
@@ -47,6 +51,8 @@ impl ActivityKind {
         Self::CallWebhook,
         Self::Compact,
         Self::FetchStatePage,
+        Self::FetchStatePart,
+        Self::RecordInHistory,
         Self::CancelRunningCalls,
         Self::LoadCapabilities,
         Self::DeliverScheduledMessage,
@@ -66,6 +72,8 @@ impl ActivityKind {
             Self::CallWebhook => "call_webhook",
             Self::Compact => "compact_transcript",
             Self::FetchStatePage => "fetch_state_page",
+            Self::FetchStatePart => "fetch_state_part",
+            Self::RecordInHistory => "record_in_history",
             Self::CancelRunningCalls => "cancel_running_calls",
             Self::LoadCapabilities => "load_capabilities",
             Self::DeliverScheduledMessage => "deliver_scheduled_message",

@@ -9,6 +9,29 @@ use steadfast_events::{Approval, Decision, Verdict};
 
 use crate::{signals::Decide, visibility::MEMO_ARGUMENTS_BYTES};
 
+/// Longest prompt of a question, and longest form, as JSON.
+pub const MAX_QUESTION_BYTES: usize = 64 * 1024;
+/// Longest arguments that a person is asked to approve, as JSON: nobody reads more.
+pub const MAX_ARGUMENTS_BYTES: usize = 256 * 1024;
+/// What all approvals that wait take in the memo of a task together, as JSON.
+const MAX_MEMO_BYTES: usize = 512 * 1024;
+
+/// Why a question is too large to be asked; `None` if it is not.
+pub fn too_large(prompt: &str, form: &Value, arguments: &Value) -> Option<String> {
+    let json_bytes = |value: &Value| {
+        if value.is_null() { 0 } else { value.to_string().len() }
+    };
+    let parts = [
+        ("prompt", prompt.len(), MAX_QUESTION_BYTES),
+        ("form", json_bytes(form), MAX_QUESTION_BYTES),
+        ("arguments", json_bytes(arguments), MAX_ARGUMENTS_BYTES),
+    ];
+    let (part, size_bytes, limit) = parts.into_iter().find(|(_, size_bytes, limit)| size_bytes > limit)?;
+    Some(format!(
+        "the {part} of the question to a person takes {size_bytes} bytes, and {limit} are allowed"
+    ))
+}
+
 /// The call that an approval is for, and the round of questions within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApprovalPlace {
@@ -163,17 +186,25 @@ impl Approvals {
 
     /// The approvals that wait, each small enough for a memo.
     pub fn memo(&self) -> Vec<Approval> {
-        let mut waiting = self.waiting();
-        for approval in &mut waiting {
-            let text = approval.arguments.to_string();
-            if text.len() > MEMO_ARGUMENTS_BYTES {
-                let cut = &text[..text.floor_char_boundary(MEMO_ARGUMENTS_BYTES)];
-                approval.arguments = Value::String(format!("{cut}…"));
-                approval.arguments_truncated = true;
-            }
-        }
-        waiting
+        self.waiting().into_iter().map(for_memo).collect()
     }
+
+    /// Whether the memo has room for one more.
+    pub fn has_room_for(&self, approval: &Approval) -> bool {
+        let size_bytes = |approval: &Approval| serde_json::to_vec(approval).map_or(0, |json| json.len());
+        let waiting: usize = self.memo().iter().map(size_bytes).sum();
+        waiting + size_bytes(&for_memo(approval.clone())) <= MAX_MEMO_BYTES
+    }
+}
+
+fn for_memo(mut approval: Approval) -> Approval {
+    let text = approval.arguments.to_string();
+    if text.len() > MEMO_ARGUMENTS_BYTES {
+        let cut = &text[..text.floor_char_boundary(MEMO_ARGUMENTS_BYTES)];
+        approval.arguments = Value::String(format!("{cut}…"));
+        approval.arguments_truncated = true;
+    }
+    approval
 }
 
 #[cfg(test)]
@@ -279,6 +310,36 @@ mod tests {
         assert!(memo[0].arguments.as_str().unwrap().len() <= MEMO_ARGUMENTS_BYTES + "…".len());
         assert!(memo[0].arguments_truncated);
         assert!(!approvals().waiting()[0].arguments_truncated);
+    }
+
+    #[test]
+    fn the_memo_is_full_before_temporal_refuses_it() {
+        let approval = |id: usize| Approval {
+            id: id.to_string(),
+            form: Value::String("x".repeat(MAX_QUESTION_BYTES - 2)),
+            ..approvals().waiting().remove(0)
+        };
+        let mut approvals = Approvals::default();
+        let taken = (0..100).take_while(|id| {
+            let room = approvals.has_room_for(&approval(*id));
+            approvals.open(approval(*id), OnTimeout::Reject);
+            room
+        });
+        assert_eq!(taken.count(), 7);
+    }
+
+    #[test]
+    fn what_is_too_large_in_a_question_is_named() {
+        let text = |bytes: usize| "x".repeat(bytes);
+        let form = |bytes: usize| Value::String(text(bytes - 2));
+        assert_eq!(
+            too_large(&text(MAX_QUESTION_BYTES), &form(MAX_QUESTION_BYTES), &Value::Null),
+            None
+        );
+        let reason = too_large("", &form(MAX_QUESTION_BYTES + 1), &Value::Null).unwrap();
+        assert!(reason.contains("the form"), "{reason}");
+        let reason = too_large("", &Value::Null, &form(MAX_ARGUMENTS_BYTES + 1)).unwrap();
+        assert!(reason.contains("the arguments"), "{reason}");
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub const STATE_LOST: &str = "StateLost";
 /// Type of an activity's failure: the conversation does not fit the context window of the model.
 /// The workflow then compacts the conversation.
 pub const CONTEXT_LENGTH_EXCEEDED: &str = "context_length_exceeded";
+/// Type of a failure: something is too large for Temporal and was not sent, or is too large a result.
+pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
 /// Type of an activity's failure: the call took longer than its timeout. Temporal's own timeouts
 /// are reported under the same name.
 pub const TIMEOUT: &str = "timeout";

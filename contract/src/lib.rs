@@ -21,6 +21,7 @@ pub mod scheduled;
 pub mod signals;
 pub mod start;
 pub mod state;
+pub mod text_parts;
 pub mod tool_calls;
 pub mod transcript;
 pub mod visibility;

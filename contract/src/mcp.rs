@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::approvals;
+
 /// Which tool of which server a call goes to, as the model call found it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct McpTarget {
@@ -22,6 +24,23 @@ pub struct McpAnswer {
     /// The result, as JSON.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub content: Value,
+}
+
+/// Longest request of a server with its state, as JSON: it is given back with the answer.
+const MAX_REQUEST_BYTES: usize = 256 * 1024;
+
+impl McpInputRequest {
+    /// Why it is too large to be asked; `None` if it is not.
+    pub fn too_large(&self) -> Option<String> {
+        let size_bytes = serde_json::to_vec(self).map_or(0, |json| json.len());
+        approvals::too_large(&self.prompt, &self.form, &Value::Null).or_else(|| {
+            (size_bytes > MAX_REQUEST_BYTES).then(|| {
+                format!(
+                    "the question to a person and the server's state take {size_bytes} bytes, and {MAX_REQUEST_BYTES} are allowed"
+                )
+            })
+        })
+    }
 }
 
 /// What a server asks for in the middle of a call.

@@ -1,9 +1,13 @@
 //! The signals of a task. Every signal that changes something carries an id
 //! that its sender chose, so that sending it twice changes nothing.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use steadfast_agent_loop::{NewMessage, UserContent};
 use steadfast_events::{Content, Decision};
+
+use crate::text_parts::{ItemParts, TextParts};
 
 /// Signal: a message for the agent ([`ReceiveEvent`]).
 pub const SIGNAL_RECEIVE_EVENT: &str = "receive_event";
@@ -16,6 +20,48 @@ pub const SIGNAL_INTERRUPT: &str = "interrupt";
 pub const SIGNAL_DECIDE: &str = "decide";
 /// Signal: continue as new at the next point with no activity in flight. It has no content.
 pub const SIGNAL_CHECKPOINT: &str = "checkpoint";
+
+/// Signal: a part of a model's answer that is too large for the result of its activity ([`AnswerPart`]).
+/// The activity sends it to its own workflow before it completes.
+pub const SIGNAL_ANSWER_PART: &str = "answer_part";
+
+/// A part of a model's answer: the JSON text of the output items is cut into parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerPart {
+    /// The activity that sends it.
+    pub activity_id: String,
+    /// The attempt of the activity.
+    pub attempt: u32,
+    /// Its number, from 0.
+    pub number: u32,
+    /// The text.
+    pub text: String,
+}
+
+/// The parts of answers that have arrived, until the result of the activity tells of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AnswerParts(BTreeMap<(String, u32), TextParts>);
+
+impl AnswerParts {
+    /// Takes in a part. An earlier attempt's are dropped.
+    pub fn add(&mut self, part: AnswerPart) {
+        let AnswerPart {
+            activity_id,
+            attempt,
+            number,
+            text,
+        } = part;
+        self.0
+            .retain(|(activity, of), _| *activity != activity_id || *of == attempt);
+        self.0.entry((activity_id, attempt)).or_default().add(number, text);
+    }
+
+    /// The JSON text of the output items; `None` when a part is missing.
+    pub fn take(&mut self, activity_id: &str, parts: ItemParts) -> Option<String> {
+        let key = (activity_id.to_owned(), parts.attempt);
+        self.0.remove(&key)?.join(parts.count)
+    }
+}
 
 /// A message for the agent. The id is the sender's: sent twice, it counts once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

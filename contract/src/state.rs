@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use steadfast_agent_loop::{AgentRun, Inbox};
+use steadfast_agent_loop::{AgentRun, Inbox, Segment};
 use steadfast_events::Usage;
 
 use crate::{
@@ -74,6 +74,10 @@ pub struct DurableState {
     /// input of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pages: Option<StatePages>,
+    /// Set only between two runs, and then everything else is empty: the whole state is in parts in the
+    /// history of the run before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<StateParts>,
 }
 
 impl DurableState {
@@ -101,8 +105,46 @@ pub struct StatePages {
     pub run_id: String,
     /// References to the segments, page by page.
     pub pages: Vec<Vec<NewSegment>>,
-    /// How many of the last segments are messages that wait for their turn.
+    /// How many of the segments after the transcript are messages that wait for their turn.
     pub queued: usize,
+    /// How many of the last segments are the outputs of finished calls of the running step.
+    #[serde(default)]
+    pub finished: usize,
+}
+
+impl StatePages {
+    /// How many of the segments are the transcript.
+    pub fn transcript_len(&self) -> usize {
+        let all: usize = self.pages.iter().map(Vec::len).sum();
+        all.saturating_sub(self.queued + self.finished)
+    }
+
+    /// The pages of one segment that the state itself holds, which are not fetched, and their places.
+    pub fn whole_pages(&self) -> impl Iterator<Item = (u32, &Segment)> {
+        let mut first = 0;
+        self.pages.iter().filter_map(move |page| {
+            let place = first;
+            first += u32::try_from(page.len()).unwrap_or(u32::MAX);
+            whole_page(page).map(|segment| (place, segment))
+        })
+    }
+}
+
+/// The one segment of a page that the state itself holds; `None` for a page that is fetched.
+pub fn whole_page(page: &[NewSegment]) -> Option<&Segment> {
+    match page {
+        [NewSegment::Whole(segment)] => Some(segment),
+        _ => None,
+    }
+}
+
+/// The parts of a state, and the run whose history holds them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateParts {
+    /// The run that has recorded the parts.
+    pub run_id: String,
+    /// How many there are.
+    pub count: u32,
 }
 
 #[cfg(test)]

@@ -74,6 +74,11 @@ impl Transcript {
         (u32::try_from(base).unwrap_or(u32::MAX), new)
     }
 
+    /// A model call was not made: the history knows no more than it did before.
+    pub fn not_announced(&mut self, base: u32) {
+        self.announced = usize::try_from(base).unwrap_or(usize::MAX).min(self.announced);
+    }
+
     /// The whole of it, as the next run finds it in the history of this one.
     pub fn references(&self) -> Vec<NewSegment> {
         self.entries.iter().map(Entry::refer).collect()

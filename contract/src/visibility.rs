@@ -9,6 +9,9 @@ pub const MEMO_NAME: &str = "steadfast_name";
 /// Memo field: the client's `task_metadata`, a JSON object.
 pub const MEMO_METADATA: &str = "steadfast_metadata";
 
+/// Memo field: as many messages wait as the agent allows, JSON `true`; absent otherwise.
+pub const MEMO_QUEUE_FULL: &str = "steadfast_queue_full";
+
 /// Memo field: the approvals that wait, a JSON list of [`Approval`](steadfast_events::Approval)s whose arguments are cut to
 /// [`MEMO_ARGUMENTS_BYTES`].
 pub const MEMO_APPROVALS: &str = "steadfast_approvals";

@@ -16,7 +16,7 @@ pub use hosted::HostedTool;
 pub use http::{HttpExecution, HttpHeader, HttpMethod, HttpTool};
 pub use human::HumanTool;
 pub use mcp::{McpTool, McpToolSelection};
-pub use steps::{Compensation, StepAction, ToolStep};
+pub use steps::{Compensation, OnUnknownOutcome, StepAction, ToolStep};
 pub use workflow::WorkflowTool;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

@@ -2,6 +2,7 @@
 //! steps before it are compensated in reverse order.
 
 use kube_derive::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -66,6 +67,20 @@ pub struct Compensation {
     /// How failed attempts are retried; ten attempts when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<ToolRetry>,
+    /// What happens when nobody knows whether the step itself has acted: it timed out, or its worker was lost.
+    #[serde(default)]
+    pub on_unknown_outcome: OnUnknownOutcome,
+}
+
+/// What happens to a step whose outcome is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnUnknownOutcome {
+    /// The step is not compensated, and the result names it: a person has to look.
+    #[default]
+    Leave,
+    /// The step is compensated like those before it. Only safe if the compensation does nothing when the step has
+    /// not acted. `steps` has no result of the step then.
+    Compensate,
 }
 
 /// The action of a step or compensation.

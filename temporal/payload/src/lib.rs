@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use std::io;
+
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use temporalio_common_wasm::{
@@ -31,6 +33,10 @@ const LEVEL: i32 = 1;
 /// Marks a payload for a program that is not ours. Never reaches the server.
 const FOREIGN: &str = "steadfast-foreign";
 
+/// What one payload of a command, a signal or a result may hold. What is larger travels by reference, in parts, or
+/// not at all: Temporal refuses 2 MiB, and ends a workflow whose command holds more.
+pub const PAYLOAD_LIMIT_BYTES: usize = 1024 * 1024;
+
 /// A value that travels as one payload, compressed when that pays.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Packed<T>(pub T);
@@ -44,7 +50,7 @@ pub enum UnpackError {
     )]
     Encrypted { key_id: String },
     #[error("compress or decompress a payload: {0}")]
-    Zstd(std::io::Error),
+    Zstd(io::Error),
     #[error("read the JSON of a payload: {0}")]
     Json(serde_json::Error),
 }
@@ -67,6 +73,45 @@ pub fn pack<T: Serialize>(value: &T) -> Result<Payload, UnpackError> {
 /// How many bytes a value takes as a payload.
 pub fn packed_size<T: Serialize>(value: &T) -> usize {
     pack(value).map_or(0, |payload| payload.data.len())
+}
+
+/// How many bytes a value takes as a payload: exactly where that is more than [`PAYLOAD_LIMIT_BYTES`], and otherwise at
+/// most what is returned, which is then the same for every version of the compression.
+pub fn bounded_size<T: Serialize>(value: &T) -> usize {
+    let json = json_size(value);
+    if json <= PAYLOAD_LIMIT_BYTES {
+        json
+    } else {
+        packed_size(value)
+    }
+}
+
+/// How many bytes a value takes as JSON.
+pub fn json_size<T: Serialize>(value: &T) -> usize {
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, value) {
+        Ok(()) => counter.0,
+        Err(_) => 0,
+    }
+}
+
+/// Counts the bytes that are written.
+struct Counter(usize);
+
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a value from JSON text of our own.
+pub fn read_json<T: DeserializeOwned>(json: &str) -> Result<T, UnpackError> {
+    serde_json::from_str(json).map_err(UnpackError::Json)
 }
 
 /// The JSON text inside a payload of ours or of a plain JSON converter.
@@ -233,6 +278,20 @@ mod tests {
         let payload = pack(&text).unwrap();
         assert!(payload.data.len() < text.len() / 10);
         assert_eq!(unpack::<String>(&payload).unwrap(), text);
+    }
+
+    #[test]
+    fn a_size_is_never_less_than_the_payload_takes() {
+        for text in [
+            "short".to_owned(),
+            "durable ".repeat(10_000),
+            "durable ".repeat(1_000_000),
+        ] {
+            let size = bounded_size(&text);
+            assert!(size >= packed_size(&text), "{size}");
+            assert!(size <= PAYLOAD_LIMIT_BYTES, "{size}");
+        }
+        assert_eq!(json_size(&"hello"), 7);
     }
 
     #[test]

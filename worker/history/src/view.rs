@@ -1,24 +1,29 @@
 //! Reads the history of a run: the segments of its transcript, its revisions, and the events that
 //! the workflow made itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use serde::Deserialize;
 use serde_json::Value;
-use steadfast_agent_loop::{Admission, Body, Inbox, ModelText, Receipt, Segment, SegmentRef, ToolOutput};
+use steadfast_agent_loop::{
+    Admission, Body, Inbox, ModelText, QueuedMessage, Receipt, Segment, SegmentRef, ToolOutput,
+};
 use steadfast_contract::{
     activities::{
-        Append, HttpToolOutcome, McpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision, StatePageRequest,
+        Append, HistoryRecord, HttpToolOutcome, McpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision,
+        StatePageRequest, StatePart, StepOutcome,
     },
-    activity_ids::parse_tool_activity_id,
+    activity_ids::{is_step_activity_id, parse_tool_activity_id},
     activity_kind::ActivityKind,
     outbox::{OutboxEntry, Pending},
-    signals::{ReceiveEvent, SIGNAL_COMPLETE_TASK, SIGNAL_RECEIVE_EVENT},
+    signals::{AnswerParts, ReceiveEvent, SIGNAL_ANSWER_PART, SIGNAL_COMPLETE_TASK, SIGNAL_RECEIVE_EVENT},
     start::StartTask,
+    state::{DurableState, StatePages},
+    text_parts::TextParts,
     tool_calls::{bounded_result, tool_calls},
 };
 use steadfast_events::{Approval, Event, EventKind};
-use steadfast_payload::foreign_result;
+use steadfast_payload::{foreign_result, read_json};
 use temporalio_common_wasm::protos::temporal::api::{
     common::v1::Payloads,
     history::v1::{HistoryEvent, history_event::Attributes},
@@ -40,6 +45,10 @@ pub struct HistoryView {
     pub start: Option<StartTask>,
     pub segments: BTreeMap<SegmentRef, Segment>,
     pub revisions: BTreeMap<String, Revision>,
+    /// Results of the steps of `steps` tools, by activity id.
+    pub steps: BTreeMap<String, Value>,
+    /// Parts of the state that the run has recorded for the next run, by number.
+    pub state_parts: BTreeMap<u32, String>,
     /// The segments that the model calls were given, in order.
     pub transcript: Vec<NewSegment>,
     /// Segments in the order a person saw them begin.
@@ -54,8 +63,29 @@ pub struct HistoryView {
     /// The MCP servers of calls, by turn, step and index.
     mcp: BTreeMap<(u32, u32, u32), String>,
     inbox: Inbox,
+    /// The pages of the state of the run before.
+    pages: Option<StatePages>,
+    /// The messages of the pages that have been fetched so far.
+    fetched_queue: VecDeque<QueuedMessage>,
     decisions: RecordedDecisions,
     scheduled: HashMap<i64, Scheduled>,
+    /// The state of the run before, while its parts are being fetched.
+    fetching: Option<Fetching>,
+    answer_parts: AnswerParts,
+}
+
+/// A state whose parts are being fetched. The task receives nothing until it has its state.
+#[derive(Clone, Debug, Default)]
+struct Fetching {
+    count: u32,
+    text: TextParts,
+    early: Vec<Early>,
+}
+
+#[derive(Clone, Debug)]
+enum Early {
+    Message(Box<ReceiveEvent>, jiff::Timestamp),
+    Complete,
 }
 
 /// A segment, and the revision whose `stream` settings apply to it.
@@ -135,10 +165,15 @@ impl HistoryView {
                 SIGNAL_RECEIVE_EVENT => {
                     // The workflow ignored a signal that it could not read.
                     if let Ok(Some(message)) = read(event, "a message", signaled.input.as_ref()) {
-                        self.receive(message, time_of(event));
+                        self.take_signal(Early::Message(Box::new(message), time_of(event)));
                     }
                 }
-                SIGNAL_COMPLETE_TASK => self.inbox.request_completion(),
+                SIGNAL_COMPLETE_TASK => self.take_signal(Early::Complete),
+                SIGNAL_ANSWER_PART => {
+                    if let Ok(Some(part)) = read(event, "a part of an answer", signaled.input.as_ref()) {
+                        self.answer_parts.add(part);
+                    }
+                }
                 _ => {}
             },
             Attributes::ActivityTaskScheduledEventAttributes(scheduled) => {
@@ -157,6 +192,20 @@ impl HistoryView {
                             self.inbox.turn_has_started(input.turn);
                             self.announce(&input);
                             self.collect(input.append.outbox);
+                        }
+                    }
+                    Some(ActivityKind::RecordInHistory) => {
+                        match read::<HistoryRecord>(event, "a record", scheduled.input.as_ref())? {
+                            Some(HistoryRecord::Segments(segments)) => {
+                                for segment in segments {
+                                    self.segments.insert(segment.reference(), segment.clone());
+                                    self.show(segment);
+                                }
+                            }
+                            Some(HistoryRecord::StatePart(part)) => {
+                                self.state_parts.insert(part.number, part.text);
+                            }
+                            None => {}
                         }
                     }
                     Some(ActivityKind::AppendEvents) => {
@@ -216,22 +265,100 @@ impl HistoryView {
         let messages = std::mem::take(&mut start.messages);
         let is_new = start.state.is_none();
         if let Some(inherited) = start.state.take() {
-            self.adopt(inherited.revision);
-            for approval in inherited.approvals.waiting() {
-                self.approvals.insert(approval.id.clone(), approval);
+            match inherited.parts {
+                Some(parts) => {
+                    self.fetching = Some(Fetching {
+                        count: parts.count,
+                        ..Fetching::default()
+                    });
+                }
+                None => self.begin_with(*inherited),
             }
-            for (index, segment) in (0..).zip(inherited.transcript.segments()) {
-                self.inherit(index, segment.clone());
-            }
-            for message in inherited.inbox.queued() {
-                self.show_message(message.to_segment());
-            }
-            self.inbox = inherited.inbox;
         }
         self.start = Some(start);
         if is_new {
             for message in messages {
                 self.receive(message, at);
+            }
+        }
+    }
+
+    fn begin_with(&mut self, inherited: DurableState) {
+        self.adopt(inherited.revision);
+        for approval in inherited.approvals.waiting() {
+            self.approvals.insert(approval.id.clone(), approval);
+        }
+        for (index, segment) in (0..).zip(inherited.transcript.segments()) {
+            self.inherit(index, segment.clone());
+        }
+        for message in inherited.inbox.queued() {
+            self.show_message(message.to_segment());
+        }
+        self.inbox = inherited.inbox;
+        self.pages = inherited.pages;
+        let whole: Vec<(u32, Segment)> = self
+            .pages
+            .iter()
+            .flat_map(StatePages::whole_pages)
+            .map(|(place, segment)| (place, segment.clone()))
+            .collect();
+        for (place, segment) in whole {
+            self.take_page(place, vec![segment]);
+        }
+    }
+
+    fn take_signal(&mut self, signal: Early) {
+        if let Some(fetching) = &mut self.fetching {
+            fetching.early.push(signal);
+            return;
+        }
+        match signal {
+            Early::Message(message, at) => self.receive(*message, at),
+            Early::Complete => self.inbox.request_completion(),
+        }
+    }
+
+    /// Takes in a part of the state; with the last one the run begins.
+    fn take_part(&mut self, event: &HistoryEvent, part: StatePart) -> Result<(), ReadHistoryError> {
+        let Some(mut fetching) = self.fetching.take() else {
+            return Ok(());
+        };
+        fetching.text.add(part.number, part.text);
+        let Some(text) = fetching.text.join(fetching.count) else {
+            self.fetching = Some(fetching);
+            return Ok(());
+        };
+        let state = read_json(&text).map_err(|source| ReadHistoryError::Unpack {
+            what: "the state of the run before",
+            event_id: event.event_id,
+            source,
+        })?;
+        self.begin_with(state);
+        for signal in fetching.early {
+            self.take_signal(signal);
+        }
+        Ok(())
+    }
+
+    /// Takes in a page of the state: the transcript, then the messages that wait, then the outputs of finished calls.
+    fn take_page(&mut self, first: u32, segments: Vec<Segment>) {
+        let (transcript, queued) = match &self.pages {
+            Some(pages) => (pages.transcript_len(), pages.queued),
+            None => (usize::MAX, 0),
+        };
+        for (index, segment) in (first..).zip(segments) {
+            let place = usize::try_from(index).unwrap_or(usize::MAX);
+            if place < transcript {
+                self.inherit(index, segment);
+            } else if place - transcript < queued {
+                self.show_message(segment.clone());
+                self.fetched_queue.extend(QueuedMessage::from_segment(segment));
+                if self.fetched_queue.len() == queued {
+                    self.inbox.restore_queue(std::mem::take(&mut self.fetched_queue));
+                }
+            } else {
+                // The run before has shown it; the call is not over.
+                self.segments.insert(segment.reference(), segment);
             }
         }
     }
@@ -318,8 +445,18 @@ impl HistoryView {
             }
             Some(ActivityKind::FetchStatePage) => {
                 let segments = read::<Vec<Segment>>(event, "inherited segments", result)?.unwrap_or_default();
-                for (index, segment) in (scheduled.fetches_from..).zip(segments) {
-                    self.inherit(index, segment);
+                self.take_page(scheduled.fetches_from, segments);
+                None
+            }
+            Some(ActivityKind::FetchStatePart) => {
+                if let Some(part) = read::<StatePart>(event, "a part of the state", result)? {
+                    self.take_part(event, part)?;
+                }
+                None
+            }
+            Some(ActivityKind::CallHttpStep) => {
+                if let Some(outcome) = read::<StepOutcome>(event, "the result of a step", result)? {
+                    self.take_step(&scheduled.activity_id, outcome.content);
                 }
                 None
             }
@@ -334,17 +471,21 @@ impl HistoryView {
             }
             Some(
                 ActivityKind::AppendEvents
-                | ActivityKind::CallHttpStep
                 | ActivityKind::RenderStep
                 | ActivityKind::CheckCel
                 | ActivityKind::CallWebhook
                 | ActivityKind::Compact
+                | ActivityKind::RecordInHistory
                 | ActivityKind::CancelRunningCalls
                 | ActivityKind::LoadCapabilities
                 | ActivityKind::DeliverScheduledMessage,
             ) => None,
             None => {
                 let content = foreign_result(result.map_or(&[], |payloads| &payloads.payloads[..]));
+                if is_step_activity_id(&scheduled.activity_id) {
+                    self.take_step(&scheduled.activity_id, content);
+                    return Ok(());
+                }
                 self.tool_segment(scheduled, at, content, false)
             }
         };
@@ -363,6 +504,12 @@ impl HistoryView {
         Ok(())
     }
 
+    fn take_step(&mut self, activity_id: &str, content: Value) {
+        if is_step_activity_id(activity_id) {
+            self.steps.insert(activity_id.to_owned(), content);
+        }
+    }
+
     /// The segment of a model's answer; `None` for an answer that people never saw to its end.
     fn model_segment(
         &mut self,
@@ -374,7 +521,11 @@ impl HistoryView {
         let Some((turn, step)) = scheduled.call else {
             return Ok(None);
         };
-        let outcome = read::<ModelOutcome>(event, "a model's answer", result)?.unwrap_or_default();
+        let mut outcome = read::<ModelOutcome>(event, "a model's answer", result)?.unwrap_or_default();
+        if let Some(parts) = outcome.item_parts {
+            let text = self.answer_parts.take(&scheduled.activity_id, parts);
+            outcome.items = text.and_then(|text| read_json(&text).ok()).unwrap_or_default();
+        }
         let retracted = outcome.is_retracted();
         let segment = Segment {
             turn,

@@ -2,13 +2,19 @@
 
 use serde_json::Value;
 use steadfast_agent_loop::tool_call;
-use steadfast_contract::activities::{McpToolCall, McpToolOutcome};
+use steadfast_contract::{
+    activities::{McpToolCall, McpToolOutcome},
+    failures::PAYLOAD_TOO_LARGE,
+};
 
 use super::{
     Activities, ActivityScope,
     tool_call::{CallPosition, RequestedCall},
 };
-use crate::{failure::ActivityFailure, tools::mcp::McpCall};
+use crate::{
+    failure::{ActivityFailure, CallFailure},
+    tools::mcp::McpCall,
+};
 
 impl Activities {
     pub(super) async fn run_mcp_tool(
@@ -40,7 +46,11 @@ impl Activities {
             Ok(result) => result,
             Err(failure) => return Err(attempt.failed(failure)),
         };
-        if result.input_required.is_some() {
+        if let Some(request) = &result.input_required {
+            if let Some(reason) = request.too_large() {
+                let message = format!("the MCP server asks for too much: {reason}");
+                return Err(attempt.failed(CallFailure::permanent(PAYLOAD_TOO_LARGE, message)));
+            }
             attempt.ended(&Value::Null, false);
             return Ok(McpToolOutcome {
                 input_required: result.input_required,

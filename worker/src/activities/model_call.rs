@@ -2,6 +2,7 @@
 //! publishes the stream to the log, keeps the completed response in Redis until
 //! history has it, and ends early when the turn is interrupted.
 
+mod answer_parts;
 mod attempt;
 mod completion;
 
@@ -61,7 +62,7 @@ impl Activities {
         if number.attempt > 1 {
             if let Some(response) = self.spilled_response(spill).await {
                 attempt.republish(&response);
-                return Ok(attempt.complete(response).await);
+                return attempt.complete(scope, response).await;
             }
             attempt.retract_earlier_attempt().await;
         }
@@ -75,9 +76,9 @@ impl Activities {
         match attempt.call(&transcript, call.now, stop).await {
             Ok(AttemptOutcome::Completed(response)) => {
                 self.spill_response(spill, &response).await;
-                Ok(attempt.complete(response).await)
+                attempt.complete(scope, response).await
             }
-            Ok(AttemptOutcome::Interrupted(response)) => Ok(attempt.interrupted(response).await),
+            Ok(AttemptOutcome::Interrupted(response)) => attempt.interrupted(scope, response).await,
             Err(failure) => Err(attempt.failed(failure).await),
         }
     }

@@ -12,16 +12,17 @@ use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use steadfast_contract::{
     activities::{
-        Append, CancelRequest, Capabilities, CelCheck, GuardrailResult, HttpToolCall, HttpToolOutcome, LogAck,
-        McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StatePageRequest, StepCall,
-        StepOutcome, Summary, WebhookCall,
+        Append, CancelRequest, Capabilities, CelCheck, GuardrailResult, HistoryRecord, HttpToolCall, HttpToolOutcome,
+        LogAck, McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StatePageRequest,
+        StatePart, StatePartRequest, StepCall, StepOutcome, Summary, WebhookCall,
     },
     scheduled::{DeliveredTo, ScheduledMessage},
 };
 use steadfast_payload::Packed;
 use steadfast_workflow::activities::{
     AppendEvents, CallHttpStep, CallHttpTool, CallMcpTool, CallWebhook, CancelRunningCalls, CheckCel, Compact,
-    DeliverScheduledMessage, FetchStatePage, InvokeModel, LoadCapabilities, LoadRevision, RenderStep,
+    DeliverScheduledMessage, FetchStatePage, FetchStatePart, InvokeModel, LoadCapabilities, LoadRevision,
+    RecordInHistory, RenderStep,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -128,6 +129,28 @@ impl Activities {
         request: Packed<StatePageRequest>,
     ) -> Result<Packed<Vec<Segment>>, ActivityError> {
         packed(state_page::fetch(&activity, request.0).await)
+    }
+
+    #[activity(definition = FetchStatePart)]
+    pub(crate) async fn fetch_state_part(
+        self: Arc<Self>,
+        activity: ActivityContext,
+        request: Packed<StatePartRequest>,
+    ) -> Result<Packed<StatePart>, ActivityError> {
+        packed(state_page::fetch_part(&activity, request.0).await)
+    }
+
+    #[expect(
+        clippy::unused_async,
+        reason = "the SDK runs a sync activity outside of the task context"
+    )]
+    #[activity(definition = RecordInHistory)]
+    pub(crate) async fn record_in_history(
+        self: Arc<Self>,
+        _activity: ActivityContext,
+        _record: Packed<HistoryRecord>,
+    ) -> Result<Packed<()>, ActivityError> {
+        Ok(Packed(()))
     }
 
     #[activity(definition = AppendEvents)]

@@ -1,9 +1,9 @@
-//! Activity: reads state that did not fit into the input of a continue-as-new
+//! Activities: read state that did not fit into the input of a continue-as-new
 //! from the history of the run before.
 
 use steadfast_agent_loop::Segment;
 use steadfast_contract::{
-    activities::{NewSegment, StatePageRequest},
+    activities::{NewSegment, StatePageRequest, StatePart, StatePartRequest},
     failures::STATE_LOST,
 };
 use steadfast_history::HistoryView;
@@ -21,19 +21,7 @@ pub(super) async fn fetch(
     activity: &ActivityContext,
     request: StatePageRequest,
 ) -> Result<Vec<Segment>, ActivityFailure> {
-    let workflow_id = activity.info().workflow_id.clone().unwrap_or_default();
-    let client = activity.client();
-    let run = WorkflowExecutionInfo::builder()
-        .namespace(client.options().namespace.clone())
-        .workflow_id(workflow_id)
-        .run_id(request.run_id.clone())
-        .build();
-    let handle: WorkflowHandle<_, UntypedWorkflow> = WorkflowHandle::new(client.clone(), run);
-    let events = fetch_history(&handle)
-        .await
-        .map_err(|error| fetch_failure(&error, &request.run_id))?;
-    let view =
-        HistoryView::read(&events).map_err(|error| CallFailure::transient_error("history_unreadable", &error))?;
+    let view = read_run(activity, &request.run_id).await?;
     let segments = request.segments.into_iter().map(|segment| match segment {
         NewSegment::Whole(segment) => Ok(*segment),
         NewSegment::Ref(reference) => view.segments.get(&reference).cloned().ok_or_else(|| {
@@ -42,6 +30,35 @@ pub(super) async fn fetch(
         }),
     });
     segments.collect()
+}
+
+/// Reads a part of the state that the run before has recorded.
+pub(super) async fn fetch_part(
+    activity: &ActivityContext,
+    request: StatePartRequest,
+) -> Result<StatePart, ActivityFailure> {
+    let StatePartRequest { run_id, number } = request;
+    let mut view = read_run(activity, &run_id).await?;
+    let text = view.state_parts.remove(&number).ok_or_else(|| {
+        let message = format!("the run {run_id} does not contain part {number} of its state");
+        CallFailure::permanent(STATE_LOST, message)
+    })?;
+    Ok(StatePart { number, text })
+}
+
+async fn read_run(activity: &ActivityContext, run_id: &str) -> Result<HistoryView, CallFailure> {
+    let workflow_id = activity.info().workflow_id.clone().unwrap_or_default();
+    let client = activity.client();
+    let run = WorkflowExecutionInfo::builder()
+        .namespace(client.options().namespace.clone())
+        .workflow_id(workflow_id)
+        .run_id(run_id)
+        .build();
+    let handle: WorkflowHandle<_, UntypedWorkflow> = WorkflowHandle::new(client.clone(), run);
+    let events = fetch_history(&handle)
+        .await
+        .map_err(|error| fetch_failure(&error, run_id))?;
+    HistoryView::read(&events).map_err(|error| CallFailure::transient_error("history_unreadable", &error))
 }
 
 /// A run that is gone does not come back; any other failure may be temporary.

@@ -1,15 +1,20 @@
 //! Activities of a `steps` tool: one attempt of an HTTP step, and the arguments
 //! of a step that another activity runs.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use steadfast_contract::{
     activities::{StepCall, StepOutcome},
+    activity_ids::step_activity_id,
+    failures::PAYLOAD_TOO_LARGE,
     tool_calls::bounded_result,
 };
 use steadfast_crds::{
     agent_revision::RevisionTool,
     agent_tool::{HttpTool, ToolStep},
 };
+use steadfast_payload::{PAYLOAD_LIMIT_BYTES, json_size};
 
 use super::{
     Activities, ActivityScope,
@@ -36,13 +41,14 @@ impl Activities {
             let message = format!("the step {:?} has no http request", input.name);
             return Err(CallFailure::permanent("tool_missing", message).into());
         };
+        let results = results(scope, &input).await?;
         let step = HttpStep {
             revision: &call.revision.spec,
             spec: &tool.spec,
             http,
             arguments: action.arguments,
             call_arguments: &call.arguments,
-            results: &input.results,
+            results: &results,
             timeout: action.timeout.unwrap_or(tool.spec.timeout).as_std(),
         };
         let call_id = &call.call.call_id;
@@ -64,12 +70,33 @@ impl Activities {
 pub(super) async fn render(scope: &ActivityScope<'_>, input: StepCall) -> Result<Value, ActivityFailure> {
     let call = load(scope, &input).await?;
     let action = action(call.tool(&input.tool)?, &input)?;
-    let rendered = render_arguments(action.arguments, &call.arguments, &input.results);
-    rendered.map_err(|error| {
+    let results = results(scope, &input).await?;
+    let arguments = render_arguments(action.arguments, &call.arguments, &results).map_err(|error| {
         let failure = CallFailure::permanent_error("step_template", &error);
         let message = format!("the arguments of the step {:?}: {}", input.name, failure.message);
-        CallFailure { message, ..failure }.into()
-    })
+        CallFailure { message, ..failure }
+    })?;
+    let size_bytes = json_size(&arguments);
+    if size_bytes > PAYLOAD_LIMIT_BYTES {
+        let message = format!(
+            "the arguments of the step {:?} have {size_bytes} bytes, and an activity takes {PAYLOAD_LIMIT_BYTES} at \
+             most: give the step less of the results before it",
+            input.name
+        );
+        return Err(CallFailure::permanent(PAYLOAD_TOO_LARGE, message).into());
+    }
+    Ok(arguments)
+}
+
+/// The results of the steps before this one.
+async fn results(scope: &ActivityScope<'_>, input: &StepCall) -> Result<BTreeMap<String, Value>, ActivityFailure> {
+    let mut results = BTreeMap::new();
+    for name in &input.results {
+        let activity_id = step_activity_id(input.turn, input.step, input.index, name);
+        let result = scope.history.step(&activity_id).await?;
+        results.insert(name.clone(), (*result).clone());
+    }
+    Ok(results)
 }
 
 async fn load(scope: &ActivityScope<'_>, input: &StepCall) -> Result<RequestedCall, ActivityFailure> {

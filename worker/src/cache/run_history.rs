@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use steadfast_agent_loop::{Segment, SegmentRef};
 use steadfast_contract::{
     activities::{NewSegment, Revision},
@@ -70,6 +71,19 @@ impl<'a> RunHistory<'a> {
             .segment(&self.context.run_id, reference)
             .ok_or_else(|| RunHistoryError::Missing {
                 what: format!("the segment {reference:?}"),
+            })
+    }
+
+    /// The result of a step of a `steps` tool, by its activity id.
+    pub(crate) async fn step(&self, activity_id: &str) -> Result<Arc<Value>, RunHistoryError> {
+        if let Some(result) = self.store.step(&self.context.run_id, activity_id) {
+            return Ok(result);
+        }
+        self.read_history().await?;
+        self.store
+            .step(&self.context.run_id, activity_id)
+            .ok_or_else(|| RunHistoryError::Missing {
+                what: format!("the result of {activity_id}"),
             })
     }
 

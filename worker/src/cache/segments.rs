@@ -3,18 +3,18 @@
 
 use std::{
     collections::HashMap,
-    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use lru::LruCache;
-use serde::Serialize;
+use serde_json::Value;
 use steadfast_agent_loop::{Body, Segment, SegmentRef};
 use steadfast_contract::{
     activities::{NewSegment, Revision},
     start::StartTask,
 };
 use steadfast_history::HistoryView;
+use steadfast_payload::json_size;
 use steadfast_workflow::SegmentSink;
 
 const DEFAULT_LIMIT_BYTES: usize = 128 << 20;
@@ -35,6 +35,8 @@ struct Run {
     segments: HashMap<SegmentRef, Arc<Segment>>,
     revisions: HashMap<String, Arc<Revision>>,
     start: Option<Arc<StartTask>>,
+    /// The results of the steps of `steps` tools, by activity id.
+    steps: HashMap<String, Arc<Value>>,
     /// The transcript of the last model call.
     transcript: Vec<Arc<Segment>>,
     size_bytes: usize,
@@ -64,6 +66,10 @@ impl SegmentCache {
 
     pub(crate) fn segment(&self, run_id: &str, reference: &SegmentRef) -> Option<Arc<Segment>> {
         self.lock().runs.get(run_id)?.segments.get(reference).cloned()
+    }
+
+    pub(crate) fn step(&self, run_id: &str, activity_id: &str) -> Option<Arc<Value>> {
+        self.lock().runs.get(run_id)?.steps.get(activity_id).cloned()
     }
 
     pub(crate) fn revision(&self, run_id: &str, name: &str) -> Option<Arc<Revision>> {
@@ -99,6 +105,9 @@ impl SegmentCache {
             }
             for revision in view.revisions.into_values() {
                 run.insert_revision(revision);
+            }
+            for (activity_id, result) in view.steps {
+                run.insert_step(activity_id, result);
             }
             run.start = view.start.map(Arc::new);
             let segments = &run.segments;
@@ -158,6 +167,10 @@ impl SegmentSink for SegmentCache {
         });
     }
 
+    fn put_step(&self, run_id: &str, activity_id: &str, result: &Value) {
+        self.update(run_id, |run| run.insert_step(activity_id.to_owned(), result.clone()));
+    }
+
     fn put_revision(&self, run_id: &str, revision: &Revision) {
         self.update(run_id, |run| {
             if !run.revisions.contains_key(&revision.name) {
@@ -186,6 +199,13 @@ impl Run {
         }
     }
 
+    fn insert_step(&mut self, activity_id: String, result: Value) {
+        let size_bytes = json_size(&result);
+        if self.steps.insert(activity_id, Arc::new(result)).is_none() {
+            self.size_bytes += size_bytes;
+        }
+    }
+
     fn insert_revision(&mut self, revision: Revision) {
         let size_bytes = json_size(&revision);
         if self
@@ -206,28 +226,6 @@ fn size_of_segment(segment: &Segment) -> usize {
         1
     };
     copies * json_size(segment)
-}
-
-fn json_size(value: &impl Serialize) -> usize {
-    let mut counter = Counter(0);
-    match serde_json::to_writer(&mut counter, value) {
-        Ok(()) => counter.0,
-        Err(_) => 0,
-    }
-}
-
-/// Counts the bytes that are written.
-struct Counter(usize);
-
-impl io::Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use steadfast_contract::{
     activities::{
-        Append, CancelRequest, Capabilities, CelCheck, GuardrailResult, HttpToolCall, HttpToolOutcome, LogAck,
-        McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StatePageRequest, StepCall,
-        StepOutcome, Summary, WebhookCall,
+        Append, CancelRequest, Capabilities, CelCheck, GuardrailResult, HistoryRecord, HttpToolCall, HttpToolOutcome,
+        LogAck, McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StatePageRequest,
+        StatePart, StatePartRequest, StepCall, StepOutcome, Summary, WebhookCall,
     },
     activity_kind::ActivityKind,
     scheduled::{DeliveredTo, ScheduledMessage},
@@ -27,6 +27,8 @@ pub struct CheckCel;
 pub struct CallWebhook;
 pub struct Compact;
 pub struct FetchStatePage;
+pub struct FetchStatePart;
+pub struct RecordInHistory;
 pub struct CancelRunningCalls;
 pub struct LoadCapabilities;
 pub struct DeliverScheduledMessage;
@@ -55,6 +57,8 @@ definition!(CheckCel, CelCheck => Vec<GuardrailResult>);
 definition!(CallWebhook, WebhookCall => ());
 definition!(Compact, ModelCall => Summary);
 definition!(FetchStatePage, StatePageRequest => Vec<Segment>);
+definition!(FetchStatePart, StatePartRequest => StatePart);
+definition!(RecordInHistory, HistoryRecord => ());
 definition!(CancelRunningCalls, CancelRequest => ());
 definition!(LoadCapabilities, () => Capabilities);
 definition!(DeliverScheduledMessage, ScheduledMessage => DeliveredTo);

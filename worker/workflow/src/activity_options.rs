@@ -40,8 +40,14 @@ const CAPABILITIES_TIMEOUT: Duration = Duration::from_secs(10);
 const DELIVER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Attempts of a compensation without a retry policy of its own. Many, because a tool that is half undone is the worst outcome.
 const COMPENSATION_ATTEMPTS: u32 = 10;
+/// Ends a workflow task whose commands carry as much as one message to the server may hold.
+pub const NEXT_WORKFLOW_TASK: Duration = Duration::from_millis(1);
+/// One attempt to have something recorded in history; any worker of the task does it, and it does nothing.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a task that ends waits for its last events to reach the log.
 pub const FINAL_FLUSH: Duration = Duration::from_mins(1);
+/// How long a run that continues as new waits for that; the next run goes on with what the log lacks.
+pub const CONTINUE_FLUSH: Duration = Duration::from_secs(5);
 
 /// The model call: heartbeats tell a dead worker apart from a slow model.
 pub fn model_call(
@@ -204,6 +210,14 @@ pub fn fetch_state_page() -> ActivityOptions {
     ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(FETCH_TIMEOUT))
         .cancellation_token(WorkflowCancellationToken::new())
         .summary("takes over from the run before".to_owned())
+        .build()
+}
+
+/// The options of an activity that does nothing but stand in history, retried without limit.
+pub fn record_in_history() -> ActivityOptions {
+    ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(RECORD_TIMEOUT))
+        .cancellation_token(WorkflowCancellationToken::new())
+        .summary("records what is large".to_owned())
         .build()
 }
 

@@ -6,18 +6,19 @@
 
 mod driver;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use serde_json::Value;
 use steadfast_contract::{
     queries::{QUERY_APPROVALS, QUERY_STATE, QUERY_TRANSCRIPT, TaskState},
     signals::{
-        CompleteTask, Decide, Interrupt, ReceiveEvent, SIGNAL_CHECKPOINT, SIGNAL_COMPLETE_TASK, SIGNAL_DECIDE,
-        SIGNAL_INTERRUPT, SIGNAL_RECEIVE_EVENT,
+        AnswerPart, CompleteTask, Decide, Interrupt, ReceiveEvent, SIGNAL_ANSWER_PART, SIGNAL_CHECKPOINT,
+        SIGNAL_COMPLETE_TASK, SIGNAL_DECIDE, SIGNAL_INTERRUPT, SIGNAL_RECEIVE_EVENT,
     },
     start::{TaskResult, WORKFLOW_TYPE},
 };
 use steadfast_events::Approval;
+use steadfast_payload::Packed;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
     SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext, WorkflowContextView, WorkflowResult,
@@ -31,19 +32,20 @@ pub struct AgentTask {
     pub(crate) sink: Arc<dyn SegmentSink>,
     /// Absent until the run method has begun.
     pub(crate) task: Option<Task>,
-    /// Signals that arrived before that.
-    pub(crate) early: Vec<EarlySignal>,
+    /// Signals that arrived before the task had its state.
+    early: Vec<Signal>,
     /// Cancelled when the running turn is to stop.
     pub(crate) turn_token: Option<WorkflowCancellationToken>,
 }
 
-/// A signal that arrived before the run method began.
-pub enum EarlySignal {
+/// A signal that a task has received.
+pub enum Signal {
     Receive(ReceiveEvent),
     Decide(Decide),
     Checkpoint,
     Complete,
     Interrupt,
+    AnswerPart(AnswerPart),
 }
 
 impl AgentTask {
@@ -54,6 +56,41 @@ impl AgentTask {
             task: None,
             early: Vec::new(),
             turn_token: None,
+        }
+    }
+
+    /// The signals that arrived before the task had its state, unless it still has not.
+    pub(crate) fn take_early(&mut self) -> Vec<Signal> {
+        if self.task.as_ref().is_none_or(Task::awaits_state) {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.early)
+    }
+
+    fn signaled(&mut self, signal: Signal, time: Option<SystemTime>) {
+        self.receive_signal(signal, driver::timestamp(time));
+    }
+
+    /// Takes in a signal. Every one counts: a run takes a limited number of them.
+    pub(crate) fn receive_signal(&mut self, signal: Signal, now: jiff::Timestamp) {
+        let Some(task) = self.task.as_mut().filter(|task| !task.awaits_state()) else {
+            self.early.push(signal);
+            return;
+        };
+        task.count_signal();
+        match signal {
+            Signal::Receive(message) => task.receive(message, now),
+            Signal::Decide(decide) => task.decide(decide, now),
+            Signal::Checkpoint => task.local.checkpoint_requested = true,
+            Signal::Complete => task.state.inbox.request_completion(),
+            Signal::Interrupt => {
+                task.interrupt();
+                if let Some(token) = &self.turn_token {
+                    task.cancel_running_calls();
+                    token.cancel_with_reason(driver::INTERRUPTED);
+                }
+            }
+            Signal::AnswerPart(part) => task.local.answer_parts.add(part),
         }
     }
 }
@@ -74,49 +111,32 @@ impl AgentTask {
 
     #[signal(name = SIGNAL_RECEIVE_EVENT)]
     pub fn receive_event(&mut self, ctx: &mut SyncWorkflowContext<Self>, message: ReceiveEvent) {
-        let now = driver::timestamp(ctx.workflow_time());
-        match &mut self.task {
-            Some(task) => task.receive(message, now),
-            None => self.early.push(EarlySignal::Receive(message)),
-        }
+        self.signaled(Signal::Receive(message), ctx.workflow_time());
     }
 
     #[signal(name = SIGNAL_DECIDE)]
     pub fn decide(&mut self, ctx: &mut SyncWorkflowContext<Self>, decide: Decide) {
-        let now = driver::timestamp(ctx.workflow_time());
-        match &mut self.task {
-            Some(task) => task.decide(decide, now),
-            None => self.early.push(EarlySignal::Decide(decide)),
-        }
+        self.signaled(Signal::Decide(decide), ctx.workflow_time());
     }
 
     #[signal(name = SIGNAL_CHECKPOINT)]
-    pub fn checkpoint(&mut self, _: &mut SyncWorkflowContext<Self>) {
-        match &mut self.task {
-            Some(task) => task.local.checkpoint_requested = true,
-            None => self.early.push(EarlySignal::Checkpoint),
-        }
+    pub fn checkpoint(&mut self, ctx: &mut SyncWorkflowContext<Self>) {
+        self.signaled(Signal::Checkpoint, ctx.workflow_time());
     }
 
     #[signal(name = SIGNAL_COMPLETE_TASK)]
-    pub fn complete_task(&mut self, _: &mut SyncWorkflowContext<Self>, _: CompleteTask) {
-        match &mut self.task {
-            Some(task) => task.state.inbox.request_completion(),
-            None => self.early.push(EarlySignal::Complete),
-        }
+    pub fn complete_task(&mut self, ctx: &mut SyncWorkflowContext<Self>, _: CompleteTask) {
+        self.signaled(Signal::Complete, ctx.workflow_time());
     }
 
     #[signal(name = SIGNAL_INTERRUPT)]
-    pub fn interrupt(&mut self, _: &mut SyncWorkflowContext<Self>, _: Interrupt) {
-        let Some(task) = &mut self.task else {
-            self.early.push(EarlySignal::Interrupt);
-            return;
-        };
-        task.interrupt();
-        if let Some(token) = &self.turn_token {
-            task.cancel_running_calls();
-            token.cancel_with_reason(driver::INTERRUPTED);
-        }
+    pub fn interrupt(&mut self, ctx: &mut SyncWorkflowContext<Self>, _: Interrupt) {
+        self.signaled(Signal::Interrupt, ctx.workflow_time());
+    }
+
+    #[signal(name = SIGNAL_ANSWER_PART)]
+    pub fn answer_part(&mut self, ctx: &mut SyncWorkflowContext<Self>, part: Packed<AnswerPart>) {
+        self.signaled(Signal::AnswerPart(part.0), ctx.workflow_time());
     }
 
     #[query(name = QUERY_STATE)]

@@ -1,7 +1,7 @@
 //! Describes failed activities: a category, and a message for people and models.
 
-use steadfast_contract::failures::TIMEOUT;
-use steadfast_payload::failure_message;
+use steadfast_contract::failures::{PAYLOAD_TOO_LARGE, TIMEOUT};
+use steadfast_payload::{PAYLOAD_LIMIT_BYTES, failure_message};
 use temporalio_workflow::common::{
     error::{ActivityExecutionError, ChildWorkflowExecutionError},
     protos::temporal::api::{
@@ -13,42 +13,84 @@ use temporalio_workflow::common::{
 /// Longest message of a failure; it goes to the model and into the log.
 const MESSAGE_LIMIT_BYTES: usize = 2_000;
 
-/// A category and a message.
-pub fn describe(error: &ActivityExecutionError) -> (String, String) {
-    match error {
-        ActivityExecutionError::Serialization(error) => (
-            "unreadable_result".to_owned(),
-            bounded(&format!("the result cannot be read: {error}")),
-        ),
-        _ => error
-            .failure()
-            .map_or_else(|| ("unknown".to_owned(), error.to_string()), describe_failure),
+/// Why an activity has no result.
+#[derive(Debug)]
+pub enum CallError {
+    /// It was not made: what it would carry is more than a payload holds.
+    TooLarge {
+        what: String,
+        size_bytes: usize,
+    },
+    /// Its result names parts that have not arrived.
+    PartsMissing,
+    Failed(ActivityExecutionError),
+}
+
+impl From<ActivityExecutionError> for CallError {
+    fn from(error: ActivityExecutionError) -> Self {
+        Self::Failed(error)
     }
 }
 
-/// Whether an activity that failed may have acted all the same: it began and did not report back in
-/// time.
-pub fn may_have_acted(error: &ActivityExecutionError) -> bool {
-    innermost(error).is_some_and(|failure| match &failure.failure_info {
-        Some(FailureInfo::TimeoutFailureInfo(info)) => info.timeout_type() != TimeoutType::ScheduleToStart,
-        _ => false,
-    })
+impl CallError {
+    /// A category and a message.
+    pub fn describe(&self) -> (String, String) {
+        match self {
+            Self::TooLarge { what, size_bytes } => (
+                PAYLOAD_TOO_LARGE.to_owned(),
+                format!("{what}: {size_bytes} bytes are more than the {PAYLOAD_LIMIT_BYTES} that can be sent"),
+            ),
+            Self::PartsMissing => (
+                "unreadable_result".to_owned(),
+                "parts of the result have not arrived".to_owned(),
+            ),
+            Self::Failed(ActivityExecutionError::Serialization(error)) => (
+                "unreadable_result".to_owned(),
+                bounded(&format!("the result cannot be read: {error}")),
+            ),
+            Self::Failed(error) => error
+                .failure()
+                .map_or_else(|| ("unknown".to_owned(), error.to_string()), describe_failure),
+        }
+    }
+
+    /// Whether the activity may have acted all the same: it began and did not report back in time, or the
+    /// server refused its result.
+    pub fn may_have_acted(&self) -> bool {
+        self.innermost().is_some_and(|failure| match &failure.failure_info {
+            Some(FailureInfo::TimeoutFailureInfo(info)) => info.timeout_type() != TimeoutType::ScheduleToStart,
+            Some(FailureInfo::ServerFailureInfo(_)) => true,
+            _ => false,
+        })
+    }
+
+    /// Whether the activity was not made, or says that another attempt is pointless, as ours do of requests
+    /// that they did not send.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } => true,
+            Self::PartsMissing => false,
+            Self::Failed(_) => self.innermost().is_some_and(|failure| match &failure.failure_info {
+                Some(FailureInfo::ApplicationFailureInfo(info)) => info.non_retryable,
+                _ => false,
+            }),
+        }
+    }
+
+    fn innermost(&self) -> Option<&Failure> {
+        match self {
+            Self::TooLarge { .. } | Self::PartsMissing => None,
+            Self::Failed(error) => error.failure().map(innermost),
+        }
+    }
 }
 
-/// Whether an activity says that another attempt is pointless, as ours do of requests that they did not send.
-pub fn is_permanent(error: &ActivityExecutionError) -> bool {
-    innermost(error).is_some_and(|failure| match &failure.failure_info {
-        Some(FailureInfo::ApplicationFailureInfo(info)) => info.non_retryable,
-        _ => false,
-    })
-}
-
-fn innermost(error: &ActivityExecutionError) -> Option<&Failure> {
-    let mut innermost = error.failure()?;
+fn innermost(failure: &Failure) -> &Failure {
+    let mut innermost = failure;
     while let Some(cause) = innermost.cause.as_deref() {
         innermost = cause;
     }
-    Some(innermost)
+    innermost
 }
 
 /// A category and a message, for a failed child workflow.
@@ -65,10 +107,7 @@ pub fn describe_child(error: &ChildWorkflowExecutionError) -> (String, String) {
 }
 
 fn describe_failure(failure: &Failure) -> (String, String) {
-    let mut innermost = failure;
-    while let Some(cause) = innermost.cause.as_deref() {
-        innermost = cause;
-    }
+    let innermost = innermost(failure);
     match &innermost.failure_info {
         Some(FailureInfo::TimeoutFailureInfo(info)) => {
             let what = match info.timeout_type() {
@@ -79,6 +118,14 @@ fn describe_failure(failure: &Failure) -> (String, String) {
             };
             (TIMEOUT.to_owned(), what.to_owned())
         }
+        // The server did not take the result.
+        Some(FailureInfo::ServerFailureInfo(_)) if innermost.message.contains("size limit") => (
+            PAYLOAD_TOO_LARGE.to_owned(),
+            format!(
+                "its result is larger than the 2 MiB that Temporal takes, and is lost ({})",
+                bounded(&innermost.message)
+            ),
+        ),
         Some(FailureInfo::ApplicationFailureInfo(info)) if !info.r#type.is_empty() => {
             (info.r#type.clone(), bounded(&failure_message(innermost)))
         }

@@ -5,6 +5,7 @@ pub mod activities;
 pub mod activity_options;
 pub mod agent_task;
 pub mod arguments;
+mod command_size;
 pub mod deliver_message;
 pub mod failure;
 pub mod interceptor;

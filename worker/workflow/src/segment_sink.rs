@@ -1,6 +1,7 @@
 //! Where the workflow puts the segments and revisions that the activities of the same process
 //! would otherwise have to read from the history. A sink may forget anything at any time.
 
+use serde_json::Value;
 use steadfast_agent_loop::{Segment, SegmentRef};
 use steadfast_contract::{activities::Revision, start::StartTask};
 
@@ -12,6 +13,8 @@ pub trait SegmentSink: Send + Sync {
     fn put_segment(&self, run_id: &str, reference: SegmentRef, segment: &Segment);
     /// A segment of the run before, under its index there and its own reference.
     fn put_inherited(&self, run_id: &str, index: u32, segment: &Segment);
+    /// The result of a step of a `steps` tool.
+    fn put_step(&self, run_id: &str, activity_id: &str, result: &Value);
     fn put_revision(&self, run_id: &str, revision: &Revision);
     /// The run has ended.
     fn forget(&self, run_id: &str);
@@ -25,6 +28,7 @@ impl SegmentSink for NoSink {
     fn put_start(&self, _: &str, _: &StartTask) {}
     fn put_segment(&self, _: &str, _: SegmentRef, _: &Segment) {}
     fn put_inherited(&self, _: &str, _: u32, _: &Segment) {}
+    fn put_step(&self, _: &str, _: &str, _: &Value) {}
     fn put_revision(&self, _: &str, _: &Revision) {}
     fn forget(&self, _: &str) {}
 }

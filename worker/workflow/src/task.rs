@@ -17,14 +17,18 @@ use steadfast_contract::{
     interval::Interval,
     outbox::Pending,
     queries::{Phase, TaskState},
-    signals::ReceiveEvent,
+    signals::{AnswerParts, ReceiveEvent},
     start::{StartTask, TaskResult},
     state::DurableState,
 };
 use steadfast_events::{EventKind, TaskStatus, TurnError, TurnStatus, Usage};
+use steadfast_payload::json_size;
 use steadfast_projection::text_of_items;
 
-use crate::segment_sink::SegmentSink;
+use crate::{
+    command_size::{Sent, within_payload},
+    segment_sink::SegmentSink,
+};
 
 pub use stop::Deadline;
 
@@ -50,7 +54,15 @@ pub struct RunLocal {
     stop: stop::Stop,
     /// Segments of the pages that have been fetched so far.
     fetched: Vec<Segment>,
+    /// What the commands of the present workflow task carry.
+    pub(crate) sent: Sent,
+    /// Answers of model calls that arrive before the results of their activities.
+    pub answer_parts: AnswerParts,
     signals: u32,
+    /// How much the run before has left, as JSON.
+    inherited_bytes: usize,
+    /// How much the history has grown since then by messages and segments, as JSON.
+    grown_bytes: usize,
     last_outcome: Option<TurnOutcome>,
 }
 
@@ -77,17 +89,15 @@ impl Task {
             search_attributes: None,
             stop: stop::Stop::default(),
             fetched: Vec::new(),
+            sent: Sent::default(),
+            answer_parts: AnswerParts::default(),
             signals: 0,
+            inherited_bytes: 0,
+            grown_bytes: 0,
             last_outcome: None,
         };
         let mut task = Self { start, state, local };
-        task.offer_inherited();
-        for message in task.state.inbox.queued() {
-            task.offer_message(message);
-        }
-        if let Some(revision) = &task.state.revision {
-            task.local.sink.put_revision(run_id, revision);
-        }
+        task.offer_state();
         if is_new {
             let status = TaskStatus::Running;
             task.emit(0, now, EventKind::TaskUpdated { status, reason: None });
@@ -96,6 +106,17 @@ impl Task {
             }
         }
         task
+    }
+
+    /// Offers what the state holds to the activities of this process.
+    fn offer_state(&self) {
+        self.offer_inherited();
+        for message in self.state.inbox.queued() {
+            self.offer_message(message);
+        }
+        if let Some(revision) = &self.state.revision {
+            self.local.sink.put_revision(&self.local.run_id, revision);
+        }
     }
 
     fn offer_inherited(&self) {
@@ -111,13 +132,18 @@ impl Task {
             .put_segment(&self.local.run_id, reference, &message.to_segment());
     }
 
+    /// Offers the result of a step of a `steps` tool to the activities of this process.
+    pub fn offer_step(&self, activity_id: &str, result: &Value) {
+        self.local.sink.put_step(&self.local.run_id, activity_id, result);
+    }
+
     pub fn count_signal(&mut self) {
         self.local.signals += 1;
     }
 
     /// Takes in a message, or tells the log why it is rejected.
     pub fn receive(&mut self, message: ReceiveEvent, now: jiff::Timestamp) {
-        self.count_signal();
+        self.local.grown_bytes += json_size(&message.content);
         let message_id = message.message_id.clone();
         let admission = Admission::Limits {
             max_queued: self.max_queued_messages(),
@@ -142,6 +168,12 @@ impl Task {
                 self.emit(0, now, EventKind::MessageRejected { message_id, reason });
             }
         }
+    }
+
+    /// No message is accepted until one that waits has its turn.
+    pub fn is_queue_full(&self) -> bool {
+        let queued = self.state.inbox.queued().len();
+        self.max_queued_messages().is_some_and(|limit| queued >= limit)
     }
 
     fn max_queued_messages(&self) -> Option<usize> {
@@ -194,6 +226,7 @@ impl Task {
 
     /// Adds a segment to the transcript.
     pub fn append_segment(&mut self, segment: Segment) {
+        self.local.grown_bytes += json_size(&segment);
         self.local
             .sink
             .put_segment(&self.local.run_id, segment.reference(), &segment);
@@ -293,7 +326,7 @@ impl Task {
     /// Result of the workflow.
     pub fn result(&self) -> TaskResult {
         TaskResult {
-            text: text_of_items(self.state.transcript.newest_answer()),
+            text: within_payload(text_of_items(self.state.transcript.newest_answer())),
             outcome: self.local.last_outcome.clone(),
             usage: self.state.usage,
         }

@@ -309,3 +309,137 @@ fn model_answer(tool: &str, arguments: &Value) -> Vec<Attributes> {
         Attributes::ActivityTaskCompletedEventAttributes(completed),
     ]
 }
+
+fn scheduled(kind: ActivityKind, id: &str, input: &Value) -> Attributes {
+    Attributes::ActivityTaskScheduledEventAttributes(ActivityTaskScheduledEventAttributes {
+        activity_id: id.to_owned(),
+        activity_type: Some(kind.type_name().into()),
+        input: Some(pack(input).unwrap().into()),
+        ..ActivityTaskScheduledEventAttributes::default()
+    })
+}
+
+fn completed(scheduled_event_id: i64, result: &Value) -> Attributes {
+    Attributes::ActivityTaskCompletedEventAttributes(ActivityTaskCompletedEventAttributes {
+        scheduled_event_id,
+        result: Some(pack(result).unwrap().into()),
+        ..ActivityTaskCompletedEventAttributes::default()
+    })
+}
+
+fn inherited_state() -> Value {
+    json!({
+        "agent_run": {"state": {"state": "idle"}}, "transcript": [], "usage": {}, "created_at": "2026-01-01T00:00:00Z",
+        "inbox": {"turns_accepted": 3, "queue": [], "seen_message_ids": ["one", "two", "three"]},
+        "outbox": {"last_number": 1, "waiting": decisions(1, &[("three", ACCEPTED)])},
+    })
+}
+
+fn user(turn: u32, id: &str) -> Value {
+    json!({
+        "turn": turn, "step": 0, "at": "2026-01-01T00:00:00Z",
+        "kind": "user", "message_id": id, "content": {"text": id},
+    })
+}
+
+#[test]
+fn a_state_in_parts_is_put_together_before_anything_is_received() {
+    let text = inherited_state().to_string();
+    let (first, second) = text.split_at(text.len() / 2);
+    let mut start = new_task();
+    start["state"] = inherited_state();
+    start["state"]["outbox"] = json!({"last_number": 0, "waiting": []});
+    start["state"]["inbox"] = json!({"turns_accepted": 0, "queue": [], "seen_message_ids": []});
+    start["state"]["parts"] = json!({"run_id": "before", "count": 2});
+    let fetch = |number: u32| {
+        let id = number.to_string();
+        scheduled(
+            ActivityKind::FetchStatePart,
+            &id,
+            &json!({"run_id": "before", "number": number}),
+        )
+    };
+    let history = run_of(
+        &start,
+        vec![
+            fetch(0),
+            completed(2, &json!({"number": 0, "text": first})),
+            message("two"),
+            message("four"),
+            fetch(1),
+            completed(6, &json!({"number": 1, "text": second})),
+            appended(&decisions(1, &[("three", ACCEPTED), ("four", ACCEPTED)])),
+        ],
+    );
+    assert_eq!(user_messages(&history), turns(&[("four", 4)]));
+}
+
+#[test]
+fn messages_that_wait_keep_their_turns_in_a_paged_state() {
+    let mut start = new_task();
+    start["state"] = inherited_state();
+    let reference = |id: &str| json!({"ref": {"message": id}});
+    let page = [reference("one"), reference("two"), reference("three")];
+    start["state"]["pages"] = json!({"run_id": "before", "pages": [page], "queued": 2});
+    let request = json!({"run_id": "before", "first": 0, "segments": page});
+    let history = run_of(
+        &start,
+        vec![
+            scheduled(ActivityKind::FetchStatePage, "1", &request),
+            message("four"),
+            completed(2, &json!([user(1, "one"), user(2, "two"), user(3, "three")])),
+            appended(&decisions(2, &[("four", ACCEPTED)])),
+        ],
+    );
+    let mut found = user_messages(&history);
+    found.sort_by_key(|(_, turn)| *turn);
+    assert_eq!(found, turns(&[("one", 1), ("two", 2), ("three", 3), ("four", 4)]));
+    let view = HistoryView::read(&history).unwrap();
+    let waiting: Vec<&str> = view.inbox.queued().map(|message| message.message_id.as_str()).collect();
+    assert_eq!(waiting, ["two", "three", "four"]);
+}
+
+#[test]
+fn records_results_of_steps_and_parts_of_answers_are_found() {
+    let recorded = json!({"segments": [{
+        "turn": 1, "step": 0, "at": "2026-01-01T00:00:00Z",
+        "kind": "tool", "index": 0, "output": {"call_id": "c", "name": "t", "content": "long"},
+    }]});
+    let part = |number: u32, text: &str| {
+        let part = json!({"activity_id": "m1.0", "attempt": 2, "number": number, "text": text});
+        Attributes::WorkflowExecutionSignaledEventAttributes(WorkflowExecutionSignaledEventAttributes {
+            signal_name: SIGNAL_ANSWER_PART.to_owned(),
+            input: Some(pack(&part).unwrap().into()),
+            ..WorkflowExecutionSignaledEventAttributes::default()
+        })
+    };
+    let call = json!({
+        "turn": 1, "step": 0, "base": 0, "new": [], "revision": "a-1", "now": "2026-01-01T00:00:00Z",
+    });
+    let answer = json!({"item_parts": {"attempt": 2, "count": 2}, "usage": {}, "log": {}});
+    let history = run_of(
+        &new_task(),
+        vec![
+            scheduled(ActivityKind::InvokeModel, "m1.0", &call),
+            part(1, "\"message\"}]"),
+            part(0, "[{\"type\":"),
+            completed(2, &answer),
+            scheduled(ActivityKind::CallHttpStep, "t1.0.0/first", &json!({})),
+            completed(6, &json!({"content": {"found": 7}})),
+            scheduled(ActivityKind::CallHttpStep, "t1.0.0/first~undo", &json!({})),
+            completed(8, &json!({"content": "undone"})),
+            scheduled(ActivityKind::RecordInHistory, "r", &recorded),
+        ],
+    );
+    let view = HistoryView::read(&history).unwrap();
+    let Body::Model { items, .. } = &view.segments[&SegmentRef::Model(1, 0)].body else {
+        panic!("no answer");
+    };
+    assert_eq!(items, &[json!({"type": "message"})]);
+    assert_eq!(
+        view.steps,
+        BTreeMap::from([("t1.0.0/first".to_owned(), json!({"found": 7}))])
+    );
+    assert!(view.segments.contains_key(&SegmentRef::Tool(1, 0, 0)));
+    assert_eq!(view.shown.len(), 2);
+}

@@ -16,9 +16,9 @@ use steadfast_eventlog::SpillPlace;
 use steadfast_events::{EventKind, Message, Usage};
 use steadfast_projection::{HOSTED_RESPONSE, OUTPUT, Scope, messages_of, part_message_id};
 
-use super::attempt::ModelAttempt;
+use super::{answer_parts, attempt::ModelAttempt};
 use crate::{
-    activities::Activities,
+    activities::{Activities, ActivityScope},
     failure::ActivityFailure,
     model::ModelResponse,
     tools::validation::{check_calls, check_output},
@@ -29,7 +29,11 @@ const MESSAGES_PER_CALL: u32 = 256;
 
 impl ModelAttempt<'_> {
     /// The outcome of a completed call. The log has the events that follow from it before the workflow acts on it.
-    pub(super) async fn complete(mut self, response: ModelResponse) -> ModelOutcome {
+    pub(super) async fn complete(
+        mut self,
+        scope: &ActivityScope<'_>,
+        response: ModelResponse,
+    ) -> Result<ModelOutcome, ActivityFailure> {
         let spec = &self.revision.spec;
         let ModelResponse { items, usage, .. } = response;
         let checked = check_calls(&items, spec, self.listed);
@@ -71,20 +75,36 @@ impl ModelAttempt<'_> {
                 });
             }
         }
-        outcome.items = items;
+        outcome.item_parts = match answer_parts::send(scope, &items).await {
+            Ok(parts) => parts,
+            Err(failure) => return Err(self.failed(failure.into()).await),
+        };
+        if outcome.item_parts.is_none() {
+            outcome.items = items;
+        }
         outcome.log = self.activities.finish(self.writer, &spec.agent).await;
-        outcome
+        Ok(outcome)
     }
 
     /// The outcome of an interrupted call.
-    pub(super) async fn interrupted(self, response: ModelResponse) -> ModelOutcome {
-        ModelOutcome {
-            items: response.items,
+    pub(super) async fn interrupted(
+        self,
+        scope: &ActivityScope<'_>,
+        response: ModelResponse,
+    ) -> Result<ModelOutcome, ActivityFailure> {
+        let item_parts = answer_parts::send(scope, &response.items).await?;
+        Ok(ModelOutcome {
+            items: if item_parts.is_some() {
+                Vec::new()
+            } else {
+                response.items
+            },
+            item_parts,
             usage: response.usage,
             interrupted: true,
             log: self.activities.finish(self.writer, &self.revision.spec.agent).await,
             ..ModelOutcome::default()
-        }
+        })
     }
 
     /// Retracts the messages of a failed call.

@@ -2,6 +2,7 @@
 //! time limits and the cancel broadcasts, none of which the loop waits for.
 
 mod child_workflow;
+mod commands;
 mod deadlines;
 mod guardrails;
 mod handoff;
@@ -28,15 +29,14 @@ use steadfast_events::{EventKind, TaskStatus};
 use steadfast_payload::Packed;
 use temporalio_workflow::{
     ContinueAsNewOptions, MemoValues, WorkflowCancellationToken, WorkflowContext, WorkflowResult, WorkflowTermination,
-    common::error::{ActivityExecutionError, ApplicationFailure},
-    workflows::select,
+    common::error::ApplicationFailure, workflows::select,
 };
 
 use crate::{
     activities::LoadRevision,
     activity_options,
-    agent_task::{AgentTask, EarlySignal},
-    failure,
+    agent_task::AgentTask,
+    failure::CallError,
     interceptor::{CallScope, CallScopeKey},
     task::Task,
     task_input::TaskInput,
@@ -61,16 +61,19 @@ pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskR
     let relay = outbox_relay::run(ctx);
     let deadlines = deadlines::watch(ctx);
     let cancels = deadlines::broadcast_cancels(ctx);
-    futures::pin_mut!(conversation, relay, deadlines, cancels);
+    let queue = visibility::show_full_queue(ctx);
+    futures::pin_mut!(conversation, relay, deadlines, cancels, queue);
     let mut conversation = futures::FutureExt::fuse(conversation);
     let mut relay = futures::FutureExt::fuse(relay);
     let mut deadlines = futures::FutureExt::fuse(deadlines);
     let mut cancels = futures::FutureExt::fuse(cancels);
+    let mut queue = futures::FutureExt::fuse(queue);
     let end = select! {
         end = conversation => end?,
         never = relay => match never {},
         never = deadlines => match never {},
         never = cancels => match never {},
+        never = queue => match never {},
     };
     ctx.state(|state| state.sink.forget(ctx.run_id()));
     match end {
@@ -96,17 +99,18 @@ fn begin(ctx: &Context, mut start: StartTask) {
         ctx.workflow_id().clone_into(&mut start.task_id);
     }
     ctx.state_mut(|state| {
-        let mut task = Task::new(start, &run_id, state.sink.clone(), now);
-        for signal in state.early.drain(..) {
-            match signal {
-                EarlySignal::Receive(message) => task.receive(message, now),
-                EarlySignal::Decide(decide) => task.decide(decide, now),
-                EarlySignal::Checkpoint => task.local.checkpoint_requested = true,
-                EarlySignal::Complete => task.state.inbox.request_completion(),
-                EarlySignal::Interrupt => task.interrupt(),
-            }
+        state.task = Some(Task::new(start, &run_id, state.sink.clone(), now));
+    });
+    receive_early(ctx);
+}
+
+/// Takes in the signals that came before the state of the task.
+fn receive_early(ctx: &Context) {
+    let now = now(ctx);
+    ctx.state_mut(|state| {
+        for signal in state.take_early() {
+            state.receive_signal(signal, now);
         }
-        state.task = Some(task);
     });
 }
 
@@ -116,8 +120,8 @@ async fn converse(ctx: &Context) -> Result<End, WorkflowTermination> {
     prepare(ctx).await?;
     loop {
         if wants_continue_as_new(ctx) {
-            outbox_relay::flush(ctx).await;
-            return Ok(End::ContinueAsNew(Box::new(read(ctx, Task::continue_as_new))));
+            outbox_relay::flush(ctx, activity_options::CONTINUE_FLUSH).await;
+            return Ok(End::ContinueAsNew(Box::new(state_pages::next_input(ctx).await?)));
         }
         match read(ctx, |task| task.state.agent_run.next_step()) {
             Step::AwaitMessage => match await_message(ctx).await? {
@@ -142,7 +146,12 @@ async fn converse(ctx: &Context) -> Result<End, WorkflowTermination> {
 }
 
 fn wants_continue_as_new(ctx: &Context) -> bool {
-    ctx.continue_as_new_suggested() || read(ctx, Task::wants_continue_as_new)
+    read(ctx, |task| is_continue_as_new_due(ctx, task))
+}
+
+/// For every wait that may last: it ends when the run is to continue as new.
+fn is_continue_as_new_due(ctx: &Context, task: &Task) -> bool {
+    task.wants_continue_as_new() || (ctx.continue_as_new_suggested() && task.follows_suggestion(ctx.history_length()))
 }
 
 /// What a new task does before its first turn.
@@ -193,7 +202,7 @@ async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
                 !task.state.inbox.is_empty()
                     || task.state.inbox.is_completion_requested()
                     || task.is_timed_out()
-                    || task.wants_continue_as_new()
+                    || is_continue_as_new_due(ctx, task)
             })
         })
         .await;
@@ -304,7 +313,7 @@ async fn finish(ctx: &Context, status: TaskStatus) -> Result<End, WorkflowTermin
             task.emit(0, now, EventKind::TaskUpdated { status, reason: None });
         }
     });
-    outbox_relay::flush(ctx).await;
+    outbox_relay::flush(ctx, activity_options::FINAL_FLUSH).await;
     outbox_relay::leave_in_history(ctx);
     Ok(match status {
         TaskStatus::Canceled => End::Canceled,
@@ -325,11 +334,11 @@ fn memo(ctx: &Context) -> MemoValues {
     values
 }
 
-fn failed_step(ctx: &Context, token: &WorkflowCancellationToken, error: &ActivityExecutionError) -> Failure {
+fn failed_step(ctx: &Context, token: &WorkflowCancellationToken, error: &CallError) -> Failure {
     if token.is_cancelled() {
         return stopped(ctx);
     }
-    let (category, message) = failure::describe(error);
+    let (category, message) = error.describe();
     Failure::Error { category, message }
 }
 

@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn next_run(task: &Task) -> Task {
-        Task::new(task.continue_as_new(), "run-2", Arc::new(NoSink), NOW)
+        Task::new(task.continue_as_new().start, "run-2", Arc::new(NoSink), NOW)
     }
 
     #[test]

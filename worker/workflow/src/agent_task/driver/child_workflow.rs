@@ -12,12 +12,16 @@ use steadfast_contract::{
 use steadfast_events::{Content, TextFormat};
 use steadfast_payload::foreign_result;
 use temporalio_workflow::{
-    ChildWorkflowOptions, ParentClosePolicy, WorkflowCancellationToken,
-    common::{UntypedWorkflow, data_converters::RawValue},
+    ChildWorkflowOptions, ParentClosePolicy, WorkflowCancellationToken, common::UntypedWorkflow,
 };
 
-use super::{Context, read, update};
-use crate::{agent_task::AgentTask, arguments::object_arguments, failure, task_input::TaskInput};
+use super::{Context, commands, read, update};
+use crate::{
+    agent_task::AgentTask,
+    arguments::object_arguments,
+    failure::{self, CallError},
+    task_input::TaskInput,
+};
 
 /// How deep agents may ask other agents.
 const DEEPEST_PATH: usize = 8;
@@ -94,8 +98,11 @@ pub(super) async fn ask_agent(
         format!("asks {}", asked.agent),
         token,
     );
+    let start = commands::admit(ctx, "the question", start)
+        .await
+        .map_err(|error| of_call(&error))?;
     let started = ctx
-        .start_child_workflow(AgentTask::run, TaskInput::from(start), options)
+        .start_child_workflow(AgentTask::run, TaskInput::from(start.0), options)
         .await
         .map_err(|error| ChildFailure::new("agent_not_asked", error.to_string()))?;
     let result = started.result().await.map_err(|error| of_execution(&error))?;
@@ -124,8 +131,11 @@ pub(super) async fn run_workflow(
     let input = object_arguments(arguments).map_err(|reason| ChildFailure::new("tool_arguments", reason))?;
     let workflow_id = format!("{}.{place}", ctx.workflow_id());
     let options = options(workflow_id, task_queue, Some(timeout), workflow_type.to_owned(), token);
+    let input = commands::admit_plain(ctx, "the arguments of the workflow", input)
+        .await
+        .map_err(|error| of_call(&error))?;
     let started = ctx
-        .start_child_workflow(UntypedWorkflow::new(workflow_type), RawValue::new(input), options)
+        .start_child_workflow(UntypedWorkflow::new(workflow_type), input, options)
         .await
         .map_err(|error| ChildFailure::new("workflow_not_started", error.to_string()))?;
     let result = started.result().await.map_err(|error| of_execution(&error))?;
@@ -147,6 +157,11 @@ fn options(
         .parent_close_policy(ParentClosePolicy::RequestCancel)
         .cancellation_token(token.clone())
         .build()
+}
+
+fn of_call(error: &CallError) -> ChildFailure {
+    let (category, message) = error.describe();
+    ChildFailure { category, message }
 }
 
 fn of_execution(error: &temporalio_workflow::common::error::ChildWorkflowExecutionError) -> ChildFailure {

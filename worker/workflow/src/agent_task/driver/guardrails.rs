@@ -13,20 +13,20 @@ use steadfast_events::{EventKind, GuardrailStage};
 use steadfast_payload::{Packed, foreign_result};
 use steadfast_projection::text_of_items;
 use temporalio_workflow::{
-    WorkflowCancellationToken, WorkflowTermination,
-    common::{UntypedActivity, data_converters::RawValue},
-    workflows::join_all,
+    WorkflowCancellationToken, WorkflowTermination, common::UntypedActivity, workflows::join_all,
 };
 
 use super::{
     Context,
     child_workflow::{AskedAgent, ask_agent},
-    now, protocol_error, read, record, stopped, turn_scope, update,
+    commands, now, protocol_error, read, record, stopped, turn_scope, update,
 };
-use crate::{activities::CheckCel, activity_options, arguments::object_arguments, failure, task::Task};
+use crate::{activities::CheckCel, activity_options, arguments::object_arguments, failure::CallError, task::Task};
 
 /// Category of a turn that a guardrail has stopped.
 const GUARDRAIL_TRIPPED: &str = "guardrail_tripped";
+/// Longest reason of a guardrail; it goes to the log and into the failure of the turn.
+const REASON_LIMIT_BYTES: usize = 2_000;
 /// Category of a turn whose guardrail could not be evaluated.
 const GUARDRAIL_FAILED: &str = "guardrail_failed";
 
@@ -156,7 +156,8 @@ impl Check<'_> {
             return Ok(());
         };
         let now = now(self.ctx);
-        let GuardrailResult { name, reason, .. } = tripped;
+        let GuardrailResult { name, mut reason, .. } = tripped;
+        reason.truncate(reason.floor_char_boundary(REASON_LIMIT_BYTES));
         update(self.ctx, |task| {
             let tripped = EventKind::GuardrailTripped {
                 name: name.clone(),
@@ -201,7 +202,7 @@ impl Check<'_> {
         );
         match evaluated.await {
             Ok(Packed(results)) => Ok(results),
-            Err(error) => Err(failure::describe(&error).1),
+            Err(error) => Err(CallError::from(error).describe().1),
         }
     }
 
@@ -263,10 +264,13 @@ impl Check<'_> {
         let queue = activity.task_queue.clone().or_else(own_queue);
         let timeout = guardrail.timeout.as_std();
         let options = activity_options::guardrail(&guardrail.name, queue, timeout, self.token.clone());
+        let arguments = commands::admit_plain(self.ctx, "the text to check", arguments)
+            .await
+            .map_err(|error| error.describe().1)?;
         let called = self
             .ctx
-            .execute_activity(UntypedActivity::new(&activity.name), RawValue::new(arguments), options);
-        let result = called.await.map_err(|error| failure::describe(&error).1)?;
+            .execute_activity(UntypedActivity::new(&activity.name), arguments, options);
+        let result = called.await.map_err(|error| CallError::from(error).describe().1)?;
         Ok(foreign_result(&result.payloads))
     }
 }

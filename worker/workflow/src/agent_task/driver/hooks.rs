@@ -4,17 +4,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use steadfast_contract::activities::WebhookCall;
 use steadfast_crds::agent::{Hook, HookEvent};
-use steadfast_payload::{Packed, foreign_result};
-use temporalio_workflow::{
-    common::{UntypedActivity, data_converters::RawValue},
-    workflows::join_all,
-};
+use steadfast_payload::foreign_result;
+use temporalio_workflow::{common::UntypedActivity, workflows::join_all};
 
-use super::{Context, now, read, update};
+use super::{Context, commands, now, read, update};
 use crate::{activities::CallWebhook, activity_options, arguments::object_arguments, task::Task};
 
 /// Messages that one hook may add for one event.
 const MESSAGES_LIMIT: usize = 8;
+/// Longest such message; it travels whole in the outbox.
+const MESSAGE_LIMIT_BYTES: usize = 16 * 1024;
 
 /// The effects of all hooks of one event.
 #[derive(Debug, Default)]
@@ -63,7 +62,8 @@ pub(super) async fn tell(ctx: &Context, event: HookEvent, about: impl FnOnce() -
         let turn = task.turn();
         for answer in answers {
             effects.suppress |= answer.suppress;
-            for text in answer.messages.into_iter().take(MESSAGES_LIMIT) {
+            for mut text in answer.messages.into_iter().take(MESSAGES_LIMIT) {
+                text.truncate(text.floor_char_boundary(MESSAGE_LIMIT_BYTES));
                 task.send_text(turn, now, text);
             }
         }
@@ -78,9 +78,12 @@ async fn call(ctx: &Context, index: u32, hook: &Hook, event: &Value) -> Answer {
         let Ok(arguments) = object_arguments(event) else {
             return Answer::default();
         };
+        let Ok(arguments) = commands::admit_plain(ctx, "the event of a hook", arguments).await else {
+            return Answer::default();
+        };
         let called = ctx.execute_activity(
             UntypedActivity::new(&activity.name),
-            RawValue::new(arguments),
+            arguments,
             activity_options::hook(&activity.name, queue, timeout),
         );
         return match called.await {
@@ -98,12 +101,10 @@ async fn call(ctx: &Context, index: u32, hook: &Hook, event: &Value) -> Answer {
         event: event.clone(),
     };
     // The response is not read, and the call may fail.
-    let _ = ctx
-        .execute_activity(
-            CallWebhook,
-            Packed(request),
-            activity_options::hook("webhook", queue, timeout),
-        )
-        .await;
+    if let Ok(request) = commands::admit(ctx, "the event of a webhook", request).await {
+        let _ = ctx
+            .execute_activity(CallWebhook, request, activity_options::hook("webhook", queue, timeout))
+            .await;
+    }
     Answer::default()
 }

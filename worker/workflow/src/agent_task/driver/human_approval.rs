@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use serde_json::Value;
 use steadfast_agent_loop::{StepId, ToolCall};
 use steadfast_contract::{
-    approvals::ApprovalPlace,
+    approvals::{ApprovalPlace, too_large},
     queries::Phase,
     signals::Decide,
     visibility::{MEMO_APPROVALS, VisiblePhase},
@@ -17,7 +17,7 @@ use temporalio_workflow::{
     MemoValue, TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowTermination, workflows::select,
 };
 
-use super::{Context, now, protocol_error, read, update, visibility};
+use super::{Context, is_continue_as_new_due, now, protocol_error, read, update, visibility};
 use crate::task::Task;
 
 /// A question to a person.
@@ -38,12 +38,13 @@ pub(super) enum Asked {
     Suspended,
     /// The turn was stopped.
     Stopped,
+    /// It is too large to be asked, or too many wait.
+    Refused(String),
 }
 
 impl Task {
     /// Takes in the decision of a person.
     pub fn decide(&mut self, decide: Decide, now: jiff::Timestamp) {
-        self.count_signal();
         let id = decide.approval_id.clone();
         if let Some(decision) = self.state.approvals.decide(decide, now) {
             self.emit_decision(&id, decision, now);
@@ -81,7 +82,13 @@ pub(super) async fn ask(
     let on_timeout = question.on_timeout;
     if read(ctx, |task| task.state.approvals.get(&id).is_none()) {
         let now = now(ctx);
-        update(ctx, |task| open(task, &id, step, call, question, now));
+        if let Some(reason) = too_large(&question.prompt, &question.form, &question.arguments) {
+            return Ok(Asked::Refused(reason));
+        }
+        let opened = update(ctx, |task| open(task, &id, step, call, question, now));
+        if let Err(reason) = opened {
+            return Ok(Asked::Refused(reason));
+        }
         index_approvals(ctx).await?;
     }
     let asked = wait(ctx, &id, token).await;
@@ -105,7 +112,14 @@ pub(super) async fn ask(
     })
 }
 
-fn open(task: &mut Task, id: &str, step: StepId, call: &ToolCall, question: Question, now: jiff::Timestamp) {
+fn open(
+    task: &mut Task,
+    id: &str,
+    step: StepId,
+    call: &ToolCall,
+    question: Question,
+    now: jiff::Timestamp,
+) -> Result<(), String> {
     let approval = Approval {
         id: id.to_owned(),
         kind: question.kind,
@@ -121,11 +135,15 @@ fn open(task: &mut Task, id: &str, step: StepId, call: &ToolCall, question: Ques
         requested_at: now,
         expires_at: now.checked_add(question.timeout).ok(),
     };
+    if !task.state.approvals.has_room_for(&approval) {
+        return Err("too many large questions of this task wait for people already".to_owned());
+    }
     let told = approval.clone();
     task.emit(step.turn, now, EventKind::ApprovalRequested { approval: told });
     task.state.approvals.open(approval, question.on_timeout);
     // The wait may last for days: the outbox must not wait for the next activity.
     task.local.piggyback_pending = false;
+    Ok(())
 }
 
 enum Waited {
@@ -150,7 +168,7 @@ async fn wait(ctx: &Context, id: &str, token: &WorkflowCancellationToken) -> Wai
             state
                 .task
                 .as_ref()
-                .is_some_and(|task| task.state.approvals.is_decided(&awaited) || task.wants_continue_as_new())
+                .is_some_and(|task| task.state.approvals.is_decided(&awaited) || is_continue_as_new_due(ctx, task))
         },
         WaitConditionOptions::builder()
             .cancellation_token(token.clone())

@@ -11,13 +11,16 @@ use steadfast_contract::{
 };
 use steadfast_crds::agent::HookEvent;
 use steadfast_events::Content;
-use steadfast_payload::Packed;
+use steadfast_payload::{Packed, read_json};
 use temporalio_workflow::{WorkflowCancellationToken, WorkflowTermination};
 
-use super::{Context, failed_step, hooks, now, protocol_error, read, record, scoped, stopped, turn_scope, update};
+use super::{
+    Context, commands, failed_step, hooks, now, protocol_error, read, record, scoped, stopped, turn_scope, update,
+};
 use crate::{
     activities::{Compact, InvokeModel},
-    activity_options, failure,
+    activity_options,
+    failure::CallError,
     task::Task,
 };
 
@@ -52,13 +55,18 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
         queue,
         token.clone(),
     );
-    let running = scoped(ctx, id, None, || {
-        ctx.execute_activity(InvokeModel, Packed(call), options)
-    });
-    let result = running.await;
+    let activity_id = model_activity_id(id.turn, id.step);
+    let base = call.base;
+    let result = async {
+        let call = commands::admit(ctx, "the request of a model call", call).await?;
+        let running = scoped(ctx, id, None, || ctx.execute_activity(InvokeModel, call, options));
+        let Packed(outcome) = running.await?;
+        update(ctx, |task| with_items(task, &activity_id, outcome))
+    };
+    let result = result.await;
     let now = now(ctx);
     match result {
-        Ok(Packed(outcome)) => {
+        Ok(outcome) => {
             let usage = outcome.usage;
             let stopped_midway = outcome.interrupted;
             let answer = update(ctx, |task| take_answer(task, id, &revision, outcome, now));
@@ -72,9 +80,9 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
             update(ctx, |task| record(task, input))
         }
         Err(error) => {
-            update(ctx, |task| task.state.outbox.ack(0));
+            update(ctx, |task| not_called(task, base, &error));
             let failure = failed_step(ctx, &token, &error);
-            let too_long = failure::describe(&error).0 == CONTEXT_LENGTH_EXCEEDED && !token.is_cancelled();
+            let too_long = error.describe().0 == CONTEXT_LENGTH_EXCEEDED && !token.is_cancelled();
             update(ctx, |task| {
                 if too_long && task.may_compact() {
                     return record(task, Input::WindowFull);
@@ -110,6 +118,26 @@ fn announce(task: &mut Task, id: StepId, revision: &Revision, now: jiff::Timesta
         revision: revision.name.clone(),
         now: task.state.turn_started_at.unwrap_or(now),
         append,
+    }
+}
+
+/// What the call took along was not taken.
+fn not_called(task: &mut Task, base: u32, error: &CallError) {
+    task.state.outbox.ack(0);
+    if matches!(error, CallError::TooLarge { .. }) {
+        task.state.transcript.not_announced(base);
+    }
+}
+
+/// The outcome with the items that came in parts, before it.
+fn with_items(task: &mut Task, activity_id: &str, outcome: ModelOutcome) -> Result<ModelOutcome, CallError> {
+    let Some(parts) = outcome.item_parts else {
+        return Ok(outcome);
+    };
+    let text = task.local.answer_parts.take(activity_id, parts);
+    match text.and_then(|text| read_json(&text).ok()) {
+        Some(items) => Ok(ModelOutcome { items, ..outcome }),
+        None => Err(CallError::PartsMissing),
     }
 }
 
@@ -185,8 +213,13 @@ pub(super) async fn compact(ctx: &Context, id: StepId) -> Result<(), WorkflowTer
         (announce(task, id, &revision, now_at_start), task.acting_queue(), kept)
     });
     let options = activity_options::compact(id, &revision.spec, queue, token.clone());
-    let running = scoped(ctx, id, None, || ctx.execute_activity(Compact, Packed(call), options));
-    let result = running.await;
+    let base = call.base;
+    let result = async {
+        let call = commands::admit(ctx, "the request of a summary", call).await?;
+        let running = scoped(ctx, id, None, || ctx.execute_activity(Compact, call, options));
+        running.await.map_err(CallError::from)
+    };
+    let result = result.await;
     let now = now(ctx);
     match result {
         Ok(Packed(summary)) => {
@@ -204,7 +237,7 @@ pub(super) async fn compact(ctx: &Context, id: StepId) -> Result<(), WorkflowTer
         Err(error) => {
             let failure = failed_step(ctx, &token, &error);
             update(ctx, |task| {
-                task.state.outbox.ack(0);
+                not_called(task, base, &error);
                 record(task, Input::Failed(failure))
             })
         }

@@ -1,12 +1,14 @@
 //! Appends the outbox to the log when no other activity takes it along.
 
+use std::time::Duration;
+
 use futures::FutureExt as _;
 use steadfast_contract::activities::Append;
-use steadfast_payload::Packed;
+use steadfast_payload::{Packed, bounded_size};
 use temporalio_workflow::{TimerOptions, WaitConditionOptions, WorkflowCancellationToken, workflows::select};
 
-use super::{Context, read, update};
-use crate::{activities::AppendEvents, activity_options};
+use super::{Context, commands, read, update};
+use crate::{activities::AppendEvents, activity_options, failure::CallError};
 
 /// Runs beside the conversation, which never waits for it.
 pub(super) async fn run(ctx: &Context) -> std::convert::Infallible {
@@ -34,13 +36,14 @@ pub(super) async fn run(ctx: &Context) -> std::convert::Infallible {
             cursor: task.state.log_cursor.clone(),
             revision: task.display_revision(),
         });
-        if let Ok(Packed(ack)) = ctx
-            .execute_activity(AppendEvents, Packed(append), activity_options::append_events())
-            .await
-        {
-            update(ctx, |task| task.ack(&ack));
-        } else {
-            update(ctx, |task| task.state.outbox.ack(0));
+        let appended = async {
+            let append = commands::admit(ctx, "the events for the log", append).await?;
+            let running = ctx.execute_activity(AppendEvents, append, activity_options::append_events());
+            running.await.map_err(CallError::from)
+        };
+        match appended.await {
+            Ok(Packed(ack)) => update(ctx, |task| task.ack(&ack)),
+            Err(_) => update(ctx, |task| task.state.outbox.ack(0)),
         }
     }
 }
@@ -54,6 +57,10 @@ pub(super) fn leave_in_history(ctx: &Context) {
             cursor: task.state.log_cursor.clone(),
             revision: task.display_revision(),
         });
+        if !commands::fits(ctx, bounded_size(&append)) {
+            // One message to the server takes no more, and there is no next workflow task.
+            return;
+        }
         // Polled once, so that it is scheduled.
         let _ = ctx
             .execute_activity(AppendEvents, Packed(append), activity_options::append_events())
@@ -62,7 +69,7 @@ pub(super) fn leave_in_history(ctx: &Context) {
 }
 
 /// Waits until the relay has emptied the outbox, for a bounded time: a task does not depend on its log.
-pub(super) async fn flush(ctx: &Context) {
+pub(super) async fn flush(ctx: &Context, limit: Duration) {
     update(ctx, |task| task.local.piggyback_pending = false);
     let detached = WorkflowCancellationToken::new();
     let emptied = ctx.wait_condition_with_options(
@@ -72,7 +79,7 @@ pub(super) async fn flush(ctx: &Context) {
             .build(),
     );
     let timer = ctx.timer(
-        TimerOptions::builder(activity_options::FINAL_FLUSH)
+        TimerOptions::builder(limit)
             .cancellation_token(detached.clone())
             .build(),
     );

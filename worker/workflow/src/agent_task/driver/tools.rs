@@ -14,7 +14,7 @@ use serde_json::Value;
 use steadfast_agent_loop::{AfterTools, Body, CallKind, Failure, Input, Segment, StepId, ToolCall, ToolOutput};
 use temporalio_workflow::{WorkflowTermination, workflows::join_all};
 
-use super::{Context, now, protocol_error, record, stopped, turn_scope, update};
+use super::{Context, now, protocol_error, record, state_pages, stopped, turn_scope, update};
 use crate::task::Task;
 use call::{CallStatus, finish_call};
 use context::ToolCallContext;
@@ -57,6 +57,7 @@ pub(super) async fn call_tools(ctx: &Context, id: StepId, calls: Vec<ToolCall>) 
             return Ok(());
         }
     }
+    state_pages::record_outputs(ctx, id).await?;
     let now = now(ctx);
     let failure = token.is_cancelled().then(|| stopped(ctx));
     update(ctx, |task| {

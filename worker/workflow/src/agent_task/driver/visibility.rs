@@ -1,9 +1,15 @@
 //! Search attributes of a task. They are written when they change, and only where the server has
 //! them registered.
 
-use steadfast_contract::visibility::{SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE, VisiblePhase};
+use std::convert::Infallible;
+
+use steadfast_contract::visibility::{
+    MEMO_QUEUE_FULL, SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE, VisiblePhase,
+};
 use steadfast_payload::Packed;
-use temporalio_workflow::common::search_attributes::SearchAttributeKey;
+use temporalio_workflow::{
+    MemoValue, WaitConditionOptions, WorkflowCancellationToken, common::search_attributes::SearchAttributeKey,
+};
 
 use super::{Context, read, update};
 use crate::{activities::LoadCapabilities, activity_options};
@@ -37,6 +43,34 @@ pub(super) async fn show(ctx: &Context, phase: VisiblePhase) {
     }
     if !updates.is_empty() {
         ctx.upsert_search_attributes(updates);
+    }
+}
+
+/// Tells the gateway by the memo whether the queue is full, so that it refuses messages before they are in history.
+pub(super) async fn show_full_queue(ctx: &Context) -> Infallible {
+    let detached = WorkflowCancellationToken::new();
+    let mut shown = ctx
+        .memo()
+        .get::<bool>(MEMO_QUEUE_FULL)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    loop {
+        let options = WaitConditionOptions::builder()
+            .cancellation_token(detached.clone())
+            .build();
+        // The token is never cancelled.
+        let _ = ctx
+            .wait_condition_with_options(
+                move |state| state.task.as_ref().is_some_and(|task| task.is_queue_full() != shown),
+                options,
+            )
+            .await;
+        shown = !shown;
+        let value = shown.then(|| MemoValue::new(true));
+        if ctx.upsert_memo([(MEMO_QUEUE_FULL, value)]).is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -4,16 +4,14 @@ use steadfast_agent_loop::{StepId, ToolCall};
 use steadfast_contract::tool_calls::{OutputSource, bounded_result};
 use steadfast_crds::agent_tool::{ActivityTool, AgentToolSpec, ArgumentStyle};
 use steadfast_payload::foreign_result;
-use temporalio_workflow::common::{
-    UntypedActivity, data_converters::RawValue, protos::temporal::api::common::v1::Payload,
-};
+use temporalio_workflow::common::{UntypedActivity, protos::temporal::api::common::v1::Payload};
 
 use super::context::{CallOutcome, ToolCallContext, finished};
 use crate::{
     activity_options::{self, ToolCallOptions},
-    agent_task::driver::{Context, read, scoped},
+    agent_task::driver::{Context, commands, read, scoped},
     arguments::{object_arguments, positional_arguments},
-    failure,
+    failure::CallError,
     task::Task,
 };
 
@@ -39,15 +37,19 @@ pub(super) async fn call_activity(
         Ok(arguments) => arguments,
         Err(reason) => return tool_call.refused(reason),
     };
-    let running = scoped(ctx, id, Some((call, "")), || {
-        ctx.execute_activity(UntypedActivity::new(&tool.name), RawValue::new(arguments), options)
-    });
-    match running.await {
+    let called = async {
+        let arguments = commands::admit_plain(ctx, "the arguments of the call", arguments).await?;
+        let running = scoped(ctx, id, Some((call, "")), || {
+            ctx.execute_activity(UntypedActivity::new(&tool.name), arguments, options)
+        });
+        running.await.map_err(CallError::from)
+    };
+    match called.await {
         Ok(result) => {
             let content = bounded_result(Some(&revision.spec), &call.name, foreign_result(&result.payloads));
             finished(tool_call.done(content, OutputSource::ForeignActivity))
         }
-        Err(error) => tool_call.failed(spec, failure::describe(&error)),
+        Err(error) => tool_call.failed(spec, error.describe()),
     }
 }
 

@@ -146,6 +146,7 @@ async fn approve(
     };
     Ok(match human_approval::ask(ctx, id, call, question, token).await? {
         Asked::Suspended => Some(CallOutcome::Suspended),
+        Asked::Refused(reason) => Some(tool_call.refused(format!("this call was not run: {reason}"))),
         Asked::Stopped => Some(tool_call.refused("this call was not run: the turn was stopped".to_owned())),
         Asked::Decided(decided, on_timeout) => match (decided.verdict, on_timeout) {
             (Verdict::Approved, _) | (Verdict::Expired, OnTimeout::Proceed) => None,

@@ -4,7 +4,7 @@ use serde_json::Value;
 use steadfast_agent_loop::{ModelText, StepId, ToolCall, ToolOutput};
 use steadfast_contract::{
     activities::Revision,
-    activity_ids::tool_activity_id,
+    activity_ids::{step_activity_id, tool_activity_id},
     queries::Phase,
     tool_calls::{FinishedCall, OutputSource, TurnFailure},
 };
@@ -14,7 +14,7 @@ use temporalio_workflow::WorkflowCancellationToken;
 
 use crate::{
     activity_options::ToolCallOptions,
-    agent_task::driver::{Context, now, update},
+    agent_task::driver::{Context, now, read, update},
 };
 
 /// Category of a turn whose approval expired.
@@ -68,6 +68,12 @@ impl<'a> ToolCallContext<'a> {
             suppressed: false,
             interval: None,
         }
+    }
+
+    /// Offers the result of a step to the activities of this process.
+    pub(super) fn keep_step(&self, name: &str, result: &Value) {
+        let activity_id = step_activity_id(self.id.turn, self.id.step, self.call.index, name);
+        read(self.ctx, |task| task.offer_step(&activity_id, result));
     }
 
     /// The model is told why there is no result.

@@ -11,8 +11,8 @@ use super::context::{CallOutcome, ToolCallContext, finished};
 use crate::{
     activities::CallHttpTool,
     activity_options::{self, ToolCallOptions},
-    agent_task::driver::{read, scoped, update},
-    failure,
+    agent_task::driver::{commands, read, scoped, update},
+    failure::CallError,
     task::Task,
 };
 
@@ -54,6 +54,8 @@ async fn call_http_once(
         // A local activity runs in the workflow's own worker, which has the credentials of the task's own agent only.
         (HttpExecution::Local, None) => {
             let options = activity_options::local_tool_call(own);
+            // Its result is a command too.
+            commands::reserve(ctx, usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX)).await;
             let running = scoped(ctx, id, Some((call, "")), || {
                 ctx.execute_local_activity(CallHttpTool, Packed(input), options)
             });
@@ -67,7 +69,7 @@ async fn call_http_once(
             running.await
         }
     };
-    let Packed(outcome) = called.map_err(|error| failure::describe(&error))?;
+    let Packed(outcome) = called.map_err(|error| CallError::from(error).describe())?;
     update(ctx, |task| task.note_cursor(&outcome.log));
     Ok(outcome)
 }

@@ -42,6 +42,7 @@ pub(super) async fn ask_person(
     };
     Ok(match human_approval::ask(ctx, id, call, question, token).await? {
         Asked::Suspended => CallOutcome::Suspended,
+        Asked::Refused(reason) => tool_call.refused(format!("nobody was asked: {reason}")),
         Asked::Stopped => tool_call.refused("nobody answered: the turn was stopped".to_owned()),
         Asked::Decided(decided, on_timeout) => match (decided.verdict, on_timeout) {
             (Verdict::Expired, OnTimeout::Fail) => tool_call.expired(),

@@ -17,8 +17,8 @@ use crate::{
     activities::CallMcpTool,
     activity_options::{self, ToolCallOptions},
     agent_task::driver::human_approval::{self, Asked, Question},
-    agent_task::driver::{read, scoped, update},
-    failure,
+    agent_task::driver::{commands, read, scoped, update},
+    failure::CallError,
     task::Task,
 };
 
@@ -98,10 +98,14 @@ async fn call_mcp_once(
         answered,
         cursor: read(ctx, |task| task.state.log_cursor.clone()),
     };
-    let running = scoped(ctx, id, Some((call, "")), || {
-        ctx.execute_activity(CallMcpTool, Packed(input), activity_options::tool_call(options))
-    });
-    let Packed(outcome) = running.await.map_err(|error| failure::describe(&error))?;
+    let called = async {
+        let input = commands::admit(ctx, "the call of the tool", input).await?;
+        let running = scoped(ctx, id, Some((call, "")), || {
+            ctx.execute_activity(CallMcpTool, input, activity_options::tool_call(options))
+        });
+        running.await.map_err(CallError::from)
+    };
+    let Packed(outcome) = called.await.map_err(|error| error.describe())?;
     update(ctx, |task| task.note_cursor(&outcome.log));
     Ok(outcome)
 }
@@ -126,6 +130,10 @@ async fn ask_for_more(
     let asked = human_approval::ask(tool_call.ctx, tool_call.id, tool_call.call, question, tool_call.token).await?;
     let decided = match asked {
         Asked::Suspended => return Ok(Err(CallOutcome::Suspended)),
+        Asked::Refused(reason) => {
+            let reason = format!("this call was not finished: {reason}");
+            return Ok(Err(tool_call.refused(reason)));
+        }
         Asked::Stopped => {
             let reason = "this call was not finished: the turn was stopped".to_owned();
             return Ok(Err(tool_call.refused(reason)));

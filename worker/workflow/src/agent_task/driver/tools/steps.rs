@@ -1,6 +1,7 @@
 //! Tools of kind `steps`: one action after the other. When one fails for good, the finished ones are
 //! compensated in reverse, and the result says what was done, undone and not undone, and for which
-//! step the outcome is unknown: a step that timed out may have acted.
+//! step the outcome is unknown: a step that timed out may have acted, and is compensated only where the
+//! tool says that this is safe.
 //!
 //! A step that has begun is not cancelled with the turn. Between two steps the turn may be stopped,
 //! and then the finished ones are compensated.
@@ -14,23 +15,24 @@ use steadfast_contract::{
     tool_calls::{OutputSource, TurnFailure},
 };
 use steadfast_crds::agent_tool::{
-    ActivityTool, AgentToolSpec, ArgumentStyle, Compensation, OnError, StepAction, ToolRetry, ToolStep,
+    ActivityTool, AgentToolSpec, ArgumentStyle, Compensation, OnError, OnUnknownOutcome, StepAction, ToolRetry,
+    ToolStep,
 };
-use steadfast_payload::{Packed, foreign_result};
-use temporalio_workflow::{
-    WorkflowCancellationToken,
-    common::{UntypedActivity, data_converters::RawValue},
-};
+use steadfast_payload::{PAYLOAD_LIMIT_BYTES, Packed, foreign_result};
+use temporalio_workflow::{WorkflowCancellationToken, common::UntypedActivity};
 
 use super::context::{self, CallOutcome, ToolCallContext};
 use crate::{
     activities::{CallHttpStep, RenderStep},
     activity_options::{self, ToolCallOptions},
-    agent_task::driver::{read, scoped},
+    agent_task::driver::{commands, read, scoped},
     arguments::{object_arguments, positional_arguments},
-    failure,
+    failure::CallError,
     task::Task,
 };
+
+/// How much of the result of a step that is not undone the model sees: the result of a long one would hide the rest.
+const SHOWN_RESULT_BYTES: usize = 4_096;
 
 /// One action to carry out.
 struct Action<'a> {
@@ -71,9 +73,10 @@ pub(super) async fn run(tool_call: &ToolCallContext<'_>, spec: &AgentToolSpec, s
         };
         match outcome {
             Ok(result) => {
+                tool_call.keep_step(&step.name, &result);
                 results.insert(step.name.clone(), result);
             }
-            Err(failure) => return undo(tool_call, spec, &steps[..number], step, &failure, results).await,
+            Err(failure) => return undo(tool_call, spec, (&steps[..number], step), &failure, results).await,
         }
     }
     let limit = usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX);
@@ -104,47 +107,64 @@ fn backward<'a>(step: &'a ToolStep, compensation: &'a Compensation, spec: &Agent
     })
 }
 
+/// What became of the steps of a call that failed.
+#[derive(Default)]
+struct Undoing {
+    undone: Vec<String>,
+    not_undone: Vec<Value>,
+    unknown_outcome: Vec<String>,
+}
+
+impl Undoing {
+    fn not_undone(&mut self, step: &ToolStep, reason: &str, result: Option<&Value>) {
+        let result = result.map(|result| bounded(result.clone(), SHOWN_RESULT_BYTES));
+        self.not_undone
+            .push(json!({"step": step.name, "reason": reason, "result": result}));
+    }
+}
+
 async fn undo(
     tool_call: &ToolCallContext<'_>,
     spec: &AgentToolSpec,
-    done: &[ToolStep],
-    failed: &ToolStep,
+    (done, failed): (&[ToolStep], &ToolStep),
     failure: &StepFailure,
     results: BTreeMap<String, Value>,
 ) -> CallOutcome {
-    let mut undone = Vec::new();
-    let mut not_undone = Vec::new();
-    for step in done.iter().rev() {
-        let Some(compensation) = &step.compensate else {
-            not_undone.push(
-                json!({"step": step.name, "reason": "it has no compensation", "result": results.get(&step.name)}),
-            );
-            continue;
-        };
-        let outcome = match backward(step, compensation, spec) {
-            Some(action) => act(tool_call, spec, &action, &results).await,
-            None => Err(StepFailure::without_effect("its compensation has no action")),
-        };
-        match outcome {
-            Ok(_) => undone.push(step.name.clone()),
-            Err(StepFailure { reason, .. }) => {
-                not_undone.push(json!({"step": step.name, "reason": reason, "result": results.get(&step.name)}));
+    let mut undoing = Undoing::default();
+    if failure.may_have_acted {
+        match compensation_of_unknown(failed) {
+            None => undoing.unknown_outcome.push(failed.name.clone()),
+            Some(compensation) => {
+                let outcome = compensate(tool_call, spec, failed, compensation, &results).await;
+                match outcome {
+                    Ok(_) => undoing.undone.push(failed.name.clone()),
+                    Err(StepFailure { reason, .. }) => {
+                        undoing.unknown_outcome.push(failed.name.clone());
+                        undoing.not_undone(failed, &reason, None);
+                    }
+                }
             }
         }
     }
+    for step in done.iter().rev() {
+        let result = results.get(&step.name);
+        let Some(compensation) = &step.compensate else {
+            undoing.not_undone(step, "it has no compensation", result);
+            continue;
+        };
+        match compensate(tool_call, spec, step, compensation, &results).await {
+            Ok(_) => undoing.undone.push(step.name.clone()),
+            Err(StepFailure { reason, .. }) => undoing.not_undone(step, &reason, result),
+        }
+    }
     let reason = &failure.reason;
-    let unknown_outcome = if failure.may_have_acted {
-        vec![&failed.name]
-    } else {
-        Vec::new()
-    };
     let content = json!({
         "completed": false,
         "failed_step": failed.name,
         "error": reason,
-        "undone": undone,
-        "not_undone": not_undone,
-        "unknown_outcome": unknown_outcome,
+        "undone": undoing.undone,
+        "not_undone": undoing.not_undone,
+        "unknown_outcome": undoing.unknown_outcome,
     });
     let limit = usize::try_from(spec.max_result_bytes).unwrap_or(usize::MAX);
     let mut finished = tool_call.done(bounded(content, limit), OutputSource::Task);
@@ -159,6 +179,28 @@ async fn undo(
         });
     }
     context::finished(finished)
+}
+
+/// The compensation of a step that may have acted, where the tool says that it is safe.
+fn compensation_of_unknown(step: &ToolStep) -> Option<&Compensation> {
+    let compensation = step.compensate.as_ref()?;
+    match compensation.on_unknown_outcome {
+        OnUnknownOutcome::Compensate => Some(compensation),
+        OnUnknownOutcome::Leave => None,
+    }
+}
+
+async fn compensate(
+    tool_call: &ToolCallContext<'_>,
+    spec: &AgentToolSpec,
+    step: &ToolStep,
+    compensation: &Compensation,
+    results: &BTreeMap<String, Value>,
+) -> Result<Value, StepFailure> {
+    match backward(step, compensation, spec) {
+        Some(action) => act(tool_call, spec, &action, results).await,
+        None => Err(StepFailure::without_effect("its compensation has no action")),
+    }
 }
 
 async fn act(
@@ -187,7 +229,7 @@ async fn act(
         revision: revision.name.clone(),
         name: action.name.to_owned(),
         undo: action.undo,
-        results: results.clone(),
+        results: results.keys().cloned().collect(),
     };
     let own = tool_call.options(spec);
     let title = format!("{}{}", call.name, part);
@@ -203,14 +245,18 @@ async fn act(
     };
     match action.does {
         StepAction::Http(_) => {
-            let running = scoped(ctx, id, Some((call, &part)), || {
-                ctx.execute_activity(CallHttpStep, Packed(request), activity_options::tool_call(options))
-            });
+            let called = async {
+                let request = commands::admit(ctx, "the request of the step", request).await?;
+                let running = scoped(ctx, id, Some((call, &part)), || {
+                    ctx.execute_activity(CallHttpStep, request, activity_options::tool_call(options))
+                });
+                running.await.map_err(CallError::from)
+            };
             // A refused request comes back as an outcome. Of one that was sent and got no proper
             // answer nobody knows.
-            let Packed(outcome) = running.await.map_err(|error| StepFailure {
-                reason: described(failure::describe(&error)),
-                may_have_acted: !failure::is_permanent(&error),
+            let Packed(outcome) = called.await.map_err(|error| StepFailure {
+                reason: described(error.describe()),
+                may_have_acted: !error.is_permanent(),
             })?;
             if outcome.is_error {
                 return Err(StepFailure::without_effect(format!(
@@ -221,22 +267,28 @@ async fn act(
             Ok(outcome.content)
         }
         StepAction::Activity(activity) => {
+            // Its result is a command too.
+            commands::reserve(ctx, PAYLOAD_LIMIT_BYTES).await;
             let rendered = ctx.execute_local_activity(RenderStep, Packed(request), activity_options::render_step());
             let Packed(arguments) = rendered
                 .await
-                .map_err(|error| StepFailure::without_effect(described(failure::describe(&error))))?;
+                .map_err(|error| StepFailure::without_effect(described(CallError::from(error).describe())))?;
             let arguments = payloads(activity, &arguments).map_err(StepFailure::without_effect)?;
             if activity.task_queue.is_some() {
                 options.task_queue.clone_from(&activity.task_queue);
             }
             options.heartbeat = activity.heartbeat_timeout.map(Into::into);
-            let running = scoped(ctx, id, Some((call, &part)), || {
-                let options = activity_options::tool_call(options);
-                ctx.execute_activity(UntypedActivity::new(&activity.name), RawValue::new(arguments), options)
-            });
-            let result = running.await.map_err(|error| StepFailure {
-                reason: described(failure::describe(&error)),
-                may_have_acted: failure::may_have_acted(&error),
+            let called = async {
+                let arguments = commands::admit_plain(ctx, "the arguments of the step", arguments).await?;
+                let running = scoped(ctx, id, Some((call, &part)), || {
+                    let options = activity_options::tool_call(options);
+                    ctx.execute_activity(UntypedActivity::new(&activity.name), arguments, options)
+                });
+                running.await.map_err(CallError::from)
+            };
+            let result = called.await.map_err(|error| StepFailure {
+                reason: described(error.describe()),
+                may_have_acted: error.may_have_acted(),
             })?;
             Ok(foreign_result(&result.payloads))
         }
