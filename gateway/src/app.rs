@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     access::{Access, Action, Caller, SelfApproval},
+    admission::HistoryLimits,
     agents::{AgentDirectory, AgentEntry},
     error::ApiError,
     load::Load,
@@ -26,6 +27,7 @@ pub struct Gateway {
     pub self_approval: SelfApproval,
     pub agents: AgentDirectory,
     pub temporal: Temporal,
+    pub history_limits: HistoryLimits,
     pub log: EventLog,
     pub reader: LogReader,
     pub metrics: Metrics,
@@ -148,6 +150,7 @@ impl Gateway {
             self_approval: SelfApproval::Allowed,
             agents: AgentDirectory::default(),
             temporal: Temporal::new(temporal, metrics.clone()),
+            history_limits: HistoryLimits::default(),
             reader: LogReader::start(log.clone()),
             log,
             metrics,

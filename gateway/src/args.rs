@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use axum::http::HeaderValue;
 use clap::Parser;
 use steadfast_eventlog::RedisArgs;
+use steadfast_gateway::HistoryLimits;
 use steadfast_process::LogFormat;
 use steadfast_temporal::TemporalArgs;
 
@@ -34,6 +35,15 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub temporal: TemporalArgs,
+
+    /// Size of a run's history at which Temporal ends it: `limit.historySize.error` of the server, in bytes. Messages
+    /// are refused before that.
+    #[arg(long, env = "STEADFAST_HISTORY_LIMIT_BYTES", default_value_t = HistoryLimits::default().bytes)]
+    pub history_limit_bytes: u64,
+
+    /// Length of a run's history at which Temporal ends it: `limit.historyCount.error` of the server.
+    #[arg(long, env = "STEADFAST_HISTORY_LIMIT_EVENTS", default_value_t = HistoryLimits::default().events)]
+    pub history_limit_events: u64,
 
     #[command(flatten)]
     pub redis: RedisArgs,

@@ -209,6 +209,12 @@ impl From<TemporalError> for ApiError {
         match error {
             TemporalError::NotFound => Self::not_found("the task"),
             TemporalError::Refused(message) => Self::bad_request(format!("Temporal refused the request: {message}")),
+            // It was not applied.
+            TemporalError::RunEnding => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "the run of the task is ending at this moment: send it again in a second",
+            )
+            .retryable(true),
             error => Self::unavailable("Temporal", error),
         }
     }

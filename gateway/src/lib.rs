@@ -3,6 +3,7 @@
 //! and logs into messages and streams. Stores nothing: any number of replicas may run.
 
 mod access;
+mod admission;
 mod agentex;
 mod agents;
 mod api;
@@ -17,6 +18,7 @@ mod task;
 mod temporal;
 
 pub use access::{Access, CacheAges, KubernetesAccess, SelfApproval};
+pub use admission::HistoryLimits;
 pub use agents::{AgentDirectory, Naming};
 pub use api::{codec_routes, router};
 pub use app::Gateway;

@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
-    Access, AgentDirectory, Gateway, KubernetesAccess, Load, Metrics, Naming, SelfApproval, Server, Temporal,
-    codec_routes, router,
+    Access, AgentDirectory, Gateway, HistoryLimits, KubernetesAccess, Load, Metrics, Naming, SelfApproval, Server,
+    Temporal, codec_routes, router,
 };
 use steadfast_process::{AdminServer, Readiness, ReadinessGauge, crypto, prometheus, shutdown, telemetry};
 use steadfast_temporal::TemporalSettings;
@@ -86,6 +86,10 @@ async fn build(
             SelfApproval::Allowed
         },
         temporal: Temporal::new(temporal, metrics.clone()),
+        history_limits: HistoryLimits {
+            bytes: args.history_limit_bytes,
+            events: args.history_limit_events,
+        },
         reader: LogReader::start(log.clone()),
         log,
         metrics,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use steadfast_contract::{
     failures::TASK_TIMED_OUT,
     start::WORKFLOW_TYPE,
-    visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME},
+    visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME, MEMO_QUEUE_FULL},
 };
 use steadfast_events::Approval;
 use steadfast_payload::{UnpackError, failure_message, unpack};
@@ -41,6 +41,11 @@ pub(crate) struct TaskRecord {
     pub(crate) metadata: Option<Value>,
     pub(crate) status: TaskStatus,
     pub(crate) task_queue: String,
+    /// Size and length of the history of the newest run.
+    pub(crate) history_bytes: u64,
+    pub(crate) history_events: u64,
+    /// The task takes no more messages until one of those that wait has its turn.
+    pub(crate) is_queue_full: bool,
     /// The pending approvals; their arguments may be cut.
     pub(crate) approvals: Vec<Approval>,
     pub(crate) created_at: Timestamp,
@@ -101,6 +106,9 @@ impl TaskRecord {
                 approvals(&memo)
             },
             task_queue: info.task_queue,
+            history_bytes: info.history_size_bytes.try_into().unwrap_or_default(),
+            history_events: info.history_length.try_into().unwrap_or_default(),
+            is_queue_full: field(&memo, MEMO_QUEUE_FULL).unwrap_or_default(),
             created_at,
             updated_at: ended.unwrap_or(created_at),
         })
@@ -192,6 +200,9 @@ pub(crate) mod testing {
             metadata: None,
             status: TaskStatus::Running,
             task_queue: "test/default/agent/haiku".to_owned(),
+            history_bytes: 0,
+            history_events: 0,
+            is_queue_full: false,
             approvals: Vec::new(),
             created_at: Timestamp::UNIX_EPOCH,
             updated_at: Timestamp::UNIX_EPOCH,

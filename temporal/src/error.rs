@@ -24,6 +24,9 @@ pub enum TemporalError {
     /// The Temporal namespace does not exist: a mistake in the settings.
     #[error("Temporal does not know the namespace: {0}")]
     NamespaceNotFound(String),
+    /// The run of the workflow is ending at this moment, and takes nothing more; the next run, or its end, comes soon.
+    #[error("the run of the workflow is ending at this moment")]
+    RunEnding,
     /// A workflow or schedule of that id exists already.
     #[error("it exists in Temporal already: {0}")]
     AlreadyExists(String),
@@ -48,7 +51,10 @@ impl TemporalError {
     /// Whether the same request may succeed later without a change of settings or of the request.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::TimedOut(_) | Self::Unavailable(_))
+        matches!(
+            self,
+            Self::Connect(_) | Self::TimedOut(_) | Self::RunEnding | Self::Unavailable(_)
+        )
     }
 
     /// Whether Temporal may have done what was asked, although no answer says so.
@@ -65,6 +71,7 @@ impl TemporalError {
             Self::TimedOut(_) => "timed_out",
             Self::NotFound => "not_found",
             Self::NamespaceNotFound(_) => "namespace_not_found",
+            Self::RunEnding => "run_ending",
             Self::AlreadyExists(_) => "already_exists",
             Self::Refused(_) => "refused",
             Self::Unauthorized(_) => "unauthorized",
@@ -81,6 +88,7 @@ impl From<Status> for TemporalError {
         match status.code() {
             Code::NotFound if status.message().starts_with("Namespace") => Self::NamespaceNotFound(message()),
             Code::NotFound => Self::NotFound,
+            Code::ResourceExhausted if status.message().ends_with("workflow is closing") => Self::RunEnding,
             Code::AlreadyExists => Self::AlreadyExists(message()),
             Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => Self::Refused(message()),
             Code::Unauthenticated | Code::PermissionDenied => Self::Unauthorized(message()),
@@ -115,6 +123,14 @@ impl From<ClientConnectError> for TemporalError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_is_ending_is_no_outage() {
+        let message = "workflow operation can not be applied because workflow is closing";
+        let error = TemporalError::from(Status::resource_exhausted(message));
+        assert!(matches!(error, TemporalError::RunEnding), "{error:?}");
+        assert!(error.is_transient());
+    }
 
     #[test]
     fn a_missing_namespace_is_not_a_missing_workflow() {

@@ -14,8 +14,8 @@ use sse_stream::{Sse, SseByteStream};
 use steadfast_eventlog::{Appended, Batch, EventLog, FirstBatch, LogReader, LogSettings, Numbered, RedisConnector};
 use steadfast_events::{EntryId, EventKind, testing};
 use steadfast_gateway::{
-    Access, AgentDirectory, Gateway, Load, Metrics, Naming, SelfApproval, Temporal as TemporalConnection, codec_routes,
-    router,
+    Access, AgentDirectory, Gateway, HistoryLimits, Load, Metrics, Naming, SelfApproval,
+    Temporal as TemporalConnection, codec_routes, router,
 };
 use steadfast_process::prometheus::{Registry, TextEncoder};
 use steadfast_temporal::{Codec, TemporalSettings};
@@ -87,6 +87,7 @@ fn with_temporal(
         self_approval,
         agents: AgentDirectory::of_revision_files(naming, revisions.path().to_owned()).unwrap(),
         temporal: TemporalConnection::new(temporal.clone(), metrics.clone()),
+        history_limits: HistoryLimits::default(),
         reader: LogReader::start(log.clone()),
         log: log.clone(),
         metrics: metrics.clone(),

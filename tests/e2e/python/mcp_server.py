@@ -6,7 +6,7 @@ from typing import Annotated
 
 from mcp.server.mcpserver import Context, Elicit, ElicitationResult, MCPServer, Resolve
 from mcp_types import ToolAnnotations
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 server = MCPServer("steadfast-test")
 
@@ -17,6 +17,14 @@ class Confirmation(BaseModel):
 
 def confirmation(question: str) -> Elicit[Confirmation]:
     return Elicit(question, Confirmation)
+
+
+class LongForm(BaseModel):
+    confirmed: bool = Field(description="x" * 1_000_000)
+
+
+def long_form(question: str) -> Elicit[LongForm]:
+    return Elicit(question, LongForm)
 
 
 @server.tool(annotations=ToolAnnotations(read_only_hint=True))
@@ -36,6 +44,12 @@ def echo(text: str, ctx: Context) -> str:
 def ask(question: str, answer: Annotated[ElicitationResult[Confirmation], Resolve(confirmation)]) -> str:
     """Asks a person and returns the answer."""
     return answer.action if answer.action != "accept" else f"accept {answer.data.confirmed}"
+
+
+@server.tool(structured_output=False)
+def ask_much(question: str, answer: Annotated[ElicitationResult[LongForm], Resolve(long_form)]) -> str:
+    """Asks a person with a form of a megabyte."""
+    return answer.action
 
 
 server.run(transport="streamable-http", host="127.0.0.1", port=int(sys.argv[1]))

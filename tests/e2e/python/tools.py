@@ -5,6 +5,7 @@ the activity `page` reads the file PAGES.
 """
 
 import asyncio
+import base64
 import json
 import os
 import urllib.request
@@ -42,6 +43,12 @@ async def page(arguments: dict[str, Any]) -> dict[str, Any]:
     with open(os.environ["PAGES"], encoding="utf-8") as file:
         text = file.read()
     return {"text": text[number * size : (number + 1) * size]}
+
+
+@activity.defn
+async def noise(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A text of the given length that nothing compresses below three quarters."""
+    return {"text": base64.b64encode(os.urandom(arguments["bytes"] // 4 * 3)).decode()}
 
 
 @activity.defn
@@ -119,7 +126,7 @@ async def main() -> None:
         task_queue=os.environ["TASK_QUEUE"],
         workflows=[Greeting],
         workflow_runner=UnsandboxedWorkflowRunner(),
-        activities=[nonce, reverse, page, fail, effect, hook, judge, context],
+        activities=[nonce, reverse, page, noise, fail, effect, hook, judge, context],
         interceptors=[ReadHeaders()],
     ):
         await asyncio.Event().wait()

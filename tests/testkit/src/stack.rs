@@ -80,6 +80,15 @@ pub struct GatewayAccess {
     pub token: String,
 }
 
+/// The limit of a server with one of its own, which its operators tell the gateway too.
+fn history_limit(options: &TemporalOptions) -> Option<String> {
+    let pairs = options.dynamic_config.iter();
+    pairs
+        .filter_map(|pair| pair.strip_prefix("limit.historySize.error="))
+        .map(str::to_owned)
+        .next_back()
+}
+
 /// Temporal, Redis, a gateway, and a directory of revisions in place of Kubernetes.
 #[derive(Debug)]
 pub struct Stack {
@@ -110,8 +119,12 @@ impl Stack {
     }
 
     pub async fn start_with(temporal: TemporalOptions, binaries: BinaryDir) -> anyhow::Result<Self> {
+        let history_limit = history_limit(&temporal);
         let (temporal, redis) = tokio::try_join!(Temporal::start(temporal), Redis::start())?;
-        let connections = Connections::plain(&temporal, &redis);
+        let mut connections = Connections::plain(&temporal, &redis);
+        if let Some(bytes) = history_limit {
+            connections.add_history_limit(bytes);
+        }
         Self::start_on(temporal, redis, connections, binaries, GatewayOptions::default()).await
     }
 

@@ -22,6 +22,7 @@ use utoipa::ToSchema;
 use super::{task_of, unknown};
 use crate::{
     access::{Action, Caller, SelfApproval},
+    admission::{Outgoing, admit},
     api::{
         acknowledgement,
         extractors::{ReasonBody, UnreadBody, cut_reason},
@@ -224,11 +225,14 @@ async fn decided_before(
 
 /// Sends the decision and waits a moment until the task has taken one.
 async fn signal(gateway: &Gateway, task: &TaskRecord, decide: &Decide) -> Result<Option<ApprovalState>, ApiError> {
+    let payload = plain_json(decide)?;
+    let size_bytes = payload.data.len();
+    admit(task, gateway.history_limits, Outgoing::Control { size_bytes })?;
     let subscription = acknowledgement::subscribe(gateway, &task.log_id).await;
     let look_up = async || look_up(&gateway.log, &task.log_id, &decide.approval_id).await;
     let signaled = gateway
         .temporal
-        .signal(&task.id, SIGNAL_DECIDE, plain_json(decide)?, request_id(decide))
+        .signal(&task.id, SIGNAL_DECIDE, payload, request_id(decide))
         .await;
     match signaled {
         Ok(()) => {}

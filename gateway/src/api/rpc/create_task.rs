@@ -18,12 +18,14 @@ use crate::{
     access::{Action, Caller},
     agentex::wire,
     agents::AgentEntry,
-    api::extractors::{MAX_MESSAGE_BYTES, traceparent},
+    api::extractors::traceparent,
     app::Gateway,
     error::ApiError,
     temporal::{StartRequest, Started, TemporalError},
 };
 
+/// Every run of the task, and every task that it asks, is given the `params`.
+const MAX_PARAMS_BYTES: usize = 256 * 1024;
 /// Every list of tasks contains the metadata.
 const MAX_METADATA_BYTES: usize = 16 * 1024;
 
@@ -35,7 +37,7 @@ pub(super) async fn create_task(
     params: &Map<String, Value>,
 ) -> Result<wire::Task, ApiError> {
     let name = params::name(params)?;
-    let task_params = params::object(params, "params", MAX_MESSAGE_BYTES)?;
+    let task_params = params::object(params, "params", MAX_PARAMS_BYTES)?;
     let metadata = params::object(params, "task_metadata", MAX_METADATA_BYTES)?;
     let key = params::idempotency_key(headers)?;
     // The same name or key gives the same task.

@@ -14,17 +14,21 @@ use uuid::Uuid;
 use super::params;
 use crate::{
     access::Caller,
+    admission::{Outgoing, admit},
     agentex::wire,
     agents::AgentEntry,
     api::{
         acknowledgement,
-        extractors::{ContentError, read_content},
+        extractors::{ContentError, MAX_MESSAGE_BYTES, read_content},
     },
     app::Gateway,
     error::ApiError,
+    task::TaskRecord,
     temporal::TemporalError,
 };
 
+/// Longest payload of a message: its content and what JSON adds to it. Temporal takes 2 MiB.
+const MAX_SIGNAL_BYTES: usize = MAX_MESSAGE_BYTES + 64 * 1024;
 /// Pages of the log that are searched for the outcome of a repeated message.
 const PAGES_BACK: usize = 4;
 
@@ -44,8 +48,8 @@ pub(super) async fn send_event(
     if task.status.is_terminal() {
         return Err(ended());
     }
-    let message = Outgoing {
-        task_id: &task.id,
+    let message = OutgoingMessage {
+        task: &task,
         id: key.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
         may_be_repeated: key.is_some(),
     };
@@ -65,36 +69,55 @@ pub(super) async fn send_event(
         agent_id: agent.id.to_string(),
         created_at,
         content: wire::Content::new(Author::User, &content),
-        task_id: task.id,
+        task_id: task.id.clone(),
     })?)
 }
 
-struct Outgoing<'a> {
-    task_id: &'a str,
+struct OutgoingMessage<'a> {
+    task: &'a TaskRecord,
     id: String,
     /// The client chose the id, so that it can send the message again.
     may_be_repeated: bool,
 }
 
-impl Outgoing<'_> {
+impl OutgoingMessage<'_> {
+    fn task_id(&self) -> &str {
+        &self.task.id
+    }
+
     /// Signals the task and waits a moment for its answer; `None` when it does not come in time.
     async fn send(&self, gateway: &Gateway, caller: &Caller, content: &Content) -> Result<Option<Outcome>, ApiError> {
-        let subscription = acknowledgement::subscribe(gateway, self.task_id).await;
         let event = ReceiveEvent {
             message_id: self.id.clone(),
             content: content.clone(),
             sender: caller.name().to_owned(),
         };
+        let payload = plain_json(&event)?;
+        let size_bytes = payload.data.len();
+        if size_bytes > MAX_SIGNAL_BYTES {
+            return Err(ApiError::too_large(format!(
+                "the message takes {size_bytes} bytes as JSON, and a task takes {MAX_SIGNAL_BYTES} at most"
+            )));
+        }
+        if let Err(refused) = admit(self.task, gateway.history_limits, Outgoing::Message { size_bytes }) {
+            // The task may have taken the message before: its sender asks again.
+            return match self.earlier_outcome(gateway).await {
+                Some(outcome) if self.may_be_repeated => Ok(Some(outcome)),
+                _ => Err(refused),
+            };
+        }
+        let subscription = acknowledgement::subscribe(gateway, self.task_id()).await;
         let request_id = Uuid::new_v4().to_string();
         gateway
             .temporal
-            .signal(self.task_id, SIGNAL_RECEIVE_EVENT, plain_json(&event)?, request_id)
+            .signal(self.task_id(), SIGNAL_RECEIVE_EVENT, payload, request_id)
             .await
             .map_err(|error| match error {
                 TemporalError::NotFound => ended(),
                 TemporalError::Refused(reason) => {
                     ApiError::too_large(format!("Temporal refused the message: {reason}"))
                 }
+                TemporalError::RunEnding => ApiError::from(error),
                 // The signal may have arrived: a retry is harmless only under the same id.
                 error if self.may_be_repeated || !error.may_have_happened() => ApiError::from(error).retryable(true),
                 error => ApiError::from(error).not_repeatable(
@@ -127,7 +150,7 @@ impl Outgoing<'_> {
             number: u64::MAX,
         };
         for _ in 0..PAGES_BACK {
-            let page = gateway.log.page_before(self.task_id, before).await.ok()?;
+            let page = gateway.log.page_before(self.task_id(), before).await.ok()?;
             if let Some(outcome) = page.iter().find_map(|entry| self.outcome_in(entry)) {
                 return Some(outcome);
             }

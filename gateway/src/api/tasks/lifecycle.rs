@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     access::{Action, Caller},
+    admission::{Outgoing, admit},
     agentex::wire,
     api::extractors::{ReasonBody, UnreadBody},
     app::Gateway,
@@ -127,10 +128,13 @@ pub(in crate::api) async fn interrupt_task(
 
 async fn signal<T: Serialize>(gateway: &Gateway, task: &TaskRecord, name: &str, input: &T) -> Result<(), ApiError> {
     refuse_ended(task)?;
+    let payload = plain_json(input)?;
+    let size_bytes = payload.data.len();
+    admit(task, gateway.history_limits, Outgoing::Control { size_bytes })?;
     let request_id = Uuid::new_v4().to_string();
     gateway
         .temporal
-        .signal(&task.id, name, plain_json(input)?, request_id)
+        .signal(&task.id, name, payload, request_id)
         .await
         .map_err(signal_error)
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use steadfast_contract::signals::SIGNAL_CHECKPOINT;
+use steadfast_contract::signals::{ReceiveEvent, SIGNAL_CHECKPOINT, SIGNAL_RECEIVE_EVENT};
+use steadfast_events::{Content, TextFormat};
 use steadfast_testkit::{
     process::ProcessId,
     scripted_model::ScriptedModel,
@@ -65,6 +66,30 @@ pub async fn runs(stack: &Stack, task: &Task) -> anyhow::Result<usize> {
     let arguments = ["workflow", "list", "--output", "json", "--query", &query];
     let listed: Vec<Value> = serde_json::from_str(&stack.temporal().cli(&arguments).await?)?;
     Ok(listed.len())
+}
+
+/// Sends a message to a task without the gateway, as another program could.
+pub async fn signal_message(stack: &Stack, task: &Task, id: &str, text: &str) {
+    let message = ReceiveEvent {
+        message_id: id.to_owned(),
+        content: Content::Text {
+            text: text.to_owned(),
+            format: TextFormat::Plain,
+        },
+        sender: String::new(),
+    };
+    let input = serde_json::to_string(&message).unwrap();
+    let signal = [
+        "workflow",
+        "signal",
+        "--workflow-id",
+        task.id(),
+        "--name",
+        SIGNAL_RECEIVE_EVENT,
+        "--input",
+        &input,
+    ];
+    stack.temporal().cli(&signal).await.unwrap();
 }
 
 /// Makes a task continue as new. It has this many runs then.

@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, routing::get};
 use serde_json::{Value, json};
 use steadfast_e2e::{
-    backend::stack::{continue_as_new, nonce_tool, runs, shared_stack, tools_worker},
+    backend::stack::{continue_as_new, nonce_tool, runs, shared_stack, signal_message, tools_worker},
     scripts::{call_then_repeat, hold},
 };
 use steadfast_events::TurnStatus;
@@ -89,9 +89,16 @@ async fn a_message_beyond_the_queue_limit_is_rejected_with_a_reason() {
     let viewer = task.watch().await.unwrap();
     task.send("one").await.unwrap();
     gate.reached(TIMEOUT).await.unwrap();
-    task.send("two").await.unwrap();
-    // The gateway may accept the message: the workflow rejects it, and the log says so.
-    let _ = task.try_send("the-third", "three").await.unwrap();
+    task.send_with_key("the-second", "two").await.unwrap();
+    // The gateway refuses it before the task gets it.
+    let refused = task.try_send("refused", "three").await.unwrap();
+    assert_eq!(refused.status, 429, "{refused:?}");
+    let words = refused.body["message"].as_str().unwrap();
+    assert!(words.contains("maxQueuedMessages"), "{words}");
+    // A repeated message that was accepted is not a new one.
+    task.send_with_key("the-second", "two").await.unwrap();
+    // Whoever signals without the gateway is told by the log.
+    signal_message(shared_stack().await, &task, "the-third", "three").await;
     let rejected = viewer
         .find("the rejection", |seen| {
             let rejected = seen.frames.iter().find(|frame| frame.kind == "message_rejected")?;
@@ -130,7 +137,7 @@ async fn a_rejected_message_stays_rejected_after_the_log_is_lost() {
         .await
         .unwrap();
     task.send("two").await.unwrap();
-    let _ = task.try_send("rejected", "three").await.unwrap();
+    signal_message(&stack, &task, "rejected", "three").await;
     viewer
         .until("the rejection", |seen| seen.count("message_rejected") == 1)
         .await

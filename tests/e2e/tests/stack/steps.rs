@@ -136,3 +136,30 @@ async fn a_step_that_times_out_has_an_unknown_outcome_and_earlier_steps_are_undo
     deposits.release().await;
     assert_eq!(agent.model().violations(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_step_of_unknown_outcome_is_undone_where_its_tool_says_that_this_is_safe() {
+    let withdrawals = Ledger::start().await;
+    // Records the deposit, and never answers.
+    let deposits = Ledger::held().await;
+    let mut tool = move_money(&withdrawals, &deposits);
+    tool["steps"][1]["timeout"] = json!("1s");
+    tool["steps"][1]["retry"] = json!({"maximumAttempts": 1});
+    tool["steps"][1]["compensate"] = tool["steps"][0]["compensate"].clone();
+    tool["steps"][1]["compensate"]["arguments"]["what"] = json!("take back");
+    tool["steps"][1]["compensate"]["onUnknownOutcome"] = json!("Compensate");
+    let agent = bank("steps-unknown-undone", tool, "b").await;
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "Move it.").await.unwrap();
+    assert_eq!(
+        withdrawals.effects().await,
+        ["withdraw 40", "take back 40", "give back 40"]
+    );
+    let (content, is_error) = result(&task).await;
+    assert!(is_error);
+    assert_eq!(
+        (&content["undone"], &content["not_undone"], &content["unknown_outcome"]),
+        (&json!(["deposit", "withdraw"]), &json!([]), &json!([]))
+    );
+    deposits.release().await;
+}

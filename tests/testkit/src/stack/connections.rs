@@ -92,6 +92,11 @@ impl Connections {
         self
     }
 
+    /// Tells the programs the size of a history at which this Temporal ends a workflow.
+    pub(super) fn add_history_limit(&mut self, bytes: String) {
+        self.variables.push(("STEADFAST_HISTORY_LIMIT_BYTES", bytes));
+    }
+
     /// Adds the variables to a program's environment.
     pub(super) fn apply(&self, launch: Launch) -> Launch {
         self.variables
