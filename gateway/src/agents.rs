@@ -131,3 +131,19 @@ impl AgentDirectory {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_namespaces_given_no_other_is_served() {
+        let everywhere = AgentDirectory::default();
+        assert!(everywhere.serves("team-a"));
+        let narrow = AgentDirectory {
+            namespaces: vec!["team-a".to_owned()],
+            ..everywhere
+        };
+        assert!(narrow.serves("team-a") && !narrow.serves("team-b"));
+    }
+}

@@ -1,12 +1,18 @@
 use std::collections::HashMap;
 
-use steadfast_payload::{foreign_json, pack, plain_json, unpack};
+use steadfast_payload::{failure_message, foreign_json, pack, plain_json, unpack};
 use temporalio_common::{
     data_converters::ActivitySerializationContext,
     protos::temporal::api::{
         common::v1::{Memo, Payloads, SearchAttributes},
-        workflow::v1::WorkflowExecutionInfo,
-        workflowservice::v1::{ListWorkflowExecutionsResponse, StartWorkflowExecutionRequest},
+        failure::v1::Failure,
+        history::v1::{History, HistoryEvent, WorkflowExecutionFailedEventAttributes, history_event::Attributes},
+        schedule::v1::{Schedule, ScheduleAction, schedule_action::Action},
+        workflow::v1::{NewWorkflowExecutionInfo, WorkflowExecutionInfo},
+        workflowservice::v1::{
+            CreateScheduleRequest, GetWorkflowExecutionHistoryResponse, ListWorkflowExecutionsResponse,
+            StartWorkflowExecutionRequest,
+        },
     },
 };
 
@@ -160,6 +166,70 @@ async fn a_request_is_encrypted_except_its_search_attributes() {
     assert!(is_encrypted(&request.input.unwrap().payloads[0]));
     assert!(is_encrypted(&request.memo.unwrap().fields["m"]));
     assert_eq!(request.search_attributes.unwrap().indexed_fields["s"], plain);
+}
+
+#[tokio::test]
+async fn the_input_of_a_schedule_is_encrypted() {
+    let keys = directory(&["a"]);
+    let start = NewWorkflowExecutionInfo {
+        input: payloads(plain_json(&"word").unwrap()),
+        ..Default::default()
+    };
+    let mut request = CreateScheduleRequest {
+        schedule: Some(Schedule {
+            action: Some(ScheduleAction {
+                action: Some(Action::StartWorkflow(start)),
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    codec(keys.path(), "a").encode_message(&mut request).await.unwrap();
+    let action = request.schedule.unwrap().action.unwrap().action;
+    let Some(Action::StartWorkflow(start)) = action else {
+        panic!("{action:?}")
+    };
+    assert!(is_encrypted(&start.input.unwrap().payloads[0]));
+}
+
+#[tokio::test]
+async fn the_message_of_a_failure_is_decrypted_with_its_causes() {
+    let keys = directory(&["a"]);
+    let codec = codec(keys.path(), "a");
+    let attributes = |message: &str| {
+        let attributes = HashMap::from([("message", message), ("stack_trace", "")]);
+        Some(codec.encode(pack(&attributes).unwrap()).unwrap())
+    };
+    let failure = Failure {
+        encoded_attributes: attributes("the tool failed"),
+        cause: Some(Box::new(Failure {
+            encoded_attributes: attributes("no such order"),
+            ..Default::default()
+        })),
+        ..Default::default()
+    };
+    let mut response = GetWorkflowExecutionHistoryResponse {
+        history: Some(History {
+            events: vec![HistoryEvent {
+                attributes: Some(Attributes::WorkflowExecutionFailedEventAttributes(
+                    WorkflowExecutionFailedEventAttributes {
+                        failure: Some(failure),
+                        ..Default::default()
+                    },
+                )),
+                ..Default::default()
+            }],
+        }),
+        ..Default::default()
+    };
+    codec.decode_message(&mut response).await;
+    let attributes = response.history.unwrap().events.remove(0).attributes;
+    let Some(Attributes::WorkflowExecutionFailedEventAttributes(failed)) = attributes else {
+        panic!("{attributes:?}")
+    };
+    let failure = failed.failure.unwrap();
+    assert_eq!(failure_message(&failure), "the tool failed");
+    assert_eq!(failure_message(failure.cause.as_deref().unwrap()), "no such order");
 }
 
 #[tokio::test]
