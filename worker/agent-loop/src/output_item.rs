@@ -86,8 +86,8 @@ mod tests {
 
     use super::*;
 
-    fn alone(item: Value) -> Option<Request> {
-        request_of(&item, std::slice::from_ref(&item))
+    fn alone(item: &Value) -> Option<Request> {
+        request_of(item, std::slice::from_ref(item))
     }
 
     #[test]
@@ -105,15 +105,15 @@ mod tests {
             json!({"type": "levitation", "id": "l", "status": "requires_action"}),
             json!({"type": "levitation", "id": "l", "status": "awaiting_output"}),
         ] {
-            assert_eq!(alone(item.clone()), Some(Request::Unsupported), "{item}");
+            assert_eq!(alone(&item), Some(Request::Unsupported), "{item}");
             assert_eq!(unsupported_item(std::slice::from_ref(&item)), item["type"].as_str());
         }
         assert_eq!(
-            alone(json!({"type": "function_call", "call_id": "c"})),
+            alone(&json!({"type": "function_call", "call_id": "c"})),
             Some(Request::Function)
         );
         assert_eq!(
-            alone(json!({"type": "mcp_approval_request", "id": "m"})),
+            alone(&json!({"type": "mcp_approval_request", "id": "m"})),
             Some(Request::McpApproval)
         );
     }
@@ -130,7 +130,7 @@ mod tests {
             json!({"type": "levitation_call", "call_id": "c", "result": "it floats"}),
             json!({"type": "compaction", "encrypted_content": "x"}),
         ] {
-            assert_eq!(alone(item.clone()), None, "{item}");
+            assert_eq!(alone(&item), None, "{item}");
         }
         let hosted_shell = [
             json!({"type": "shell_call", "call_id": "c"}),

@@ -340,6 +340,23 @@ impl Task {
 }
 
 #[cfg(test)]
+mod test_support {
+    use steadfast_contract::signals::ReceiveEvent;
+    use steadfast_events::{Content, TextFormat};
+
+    pub(super) fn message(id: &str) -> ReceiveEvent {
+        ReceiveEvent {
+            message_id: id.to_owned(),
+            content: Content::Text {
+                text: id.to_owned(),
+                format: TextFormat::Plain,
+            },
+            sender: "ada".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
@@ -376,22 +393,5 @@ mod tests {
             told,
             expected.map(|(id, turn, reason)| (id.to_owned(), turn, reason.to_owned()))
         );
-    }
-}
-
-#[cfg(test)]
-mod test_support {
-    use steadfast_contract::signals::ReceiveEvent;
-    use steadfast_events::{Content, TextFormat};
-
-    pub(super) fn message(id: &str) -> ReceiveEvent {
-        ReceiveEvent {
-            message_id: id.to_owned(),
-            content: Content::Text {
-                text: id.to_owned(),
-                format: TextFormat::Plain,
-            },
-            sender: "ada".to_owned(),
-        }
     }
 }
