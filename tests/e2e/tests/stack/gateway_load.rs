@@ -11,7 +11,7 @@ use futures::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 use steadfast_testkit::{
     RedisData,
-    scripted_model::Reply,
+    scripted_model::{ModelRequest, Reply},
     stack::{AgentSetup, Client, GatewayAccess, GatewayOptions, Stack, Task, Viewer},
 };
 
@@ -57,6 +57,14 @@ fn kubeconfig(server: &str) -> String {
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
     })
     .to_string()
+}
+
+fn answer(request: &ModelRequest) -> Reply {
+    Reply::text(if request.user_texts().len() == 1 {
+        "Well."
+    } else {
+        "Still here."
+    })
 }
 
 /// The most memory that the gateway has had so far.
@@ -141,10 +149,7 @@ async fn large_bodies_and_a_thousand_viewers_stay_within_the_memory_of_the_chart
     })
     .await
     .unwrap();
-    let agent = stack
-        .agent(AgentSetup::new("under-load", |_| Reply::text("Well.")))
-        .await
-        .unwrap();
+    let agent = stack.agent(AgentSetup::new("under-load", answer)).await.unwrap();
     let task = agent.task().await.unwrap();
     task.complete_turn(1, "Hello.").await.unwrap();
     let gateway = stack.gateway().service().process().unwrap();
@@ -185,7 +190,7 @@ async fn large_bodies_and_a_thousand_viewers_stay_within_the_memory_of_the_chart
 
     // Nothing was restarted, and the conversation goes on for all of them.
     task.send("Still there?").await.unwrap();
-    try_join_all(viewers.iter().map(|viewer| viewer.until_turn_ended(2)))
+    try_join_all(viewers.iter().map(|viewer| viewer.until_text("Still here.")))
         .await
         .unwrap();
     report(&stack, "the next turn");
