@@ -2,6 +2,8 @@
 
 /// The task reached `limits.taskTimeout`.
 pub const TASK_TIMED_OUT: &str = "TaskTimedOut";
+/// Type of the failure of a task whose start input is not for this worker, or not of the system's making.
+pub const START_REFUSED: &str = "StartRefused";
 /// The workflow reached a state that is impossible: a fault of Steadfast.
 pub const PROTOCOL_VIOLATION: &str = "ProtocolViolation";
 /// The run before is gone, and with it a part of the state.

@@ -23,5 +23,6 @@ pub mod start;
 pub mod state;
 pub mod text_parts;
 pub mod tool_calls;
+pub mod tool_targets;
 pub mod transcript;
 pub mod visibility;

@@ -155,8 +155,8 @@ pub struct Credential {
     #[schemars(length(min = 1, max = 253))]
     pub secret_key: String,
     /// Hosts to which the worker may send the value: `api.openai.com` is one host, `*.example.com` is every name
-    /// below example.com but not example.com itself, and `:8443` at the end allows this port only. Every host is
-    /// allowed when the list is empty.
+    /// below example.com but not example.com itself, and `:8443` at the end allows this port only. When the list is
+    /// empty, every host is allowed that no argument of a tool can change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub hosts: Vec<HostPattern>,

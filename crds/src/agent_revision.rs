@@ -149,7 +149,7 @@ pub struct RevisionHandoff {
 pub struct RevisionCredential {
     /// Environment variable that holds the value.
     pub env_var_name: String,
-    /// Hosts to which the worker may send the value; every host when empty.
+    /// Hosts to which the worker may send the value; when empty, every host that no argument can change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostPattern>,
 }

@@ -92,6 +92,8 @@ reasons! {
     InvalidExpression,
     /// A schedule has no usable cron expression, time zone or message.
     InvalidSchedule,
+    /// A tool, a hook or a guardrail names an activity, a workflow or a task queue that it may not use.
+    ForbiddenTarget,
     /// Approval is required of a hosted tool, which the model's provider runs without waiting.
     ApprovalImpossible,
     /// `worker.podTemplate` is invalid.
@@ -122,6 +124,8 @@ reasons! {
     SecretKeyNotFound,
     /// The model, a tool or a hook uses a variable that no credential sets.
     EnvVarNotProvided,
+    /// A credential without `hosts` would go to a host that an argument of a tool can change.
+    HostsRequired,
 
     /// The Deployment does not exist yet.
     NotDeployed,

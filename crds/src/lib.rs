@@ -33,6 +33,7 @@ pub mod model;
 pub mod names;
 pub mod quantity;
 mod schema;
+pub mod url_template;
 pub mod worker;
 
 pub use agent::{Agent, AgentSpec, AgentStatus};

@@ -6,7 +6,7 @@ use axum::http::HeaderValue;
 use clap::Parser;
 use steadfast_eventlog::RedisArgs;
 use steadfast_gateway::HistoryLimits;
-use steadfast_process::LogFormat;
+use steadfast_process::{LogFormat, outbound::OutboundArgs};
 use steadfast_temporal::TemporalArgs;
 
 /// The HTTP surfaces of Steadfast.
@@ -69,6 +69,10 @@ pub(crate) struct Args {
     /// Forbid users to decide the approvals of tasks that they created, and of turns that answer their message.
     #[arg(long, env = "STEADFAST_FORBID_SELF_APPROVAL", value_parser = clap::builder::BoolishValueParser::new())]
     pub forbid_self_approval: bool,
+
+    /// The way out of the cluster, for traces.
+    #[command(flatten)]
+    pub outbound: OutboundArgs,
 
     /// Format of log lines.
     #[arg(long, env = "STEADFAST_LOG_FORMAT", default_value_t)]

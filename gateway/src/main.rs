@@ -9,7 +9,9 @@ use steadfast_gateway::{
     Access, AgentDirectory, Gateway, HistoryLimits, KubernetesAccess, Load, Metrics, Naming, SelfApproval, Server,
     Temporal, codec_routes, router,
 };
-use steadfast_process::{AdminServer, Readiness, ReadinessGauge, crypto, prometheus, shutdown, telemetry};
+use steadfast_process::{
+    AdminServer, Readiness, ReadinessGauge, crypto, outbound::Outbound, prometheus, shutdown, telemetry,
+};
 use steadfast_temporal::TemporalSettings;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +26,8 @@ const CHECK_PERIOD: Duration = Duration::from_secs(5);
 async fn main() -> anyhow::Result<()> {
     crypto::install();
     let args = Args::parse();
-    let _telemetry = telemetry::init("steadfast-gateway", args.log_format, &args.log_level)?;
+    let outbound = Outbound::new(&args.outbound)?;
+    let _telemetry = telemetry::init("steadfast-gateway", args.log_format, &args.log_level, &outbound)?;
     let stop = shutdown::on_signal().context("listen for signals")?;
 
     let registry = prometheus::Registry::new();

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use clap::{Parser, ValueEnum};
-use steadfast_process::LogFormat;
+use steadfast_process::{LogFormat, outbound::OutboundArgs};
 use steadfast_temporal::TemporalArgs;
 
 use crate::{
@@ -71,7 +71,7 @@ pub struct Args {
     #[arg(long, env = "STEADFAST_WORKER_ENCRYPTION_SECRET")]
     pub(crate) worker_encryption_secret: Option<String>,
 
-    /// Whether http tools and webhooks of workers may reach Services of the cluster, true or false.
+    /// Whether http tools, MCP servers and webhooks of workers may reach Services of the cluster, true or false.
     #[arg(
         long,
         env = "STEADFAST_ALLOW_CLUSTER_SERVICES",
@@ -79,6 +79,20 @@ pub struct Args {
         action = clap::ArgAction::Set
     )]
     pub(crate) allow_cluster_services: bool,
+
+    /// Whether `model.baseUrl` of an Agent may be a local address (a Service of the cluster, a private or a loopback
+    /// address), true or false.
+    #[arg(
+        long,
+        env = "STEADFAST_ALLOW_LOCAL_MODELS",
+        default_value_t = false,
+        action = clap::ArgAction::Set
+    )]
+    pub(crate) allow_local_models: bool,
+
+    /// The way out of the operator itself, for its traces; workers get theirs by --worker-env.
+    #[command(flatten)]
+    pub outbound: OutboundArgs,
 
     /// URL to which workers send traces (OTLP). Default: workers send no traces.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]

@@ -87,6 +87,10 @@ fn worker_env(args: &Args) -> Vec<Variable> {
         "STEADFAST_ALLOW_CLUSTER_SERVICES",
         args.allow_cluster_services.to_string(),
     ));
+    variables.push(variable(
+        "STEADFAST_ALLOW_LOCAL_MODELS",
+        args.allow_local_models.to_string(),
+    ));
     let otlp_endpoint = args.otlp_endpoint.clone().filter(|endpoint| !endpoint.is_empty());
     variables.extend(otlp_endpoint.map(|endpoint| variable("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)));
     variables.push(variable("STEADFAST_CAPTURE_CONTENT", args.capture_content.to_string()));
@@ -144,11 +148,13 @@ mod tests {
                 pair("TEMPORAL_NAMESPACE", "default"),
                 pair("REDIS_URL", "redis://redis"),
                 pair("STEADFAST_ALLOW_CLUSTER_SERVICES", "true"),
+                pair("STEADFAST_ALLOW_LOCAL_MODELS", "false"),
                 pair("STEADFAST_CAPTURE_CONTENT", "false"),
             ]
         );
         let set = worker_env(&[
             "--allow-cluster-services=false",
+            "--allow-local-models=true",
             "--otlp-endpoint=http://collector:4317",
             "--capture-content=true",
             "--worker-env=A=b",
@@ -157,6 +163,7 @@ mod tests {
             set[3..],
             [
                 pair("STEADFAST_ALLOW_CLUSTER_SERVICES", "false"),
+                pair("STEADFAST_ALLOW_LOCAL_MODELS", "true"),
                 pair("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
                 pair("STEADFAST_CAPTURE_CONTENT", "true"),
                 pair("A", "b"),

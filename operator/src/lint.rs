@@ -9,6 +9,7 @@ mod admission;
 
 use std::collections::BTreeSet;
 
+use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
     Agent, AgentTool,
     conditions::{ConditionType, Reason},
@@ -113,7 +114,7 @@ pub async fn lint(manifests: &[Manifest], namespace: &str) -> Result<Report, Err
         let errors = if is_agent {
             check_agent(manifest, &source, namespace, &hash).await?
         } else {
-            check_tool(manifest)
+            check_tool(manifest, namespace)
         };
         let errors = errors.into_iter().map(|error| unmet(manifest, namespace, error));
         report.diagnostics.extend(errors);
@@ -137,9 +138,13 @@ async fn check_agent(
     Ok(validate(&agent, &dereferenced, &settings, hash)?.errors)
 }
 
-fn check_tool(manifest: &Manifest) -> Vec<ValidationError> {
+fn check_tool(manifest: &Manifest, namespace: &str) -> Vec<ValidationError> {
     match manifest.decode::<AgentTool>() {
-        Ok(tool) => tools::validate::check(&tool.spec).err().into_iter().collect(),
+        Ok(tool) => {
+            let namespace = tool.metadata.namespace.as_deref().unwrap_or(namespace);
+            let queues = NamespaceQueues::new(&settings().install_id, namespace);
+            tools::validate::check(&tool.spec, &queues).err().into_iter().collect()
+        }
         Err(error) => vec![malformed(&error)],
     }
 }
@@ -205,7 +210,7 @@ fn name_of(manifest: &Manifest, namespace: &str) -> NamespacedName {
     NamespacedName::new(own.unwrap_or(namespace), metadata["name"].as_str().unwrap_or_default())
 }
 
-/// Settings that no rule looks at.
+/// Settings that no rule looks at, but for the install id: nobody knows it here, and most installs have this one.
 fn settings() -> Settings {
     Settings {
         install_id: "steadfast".to_owned(),

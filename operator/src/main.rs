@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::Parser as _;
 use steadfast_operator::{app, args::Args, config::Config};
-use steadfast_process::{crypto, shutdown, telemetry};
+use steadfast_process::{crypto, outbound::Outbound, shutdown, telemetry};
 
 /// The fewest threads, whatever the CPU limit: a reconciliation that blocks one leaves one for the Lease and the probes.
 const FEWEST_THREADS: usize = 2;
@@ -24,7 +24,8 @@ fn main() -> anyhow::Result<()> {
 async fn run() -> anyhow::Result<()> {
     crypto::install();
     let args = Args::parse();
-    let _telemetry = telemetry::init("steadfast-operator", args.log_format, &args.log_level)?;
+    let outbound = Outbound::new(&args.outbound)?;
+    let _telemetry = telemetry::init("steadfast-operator", args.log_format, &args.log_level, &outbound)?;
     let config = Config::try_from(args).context("read the Temporal settings")?;
     let stop = shutdown::on_signal()?;
     let kube_config = kube::Config::infer().await.context("find the Kubernetes API")?;

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod crypto;
 pub mod error_chain;
 pub mod liveness;
+pub mod outbound;
 pub mod pem;
 pub mod readiness;
 pub mod shutdown;

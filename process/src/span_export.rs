@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use opentelemetry::Key;
-use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
-use opentelemetry_otlp::{ExporterBuildError, WithExportConfig as _, WithTonicConfig as _};
+use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
+use opentelemetry_otlp::{ExporterBuildError, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter};
 use tokio::runtime::Handle;
+use tonic::transport::Endpoint;
 
-use crate::trace_context::GivenIds;
+use crate::{outbound::Outbound, trace_context::GivenIds};
 
 /// How often an ongoing failure is logged.
 const REPORT_INTERVAL: Duration = Duration::from_mins(5);
@@ -26,7 +27,11 @@ pub enum ExportError {
     #[error("there is no tokio runtime to send spans from")]
     NoRuntime(#[source] tokio::runtime::TryCurrentError),
     #[error("cannot set up the OTLP exporter")]
-    Build(#[source] ExporterBuildError),
+    Build(#[from] ExporterBuildError),
+    #[error("cannot set up the HTTP client of the OTLP exporter")]
+    BuildClient(#[from] reqwest::Error),
+    #[error("cannot set up the connection to the OTLP collector through the proxy")]
+    BuildTunnel(#[from] tonic::transport::Error),
 }
 
 /// How spans travel.
@@ -44,6 +49,8 @@ pub struct ExportSettings {
     pub protocol: Protocol,
     /// The whole URL; without it the standard variables are followed.
     pub endpoint: Option<String>,
+    /// What the standard variables name, without the path of the signal.
+    pub collector: Option<String>,
 }
 
 impl ExportSettings {
@@ -61,7 +68,8 @@ impl ExportSettings {
         let either = |signal: &str, all: &str| set(signal).or_else(|| set(all));
         let disabled = set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let none = set("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
-        if disabled || none || either("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT").is_none() {
+        let collector = either("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT");
+        if disabled || none || collector.is_none() {
             return Ok(None);
         }
         let protocol = match either("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL").as_deref() {
@@ -72,16 +80,21 @@ impl ExportSettings {
         Ok(Some(Self {
             protocol,
             endpoint: None,
+            collector,
         }))
     }
 }
 
 /// A provider whose spans are exported. Must be called inside a tokio runtime,
 /// which does the sending.
-pub fn provider(program: &'static str, settings: &ExportSettings) -> Result<SdkTracerProvider, ExportError> {
+pub fn provider(
+    program: &'static str,
+    settings: &ExportSettings,
+    outbound: &Outbound,
+) -> Result<SdkTracerProvider, ExportError> {
     let exporter = OnRuntime {
         runtime: Handle::try_current().map_err(ExportError::NoRuntime)?,
-        exporter: Arc::new(build(settings).map_err(ExportError::Build)?),
+        exporter: Arc::new(build(settings, outbound)?),
         failures: Mutex::default(),
     };
     Ok(SdkTracerProvider::builder()
@@ -101,22 +114,36 @@ fn resource(program: &'static str) -> Resource {
     Resource::builder().with_service_name(program).build()
 }
 
-fn build(settings: &ExportSettings) -> Result<opentelemetry_otlp::SpanExporter, ExporterBuildError> {
+fn build(settings: &ExportSettings, outbound: &Outbound) -> Result<opentelemetry_otlp::SpanExporter, ExportError> {
     let endpoint = settings.endpoint.clone().unwrap_or_default();
     let builder = opentelemetry_otlp::SpanExporter::builder();
-    match settings.protocol {
-        Protocol::Grpc => builder
-            .with_tonic()
+    let exporter = match settings.protocol {
+        Protocol::Grpc => {
             // Used for https endpoints only.
-            .with_tls_config(ClientTlsConfig::new().with_enabled_roots())
-            .with_endpoint(endpoint)
-            .build(),
+            let mut tls = ClientTlsConfig::new().with_enabled_roots();
+            if let Some(pem) = &outbound.authorities_pem {
+                tls = tls.ca_certificate(Certificate::from_pem(pem));
+            }
+            let collector = settings.endpoint.as_ref().or(settings.collector.as_ref());
+            let builder = builder.with_tonic();
+            match collector.and_then(|collector| outbound.tunnel(collector)) {
+                Some((collector, tunnel)) => {
+                    let endpoint = Endpoint::from(collector).tls_config(tls)?;
+                    builder
+                        .with_channel(endpoint.connect_with_connector_lazy(tunnel))
+                        .build()
+                }
+                None => builder.with_tls_config(tls).with_endpoint(endpoint).build(),
+            }
+        }
         Protocol::HttpProtobuf => builder
             .with_http()
+            .with_http_client(outbound.apply(reqwest::Client::builder()).build()?)
             .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
             .with_endpoint(endpoint)
             .build(),
-    }
+    };
+    Ok(exporter?)
 }
 
 /// Exports on the tokio runtime: the SDK's batches are sent from a thread of
@@ -213,10 +240,13 @@ mod tests {
     #[test]
     fn grpc_is_the_default_and_the_protocol_for_traces_wins() {
         let endpoint = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4317");
-        let grpc = ExportSettings::default();
+        let grpc = ExportSettings {
+            collector: Some("http://collector:4317".to_owned()),
+            ..ExportSettings::default()
+        };
         let http = ExportSettings {
             protocol: Protocol::HttpProtobuf,
-            endpoint: None,
+            ..grpc.clone()
         };
         assert_eq!(settings(&[endpoint]).unwrap(), Some(grpc));
         let protocols = [

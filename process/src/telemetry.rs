@@ -16,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use crate::outbound::Outbound;
 use crate::span_export::{self, ExportError, ExportSettings};
 
 /// Targets that log what must not be logged: async-openai writes the bodies
@@ -102,13 +103,18 @@ pub fn tracer() -> Option<SdkTracer> {
 }
 
 /// Starts logging for `program`, and exporting its spans when the standard
-/// variable `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector. `filter` is a level
+/// variable `OTEL_EXPORTER_OTLP_ENDPOINT` names a collector, which is reached by the way out. `filter` is a level
 /// (`info`) or a list of directives (`info,steadfast_operator=debug`).
 ///
 /// Exporting needs the tokio runtime this is called in. Where it cannot be set
 /// up, the program runs without, and its log says why.
-pub fn init(program: &'static str, format: LogFormat, filter: &str) -> Result<Telemetry, TelemetryError> {
-    let exporting = export_spans(program);
+pub fn init(
+    program: &'static str,
+    format: LogFormat,
+    filter: &str,
+    outbound: &Outbound,
+) -> Result<Telemetry, TelemetryError> {
+    let exporting = export_spans(program, outbound);
     let provider = exporting.as_ref().ok().cloned().flatten();
     // Libraries have spans too, many and with who knows what in them: ours alone are exported.
     let spans = provider.as_ref().map(|provider| {
@@ -139,10 +145,10 @@ pub fn init(program: &'static str, format: LogFormat, filter: &str) -> Result<Te
     Ok(Telemetry { provider })
 }
 
-fn export_spans(program: &'static str) -> Result<Option<SdkTracerProvider>, ExportError> {
+fn export_spans(program: &'static str, outbound: &Outbound) -> Result<Option<SdkTracerProvider>, ExportError> {
     let settings = ExportSettings::from_environment()?;
     settings
-        .map(|settings| span_export::provider(program, &settings))
+        .map(|settings| span_export::provider(program, &settings, outbound))
         .transpose()
 }
 

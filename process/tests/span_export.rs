@@ -16,6 +16,7 @@ use steadfast_process::{
     crypto,
     opentelemetry::trace::{Span as _, SpanBuilder, SpanId, SpanKind, TracerProvider as _},
     opentelemetry_sdk::trace::SdkTracerProvider,
+    outbound::Outbound,
     span_export::{self, ExportSettings, Protocol},
     trace_context::{Place, parse_traceparent, span_id_of, trace_id_of},
 };
@@ -74,7 +75,7 @@ fn provider(protocol: Protocol, endpoint: &str) -> SdkTracerProvider {
         protocol,
         endpoint: Some(endpoint.to_owned()),
     };
-    span_export::provider("steadfast-test", &settings).unwrap()
+    span_export::provider("steadfast-test", &settings, &Outbound::default()).unwrap()
 }
 
 async fn flush(provider: SdkTracerProvider) {

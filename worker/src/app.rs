@@ -6,9 +6,11 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_crds::names::agent_task_queue;
 use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
-use steadfast_process::{Readiness, ReadinessGauge, prometheus::Registry, telemetry};
+use steadfast_process::{Readiness, ReadinessGauge, outbound::Outbound, prometheus::Registry, telemetry};
 use steadfast_temporal::{TemporalSettings, connect_until_stopped};
-use steadfast_workflow::{AgentTask, DeliverMessage, interceptor::ContextInterceptor as WorkflowContextInterceptor};
+use steadfast_workflow::{
+    AgentTask, DeliverMessage, ServedAgent, interceptor::ContextInterceptor as WorkflowContextInterceptor,
+};
 use temporalio_client::{Client, ClientOptions};
 use temporalio_sdk::{
     Runtime, Worker, WorkerOptions,
@@ -23,7 +25,7 @@ use crate::{
     cache::segments::SegmentCache,
     cancel_broadcast::{CancelBroadcast, RunningCalls, channel_name},
     dynamic_activity::DynamicActivity,
-    egress::{credentials::Credentials, policy::EgressPolicy},
+    egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
     log::writer::LogWriters,
     model::{ModelClient, concurrency_limit::ConcurrencyLimit},
     observe::{
@@ -117,10 +119,19 @@ fn activities(
     stop: &CancellationToken,
 ) -> anyhow::Result<Activities> {
     let credentials = Arc::new(Credentials::new(environment()));
-    let policy = EgressPolicy {
+    let outbound = Outbound::new(&args.outbound)?;
+    let egress = |policy| Egress {
+        policy,
+        outbound: outbound.clone(),
+    };
+    let of_tools = egress(EgressPolicy {
         cluster_services: args.allow_cluster_services,
         loopback: args.insecure_allow_loopback,
-    };
+    });
+    let of_models = egress(EgressPolicy {
+        cluster_services: args.allow_local_models,
+        loopback: args.allow_local_models || args.insecure_allow_loopback,
+    });
     let content = if args.capture_content {
         ContentCapture::On
     } else {
@@ -135,10 +146,10 @@ fn activities(
         writers: LogWriters::new(log.clone()),
         log,
         revisions,
-        model: ModelClient::new(credentials.clone(), args.model_base_url.clone())?,
-        http_tools: HttpToolClient::new(credentials.clone(), policy)?,
-        mcp: McpClient::new(credentials.clone(), policy)?,
-        webhooks: WebhookClient::new(credentials, policy)?,
+        model: ModelClient::new(credentials.clone(), &of_models, args.model_base_url.clone())?,
+        http_tools: HttpToolClient::new(credentials.clone(), &of_tools)?,
+        mcp: McpClient::new(credentials.clone(), &of_tools)?,
+        webhooks: WebhookClient::new(credentials, &of_tools)?,
         cancel_broadcast: CancelBroadcast::start(redis, channel, running.clone(), stop.clone()),
         running,
         model_calls: ConcurrencyLimit::default(),
@@ -168,11 +179,15 @@ fn options(
     dynamic_activities: Vec<DynamicActivity>,
     cache: Arc<SegmentCache>,
 ) -> anyhow::Result<WorkerOptions> {
+    let served = ServedAgent {
+        namespace: args.namespace.clone(),
+        agent: args.agent.clone(),
+    };
     let mut options = WorkerOptions::new(task_queue)
         .workflow_interceptor(WorkflowContextInterceptor::constructor())
         .activity_inbound_interceptor(ContextInterceptor)
         .register_activities(activities)
-        .register_workflow_with_factory::<AgentTask, _>(move || AgentTask::new(cache.clone()))?
+        .register_workflow_with_factory::<AgentTask, _>(move || AgentTask::new(cache.clone()).serving(served.clone()))?
         .register_workflow::<DeliverMessage>()?
         .sticky_queue_schedule_to_start_timeout(STICKY_TIMEOUT)
         .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))

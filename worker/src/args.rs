@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
 use steadfast_eventlog::RedisArgs;
-use steadfast_process::LogFormat;
+use steadfast_process::{LogFormat, outbound::OutboundArgs};
 use steadfast_temporal::TemporalArgs;
 use url::Url;
 
@@ -46,6 +46,11 @@ pub(crate) struct Args {
     /// Allows http tools, MCP servers and webhooks at cluster Services and private addresses.
     #[arg(long, env = "STEADFAST_ALLOW_CLUSTER_SERVICES", default_value_t = true, action = clap::ArgAction::Set)]
     pub(crate) allow_cluster_services: bool,
+    /// Allows `model.baseUrl` at cluster Services, private addresses and loopback addresses, for local model servers.
+    #[arg(long, env = "STEADFAST_ALLOW_LOCAL_MODELS", default_value_t = false, action = clap::ArgAction::Set)]
+    pub(crate) allow_local_models: bool,
+    #[command(flatten)]
+    pub(crate) outbound: OutboundArgs,
     /// Allows http tools, MCP servers and webhooks at loopback addresses: for tests and local use, never in a cluster.
     #[arg(long, env = "STEADFAST_INSECURE_ALLOW_LOOPBACK", default_value_t = false, action = clap::ArgAction::Set)]
     pub(crate) insecure_allow_loopback: bool,

@@ -34,7 +34,9 @@ use futures::FutureExt as _;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use steadfast_process::{AdminServer, Readiness, crypto, prometheus::Registry, shutdown, telemetry};
+use steadfast_process::{
+    AdminServer, Readiness, crypto, outbound::Outbound, prometheus::Registry, shutdown, telemetry,
+};
 use tokio::net::TcpListener;
 
 use self::manifest::ToolManifest;
@@ -96,7 +98,8 @@ impl WorkerBuilder {
         if args.print_tools {
             return manifest::print(&self.manifests);
         }
-        let _telemetry = telemetry::init("steadfast-worker", args.log_format, &args.log_level)?;
+        let outbound = Outbound::new(&args.outbound)?;
+        let _telemetry = telemetry::init("steadfast-worker", args.log_format, &args.log_level, &outbound)?;
         let stop = shutdown::on_signal()?;
         let readiness = Readiness::new();
         let registry = Registry::new();

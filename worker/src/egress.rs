@@ -1,7 +1,16 @@
 //! What leaves the worker for addresses that a revision names: which addresses
-//! may be connected to, which credentials may go there, and the
-//! expansion of `${env.NAME}` in URLs and headers. Makes no request of its own.
+//! may be connected to, which credentials may go there, how arguments and
+//! `${env.NAME}` get into URLs, headers and bodies, and what is removed from what
+//! comes back. Makes no request of its own.
+
+mod pieces;
+mod text_header;
+mod url_text;
 
 pub(crate) mod credentials;
+pub(crate) mod http_client;
 pub(crate) mod policy;
+pub(crate) mod redaction;
 pub(crate) mod request_target;
+pub(crate) mod response_body;
+pub(crate) mod text_body;

@@ -6,6 +6,8 @@ use steadfast_process::ErrorChain;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_sdk::activities::ActivityError;
 
+use crate::egress::redaction::Redactor;
+
 /// Longest message of a failure; it goes to history, to the model and to the log.
 const MESSAGE_LIMIT_BYTES: usize = 2_000;
 
@@ -38,6 +40,17 @@ impl CallFailure {
     /// The same from an error, whose causes become part of the message.
     pub(crate) fn transient_error(category: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
         Self::transient(category, ErrorChain(error).to_string())
+    }
+
+    /// The same without the values of credentials in its message.
+    pub(crate) fn redacted(self, redactor: &Redactor) -> Self {
+        // A message at its limit may have been cut within a value.
+        let message = if self.message.len() + 4 > MESSAGE_LIMIT_BYTES {
+            redactor.cut_text(&self.message)
+        } else {
+            redactor.text(&self.message)
+        };
+        Self { message, ..self }
     }
 
     pub(crate) fn new(category: &'static str, message: impl Into<String>, retry: RetryClass) -> Self {

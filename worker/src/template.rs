@@ -1,22 +1,15 @@
-//! Renders the templates of users, with a limit on their work. `${env.NAME}` is a
-//! variable of the template: neither a secret nor an argument of the model is
-//! ever read as a template. Pure.
-
-use std::collections::BTreeMap;
+//! Renders the templates of users, with a limit on their work. Pure.
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 use serde_json::Value;
-use steadfast_crds::environment::try_expand;
 
 /// Limit for the instructions that a template executes.
 const FUEL: u64 = 100_000;
-/// The variable of the template that holds the values of the environment.
-const ENVIRONMENT: &str = "__environment";
 
 #[derive(Debug, thiserror::Error)]
 #[error("render the template")]
-pub(crate) struct RenderError(#[source] minijinja::Error);
+pub(crate) struct RenderError(#[from] minijinja::Error);
 
 /// Renders a template with the variables of a context.
 pub(crate) fn render(source: &str, context: impl Serialize) -> Result<String, RenderError> {
@@ -43,7 +36,8 @@ pub(crate) fn render_value(source: &str, context: impl Serialize) -> Result<Valu
         .map_err(|error| RenderError(minijinja::Error::new(ErrorKind::BadSerialization, error.to_string())))
 }
 
-fn environment() -> Environment<'static> {
+/// The limits of every template.
+pub(crate) fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -51,21 +45,13 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// Renders a template with a scope (the arguments of a tool call) and the environment variables that it names.
-pub(crate) fn render_call(
+/// Renders a template in an environment of its own filters and formatter.
+pub(crate) fn render_with(
+    environment: &Environment<'_>,
     source: &str,
-    scope: &serde_json::Map<String, Value>,
-    variables: &BTreeMap<String, String>,
+    context: impl Into<minijinja::Value>,
 ) -> Result<String, RenderError> {
-    let template = try_expand(source, |name| {
-        Ok::<_, RenderError>(format!("{{{{ {ENVIRONMENT}[\"{name}\"] }}}}"))
-    })?;
-    let mut context = scope.clone();
-    context.insert(
-        ENVIRONMENT.to_owned(),
-        serde_json::to_value(variables).unwrap_or_default(),
-    );
-    render(&template, context)
+    environment.render_str(source, context).map_err(RenderError)
 }
 
 #[cfg(test)]
@@ -73,37 +59,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn arguments(value: Value) -> serde_json::Map<String, Value> {
-        serde_json::from_value(value).unwrap()
-    }
-
-    #[test]
-    fn an_argument_of_the_model_is_not_expanded() {
-        let variables = BTreeMap::from([("TOKEN".to_owned(), "s3cret".to_owned())]);
-        let rendered = render_call(
-            "{{ city }} ${env.TOKEN}",
-            &arguments(json!({"city": "${env.TOKEN}"})),
-            &variables,
-        );
-        assert_eq!(rendered.unwrap(), "${env.TOKEN} s3cret");
-    }
-
-    #[test]
-    fn a_secret_is_never_read_as_a_template() {
-        let variables = BTreeMap::from([("TOKEN".to_owned(), "{{ 1 + 1 }}".to_owned())]);
-        assert_eq!(
-            render_call("${env.TOKEN}", &arguments(json!({})), &variables).unwrap(),
-            "{{ 1 + 1 }}"
-        );
-    }
-
-    #[test]
-    fn a_secret_that_names_another_variable_is_rendered_as_it_is() {
-        let variables = [("A", "${env.B}"), ("B", "b")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let rendered = render_call("${env.A} ${env.B}", &arguments(json!({})), &BTreeMap::from(variables));
-        assert_eq!(rendered.unwrap(), "${env.B} b");
-    }
 
     #[test]
     fn an_unknown_variable_is_an_error() {

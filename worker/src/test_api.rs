@@ -6,7 +6,7 @@ use steadfast_eventlog::EventLog;
 
 pub use crate::{
     cancel_broadcast::{CancelBroadcast, CancelBroadcastError, RunningCall, RunningCalls, channel_name},
-    egress::{credentials::Credentials, policy::EgressPolicy},
+    egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
     failure::{CallFailure, RetryClass},
     tools::{
         functions::ListedTool,

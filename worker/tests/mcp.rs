@@ -11,7 +11,7 @@ use steadfast_contract::mcp::McpAnswer;
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_testkit::McpServer;
 use steadfast_worker::test_api::{
-    CallFailure, Credentials, EgressPolicy, McpCall, McpCallResult, McpClient, RetryClass,
+    CallFailure, Credentials, Egress, EgressPolicy, McpCall, McpCallResult, McpClient, RetryClass,
 };
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -22,7 +22,7 @@ fn client(loopback: bool) -> McpClient {
         loopback,
         ..EgressPolicy::default()
     };
-    McpClient::new(Arc::new(Credentials::default()), policy).unwrap()
+    McpClient::new(Arc::new(Credentials::default()), &Egress::from(policy)).unwrap()
 }
 
 /// A revision with these MCP servers: name and settings.

@@ -59,6 +59,31 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
+{{/* The way out of the cluster: variables from Secrets, and the others. */}}
+{{- define "steadfast.outboundSecrets" -}}
+{{- with .Values.outbound }}
+{{- include "steadfast.secretVariable" (dict "variable" "STEADFAST_HTTPS_PROXY" "name" .proxySecret.name "key" .proxySecret.key) }}
+{{- include "steadfast.secretVariable" (dict "variable" "STEADFAST_HTTP_PROXY" "name" .proxySecret.name "key" .proxySecret.key) }}
+{{- include "steadfast.secretVariable" (dict "variable" "STEADFAST_CA_BUNDLE" "name" .caBundleSecret.name "key" .caBundleSecret.key) }}
+{{- end }}
+{{- end }}
+
+{{- define "steadfast.outboundVariables" -}}
+{{- with .Values.outbound }}
+{{- if not .proxySecret.name }}
+{{- with .httpsProxy }}
+- {variable: STEADFAST_HTTPS_PROXY, value: {{ . | quote }}}
+{{- end }}
+{{- with .httpProxy }}
+- {variable: STEADFAST_HTTP_PROXY, value: {{ . | quote }}}
+{{- end }}
+{{- end }}
+{{- if or .proxySecret.name .httpsProxy .httpProxy }}
+- {variable: STEADFAST_NO_PROXY, value: {{ .noProxy | quote }}}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "steadfast.tlsSecrets" -}}
 {{- $client := .tls.clientCertificateSecret }}
 {{- include "steadfast.secretVariable" (dict "variable" (printf "%s_%s_DATA" .prefix .ca) "name" .tls.caSecret.name "key" .tls.caSecret.key) }}
@@ -118,6 +143,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 - name: STEADFAST_CAPTURE_CONTENT
   value: {{ .root.Values.telemetry.captureContent | quote }}
+{{- range fromYamlArray (include "steadfast.outboundVariables" .root) }}
+- name: {{ .variable }}
+  value: {{ .value | quote }}
+{{- end }}
+{{- include "steadfast.secretEnv" (include "steadfast.outboundSecrets" .root) }}
 {{- end }}
 
 {{/* What the operator gives every worker, beyond its own wiring. */}}
@@ -134,7 +164,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- with .Values.redis.sentinel.username }}
 - {{ printf "--worker-env=REDIS_SENTINEL_USERNAME=%s" . | quote }}
 {{- end }}
-{{- range concat (include "steadfast.temporalSecrets" . | fromYamlArray) (include "steadfast.redisSecrets" . | fromYamlArray) }}
+{{- range fromYamlArray (include "steadfast.outboundVariables" .) }}
+- {{ printf "--worker-env=%s=%s" .variable .value | quote }}
+{{- end }}
+{{- range concat (include "steadfast.temporalSecrets" . | fromYamlArray) (include "steadfast.redisSecrets" . | fromYamlArray) (include "steadfast.outboundSecrets" . | fromYamlArray) }}
 - {{ printf "--worker-secret-env=%s=%s/%s" .variable .name .key | quote }}
 {{- end }}
 {{- end }}

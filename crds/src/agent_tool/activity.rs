@@ -13,7 +13,7 @@ pub struct ActivityTool {
     /// Activity type that the worker registers.
     #[schemars(length(min = 1, max = 256))]
     pub name: String,
-    /// Task queue of the worker. When absent, the agent's own task queue, for an activity in the agent's worker image.
+    /// Task queue of the worker; not that of an Agent in another namespace. When absent, the agent's own task queue, for an activity in the agent's worker image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub task_queue: Option<String>,

@@ -5,21 +5,23 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An HTTP request. Every text is a minijinja template over the arguments, and may contain `${env.NAME}` for one of the
-/// Agent's credentials.
+/// Agent's credentials. Each argument is encoded for its place and cannot leave it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpTool {
     /// Method of the request.
     #[serde(default)]
     pub method: HttpMethod,
-    /// URL. Arguments in it need the filter `urlencode`: `https://example.com/?q={{ query | urlencode }}`.
+    /// URL, for example `https://example.com/orders/{{ id }}?lang={{ language }}`. An argument is encoded as one path
+    /// segment or one value of the query. A credential without `hosts` needs a host that ends before the first argument.
     #[schemars(length(min = 1, max = 4096), regex(pattern = r"^(https?://|\$\{env\.)"))]
     pub url: String,
     /// Headers of the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub headers: Vec<HttpHeader>,
-    /// Body of the request. When absent, POST, PUT and PATCH send the arguments as a JSON object.
+    /// Body of the request. In JSON, which is the default content type, an argument is one value, or inside of quotes a
+    /// part of the string. When absent, POST, PUT and PATCH send the arguments as a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]
     pub body: Option<String>,

@@ -12,7 +12,7 @@ pub struct WorkflowTool {
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 256))]
     pub workflow_type: String,
-    /// Task queue of the worker.
+    /// Task queue of the worker; not that of an Agent in another namespace.
     #[schemars(length(min = 1, max = 512))]
     pub task_queue: String,
 }

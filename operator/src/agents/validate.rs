@@ -7,6 +7,7 @@ mod pod_template;
 mod references;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
+use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
     Agent, AgentRevisionSpec, Duration,
     agent::{Credential, Schedule},
@@ -91,7 +92,8 @@ pub fn validate(
     let mut errors = Vec::new();
     let instructions = check_instructions(agent, dereferenced, &mut errors);
     let resolved = references::check(agent, &identity.key, dereferenced, settings, &mut errors);
-    behavior::check(agent, &mut errors);
+    let queues = NamespaceQueues::new(&settings.install_id, &identity.key.namespace);
+    behavior::check(agent, &queues, &mut errors);
     credentials::check_variables(agent, &resolved.tools, &mut errors);
     let overlay = check_overlay(agent, &mut errors);
     let hashes = credentials::check_secrets(agent, &identity.key, dereferenced, settings, &mut errors);
@@ -101,7 +103,8 @@ pub fn validate(
     check_size(&content, &mut errors)?;
 
     let of_content = |error: &ValidationError| {
-        error.condition != ConditionType::CredentialsResolved || error.reason == Reason::EnvVarNotProvided
+        error.condition != ConditionType::CredentialsResolved
+            || matches!(error.reason, Reason::EnvVarNotProvided | Reason::HostsRequired)
     };
     let revision = if errors.iter().any(of_content) {
         None

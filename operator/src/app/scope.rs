@@ -147,6 +147,7 @@ fn agent_context(app: &App, caches: Caches) -> Context {
 fn tool_context(app: &App) -> tools::reconcile::Context {
     tools::reconcile::Context {
         client: app.client.clone(),
+        install_id: app.config.settings.install_id.clone(),
         recorder: recorder(app),
         metrics: app.metrics.clone(),
         backoff: Backoff::default(),

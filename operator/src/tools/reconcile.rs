@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     /// Writer of Events.
     pub(crate) recorder: Recorder,
+    /// The install id, the beginning of every task queue of the operator.
+    pub(crate) install_id: String,
     /// Metrics of the process.
     pub(crate) metrics: Metrics,
     /// Delays after failures.
@@ -68,7 +70,7 @@ pub(crate) async fn reconcile(tool: Arc<GuardedTool>, context: Arc<Context>) -> 
 }
 
 async fn write_status(tool: &AgentTool, context: &Context) -> Result<(), Error> {
-    let status = status::build(tool, Timestamp::now());
+    let status = status::build(tool, &context.install_id, Timestamp::now());
     if tool.status.as_ref() == Some(&status) {
         return Ok(());
     }

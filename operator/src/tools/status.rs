@@ -1,6 +1,8 @@
 //! Builds the status of an AgentTool. Pure.
 
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
     AgentTool, AgentToolStatus,
     conditions::{ConditionType, Reason},
@@ -12,8 +14,10 @@ use crate::{
 };
 
 /// The status of a tool.
-pub(crate) fn build(tool: &AgentTool, now: Timestamp) -> AgentToolStatus {
-    let conditions = match validate::check(&tool.spec) {
+pub(crate) fn build(tool: &AgentTool, install_id: &str, now: Timestamp) -> AgentToolStatus {
+    let namespace = tool.namespace().unwrap_or_default();
+    let queues = NamespaceQueues::new(install_id, &namespace);
+    let conditions = match validate::check(&tool.spec, &queues) {
         Ok(()) => vec![
             ConditionUpdate::met(ConditionType::Accepted, Reason::Valid, "the spec is valid"),
             ConditionUpdate::met(

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
-    agent_tool::{AgentToolSpec, ToolKind},
+    agent_tool::{AgentToolSpec, HttpTool, StepAction, ToolKind},
     conditions::Reason,
     environment::referenced_variables,
+    url_template::has_fixed_host,
 };
 
 use crate::{
@@ -14,8 +16,8 @@ use crate::{
     validation::{ValidationError, json_schema, templates::check_template},
 };
 
-/// The first error of a tool.
-pub(crate) fn check(tool: &AgentToolSpec) -> Result<(), ValidationError> {
+/// The first error of a tool in a namespace with these task queues.
+pub(crate) fn check(tool: &AgentToolSpec, queues: &NamespaceQueues) -> Result<(), ValidationError> {
     json_schema::check_object("parameters", &tool.parameters)?;
     let Some(kind) = tool.kind() else {
         return Err(ValidationError::not_accepted(
@@ -27,6 +29,8 @@ pub(crate) fn check(tool: &AgentToolSpec) -> Result<(), ValidationError> {
         json_schema::check("human.form", &human.form)?;
     }
     check_approval(tool)?;
+    let target = queues.check_tool(tool);
+    target.map_err(|error| ValidationError::not_accepted(Reason::ForbiddenTarget, error.to_string()))?;
     for field in text_fields::of_tool(kind)
         .iter()
         .filter(|field| field.syntax.is_template())
@@ -52,6 +56,27 @@ pub(crate) fn check_approval(tool: &AgentToolSpec) -> Result<(), ValidationError
 pub(crate) fn variables(tool: &AgentToolSpec) -> BTreeSet<String> {
     let fields = tool.kind().map(text_fields::of_tool).unwrap_or_default();
     variables_in(&fields)
+}
+
+/// The environment variables that a tool would send to a host that an argument can change.
+pub(crate) fn variables_without_fixed_host(tool: &AgentToolSpec) -> BTreeSet<String> {
+    let requests: Vec<&HttpTool> = match tool.kind() {
+        Some(ToolKind::Http(http)) => vec![http],
+        Some(ToolKind::Steps(steps)) => steps
+            .iter()
+            .flat_map(|step| [step.action(), step.compensate.as_ref().and_then(|undo| undo.action())])
+            .filter_map(|action| match action? {
+                StepAction::Http(http) => Some(http),
+                StepAction::Activity(_) => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    requests
+        .into_iter()
+        .filter(|http| !has_fixed_host(&http.url))
+        .flat_map(|http| variables_in(&text_fields::of_tool(ToolKind::Http(http))))
+        .collect()
 }
 
 /// The environment variables to which text fields refer.
@@ -84,8 +109,12 @@ mod tests {
         .unwrap()
     }
 
+    fn checked(tool: &AgentToolSpec) -> Result<(), ValidationError> {
+        check(tool, &NamespaceQueues::new("prod", "team-a"))
+    }
+
     fn reason(parameters: Value, url: &str) -> Option<Reason> {
-        check(&tool(parameters, url)).err().map(|error| error.reason)
+        checked(&tool(parameters, url)).err().map(|error| error.reason)
     }
 
     #[test]
@@ -107,7 +136,7 @@ mod tests {
     fn an_invalid_schema_is_reported_with_the_path_of_the_fault() {
         let url = "https://example.com";
         assert_eq!(
-            check(&tool(json!({ "type": "object", "properties": { "city": { "type": "text" } } }), url)),
+            checked(&tool(json!({ "type": "object", "properties": { "city": { "type": "text" } } }), url)),
             Err(ValidationError {
                 condition: ConditionType::Accepted,
                 reason: Reason::InvalidSchema,
@@ -159,7 +188,7 @@ mod tests {
         let step = |step: Value| {
             let mut whole = json!({ "name": "a" });
             whole.as_object_mut().unwrap().extend(step.as_object().unwrap().clone());
-            check(&of_kind(json!({ "steps": [whole] }))).map_err(|error| (error.reason, error.message))
+            checked(&of_kind(json!({ "steps": [whole] }))).map_err(|error| (error.reason, error.message))
         };
         let act = json!({ "name": "act" });
         let arguments = json!({ "deep": [{ "amount": "{{ amount }}", "count": 1 }] });
@@ -217,17 +246,47 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_names_no_task_queue_of_another_namespace_and_no_activity_of_steadfast() {
+        for kind in [
+            json!({ "workflow": { "type": "Pay", "taskQueue": "prod/team-b/agent/payments" } }),
+            json!({ "workflow": { "type": "AgentTask", "taskQueue": "prod/team-a/agent/payments" } }),
+            json!({ "activity": { "name": "load_revision" } }),
+        ] {
+            assert_eq!(checked(&of_kind(kind)).unwrap_err().reason, Reason::ForbiddenTarget);
+        }
+        let own = json!({ "activity": { "name": "pay", "taskQueue": "prod/team-a/agent/payments" } });
+        assert_eq!(checked(&of_kind(own)), Ok(()));
+    }
+
+    #[test]
+    fn variables_of_a_request_whose_host_an_argument_can_change_are_found() {
+        let found = |url: &str| variables_without_fixed_host(&tool(json!({}), url));
+        assert_eq!(found("https://{{ region }}.example.com/"), names(&["TOKEN"]));
+        assert_eq!(
+            found("https://example.com{{ path }}?key=${env.KEY}"),
+            names(&["KEY", "TOKEN"])
+        );
+        assert_eq!(found("https://example.com/{{ path }}"), names(&[]));
+        let undo = json!({ "http": { "url": "https://{{ host }}/", "body": "${env.UNDO}" } });
+        let steps = json!([{ "name": "a", "activity": { "name": "act" }, "compensate": undo }]);
+        assert_eq!(
+            variables_without_fixed_host(&of_kind(json!({ "steps": steps }))),
+            names(&["UNDO"])
+        );
+    }
+
+    #[test]
     fn a_form_must_be_a_json_schema() {
         let form = json!({ "type": "object", "properties": { "city": { "type": "text" } } });
-        let error = check(&of_kind(json!({ "human": { "form": form } }))).unwrap_err();
+        let error = checked(&of_kind(json!({ "human": { "form": form } }))).unwrap_err();
         assert_eq!(error.reason, Reason::InvalidSchema);
-        assert_eq!(check(&of_kind(json!({ "human": {} }))), Ok(()));
+        assert_eq!(checked(&of_kind(json!({ "human": {} }))), Ok(()));
     }
 
     #[test]
     fn a_hosted_tool_cannot_require_approval() {
         let hosted = |required: bool| {
-            check(&of_kind(
+            checked(&of_kind(
                 json!({ "hosted": { "type": "web_search" }, "approval": { "required": required } }),
             ))
         };

@@ -92,10 +92,6 @@ fn an_anonymous_gateway_must_be_enabled_explicitly() {
 
 #[test]
 fn nobody_decides_what_they_caused_unless_the_settings_say_so() {
-    let rendered = |settings: &[&str]| {
-        let settings = [&REQUIRED[..], settings].concat();
-        String::from_utf8(template(&settings).stdout).unwrap()
-    };
     let forbids = |settings: &[&str]| rendered(settings).contains("STEADFAST_FORBID_SELF_APPROVAL");
     assert!(forbids(&[]));
     assert!(!forbids(&["gateway.forbidSelfApproval=false"]));
@@ -358,6 +354,40 @@ fn both_charts_are_accepted_as_subcharts() {
         documents(&String::from_utf8(output.stdout).unwrap(), "Deployment").len(),
         2
     );
+}
+
+#[test]
+fn the_way_out_reaches_every_program_and_a_password_stays_in_its_secret() {
+    let plain = rendered(&[
+        "outbound.httpsProxy=http://proxy.example.com:3128",
+        "outbound.caBundleSecret.name=authorities",
+    ]);
+    let own = "- name: STEADFAST_HTTPS_PROXY\n          value: \"http://proxy.example.com:3128\"\n";
+    assert_eq!(plain.matches(own).count(), 2, "operator and gateway");
+    assert_eq!(
+        plain
+            .matches("- name: STEADFAST_CA_BUNDLE\n          valueFrom:")
+            .count(),
+        2
+    );
+    for argument in [
+        "--worker-env=STEADFAST_HTTPS_PROXY=http://proxy.example.com:3128",
+        "--worker-env=STEADFAST_NO_PROXY=.svc,.cluster.local,localhost",
+        "--worker-secret-env=STEADFAST_CA_BUNDLE=authorities/ca.crt",
+    ] {
+        assert!(plain.contains(argument), "{argument}");
+    }
+    let secret = rendered(&["outbound.proxySecret.name=proxy"]);
+    for argument in [
+        "--worker-secret-env=STEADFAST_HTTPS_PROXY=proxy/url",
+        "--worker-secret-env=STEADFAST_HTTP_PROXY=proxy/url",
+        "--worker-env=STEADFAST_NO_PROXY=.svc,.cluster.local,localhost",
+    ] {
+        assert!(secret.contains(argument), "{argument}");
+    }
+    let none = rendered(&[]);
+    assert!(!none.contains("_PROXY") && !none.contains("CA_BUNDLE"));
+    assert!(none.contains("- name: STEADFAST_ALLOW_LOCAL_MODELS\n          value: \"false\"\n"));
 }
 
 #[tokio::test]

@@ -1,21 +1,14 @@
-//! The addresses that tools, webhooks and MCP servers may use. The policy checks
-//! the addresses that a name resolves to when the connection is made, so that a
-//! DNS record that changes afterwards cannot bypass it. If the process uses an
-//! HTTP proxy, the proxy resolves the names and must enforce the policy itself;
-//! the policy still checks addresses that are part of a URL.
+//! The addresses that tools, webhooks, MCP servers and model APIs may use. The
+//! policy checks the addresses that a name resolves to when the connection is
+//! made, so that a DNS record that changes afterwards cannot bypass it.
 
 use std::{
     error::Error,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use steadfast_process::error_chain::causes;
 use url::{Host, Url};
-
-/// Limit for opening a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Names of the metadata services of clouds, which hand out the machine's credentials.
 const METADATA_NAMES: [&str; 5] = [
@@ -25,9 +18,10 @@ const METADATA_NAMES: [&str; 5] = [
     "metadata.azure.internal",
     "instance-data.ec2.internal",
 ];
-/// Addresses of metadata services that are not link-local: Alibaba, Azure, AWS and Google.
-const METADATA_ADDRESSES: [IpAddr; 4] = [
+/// Addresses of metadata services that are not link-local: Alibaba, Oracle, Azure, AWS and Google.
+const METADATA_ADDRESSES: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254)),
@@ -62,15 +56,11 @@ pub struct EgressDenied {
 }
 
 impl EgressPolicy {
-    /// An HTTP client that enforces the policy. It follows no redirects: the server would choose their targets.
-    pub fn client(self) -> Result<reqwest::Client, reqwest::Error> {
-        reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("steadfast/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(self)
-            .build()
-    }
+    /// Addresses of this machine and of its networks, besides the public ones. Never the metadata services.
+    pub const LOCAL: Self = Self {
+        cluster_services: true,
+        loopback: true,
+    };
 
     /// Checks the host of a URL. An address in a URL does not pass the resolver of the client.
     pub fn check_url(self, url: &Url) -> Result<(), EgressDenied> {
@@ -82,11 +72,11 @@ impl EgressPolicy {
         }
     }
 
-    fn check_name(self, name: &str) -> Result<(), EgressDenied> {
+    pub(super) fn check_name(self, name: &str) -> Result<(), EgressDenied> {
         let normalized = name.trim_end_matches('.').to_ascii_lowercase();
         let reason = if METADATA_NAMES.contains(&normalized.as_str()) {
             Some(METADATA)
-        } else if !self.cluster_services && CLUSTER_SUFFIXES.iter().any(|suffix| normalized.ends_with(suffix)) {
+        } else if !self.cluster_services && is_cluster_name(&normalized) {
             Some(IN_CLUSTER)
         } else {
             None
@@ -100,8 +90,9 @@ impl EgressPolicy {
         }
     }
 
-    fn check_address(self, address: IpAddr, name: Option<&str>) -> Result<(), EgressDenied> {
-        let Some(reason) = self.denial_reason(embedded_ipv4(address)) else {
+    pub(super) fn check_address(self, address: IpAddr, name: Option<&str>) -> Result<(), EgressDenied> {
+        let translated = is_translated(address).then_some(TRANSLATED);
+        let Some(reason) = translated.or_else(|| self.denial_reason(embedded_ipv4(address))) else {
             return Ok(());
         };
         let target = match name {
@@ -120,7 +111,7 @@ impl EgressPolicy {
         }
         let (denied, private) = match address {
             IpAddr::V4(address) => (denied_v4(address), is_private_v4(address)),
-            IpAddr::V6(address) => (denied_v6(address), address.is_unique_local()),
+            IpAddr::V6(address) => (denied_v6(address), is_private_v6(address)),
         };
         denied.or_else(|| (private && !self.cluster_services).then_some(IN_CLUSTER))
     }
@@ -129,8 +120,8 @@ impl EgressPolicy {
 const METADATA: &str = "it is the metadata service of the machine";
 const LINK_LOCAL: &str = "it is link-local, where machines keep their metadata services";
 const NOT_UNICAST: &str = "it is not a unicast address";
-const IN_CLUSTER: &str =
-    "it is in the cluster or in a private network, which this installation does not allow for tools";
+const IN_CLUSTER: &str = "it is in the cluster or in a private network, which this installation does not allow";
+const TRANSLATED: &str = "it stands for an IPv4 address in a way that cannot be checked";
 
 fn denied_v4(address: Ipv4Addr) -> Option<&'static str> {
     if address.is_link_local() {
@@ -147,47 +138,51 @@ fn denied_v6(address: Ipv6Addr) -> Option<&'static str> {
     (address.is_unspecified() || address.is_multicast()).then_some(NOT_UNICAST)
 }
 
-/// RFC 1918, and the shared address space (RFC 6598) that some clusters use for pods.
-fn is_private_v4(address: Ipv4Addr) -> bool {
-    let [first, second, ..] = address.octets();
-    address.is_private() || (first == 100 && (64..128).contains(&second))
+/// NAT64 of a local network (RFC 8215), in which only that network knows where the IPv4 address stands; Teredo; ISATAP.
+fn is_translated(address: IpAddr) -> bool {
+    let IpAddr::V6(address) = address else { return false };
+    matches!(
+        address.segments(),
+        [0x64, 0xff9b, 1, ..] | [0x2001, 0, ..] | [_, _, _, _, 0 | 0x200, 0x5efe, ..]
+    )
 }
 
-/// The IPv4 address inside an IPv6 address: mapped (`::ffff:a.b.c.d`), compatible (`::a.b.c.d`), NAT64
-/// (`64:ff9b::a.b.c.d`) and 6to4 (`2002:ab:cd::`). Any other address stays as it is.
+/// A name that only the DNS of a cluster resolves. `localhost` is checked by its addresses.
+fn is_cluster_name(name: &str) -> bool {
+    let has_no_dot = !name.contains('.') && name != "localhost";
+    has_no_dot || CLUSTER_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+}
+
+/// RFC 1918; the shared address space (RFC 6598) that some clusters use for pods; the networks for protocols
+/// (RFC 6890) and for benchmarks (RFC 2544).
+fn is_private_v4(address: Ipv4Addr) -> bool {
+    match address.octets() {
+        [100, second, ..] => (64..128).contains(&second),
+        [192, 0, 0, _] | [198, 18 | 19, ..] => true,
+        _ => address.is_private(),
+    }
+}
+
+/// Unique local addresses, and site-local ones, their predecessor.
+fn is_private_v6(address: Ipv6Addr) -> bool {
+    address.is_unique_local() || address.segments()[0] & 0xffc0 == 0xfec0
+}
+
+/// The IPv4 address inside an IPv6 address: mapped (`::ffff:a.b.c.d`), compatible (`::a.b.c.d`), translated
+/// (`::ffff:0:a.b.c.d`), NAT64 (`64:ff9b::a.b.c.d`) and 6to4 (`2002:ab:cd::`). Any other address stays as it is.
 fn embedded_ipv4(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     if v6.is_loopback() || v6.is_unspecified() {
         return address;
     }
-    let ([0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..]) =
-        v6.segments()
+    let ([0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+    | [0, 0, 0, 0, 0xffff, 0, high, low]
+    | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+    | [0x2002, high, low, ..]) = v6.segments()
     else {
         return address;
     };
     IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
-}
-
-impl Resolve for EgressPolicy {
-    fn resolve(&self, name: Name) -> Resolving {
-        let policy = *self;
-        Box::pin(async move {
-            let name = name.as_str();
-            policy.check_name(name)?;
-            let mut allowed: Vec<SocketAddr> = Vec::new();
-            let mut denied = None;
-            for address in tokio::net::lookup_host((name, 0)).await? {
-                match policy.check_address(address.ip(), Some(name)) {
-                    Ok(()) => allowed.push(address),
-                    Err(error) => denied = Some(error),
-                }
-            }
-            match denied {
-                Some(error) if allowed.is_empty() => Err(error.into()),
-                _ => Ok(Box::new(allowed.into_iter()) as Addrs),
-            }
-        })
-    }
 }
 
 /// The denial among the causes of an error, if the policy is why a request failed.
@@ -224,6 +219,11 @@ mod tests {
             "http://[::169.254.169.254]/",
             "http://[64:ff9b::a9fe:a9fe]/",
             "http://[2002:a9fe:a9fe::1]/",
+            "http://[::ffff:0:169.254.169.254]/",
+            "http://[2001:db8::5efe:169.254.169.254]/",
+            "http://[64:ff9b:1::1]/",
+            "http://[2001:0:1::1]/",
+            "http://192.0.0.192/",
             "http://[fe80::1]/",
             "http://[fd00:ec2::254]/",
             "http://100.100.100.200/",
@@ -255,6 +255,9 @@ mod tests {
             "http://192.168.1.1/",
             "http://100.64.0.1/",
             "http://[fd12::1]/",
+            "http://[fec0::1]/",
+            "http://198.18.0.1/",
+            "http://ledger/",
             "http://[::ffff:10.0.0.1]/",
         ] {
             assert!(allows(OPEN, url), "{url}");
@@ -276,30 +279,5 @@ mod tests {
         assert!(allows(local, "http://[::1]/"));
         assert!(!allows(local, "http://169.254.169.254/"));
         assert!(!allows(local, "http://0.0.0.0/"));
-    }
-
-    #[tokio::test]
-    async fn a_name_is_checked_by_the_addresses_that_it_resolves_to() {
-        steadfast_process::crypto::install();
-        let error = OPEN
-            .client()
-            .unwrap()
-            .get("http://localhost:1/")
-            .send()
-            .await
-            .unwrap_err();
-        let denied = find_denial(&error).unwrap().to_string();
-        assert!(denied.contains("(the address of localhost)"), "{denied}");
-    }
-
-    #[tokio::test]
-    async fn a_request_to_an_allowed_name_is_sent() {
-        steadfast_process::crypto::install();
-        let local = EgressPolicy { loopback: true, ..OPEN };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
-        let request = tokio::spawn(local.client().unwrap().get(url).send());
-        listener.accept().await.unwrap();
-        request.abort();
     }
 }

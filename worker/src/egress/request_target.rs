@@ -1,23 +1,23 @@
-//! The URL and the headers of a request: expands `${env.NAME}`, sends each value
-//! only to the hosts of its credential, and applies the egress policy. Makes no
-//! request.
-
-use std::collections::BTreeMap;
+//! The URL, the headers and the body of a request: puts arguments and
+//! `${env.NAME}` into them, sends each value only to the hosts of its credential,
+//! and applies the egress policy. Makes no request.
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
 use serde_json::{Map, Value};
 use steadfast_crds::{
-    AgentRevisionSpec,
-    agent_tool::HttpHeader,
-    environment::{referenced_variables, try_expand},
+    AgentRevisionSpec, agent_tool::HttpHeader, environment::referenced_variables, url_template::fixed_part,
 };
 use url::Url;
 
 use super::{
-    credentials::{CredentialError, Credentials},
+    credentials::{CredentialError, Credentials, Destination},
+    pieces::{self, Piece},
     policy::{EgressDenied, EgressPolicy},
+    text_body::{self, BodySyntax, TextBodyError},
+    text_header::{self, TextHeaderError},
+    url_text::{self, BuiltUrl, UrlTextError},
 };
-use crate::template::{RenderError, render_call};
+use crate::template::RenderError;
 
 /// Why a request cannot be built. Another attempt cannot succeed.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +26,8 @@ pub(crate) enum RequestTargetError {
     Credential(#[from] CredentialError),
     #[error(transparent)]
     Template(#[from] RenderError),
-    #[error("the URL is invalid")]
-    ParseUrl(#[from] url::ParseError),
+    #[error(transparent)]
+    Url(#[from] UrlTextError),
     #[error("the URL has the scheme {0:?}; it must be http or https")]
     Scheme(String),
     #[error(transparent)]
@@ -38,40 +38,72 @@ pub(crate) enum RequestTargetError {
         #[source]
         source: InvalidHeaderName,
     },
+    #[error("the header {name:?}")]
+    HeaderText {
+        name: String,
+        #[source]
+        source: TextHeaderError,
+    },
     #[error("the value of the header {name:?} is invalid")]
     HeaderValue {
         name: String,
         #[source]
         source: InvalidHeaderValue,
     },
+    #[error(transparent)]
+    Body(#[from] TextBodyError),
 }
 
 /// Builds the parts of one request.
 #[derive(Clone, Copy)]
 pub(crate) struct RequestTarget<'a> {
     pub credentials: &'a Credentials,
-    /// None for the model API: the egress policy does not apply to it.
-    pub policy: Option<EgressPolicy>,
+    pub policy: EgressPolicy,
     pub revision: &'a AgentRevisionSpec,
     /// The variables of templates; none where texts are no templates.
     pub scope: Option<&'a Map<String, Value>>,
 }
 
-impl RequestTarget<'_> {
-    /// Expands and checks a URL.
-    pub(crate) fn url(&self, source: &str) -> Result<Url, RequestTargetError> {
-        let names = referenced_variables(source);
-        let mut values = BTreeMap::new();
-        for name in &names {
-            values.insert(name.clone(), self.credentials.value(name)?.to_owned());
+/// The checked URL of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct TargetUrl {
+    pub url: Url,
+    host_is_fixed: bool,
+}
+
+impl TargetUrl {
+    fn destination(&self) -> Destination<'_> {
+        Destination {
+            url: &self.url,
+            host_is_fixed: self.host_is_fixed,
         }
-        let url = parse(&self.render(source, &values)?)?;
+    }
+}
+
+impl RequestTarget<'_> {
+    /// Builds and checks a URL.
+    pub(crate) fn url(&self, source: &str) -> Result<TargetUrl, RequestTargetError> {
+        let pieces = self.pieces(source)?;
+        let fixed = match self.scope {
+            Some(_) if fixed_part(source) != source => pieces::split(fixed_part(source)),
+            _ => pieces.clone(),
+        };
+        let value = |name: &str| -> Result<String, RequestTargetError> {
+            Ok(self.credentials.value(name, self.revision)?.to_owned())
+        };
+        let BuiltUrl { url, host_is_fixed } = url_text::build(&pieces, &fixed, value)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(RequestTargetError::Scheme(url.scheme().to_owned()));
+        }
         // An error may show the host only if no value is a part of it.
-        let blank = names.iter().map(|name| (name.clone(), String::new())).collect();
-        let without_values = self.render(source, &blank).ok().and_then(|text| parse(&text).ok());
-        let may_show_host = without_values.is_some_and(|blank| blank.host() == url.host());
-        for name in &names {
-            match self.credentials.for_url(name, &url, self.revision) {
+        let blank = url_text::build::<RequestTargetError>(&pieces, &fixed, |_| Ok(String::new()));
+        let may_show_host = blank.is_ok_and(|blank| blank.url.host() == url.host());
+        let target = TargetUrl { url, host_is_fixed };
+        for name in referenced_variables(source) {
+            match self
+                .credentials
+                .for_destination(&name, target.destination(), self.revision)
+            {
                 Ok(_) => {}
                 Err(CredentialError::HostNotAllowed { name, allowed, .. }) if !may_show_host => {
                     return Err(CredentialError::HostFromValue { name, allowed }.into());
@@ -79,10 +111,8 @@ impl RequestTarget<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        if let Some(policy) = self.policy {
-            policy.check_url(&url)?;
-        }
-        Ok(url)
+        self.policy.check_url(&target.url)?;
+        Ok(target)
     }
 
     /// The URL and the headers of a request.
@@ -90,31 +120,31 @@ impl RequestTarget<'_> {
         &self,
         url: &str,
         headers: &[HttpHeader],
-    ) -> Result<(Url, HeaderMap), RequestTargetError> {
+    ) -> Result<(TargetUrl, HeaderMap), RequestTargetError> {
         let url = self.url(url)?;
         let headers = self.headers(headers, &url)?;
         Ok((url, headers))
     }
 
-    /// Expands a text of a request to this URL.
-    pub(crate) fn text(&self, source: &str, url: &Url) -> Result<String, RequestTargetError> {
-        let mut values = BTreeMap::new();
-        for name in referenced_variables(source) {
-            let value = self.credentials.for_url(&name, url, self.revision)?.to_owned();
-            values.insert(name, value);
-        }
-        self.render(source, &values)
+    /// Builds the body of a request to this URL.
+    pub(crate) fn body(&self, source: &str, syntax: BodySyntax, url: &TargetUrl) -> Result<String, RequestTargetError> {
+        text_body::build(syntax, &self.pieces(source)?, |name| {
+            let value = self
+                .credentials
+                .for_destination(name, url.destination(), self.revision)?;
+            Ok(value.to_owned())
+        })
     }
 
-    /// Expands the headers of a request to this URL; those with a credential are marked as sensitive.
-    pub(crate) fn headers(&self, headers: &[HttpHeader], url: &Url) -> Result<HeaderMap, RequestTargetError> {
+    /// Builds the headers of a request to this URL; those with a credential are marked as sensitive.
+    pub(crate) fn headers(&self, headers: &[HttpHeader], url: &TargetUrl) -> Result<HeaderMap, RequestTargetError> {
         let mut expanded = HeaderMap::new();
         for header in headers {
             let name = HeaderName::try_from(&header.name).map_err(|source| RequestTargetError::HeaderName {
                 name: header.name.clone(),
                 source,
             })?;
-            let text = self.text(&header.value, url)?;
+            let text = self.header_text(header, url)?;
             let mut value = HeaderValue::try_from(text).map_err(|source| RequestTargetError::HeaderValue {
                 name: header.name.clone(),
                 source,
@@ -125,22 +155,45 @@ impl RequestTarget<'_> {
         Ok(expanded)
     }
 
-    fn render(&self, source: &str, values: &BTreeMap<String, String>) -> Result<String, RequestTargetError> {
+    fn header_text(&self, header: &HttpHeader, url: &TargetUrl) -> Result<String, RequestTargetError> {
+        let pieces = self.pieces(&header.value)?;
+        let built = text_header::build::<HeaderError>(&header.name, &pieces, |name| {
+            let value = self.credentials.for_header(name, url.destination(), self.revision)?;
+            Ok(value.to_owned())
+        });
+        built.map_err(|error| match error {
+            HeaderError::Credential(error) => error.into(),
+            HeaderError::Text(source) => RequestTargetError::HeaderText {
+                name: header.name.clone(),
+                source,
+            },
+        })
+    }
+
+    fn pieces(&self, source: &str) -> Result<Vec<Piece>, RenderError> {
         match self.scope {
-            Some(scope) => Ok(render_call(source, scope, values)?),
-            None => try_expand(source, |name| match values.get(name) {
-                Some(value) => Ok(value),
-                None => Err(CredentialError::Missing { name: name.to_owned() }.into()),
-            }),
+            Some(scope) => pieces::render(source, scope),
+            None => Ok(pieces::split(source)),
         }
     }
 }
 
-fn parse(text: &str) -> Result<Url, RequestTargetError> {
-    let url = Url::parse(text)?;
-    match url.scheme() {
-        "http" | "https" => Ok(url),
-        other => Err(RequestTargetError::Scheme(other.to_owned())),
+/// Why the value of a header cannot be built.
+#[derive(Debug)]
+enum HeaderError {
+    Credential(CredentialError),
+    Text(TextHeaderError),
+}
+
+impl From<CredentialError> for HeaderError {
+    fn from(error: CredentialError) -> Self {
+        Self::Credential(error)
+    }
+}
+
+impl From<TextHeaderError> for HeaderError {
+    fn from(error: TextHeaderError) -> Self {
+        Self::Text(error)
     }
 }
 
@@ -160,7 +213,7 @@ mod tests {
     fn revision(hosts: &str) -> AgentRevisionSpec {
         serde_yaml_ng::from_str(&format!(
             "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q,
-              credentials: [{{envVarName: BASE, hosts: {hosts}}}]}}"
+              credentials: [{{envVarName: BASE, hosts: {hosts}}}, {{envVarName: METADATA}}, {{envVarName: OTHER}}]}}"
         ))
         .unwrap()
     }
@@ -172,11 +225,11 @@ mod tests {
         ];
         let target = RequestTarget {
             credentials: &Credentials::new(variables),
-            policy: Some(EgressPolicy::default()),
+            policy: EgressPolicy::default(),
             revision: &revision(hosts),
             scope: None,
         };
-        target.url(source)
+        target.url(source).map(|target| target.url)
     }
 
     #[test]
@@ -205,7 +258,7 @@ mod tests {
             Err(RequestTargetError::Denied(_))
         ));
         assert!(matches!(
-            url("file:///etc/passwd", "[]"),
+            url("ftp://files.test/", "[]"),
             Err(RequestTargetError::Scheme(_))
         ));
     }
@@ -221,25 +274,60 @@ mod tests {
     #[test]
     fn a_value_is_sent_as_it_is_and_never_expanded_again() {
         let variables = [
-            ("BASE".to_owned(), "a${env.OTHER}".to_owned()),
+            ("BASE".to_owned(), "a${env.OTHER}{{ x }}".to_owned()),
             ("OTHER".to_owned(), "b".to_owned()),
         ];
+        let scope = Map::from_iter([("x".to_owned(), Value::from("${env.OTHER}"))]);
         let target = RequestTarget {
             credentials: &Credentials::new(variables),
-            policy: Some(EgressPolicy::default()),
+            policy: EgressPolicy::default(),
             revision: &revision("[]"),
-            scope: None,
+            scope: Some(&scope),
         };
-        let url = Url::parse("https://api.test/").unwrap();
-        let text = target.text("${env.BASE} ${env.OTHER}", &url).unwrap();
-        assert_eq!(text, "a${env.OTHER} b");
+        let url = target.url("https://api.test/").unwrap();
+        let body = target.body("${env.BASE} {{ x }} ${env.OTHER}", BodySyntax::Text, &url);
+        assert_eq!(body.unwrap(), "a${env.OTHER}{{ x }} ${env.OTHER} b");
+    }
+
+    #[test]
+    fn a_credential_without_hosts_does_not_follow_an_argument_to_another_host() {
+        let header = |value: &str| HttpHeader {
+            name: "Authorization".to_owned(),
+            value: value.to_owned(),
+        };
+        let request = |url: &str, value: &str, hosts: &str| {
+            let scope = Map::from_iter([("region".to_owned(), Value::from("eu"))]);
+            let revision = revision(hosts);
+            let target = RequestTarget {
+                credentials: &Credentials::new([("BASE".to_owned(), "s3cret".to_owned())]),
+                policy: EgressPolicy::default(),
+                revision: &revision,
+                scope: Some(&scope),
+            };
+            target.url_and_headers(url, &[header(value)]).map(drop)
+        };
+        let templated = "https://{{ region }}.example.com/";
+        let refused = request(templated, "Bearer ${env.BASE}", "[]").unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                RequestTargetError::Credential(CredentialError::HostsRequired { .. })
+            ),
+            "{refused}"
+        );
+        request(templated, "no credential", "[]").unwrap();
+        request(templated, "Bearer ${env.BASE}", "['*.example.com']").unwrap();
+        request("https://example.com/{{ region }}", "Bearer ${env.BASE}", "[]").unwrap();
+        request("https://example.com{{ region }}/", "Bearer ${env.BASE}", "[]").unwrap_err();
+        request("https://example.com/{{ region }}?key=${env.BASE}", "", "[]").unwrap();
+        request("https://{{ region }}.example.com/?key=${env.BASE}", "", "[]").unwrap_err();
     }
 
     #[test]
     fn a_credential_with_a_wildcard_is_sent_to_a_host_that_matches() {
         let target = RequestTarget {
             credentials: &Credentials::new([("BASE".to_owned(), "s3cret".to_owned())]),
-            policy: Some(EgressPolicy::default()),
+            policy: EgressPolicy::default(),
             revision: &revision("['*.example.com']"),
             scope: None,
         };

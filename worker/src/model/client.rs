@@ -21,20 +21,31 @@ use url::Url;
 use super::failures;
 use crate::{
     egress::{
-        credentials::Credentials,
+        credentials::{CredentialError, Credentials, Destination},
+        http_client::Egress,
+        policy::{EgressPolicy, find_denial},
+        redaction::Redactor,
         request_target::{RequestTarget, RequestTargetError, host},
+        response_body::{ResponseText, read_text},
     },
     failure::CallFailure,
 };
 
-/// Limit for opening a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Type of a failure that a credential must be mended for.
+const CREDENTIALS: &str = "model_credentials";
+/// Type of a failure that the Agent's `model` must be mended for.
+const CONFIGURATION: &str = "model_configuration";
+/// Type of a failure of the connection, which may be temporary.
+const CONNECTION: &str = "model_connection";
+/// How much of the body of an error is read.
+const ERROR_BODY_BYTES: usize = 64 << 10;
 
 /// Calls model APIs.
 #[derive(Clone)]
 pub(crate) struct ModelClient {
     http: reqwest::Client,
     credentials: Arc<Credentials>,
+    policy: EgressPolicy,
     base_url: Option<Url>,
 }
 
@@ -42,16 +53,25 @@ pub(crate) struct ModelClient {
 pub(crate) type EventStream = Pin<Box<dyn Stream<Item = Result<Value, CallFailure>> + Send>>;
 
 impl ModelClient {
-    /// `base_url` replaces the base URL of every revision: for tests and local models.
-    pub(crate) fn new(credentials: Arc<Credentials>, base_url: Option<Url>) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("steadfast/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+    /// `base_url` replaces the base URL of every revision: for tests and local models. The installation chose it, so it
+    /// may be a local address.
+    pub(crate) fn new(
+        credentials: Arc<Credentials>,
+        egress: &Egress,
+        base_url: Option<Url>,
+    ) -> Result<Self, reqwest::Error> {
+        let policy = match &base_url {
+            Some(_) => EgressPolicy::LOCAL,
+            None => egress.policy,
+        };
+        let egress = Egress {
+            policy,
+            outbound: egress.outbound.clone(),
+        };
         Ok(Self {
-            http,
+            http: egress.client()?,
             credentials,
+            policy,
             base_url,
         })
     }
@@ -63,25 +83,36 @@ impl ModelClient {
         }
         let target = RequestTarget {
             credentials: &self.credentials,
-            policy: None,
+            policy: self.policy,
             revision,
             scope: None,
         };
-        target.url(&revision.model.base_url).map_err(|error| {
+        let built = target.url(&revision.model.base_url).map_err(|error| {
             let category = match error {
-                RequestTargetError::Credential(_) => "model_credentials",
-                _ => "model_configuration",
+                RequestTargetError::Credential(_) => CREDENTIALS,
+                _ => CONFIGURATION,
             };
             CallFailure::permanent(category, format!("model.baseUrl: {}", ErrorChain(&error)))
-        })
+        });
+        Ok(built?.url)
     }
 
     /// The value of an environment variable for a request to this URL.
     pub(crate) fn variable(&self, name: &str, url: &Url, revision: &AgentRevisionSpec) -> Result<String, CallFailure> {
-        let value = self.credentials.for_url(name, url, revision);
-        value
-            .map(str::to_owned)
-            .map_err(|error| CallFailure::permanent("model_credentials", error.to_string()))
+        let value = self
+            .credentials
+            .for_destination(name, Destination::fixed(url), revision);
+        value.map(str::to_owned).map_err(|error| refused_credential(&error))
+    }
+
+    /// The value of `model.apiKeyEnvVar`, which becomes a header.
+    fn api_key(&self, url: &Url, revision: &AgentRevisionSpec) -> Result<String, CallFailure> {
+        let name = &revision.model.api_key_env_var;
+        if name.is_empty() {
+            return Ok(String::new());
+        }
+        let value = self.credentials.for_header(name, Destination::fixed(url), revision);
+        value.map(str::to_owned).map_err(|error| refused_credential(&error))
     }
 
     /// Sends a request with a JSON body. The stream fails if no event comes for `model.timeouts.idle`.
@@ -92,18 +123,19 @@ impl ModelClient {
         body: Bytes,
         traceparent: Option<&str>,
     ) -> Result<EventStream, CallFailure> {
-        let mut config = OpenAIConfig::new()
+        let config = OpenAIConfig::new()
             .with_api_base(base_url.as_str().trim_end_matches('/'))
-            .with_api_key("");
-        let key = &revision.model.api_key_env_var;
-        if !key.is_empty() {
-            config = config.with_api_key(self.variable(key, base_url, revision)?);
-        }
+            .with_api_key(self.api_key(base_url, revision)?)
+            // Otherwise the library sends OPENAI_ORG_ID and OPENAI_PROJECT_ID of the environment, to any host.
+            .with_org_id("")
+            .with_project_id("");
+        let redactor = self.credentials.redactor(revision);
         // The default client of the library would load the certificates of the system for each call.
         let client = Client::build(self.http.clone(), config).with_http_service(OneAttempt {
             http: self.http.clone(),
             body,
             traceparent: traceparent.and_then(|value| HeaderValue::try_from(value).ok()),
+            redactor: redactor.clone(),
         });
         let idle = revision.model.timeouts.idle.as_std();
         let api = revision.model.api;
@@ -115,24 +147,33 @@ impl ModelClient {
         };
         let stream: Pin<Box<dyn Stream<Item = Result<Value, OpenAIError>> + Send>> =
             match tokio::time::timeout(idle, opening).await {
-                Ok(opened) => opened.map_err(transport_error)?,
+                Ok(opened) => opened.map_err(|error| transport_error(error).redacted(&redactor))?,
                 Err(_) => return Err(idle_error(idle)),
             };
         Ok(Box::pin(futures::stream::unfold(
-            Some(stream),
-            move |stream| async move {
-                let mut stream = stream?;
+            Some((stream, redactor)),
+            move |state| async move {
+                let (mut stream, redactor) = state?;
                 match tokio::time::timeout(idle, stream.next()).await {
-                    Ok(Some(Ok(event))) => Some((Ok(event), Some(stream))),
+                    Ok(Some(Ok(mut event))) => {
+                        redact_error(&mut event, &redactor);
+                        Some((Ok(event), Some((stream, redactor))))
+                    }
                     // A frame that is not JSON does not end the response; a broken connection does.
-                    Ok(Some(Err(OpenAIError::JSONDeserialize(..)))) => Some((Ok(Value::Null), Some(stream))),
-                    Ok(Some(Err(error))) => Some((Err(transport_error(error)), None)),
+                    Ok(Some(Err(OpenAIError::JSONDeserialize(..)))) => {
+                        Some((Ok(Value::Null), Some((stream, redactor))))
+                    }
+                    Ok(Some(Err(error))) => Some((Err(transport_error(error).redacted(&redactor)), None)),
                     Ok(None) => None,
                     Err(_) => Some((Err(idle_error(idle)), None)),
                 }
             },
         )))
     }
+}
+
+fn refused_credential(error: &CredentialError) -> CallFailure {
+    CallFailure::permanent(CREDENTIALS, error.to_string())
 }
 
 fn idle_error(idle: Duration) -> CallFailure {
@@ -142,18 +183,32 @@ fn idle_error(idle: Duration) -> CallFailure {
     )
 }
 
+/// An error inside of a stream may echo the request. The other events are the model's own.
+fn redact_error(event: &mut Value, redactor: &Redactor) {
+    let is_error = event["type"] == "error"
+        || event["object"] == "error"
+        || !event["error"].is_null()
+        || !event["response"]["error"].is_null();
+    if is_error {
+        redactor.value(event);
+    }
+}
+
 fn transport_error(error: OpenAIError) -> CallFailure {
     match error {
         OpenAIError::Boxed(error) => match error.downcast::<CallFailure>() {
             Ok(error) => *error,
-            Err(error) => CallFailure::transient("model_connection", error.to_string()),
+            Err(error) => CallFailure::transient(CONNECTION, error.to_string()),
         },
-        OpenAIError::InvalidArgument(message) => CallFailure::permanent("model_configuration", message),
-        error => CallFailure::transient(
-            "model_connection",
-            format!("the connection to the model API failed: {error}"),
-        ),
+        OpenAIError::InvalidArgument(message) => CallFailure::permanent(CONFIGURATION, message),
+        // The URL may hold a credential.
+        OpenAIError::Reqwest(error) => broken_connection(&ErrorChain(&error.without_url())),
+        error => broken_connection(&error),
     }
+}
+
+fn broken_connection(error: &dyn std::fmt::Display) -> CallFailure {
+    CallFailure::transient(CONNECTION, format!("the connection to the model API failed: {error}"))
 }
 
 /// Sends a request once; a response that is no success becomes a failure with its status, headers and body.
@@ -164,6 +219,7 @@ struct OneAttempt {
     body: Bytes,
     /// W3C trace context of the call.
     traceparent: Option<HeaderValue>,
+    redactor: Redactor,
 }
 
 impl Service<HttpRequestFactory> for OneAttempt {
@@ -180,6 +236,7 @@ impl Service<HttpRequestFactory> for OneAttempt {
             http,
             body,
             traceparent,
+            redactor,
         } = self.clone();
         Box::pin(async move {
             let mut request = request.build().await?;
@@ -196,7 +253,12 @@ impl Service<HttpRequestFactory> for OneAttempt {
                 return Ok(response);
             }
             let (status, headers) = (response.status(), response.headers().clone());
-            let body = response.text().await.unwrap_or_default();
+            let ResponseText { text, is_cut } = read_text(response, ERROR_BODY_BYTES).await.unwrap_or_default();
+            let body = if is_cut {
+                redactor.cut_text(&text)
+            } else {
+                redactor.text(&text)
+            };
             Err(boxed(failures::from_response(status, &headers, &body)))
         })
     }
@@ -206,8 +268,11 @@ fn connection_error(url: &Url, error: reqwest::Error) -> CallFailure {
     let host = host(url);
     // The URL may hold a credential.
     let error = error.without_url();
+    if let Some(denied) = find_denial(&error) {
+        return CallFailure::permanent(CONFIGURATION, format!("model.baseUrl: {denied}"));
+    }
     CallFailure::transient(
-        "model_connection",
+        CONNECTION,
         format!("cannot reach the model API at {host}: {}", ErrorChain(&error)),
     )
 }
@@ -231,8 +296,13 @@ mod tests {
 
     fn client() -> ModelClient {
         steadfast_process::crypto::install();
-        let variables = [("WHERE".to_owned(), "models.test".to_owned())];
-        ModelClient::new(Arc::new(Credentials::new(variables)), None).unwrap()
+        let variables = [
+            ("WHERE".to_owned(), "models.test".to_owned()),
+            ("KEY".to_owned(), "key-12345678\n".to_owned()),
+            ("BROKEN".to_owned(), "key-1\nkey-2".to_owned()),
+        ];
+        let egress = Egress::from(EgressPolicy::LOCAL);
+        ModelClient::new(Arc::new(Credentials::new(variables)), &egress, None).unwrap()
     }
 
     fn base_url(template: &str, hosts: &str) -> Result<Url, CallFailure> {
@@ -265,7 +335,8 @@ mod tests {
     }
 
     /// Serves one request; returns the request, the events and the failure.
-    async fn call(answer: &'static str) -> (String, Vec<Value>, Option<CallFailure>) {
+    async fn call(answer: impl Into<String>) -> (String, Vec<Value>, Option<CallFailure>) {
+        let answer = answer.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = Url::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
         let server = tokio::spawn(async move {
@@ -284,7 +355,8 @@ mod tests {
             String::from_utf8(request).unwrap()
         });
         let revision = serde_yaml_ng::from_str(
-            "{agent: a, sequence: 1, taskQueue: q, model: {name: m, api: ChatCompletions, apiKeyEnvVar: ''}}",
+            "{agent: a, sequence: 1, taskQueue: q, model: {name: m, api: ChatCompletions, apiKeyEnvVar: KEY},
+              credentials: [{envVarName: KEY}]}",
         )
         .unwrap();
         let (mut events, mut error) = (Vec::new(), None);
@@ -316,6 +388,7 @@ mod tests {
         assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{head}");
         assert!(head.contains("content-type: application/json\r\n"), "{head}");
         assert!(head.contains("content-length: 15"), "{head}");
+        assert!(head.contains("authorization: Bearer key-12345678\r\n"), "{head}");
         assert_eq!(body.as_bytes(), BODY);
         assert_eq!(events, [json!({"a": 1}), Value::Null]);
         assert_eq!(error, None);
@@ -332,5 +405,89 @@ mod tests {
         assert_eq!(error.category, "model_unavailable");
         let delay = Some(Duration::from_secs(7));
         assert_eq!(error.retry, RetryClass::Transient { delay });
+    }
+
+    #[tokio::test]
+    async fn an_error_that_echoes_the_key_is_redacted_and_read_up_to_a_limit() {
+        let reason = format!("incorrect key key-12345678 {}", "x".repeat(ERROR_BODY_BYTES * 2));
+        let answer = format!(
+            "HTTP/1.1 401 Unauthorized\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{reason}",
+            reason.len()
+        );
+        let error = call(answer).await.2.unwrap();
+        assert_eq!(error.category, "model_authentication");
+        assert!(
+            error
+                .message
+                .starts_with("the model API answered 401 Unauthorized: incorrect key [redacted: KEY] xxx"),
+            "{error}"
+        );
+        let (_, events, _) = call(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+             data: {\"error\":{\"message\":\"key-12345678\"}}\n\ndata: [DONE]\n\n",
+        )
+        .await;
+        assert_eq!(events, [json!({"error": {"message": "[redacted: KEY]"}})]);
+    }
+
+    #[tokio::test]
+    async fn a_key_that_no_header_holds_is_refused_by_its_name() {
+        let revision = serde_yaml_ng::from_str(
+            "{agent: a, sequence: 1, taskQueue: q, model: {name: m, apiKeyEnvVar: BROKEN},
+              credentials: [{envVarName: BROKEN}]}",
+        )
+        .unwrap();
+        let url = Url::parse("http://127.0.0.1:1/").unwrap();
+        let refused = client().stream(&revision, &url, Bytes::from_static(BODY), None).await;
+        let error = refused.err().unwrap();
+        assert_eq!((error.category, error.retry), (CREDENTIALS, RetryClass::Permanent));
+        assert!(
+            error.message.contains("BROKEN") && !error.message.contains("key-"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_base_url_at_a_local_address_needs_the_permission_of_the_installation() {
+        let revision = |url: &str| -> AgentRevisionSpec {
+            serde_yaml_ng::from_str(&format!(
+                "{{agent: a, sequence: 1, taskQueue: q, model: {{name: m, baseUrl: '{url}', apiKeyEnvVar: ''}}}}"
+            ))
+            .unwrap()
+        };
+        let client = |policy: EgressPolicy| {
+            steadfast_process::crypto::install();
+            ModelClient::new(Arc::default(), &Egress::from(policy), None).unwrap()
+        };
+        let closed = client(EgressPolicy {
+            cluster_services: false,
+            loopback: false,
+        });
+        for url in [
+            "http://127.0.0.1:8000/v1",
+            "http://vllm.models.svc/v1",
+            "http://10.0.0.7/v1",
+        ] {
+            let refused = closed.base_url(&revision(url)).unwrap_err();
+            assert_eq!(
+                (refused.category, refused.retry),
+                (CONFIGURATION, RetryClass::Permanent),
+                "{url}"
+            );
+            client(EgressPolicy::LOCAL).base_url(&revision(url)).unwrap();
+        }
+        let metadata = revision("http://169.254.169.254/v1");
+        assert!(client(EgressPolicy::LOCAL).base_url(&metadata).is_err());
+        // A name is checked by its addresses, when the connection is opened.
+        let named = Url::parse("http://localhost:1/v1").unwrap();
+        let refused = closed
+            .stream(&revision(named.as_str()), &named, Bytes::from_static(BODY), None)
+            .await;
+        let error = refused.err().unwrap();
+        assert_eq!(
+            (error.category, error.retry),
+            (CONFIGURATION, RetryClass::Permanent),
+            "{error}"
+        );
     }
 }

@@ -23,7 +23,9 @@ use super::steps;
 use crate::{
     egress::{
         credentials::Credentials,
+        http_client::Egress,
         policy::{EgressPolicy, find_denial},
+        redaction::Redactor,
         request_target::{RequestTarget, host},
     },
     failure::CallFailure,
@@ -87,11 +89,11 @@ pub(crate) struct CallHeaders<'a> {
 }
 
 impl HttpToolClient {
-    pub(crate) fn new(credentials: Arc<Credentials>, policy: EgressPolicy) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(credentials: Arc<Credentials>, egress: &Egress) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            http: policy.client()?,
+            http: egress.client()?,
             credentials,
-            policy,
+            policy: egress.policy,
         })
     }
 
@@ -101,13 +103,16 @@ impl HttpToolClient {
         call: HttpCall<'_>,
         headers: CallHeaders<'_>,
     ) -> Result<HttpToolResult, CallFailure> {
+        let redactor = self.credentials.redactor(call.revision);
         let target = self.target(call.revision, call.arguments);
         let body = DefaultBody::CallArguments(Value::Object(call.arguments.clone()));
         let request = PreparedRequest::new(call.http, target, body).map_err(|error| refused(&error))?;
-        let limit_bytes = read_limit(call.spec, call.http);
-        let response = self
-            .send(request, limit_bytes, call.spec.timeout.as_std(), headers)
-            .await?;
+        let limits = ReadLimits {
+            bytes: read_limit(call.spec, call.http),
+            timeout: call.spec.timeout.as_std(),
+        };
+        let sent = self.send(request, limits, headers, &redactor).await;
+        let response = sent.map_err(|failure| failure.redacted(&redactor))?;
         Ok(response.into_result(call.http.response.as_deref(), call.arguments))
     }
 
@@ -125,35 +130,40 @@ impl HttpToolClient {
         } else {
             DefaultBody::StepArguments(arguments)
         };
+        let redactor = self.credentials.redactor(step.revision);
         let target = self.target(step.revision, &scope);
         let request = PreparedRequest::new(step.http, target, body).map_err(|error| refused(&error))?;
-        let limit_bytes = read_limit(step.spec, step.http);
-        let response = self.send(request, limit_bytes, step.timeout, headers).await?;
+        let limits = ReadLimits {
+            bytes: read_limit(step.spec, step.http),
+            timeout: step.timeout,
+        };
+        let sent = self.send(request, limits, headers, &redactor).await;
+        let response = sent.map_err(|failure| failure.redacted(&redactor))?;
         Ok(response.into_result(step.http.response.as_deref(), step.call_arguments))
     }
 
     fn target<'a>(&'a self, revision: &'a AgentRevisionSpec, scope: &'a Map<String, Value>) -> RequestTarget<'a> {
         RequestTarget {
             credentials: &self.credentials,
-            policy: Some(self.policy),
+            policy: self.policy,
             revision,
             scope: Some(scope),
         }
     }
 
-    async fn send(
+    async fn send<'a>(
         &self,
         request: PreparedRequest,
-        limit_bytes: usize,
-        timeout: Duration,
+        limits: ReadLimits,
         headers: CallHeaders<'_>,
-    ) -> Result<HttpResponse, CallFailure> {
+        redactor: &'a Redactor,
+    ) -> Result<HttpResponse<'a>, CallFailure> {
         let host = host(&request.url);
         let mut builder = self
             .http
             .request(request.method, request.url)
             .headers(request.headers)
-            .timeout(timeout);
+            .timeout(limits.timeout);
         if let Some(key) = headers.idempotency_key {
             builder = builder.header("idempotency-key", key);
         }
@@ -165,14 +175,26 @@ impl HttpToolClient {
         }
         let failed = |error: reqwest::Error| failure(&host, error);
         let response = builder.send().await.map_err(failed)?;
-        let response = HttpResponse::read(response, limit_bytes).await.map_err(failed)?;
+        let response = HttpResponse::read(response, limits.bytes, redactor)
+            .await
+            .map_err(failed)?;
         if response.is_retryable() {
-            let excerpt = &response.text[..response.text.floor_char_boundary(EXCERPT_BYTES)];
-            let message = format!("{host} answered {}: {excerpt}", response.status);
+            let message = format!(
+                "{host} answered {}: {}",
+                response.status,
+                response.excerpt(EXCERPT_BYTES)
+            );
             return Err(CallFailure::transient(UNAVAILABLE, message));
         }
         Ok(response)
     }
+}
+
+/// The limits of one request.
+#[derive(Clone, Copy, Debug)]
+struct ReadLimits {
+    bytes: usize,
+    timeout: Duration,
 }
 
 fn refused(error: &(dyn Error + 'static)) -> CallFailure {

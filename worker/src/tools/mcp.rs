@@ -30,7 +30,10 @@ use self::{
 pub use self::{content::McpCallResult, listing::ServerTool};
 use super::functions::ListedTool;
 use crate::{
-    egress::{credentials::Credentials, policy::EgressPolicy, request_target::RequestTarget},
+    egress::{
+        credentials::Credentials, http_client::Egress, policy::EgressPolicy, redaction::Redactor,
+        request_target::RequestTarget,
+    },
     failure::CallFailure,
 };
 
@@ -72,12 +75,12 @@ pub struct McpCall<'a> {
 }
 
 impl McpClient {
-    pub fn new(credentials: Arc<Credentials>, policy: EgressPolicy) -> Result<Self, reqwest::Error> {
+    pub fn new(credentials: Arc<Credentials>, egress: &Egress) -> Result<Self, reqwest::Error> {
         Ok(Self {
             inner: Arc::new(Inner {
-                http: policy.client()?,
+                http: egress.client()?,
                 credentials,
-                policy,
+                policy: egress.policy,
                 listings: Listings::default(),
             }),
         })
@@ -151,7 +154,7 @@ impl McpClient {
         let result = tokio::select! {
             result = complete(&connection, address, &call) => result,
             // A server of the older protocol waits for the answer within the call; a person takes longer than that.
-            Some(request) = requests.recv() => Ok(input_required(request)),
+            Some(request) = requests.recv() => Ok(input_required(request, &address.redactor)),
         };
         connection.close().await;
         result
@@ -160,14 +163,15 @@ impl McpClient {
     fn address(&self, revision: &AgentRevisionSpec, tool: &McpTool) -> Result<ServerAddress, CallFailure> {
         let target = RequestTarget {
             credentials: &self.inner.credentials,
-            policy: Some(self.inner.policy),
+            policy: self.inner.policy,
             revision,
             scope: None,
         };
         let (url, headers) = target
             .url_and_headers(&tool.url, &tool.headers)
             .map_err(|error| refused(ErrorChain(&error).to_string()))?;
-        Ok(ServerAddress::new(url, headers))
+        let redactor = self.inner.credentials.redactor(revision);
+        Ok(ServerAddress::new(url.url, headers, redactor))
     }
 }
 
@@ -190,11 +194,13 @@ async fn complete(
             .await
             .map_err(|error| classify_request(address, &error))?;
         match response {
-            CallToolResponse::Complete(result) => return Ok(content::result(result, call.max_result_bytes)),
+            CallToolResponse::Complete(result) => {
+                return Ok(content::result(result, call.max_result_bytes, &address.redactor));
+            }
             CallToolResponse::InputRequired(required) => match required.input_requests {
                 Some(requests) if !requests.is_empty() => {
                     let request = elicitation::request(requests, required.request_state)?;
-                    return Ok(input_required(request));
+                    return Ok(input_required(request, &address.redactor));
                 }
                 // No question: the server expects the call again later, with its state.
                 _ => {
@@ -213,7 +219,9 @@ async fn complete(
     }
 }
 
-fn input_required(request: McpInputRequest) -> McpCallResult {
+fn input_required(mut request: McpInputRequest, redactor: &Redactor) -> McpCallResult {
+    request.prompt = redactor.text(&request.prompt);
+    redactor.value(&mut request.form);
     McpCallResult {
         input_required: Some(request),
         ..McpCallResult::default()

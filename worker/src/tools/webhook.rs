@@ -11,6 +11,7 @@ use steadfast_process::ErrorChain;
 use crate::{
     egress::{
         credentials::Credentials,
+        http_client::Egress,
         policy::{EgressPolicy, find_denial},
         request_target::{RequestTarget, host},
     },
@@ -31,11 +32,11 @@ pub(crate) struct WebhookClient {
 }
 
 impl WebhookClient {
-    pub(crate) fn new(credentials: Arc<Credentials>, policy: EgressPolicy) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(credentials: Arc<Credentials>, egress: &Egress) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            http: policy.client()?,
+            http: egress.client()?,
             credentials,
-            policy,
+            policy: egress.policy,
         })
     }
 
@@ -49,22 +50,25 @@ impl WebhookClient {
     ) -> Result<(), CallFailure> {
         let target = RequestTarget {
             credentials: &self.credentials,
-            policy: Some(self.policy),
+            policy: self.policy,
             revision,
             scope: None,
         };
         let (url, headers) = target
             .url_and_headers(&webhook.url, &webhook.headers)
             .map_err(|error| CallFailure::permanent_error(REFUSED, &error))?;
-        let host = host(&url);
+        let host = host(&url.url);
         let request = self
             .http
-            .post(url)
+            .post(url.url)
             .header(CONTENT_TYPE, "application/json")
             .headers(headers)
             .timeout(timeout)
             .body(event.to_string());
-        let response = request.send().await.map_err(|error| failure(&host, error))?;
+        let response = request.send().await.map_err(|error| {
+            let redactor = self.credentials.redactor(revision);
+            failure(&host, error).redacted(&redactor)
+        })?;
         let status = response.status();
         if status.is_success() {
             return Ok(());

@@ -5,6 +5,7 @@
 //! and writes nothing: every effect is an activity.
 
 mod driver;
+mod start_check;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -30,12 +31,21 @@ use crate::{segment_sink::SegmentSink, task::Task, task_input::TaskInput};
 #[workflow]
 pub struct AgentTask {
     pub(crate) sink: Arc<dyn SegmentSink>,
+    /// The agent whose tasks this process runs; every agent when absent.
+    pub(crate) serves: Option<ServedAgent>,
     /// Absent until the run method has begun.
     pub(crate) task: Option<Task>,
     /// Signals that arrived before the task had its state.
     early: Vec<Signal>,
     /// Cancelled when the running turn is to stop.
     pub(crate) turn_token: Option<WorkflowCancellationToken>,
+}
+
+/// The agent whose tasks a process runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedAgent {
+    pub namespace: String,
+    pub agent: String,
 }
 
 /// A signal that a task has received.
@@ -53,10 +63,18 @@ impl AgentTask {
     pub fn new(sink: Arc<dyn SegmentSink>) -> Self {
         Self {
             sink,
+            serves: None,
             task: None,
             early: Vec::new(),
             turn_token: None,
         }
+    }
+
+    /// Refuses the tasks of other agents.
+    #[must_use]
+    pub fn serving(mut self, agent: ServedAgent) -> Self {
+        self.serves = Some(agent);
+        self
     }
 
     /// The signals that arrived before the task had its state, unless it still has not.

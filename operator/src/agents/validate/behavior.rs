@@ -3,6 +3,7 @@
 
 use std::panic::catch_unwind;
 
+use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
     Agent,
     agent::{Guardrail, OutputSettings, Schedule},
@@ -15,15 +16,32 @@ use crate::validation::{ValidationError, json_schema};
 const CRON_FIELDS: std::ops::RangeInclusive<usize> = 5..=7;
 
 /// Adds all errors.
-pub(super) fn check(agent: &Agent, errors: &mut Vec<ValidationError>) {
+pub(super) fn check(agent: &Agent, queues: &NamespaceQueues, errors: &mut Vec<ValidationError>) {
     let spec = &agent.spec;
     let output = spec.output.iter().map(check_output);
     let guardrails = &spec.guardrails;
     let input_checks = guardrails.input.iter().map(|check| check_expression("input", check));
     let output_checks = guardrails.output.iter().map(|check| check_expression("output", check));
     let schedules = spec.schedules.iter().map(check_schedule);
-    let all = output.chain(input_checks).chain(output_checks).chain(schedules);
+    let targets = check_targets(agent, queues).into_iter().map(Err);
+    let all = output
+        .chain(input_checks)
+        .chain(output_checks)
+        .chain(schedules)
+        .chain(targets);
     errors.extend(all.filter_map(Result::err));
+}
+
+/// Hooks and guardrails start activities, as tools do.
+fn check_targets(agent: &Agent, queues: &NamespaceQueues) -> Vec<ValidationError> {
+    let hooks = agent.spec.hooks.iter().enumerate();
+    let of_hooks = hooks.map(|(index, hook)| (format!("hooks[{index}]"), queues.check_hook(hook)));
+    let of_guardrails = ("guardrails".to_owned(), queues.check_guardrails(&agent.spec.guardrails));
+    of_hooks
+        .chain([of_guardrails])
+        .filter_map(|(field, result)| Some((field, result.err()?)))
+        .map(|(field, error)| ValidationError::not_accepted(Reason::ForbiddenTarget, format!("{field}: {error}")))
+        .collect()
 }
 
 fn check_output(output: &OutputSettings) -> Result<(), ValidationError> {
@@ -99,7 +117,8 @@ mod tests {
             "metadata": { "name": "weather", "namespace": "team" }, "spec": spec,
         });
         let mut errors = Vec::new();
-        check(&serde_json::from_value(agent).unwrap(), &mut errors);
+        let queues = NamespaceQueues::new("prod", "team");
+        check(&serde_json::from_value(agent).unwrap(), &queues, &mut errors);
         errors.into_iter().map(|error| (error.reason, error.message)).collect()
     }
 
@@ -131,6 +150,21 @@ mod tests {
             assert_eq!(*reason, Reason::InvalidExpression, "{broken}");
             let start = "guardrails.output[short].cel is not a CEL expression: ";
             assert!(message.starts_with(start) && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn hooks_and_guardrails_start_nothing_in_another_namespace() {
+        let activity = |queue: &str| json!({ "name": "act", "taskQueue": queue });
+        let hook = |queue: &str| json!([{ "events": ["ToolStarted"], "activity": activity(queue) }]);
+        let rail = |queue: &str| json!({ "input": [{ "name": "check", "activity": activity(queue) }] });
+        for queue in ["prod/team/agent/other", "checks"] {
+            assert_eq!(errors("hooks", hook(queue)), [], "{queue}");
+            assert_eq!(errors("guardrails", rail(queue)), [], "{queue}");
+        }
+        let foreign = "prod/payments/agent/desk";
+        for found in [errors("hooks", hook(foreign)), errors("guardrails", rail(foreign))] {
+            assert_eq!(found[0].0, Reason::ForbiddenTarget, "{found:?}");
         }
     }
 

@@ -54,6 +54,7 @@ pub(super) fn check_variables(agent: &Agent, tools: &[RevisionTool], errors: &mu
             ));
         }
     }
+    check_hosts(agent, tools, errors);
     for credential in &agent.spec.credentials {
         if is_reserved(&credential.env_var_name) {
             let message = format!(
@@ -61,6 +62,30 @@ pub(super) fn check_variables(agent: &Agent, tools: &[RevisionTool], errors: &mu
                 credential.env_var_name
             );
             errors.push(ValidationError::not_accepted(Reason::ReservedEnvVarName, message));
+        }
+    }
+}
+
+/// Checks that a credential which an argument could lead to another host names its hosts.
+fn check_hosts(agent: &Agent, tools: &[RevisionTool], errors: &mut Vec<ValidationError>) {
+    for tool in tools {
+        let variables = validate::variables_without_fixed_host(&tool.spec);
+        let without_hosts = agent
+            .spec
+            .credentials
+            .iter()
+            .filter(|credential| credential.hosts.is_empty() && variables.contains(&credential.env_var_name));
+        for credential in without_hosts {
+            let (tool, variable) = (&tool.name, &credential.env_var_name);
+            errors.push(ValidationError::new(
+                ConditionType::CredentialsResolved,
+                Reason::HostsRequired,
+                format!(
+                    "tool \"{tool}\" sends {variable} to a host that an argument can change; \
+                     list the hosts that may get it in the `hosts` of {variable}, \
+                     or end the host in the URL before the first argument"
+                ),
+            ));
         }
     }
 }

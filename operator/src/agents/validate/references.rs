@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
     Agent, AgentToolSpec,
     agent::{AgentToolReference, Handoff},
@@ -45,6 +46,7 @@ pub(super) fn check(
         dereferenced,
         settings,
         namespace: &key.namespace,
+        queues: NamespaceQueues::new(&settings.install_id, &key.namespace),
         names: BTreeMap::new(),
         reported: BTreeSet::new(),
         errors,
@@ -77,6 +79,7 @@ struct Resolver<'a> {
     dereferenced: &'a Dereferenced,
     settings: &'a Settings,
     namespace: &'a str,
+    queues: NamespaceQueues,
     /// The names that the model sees, with the reference that has each.
     names: BTreeMap<String, String>,
     /// The agents whose error was added already.
@@ -112,7 +115,7 @@ impl Resolver<'_> {
                 return;
             }
         };
-        if let Err(error) = validate::check(spec) {
+        if let Err(error) = validate::check(spec, &self.queues) {
             let message = format!("AgentTool \"{resource}\" is not accepted: {}", error.message);
             self.unresolved(Reason::ToolNotAccepted, message);
             return;

@@ -37,4 +37,5 @@ mod stopping;
 mod tools;
 mod tracing;
 mod visibility;
+mod whose_queue;
 mod worker_loss;

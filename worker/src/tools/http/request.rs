@@ -8,7 +8,10 @@ use serde_json::Value;
 use steadfast_crds::agent_tool::{HttpMethod, HttpTool};
 use url::Url;
 
-use crate::egress::request_target::{RequestTarget, RequestTargetError};
+use crate::egress::{
+    request_target::{RequestTarget, RequestTargetError},
+    text_body::BodySyntax,
+};
 
 /// The body of a request whose tool has no `body`.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,10 +36,13 @@ impl PreparedRequest {
         target: RequestTarget<'_>,
         default_body: DefaultBody,
     ) -> Result<Self, RequestTargetError> {
-        let url = target.url(&tool.url)?;
-        let mut headers = target.headers(&tool.headers, &url)?;
+        let (url, mut headers) = target.url_and_headers(&tool.url, &tool.headers)?;
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let syntax = content_type.map_or(BodySyntax::Json, |value| BodySyntax::of_content_type(&value));
         let body = match &tool.body {
-            Some(body) => Some(target.text(body, &url)?),
+            Some(body) => Some(target.body(body, syntax, &url)?),
             None => default_body_of(tool.method, default_body),
         };
         if body.is_some() && !headers.contains_key(CONTENT_TYPE) {
@@ -51,7 +57,7 @@ impl PreparedRequest {
         };
         Ok(Self {
             method,
-            url,
+            url: url.url,
             headers,
             body,
         })
@@ -95,7 +101,7 @@ mod tests {
         let revision = revision(tool, hosts);
         let target = RequestTarget {
             credentials: &Credentials::new([("TOKEN".to_owned(), "s3cret".to_owned())]),
-            policy: Some(EgressPolicy::default()),
+            policy: EgressPolicy::default(),
             revision: &revision,
             scope: arguments.as_object(),
         };
@@ -117,6 +123,19 @@ mod tests {
         assert_eq!(prepared.headers["authorization"], "Bearer s3cret");
         assert!(prepared.headers["authorization"].is_sensitive());
         assert_eq!(prepared.body, None);
+    }
+
+    #[test]
+    fn a_body_is_encoded_for_its_content_type() {
+        let json = "{method: POST, url: \"https://api.test/\", body: '{\"to\": \"{{ city }}\", \"q\": {{ city }}}'}";
+        let prepared = prepare(json, "[]").unwrap();
+        assert_eq!(
+            prepared.body.as_deref(),
+            Some("{\"to\": \"São Paulo\", \"q\": \"São Paulo\"}")
+        );
+        let form = "{method: POST, url: \"https://api.test/\", body: 'q={{ city }}',
+                     headers: [{name: Content-Type, value: application/x-www-form-urlencoded}]}";
+        assert_eq!(prepare(form, "[]").unwrap().body.as_deref(), Some("q=S%C3%A3o%20Paulo"));
     }
 
     #[test]
@@ -148,7 +167,7 @@ mod tests {
         let arguments = json!({"host": "169.254.169.254"});
         let target = RequestTarget {
             credentials: &Credentials::default(),
-            policy: Some(EgressPolicy::default()),
+            policy: EgressPolicy::default(),
             revision: &revision,
             scope: arguments.as_object(),
         };

@@ -1,7 +1,6 @@
 //! Reads the response of a server up to a limit, and shapes it by the tool's
 //! `response` template if it has one.
 
-use futures::StreamExt;
 use reqwest::{
     Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
@@ -9,7 +8,13 @@ use reqwest::{
 use serde_json::{Map, Value, json};
 use steadfast_process::ErrorChain;
 
-use crate::template::render;
+use crate::{
+    egress::{
+        redaction::Redactor,
+        response_body::{ResponseText, read_text},
+    },
+    template::render,
+};
 
 /// The result that the model gets.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,32 +24,44 @@ pub(crate) struct HttpToolResult {
     pub is_error: bool,
 }
 
-/// A response with its body.
+/// A response with its body, without the values of credentials.
 #[derive(Debug)]
-pub(super) struct HttpResponse {
+pub(super) struct HttpResponse<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) text: String,
+    pub(super) body: ResponseText,
+    pub(super) redactor: &'a Redactor,
 }
 
-impl HttpResponse {
+impl<'a> HttpResponse<'a> {
     /// Reads at most `limit_bytes` of the body.
-    pub(super) async fn read(response: Response, limit_bytes: usize) -> Result<Self, reqwest::Error> {
-        let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            body.extend_from_slice(&chunk?);
-            if body.len() >= limit_bytes {
-                body.truncate(limit_bytes);
-                break;
-            }
-        }
+    pub(super) async fn read(
+        response: Response,
+        limit_bytes: usize,
+        redactor: &'a Redactor,
+    ) -> Result<Self, reqwest::Error> {
         Ok(Self {
-            status,
-            headers,
-            text: String::from_utf8_lossy(&body).into_owned(),
+            status: response.status(),
+            headers: response.headers().clone(),
+            body: read_text(response, limit_bytes).await?,
+            redactor,
         })
+    }
+
+    /// The beginning of the body, for the message of a failure.
+    pub(super) fn excerpt(&self, limit_bytes: usize) -> String {
+        let mut text = self.redacted_text();
+        text.truncate(text.floor_char_boundary(limit_bytes));
+        text
+    }
+
+    fn redacted_text(&self) -> String {
+        let ResponseText { text, is_cut } = &self.body;
+        if *is_cut {
+            self.redactor.cut_text(text)
+        } else {
+            self.redactor.text(text)
+        }
     }
 
     /// Whether another attempt may succeed.
@@ -59,7 +76,7 @@ impl HttpResponse {
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.to_str().is_ok_and(|kind| kind.contains("json")));
         let status = self.status.as_u16();
-        let body = read_content(self.text, is_json);
+        let body = self.content(is_json);
         if !self.status.is_success() {
             return HttpToolResult {
                 content: json!({"status": status, "body": body}),
@@ -72,7 +89,7 @@ impl HttpResponse {
                 is_error: false,
             };
         };
-        let scope = json!({"status": status, "headers": header_texts(&self.headers), "body": body, "args": arguments});
+        let scope = json!({"status": status, "headers": self.header_texts(), "body": body, "args": arguments});
         match render(template, &scope) {
             Ok(text) => HttpToolResult {
                 content: serde_json::from_str(&text).unwrap_or(Value::String(text)),
@@ -85,24 +102,30 @@ impl HttpResponse {
             },
         }
     }
-}
 
-/// Parses JSON if the server declares it, and also an undeclared object or array.
-fn read_content(text: String, is_json: bool) -> Value {
-    match serde_json::from_str::<Value>(&text) {
-        Ok(value) if is_json || value.is_object() || value.is_array() => value,
-        _ => Value::String(text),
+    /// Parses JSON if the server declares it, and also an undeclared object or array.
+    fn content(&self, is_json: bool) -> Value {
+        match serde_json::from_str::<Value>(&self.body.text) {
+            Ok(mut value) if is_json || value.is_object() || value.is_array() => {
+                self.redactor.value(&mut value);
+                value
+            }
+            _ => Value::String(self.redacted_text()),
+        }
     }
-}
 
-/// The headers by lower-case name; several values of one name are joined.
-fn header_texts(headers: &HeaderMap) -> Map<String, Value> {
-    let texts = headers.keys().map(|name| {
-        let values = headers.get_all(name).iter();
-        let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
-        (name.as_str().to_owned(), Value::String(values.join(", ")))
-    });
-    texts.collect()
+    /// The headers by lower-case name; several values of one name are joined.
+    fn header_texts(&self) -> Map<String, Value> {
+        let texts = self.headers.keys().map(|name| {
+            let values = self.headers.get_all(name).iter();
+            let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+            (
+                name.as_str().to_owned(),
+                Value::String(self.redactor.text(&values.join(", "))),
+            )
+        });
+        texts.collect()
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +141,11 @@ mod tests {
                 (CONTENT_TYPE, HeaderValue::from_static("application/json")),
                 (reqwest::header::ETAG, HeaderValue::from_static("v7")),
             ]),
-            text: text.to_owned(),
+            body: ResponseText {
+                text: text.to_owned(),
+                is_cut: false,
+            },
+            redactor: &Redactor::new([("TOKEN", "tok-12345678")]),
         };
         let arguments = json!({"city": "Bonn"});
         received.into_result(template, arguments.as_object().unwrap())
@@ -148,6 +175,20 @@ mod tests {
         assert_eq!(result.content["body"], json!({"id": 3}));
         let error = result.content["error"].as_str().unwrap();
         assert!(error.contains("undefined value"), "{error}");
+    }
+
+    #[test]
+    fn a_response_that_echoes_a_credential_is_redacted() {
+        let echo = "{\"sent\": {\"authorization\": \"Bearer tok-12345678\"}}";
+        let expected = json!({"sent": {"authorization": "Bearer [redacted: TOKEN]"}});
+        assert_eq!(result(200, echo, None).content, expected);
+        assert_eq!(result(400, echo, None).content["body"], expected);
+        let shaped = result(200, echo, Some("{{ body.sent.authorization | upper }}"));
+        assert_eq!(shaped.content, json!("BEARER [REDACTED: TOKEN]"));
+        assert_eq!(
+            result(200, "you sent tok-12345678", None).content,
+            json!("you sent [redacted: TOKEN]")
+        );
     }
 
     #[test]

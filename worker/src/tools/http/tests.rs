@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{CallHeaders, HttpCall, HttpStep, HttpToolClient, HttpToolResult};
 use crate::{
-    egress::{credentials::Credentials, policy::EgressPolicy},
+    egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
     failure::{CallFailure, RetryClass},
 };
 
@@ -61,13 +61,14 @@ fn client(loopback: bool) -> HttpToolClient {
         loopback,
         ..EgressPolicy::default()
     };
-    HttpToolClient::new(Arc::new(Credentials::default()), policy).unwrap()
+    let variables = [("TOKEN".to_owned(), "tok-12345678".to_owned())];
+    HttpToolClient::new(Arc::new(Credentials::new(variables)), &Egress::from(policy)).unwrap()
 }
 
 fn revision(kind: &str) -> AgentRevisionSpec {
     serde_yaml_ng::from_str(&format!(
         "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q,
-          tools: [{{name: t, spec: {{description: d, {kind}}}}}]}}"
+          credentials: [{{envVarName: TOKEN}}], tools: [{{name: t, spec: {{description: d, {kind}}}}}]}}"
     ))
     .unwrap()
 }
@@ -96,6 +97,42 @@ async fn a_call_sends_its_arguments_and_its_key_and_shapes_the_response() {
     );
     let result = call(&client(true), &http).await.unwrap();
     assert_eq!(result.content, json!("post /bonn http/1.1 k1 {\"city\":\"Bonn\"}"));
+}
+
+#[tokio::test]
+async fn a_credential_that_the_server_echoes_is_redacted() {
+    let url = echo().await;
+    let http = format!("{{method: POST, url: \"{url}/\", body: '{{\"key\": \"${{env.TOKEN}}\"}}'}}");
+    let result = call(&client(true), &http).await.unwrap();
+    assert_eq!(result.content["body"], json!("{\"key\": \"[redacted: TOKEN]\"}"));
+}
+
+#[tokio::test]
+async fn an_argument_does_not_leave_its_path_segment() {
+    let url = echo().await;
+    let http = format!("{{url: \"{url}/orders/{{{{ city | urlencode }}}}/refund\"}}");
+    let revision = revision(&format!("http: {http}"));
+    let spec = &revision.tools[0].spec;
+    let call = |city: &str| {
+        let arguments = object(json!({"city": city}));
+        let revision = &revision;
+        async move {
+            let call = HttpCall {
+                revision,
+                spec,
+                http: spec.http.as_ref().unwrap(),
+                arguments: &arguments,
+            };
+            client(true).call(call, key("k1")).await
+        }
+    };
+    let refused = call("../admin").await.unwrap_err();
+    assert_eq!(
+        (refused.category, refused.retry),
+        ("tool_refused", RetryClass::Permanent)
+    );
+    let sent = call("1/2?a=b").await.unwrap();
+    assert_eq!(sent.content["line"], json!("get /orders/1%2f2%3fa%3db/refund http/1.1"));
 }
 
 #[tokio::test]

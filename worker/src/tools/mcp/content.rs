@@ -4,6 +4,8 @@ use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::{Value, json};
 use steadfast_contract::mcp::McpInputRequest;
 
+use crate::egress::redaction::Redactor;
+
 /// How much text is kept beyond the limit, so that the final cut shows that there was more.
 const KEEP_BEYOND_BYTES: usize = 1_024;
 
@@ -17,15 +19,31 @@ pub struct McpCallResult {
     pub input_required: Option<McpInputRequest>,
 }
 
-pub(super) fn result(result: CallToolResult, max_bytes: usize) -> McpCallResult {
-    let content = match result.structured_content {
-        Some(structured) if !structured.is_null() => structured,
-        _ => parts(result.content, max_bytes.saturating_add(KEEP_BEYOND_BYTES)),
-    };
+pub(super) fn result(result: CallToolResult, max_bytes: usize, redactor: &Redactor) -> McpCallResult {
+    // Before a text is cut, which could leave a part of a value.
+    let mut content = result.structured_content.filter(|structured| !structured.is_null());
+    content.iter_mut().for_each(|structured| redactor.value(structured));
+    let content = content.unwrap_or_else(|| {
+        let blocks = result.content.into_iter().map(|block| redacted(block, redactor));
+        parts(blocks.collect(), max_bytes.saturating_add(KEEP_BEYOND_BYTES))
+    });
     McpCallResult {
         content,
         is_error: result.is_error.unwrap_or(false),
         input_required: None,
+    }
+}
+
+/// A block whose texts are redacted.
+fn redacted(block: ContentBlock, redactor: &Redactor) -> ContentBlock {
+    match block {
+        // Never shown: see `binary`.
+        ContentBlock::Image(_) | ContentBlock::Audio(_) => block,
+        other => {
+            let mut value = serde_json::to_value(&other).unwrap_or_default();
+            redactor.value(&mut value);
+            serde_json::from_value(value).unwrap_or_else(|_| ContentBlock::text("[redacted]"))
+        }
     }
 }
 
@@ -97,7 +115,8 @@ mod tests {
     use super::*;
 
     fn content(sent: Value) -> McpCallResult {
-        result(serde_json::from_value(sent).unwrap(), 10)
+        let redactor = Redactor::new([("TOKEN", "tok-12345678")]);
+        result(serde_json::from_value(sent).unwrap(), 10, &redactor)
     }
 
     #[test]
@@ -139,6 +158,23 @@ mod tests {
         let made = content(json!({"content": [{"type": "text", "text": "no such city"}], "isError": true}));
         assert_eq!((made.content, made.is_error), (json!("no such city"), true));
         assert_eq!(content(json!({"content": []})).content, json!(""));
+    }
+
+    #[test]
+    fn a_result_that_echoes_a_credential_is_redacted() {
+        let echo = "sent tok-12345678";
+        let expected = json!("sent [redacted: TOKEN]");
+        assert_eq!(
+            content(json!({"content": [{"type": "text", "text": echo}]})).content,
+            expected
+        );
+        let structured = json!({"content": [], "structuredContent": {"headers": [echo]}});
+        assert_eq!(content(structured).content, json!({"headers": [expected]}));
+        let linked = json!({"content": [
+            {"type": "resource", "resource": {"uri": "file:///a?key=tok-12345678", "text": "a"}},
+            {"type": "text", "text": "b"},
+        ]});
+        assert_eq!(content(linked).content[0]["uri"], "file:///a?key=[redacted: TOKEN]");
     }
 
     #[test]

@@ -56,7 +56,9 @@ pub(super) fn classify_initialize(address: &ServerAddress, error: &ClientInitial
         ClientInitializeError::JsonRpcError(data) => classify_response(address, data),
         // The server supports neither protocol version: the error of the older one counts.
         ClientInitializeError::LegacyFallbackFailed { fallback, .. } => classify_initialize(address, fallback),
-        ClientInitializeError::NoCompatibleProtocolVersion { .. } => refused(format!("{}: {error}", address.host)),
+        ClientInitializeError::NoCompatibleProtocolVersion { .. } => {
+            refused(format!("{}: {}", address.host, redacted(address, &error.to_string())))
+        }
         // The cause is a field, and no `source`.
         ClientInitializeError::TransportError { error, .. } => classify_transport(address, error.error.as_ref()),
         other => classify_transport(address, other),
@@ -124,5 +126,7 @@ fn unauthorized(host: &str) -> CallFailure {
 }
 
 fn redacted(address: &ServerAddress, text: &str) -> String {
-    text.replace(address.url.as_str(), &address.host)
+    address
+        .redactor
+        .text(&text.replace(address.url.as_str(), &address.host))
 }

@@ -138,8 +138,11 @@ async fn fetch(http: &reqwest::Client, address: &ServerAddress) -> Result<(Durat
     let mut listing = Listing::default();
     for tool in listed.items {
         match server_tool(tool) {
-            Ok(tool) => listing.tools.push(tool),
-            Err(problem) => listing.problems.push(problem),
+            Ok(mut tool) => {
+                tool.description = address.redactor.text(&tool.description);
+                listing.tools.push(tool);
+            }
+            Err(problem) => listing.problems.push(address.redactor.text(&problem)),
         }
     }
     Ok((ttl.min(MAXIMUM_TTL), listing))

@@ -20,9 +20,10 @@ use steadfast_agent_loop::{Failure, Input, Step, StepId, ToolCall, TurnOutcome};
 use steadfast_contract::{
     activities::{Revision, RevisionRequest},
     activity_ids::tool_activity_id,
-    failures::{PROTOCOL_VIOLATION, TASK_TIMED_OUT},
+    failures::{PROTOCOL_VIOLATION, START_REFUSED, TASK_TIMED_OUT},
     queries::Phase,
     start::{StartTask, TaskResult},
+    tool_targets::NamespaceQueues,
     visibility::{MEMO_AGENT, MEMO_CREATOR, VisiblePhase},
 };
 use steadfast_events::{EventKind, TaskStatus};
@@ -35,7 +36,7 @@ use temporalio_workflow::{
 use crate::{
     activities::LoadRevision,
     activity_options,
-    agent_task::AgentTask,
+    agent_task::{AgentTask, start_check},
     failure::CallError,
     interceptor::{CallScope, CallScopeKey},
     task::Task,
@@ -56,6 +57,11 @@ enum End {
 
 /// Runs a task until it ends or continues as new.
 pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskResult> {
+    let continues = ctx.info().continued_from_run_id().is_some();
+    let checked = ctx.state(|state| start_check::check(&start, state.serves.as_ref(), continues));
+    if let Err(refused) = checked {
+        return Err(failed(START_REFUSED, &refused.to_string()));
+    }
     begin(ctx, start);
     let conversation = converse(ctx);
     let relay = outbox_relay::run(ctx);
@@ -89,6 +95,12 @@ pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskR
             Ok(read(ctx, Task::result))
         }
     }
+}
+
+/// The task queues that the tools, hooks and guardrails of this task may name. `None` where the task queue of the
+/// agent does not have the operator's form.
+fn own_queues(ctx: &Context) -> Option<NamespaceQueues> {
+    NamespaceQueues::of_agent_queue(ctx.task_queue())
 }
 
 fn begin(ctx: &Context, mut start: StartTask) {

@@ -84,6 +84,24 @@ async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_atte
 }
 
 #[tokio::test]
+async fn a_credential_that_the_server_echoes_is_redacted_for_the_model_and_for_viewers() {
+    let echo = async |headers: HeaderMap| axum::Json(json!({"sent": headers["authorization"].to_str().unwrap()}));
+    let url = serve(Router::new().route("/orders", post(echo))).await;
+    let tool = order_tool(&format!("{url}/orders"));
+    let script = call_then_repeat("order", json!({"item": "tea"}));
+    let setup = AgentSetup::new("echoed-credential", script).tool("order", tool);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "Order tea.").await.unwrap();
+
+    let redacted = json!({"sent": "Bearer [redacted: OPENAI_API_KEY]"});
+    let lines = task.lines().await.unwrap();
+    assert_eq!(lines[2], Line::response("order", redacted.clone()));
+    let output = agent.model().journal()[1].request.last_tool_output().unwrap();
+    assert_eq!(output, redacted.to_string());
+}
+
+#[tokio::test]
 async fn a_result_of_five_megabytes_is_truncated_to_the_tools_limit_and_the_model_is_told() {
     let url = serve(Router::new().route("/", get(async || "x".repeat(5_000_000)))).await;
     let tool = json!({

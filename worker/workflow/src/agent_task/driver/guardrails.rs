@@ -19,7 +19,7 @@ use temporalio_workflow::{
 use super::{
     Context,
     child_workflow::{AskedAgent, ask_agent},
-    commands, now, protocol_error, read, record, stopped, turn_scope, update,
+    commands, now, own_queues, protocol_error, read, record, stopped, turn_scope, update,
 };
 use crate::{activities::CheckCel, activity_options, arguments::object_arguments, failure::CallError, task::Task};
 
@@ -260,6 +260,11 @@ impl Check<'_> {
             })
         });
         let arguments = object_arguments(&input)?;
+        if let Some(queues) = own_queues(self.ctx) {
+            queues
+                .check_activity(activity)
+                .map_err(|forbidden| forbidden.to_string())?;
+        }
         let own_queue = || read(self.ctx, Task::acting_queue);
         let queue = activity.task_queue.clone().or_else(own_queue);
         let timeout = guardrail.timeout.as_std();

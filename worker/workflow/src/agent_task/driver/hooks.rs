@@ -7,7 +7,7 @@ use steadfast_crds::agent::{Hook, HookEvent};
 use steadfast_payload::foreign_result;
 use temporalio_workflow::{common::UntypedActivity, workflows::join_all};
 
-use super::{Context, commands, now, read, update};
+use super::{Context, commands, now, own_queues, read, update};
 use crate::{activities::CallWebhook, activity_options, arguments::object_arguments, task::Task};
 
 /// Messages that one hook may add for one event.
@@ -73,6 +73,9 @@ pub(super) async fn tell(ctx: &Context, event: HookEvent, about: impl FnOnce() -
 
 async fn call(ctx: &Context, index: u32, hook: &Hook, event: &Value) -> Answer {
     let timeout = hook.timeout.as_std();
+    if own_queues(ctx).is_some_and(|queues| queues.check_hook(hook).is_err()) {
+        return Answer::default();
+    }
     if let Some(activity) = &hook.activity {
         let queue = activity.task_queue.clone().or_else(|| read(ctx, Task::acting_queue));
         let Ok(arguments) = object_arguments(event) else {

@@ -71,6 +71,11 @@ async fn run_call(tool_call: &ToolCallContext<'_>) -> Result<CallOutcome, Workfl
     let Some(callee) = callee::callee(&revision.spec, &call.name, target) else {
         return Ok(tool_call.refused(format!("there is no tool {:?}", call.name)));
     };
+    if let Callee::Tool(tool) = callee
+        && let Err(forbidden) = tool_call.check_target(&tool.spec)
+    {
+        return Ok(tool_call.refused(forbidden.to_string()));
+    }
     if !progress.approved {
         if let Some(policy) = callee::required_approval(callee, target) {
             if let Some(end) = approve(tool_call, &policy, String::new()).await? {

@@ -7,6 +7,7 @@ use steadfast_contract::{
     activity_ids::{step_activity_id, tool_activity_id},
     queries::Phase,
     tool_calls::{FinishedCall, OutputSource, TurnFailure},
+    tool_targets::{self, ForbiddenTarget},
 };
 use steadfast_crds::agent_tool::{AgentToolSpec, OnError};
 use steadfast_events::EventKind;
@@ -14,7 +15,7 @@ use temporalio_workflow::WorkflowCancellationToken;
 
 use crate::{
     activity_options::ToolCallOptions,
-    agent_task::driver::{Context, now, read, update},
+    agent_task::driver::{Context, now, own_queues, read, update},
 };
 
 /// Category of a turn whose approval expired.
@@ -67,6 +68,14 @@ impl<'a> ToolCallContext<'a> {
             handoff_to: None,
             suppressed: false,
             interval: None,
+        }
+    }
+
+    /// Whether the tool may start what it names. The operator has checked it before.
+    pub(super) fn check_target(&self, spec: &AgentToolSpec) -> Result<(), ForbiddenTarget> {
+        match own_queues(self.ctx) {
+            Some(queues) => queues.check_tool(spec),
+            None => tool_targets::check_types(spec),
         }
     }
 
