@@ -59,6 +59,7 @@ pub struct AgentSpec {
     #[schemars(length(max = 1024))]
     pub description: String,
     /// The system prompt: a minijinja template over `user`, `task`, `now` and `params`. It is rendered once per turn.
+    /// At most 32 levels of blocks, and in each tag 16 levels of brackets and 512 words and signs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// Where the system prompt is stored, if not in this object.

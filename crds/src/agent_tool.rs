@@ -58,7 +58,8 @@ pub struct AgentToolSpec {
     /// Description for the model: what the tool does, and when to use it.
     #[schemars(length(min = 1, max = 4096))]
     pub description: String,
-    /// JSON Schema of the arguments; it must describe an object.
+    /// JSON Schema of the arguments; it must describe an object. At most 65536 bytes and 48 levels of nesting; a `$ref`
+    /// is a path within the schema.
     #[serde(default = "no_parameters")]
     #[schemars(schema_with = "schema::any_object")]
     pub parameters: Map<String, Value>,
@@ -169,6 +170,8 @@ impl AgentToolSpec {
 
 /// How failed attempts of a tool are retried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("!has(self.initialInterval) || !has(self.maximumInterval) || duration(self.initialInterval) <= duration(self.maximumInterval)")
+    .message("initialInterval is at most maximumInterval"))]
 #[serde(rename_all = "camelCase")]
 pub struct ToolRetry {
     /// The most attempts, with the first one.

@@ -1,7 +1,8 @@
 //! A duration as Kubernetes users write it: `500ms`, `30s`, `10m`, `1h30m`.
 //!
-//! Decides the accepted texts (the schema pattern and the parser agree) and the
-//! canonical text: the largest unit first, no unit with zero.
+//! Decides the accepted texts (the schema and the parser agree) and the canonical text:
+//! the largest unit first, no unit with zero. A duration is never zero: Temporal refuses
+//! a timeout of zero, and a task would fail at the same command for ever.
 
 use std::{borrow::Cow, fmt, str::FromStr, time};
 
@@ -11,14 +12,19 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// The schema pattern; admission refuses the same texts as [`Duration::from_str`].
 const PATTERN: &str = "^([0-9]{1,9}(ms|s|m|h))+$";
 const MAXIMUM_TEXT_BYTES: usize = 40;
+/// Ten years. Times beyond it could not be added to the present.
+const MAXIMUM_HOURS: u64 = 10 * 365 * 24;
+/// What the pattern cannot say.
+const RULE: &str = "duration(self) > duration('0s') && duration(self) <= duration('87600h')";
+const RULE_MESSAGE: &str = "must be longer than 0s and at most 87600h, which is ten years";
 
-/// A duration in milliseconds, written like `30s` or `1h30m`.
+/// A duration in milliseconds, written like `30s` or `1h30m`: longer than 0s and at most 87600h (ten years).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Duration(time::Duration);
 
 /// The text is not a duration.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{text:?} is not a duration such as \"30s\", \"10m\" or \"1h30m\"")]
+#[error("{text:?} is not a duration such as \"30s\", \"10m\" or \"1h30m\", longer than 0s and at most 87600h")]
 pub struct ParseDurationError {
     text: String,
 }
@@ -76,7 +82,8 @@ fn parse(text: &str) -> Option<time::Duration> {
         total_milliseconds = total_milliseconds.checked_add(milliseconds)?;
         rest = tail;
     }
-    Some(time::Duration::from_millis(total_milliseconds))
+    let total = time::Duration::from_millis(total_milliseconds);
+    (!total.is_zero() && total <= time::Duration::from_hours(MAXIMUM_HOURS)).then_some(total)
 }
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {
@@ -127,7 +134,10 @@ impl JsonSchema for Duration {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": PATTERN, "maxLength": MAXIMUM_TEXT_BYTES })
+        json_schema!({
+            "type": "string", "pattern": PATTERN, "maxLength": MAXIMUM_TEXT_BYTES,
+            "x-kubernetes-validations": [{ "rule": RULE, "message": RULE_MESSAGE }],
+        })
     }
 }
 
@@ -143,7 +153,7 @@ mod tests {
             ("24h", 86_400_000, "24h"),
             ("90m", 5_400_000, "1h30m"),
             ("1h30m5s250ms", 5_405_250, "1h30m5s250ms"),
-            ("0s", 0, "0s"),
+            ("87600h", 315_360_000_000, "87600h"),
         ] {
             let duration: Duration = text.parse().unwrap();
             assert_eq!(duration.as_std(), time::Duration::from_millis(milliseconds), "{text}");
@@ -153,8 +163,23 @@ mod tests {
     }
 
     #[test]
-    fn text_without_a_number_or_a_known_unit_is_refused() {
-        for text in ["", "s", "30", "30 s", "1d", "-1s", "1.5h", "ms", "1234567890s", "1h "] {
+    fn text_that_is_no_duration_or_one_out_of_bounds_is_refused() {
+        for text in [
+            "0s",
+            "0h0m0s0ms",
+            "87600h1ms",
+            "999999999h",
+            "",
+            "s",
+            "30",
+            "30 s",
+            "1d",
+            "-1s",
+            "1.5h",
+            "ms",
+            "1234567890s",
+            "1h ",
+        ] {
             assert_eq!(
                 text.parse::<Duration>(),
                 Err(ParseDurationError { text: text.to_owned() })

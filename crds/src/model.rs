@@ -154,6 +154,8 @@ impl Default for ModelTimeouts {
 
 /// How a failed model call is retried. The provider's header Retry-After replaces the interval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("!has(self.initialInterval) || !has(self.maximumInterval) || duration(self.initialInterval) <= duration(self.maximumInterval)")
+    .message("initialInterval is at most maximumInterval"))]
 #[serde(rename_all = "camelCase")]
 pub struct ModelRetry {
     /// The most attempts, with the first one, before the turn fails.

@@ -373,6 +373,57 @@ fn a_local_http_tool_is_short_and_may_be_repeated() {
 }
 
 #[test]
+fn the_first_pause_of_a_retry_is_not_the_longest() {
+    let retry = |first: &str, longest: &str| json!({ "initialInterval": first, "maximumInterval": longest });
+    let message = "initialInterval is at most maximumInterval";
+    assert_eq!(tool_failures(&[("/spec/retry", retry("1m", "60s"))]), []);
+    assert_eq!(
+        tool_failures(&[("/spec/retry", retry("61s", "1m"))]),
+        failure("spec.retry", message)
+    );
+    assert_eq!(
+        agent_failures(&[("/spec/model/retry", retry("2m", "1m"))]),
+        failure("spec.model.retry", message)
+    );
+}
+
+#[test]
+fn a_duration_of_zero_is_not_read() {
+    for pointer in ["/spec/timeout", "/spec/retry"] {
+        let value = match pointer {
+            "/spec/retry" => json!({ "initialInterval": "0s" }),
+            _ => json!("0s"),
+        };
+        let error = serde_json::from_value::<AgentTool>(edited(tool(), &[(pointer, value)])).unwrap_err();
+        assert!(error.to_string().contains("longer than 0s"), "{error}");
+    }
+}
+
+#[test]
+fn every_duration_of_the_definitions_is_longer_than_zero() {
+    fn durations(schema: &Value) -> usize {
+        let own = match &schema["pattern"] {
+            Value::String(pattern) if pattern.contains("(ms|s|m|h)") => {
+                let rule = &schema["x-kubernetes-validations"][0]["rule"];
+                assert!(
+                    rule.as_str().is_some_and(|rule| rule.contains("> duration('0s')")),
+                    "{schema}"
+                );
+                1
+            }
+            _ => 0,
+        };
+        let children: usize = match schema {
+            Value::Object(members) => members.values().map(durations).sum(),
+            Value::Array(items) => items.iter().map(durations).sum(),
+            _ => 0,
+        };
+        own + children
+    }
+    assert!(durations(&serde_json::to_value(steadfast_crds::definitions()).unwrap()) > 20);
+}
+
+#[test]
 fn a_step_is_never_local() {
     let steps = |steps: Value| tool_failures(&[("/spec/activity", Value::Null), ("/spec/steps", steps)]);
     let local = json!({ "url": "https://example.com", "execution": "Local" });

@@ -37,6 +37,7 @@ pub struct Guardrail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<ActivityTool>,
     /// A CEL expression over `text`, `stage` and `agent`, for example `text.size() > 10000`. The check trips when it is true.
+    /// At most 4096 bytes, 16 levels of brackets, 2 macros over lists within each other and 512 operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub cel: Option<String>,

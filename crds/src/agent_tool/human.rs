@@ -15,7 +15,8 @@ pub struct HumanTool {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 4096))]
     pub prompt: String,
-    /// JSON Schema of the answer. When absent, the person approves or rejects.
+    /// JSON Schema of the answer. When absent, the person approves or rejects. At most 65536 bytes and 48 levels of
+    /// nesting; a `$ref` is a path within the schema.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::any_object")]
     pub form: Map<String, Value>,

@@ -28,7 +28,7 @@ pub struct ToolStep {
     pub http: Option<HttpTool>,
     /// Arguments of the activity, or JSON body of the request: an object whose texts are minijinja templates over the
     /// call's arguments and `steps`. A text that is one expression (`{{ amount }}`) keeps the type of its value. When
-    /// empty, the call's arguments.
+    /// empty, the call's arguments. At most 60 levels of nesting.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::any_object")]
     pub arguments: Map<String, Value>,

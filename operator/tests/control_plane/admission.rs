@@ -53,6 +53,30 @@ async fn the_api_server_enforces_the_rules() {
 }
 
 #[tokio::test]
+async fn the_api_server_refuses_a_duration_of_zero() {
+    let cluster = Cluster::new("durations").await;
+    cluster.agent("valid", json!({})).await;
+    cluster.create::<AgentTool>(tool("valid", json!({}))).await.unwrap();
+    let message = "must be longer than 0s and at most 87600h";
+    for timeout in ["0s", "0h0ms", "87600h1ms", "999999999h"] {
+        let edit = Patch::Merge(json!({ "spec": { "timeout": timeout } }));
+        let edited = cluster
+            .api::<AgentTool>()
+            .patch("valid", &PatchParams::default(), &edit)
+            .await;
+        let zero = refusal(edited);
+        assert!(zero.contains(message), "{zero}");
+    }
+    let edit = Patch::Merge(json!({ "spec": { "model": { "timeouts": { "call": "0s" } } } }));
+    let edited = cluster
+        .api::<Agent>()
+        .patch("valid", &PatchParams::default(), &edit)
+        .await;
+    let zero = refusal(edited);
+    assert!(zero.contains(message), "{zero}");
+}
+
+#[tokio::test]
 async fn a_revision_cannot_be_changed_anywhere_in_its_spec() {
     let cluster = Cluster::new("immutable").await;
     let spec = json!({

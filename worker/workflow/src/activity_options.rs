@@ -49,6 +49,9 @@ pub const FINAL_FLUSH: Duration = Duration::from_mins(1);
 /// How long a run that continues as new waits for that; the next run goes on with what the log lacks.
 pub const CONTINUE_FLUSH: Duration = Duration::from_secs(5);
 
+/// The shortest timer: Temporal refuses a duration of zero, and a time that has passed needs no longer one.
+pub const SHORTEST_TIMER: Duration = Duration::from_millis(1);
+
 /// The model call: heartbeats tell a dead worker apart from a slow model.
 pub fn model_call(
     id: String,
@@ -72,7 +75,7 @@ fn model_retry(spec: &AgentRevisionSpec) -> RetryPolicy {
     let retry = &spec.model.retry;
     RetryPolicy::builder()
         .initial_interval(retry.initial_interval.as_std())
-        .maximum_interval(retry.maximum_interval.as_std())
+        .maximum_interval(retry.maximum_interval.max(retry.initial_interval).as_std())
         .maximum_attempts(retry.maximum_attempts)
         .build()
 }
@@ -169,7 +172,7 @@ fn tool_retry(retry: &ToolRetry, idempotency: Idempotency) -> RetryPolicy {
     RetryPolicy::builder()
         .initial_interval(retry.initial_interval.as_std())
         .backoff_coefficient(retry.backoff_coefficient)
-        .maximum_interval(retry.maximum_interval.as_std())
+        .maximum_interval(retry.maximum_interval.max(retry.initial_interval).as_std())
         .maximum_attempts(attempts)
         .build()
 }

@@ -25,7 +25,7 @@ pub(super) async fn watch(ctx: &Context) -> Infallible {
         let remaining = Duration::try_from(now(ctx).duration_until(at)).unwrap_or(Duration::ZERO);
         let timer_token = WorkflowCancellationToken::new();
         let timer = ctx.timer(
-            TimerOptions::builder(remaining)
+            TimerOptions::builder(remaining.max(activity_options::SHORTEST_TIMER))
                 .cancellation_token(timer_token.clone())
                 .summary(match deadline {
                     Deadline::Turn => "limits.turnTimeout".to_owned(),

@@ -18,7 +18,7 @@ use temporalio_workflow::{
 };
 
 use super::{Context, is_continue_as_new_due, now, protocol_error, read, update, visibility};
-use crate::task::Task;
+use crate::{activity_options, task::Task};
 
 /// A question to a person.
 pub(super) struct Question {
@@ -180,7 +180,7 @@ async fn wait(ctx: &Context, id: &str, token: &WorkflowCancellationToken) -> Wai
             let remaining = Duration::try_from(now(ctx).duration_until(expires_at)).unwrap_or(Duration::ZERO);
             let timer_token = WorkflowCancellationToken::new();
             let timer = ctx.timer(
-                TimerOptions::builder(remaining)
+                TimerOptions::builder(remaining.max(activity_options::SHORTEST_TIMER))
                     .cancellation_token(timer_token.clone())
                     .summary(format!("approval {id} expires"))
                     .build(),
