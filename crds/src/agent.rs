@@ -5,6 +5,7 @@ pub mod guardrail;
 pub mod hook;
 pub mod limits;
 pub mod references;
+pub mod retention;
 pub mod schedule;
 pub mod stream;
 
@@ -13,6 +14,7 @@ pub use guardrail::{Guardrail, Guardrails};
 pub use hook::{Hook, HookEvent, Webhook};
 pub use limits::AgentLimits;
 pub use references::{AgentToolReference, Handoff, HandoffInput};
+pub use retention::RetentionSettings;
 pub use schedule::{OverlapPolicy, Schedule, ScheduledTask};
 pub use stream::StreamSettings;
 
@@ -106,6 +108,9 @@ pub struct AgentSpec {
     /// The part of a long conversation that the model receives.
     #[serde(default)]
     pub context: ContextSettings,
+    /// How long what a task leaves is kept.
+    #[serde(default)]
+    pub retention: RetentionSettings,
     /// A message to the user when a task is created. The model does not receive it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 16_384))]

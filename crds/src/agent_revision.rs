@@ -8,7 +8,10 @@ use kube_derive::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    agent::{AgentLimits, ContextSettings, Guardrails, HandoffInput, Hook, OutputSettings, StreamSettings, ToolUse},
+    agent::{
+        AgentLimits, ContextSettings, Guardrails, HandoffInput, Hook, OutputSettings, RetentionSettings,
+        StreamSettings, ToolUse,
+    },
     agent_tool::{AgentToolSpec, ApprovalPolicy},
     host_pattern::HostPattern,
     model::ModelSpec,
@@ -87,6 +90,9 @@ pub struct AgentRevisionSpec {
     /// The part of a long conversation that the model receives.
     #[serde(default, skip_serializing_if = "is_default")]
     pub context: ContextSettings,
+    /// How long what a task leaves is kept.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retention: RetentionSettings,
     /// A message to the user when a task is created.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub welcome: String,

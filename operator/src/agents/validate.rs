@@ -170,6 +170,7 @@ fn content(
         stream: spec.stream.clone(),
         limits: spec.limits.clone(),
         context: spec.context.clone(),
+        retention: spec.retention.clone(),
         welcome: spec.welcome.clone(),
         task_queue,
         credentials: credentials.collect(),
