@@ -81,17 +81,11 @@ impl GatewayClient {
         self.call(agent, "task/create", &json!({}), &key).await
     }
 
-    /// Sends a text to a task. A second request with the same `message_id` changes nothing.
-    pub(crate) async fn send_text(
-        &self,
-        agent: &str,
-        task_id: &str,
-        message_id: &str,
-        text: &str,
-    ) -> anyhow::Result<()> {
+    /// Sends a text to a task. A second request with the same `key` changes nothing.
+    pub(crate) async fn send_text(&self, agent: &str, task_id: &str, key: &str, text: &str) -> anyhow::Result<()> {
         let content = json!({"type": "text", "author": "user", "content": text});
         let params = json!({"task_id": task_id, "content": content});
-        self.call(agent, "event/send", &params, message_id).await.map(|_| ())
+        self.call(agent, "event/send", &params, key).await.map(|_| ())
     }
 
     /// Calls a JSON-RPC method and returns the `id` of its result.

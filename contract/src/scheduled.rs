@@ -23,8 +23,8 @@ pub struct ScheduledMessage {
 }
 
 impl ScheduledMessage {
-    /// The task that this delivery begins when the one before has ended. Its id is new: the log, the spilled answers
-    /// of models and the idempotency keys of an ended task stand under the id of that one.
+    /// The task that this delivery begins when the one before has ended. Its id is new: Temporal keeps the ended task
+    /// under its id, with its messages and approvals.
     pub fn following_task_id(&self, delivery_id: &str) -> String {
         let name = format!("{}/{delivery_id}", self.task_id);
         Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()

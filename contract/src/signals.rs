@@ -63,11 +63,15 @@ impl AnswerParts {
     }
 }
 
-/// A message for the agent. The id is the sender's: sent twice, it counts once.
+/// A message for the agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReceiveEvent {
-    /// Id of the message, chosen by its sender.
+    /// Id of the message: sent twice, it counts once. The gateway derives it from the sender and the sender's key
+    /// ([`steadfast_events::id::user_message_id`]).
     pub message_id: String,
+    /// The idempotency key under which its sender sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
     /// [`Content::Text`] or [`Content::Data`].
     pub content: Content,
     /// Who sent it; empty when anonymous.
@@ -85,6 +89,7 @@ impl ReceiveEvent {
         };
         NewMessage {
             id: self.message_id,
+            idempotency_key: self.idempotency_key,
             content,
             sender: self.sender,
             at,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steadfast_agent_loop::TurnOutcome;
-use steadfast_events::Usage;
+use steadfast_events::{LogId, Usage};
 
 use crate::{signals::ReceiveEvent, state::DurableState};
 
@@ -42,6 +42,12 @@ pub struct StartTask {
     /// W3C `traceparent` of the request that created the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// The run of this task that appended to its log before this run; empty in the first.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub log_run_id: String,
+    /// The first run of the workflow. It is not in the input: whoever reads the input takes it from the start event.
+    #[serde(skip)]
+    pub first_run_id: String,
     /// The state that the run before has left; absent in the first run of a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<Box<DurableState>>,
@@ -61,6 +67,8 @@ impl StartTask {
             one_turn: false,
             parent: None,
             traceparent: None,
+            log_run_id: String::new(),
+            first_run_id: String::new(),
             state: None,
         }
     }
@@ -69,16 +77,37 @@ impl StartTask {
 /// The task that shows this one's events in its own log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
-    /// The task whose log takes this one's events.
-    pub task_id: String,
+    /// The log that takes this one's events.
+    pub log: LogId,
+    /// The run of the log's task that asked.
+    pub run_id: String,
+    /// The run of the log's task that appended before that one; empty for the first.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub log_run_id: String,
     /// The calls that led here, `<turn>.<step>.<index>` joined by `/`.
     pub path: String,
 }
 
 impl StartTask {
-    /// The task whose log shows what this one does.
-    pub fn log_task_id(&self) -> &str {
-        self.parent.as_ref().map_or(&self.task_id, |parent| &parent.task_id)
+    /// The log that shows what this task does.
+    pub fn log_id(&self) -> LogId {
+        match &self.parent {
+            Some(parent) => parent.log.clone(),
+            None => self.own_log_id(),
+        }
+    }
+
+    /// The log of this task alone, which stays empty where a parent's log shows what it does.
+    pub fn own_log_id(&self) -> LogId {
+        LogId::new(&self.task_id, &self.first_run_id)
+    }
+
+    /// The run of the log's task that appends while `run_id` is the run of this task, and the run that did before it.
+    pub fn log_runs<'a>(&'a self, run_id: &'a str) -> (&'a str, &'a str) {
+        match &self.parent {
+            Some(parent) => (&parent.run_id, &parent.log_run_id),
+            None => (run_id, &self.log_run_id),
+        }
     }
 
     /// The client's trace: the second field of its `traceparent` (W3C Trace Context, section 3.2).

@@ -12,6 +12,10 @@ pub const MEMO_METADATA: &str = "steadfast_metadata";
 /// Memo field: as many messages wait as the agent allows, JSON `true`; absent otherwise.
 pub const MEMO_QUEUE_FULL: &str = "steadfast_queue_full";
 
+/// Memo field of a task that works as the tool of another: the [`LogId`](steadfast_events::LogId) of the log that shows
+/// what it does.
+pub const MEMO_LOG: &str = "steadfast_log";
+
 /// Memo field: the approvals that wait, a JSON list of [`Approval`](steadfast_events::Approval)s whose arguments are cut to
 /// [`MEMO_ARGUMENTS_BYTES`].
 pub const MEMO_APPROVALS: &str = "steadfast_approvals";

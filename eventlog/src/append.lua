@@ -1,12 +1,27 @@
 -- Appends one producer's events to a task's log, gapless and once each.
 -- KEYS: stream, hash of the producers' counters
 -- ARGV: field, epoch and number of the cursor, event that opens an epoch, producer,
---       expiry in ms, entries to keep, producers to remember, then counter and event in turn
+--       run that appends, run that appended before it, expiry in ms or 0, expiry where no append
+--       has named one, entries to keep, bytes to keep, producers to remember, then counter and
+--       event in turn
 -- Returns: epoch and number of the last entry, entries added, 1 if an epoch was opened.
+-- The hash has fields of the log itself; their names begin with "@":
+--   @bytes   size of the stream's events
+--   @runs    the latest runs that appended, latest first
+--   @expiry  the expiry that the latest append has named
+--   @erased  the log was erased: nothing is appended any more
 local stream, producers = KEYS[1], KEYS[2]
 local field, opening, producer = ARGV[1], ARGV[4], ARGV[5]
 local cursor_epoch, cursor_number = tonumber(ARGV[2]), tonumber(ARGV[3])
-local expiry, max_entries, max_producers = ARGV[6], ARGV[7], tonumber(ARGV[8])
+local run, run_before, expiry, default_expiry = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local max_entries, max_bytes, max_producers = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local FIRST_EVENT = 13
+-- A run id has 36 characters: the eight latest runs, and the spaces between.
+local RUNS_LENGTH = 8 * 37
+
+local remembered, runs, bytes, named_expiry, erased =
+  unpack(redis.call('HMGET', producers, producer, '@runs', '@bytes', '@expiry', '@erased'))
+if erased then return { 0, 0, 0, 0 } end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -14,18 +29,34 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local epoch, number = 0, 0
 local tail = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)
 local missing = tail[1] == nil
-if missing then
-  -- Whatever was appended before is gone, so nothing is a duplicate.
-  redis.call('DEL', producers)
-else
+if not missing then
   local last_epoch, last_number = string.match(tail[1][1], '^(%d+)-(%d+)$')
   epoch, number = tonumber(last_epoch), tonumber(last_number)
 end
+
+-- A run that neither appended before nor follows the run that did repeats a part of the task:
+-- its workflow was reset. What the log has after that point is not true any more.
+if runs and not string.find(runs, run, 1, true) then
+  if string.match(runs, '^%S*') == run_before then
+    runs = string.sub(run .. ' ' .. runs, 1, RUNS_LENGTH)
+  else
+    redis.call('DEL', stream)
+    missing = true
+  end
+end
+
+if missing then
+  -- Whatever was appended before is gone, so nothing is a duplicate.
+  redis.call('DEL', producers)
+  remembered, runs, bytes, named_expiry = false, run, false, false
+end
+bytes = tonumber(bytes or 0)
 
 local added = 0
 local function add(event)
   number = number + 1
   redis.call('XADD', stream, string.format('%.0f-%.0f', epoch, number), field, event)
+  bytes = bytes + #event
   added = added + 1
 end
 
@@ -39,9 +70,8 @@ if missing or lost_tail then
 end
 
 local known = 0
-local remembered = redis.call('HGET', producers, producer)
 if remembered then known = tonumber(string.match(remembered, '^%d+')) end
-for i = 9, #ARGV, 2 do
+for i = FIRST_EVENT, #ARGV, 2 do
   local counter = tonumber(ARGV[i])
   if counter > known then
     add(ARGV[i + 1])
@@ -54,17 +84,47 @@ redis.call('HSET', producers, producer, string.format('%.0f %.0f', known, now))
 if redis.call('HLEN', producers) > max_producers then
   local all = redis.call('HGETALL', producers)
   local times = {}
-  for i = 2, #all, 2 do times[i / 2] = tonumber(string.match(all[i], '%d+$')) end
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 1) ~= '@' then
+      times[#times + 1] = tonumber(string.match(all[i + 1], '%d+$'))
+    end
+  end
   table.sort(times)
   local limit = times[math.ceil(#times / 2)]
   for i = 1, #all, 2 do
-    if all[i] ~= producer and tonumber(string.match(all[i + 1], '%d+$')) <= limit then
+    if all[i] ~= producer and string.sub(all[i], 1, 1) ~= '@'
+      and tonumber(string.match(all[i + 1], '%d+$')) <= limit then
       redis.call('HDEL', producers, all[i])
     end
   end
 end
 
-redis.call('XTRIM', stream, 'MAXLEN', '~', max_entries)
+-- Drop the oldest entries, an eighth of the limit at once. The latest entry always stays.
+local length = redis.call('XLEN', stream)
+if length > max_entries or bytes > max_bytes then
+  local entries_kept, bytes_kept = max_entries - math.floor(max_entries / 8), max_bytes - math.floor(max_bytes / 8)
+  local function too_much()
+    return length > 1 and (length > entries_kept or bytes > bytes_kept)
+  end
+  while too_much() do
+    local dropped
+    for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+', 'COUNT', 64)) do
+      if not too_much() then break end
+      dropped = entry[1]
+      bytes = bytes - #entry[2][2]
+      length = length - 1
+    end
+    local dropped_epoch, dropped_number = string.match(dropped, '^(%d+)-(%d+)$')
+    redis.call('XTRIM', stream, 'MINID', string.format('%s-%.0f', dropped_epoch, tonumber(dropped_number) + 1))
+  end
+end
+
+redis.call('HSET', producers, '@bytes', string.format('%.0f', bytes), '@runs', runs or run)
+if expiry ~= '0' then
+  redis.call('HSET', producers, '@expiry', expiry)
+else
+  expiry = named_expiry or default_expiry
+end
 redis.call('PEXPIRE', stream, expiry)
 redis.call('PEXPIRE', producers, expiry)
 return { epoch, number, added, opened }

@@ -14,6 +14,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use steadfast_events::LogId;
+
 use crate::{
     entry::{Entry, RawEntry, parse_raw},
     error::LogError,
@@ -33,9 +35,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) type Live = broadcast::Receiver<Arc<Entry>>;
 
-/// A request for the entries of a task from now on.
+/// A request for the entries of a log from now on.
 pub(crate) struct Join {
-    pub(crate) task_id: String,
+    pub(crate) id: LogId,
     pub(crate) joined: oneshot::Sender<Live>,
 }
 
@@ -129,8 +131,8 @@ impl FanOut {
         }
     }
 
-    fn take(&mut self, Join { task_id, joined }: Join) {
-        let watched = self.watched.entry(self.log.key(&task_id)).or_insert_with(|| Watched {
+    fn take(&mut self, Join { id, joined }: Join) {
+        let watched = self.watched.entry(self.log.key(&id)).or_insert_with(|| Watched {
             sender: broadcast::Sender::new(CHANNEL_ENTRIES),
             position: None,
             joining: Vec::new(),

@@ -12,7 +12,7 @@ use tokio::{
     time::sleep,
 };
 
-use steadfast_events::EntryId;
+use steadfast_events::{EntryId, LogId};
 
 use crate::{
     entry::Entry,
@@ -67,14 +67,14 @@ impl LogReader {
         Self { log, joins }
     }
 
-    /// Subscribes to a task. When this returns, the start is fixed: every entry appended
+    /// Subscribes to a log. When this returns, the start is fixed: every entry appended
     /// later will be yielded. Fails if Redis does not answer now.
-    pub async fn subscribe(&self, task_id: &str, from: From) -> Result<Subscription, LogError> {
-        let tail = self.log.tail(task_id).await?;
+    pub async fn subscribe(&self, id: &LogId, from: From) -> Result<Subscription, LogError> {
+        let tail = self.log.tail(id).await?;
         let watch = Watch {
             log: self.log.clone(),
             joins: self.joins.clone(),
-            task_id: task_id.to_owned(),
+            id: id.clone(),
         };
         let (cursor, missing) = match from {
             From::Start => (None, tail.is_none()),
@@ -106,7 +106,7 @@ impl Stream for Subscription {
 struct Watch {
     log: EventLog,
     joins: mpsc::Sender<Join>,
-    task_id: String,
+    id: LogId,
 }
 
 /// Result of reading by range.
@@ -181,7 +181,7 @@ impl Watch {
             let (joined, live) = oneshot::channel();
             self.joins
                 .send(Join {
-                    task_id: self.task_id.clone(),
+                    id: self.id.clone(),
                     joined,
                 })
                 .await
@@ -194,11 +194,11 @@ impl Watch {
     }
 
     async fn after(&self, cursor: Option<EntryId>) -> Result<RangeRead, LogError> {
-        let entries = self.log.page_after(&self.task_id, cursor).await?;
+        let entries = self.log.page_after(&self.id, cursor).await?;
         if !entries.is_empty() {
             return Ok(RangeRead::Entries(entries));
         }
-        let tail = self.log.tail(&self.task_id).await?;
+        let tail = self.log.tail(&self.id).await?;
         Ok(match (cursor, tail) {
             (None, None) => RangeRead::End,
             (Some(cursor), Some(tail)) if cursor == tail => RangeRead::End,
@@ -210,7 +210,7 @@ impl Watch {
     }
 
     async fn whole(&self) -> Snapshot {
-        until_redis_answers(|| self.log.snapshot(&self.task_id)).await
+        until_redis_answers(|| self.log.snapshot(&self.id)).await
     }
 }
 

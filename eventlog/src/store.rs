@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, ErrorKind, ServerErrorKind, cmd};
-use steadfast_events::{EntryId, Event, EventKind, Fold, Message, TaskStatus};
+use steadfast_events::{EntryId, Event, EventKind, Fold, LogId, Message, TaskStatus};
 
 use crate::{
     connection::Connection,
@@ -15,6 +15,15 @@ use crate::{
 };
 
 const APPEND: &str = include_str!("append.lua");
+/// The field `@erased` of the producers' hash is known to `append.lua`.
+const PUT_SPILL: &str = "
+    if redis.call('HEXISTS', KEYS[2], '@erased') == 0 then
+        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    end";
+const ERASE: &str = "
+    redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
+    redis.call('HSET', KEYS[2], '@erased', '1')
+    redis.call('PEXPIRE', KEYS[2], ARGV[1])";
 /// Every attempt of an activity is a producer of its own; older ones no longer retry.
 const MAX_PRODUCERS: usize = 512;
 /// Entries read at once.
@@ -23,13 +32,15 @@ const PAGE: usize = 500;
 /// Names, sizes and time limits of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Prefix of a stream's key, before `{<task id>}`.
+    /// Prefix of a stream's key, before `{<task id>}:<first run id>`.
     pub key_prefix: String,
-    /// Prefix of a spill's key, before `{<task id>}`.
+    /// Prefix of a spill's key, before `{<task id>}:<first run id>`.
     pub spill_prefix: String,
-    /// Entries of a task that are kept, approximately.
+    /// Most entries of a task that are kept.
     pub max_entries: usize,
-    /// Time after its last entry for which a log is kept.
+    /// Most bytes of a task's events that are kept.
+    pub max_bytes: usize,
+    /// Time after its last entry for which a log is kept, where no append has named another.
     pub expiry: Duration,
     /// Time for which the result of a finished model call is kept.
     pub spill_expiry: Duration,
@@ -43,6 +54,7 @@ impl Default for LogSettings {
             key_prefix: "stream:".to_owned(),
             spill_prefix: "spill:".to_owned(),
             max_entries: 50_000,
+            max_bytes: 16 << 20,
             expiry: Duration::from_hours(7 * 24),
             spill_expiry: Duration::from_hours(24),
             time_limit: Duration::from_secs(2),
@@ -88,6 +100,20 @@ pub struct Batch<'a> {
     pub cursor: Option<EntryId>,
     /// Whether these are the first events of the task.
     pub first_batch: FirstBatch,
+    /// The run whose events these are.
+    pub run: LogRun<'a>,
+    /// Time after its last entry for which the log is kept; as the appends before have named it when absent.
+    pub expiry: Option<Duration>,
+}
+
+/// A run of the task that has the log. A run that neither appended before nor follows the run that did repeats a part
+/// of the task, because its workflow was reset: the log then begins a new epoch and forgets what it held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogRun<'a> {
+    /// Id of the run.
+    pub id: &'a str,
+    /// The run that appended before this one; empty for the first.
+    pub follows: &'a str,
 }
 
 /// Whether a batch holds the first events of its task.
@@ -151,9 +177,17 @@ impl EventLog {
         }
     }
 
-    /// Key of the stream of a task.
-    pub fn key(&self, task_id: &str) -> String {
-        format!("{}{{{task_id}}}", self.inner.settings.key_prefix)
+    /// Key of the stream of a log.
+    pub fn key(&self, log: &LogId) -> String {
+        keyed(&self.inner.settings.key_prefix, log)
+    }
+
+    fn producers_key(&self, log: &LogId) -> String {
+        format!("{}:producers", self.key(log))
+    }
+
+    fn spill_key(&self, log: &LogId) -> String {
+        keyed(&self.inner.settings.spill_prefix, log)
     }
 
     pub(crate) fn connector(&self) -> &RedisConnector {
@@ -174,11 +208,12 @@ impl EventLog {
     }
 
     /// Appends a batch. Safe to repeat after an error: events that had arrived are skipped.
-    pub async fn append(&self, task_id: &str, batch: Batch<'_>) -> Result<Appended, LogError> {
-        let by_hash = self.append_command("EVALSHA", &self.inner.script_hash, task_id, batch)?;
+    /// An erased log takes nothing: the batch counts as appended.
+    pub async fn append(&self, log: &LogId, batch: Batch<'_>) -> Result<Appended, LogError> {
+        let by_hash = self.append_command("EVALSHA", &self.inner.script_hash, log, batch)?;
         let answer = match self.query(&by_hash).await {
             Err(LogError::Refused(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.query(&self.append_command("EVAL", APPEND, task_id, batch)?).await
+                self.query(&self.append_command("EVAL", APPEND, log, batch)?).await
             }
             answer => answer,
         };
@@ -190,9 +225,8 @@ impl EventLog {
         })
     }
 
-    fn append_command(&self, command: &str, script: &str, task_id: &str, batch: Batch<'_>) -> Result<Cmd, LogError> {
+    fn append_command(&self, command: &str, script: &str, log: &LogId, batch: Batch<'_>) -> Result<Cmd, LogError> {
         let settings = &self.inner.settings;
-        let stream = self.key(task_id);
         let opening = Event {
             kind: EventKind::LogOpened {
                 // A producer that knows of entries which are gone does not hold the task from its beginning.
@@ -212,15 +246,19 @@ impl EventLog {
         command
             .arg(script)
             .arg(2)
-            .arg(&stream)
-            .arg(format!("{stream}:producers"))
+            .arg(self.key(log))
+            .arg(self.producers_key(log))
             .arg(FIELD)
             .arg(cursor.epoch)
             .arg(cursor.number)
             .arg(encode(&opening)?)
             .arg(batch.producer)
+            .arg(batch.run.id)
+            .arg(batch.run.follows)
+            .arg(batch.expiry.map_or(0, milliseconds))
             .arg(milliseconds(settings.expiry))
             .arg(settings.max_entries)
+            .arg(settings.max_bytes)
             .arg(MAX_PRODUCERS);
         for Numbered { counter, event } in batch.events {
             command.arg(counter).arg(encode(event)?);
@@ -229,11 +267,11 @@ impl EventLog {
     }
 
     /// Id of the last entry; `None` when there is no log.
-    pub async fn tail(&self, task_id: &str) -> Result<Option<EntryId>, LogError> {
+    pub async fn tail(&self, log: &LogId) -> Result<Option<EntryId>, LogError> {
         let entries: Vec<RawEntry> = self
             .query(
                 cmd("XREVRANGE")
-                    .arg(self.key(task_id))
+                    .arg(self.key(log))
                     .arg("+")
                     .arg("-")
                     .arg("COUNT")
@@ -244,12 +282,12 @@ impl EventLog {
     }
 
     /// A page of the entries after `after`; empty at the end.
-    pub async fn page_after(&self, task_id: &str, after: Option<EntryId>) -> Result<Vec<Entry>, LogError> {
+    pub async fn page_after(&self, log: &LogId, after: Option<EntryId>) -> Result<Vec<Entry>, LogError> {
         let start = after.map_or_else(|| "-".to_owned(), |id| format!("({id}"));
         let entries: Vec<RawEntry> = self
             .query(
                 cmd("XRANGE")
-                    .arg(self.key(task_id))
+                    .arg(self.key(log))
                     .arg(start)
                     .arg("+")
                     .arg("COUNT")
@@ -260,11 +298,11 @@ impl EventLog {
     }
 
     /// A page of the entries before `before`, latest first.
-    pub async fn page_before(&self, task_id: &str, before: EntryId) -> Result<Vec<Entry>, LogError> {
+    pub async fn page_before(&self, log: &LogId, before: EntryId) -> Result<Vec<Entry>, LogError> {
         let entries: Vec<RawEntry> = self
             .query(
                 cmd("XREVRANGE")
-                    .arg(self.key(task_id))
+                    .arg(self.key(log))
                     .arg(format!("({before}"))
                     .arg("-")
                     .arg("COUNT")
@@ -275,9 +313,9 @@ impl EventLog {
     }
 
     /// Reads and folds the whole log of a task.
-    pub async fn snapshot(&self, task_id: &str) -> Result<Snapshot, LogError> {
+    pub async fn snapshot(&self, log: &LogId) -> Result<Snapshot, LogError> {
         self.snapshot_until(
-            task_id,
+            log,
             EntryId {
                 epoch: u64::MAX,
                 number: u64::MAX,
@@ -287,13 +325,13 @@ impl EventLog {
     }
 
     /// Reads and folds the log of a task up to an entry.
-    pub async fn snapshot_until(&self, task_id: &str, until: EntryId) -> Result<Snapshot, LogError> {
+    pub async fn snapshot_until(&self, log: &LogId, until: EntryId) -> Result<Snapshot, LogError> {
         let mut fold = Fold::default();
         let mut last: Option<EntryId> = None;
         let mut complete = true;
         let mut ended = false;
         'pages: loop {
-            let page = self.page_after(task_id, last).await?;
+            let page = self.page_after(log, last).await?;
             if page.is_empty() {
                 break;
             }
@@ -315,28 +353,52 @@ impl EventLog {
         })
     }
 
-    /// Stores the result of a finished model call until its activity has completed.
+    /// Stores the result of a finished model call until its activity has completed. A task has one model call at a
+    /// time: the result replaces that of the call before.
     pub async fn put_spill(&self, place: SpillPlace<'_>, value: &[u8]) -> Result<(), LogError> {
-        let expiry = milliseconds(self.inner.settings.spill_expiry);
-        self.query(cmd("SET").arg(self.spill_key(place)).arg(value).arg("PX").arg(expiry))
-            .await
+        let settings = &self.inner.settings;
+        let mut spill = place.header().into_bytes();
+        spill.extend_from_slice(value);
+        self.query(
+            cmd("EVAL")
+                .arg(PUT_SPILL)
+                .arg(2)
+                .arg(self.spill_key(place.log))
+                .arg(self.producers_key(place.log))
+                .arg(spill)
+                .arg(milliseconds(settings.spill_expiry)),
+        )
+        .await
     }
 
     /// The result of a model call that an earlier attempt of the activity finished.
     pub async fn get_spill(&self, place: SpillPlace<'_>) -> Result<Option<Vec<u8>>, LogError> {
-        self.query(cmd("GET").arg(self.spill_key(place))).await
+        let spill: Option<Vec<u8>> = self.query(cmd("GET").arg(self.spill_key(place.log))).await?;
+        Ok(spill.and_then(|spill| spill.strip_prefix(place.header().as_bytes()).map(<[u8]>::to_vec)))
     }
 
-    fn spill_key(&self, SpillPlace { task_id, turn, step }: SpillPlace<'_>) -> String {
-        format!("{}{{{task_id}}}:{turn}:{step}", self.inner.settings.spill_prefix)
+    /// Deletes a log and the spill of its task. Activities that still run append nothing to it any more.
+    pub async fn erase(&self, log: &LogId) -> Result<(), LogError> {
+        self.query(
+            cmd("EVAL")
+                .arg(ERASE)
+                .arg(3)
+                .arg(self.key(log))
+                .arg(self.producers_key(log))
+                .arg(self.spill_key(log))
+                .arg(milliseconds(self.inner.settings.expiry)),
+        )
+        .await
     }
 }
 
 /// The model call that a spill belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpillPlace<'a> {
-    /// The task.
-    pub task_id: &'a str,
+    /// The log of the task that calls the model.
+    pub log: &'a LogId,
+    /// The run of that task.
+    pub run_id: &'a str,
     /// Turn of the task.
     pub turn: u32,
     /// Step of the turn.
@@ -347,6 +409,18 @@ pub struct SpillPlace<'a> {
 fn tells_end(event: &Event) -> bool {
     let is_end = matches!(event.kind, EventKind::TaskUpdated { status, .. } if status != TaskStatus::Running);
     is_end && event.path.is_empty()
+}
+
+impl SpillPlace<'_> {
+    /// The line before the value.
+    fn header(self) -> String {
+        let Self { run_id, turn, step, .. } = self;
+        format!("{run_id} {turn} {step}\n")
+    }
+}
+
+fn keyed(prefix: &str, LogId { task_id, first_run_id }: &LogId) -> String {
+    format!("{prefix}{{{task_id}}}:{first_run_id}")
 }
 
 /// Whether an entry directly follows the last one read, with nothing lost between.

@@ -79,6 +79,10 @@ pub(crate) enum Action {
     WriteAllTasks,
     /// `get agents/alltasks`
     ReadAllTasks,
+    /// `delete agents/tasks`: erase own tasks.
+    DeleteTasks,
+    /// `delete agents/alltasks`: erase tasks of other users.
+    DeleteAllTasks,
     /// `get agents/approvals`: read the approvals of an agent, in tasks of any user.
     ReadApprovals,
     /// `update agents/approvals`: decide them.
@@ -90,6 +94,7 @@ impl Action {
         match self {
             Self::ReadAgent | Self::ReadTasks | Self::ReadAllTasks | Self::ReadApprovals => "get",
             Self::WriteTasks | Self::WriteAllTasks => "create",
+            Self::DeleteTasks | Self::DeleteAllTasks => "delete",
             Self::DecideApprovals => "update",
         }
     }
@@ -97,8 +102,8 @@ impl Action {
     pub(crate) fn subresource(self) -> Option<&'static str> {
         match self {
             Self::ReadAgent => None,
-            Self::WriteTasks | Self::ReadTasks => Some("tasks"),
-            Self::WriteAllTasks | Self::ReadAllTasks => Some("alltasks"),
+            Self::WriteTasks | Self::ReadTasks | Self::DeleteTasks => Some("tasks"),
+            Self::WriteAllTasks | Self::ReadAllTasks | Self::DeleteAllTasks => Some("alltasks"),
             Self::ReadApprovals | Self::DecideApprovals => Some("approvals"),
         }
     }
@@ -109,6 +114,7 @@ impl Action {
         match self {
             Self::WriteTasks => Self::WriteAllTasks,
             Self::ReadTasks => Self::ReadAllTasks,
+            Self::DeleteTasks => Self::DeleteAllTasks,
             other => other,
         }
     }

@@ -122,7 +122,7 @@ impl ApprovalView {
             expires_at,
             agent_name,
             task_id: task.id.clone(),
-            parent_task_id: task.is_nested().then(|| task.log_id.clone()),
+            parent_task_id: task.is_nested().then(|| task.log.task_id.clone()),
             state,
         }
     }

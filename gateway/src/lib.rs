@@ -9,6 +9,7 @@ mod agents;
 mod api;
 mod app;
 mod approvals;
+mod erasure;
 mod error;
 mod load;
 mod messages;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use steadfast_eventlog::Snapshot;
-use steadfast_events::{EntryId, Message};
+use steadfast_events::{Author, Content, EntryId, Message};
 use temporalio_common::protos::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// The messages of a task, oldest first. While Redis is down, the finished ones.
 pub(crate) async fn messages(gateway: &Gateway, task: &TaskRecord) -> Result<Vec<Message>, ApiError> {
-    let snapshot = match gateway.log.snapshot(&task.id).await {
+    let snapshot = match gateway.log.snapshot(&task.own_log()).await {
         Ok(snapshot) => snapshot,
         Err(error) if error.is_outage() => {
             tracing::warn!(
@@ -47,7 +47,7 @@ pub(crate) async fn messages_until(
     task: &TaskRecord,
     until: EntryId,
 ) -> Result<Vec<Message>, ApiError> {
-    let snapshot = gateway.log.snapshot_until(&task.id, until).await?;
+    let snapshot = gateway.log.snapshot_until(&task.own_log(), until).await?;
     complete(gateway, task, snapshot).await
 }
 
@@ -55,17 +55,17 @@ async fn complete(gateway: &Gateway, task: &TaskRecord, snapshot: Snapshot) -> R
     if snapshot.complete {
         return Ok(snapshot.messages);
     }
-    let in_history = in_history(gateway, &task.id).await?;
+    let in_history = in_history(gateway, task).await?;
     Ok(merge(in_history, snapshot.messages))
 }
 
 /// The finished messages in the histories of a task's runs, oldest first. A run has only the
 /// messages since the compaction before it, so the earlier runs are read too.
-pub(crate) async fn in_history(gateway: &Gateway, task_id: &str) -> Result<Vec<Message>, ApiError> {
+pub(crate) async fn in_history(gateway: &Gateway, task: &TaskRecord) -> Result<Vec<Message>, ApiError> {
     let mut runs: Vec<Arc<RunMessages>> = Vec::new();
-    let mut next = newest_run(gateway, task_id).await?;
+    let mut next = newest_run(gateway, task).await?;
     while let Some(run) = next {
-        let read = read_run(gateway, task_id, &run.run_id);
+        let read = read_run(gateway, &task.id, &run.run_id);
         let messages = match gateway.load.rebuilds.run(run.clone(), read).await {
             Ok(messages) => messages,
             Err(error) => match &*error {
@@ -91,19 +91,23 @@ pub(crate) async fn in_history(gateway: &Gateway, task_id: &str) -> Result<Vec<M
 }
 
 /// The newest run of a task as it is now; `None` if Temporal no longer keeps the task.
-async fn newest_run(gateway: &Gateway, task_id: &str) -> Result<Option<Run>, ApiError> {
-    let description = match gateway.describe_shared(task_id).await {
+async fn newest_run(gateway: &Gateway, task: &TaskRecord) -> Result<Option<Run>, ApiError> {
+    let description = match gateway.describe_shared(&task.id).await {
         Ok(description) => description,
         Err(error) if matches!(*error, TemporalError::NotFound) => return Ok(None),
         Err(error) => return Err(ApiError::unavailable("Temporal", error)),
     };
-    let info = description.workflow_execution_info.as_ref();
-    Ok(info.and_then(|info| {
-        Some(Run {
-            task_id: task_id.to_owned(),
-            run_id: info.execution.as_ref()?.run_id.clone(),
-            events: Some(info.history_length),
-        })
+    let Some(info) = description.workflow_execution_info.as_ref() else {
+        return Ok(None);
+    };
+    if info.first_run_id != task.first_run_id {
+        // The task is gone, and another one has its id.
+        return Err(ApiError::not_found("the task"));
+    }
+    Ok(info.execution.as_ref().map(|execution| Run {
+        task_id: task.id.clone(),
+        run_id: execution.run_id.clone(),
+        events: Some(info.history_length),
     }))
 }
 
@@ -113,6 +117,33 @@ async fn read_run(gateway: &Gateway, task_id: &str, run_id: &str) -> Result<RunM
         messages: steadfast_history::messages(task_id, &history)?,
         previous_run: previous_run(&history),
     })
+}
+
+/// The message with the whole of a result of which the log has only the beginning. What Temporal
+/// no longer has stays cut.
+pub(crate) async fn whole(gateway: &Gateway, task: &TaskRecord, message: Message) -> Result<Message, ApiError> {
+    let is_cut = matches!(
+        message.content,
+        Content::ToolResponse {
+            whole_bytes: Some(_),
+            ..
+        }
+    );
+    let mut next = if is_cut { newest_run(gateway, task).await? } else { None };
+    while let Some(run) = next {
+        let history = match gateway.temporal.history(&task.id, &run.run_id).await {
+            Ok(history) => history,
+            Err(TemporalError::NotFound) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let found = steadfast_history::whole_result(&task.id, &history, &message.id)
+            .map_err(|error| ApiError::internal("the task's history cannot be read", error))?;
+        if let Some(Message { content, .. }) = found {
+            return Ok(Message { content, ..message });
+        }
+        next = previous_run(&history).map(|run_id| Run { run_id, ..run });
+    }
+    Ok(message)
 }
 
 /// The run that continued as the run of this history.
@@ -129,30 +160,35 @@ fn previous_run(history: &[HistoryEvent]) -> Option<String> {
 /// place and its latest content.
 fn join_runs<'a>(runs: impl IntoIterator<Item = &'a [Message]>) -> Vec<Message> {
     let mut joined: Vec<Message> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut places: BTreeMap<(Author, String), usize> = BTreeMap::new();
     for message in runs.into_iter().flatten() {
-        if let Some(place) = places.get(&message.id) {
+        if let Some(place) = places.get(&identity(message)) {
             joined[*place] = message.clone();
         } else {
-            places.insert(message.id.clone(), joined.len());
+            places.insert(identity(message), joined.len());
             joined.push(message.clone());
         }
     }
     joined
 }
 
+/// A message of a user is never taken for one of the agent, whatever its id.
+fn identity(message: &Message) -> (Author, String) {
+    (message.author, message.id.clone())
+}
+
 /// The messages of history in their order, each as the log has it if it is finished there;
 /// then the messages that only the log has.
 pub(crate) fn merge(in_history: Vec<Message>, in_log: Vec<Message>) -> Vec<Message> {
     let mut order = Vec::with_capacity(in_log.len());
-    let mut from_log: BTreeMap<String, Message> = BTreeMap::new();
+    let mut from_log: BTreeMap<(Author, String), Message> = BTreeMap::new();
     for message in in_log {
-        order.push(message.id.clone());
-        from_log.insert(message.id.clone(), message);
+        order.push(identity(&message));
+        from_log.insert(identity(&message), message);
     }
     let mut merged: Vec<Message> = in_history
         .into_iter()
-        .map(|message| match from_log.remove(&message.id) {
+        .map(|message| match from_log.remove(&identity(&message)) {
             Some(logged) if logged.status.is_final() => logged,
             _ => message,
         })
@@ -163,7 +199,7 @@ pub(crate) fn merge(in_history: Vec<Message>, in_log: Vec<Message>) -> Vec<Messa
 
 #[cfg(test)]
 mod tests {
-    use steadfast_events::{Author, Content, MessageStatus, TextFormat};
+    use steadfast_events::{MessageStatus, TextFormat};
     use temporalio_common::protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
 
     use super::*;
@@ -171,6 +207,7 @@ mod tests {
     fn message(id: &str, text: &str, status: MessageStatus) -> Message {
         Message {
             id: id.to_owned(),
+            idempotency_key: None,
             turn: 1,
             agent: "haiku".to_owned(),
             author: Author::Agent,

@@ -8,9 +8,9 @@ use serde_json::Value;
 use steadfast_contract::{
     failures::TASK_TIMED_OUT,
     start::WORKFLOW_TYPE,
-    visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME, MEMO_QUEUE_FULL},
+    visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_LOG, MEMO_METADATA, MEMO_NAME, MEMO_QUEUE_FULL},
 };
-use steadfast_events::Approval;
+use steadfast_events::{Approval, LogId};
 use steadfast_payload::{UnpackError, failure_message, unpack};
 use temporalio_common::protos::temporal::api::{
     common::v1::Payload,
@@ -29,9 +29,11 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TaskRecord {
     pub(crate) id: String,
-    /// The task whose log has the events of this task: another task where the agent works as a
-    /// tool of another agent.
-    pub(crate) log_id: String,
+    /// The first run of its workflow; empty in a list, which does not tell it.
+    pub(crate) first_run_id: String,
+    /// The log that has the events of this task: that of another task where the agent works as
+    /// a tool of another agent.
+    pub(crate) log: LogId,
     /// The newest run of its workflow.
     pub(crate) run_id: String,
     pub(crate) agent: AgentName,
@@ -89,10 +91,11 @@ impl TaskRecord {
             .close_time
             .and_then(|time| Timestamp::new(time.seconds, time.nanos).ok());
         let created_at = began.unwrap_or(Timestamp::UNIX_EPOCH);
-        let root = info.parent_execution.and(info.root_execution);
+        let log = field(&memo, MEMO_LOG).unwrap_or_else(|| LogId::new(&execution.workflow_id, &info.first_run_id));
         Some(Self {
-            log_id: root.map_or_else(|| execution.workflow_id.clone(), |root| root.workflow_id),
+            log,
             id: execution.workflow_id,
+            first_run_id: info.first_run_id,
             run_id: execution.run_id,
             agent: AgentName::parse(&field::<String>(&memo, MEMO_AGENT)?)?,
             creator: field(&memo, MEMO_CREATOR).unwrap_or_default(),
@@ -116,7 +119,17 @@ impl TaskRecord {
 
     /// Whether the task works as a tool of another task.
     pub(crate) fn is_nested(&self) -> bool {
-        self.log_id != self.id
+        self.log.task_id != self.id
+    }
+
+    /// The log of this task alone: it stays empty where another task's log has the events.
+    pub(crate) fn own_log(&self) -> LogId {
+        LogId::new(&self.id, &self.first_run_id)
+    }
+
+    /// Whether both are the same task, and not two that had the same id one after the other.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.own_log() == other.own_log()
     }
 
     /// The pending approval with this id.
@@ -192,7 +205,8 @@ pub(crate) mod testing {
     pub(crate) fn task() -> TaskRecord {
         TaskRecord {
             id: "t".to_owned(),
-            log_id: "t".to_owned(),
+            first_run_id: "run".to_owned(),
+            log: LogId::new("t", "run"),
             run_id: "run".to_owned(),
             agent: AgentName::new("default", "haiku"),
             creator: String::new(),
@@ -296,13 +310,21 @@ mod tests {
     }
 
     #[test]
-    fn a_nested_task_uses_the_log_of_the_root_task() {
+    fn a_nested_task_uses_the_log_that_its_memo_names() {
         let mut nested = info(&json!([]));
-        nested.root_execution = Some(execution("root"));
-        assert_eq!(TaskRecord::of_info(nested.clone()).unwrap().log_id, "t");
-        nested.parent_execution = Some(execution("between"));
+        nested.first_run_id = "first".to_owned();
+        let task = TaskRecord::of_info(nested.clone()).unwrap();
+        assert_eq!((&task.log, task.is_nested()), (&LogId::new("t", "first"), false));
+        let log = LogId::new("root", "first run of the root");
+        nested
+            .memo
+            .as_mut()
+            .unwrap()
+            .fields
+            .insert(MEMO_LOG.to_owned(), pack(&log).unwrap());
         let task = TaskRecord::of_info(nested).unwrap();
-        assert_eq!((task.log_id.as_str(), task.is_nested()), ("root", true));
+        assert_eq!((&task.log, task.is_nested()), (&log, true));
+        assert_eq!(task.own_log(), LogId::new("t", "first"));
     }
 
     #[test]

@@ -13,9 +13,10 @@ use temporalio_common::protos::temporal::api::{
     taskqueue::v1::TaskQueue,
     workflow::v1::WorkflowExecutionInfo,
     workflowservice::v1::{
-        DescribeNamespaceRequest, DescribeWorkflowExecutionRequest, DescribeWorkflowExecutionResponse,
-        GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest, RequestCancelWorkflowExecutionRequest,
-        SignalWorkflowExecutionRequest, StartWorkflowExecutionRequest,
+        DeleteWorkflowExecutionRequest, DescribeNamespaceRequest, DescribeWorkflowExecutionRequest,
+        DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest,
+        RequestCancelWorkflowExecutionRequest, SignalWorkflowExecutionRequest, StartWorkflowExecutionRequest,
+        TerminateWorkflowExecutionRequest,
     },
 };
 
@@ -175,6 +176,49 @@ impl Temporal {
         .map(drop)
     }
 
+    /// Ends the newest run of a chain of runs at once, if it belongs to the chain that began with `first_run_id`.
+    pub async fn terminate_task(&self, workflow_id: &str, first_run_id: &str) -> Result<(), TemporalError> {
+        self.terminate(execution(workflow_id, ""), first_run_id).await
+    }
+
+    /// Ends a run at once.
+    pub async fn terminate_run(&self, workflow_id: &str, run_id: &str) -> Result<(), TemporalError> {
+        self.terminate(execution(workflow_id, run_id), "").await
+    }
+
+    async fn terminate(&self, execution: WorkflowExecution, first_run_id: &str) -> Result<(), TemporalError> {
+        let request = TerminateWorkflowExecutionRequest {
+            namespace: self.client.namespace().to_owned(),
+            workflow_execution: Some(execution),
+            reason: "the task is erased".to_owned(),
+            identity: self.client.identity().to_owned(),
+            first_execution_run_id: first_run_id.to_owned(),
+            ..Default::default()
+        };
+        self.call(
+            "terminate_workflow_execution",
+            request,
+            <dyn WorkflowService>::terminate_workflow_execution,
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Deletes a run and its history. Temporal does it a moment later.
+    pub async fn delete(&self, workflow_id: &str, run_id: &str) -> Result<(), TemporalError> {
+        let request = DeleteWorkflowExecutionRequest {
+            namespace: self.client.namespace().to_owned(),
+            workflow_execution: Some(execution(workflow_id, run_id)),
+        };
+        self.call(
+            "delete_workflow_execution",
+            request,
+            <dyn WorkflowService>::delete_workflow_execution,
+        )
+        .await
+        .map(drop)
+    }
+
     /// The newest run of a workflow.
     pub async fn describe(&self, workflow_id: &str) -> Result<DescribeWorkflowExecutionResponse, TemporalError> {
         let request = DescribeWorkflowExecutionRequest {
@@ -225,6 +269,17 @@ impl Temporal {
             .history_page(workflow_id, run_id, Vec::new(), 1, HistoryEventFilterType::CloseEvent)
             .await?;
         Ok(events.into_iter().next_back())
+    }
+
+    /// A page of the history of a run, and the token of the next page.
+    pub async fn history_part(
+        &self,
+        workflow_id: &str,
+        run_id: &str,
+        token: Vec<u8>,
+    ) -> Result<(Vec<HistoryEvent>, Vec<u8>), TemporalError> {
+        self.history_page(workflow_id, run_id, token, 200, HistoryEventFilterType::AllEvent)
+            .await
     }
 
     /// The whole history of a run.

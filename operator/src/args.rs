@@ -62,6 +62,10 @@ pub struct Args {
     #[arg(long = "worker-env")]
     pub(crate) worker_env: Vec<Variable>,
 
+    /// The most MiB of events that the log of a task keeps in Redis.
+    #[arg(long, env = "STEADFAST_LOG_MAX_MIB", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) log_max_mib: u16,
+
     /// Another variable of every worker, NAME=SECRET/KEY, from a Secret in each Agent's namespace.
     #[arg(long = "worker-secret-env")]
     pub(crate) worker_secret_env: Vec<SecretVariable>,

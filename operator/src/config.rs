@@ -83,6 +83,7 @@ fn worker_env(args: &Args) -> Vec<Variable> {
         .map(|(name, value)| variable(name, value))
         .collect();
     variables.extend(args.redis_url.clone().map(|url| variable("REDIS_URL", url)));
+    variables.push(variable("STEADFAST_LOG_MAX_MIB", args.log_max_mib.to_string()));
     variables.push(variable(
         "STEADFAST_ALLOW_CLUSTER_SERVICES",
         args.allow_cluster_services.to_string(),
@@ -147,12 +148,14 @@ mod tests {
                 pair("TEMPORAL_ADDRESS", "temporal:7233"),
                 pair("TEMPORAL_NAMESPACE", "default"),
                 pair("REDIS_URL", "redis://redis"),
+                pair("STEADFAST_LOG_MAX_MIB", "16"),
                 pair("STEADFAST_ALLOW_CLUSTER_SERVICES", "true"),
                 pair("STEADFAST_ALLOW_LOCAL_MODELS", "false"),
                 pair("STEADFAST_CAPTURE_CONTENT", "false"),
             ]
         );
         let set = worker_env(&[
+            "--log-max-mib=1",
             "--allow-cluster-services=false",
             "--allow-local-models=true",
             "--otlp-endpoint=http://collector:4317",
@@ -162,6 +165,7 @@ mod tests {
         assert_eq!(
             set[3..],
             [
+                pair("STEADFAST_LOG_MAX_MIB", "1"),
                 pair("STEADFAST_ALLOW_CLUSTER_SERVICES", "false"),
                 pair("STEADFAST_ALLOW_LOCAL_MODELS", "true"),
                 pair("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),

@@ -20,12 +20,12 @@ mod webhook;
 use std::sync::Arc;
 
 use steadfast_contract::activities::{Append, LogAck};
-use steadfast_eventlog::{Batch, EventLog};
+use steadfast_eventlog::{Batch, EventLog, LogRun};
 use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_sdk::activities::ActivityContext;
 use tokio_util::sync::CancellationToken;
 
-use self::publish::parse_cursor;
+use self::publish::{log_expiry, parse_cursor};
 use crate::{
     cache::{run_history::RunHistory, segments::SegmentCache},
     cancel_broadcast::{CancelBroadcast, RunningCalls},
@@ -112,13 +112,19 @@ impl Activities {
         let spec = revision.as_ref().map(|revision| &revision.spec);
         let outbox = resolve(outbox, &start, spec, &scope.history).await?;
         self.observe(scope, &start, &outbox);
+        let (run_id, run_before) = start.log_runs(&scope.context.run_id);
         let batch = Batch {
             producer: &producer(&start),
             events: &outbox.events,
             cursor: parse_cursor(cursor.as_deref()),
             first_batch: outbox.first_batch,
+            run: LogRun {
+                id: run_id,
+                follows: run_before,
+            },
+            expiry: log_expiry(&start, spec),
         };
-        let appended = self.log.append(start.log_task_id(), batch).await;
+        let appended = self.log.append(&start.log_id(), batch).await;
         let appended = appended.map_err(|error| CallFailure::transient_error("log_unavailable", &error))?;
         Ok(LogAck {
             acked: outbox.last_number,

@@ -138,7 +138,11 @@ fn activities(
         ContentCapture::Off
     };
     let redis = RedisConnector::new(&args.redis)?;
-    let log = EventLog::new(redis.clone(), LogSettings::for_install(&args.install));
+    let settings = LogSettings {
+        max_bytes: usize::from(args.log_max_mib) << 20,
+        ..LogSettings::for_install(&args.install)
+    };
+    let log = EventLog::new(redis.clone(), settings);
     let running = RunningCalls::default();
     let channel = channel_name(&args.install);
     Ok(Activities {

@@ -40,6 +40,9 @@ pub(crate) struct Args {
     pub(crate) temporal: TemporalArgs,
     #[command(flatten)]
     pub(crate) redis: RedisArgs,
+    /// The most MiB of events that the log of a task keeps in Redis; older events are read from Temporal.
+    #[arg(long, env = "STEADFAST_LOG_MAX_MIB", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) log_max_mib: u16,
     /// Base URL of all model calls, instead of `model.baseUrl` of the Agent: for tests and local models.
     #[arg(long, env = "STEADFAST_MODEL_BASE_URL")]
     pub(crate) model_base_url: Option<Url>,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use steadfast_crds::{AgentRevisionSpec, model::ModelApi};
 use steadfast_eventlog::EventLog;
+use steadfast_events::LogId;
 
 pub use crate::{
     cancel_broadcast::{CancelBroadcast, CancelBroadcastError, RunningCall, RunningCalls, channel_name},
@@ -32,7 +33,9 @@ pub async fn publish_stream(log: EventLog, revision: &AgentRevisionSpec, api: Mo
         step: 0,
     };
     let scope = WriterScope {
-        task_id: "task".to_owned(),
+        log: LogId::new("task", "run"),
+        runs: ("run".to_owned(), String::new()),
+        expiry: None,
         producer: "producer".to_owned(),
         outbox_producer: "outbox".to_owned(),
         turn: 1,

@@ -10,13 +10,14 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use steadfast_crds::{agent::HandoffInput, agent_revision::RevisionHandoff, names::agent_task_queue};
 use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
+use steadfast_events::LogId;
 use steadfast_temporal::TemporalSettings;
 use steadfast_testkit::{
     scripted_model::{Gate, ModelRequest, Reply},
     stack::{Agent, AgentSetup, INSTALL, NAMESPACE, Stack, TIMEOUT, Task, activity_tool, example},
     wait,
 };
-use temporalio_client::{Client, ClientOptions, WorkflowFetchHistoryOptions};
+use temporalio_client::{Client, ClientOptions, WorkflowDescribeOptions, WorkflowFetchHistoryOptions};
 use temporalio_common::UntypedWorkflow;
 
 /// Where the activities of `tools.py` are served.
@@ -49,7 +50,10 @@ async fn record(stack: &Stack, client: &Client, task: &Task, name: &str) {
         RedisConnector::from_url(&stack.redis().url()).unwrap(),
         LogSettings::for_install(INSTALL),
     );
-    let messages = log.snapshot(task.id()).await.unwrap().messages;
+    let described = handle.describe(WorkflowDescribeOptions::default()).await.unwrap();
+    let first_run_id = described.raw_description.workflow_execution_info.unwrap().first_run_id;
+    let id = LogId::new(task.id(), first_run_id);
+    let messages = log.snapshot(&id).await.unwrap().messages;
     let lines: Vec<String> = messages
         .iter()
         .map(|message| format!("{} {}\n", message.id, serde_json::to_string(&message.content).unwrap()))

@@ -205,12 +205,10 @@ impl Conversation {
     }
 
     async fn send(&mut self, text: &str) -> anyhow::Result<()> {
-        let message_id = uuid::Uuid::new_v4().to_string();
-        self.screen.mark_printed(&message_id);
-        self.sent.add(&message_id);
-        self.client
-            .send_text(&self.agent, &self.task_id, &message_id, text)
-            .await
+        let key = uuid::Uuid::new_v4().to_string();
+        self.screen.mark_printed(&key);
+        self.sent.add(&key);
+        self.client.send_text(&self.agent, &self.task_id, &key, text).await
     }
 
     async fn apply_item(&mut self, item: StreamItem) -> anyhow::Result<()> {
@@ -226,6 +224,9 @@ impl Conversation {
     fn apply_event(&mut self, event: &Event) -> anyhow::Result<()> {
         self.fold.apply(event);
         let effect = self.sent.apply(event);
+        if let EventKind::MessageDone { message } = &event.kind {
+            self.screen.recognise(message);
+        }
         match &event.kind {
             EventKind::ApprovalRequested { approval } => self.prompt.add(approval),
             EventKind::ApprovalDecided { approval_id, .. } => self.prompt.remove(approval_id),
@@ -267,6 +268,7 @@ impl Conversation {
         self.fold = Fold::default();
         for message in messages {
             self.sent.apply_message(&message);
+            self.screen.recognise(&message);
             self.fold.apply(&Event {
                 turn: message.turn,
                 attempt: 1,

@@ -52,15 +52,25 @@ impl Screen {
         }
     }
 
-    /// Marks a message as printed, because the person typed it on this terminal.
-    pub(super) fn mark_printed(&mut self, message_id: &str) {
+    /// Marks a message as printed, because the person typed it on this terminal: by its idempotency key as long as its
+    /// id is not known.
+    pub(super) fn mark_printed(&mut self, key: &str) {
         self.printed.insert(
-            message_id.to_owned(),
+            key.to_owned(),
             Printed {
                 body: String::new(),
                 done: true,
             },
         );
+    }
+
+    /// Marks the id of a message as printed if its key is.
+    pub(super) fn recognise(&mut self, message: &Message) {
+        if let Some(key) = &message.idempotency_key
+            && self.printed.contains_key(key)
+        {
+            self.mark_printed(&message.id);
+        }
     }
 
     /// The text to print so that the terminal shows all `messages`.

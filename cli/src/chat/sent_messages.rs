@@ -27,7 +27,7 @@ enum MessageState {
     InTurn(u32),
 }
 
-/// The messages of this program whose turns have not ended, by message id.
+/// The messages of this program whose turns have not ended, by idempotency key.
 #[derive(Debug, Default)]
 pub(super) struct SentMessages {
     open: BTreeMap<String, MessageState>,
@@ -36,8 +36,8 @@ pub(super) struct SentMessages {
 }
 
 impl SentMessages {
-    pub(super) fn add(&mut self, message_id: &str) {
-        self.open.insert(message_id.to_owned(), MessageState::Sent);
+    pub(super) fn add(&mut self, key: &str) {
+        self.open.insert(key.to_owned(), MessageState::Sent);
     }
 
     pub(super) fn all_answered(&self) -> bool {
@@ -64,15 +64,15 @@ impl SentMessages {
                 Effect::None
             }
             EventKind::TurnStarted {} => {
-                for id in self.ids(|state| state == MessageState::Queued) {
-                    self.set_turn(id, event.turn);
+                for key in self.keys(|state| state == MessageState::Queued) {
+                    self.set_turn(key, event.turn);
                 }
                 Effect::None
             }
             EventKind::TurnEnded { .. } => {
-                let answered = self.ids(|state| matches!(state, MessageState::InTurn(turn) if turn <= event.turn));
-                for id in &answered {
-                    self.open.remove(id);
+                let answered = self.keys(|state| matches!(state, MessageState::InTurn(turn) if turn <= event.turn));
+                for key in &answered {
+                    self.open.remove(key);
                 }
                 if answered.is_empty() {
                     Effect::OtherTurnEnded
@@ -80,7 +80,11 @@ impl SentMessages {
                     Effect::OwnTurnEnded
                 }
             }
-            EventKind::MessageRejected { message_id, reason } => match self.open.remove(message_id) {
+            EventKind::MessageRejected {
+                idempotency_key: Some(key),
+                reason,
+                ..
+            } => match self.open.remove(key) {
                 Some(_) => Effect::MessageRejected(reason.clone()),
                 None => Effect::None,
             },
@@ -98,26 +102,29 @@ impl SentMessages {
 
     /// Reads the turn of a message from the log.
     pub(super) fn apply_message(&mut self, message: &Message) {
-        if message.author == Author::User && self.open.contains_key(&message.id) {
-            self.set_turn(message.id.clone(), message.turn);
+        if message.author == Author::User
+            && let Some(key) = &message.idempotency_key
+            && self.open.contains_key(key)
+        {
+            self.set_turn(key.clone(), message.turn);
         }
     }
 
     /// Turn 0 means that the message waits for the next turn.
-    fn set_turn(&mut self, message_id: String, turn: u32) {
+    fn set_turn(&mut self, key: String, turn: u32) {
         if turn == 0 {
-            self.open.insert(message_id, MessageState::Queued);
+            self.open.insert(key, MessageState::Queued);
         } else {
-            self.open.insert(message_id, MessageState::InTurn(turn));
+            self.open.insert(key, MessageState::InTurn(turn));
             self.first_turn.get_or_insert(turn);
         }
     }
 
-    fn ids(&self, is_selected: impl Fn(MessageState) -> bool) -> Vec<String> {
+    fn keys(&self, is_selected: impl Fn(MessageState) -> bool) -> Vec<String> {
         self.open
             .iter()
             .filter(|(_, state)| is_selected(**state))
-            .map(|(id, _)| id.clone())
+            .map(|(key, _)| key.clone())
             .collect()
     }
 }
@@ -145,9 +152,9 @@ mod tests {
         serde_json::from_value(event).unwrap()
     }
 
-    fn user_message(id: &str, turn: u32) -> Event {
+    fn user_message(key: &str, turn: u32) -> Event {
         let message = json!({
-            "id": id, "turn": turn, "agent": "a", "author": "user", "content": {"type": "text", "text": "hi"}, "status": "done",
+            "id": "derived", "idempotency_key": key, "turn": turn, "agent": "a", "author": "user", "content": {"type": "text", "text": "hi"}, "status": "done",
             "created_at": "2026-11-23T00:00:00Z", "updated_at": "2026-11-23T00:00:00Z",
         });
         event(json!({"type": "message_done", "message": message}), turn)
@@ -198,7 +205,7 @@ mod tests {
     fn a_rejected_message_is_not_open() {
         let mut sent = SentMessages::default();
         sent.add("m");
-        let rejected = json!({"type": "message_rejected", "message_id": "m", "reason": "task is completed"});
+        let rejected = json!({"type": "message_rejected", "message_id": "derived", "idempotency_key": "m", "reason": "task is completed"});
         assert_eq!(
             sent.apply(&event(rejected, 0)),
             Effect::MessageRejected("task is completed".to_owned())

@@ -54,14 +54,20 @@ pub enum EventKind {
     },
     /// The task accepted a message of a user; its content follows as `message_done`.
     MessageAccepted {
-        /// Id that the sender chose.
+        /// Id of the message.
         message_id: String,
+        /// The idempotency key under which its sender sent it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
     },
     /// The task rejected a message of a user; or it ended before it got to an accepted message, and then
     /// the turn is the one that the message would have had.
     MessageRejected {
-        /// Id that the sender chose.
+        /// Id of the message.
         message_id: String,
+        /// The idempotency key under which its sender sent it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
         /// Why.
         reason: String,
     },

@@ -28,7 +28,9 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Vec<Message> {
 pub struct Fold {
     /// In order of first appearance; a retracted message keeps its place.
     slots: Vec<Slot>,
-    places: HashMap<String, usize>,
+    /// Apart from each other: no message of a user takes the place of one of the agent, whatever its id.
+    of_agent: HashMap<String, usize>,
+    of_users: HashMap<String, usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,12 +78,12 @@ impl Fold {
                 }
             }),
             EventKind::MessageDone { message } => {
-                let slot = self.slot(&message.id, event.attempt);
+                let slot = self.slot(message.author, &message.id, event.attempt);
                 slot.message = Some(message.clone());
             }
             EventKind::MessageReset { message_id } => {
-                if let Some(place) = self.places.get(message_id) {
-                    let slot = &mut self.slots[*place];
+                if let Some(place) = self.place(message_id) {
+                    let slot = &mut self.slots[place];
                     slot.message = None;
                     slot.attempt = slot.attempt.max(event.attempt);
                 }
@@ -115,7 +117,7 @@ impl Fold {
 
     /// One message by its id.
     pub fn message(&self, id: &str) -> Option<&Message> {
-        self.slots[*self.places.get(id)?].message.as_ref()
+        self.slots[self.place(id)?].message.as_ref()
     }
 
     /// The messages in order of first appearance.
@@ -123,8 +125,17 @@ impl Fold {
         self.slots.into_iter().filter_map(|slot| slot.message).collect()
     }
 
-    fn slot(&mut self, id: &str, attempt: u32) -> &mut Slot {
-        let place = *self.places.entry(id.to_owned()).or_insert_with(|| {
+    /// The place of the agent's message with this id, or of a user's.
+    fn place(&self, id: &str) -> Option<usize> {
+        self.of_agent.get(id).or_else(|| self.of_users.get(id)).copied()
+    }
+
+    fn slot(&mut self, author: Author, id: &str, attempt: u32) -> &mut Slot {
+        let places = match author {
+            Author::Agent => &mut self.of_agent,
+            Author::User => &mut self.of_users,
+        };
+        let place = *places.entry(id.to_owned()).or_insert_with(|| {
             self.slots.push(Slot { message: None, attempt });
             self.slots.len() - 1
         });
@@ -134,7 +145,7 @@ impl Fold {
     }
 
     fn start(&mut self, event: &Event, id: &str, content: &Content) {
-        if let Some(place) = self.places.get(id) {
+        if let Some(place) = self.of_agent.get(id) {
             let slot = &self.slots[*place];
             let outdated = event.attempt < slot.attempt;
             let done = slot.message.as_ref().is_some_and(|message| message.status.is_final());
@@ -143,11 +154,11 @@ impl Fold {
                 return;
             }
         }
-        self.slot(id, event.attempt).message = Some(started(event, id, content));
+        self.slot(Author::Agent, id, event.attempt).message = Some(started(event, id, content));
     }
 
     fn extend(&mut self, event: &Event, id: &str, change: impl FnOnce(&mut Content)) {
-        let Some(place) = self.places.get(id) else { return };
+        let Some(place) = self.of_agent.get(id) else { return };
         let slot = &mut self.slots[*place];
         if event.attempt < slot.attempt {
             return;
@@ -165,6 +176,7 @@ impl Fold {
 pub fn started(event: &Event, id: &str, content: &Content) -> Message {
     Message {
         id: id.to_owned(),
+        idempotency_key: None,
         turn: event.turn,
         agent: event.agent.clone(),
         author: Author::Agent,

@@ -23,6 +23,17 @@ pub struct MessagePlace<'a> {
 /// Namespace of all derived message ids (a fixed random UUID).
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_9a3e_52c4_4b7d_8e0f_3b9a_7c21_d4e5);
 
+/// Namespace of the ids of users' messages (a fixed random UUID): none is the id of another message.
+const USER_MESSAGES: Uuid = Uuid::from_u128(0xb3f7_08d2_4c15_4e96_9a21_d8e4_5f0b_76ac);
+
+/// The id of the message that a user sent to a task under an idempotency key. The same key of another user is another
+/// message.
+pub fn user_message_id(task_id: &str, sender: &str, idempotency_key: &str) -> String {
+    // Neither a task id nor the name of a user contains a NUL.
+    let name = format!("{task_id}\0{sender}\0{idempotency_key}");
+    Uuid::new_v5(&USER_MESSAGES, name.as_bytes()).to_string()
+}
+
 /// The id of the message at a position.
 pub fn message_id(place: MessagePlace<'_>) -> String {
     let MessagePlace {

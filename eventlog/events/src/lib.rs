@@ -8,6 +8,7 @@ pub mod entry_id;
 pub mod event;
 pub mod fold;
 pub mod id;
+pub mod log_id;
 pub mod message;
 pub mod testing;
 
@@ -15,4 +16,5 @@ pub use approval::{Approval, ApprovalKind, Decision, Verdict};
 pub use entry_id::{EntryId, ParseEntryIdError};
 pub use event::{Event, EventKind, GuardrailStage, TaskStatus, TurnError, TurnStatus, Usage};
 pub use fold::{Fold, fold};
+pub use log_id::LogId;
 pub use message::{Author, Content, Message, MessageStatus, TextFormat};

@@ -6,8 +6,11 @@ use serde_json::Value;
 /// One message of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Stable id: chosen by the sender for a message of a user, derived for all others ([`crate::id`]).
+    /// Stable id, derived ([`crate::id`]). The ids of users and of the agent are apart from each other.
     pub id: String,
+    /// The idempotency key under which a user sent it; absent for all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
     /// Turn of the message; 0 before the first turn.
     pub turn: u32,
     /// Name of the agent that wrote it, or that it is for.
@@ -25,7 +28,7 @@ pub struct Message {
 }
 
 /// Who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Author {
     /// A person or a program that talks to the agent.
@@ -94,6 +97,9 @@ pub enum Content {
         /// Whether it is an error.
         #[serde(default)]
         is_error: bool,
+        /// Size of the result as JSON, where `content` is only its beginning, as text. The history has the whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        whole_bytes: Option<usize>,
     },
     /// Structured content that a client sent or a tool returned.
     Data {

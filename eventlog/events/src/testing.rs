@@ -38,6 +38,7 @@ pub fn text(text: &str) -> Content {
 pub fn message(id: &str, content: Content) -> Message {
     Message {
         id: id.to_owned(),
+        idempotency_key: None,
         turn: 1,
         agent: AGENT.to_owned(),
         author: Author::Agent,

@@ -7,8 +7,8 @@ use std::{fs, path::Path};
 use proptest::prelude::*;
 use serde::Deserialize;
 use steadfast_events::{
-    Event, EventKind, Message, fold,
-    testing::{event_of_attempt, message_reset, text_delta, text_done, text_started},
+    Author, Content, Event, EventKind, Message, fold,
+    testing::{self, event_of_attempt, message, message_reset, text_delta, text_done, text_started},
 };
 
 #[derive(Deserialize)]
@@ -126,4 +126,41 @@ proptest! {
         let twice: Vec<Event> = once.iter().chain(&dones).cloned().collect();
         prop_assert_eq!(fold(&twice), fold(&once));
     }
+}
+
+#[test]
+fn a_message_of_a_user_never_takes_the_place_of_an_answer() {
+    let of_user = |text: &str| {
+        let message = Message {
+            author: Author::User,
+            ..message("a", testing::text(text))
+        };
+        event_of_attempt(1, EventKind::MessageDone { message })
+    };
+    let said = |events: &[Event]| -> Vec<(Author, Content)> {
+        fold(events)
+            .into_iter()
+            .map(|message| (message.author, message.content))
+            .collect()
+    };
+    let answer = [
+        event_of_attempt(1, text_started("a")),
+        event_of_attempt(1, text_delta("a", "yes")),
+    ];
+    let both = |first, second| vec![first, second];
+    let user = (Author::User, testing::text("no"));
+    let agent = (Author::Agent, testing::text("yes"));
+    let [started, delta] = answer;
+    assert_eq!(
+        said(&[of_user("no"), started.clone(), delta.clone()]),
+        both(user.clone(), agent.clone())
+    );
+    assert_eq!(
+        said(&[started.clone(), of_user("no"), delta.clone()]),
+        both(agent.clone(), user.clone())
+    );
+    let done = event_of_attempt(1, text_done("a", "yes"));
+    assert_eq!(said(&[done, of_user("no")]), both(agent, user.clone()));
+    let reset = event_of_attempt(1, message_reset("a"));
+    assert_eq!(said(&[of_user("no"), started, delta, reset]), [user]);
 }

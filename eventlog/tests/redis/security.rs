@@ -83,7 +83,7 @@ async fn appends_and_subscriptions_use_the_client_certificate() {
     ]);
     let first = begin(&log, &numbered(1, [done("a")])).await;
     let reader = LogReader::start(log.clone());
-    let mut live = reader.subscribe(TASK, From::Tail).await.unwrap();
+    let mut live = reader.subscribe(&TASK, From::Tail).await.unwrap();
     let second = append(&log, "model", &numbered(1, [done("b")]), Some(first.last))
         .await
         .unwrap();
@@ -111,7 +111,7 @@ async fn an_acl_user_signs_in_and_a_wrong_password_is_told() {
     let error = sign_in("alice", "wrong").ping().await.unwrap_err();
     assert!(matches!(error, LogError::Unauthorized(_)), "{error:?}");
     // The user may not use these keys.
-    let error = sign_in("bob", "right").tail(TASK).await.unwrap_err();
+    let error = sign_in("bob", "right").tail(&TASK).await.unwrap_err();
     assert!(matches!(error, LogError::Unauthorized(_)), "{error:?}");
 }
 
@@ -131,9 +131,9 @@ async fn after_a_failover_appends_and_subscriptions_continue_at_the_new_master()
     )]);
     let first = begin(&log, &numbered(1, [done("a")])).await;
     let reader = LogReader::start(log.clone());
-    let mut live = reader.subscribe(TASK, From::Tail).await.unwrap();
+    let mut live = reader.subscribe(&TASK, From::Tail).await.unwrap();
     until("the replica to have the entry", TIMEOUT, async || {
-        let length = replica.command(&format!("XLEN stream:{{{TASK}}}")).await?;
+        let length = replica.command(&format!("XLEN {}", log.key(&TASK))).await?;
         anyhow::ensure!(length == ":2\r\n", "{length}");
         Ok(())
     })
@@ -148,7 +148,7 @@ async fn after_a_failover_appends_and_subscriptions_continue_at_the_new_master()
     .unwrap();
     assert_eq!((second.added, second.opened_epoch), (1, false));
     assert_eq!(next_entry(&mut live).await.0, second.last);
-    assert_eq!(ids(&log.snapshot(TASK).await.unwrap().messages), ["a", "b"]);
+    assert_eq!(ids(&log.snapshot(&TASK).await.unwrap().messages), ["a", "b"]);
     let role = replica.command("ROLE").await.unwrap();
     assert!(role.contains("master"), "{role}");
 }

@@ -1,20 +1,27 @@
 //! A log on a Redis of its own, and builders of batches.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use futures::StreamExt as _;
 use steadfast_eventlog::{
-    Appended, Batch, EventLog, FirstBatch, LogError, LogItem, LogSettings, Numbered, RedisConnector, Subscription,
+    Appended, Batch, EventLog, FirstBatch, LogError, LogItem, LogRun, LogSettings, Numbered, RedisConnector,
+    Subscription,
 };
 use steadfast_events::{
-    EntryId, Event, EventKind, Message,
+    EntryId, Event, EventKind, LogId, Message,
     testing::{event, text_done},
 };
 use steadfast_testkit::Redis;
 use tokio::time::timeout;
 
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
-pub(crate) const TASK: &str = "01999999-0000-7000-8000-000000000001";
+pub(crate) static TASK: LazyLock<LogId> =
+    LazyLock::new(|| LogId::new("01999999-0000-7000-8000-000000000001", "first-run"));
+/// The first run of the task.
+pub(crate) const RUN: LogRun<'_> = LogRun {
+    id: "first-run",
+    follows: "",
+};
 
 /// The finished message `id`, whose text is its id.
 pub(crate) fn done(id: &str) -> Event {
@@ -37,12 +44,14 @@ pub(crate) async fn append(
     cursor: Option<EntryId>,
 ) -> Result<Appended, LogError> {
     log.append(
-        TASK,
+        &TASK,
         Batch {
             producer,
             events,
             cursor,
             first_batch: FirstBatch::No,
+            run: RUN,
+            expiry: None,
         },
     )
     .await
@@ -50,12 +59,14 @@ pub(crate) async fn append(
 
 pub(crate) async fn begin(log: &EventLog, events: &[Numbered]) -> Appended {
     log.append(
-        TASK,
+        &TASK,
         Batch {
             producer: "outbox",
             events,
             cursor: None,
             first_batch: FirstBatch::Yes,
+            run: RUN,
+            expiry: None,
         },
     )
     .await

@@ -320,11 +320,13 @@ fn emptied(message: &Message) -> Message {
             name: name.clone(),
             content: Value::Null,
             is_error: false,
+            whole_bytes: None,
         },
         Content::Data { .. } => Content::Data { data: json!({}) },
     };
     Message {
         id: message.id.clone(),
+        idempotency_key: message.idempotency_key.clone(),
         turn: message.turn,
         agent: message.agent.clone(),
         author: message.author,

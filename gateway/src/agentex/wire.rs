@@ -134,6 +134,9 @@ impl TaskSummary {
 pub(crate) struct Event<'a> {
     /// The id of the message.
     pub(crate) id: String,
+    /// The idempotency key of the request. The same key of another user is another message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) idempotency_key: Option<String>,
     /// Number of the entry in the task's log that accepts the message; 0 while it is unknown.
     pub(crate) sequence_id: u64,
     pub(crate) task_id: String,
@@ -193,8 +196,12 @@ pub(crate) enum Body<'a> {
     ToolResponse {
         tool_call_id: &'a str,
         name: &'a str,
+        /// The result; only its beginning, as text, where `whole_bytes` is present. `GET /messages/{id}` has the whole.
         content: &'a Value,
         is_error: bool,
+        /// Size of the whole result as JSON.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        whole_bytes: Option<usize>,
     },
     Reasoning {
         summary: &'a [String],
@@ -274,11 +281,13 @@ impl<'a> Content<'a> {
                 name,
                 content,
                 is_error,
+                whole_bytes,
             } => Body::ToolResponse {
                 tool_call_id,
                 name,
                 content,
                 is_error: *is_error,
+                whole_bytes: *whole_bytes,
             },
             Logged::Reasoning { summary, content } => Body::Reasoning { summary, content },
         };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use steadfast_eventlog::{LogItem, Subscription, reader::From};
+use steadfast_events::LogId;
 use tokio::time::timeout;
 
 use crate::app::Gateway;
@@ -15,8 +16,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Subscribes to the log before a signal is sent; `None` when Redis is slow or down.
-pub(super) async fn subscribe(gateway: &Gateway, log_id: &str) -> Option<Subscription> {
-    timeout(SUBSCRIBE_TIMEOUT, gateway.reader.subscribe(log_id, From::Tail))
+pub(super) async fn subscribe(gateway: &Gateway, log: &LogId) -> Option<Subscription> {
+    timeout(SUBSCRIBE_TIMEOUT, gateway.reader.subscribe(log, From::Tail))
         .await
         .ok()?
         .ok()

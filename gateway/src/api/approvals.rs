@@ -171,7 +171,7 @@ impl<'a> TaskPages<'a> {
         !task.approvals.is_empty()
             && self.gateway.owns(task)
             // The task itself is added as it is now.
-            && self.task_id.is_none_or(|id| task.log_id == id && task.id != id)
+            && self.task_id.is_none_or(|id| task.log.task_id == id && task.id != id)
     }
 }
 
@@ -206,7 +206,7 @@ pub(super) async fn by_id(
             .unwrap_or_else(|_| pending.clone());
         (approval, state)
     } else {
-        let logged = look_up(&gateway.log, &task.log_id, &id).await?;
+        let logged = look_up(&gateway.log, &task.log, &id).await?;
         let approval = logged.request.ok_or_else(unknown)?;
         // The log of a terminated task has no decision.
         (approval, logged.decided.ok_or_else(unknown)?)

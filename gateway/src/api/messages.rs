@@ -96,7 +96,8 @@ pub(super) struct TaskId {
     task_id: Option<String>,
 }
 
-/// One message. Message ids are unique within a task only, so the task is required.
+/// One message, with the whole of a large result of a tool. Message ids are unique within a task only, so the task is
+/// required.
 #[utoipa::path(
     get,
     path = "/messages/{message_id}",
@@ -118,7 +119,8 @@ pub(super) async fn by_id(
     let task = gateway.task(&caller, Action::ReadTasks, &task_id).await?;
     let _turn = gateway.load.heavy_request(&caller).await?;
     let messages = messages::messages(&gateway, &task).await?;
-    let message = messages.iter().find(|message| message.id == message_id);
+    let message = messages.into_iter().find(|message| message.id == message_id);
     let message = message.ok_or_else(|| ApiError::not_found("the message"))?;
-    Ok(Json(wire::TaskMessage::new(&task.id, message)).into_response())
+    let message = messages::whole(&gateway, &task, message).await?;
+    Ok(Json(wire::TaskMessage::new(&task.id, &message)).into_response())
 }

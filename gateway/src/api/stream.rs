@@ -124,7 +124,7 @@ async fn open(
         return Err(ApiError::not_found("the agent of the task"));
     }
     let end = if has_ended {
-        match gateway.log.tail(&task.id).await? {
+        match gateway.log.tail(&task.own_log()).await? {
             Some(last) => End::AfterEntry(last),
             None => End::AfterReset,
         }
@@ -142,7 +142,7 @@ async fn open(
         Some(Position::End) | None => From::Tail,
     };
     let place = gateway.load.stream(&session.caller).await?;
-    let subscription = gateway.reader.subscribe(&task.id, from).await?;
+    let subscription = gateway.reader.subscribe(&task.own_log(), from).await?;
     let start = match from {
         // A viewer of the tail who loses the connection before the first entry can still resume.
         From::Tail => Start::Told(Position::after(subscription.begins_after())),

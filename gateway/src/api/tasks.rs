@@ -1,5 +1,6 @@
 //! `/tasks`: listing and reading tasks.
 
+pub(super) mod erase;
 pub(super) mod lifecycle;
 mod lookup;
 

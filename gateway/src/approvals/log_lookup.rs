@@ -2,7 +2,7 @@
 //! approvals, with cut arguments; the log has whole requests and decisions.
 
 use steadfast_eventlog::{EventLog, LogError};
-use steadfast_events::{Approval, EntryId, EventKind};
+use steadfast_events::{Approval, EntryId, EventKind, LogId};
 
 use super::ApprovalState;
 
@@ -18,14 +18,14 @@ pub(crate) struct LoggedApproval {
 }
 
 /// Searches a log backwards, up to the request of the approval.
-pub(crate) async fn look_up(log: &EventLog, log_id: &str, approval_id: &str) -> Result<LoggedApproval, LogError> {
+pub(crate) async fn look_up(log: &EventLog, id: &LogId, approval_id: &str) -> Result<LoggedApproval, LogError> {
     let mut found = LoggedApproval::default();
     let mut before = EntryId {
         epoch: u64::MAX,
         number: u64::MAX,
     };
     for _ in 0..PAGES_BACK {
-        let page = log.page_before(log_id, before).await?;
+        let page = log.page_before(id, before).await?;
         let Some(last) = page.last() else { break };
         before = last.id;
         for entry in page {

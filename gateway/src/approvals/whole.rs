@@ -14,9 +14,7 @@ pub(crate) async fn whole(
     task: &TaskRecord,
     pending: &Approval,
 ) -> Result<Approval, ApiError> {
-    let logged = look_up(&gateway.log, &task.log_id, &pending.id)
-        .await
-        .unwrap_or_default();
+    let logged = look_up(&gateway.log, &task.log, &pending.id).await.unwrap_or_default();
     if let Some(request) = logged.request {
         return Ok(request);
     }

@@ -118,6 +118,7 @@ mod tests {
     fn messages(text_bytes: usize) -> RunMessages {
         let message = Message {
             id: "m".to_owned(),
+            idempotency_key: None,
             turn: 1,
             agent: "haiku".to_owned(),
             author: Author::Agent,

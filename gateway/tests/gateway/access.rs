@@ -13,6 +13,7 @@ pub(crate) async fn grant(cluster: &ControlPlane, group: &str, resources: &[&str
         let verbs = match *resource {
             "agents" => "get,list",
             "agents/approvals" => "get,update",
+            _ if group == "erasers" => "delete",
             _ => "get,create",
         };
         let name = format!("{group}-{}", resource.replace('/', "-"));

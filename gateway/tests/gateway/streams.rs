@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 use steadfast_events::{
     EventKind, TaskStatus, TurnError, TurnStatus, Usage,
+    id::user_message_id,
     testing::{text, text_delta, text_done, text_started},
 };
 use steadfast_gateway::{Access, SelfApproval};
@@ -207,7 +208,7 @@ async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
     let reset = frames.next().await.unwrap();
     assert_eq!(
         (&reset.data["type"], &reset.data["messages"][0]["id"]),
-        (&json!("log_reset"), &json!("m1"))
+        (&json!("log_reset"), &json!(user_message_id(&id, "", "m1")))
     );
     assert_eq!(reset.id, Some("0".to_owned()));
 
@@ -221,7 +222,7 @@ async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
             .iter()
             .map(|message| message["id"].as_str().unwrap())
             .collect::<Vec<_>>(),
-        ["m1", "a"]
+        [user_message_id(&id, "", "m1").as_str(), "a"]
     );
     gateway.append(&id, 3, [text_delta("a", "Hi")]).await;
     assert_eq!(frames.outline(1).await, [("delta".to_owned(), entry(last, 3))]);

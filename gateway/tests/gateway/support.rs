@@ -11,8 +11,10 @@ use axum::{
 use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
 use sse_stream::{Sse, SseByteStream};
-use steadfast_eventlog::{Appended, Batch, EventLog, FirstBatch, LogReader, LogSettings, Numbered, RedisConnector};
-use steadfast_events::{EntryId, EventKind, testing};
+use steadfast_eventlog::{
+    Appended, Batch, EventLog, FirstBatch, LogReader, LogRun, LogSettings, Numbered, RedisConnector,
+};
+use steadfast_events::{EntryId, EventKind, LogId, testing};
 use steadfast_gateway::{
     Access, AgentDirectory, Gateway, HistoryLimits, Load, Metrics, Naming, SelfApproval,
     Temporal as TemporalConnection, codec_routes, router,
@@ -196,6 +198,21 @@ impl TestGateway {
         self.send(request.body(body.to_string().into()).unwrap()).await
     }
 
+    /// A deletion by somebody with this token.
+    pub(crate) async fn delete_as(&self, token: &str, path: &str) -> Answer {
+        let request = Request::delete(path).header("Authorization", format!("Bearer {token}"));
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// The same as [`rpc_as`](Self::rpc_as) under an idempotency key.
+    pub(crate) async fn keyed_rpc_as(&self, token: &str, key: &str, method: &str, params: Value) -> Answer {
+        let body = json!({"method": method, "params": params}).to_string();
+        let request = Request::post("/agents/name/haiku/rpc")
+            .header("Authorization", format!("Bearer {token}"))
+            .header("Idempotency-Key", key);
+        self.send(request.body(body.into()).unwrap()).await
+    }
+
     /// The same under an idempotency key.
     pub(crate) async fn keyed_rpc(&self, key: &str, method: &str, params: Value) -> Answer {
         let body = json!({"method": method, "params": params}).to_string();
@@ -250,18 +267,25 @@ impl TestGateway {
         let events = events.into_iter().map(testing::event).zip(first..);
         let events: Vec<Numbered> = events.map(|(event, counter)| Numbered { counter, event }).collect();
         let first_batch = if first == 1 { FirstBatch::Yes } else { FirstBatch::No };
-        self.log
-            .append(
-                task_id,
-                Batch {
-                    producer: "worker",
-                    events: &events,
-                    cursor: None,
-                    first_batch,
-                },
-            )
-            .await
-            .unwrap()
+        let log = self.log_id(task_id).await;
+        let batch = Batch {
+            producer: "worker",
+            events: &events,
+            cursor: None,
+            first_batch,
+            run: LogRun {
+                id: &log.first_run_id,
+                follows: "",
+            },
+            expiry: None,
+        };
+        self.log.append(&log, batch).await.unwrap()
+    }
+
+    /// The log of the task that has this id now.
+    pub(crate) async fn log_id(&self, task_id: &str) -> LogId {
+        let described = self.temporal.describe(task_id).await.unwrap();
+        LogId::new(task_id, described.workflow_execution_info.unwrap().first_run_id)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use steadfast_events::{EventKind, testing::text_done};
+use steadfast_events::{EventKind, id::user_message_id, testing::text_done};
 use steadfast_gateway::{Access, SelfApproval};
 use steadfast_testkit::{Redis, Temporal, TemporalOptions, wait};
 
@@ -97,7 +97,8 @@ async fn a_message_is_answered_when_the_task_acknowledges_it() {
         &id,
         1,
         [EventKind::MessageAccepted {
-            message_id: "m1".to_owned(),
+            message_id: user_message_id(&id, "", "m1"),
+            idempotency_key: Some("m1".to_owned()),
         }],
     );
     let begun = Instant::now();
@@ -106,8 +107,9 @@ async fn a_message_is_answered_when_the_task_acknowledges_it() {
     let event = &answer.body["result"];
     assert_eq!(
         (answer.status, &event["id"], &event["sequence_id"]),
-        (StatusCode::OK, &json!("m1"), &json!(2))
+        (StatusCode::OK, &json!(user_message_id(&id, "", "m1")), &json!(2))
     );
+    assert_eq!(event["idempotency_key"], "m1");
     assert_eq!(
         event["content"],
         json!({"author": "user", "style": "static", "type": "text", "content": "Hello", "format": "plain", "attachments": null})
@@ -133,7 +135,8 @@ async fn a_rejected_message_is_an_error_that_says_why() {
             &id,
             1,
             [EventKind::MessageRejected {
-                message_id: "m1".to_owned(),
+                message_id: user_message_id(&id, "", "m1"),
+                idempotency_key: Some("m1".to_owned()),
                 reason: "the queue is full".to_owned(),
             }],
         )
@@ -265,7 +268,7 @@ async fn messages_are_rebuilt_from_history_when_the_log_is_gone() {
     let rebuilt = gateway.get(&format!("/messages?task_id={id}")).await;
     assert_eq!(
         (rebuilt.status, &rebuilt.body[0]["id"]),
-        (StatusCode::OK, &json!("m1")),
+        (StatusCode::OK, &json!(user_message_id(&id, "", "m1"))),
         "{rebuilt:?}"
     );
     assert_eq!(rebuilt.body[0]["content"]["content"], "Hello");

@@ -138,6 +138,7 @@ fn start_task(agent: &NamespacedName, schedule: &Schedule, content: Content) -> 
     Box::new(StartTask {
         messages: vec![ReceiveEvent {
             message_id: format!("schedule-{}", schedule.name),
+            idempotency_key: None,
             content,
             sender: String::new(),
         }],

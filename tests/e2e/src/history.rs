@@ -9,6 +9,12 @@ pub fn attributes<'a>(history: &'a [Value], member: &str) -> Vec<&'a Value> {
     history.iter().filter_map(|event| event.get(member)).collect()
 }
 
+/// The first run of the chain of runs that this history belongs to.
+pub fn first_run_id(history: &[Value]) -> Option<&str> {
+    let started = attributes(history, "workflowExecutionStartedEventAttributes");
+    started.first()?["firstExecutionRunId"].as_str()
+}
+
 /// The attributes of the scheduled activities of a kind.
 pub fn scheduled_activities(history: &[Value], kind: ActivityKind) -> Vec<&Value> {
     attributes(history, "activityTaskScheduledEventAttributes")

@@ -16,6 +16,8 @@ const REMEMBERED_MESSAGE_IDS: usize = 1_000;
 pub struct QueuedMessage {
     pub turn: u32,
     pub message_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
     pub content: UserContent,
     /// Who sent it; empty when anonymous.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -32,6 +34,7 @@ impl QueuedMessage {
             at: self.at,
             body: Body::User {
                 message_id: self.message_id.clone(),
+                idempotency_key: self.idempotency_key.clone(),
                 content: self.content.clone(),
                 sender: self.sender.clone(),
             },
@@ -43,11 +46,13 @@ impl QueuedMessage {
         match segment.body {
             Body::User {
                 message_id,
+                idempotency_key,
                 content,
                 sender,
             } => Some(Self {
                 turn: segment.turn,
                 message_id,
+                idempotency_key,
                 content,
                 sender,
                 at: segment.at,
@@ -60,8 +65,10 @@ impl QueuedMessage {
 /// A message as it arrives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewMessage {
-    /// The sender chose it; the same id counts once.
+    /// The same id counts once.
     pub id: String,
+    /// The idempotency key under which its sender sent it.
+    pub idempotency_key: Option<String>,
     /// `None` for content that a user may not send.
     pub content: Option<UserContent>,
     /// Who sent it; empty when anonymous.
@@ -141,6 +148,7 @@ impl Inbox {
         let queued = QueuedMessage {
             turn: self.turns_accepted,
             message_id: message.id,
+            idempotency_key: message.idempotency_key,
             content,
             sender: message.sender,
             at: message.at,
@@ -223,6 +231,7 @@ mod tests {
     fn message(id: &str) -> NewMessage {
         NewMessage {
             id: id.to_owned(),
+            idempotency_key: None,
             content: Some(UserContent::Text("Hello.".to_owned())),
             sender: "ada".to_owned(),
             at: jiff::Timestamp::UNIX_EPOCH,

@@ -24,6 +24,8 @@ pub enum Body {
     /// A message of a user.
     User {
         message_id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
         content: UserContent,
         /// Who sent it; empty when anonymous. The model is not told.
         #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -142,7 +142,7 @@ fn decision(entry: OutboxEntry) -> Option<(String, Recorded)> {
     match event.kind {
         // The task ended before the turn of a message that it had accepted.
         EventKind::MessageRejected { .. } if event.turn > 0 => None,
-        EventKind::MessageAccepted { message_id } => Some((message_id, Recorded::Accepted)),
+        EventKind::MessageAccepted { message_id, .. } => Some((message_id, Recorded::Accepted)),
         EventKind::MessageRejected { message_id, .. } => Some((message_id, Recorded::Rejected)),
         _ => None,
     }

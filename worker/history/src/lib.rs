@@ -7,6 +7,6 @@ mod payload;
 mod view;
 
 pub use approvals::whole_approval;
-pub use messages::messages;
+pub use messages::{messages, whole_result};
 pub use payload::ReadHistoryError;
 pub use view::{HistoryView, Shown};

@@ -158,6 +158,7 @@ impl HistoryView {
                         // A schedule started the task and gave the workflow its id.
                         start.task_id.clone_from(&started.workflow_id);
                     }
+                    start.first_run_id.clone_from(&started.first_execution_run_id);
                     self.begin(start, time_of(event));
                 }
             }

@@ -28,6 +28,7 @@ pub(crate) fn shown_contents(item: &Value) -> Vec<(&'static str, Content)> {
         name: name.to_owned(),
         content: Value::String(bounded(&result)),
         is_error,
+        whole_bytes: None,
     };
     vec![
         (OUTPUT, request(item, name, arguments(item))),
@@ -73,6 +74,7 @@ fn separate_result(item: &Value) -> Option<Content> {
         name: name.strip_suffix("_call").unwrap_or(name).to_owned(),
         content: Value::String(bounded(&text)),
         is_error,
+        whole_bytes: None,
     })
 }
 

@@ -24,12 +24,42 @@ pub struct Scope<'a> {
     pub revision: Option<&'a AgentRevisionSpec>,
 }
 
+/// Largest result of a tool that a message shows whole, as JSON. One task must not fill the log with large results; the
+/// history has them.
+pub const SHOWN_RESULT_BYTES: usize = 64 * 1024;
+
 /// The finished messages of one segment that people see.
 pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
+    let mut messages = whole_messages_of(scope, segment);
+    for message in &mut messages {
+        cut(&mut message.content);
+    }
+    messages
+}
+
+/// Leaves the beginning of a large result.
+fn cut(content: &mut Content) {
+    let Content::ToolResponse {
+        content, whole_bytes, ..
+    } = content
+    else {
+        return;
+    };
+    let json = content.to_string();
+    if json.len() > SHOWN_RESULT_BYTES {
+        let text = content.as_str().unwrap_or(&json);
+        *content = Value::String(text[..text.floor_char_boundary(SHOWN_RESULT_BYTES)].to_owned());
+        *whole_bytes = Some(json.len());
+    }
+}
+
+/// The same with whole results.
+pub fn whole_messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
     let people_see = |content: &Content| scope.revision.is_none_or(|revision| is_shown(revision, content));
     let message = |id: String, author: Author, content: Content, status: MessageStatus| {
         people_see(&content).then(|| Message {
             id,
+            idempotency_key: None,
             turn: segment.turn,
             agent: scope.agent.to_owned(),
             author,
@@ -41,7 +71,10 @@ pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
     };
     match &segment.body {
         Body::User {
-            message_id, content, ..
+            message_id,
+            idempotency_key,
+            content,
+            ..
         } => {
             let content = match content {
                 UserContent::Text(text) => Content::Text {
@@ -51,6 +84,10 @@ pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
                 UserContent::Data(data) => Content::Data { data: data.clone() },
             };
             message(message_id.clone(), Author::User, content, MessageStatus::Done)
+                .map(|message| Message {
+                    idempotency_key: idempotency_key.clone(),
+                    ..message
+                })
                 .into_iter()
                 .collect()
         }
@@ -73,6 +110,7 @@ pub fn messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
                 name: output.name.clone(),
                 content: output.content.clone(),
                 is_error: output.is_error,
+                whole_bytes: None,
             };
             message(id, Author::Agent, content, MessageStatus::Done)
                 .into_iter()
@@ -215,5 +253,40 @@ mod tests {
     #[test]
     fn an_empty_reasoning_item_has_no_message() {
         assert_eq!(content_of_item(&json!({"type": "reasoning", "summary": []})), None);
+    }
+
+    #[test]
+    fn a_large_result_is_shown_by_its_beginning() {
+        let shown = |content: Value| {
+            let segment: Segment = serde_json::from_value(json!({
+                "turn": 1, "step": 0, "at": "2026-11-23T00:00:00Z", "kind": "tool", "index": 0,
+                "output": {"call_id": "c", "name": "t", "content": content},
+            }))
+            .unwrap();
+            let scope = Scope {
+                task_id: "t",
+                agent: "a",
+                revision: None,
+            };
+            match messages_of(scope, &segment).remove(0).content {
+                Content::ToolResponse {
+                    content, whole_bytes, ..
+                } => (content, whole_bytes),
+                other => panic!("{other:?}"),
+            }
+        };
+        let small = json!({"text": "x".repeat(SHOWN_RESULT_BYTES - 100)});
+        assert_eq!(shown(small.clone()), (small, None));
+        let text = "é".repeat(SHOWN_RESULT_BYTES);
+        assert_eq!(
+            shown(json!(text)),
+            (
+                json!("é".repeat(SHOWN_RESULT_BYTES / 2)),
+                Some(2 * SHOWN_RESULT_BYTES + 2)
+            )
+        );
+        let (beginning, bytes) = shown(json!({"text": "x".repeat(SHOWN_RESULT_BYTES)}));
+        assert!(beginning.as_str().unwrap().starts_with(r#"{"text":"xxx"#));
+        assert_eq!(bytes, Some(SHOWN_RESULT_BYTES + 11));
     }
 }

@@ -51,7 +51,7 @@ impl Activities {
             cursor: call.append.cursor.as_deref(),
         };
         let agent = &revision.spec.agent;
-        let writer = self.start_writer(scope.activity, &start, agent, position, outbox);
+        let writer = self.start_writer(scope.activity, &start, &revision.spec, position, outbox);
         let running = self.running.register(&scope.context.task_id, call.turn);
         let summary = tokio::select! {
             summary = self.summarize(scope, &revision.spec, &transcript, &call) => summary,
@@ -183,6 +183,7 @@ fn summary_input(transcript: &[Arc<Segment>], call: &ModelCall) -> Vec<Segment> 
         at: call.now,
         body: Body::User {
             message_id: String::new(),
+            idempotency_key: None,
             content: UserContent::Text(REQUEST.to_owned()),
             sender: String::new(),
         },
@@ -222,6 +223,7 @@ mod tests {
     fn user(text: &str) -> Arc<Segment> {
         segment(Body::User {
             message_id: text.into(),
+            idempotency_key: None,
             content: UserContent::Text(text.into()),
             sender: String::new(),
         })

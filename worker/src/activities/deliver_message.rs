@@ -33,6 +33,7 @@ pub(super) async fn deliver(
         task_queue: info.task_queue.clone(),
         message: ReceiveEvent {
             message_id: delivery_id.clone(),
+            idempotency_key: None,
             content: delivery.content.clone(),
             sender: String::new(),
         },

@@ -33,7 +33,7 @@ impl Activities {
             step: call.step,
             cursor: call.append.cursor.as_deref(),
         };
-        let writer = self.start_writer(scope.activity, &start, &revision.spec.agent, position, outbox);
+        let writer = self.start_writer(scope.activity, &start, &revision.spec, position, outbox);
         let (listed, unavailable) = self.mcp.listed_tools(&revision.spec).await;
         for (tool, reason) in unavailable {
             tracing::warn!(task_id = %scope.context.task_id, tool, reason, "tools of an MCP server are unavailable");
@@ -54,8 +54,10 @@ impl Activities {
             writer,
             gate: OutputGate::new(&revision.spec),
         };
+        let own_log = start.own_log_id();
         let spill = SpillPlace {
-            task_id: &scope.context.task_id,
+            log: &own_log,
+            run_id: &scope.context.run_id,
             turn: call.turn,
             step: call.step,
         };

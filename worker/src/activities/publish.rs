@@ -1,10 +1,13 @@
 //! Publishes the events of an activity to the log of its task.
 
+use std::time::Duration;
+
 use steadfast_agent_loop::{Body, Segment, ToolOutput};
 use steadfast_contract::{
     activities::{LogAck, Revision},
     start::StartTask,
 };
+use steadfast_crds::AgentRevisionSpec;
 use steadfast_events::{EntryId, EventKind};
 use steadfast_projection::{Scope, messages_of};
 use temporalio_sdk::activities::ActivityContext;
@@ -14,6 +17,9 @@ use crate::log::{
     outbox::{OutboxEvents, producer, tool_ended},
     writer::{LogWriter, WriterScope},
 };
+
+/// A log that expires sooner is lost to whoever looks at the answer.
+const SHORTEST_EXPIRY: Duration = Duration::from_mins(1);
 
 /// The step that events belong to, and the last log entry that the task knows.
 #[derive(Clone, Copy, Debug)]
@@ -29,11 +35,13 @@ impl Activities {
         &self,
         activity: &ActivityContext,
         start: &StartTask,
-        agent: &str,
+        spec: &AgentRevisionSpec,
         position: LogPosition<'_>,
         outbox: OutboxEvents,
     ) -> LogWriter {
         let info = activity.info();
+        let run_id = info.workflow_run_id.as_deref().unwrap_or_default();
+        let (run_id, run_before) = start.log_runs(run_id);
         let path = start.path();
         let separator = if path.is_empty() { "" } else { ":" };
         // The attempts of a local activity start at one again when its worker is lost.
@@ -43,12 +51,14 @@ impl Activities {
             String::new()
         };
         let scope = WriterScope {
-            task_id: start.log_task_id().to_owned(),
+            log: start.log_id(),
+            runs: (run_id.to_owned(), run_before.to_owned()),
+            expiry: log_expiry(start, Some(spec)),
             producer: format!("{path}{separator}{}#{}{restart}", info.activity_id, info.attempt),
             outbox_producer: producer(start),
             turn: position.turn,
             attempt: info.attempt,
-            agent: agent.to_owned(),
+            agent: spec.agent.clone(),
             path: path.to_owned(),
             cursor: parse_cursor(position.cursor),
         };
@@ -74,7 +84,7 @@ impl Activities {
         (index, output): (u32, ToolOutput),
     ) -> LogAck {
         let agent = &revision.spec.agent;
-        let writer = self.start_writer(activity, start, agent, position, OutboxEvents::none());
+        let writer = self.start_writer(activity, start, &revision.spec, position, OutboxEvents::none());
         let segment = Segment {
             turn: position.turn,
             step: position.step,
@@ -98,6 +108,12 @@ impl Activities {
         }
         self.finish(writer, agent).await
     }
+}
+
+/// How long the log is kept, as the agent of the conversation says; an agent that works as a tool does not decide it.
+pub(super) fn log_expiry(start: &StartTask, spec: Option<&AgentRevisionSpec>) -> Option<Duration> {
+    let expiry = spec.filter(|_| start.parent.is_none())?.retention.log?;
+    Some(expiry.as_std().max(SHORTEST_EXPIRY))
 }
 
 /// An invalid ID counts as none: the log then uses its own last entry.

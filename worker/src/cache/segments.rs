@@ -241,6 +241,7 @@ mod tests {
             at: jiff::Timestamp::UNIX_EPOCH,
             body: Body::User {
                 message_id: text.to_owned(),
+                idempotency_key: None,
                 content: UserContent::Text(text.to_owned()),
                 sender: String::new(),
             },

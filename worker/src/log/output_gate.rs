@@ -138,6 +138,7 @@ mod tests {
     fn done(id: &str, content: Content) -> EventKind {
         let message = Message {
             id: id.into(),
+            idempotency_key: None,
             turn: 1,
             agent: "a".into(),
             author: Author::Agent,

@@ -9,8 +9,8 @@ mod inbox;
 use std::{sync::Arc, time::Duration};
 
 use steadfast_contract::activities::LogAck;
-use steadfast_eventlog::{Batch, EventLog, FirstBatch, Numbered};
-use steadfast_events::{EntryId, Event, EventKind};
+use steadfast_eventlog::{Batch, EventLog, FirstBatch, LogRun, Numbered};
+use steadfast_events::{EntryId, Event, EventKind, LogId};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::task::TaskTracker;
 
@@ -28,8 +28,12 @@ const DELAY_AFTER_FAILURE: Duration = Duration::from_millis(500);
 /// Identifies the attempt that publishes.
 #[derive(Clone, Debug)]
 pub(crate) struct WriterScope {
-    /// The task whose log gets the events.
-    pub task_id: String,
+    /// The log that gets the events.
+    pub log: LogId,
+    /// The run of the log's task that appends, and the run that did before it.
+    pub runs: (String, String),
+    /// How long the log is kept after its last event, where this task decides it.
+    pub expiry: Option<Duration>,
     /// Unique for each attempt of each activity of the task.
     pub producer: String,
     /// Producer name of the task's outbox.
@@ -41,6 +45,15 @@ pub(crate) struct WriterScope {
     pub path: String,
     /// The last log entry that the task knows.
     pub cursor: Option<EntryId>,
+}
+
+/// Whose events a writer appends.
+#[derive(Clone, Copy, Debug)]
+enum Producer {
+    /// The task's outbox.
+    Outbox,
+    /// The attempt that publishes.
+    Attempt,
 }
 
 /// Starts writers, and waits for those whose activities are gone.
@@ -190,14 +203,7 @@ impl Writer {
     }
 
     async fn append_outbox(&mut self, outbox: &OutboxEvents) -> bool {
-        let producer = self.scope.outbox_producer.clone();
-        let batch = Batch {
-            producer: &producer,
-            events: &outbox.events,
-            cursor: self.scope.cursor,
-            first_batch: outbox.first_batch,
-        };
-        let opened_epoch = self.append(batch).await;
+        let opened_epoch = self.append(Producer::Outbox, &outbox.events, outbox.first_batch).await;
         if opened_epoch == Some(true) && self.counter > 0 {
             // The log has lost the events of this attempt.
             let mut queue = self.attempt.republish_all();
@@ -246,28 +252,36 @@ impl Writer {
                 },
             })
             .collect();
-        let producer = self.scope.producer.clone();
-        let batch = Batch {
-            producer: &producer,
-            events: &numbered,
-            cursor: self.scope.cursor,
-            first_batch: FirstBatch::No,
-        };
-        let opened_epoch = self.append(batch).await;
+        let opened_epoch = self.append(Producer::Attempt, &numbered, FirstBatch::No).await;
         // A failed append may have reached Redis: its counters are not used again.
         self.counter = first + u64::try_from(numbered.len()).unwrap_or(0) - 1;
         opened_epoch.ok_or_else(|| numbered.into_iter().map(|numbered| numbered.event.kind).collect())
     }
 
-    async fn append(&mut self, batch: Batch<'_>) -> Option<bool> {
-        match self.log.append(&self.scope.task_id, batch).await {
+    async fn append(&mut self, producer: Producer, events: &[Numbered], first_batch: FirstBatch) -> Option<bool> {
+        let (run_id, run_before) = &self.scope.runs;
+        let batch = Batch {
+            producer: match producer {
+                Producer::Outbox => &self.scope.outbox_producer,
+                Producer::Attempt => &self.scope.producer,
+            },
+            events,
+            cursor: self.scope.cursor,
+            first_batch,
+            run: LogRun {
+                id: run_id,
+                follows: run_before,
+            },
+            expiry: self.scope.expiry,
+        };
+        match self.log.append(&self.scope.log, batch).await {
             Ok(appended) => {
                 self.scope.cursor = Some(appended.last);
                 self.retry_at = None;
                 Some(appended.opened_epoch)
             }
             Err(error) => {
-                tracing::warn!(task_id = %self.scope.task_id, %error, "events not written to the log; retrying");
+                tracing::warn!(task_id = %self.scope.log.task_id, %error, "events not written to the log; retrying");
                 self.retry_at = Some(Instant::now() + DELAY_AFTER_FAILURE);
                 None
             }
@@ -289,7 +303,9 @@ mod tests {
         let redis = RedisConnector::from_url("redis://127.0.0.1:1").unwrap();
         let writers = LogWriters::new(EventLog::new(redis, LogSettings::default()));
         let scope = WriterScope {
-            task_id: "task".to_owned(),
+            log: LogId::new("task", "run"),
+            runs: ("run".to_owned(), String::new()),
+            expiry: None,
             producer: "producer".to_owned(),
             outbox_producer: "outbox".to_owned(),
             turn: 1,

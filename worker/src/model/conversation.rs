@@ -118,6 +118,7 @@ mod tests {
     fn user(text: &str) -> Segment {
         segment(Body::User {
             message_id: "m".into(),
+            idempotency_key: None,
             content: UserContent::Text(text.into()),
             sender: String::new(),
         })

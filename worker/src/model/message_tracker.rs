@@ -164,6 +164,7 @@ impl<'a> MessageTracker<'a> {
             }
             let message = Message {
                 id: self.id(key),
+                idempotency_key: None,
                 turn: self.call.turn,
                 agent: self.call.agent.to_owned(),
                 author: Author::Agent,

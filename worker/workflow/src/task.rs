@@ -63,6 +63,8 @@ pub struct RunLocal {
     inherited_bytes: usize,
     /// How much the history has grown since then by messages and segments, as JSON.
     grown_bytes: usize,
+    /// The log has events of this run.
+    pub has_appended: bool,
     last_outcome: Option<TurnOutcome>,
 }
 
@@ -94,6 +96,7 @@ impl Task {
             signals: 0,
             inherited_bytes: 0,
             grown_bytes: 0,
+            has_appended: false,
             last_outcome: None,
         };
         let mut task = Self { start, state, local };
@@ -145,6 +148,7 @@ impl Task {
     pub fn receive(&mut self, message: ReceiveEvent, now: jiff::Timestamp) {
         self.local.grown_bytes += json_size(&message.content);
         let message_id = message.message_id.clone();
+        let idempotency_key = message.idempotency_key.clone();
         let admission = Admission::Limits {
             max_queued: self.max_queued_messages(),
         };
@@ -156,6 +160,7 @@ impl Task {
                     now,
                     EventKind::MessageAccepted {
                         message_id: message_id.clone(),
+                        idempotency_key,
                     },
                 );
                 self.state
@@ -165,7 +170,15 @@ impl Task {
             Receipt::Duplicate => {}
             Receipt::Rejected(rejection) => {
                 let reason = rejection.to_string();
-                self.emit(0, now, EventKind::MessageRejected { message_id, reason });
+                self.emit(
+                    0,
+                    now,
+                    EventKind::MessageRejected {
+                        message_id,
+                        idempotency_key,
+                        reason,
+                    },
+                );
             }
         }
     }
@@ -282,9 +295,16 @@ impl Task {
             TaskStatus::TimedOut => "the task reached limits.taskTimeout before the agent came to this message",
             _ => "the task ended before the agent came to this message",
         };
-        for QueuedMessage { message_id, turn, .. } in self.state.inbox.end() {
-            let reason = reason.to_owned();
-            self.emit(turn, now, EventKind::MessageRejected { message_id, reason });
+        for message in self.state.inbox.end() {
+            self.emit(
+                message.turn,
+                now,
+                EventKind::MessageRejected {
+                    message_id: message.message_id,
+                    idempotency_key: message.idempotency_key,
+                    reason: reason.to_owned(),
+                },
+            );
         }
     }
 
@@ -297,6 +317,7 @@ impl Task {
     /// Takes over how far the log has come, from an activity that took nothing along.
     pub fn note_cursor(&mut self, ack: &LogAck) {
         if ack.cursor.is_some() {
+            self.local.has_appended = true;
             self.state.log_cursor.clone_from(&ack.cursor);
         }
     }
@@ -347,6 +368,7 @@ mod test_support {
     pub(super) fn message(id: &str) -> ReceiveEvent {
         ReceiveEvent {
             message_id: id.to_owned(),
+            idempotency_key: None,
             content: Content::Text {
                 text: id.to_owned(),
                 format: TextFormat::Plain,
@@ -380,7 +402,7 @@ mod tests {
                 Pending::Messages(_) => None,
             })
             .filter_map(|event| match &event.kind {
-                EventKind::MessageRejected { message_id, reason } => {
+                EventKind::MessageRejected { message_id, reason, .. } => {
                     Some((message_id.clone(), event.turn, reason.clone()))
                 }
                 _ => None,

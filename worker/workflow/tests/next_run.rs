@@ -47,6 +47,7 @@ fn new_task() -> Task {
 fn message(id: &str, text: String) -> ReceiveEvent {
     ReceiveEvent {
         message_id: id.to_owned(),
+        idempotency_key: None,
         content: Content::Text {
             text,
             format: TextFormat::Plain,

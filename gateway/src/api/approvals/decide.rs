@@ -212,7 +212,7 @@ async fn decided_before(
     task: &TaskRecord,
     decide: &Decide,
 ) -> Result<Response, ApiError> {
-    let logged = look_up(&gateway.log, &task.log_id, &decide.approval_id).await?;
+    let logged = look_up(&gateway.log, &task.log, &decide.approval_id).await?;
     let asking = logged
         .request
         .map_or_else(|| task.agent.clone(), |request| asking_agent(task, &request));
@@ -228,8 +228,8 @@ async fn signal(gateway: &Gateway, task: &TaskRecord, decide: &Decide) -> Result
     let payload = plain_json(decide)?;
     let size_bytes = payload.data.len();
     admit(task, gateway.history_limits, Outgoing::Control { size_bytes })?;
-    let subscription = acknowledgement::subscribe(gateway, &task.log_id).await;
-    let look_up = async || look_up(&gateway.log, &task.log_id, &decide.approval_id).await;
+    let subscription = acknowledgement::subscribe(gateway, &task.log).await;
+    let look_up = async || look_up(&gateway.log, &task.log, &decide.approval_id).await;
     let signaled = gateway
         .temporal
         .signal(&task.id, SIGNAL_DECIDE, payload, request_id(decide))

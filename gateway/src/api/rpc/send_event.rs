@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use steadfast_contract::signals::{ReceiveEvent, SIGNAL_RECEIVE_EVENT};
 use steadfast_eventlog::{Entry, LogItem};
-use steadfast_events::{Author, Content, EntryId, EventKind};
+use steadfast_events::{Author, Content, EntryId, EventKind, LogId, id::user_message_id};
 use steadfast_payload::plain_json;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -50,8 +50,12 @@ pub(super) async fn send_event(
     }
     let message = OutgoingMessage {
         task: &task,
-        id: key.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned),
-        may_be_repeated: key.is_some(),
+        log: task.own_log(),
+        id: key.map_or_else(
+            || Uuid::now_v7().to_string(),
+            |key| user_message_id(&task.id, caller.name(), key),
+        ),
+        key,
     };
     let created_at = Timestamp::now();
     let sequence_id = match message.send(gateway, caller, &content).await? {
@@ -65,6 +69,7 @@ pub(super) async fn send_event(
     };
     Ok(serde_json::to_value(wire::Event {
         id: message.id,
+        idempotency_key: key.map(str::to_owned),
         sequence_id,
         agent_id: agent.id.to_string(),
         created_at,
@@ -75,9 +80,10 @@ pub(super) async fn send_event(
 
 struct OutgoingMessage<'a> {
     task: &'a TaskRecord,
+    log: LogId,
     id: String,
-    /// The client chose the id, so that it can send the message again.
-    may_be_repeated: bool,
+    /// The idempotency key under which the client can send the message again.
+    key: Option<&'a str>,
 }
 
 impl OutgoingMessage<'_> {
@@ -89,6 +95,7 @@ impl OutgoingMessage<'_> {
     async fn send(&self, gateway: &Gateway, caller: &Caller, content: &Content) -> Result<Option<Outcome>, ApiError> {
         let event = ReceiveEvent {
             message_id: self.id.clone(),
+            idempotency_key: self.key.map(str::to_owned),
             content: content.clone(),
             sender: caller.name().to_owned(),
         };
@@ -102,11 +109,11 @@ impl OutgoingMessage<'_> {
         if let Err(refused) = admit(self.task, gateway.history_limits, Outgoing::Message { size_bytes }) {
             // The task may have taken the message before: its sender asks again.
             return match self.earlier_outcome(gateway).await {
-                Some(outcome) if self.may_be_repeated => Ok(Some(outcome)),
+                Some(outcome) if self.key.is_some() => Ok(Some(outcome)),
                 _ => Err(refused),
             };
         }
-        let subscription = acknowledgement::subscribe(gateway, self.task_id()).await;
+        let subscription = acknowledgement::subscribe(gateway, &self.log).await;
         let request_id = Uuid::new_v4().to_string();
         gateway
             .temporal
@@ -119,7 +126,7 @@ impl OutgoingMessage<'_> {
                 }
                 TemporalError::RunEnding => ApiError::from(error),
                 // The signal may have arrived: a retry is harmless only under the same id.
-                error if self.may_be_repeated || !error.may_have_happened() => ApiError::from(error).retryable(true),
+                error if self.key.is_some() || !error.may_have_happened() => ApiError::from(error).retryable(true),
                 error => ApiError::from(error).not_repeatable(
                     "the message may have arrived: read the task's messages before you send it again, and \
                      give the header Idempotency-Key to make this request safe to repeat",
@@ -128,7 +135,7 @@ impl OutgoingMessage<'_> {
         let Some(subscription) = subscription else {
             return Ok(None);
         };
-        if self.may_be_repeated
+        if self.key.is_some()
             && let Some(outcome) = self.earlier_outcome(gateway).await
         {
             return Ok(Some(outcome));
@@ -150,7 +157,7 @@ impl OutgoingMessage<'_> {
             number: u64::MAX,
         };
         for _ in 0..PAGES_BACK {
-            let page = gateway.log.page_before(self.task_id(), before).await.ok()?;
+            let page = gateway.log.page_before(&self.log, before).await.ok()?;
             if let Some(outcome) = page.iter().find_map(|entry| self.outcome_in(entry)) {
                 return Some(outcome);
             }
@@ -161,8 +168,10 @@ impl OutgoingMessage<'_> {
 
     fn outcome_in(&self, entry: &Entry) -> Option<Outcome> {
         match &entry.event.kind {
-            EventKind::MessageAccepted { message_id } if *message_id == self.id => Some(Outcome::Accepted(entry.id)),
-            EventKind::MessageRejected { message_id, reason } if *message_id == self.id => {
+            EventKind::MessageAccepted { message_id, .. } if *message_id == self.id => {
+                Some(Outcome::Accepted(entry.id))
+            }
+            EventKind::MessageRejected { message_id, reason, .. } if *message_id == self.id => {
                 Some(Outcome::Rejected(reason.clone()))
             }
             _ => None,

@@ -22,8 +22,9 @@ pub(super) async fn boundary(
     message_id: &str,
     mut before: EntryId,
 ) -> Option<Entry> {
+    let log = task.own_log();
     for _ in 0..PAGES_BACK {
-        let page = gateway.log.page_before(&task.id, before).await.ok()?;
+        let page = gateway.log.page_before(&log, before).await.ok()?;
         before = page.last()?.id;
         let found = page
             .into_iter()
@@ -50,7 +51,7 @@ pub(super) async fn all_messages(
         .with_max_delay(LONGEST_RETRY)
         .with_jitter()
         .without_max_times();
-    let in_history = (|| messages::in_history(gateway, &task.id))
+    let in_history = (|| messages::in_history(gateway, task))
         .retry(retry)
         .when(|error: &ApiError| error.status.is_server_error())
         .await?;

@@ -15,7 +15,10 @@ use super::{
     recovery,
     revocation::revoked,
 };
-use crate::{access::Session, agentex::wire::TaskStatus, app::Gateway, load::Permit, messages, task::TaskRecord};
+use crate::{
+    access::Session, agentex::wire::TaskStatus, app::Gateway, load::Permit, messages, task::TaskRecord,
+    temporal::TemporalError,
+};
 
 /// How often Temporal is asked for the task's status while the log is quiet: the log of a
 /// terminated task does not record the end.
@@ -55,6 +58,9 @@ pub(super) struct Viewer {
     /// The log lost entries while a turn ran. Messages that the turn finished before may be in
     /// neither log nor history; when the turn has ended, history has them.
     incomplete: bool,
+    /// Temporal does not know the task any more, or another task has its id. The client comes back and is told, or
+    /// is authorised for the other task.
+    gone: bool,
 }
 
 impl Viewer {
@@ -73,6 +79,7 @@ impl Viewer {
             _place: place,
             cursor: None,
             incomplete: false,
+            gone: false,
         }
     }
 
@@ -158,7 +165,7 @@ impl Viewer {
                     Err(_) => {
                         next_status = Instant::now() + STATUS_PERIOD;
                         self.refresh_task().await;
-                        if self.task.status.is_terminal() {
+                        if self.gone || self.task.status.is_terminal() {
                             break;
                         }
                     }
@@ -166,7 +173,7 @@ impl Viewer {
             }
             // The log is gone or does not record the end of the task: Temporal does.
             self.refresh_task().await;
-            if self.task.status.is_terminal() {
+            if !self.gone && self.task.status.is_terminal() {
                 // Without a log, no entry tells a client that comes back that it has all.
                 let position = self.cursor.is_none().then_some(Position::End);
                 yield self.output.task_updated(&self.task, position);
@@ -221,10 +228,13 @@ impl Viewer {
 
     /// Reads the task from Temporal; keeps what is known while Temporal is down.
     async fn refresh_task(&mut self) {
-        if let Ok(description) = self.gateway.describe_shared(&self.task.id).await
-            && let Some(task) = TaskRecord::read(DescribeWorkflowExecutionResponse::clone(&description))
-        {
-            self.task = task;
+        match self.gateway.describe_shared(&self.task.id).await {
+            Ok(description) => match TaskRecord::read(DescribeWorkflowExecutionResponse::clone(&description)) {
+                Some(task) if task.is_same_as(&self.task) => self.task = task,
+                _ => self.gone = true,
+            },
+            Err(error) if matches!(*error, TemporalError::NotFound) => self.gone = true,
+            Err(_) => {}
         }
     }
 }

@@ -34,6 +34,7 @@ mod secured;
 mod server_limits;
 mod steps;
 mod stopping;
+mod task_identity;
 mod tools;
 mod tracing;
 mod visibility;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use steadfast_e2e::{
     backend::stack::{TOOLS, shared_stack},
+    history::first_run_id,
     scripts::call_then_repeat,
 };
 use steadfast_testkit::stack::{Agent, AgentSetup, Line, Task};
@@ -63,7 +64,8 @@ async fn steps_run_in_order_each_with_its_own_idempotency_key() {
     let task = agent.task().await.unwrap();
     task.complete_turn(1, "Move it.").await.unwrap();
     assert_eq!(ledger.effects().await, ["withdraw 40", "deposit 40"]);
-    let place = format!("{}/t1.0.0", task.id());
+    let history = shared_stack().await.temporal().history(task.id(), None).await.unwrap();
+    let place = format!("{}/t1.0.0", first_run_id(&history).unwrap());
     assert_eq!(
         ledger.keys().await,
         [format!("{place}/withdraw"), format!("{place}/deposit")]

@@ -71,6 +71,10 @@ impl Client {
         self.send(self.http.get(format!("{}{path}", self.url))).await
     }
 
+    pub async fn delete(&self, path: &str) -> anyhow::Result<GatewayResponse> {
+        self.send(self.http.delete(format!("{}{path}", self.url))).await
+    }
+
     /// Posts a body unchanged, JSON or not.
     pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> anyhow::Result<GatewayResponse> {
         let request = self

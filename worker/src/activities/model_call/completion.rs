@@ -132,7 +132,7 @@ impl ModelAttempt<'_> {
 
     /// Retracts the messages that an earlier attempt left in the log.
     pub(super) async fn retract_earlier_attempt(&self) {
-        let Ok(snapshot) = self.activities.log.snapshot(self.start.log_task_id()).await else {
+        let Ok(snapshot) = self.activities.log.snapshot(&self.start.log_id()).await else {
             return;
         };
         let of_turn: Vec<&Message> = snapshot

@@ -16,6 +16,8 @@ mod visibility;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::json;
+
 use steadfast_agent_loop::{Failure, Input, Step, StepId, ToolCall, TurnOutcome};
 use steadfast_contract::{
     activities::{Revision, RevisionRequest},
@@ -24,7 +26,7 @@ use steadfast_contract::{
     queries::Phase,
     start::{StartTask, TaskResult},
     tool_targets::NamespaceQueues,
-    visibility::{MEMO_AGENT, MEMO_CREATOR, VisiblePhase},
+    visibility::{MEMO_AGENT, MEMO_CREATOR, MEMO_LOG, VisiblePhase},
 };
 use steadfast_events::{EventKind, TaskStatus};
 use steadfast_payload::Packed;
@@ -110,6 +112,7 @@ fn begin(ctx: &Context, mut start: StartTask) {
         // A schedule started the task and gave the workflow its id.
         ctx.workflow_id().clone_into(&mut start.task_id);
     }
+    ctx.info().first_execution_run_id().clone_into(&mut start.first_run_id);
     ctx.state_mut(|state| {
         state.task = Some(Task::new(start, &run_id, state.sink.clone(), now));
     });
@@ -178,7 +181,14 @@ async fn prepare(ctx: &Context) -> Result<(), WorkflowTermination> {
     if let Some(start) = parent {
         // A child workflow starts without a memo; the gateway decides access by these fields.
         let agent = format!("{}/{}", start.namespace, start.agent);
-        human_approval::upsert_memo(ctx, [(MEMO_AGENT, agent), (MEMO_CREATOR, start.creator)])?;
+        human_approval::upsert_memo(
+            ctx,
+            [
+                (MEMO_AGENT, json!(agent)),
+                (MEMO_CREATOR, json!(start.creator)),
+                (MEMO_LOG, json!(start.log_id())),
+            ],
+        )?;
         return Ok(());
     }
     load_revision(ctx, &ctx.cancellation_token()).await;
@@ -382,7 +392,8 @@ fn ensure_turn_token(ctx: &Context) -> WorkflowCancellationToken {
 fn scoped<R>(ctx: &Context, step: StepId, tool: Option<(&ToolCall, &str)>, schedule: impl FnOnce() -> R) -> R {
     let idempotency_key = tool.map(|(call, part)| {
         let call = tool_activity_id(step.turn, step.step, call.index);
-        format!("{}/{call}{part}", ctx.workflow_id())
+        // A task id may be used again, and turns count from 1 in each task: the first run tells the tasks apart.
+        format!("{}/{call}{part}", read(ctx, |task| task.start.first_run_id.clone()))
     });
     ctx.with_context_value_sync::<CallScopeKey, _>(CallScope { step, idempotency_key }, schedule)
 }

@@ -157,8 +157,14 @@ impl Task {
     }
 
     fn next_start(&self, state: DurableState) -> StartTask {
+        let log_run_id = if self.local.has_appended {
+            &self.local.run_id
+        } else {
+            &self.start.log_run_id
+        };
         StartTask {
             schema_version: SCHEMA_VERSION,
+            log_run_id: log_run_id.clone(),
             state: Some(Box::new(state)),
             ..self.start.clone()
         }

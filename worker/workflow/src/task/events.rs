@@ -72,6 +72,7 @@ impl Task {
         });
         let message = Message {
             id,
+            idempotency_key: None,
             turn,
             agent: self.acting_agent().to_owned(),
             author: Author::Agent,

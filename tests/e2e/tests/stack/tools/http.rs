@@ -79,7 +79,7 @@ async fn an_http_tool_sends_its_credential_and_one_idempotency_key_over_all_atte
         idempotency_key: received[0].idempotency_key.clone(),
         body: json!({"item": "tea"}),
     };
-    assert!(request.idempotency_key.starts_with(task.id()), "{request:?}");
+    assert!(request.idempotency_key.ends_with("/t1.0.0"), "{request:?}");
     assert_eq!(received, [request.clone(), request]);
 }
 
@@ -99,6 +99,39 @@ async fn a_credential_that_the_server_echoes_is_redacted_for_the_model_and_for_v
     assert_eq!(lines[2], Line::response("order", redacted.clone()));
     let output = agent.model().journal()[1].request.last_tool_output().unwrap();
     assert_eq!(output, redacted.to_string());
+}
+
+#[tokio::test]
+async fn a_large_result_is_shown_by_its_beginning_and_read_whole_from_history() {
+    const BYTES: usize = 300_000;
+    let url = serve(Router::new().route("/", get(async || "x".repeat(BYTES)))).await;
+    let tool = json!({
+        "description": "Reads a lot.", "parameters": {"type": "object", "properties": {}},
+        "http": {"url": url}, "maxResultBytes": 1_000_000,
+    });
+    let setup = AgentSetup::new("shown-result", |request| match request.last_tool_output() {
+        None => Reply::call("read", &json!({})),
+        Some(output) => Reply::text(format!("{} bytes", output.len())),
+    })
+    .tool("read", tool);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "Read.").await.unwrap();
+    let messages = task.messages().await.unwrap();
+    let result = &messages[2];
+    let shown = result["content"]["content"].as_str().unwrap();
+    assert_eq!(
+        (shown.len(), &result["content"]["whole_bytes"]),
+        (64 * 1024, &json!(BYTES + 2))
+    );
+    let path = format!("/messages/{}?task_id={}", result["id"].as_str().unwrap(), task.id());
+    let whole = task.client().get(&path).await.unwrap().success().unwrap();
+    assert_eq!(whole["content"]["content"].as_str().unwrap().len(), BYTES);
+    // The model gets the whole.
+    assert_eq!(
+        task.lines().await.unwrap().last(),
+        Some(&Line::agent(format!("{BYTES} bytes")))
+    );
 }
 
 #[tokio::test]

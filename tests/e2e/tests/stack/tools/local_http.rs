@@ -11,7 +11,7 @@ use steadfast_contract::activity_kind::ActivityKind;
 use steadfast_crds::{agent::HandoffInput, names::agent_task_queue};
 use steadfast_e2e::{
     backend::stack::shared_stack,
-    history::{attributes, plain_json, scheduled_activities},
+    history::{attributes, first_run_id, plain_json, scheduled_activities},
     scripts::call_then_repeat,
 };
 use steadfast_events::TurnStatus;
@@ -65,15 +65,16 @@ async fn a_local_http_tool_runs_without_an_activity_and_retries_with_the_same_ke
         Line::agent(r#"{"order":17} and {"order":17}"#),
     ];
     assert_eq!(task.lines().await.unwrap(), expected);
+    let history = stack.temporal().history(task.id(), None).await.unwrap();
+    let first_run = first_run_id(&history).unwrap();
     let request = |call: &str, item: &str| OrderRequest {
         authorization: format!("Bearer {API_KEY}"),
-        idempotency_key: format!("{}/{call}", task.id()),
+        idempotency_key: format!("{first_run}/{call}"),
         body: json!({"item": item}),
     };
     let (tea, milk) = (request("t1.0.0", "tea"), request("t1.1.0", "milk"));
     assert_eq!(*received.lock().unwrap(), [tea.clone(), tea, milk]);
 
-    let history = stack.temporal().history(task.id(), None).await.unwrap();
     let activities = scheduled_activities(&history, ActivityKind::CallHttpTool);
     assert_eq!(activities, Vec::<&Value>::new());
     assert_eq!(local_attempts(&history), ["t1.0.0", "t1.0.0", "t1.1.0"]);

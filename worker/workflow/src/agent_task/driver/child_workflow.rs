@@ -70,12 +70,16 @@ pub(super) async fn ask_agent(
         start.params = task.start.params.clone();
         start.traceparent.clone_from(&task.start.traceparent);
         start.one_turn = true;
+        let (run_id, log_run_id) = task.start.log_runs(ctx.run_id());
         start.parent = Some(Parent {
-            task_id: task.start.log_task_id().to_owned(),
+            log: task.start.log_id(),
+            run_id: run_id.to_owned(),
+            log_run_id: log_run_id.to_owned(),
             path,
         });
         start.messages = vec![ReceiveEvent {
             message_id: QUESTION_ID.to_owned(),
+            idempotency_key: None,
             content: Content::Text {
                 text: question,
                 format: TextFormat::Plain,
@@ -101,6 +105,7 @@ pub(super) async fn ask_agent(
     let start = commands::admit(ctx, "the question", start)
         .await
         .map_err(|error| of_call(&error))?;
+    update(ctx, |task| task.local.has_appended = true);
     let started = ctx
         .start_child_workflow(AgentTask::run, TaskInput::from(start.0), options)
         .await

@@ -21,6 +21,7 @@ fn revision(settings: &str) -> AgentRevisionSpec {
 fn hello() -> Segment {
     let body = Body::User {
         message_id: "m".into(),
+        idempotency_key: None,
         content: UserContent::Text("hello".into()),
         sender: String::new(),
     };
