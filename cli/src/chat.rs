@@ -11,6 +11,9 @@ mod sent_messages;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use url::Url;
+
+use crate::api::GatewayClient;
 use crate::args::{ChatArguments, FollowTaskArguments};
 use crate::connect;
 use conversation::Conversation;
@@ -37,6 +40,44 @@ pub(crate) async fn run(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
         arguments.agent
     ))?;
     Ok(exit_code)
+}
+
+/// A chat with a gateway on this machine, which asks for no token.
+pub(crate) struct Local {
+    pub(crate) server: Url,
+    pub(crate) agent: String,
+    /// The task to continue; a new one if there is none, or if that one has ended.
+    pub(crate) task: Option<String>,
+    pub(crate) message: Option<String>,
+    pub(crate) no_color: bool,
+}
+
+/// Like [`run`]. `remember` gets the id of the task.
+pub(crate) async fn run_local(
+    local: Local,
+    remember: impl FnOnce(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let client = GatewayClient::new(local.server, None)?;
+    let known = match local.task {
+        Some(id) => client.get_task(&id).await.ok().filter(|task| task.status == "RUNNING"),
+        None => None,
+    };
+    let task_id = match known {
+        Some(task) => task.id,
+        None => client.create_task(&local.agent).await?,
+    };
+    remember(&task_id)?;
+    let screen = screen(local.no_color);
+    match local.message {
+        Some(message) => {
+            let conversation = Conversation::from_first_message(client, local.agent, task_id, screen);
+            conversation.send_one(&message).await
+        }
+        None => {
+            let conversation = Conversation::from_first_turn(client, local.agent, task_id, screen);
+            conversation.send_lines().await
+        }
+    }
 }
 
 /// Prints a task from its first turn on, until it ends. At a terminal, its approvals can be decided.

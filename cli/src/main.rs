@@ -9,6 +9,7 @@ mod args;
 mod chat;
 mod columns;
 mod connect;
+mod dev;
 mod lint;
 mod printable;
 mod tasks;
@@ -27,6 +28,8 @@ async fn main() -> ExitCode {
     // The one TLS provider of the process. An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match Arguments::parse().command {
+        Command::Dev(arguments) => dev::run(arguments, args::environment()).await,
+        Command::Supervise(arguments) => dev::supervisor::run(arguments).await,
         Command::Chat(arguments) => chat::run(arguments).await,
         Command::Approvals(command) => approvals::run(command).await.map(|()| ExitCode::SUCCESS),
         Command::Agents(command) => agents::run(command).await.map(|()| ExitCode::SUCCESS),

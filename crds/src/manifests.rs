@@ -114,6 +114,16 @@ impl ManifestError {
 }
 
 impl Manifest {
+    /// An object that a program made; errors name `origin`.
+    #[must_use]
+    pub fn new(origin: Origin, object: Value) -> Self {
+        Self {
+            origin,
+            object,
+            lines: Lines::new(),
+        }
+    }
+
     /// The API version, for example `steadfast.dev/v1alpha1`.
     #[must_use]
     pub fn api_version(&self) -> &str {

@@ -15,6 +15,7 @@ pub mod kube;
 pub mod lint;
 mod malformed;
 mod metrics;
+pub mod offline;
 pub mod schedules;
 pub mod settings;
 mod tools;

@@ -24,10 +24,12 @@ use crate::{
     },
     hashing::keyed_hash::{EmptyKeyError, KeyedHash},
     kube::namespaced_name::NamespacedName,
-    settings::{ImagePullPolicy, Settings},
-    tools,
+    offline, tools,
     validation::ValidationError,
 };
+
+/// Nobody knows the install id here; most installs have this one.
+const INSTALL: &str = "steadfast";
 
 /// How serious a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,7 +135,7 @@ async fn check_agent(
         Err(error) => return Ok(vec![malformed(&error)]),
     };
     agent.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
-    let settings = settings();
+    let settings = offline::settings(INSTALL);
     let dereferenced = dereference(source, &agent, &settings).await?;
     Ok(validate(&agent, &dereferenced, &settings, hash)?.errors)
 }
@@ -142,7 +144,7 @@ fn check_tool(manifest: &Manifest, namespace: &str) -> Vec<ValidationError> {
     match manifest.decode::<AgentTool>() {
         Ok(tool) => {
             let namespace = tool.metadata.namespace.as_deref().unwrap_or(namespace);
-            let queues = NamespaceQueues::new(&settings().install_id, namespace);
+            let queues = NamespaceQueues::new(&offline::settings(INSTALL).install_id, namespace);
             tools::validate::check(&tool.spec, &queues).err().into_iter().collect()
         }
         Err(error) => vec![malformed(&error)],
@@ -208,18 +210,6 @@ fn name_of(manifest: &Manifest, namespace: &str) -> NamespacedName {
     let metadata = &manifest.object["metadata"];
     let own = metadata["namespace"].as_str().filter(|own| !own.is_empty());
     NamespacedName::new(own.unwrap_or(namespace), metadata["name"].as_str().unwrap_or_default())
-}
-
-/// Settings that no rule looks at, but for the install id: nobody knows it here, and most installs have this one.
-fn settings() -> Settings {
-    Settings {
-        install_id: "steadfast".to_owned(),
-        worker_image: "steadfast/worker".to_owned(),
-        image_pull_policy: ImagePullPolicy::IfNotPresent,
-        worker_env: Vec::new(),
-        worker_secret_env: Vec::new(),
-        worker_encryption: None,
-    }
 }
 
 #[cfg(test)]

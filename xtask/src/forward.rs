@@ -15,7 +15,7 @@ use steadfast_tools::progress;
 #[derive(Debug, Args)]
 pub(crate) struct Forwarded {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
-    arguments: Vec<OsString>,
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// Becomes `cargo run --package xtask-platform -- COMMAND ARGUMENTS`.

@@ -5,6 +5,7 @@
 //! handed to `xtask-platform`.
 
 mod check;
+mod dev;
 mod forward;
 mod generate;
 mod stages;
@@ -37,6 +38,9 @@ enum Command {
     /// Starts a Kubernetes, installs Steadfast and talks to an agent.
     #[command(disable_help_flag = true)]
     Demo(Forwarded),
+    /// Builds the programs and runs `steadfast dev`: Agents on this machine, without Kubernetes.
+    #[command(disable_help_flag = true)]
+    Dev(Forwarded),
     /// Writes the files that are generated from the API types.
     Generate(generate::Arguments),
     /// Builds the container images.
@@ -66,6 +70,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(arguments) => forward::run("bench", &arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo(arguments) => forward::run("demo", &arguments),
+        Command::Dev(arguments) => dev::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments, &Cargo::of_this_machine()?),
         Command::Image(arguments) => forward::run("image", &arguments),
         Command::Platform(arguments) => forward::run("platform", &arguments),

@@ -24,13 +24,14 @@ use crate::{
     tools::GuardedTool,
 };
 
-/// The Agents, AgentTools, Secrets and ConfigMaps of manifests. No Agent has a revision yet.
+/// The Agents, AgentTools, Secrets and ConfigMaps of manifests. An Agent has no revision, unless one is set.
 #[derive(Debug, Default)]
 pub struct ManifestSource {
     agents: HashMap<NamespacedName, GuardedAgent>,
     tools: HashMap<NamespacedName, Arc<GuardedTool>>,
     secrets: HashMap<NamespacedName, Arc<SecretHashes>>,
     config_maps: HashMap<NamespacedName, Arc<ConfigMapData>>,
+    histories: HashMap<NamespacedName, RevisionHistory>,
 }
 
 impl ManifestSource {
@@ -65,6 +66,11 @@ impl ManifestSource {
             self.config_maps.insert(key, Arc::new(data));
         }
         Ok(())
+    }
+
+    /// Sets the revisions that an Agent has already.
+    pub fn set_history(&mut self, agent: NamespacedName, history: RevisionHistory) {
+        self.histories.insert(agent, history);
     }
 }
 
@@ -104,7 +110,7 @@ impl ReferenceSource for ManifestSource {
         Ok(self.config_maps.get(key).cloned())
     }
 
-    async fn revision_history(&self, _: &AgentIdentity) -> Result<RevisionHistory, SourceError> {
-        Ok(RevisionHistory::default())
+    async fn revision_history(&self, agent: &AgentIdentity) -> Result<RevisionHistory, SourceError> {
+        Ok(self.histories.get(&agent.key).cloned().unwrap_or_default())
     }
 }

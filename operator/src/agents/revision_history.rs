@@ -29,6 +29,19 @@ pub struct CurrentRevision {
     pub digest: String,
 }
 
+impl RevisionHistory {
+    /// The history whose newest revision is this one.
+    pub fn of_newest(spec: &AgentRevisionSpec) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            highest: spec.sequence,
+            current: Some(CurrentRevision {
+                sequence: spec.sequence,
+                digest: digest_content(spec)?,
+            }),
+        })
+    }
+}
+
 /// The sequence number in a revision's label.
 pub(crate) fn sequence_of<K: kube::Resource>(revision: &K) -> Option<i64> {
     revision.labels().get(SEQUENCE_LABEL)?.parse().ok()

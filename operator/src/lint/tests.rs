@@ -53,8 +53,8 @@ async fn what_is_missing_has_the_reason_that_the_cluster_gives() {
 #[tokio::test]
 async fn what_the_api_server_refuses_is_told_with_its_line() {
     assert_eq!(
-        lines(&format!("{AGENT}  modle: 1\n")).await,
-        ["7 Error weather -/UnknownField: unknown field \"spec.modle\""]
+        lines(&format!("{AGENT}  modelName: 1\n")).await,
+        ["7 Error weather -/UnknownField: unknown field \"spec.modelName\""]
     );
     assert_eq!(
         lines(&format!("{TOOL}  timeout: soon\n")).await,

@@ -21,6 +21,11 @@ pub(crate) fn cache_dir(cache: &Cache, name: &str, files: &[&str]) -> anyhow::Re
         let path = dir(name).join(file);
         contents.push(std::fs::read(&path).with_context(|| format!("read {}", path.display()))?);
     }
-    let key = hash::sha256_hex(contents.iter().map(Vec::as_slice));
-    Ok(cache.tools().join(format!("{name}-{}", &key[..KEY_LENGTH])))
+    Ok(cache_dir_of(cache, name, contents.iter().map(Vec::as_slice)))
+}
+
+/// The cache directory of pins with this content.
+pub(crate) fn cache_dir_of<'a>(cache: &Cache, name: &str, contents: impl IntoIterator<Item = &'a [u8]>) -> PathBuf {
+    let key = hash::sha256_hex(contents);
+    cache.tools().join(format!("{name}-{}", &key[..KEY_LENGTH]))
 }

@@ -14,14 +14,16 @@ use steadfast_tools::cargo::Cargo;
 use steadfast_tools::command;
 
 /// Each member, and the members that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 24] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 26] = [
     ("steadfast-agent-loop", &[]),
     ("steadfast-crds", &[]),
     ("steadfast-events", &[]),
     ("steadfast-process", &[]),
     ("steadfast-temporal-grpc", &[]),
-    ("steadfast-tools", &[]),
     ("steadfast-watch", &[]),
+    ("steadfast-tools", &["steadfast-wheels"]),
+    ("steadfast-stand-in-model", &[]),
+    ("steadfast-wheels", &[]),
     ("steadfast-workspace-hack", &[]),
     (
         "steadfast-contract",
@@ -117,7 +119,13 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 24] = [
     // The operator's stages are a library too: manifests are checked with them.
     (
         "steadfast",
-        &["steadfast-crds", "steadfast-events", "steadfast-operator"],
+        &[
+            "steadfast-crds",
+            "steadfast-events",
+            "steadfast-operator",
+            "steadfast-stand-in-model",
+            "steadfast-wheels",
+        ],
     ),
     // A worker with a tool of its own is made of the worker as a library.
     ("steadfast-example-rust-tool", &["steadfast-worker"]),

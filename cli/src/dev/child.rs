@@ -1,0 +1,152 @@
+//! A child process: started through the supervisor, started again when it ends,
+//! ended when the value is dropped.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{
+    process::{Child as Process, ChildStdin, Command},
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+use super::{state_dir::StateDir, status};
+
+/// The pause before an ended program is started again; it doubles while the program keeps ending.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Lines of a log that an error quotes.
+const QUOTED_LINES: usize = 12;
+
+/// A program with its arguments and variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Launch {
+    pub(super) name: String,
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<OsString>,
+    pub(super) variables: BTreeMap<String, String>,
+    pub(super) log: PathBuf,
+    /// Locked while the program runs.
+    pub(super) lock: PathBuf,
+}
+
+/// A running program.
+#[derive(Debug)]
+pub(super) struct Child {
+    launch: Launch,
+    keeper: JoinHandle<()>,
+}
+
+impl Launch {
+    /// A program whose log has the name `file`.
+    pub(super) fn new(name: impl Into<String>, program: &Path, state: &StateDir, file: &str) -> Self {
+        Self {
+            name: name.into(),
+            program: program.to_owned(),
+            arguments: Vec::new(),
+            variables: BTreeMap::new(),
+            log: state.log(file),
+            lock: state.children_lock(),
+        }
+    }
+
+    pub(super) fn argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    pub(super) fn variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.variables.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// The supervisor, and the pipe whose end it waits for.
+    fn spawn(&self) -> anyhow::Result<(Process, ChildStdin)> {
+        let own = std::env::current_exe().context("find this program")?;
+        let mut process = Command::new(own)
+            .arg("supervise")
+            .arg("--log")
+            .arg(&self.log)
+            .arg("--lock")
+            .arg(&self.lock)
+            .arg("--")
+            .arg(&self.program)
+            .args(&self.arguments)
+            .env_clear()
+            .envs(&self.variables)
+            // The supervisor ends its program when this pipe closes.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Not in the group that Ctrl-C at the terminal reaches.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("start {}", self.name))?;
+        // Waiting for the process would close the pipe.
+        let pipe = process.stdin.take().context("a process with a pipe")?;
+        Ok((process, pipe))
+    }
+}
+
+impl Child {
+    /// Starts the program, and starts it again whenever it ends.
+    pub(super) fn start(launch: Launch) -> anyhow::Result<Self> {
+        let first = launch.spawn()?;
+        let keeper = tokio::spawn(keep(launch.clone(), first));
+        Ok(Self { launch, keeper })
+    }
+
+    pub(super) fn launch(&self) -> &Launch {
+        &self.launch
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Drops the process, whose pipe closes then.
+        self.keeper.abort();
+    }
+}
+
+async fn keep(launch: Launch, first: (Process, ChildStdin)) {
+    let (mut process, mut _pipe) = first;
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let begin = Instant::now();
+        let ended = process.wait().await;
+        let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+        if begin.elapsed() > LONGEST_PAUSE {
+            pause = SHORTEST_PAUSE;
+        }
+        status(&format!(
+            "{} ended ({how}) and is started again; its log is {}",
+            launch.name,
+            launch.log.display()
+        ));
+        loop {
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            match launch.spawn() {
+                Ok(next) => {
+                    (process, _pipe) = next;
+                    break;
+                }
+                Err(error) => status(&format!("{error:#}")),
+            }
+        }
+    }
+}
+
+/// The last lines of a log, for an error.
+pub(super) fn end_of_log(path: &Path) -> String {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(QUOTED_LINES)..].join("\n")
+}

@@ -1,0 +1,124 @@
+//! The credentials of the Agents: environment variables and the file `.env`, in
+//! place of Secrets.
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+use steadfast_crds::{
+    Agent,
+    manifests::{Manifest, Origin},
+};
+
+/// Variables that a child process needs from the environment of this one.
+const PASSED_ON: [&str; 11] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// The variables of this process and of `.env`; the process has precedence.
+#[derive(Clone, Debug)]
+pub(super) struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// A missing `.env` is no error.
+    pub(super) fn read(variables: Vec<(String, String)>, file: &Path) -> anyhow::Result<Self> {
+        let mut all = match fs::read_to_string(file) {
+            Ok(text) => parse(&text).with_context(|| format!("read {}", file.display()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(error).with_context(|| format!("read {}", file.display())),
+        };
+        all.extend(variables);
+        Ok(Self(all))
+    }
+
+    /// What every child process gets.
+    pub(super) fn passed_on(&self) -> BTreeMap<String, String> {
+        let passed_on = PASSED_ON.iter().filter_map(|name| {
+            let value = self.0.get(*name)?;
+            Some(((*name).to_owned(), value.clone()))
+        });
+        passed_on.collect()
+    }
+
+    /// A value that is not empty.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The Secrets that the credentials of an Agent name, with the keys whose variables are set or have a stand-in.
+    /// Their values are the names of the variables: a revision depends on no value.
+    pub(super) fn secrets(
+        &self,
+        agent: &Agent,
+        namespace: &str,
+        origin: &Origin,
+        stand_in: Option<&str>,
+    ) -> Vec<Manifest> {
+        let mut secrets: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+        for credential in &agent.spec.credentials {
+            let name = credential.env_var_name.as_str();
+            if self.get(name).is_some() || stand_in == Some(name) {
+                let keys = secrets.entry(&credential.secret_name).or_default();
+                keys.insert(&credential.secret_key, name);
+            }
+        }
+        let manifests = secrets.into_iter().map(|(name, keys)| {
+            let secret = json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
+                "stringData": keys,
+            });
+            Manifest::new(origin.clone(), secret)
+        });
+        manifests.collect()
+    }
+}
+
+/// `NAME=value` lines, as shells and Docker read them: comments, `export`, and quotes around a value.
+fn parse(text: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut variables = BTreeMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let Some((name, value)) = line.split_once('=') else {
+            bail!("line {} is not NAME=value", number + 1);
+        };
+        let value = value.trim();
+        let quoted = ['"', '\''].into_iter().find_map(|quote| {
+            let inner = value.strip_prefix(quote)?.strip_suffix(quote)?;
+            Some(inner.to_owned())
+        });
+        variables.insert(name.trim().to_owned(), quoted.unwrap_or_else(|| value.to_owned()));
+    }
+    Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_read_as_shells_read_it_and_the_process_has_precedence() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(".env");
+        fs::write(&file, "# keys\nexport A=1\nB='two words'\n\nC=\"three\"\nD=\n").unwrap();
+        let environment = Environment::read(vec![("A".to_owned(), "9".to_owned())], &file).unwrap();
+        let values: Vec<_> = ["A", "B", "C", "D", "E"].map(|name| environment.get(name)).into();
+        assert_eq!(values, [Some("9"), Some("two words"), Some("three"), None, None]);
+        fs::write(&file, "nonsense\n").unwrap();
+        let error = Environment::read(Vec::new(), &file).unwrap_err();
+        assert!(format!("{error:#}").ends_with("line 1 is not NAME=value"), "{error:#}");
+    }
+}

@@ -1,0 +1,347 @@
+//! The Agents of the files: their revisions, and which model answers. Reads the
+//! files again whenever they change.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use steadfast_crds::{
+    Agent, AgentRevision, AgentRevisionSpec,
+    manifests::{self, Manifest},
+    names::revision_name,
+};
+use steadfast_operator::{
+    lint::{self, Severity},
+    offline,
+};
+use steadfast_stand_in_model::Fixtures;
+
+use super::{INSTALL, environment::Environment, state_dir::StateDir, status};
+
+/// Where an example has the answers of the stand-in for a model, beside its manifests.
+const FIXTURES: &str = "model/fixtures.json";
+/// The key that the stand-in accepts, like any other.
+const STAND_IN_KEY: &str = "stand-in";
+
+/// An Agent that can be run.
+#[derive(Clone, Debug)]
+pub(super) struct LocalAgent {
+    pub(super) name: String,
+    agent: Agent,
+    /// The variable of the API key that is not set: the stand-in answers.
+    pub(super) stand_in: Option<String>,
+}
+
+/// The Agents of the files.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    paths: Vec<PathBuf>,
+    namespace: String,
+    environment: Environment,
+    revisions: PathBuf,
+    agents: BTreeMap<String, LocalAgent>,
+    /// The names of the Agents in the order of the files.
+    order: Vec<String>,
+    /// The files as they were read last.
+    contents: BTreeMap<PathBuf, String>,
+}
+
+impl Fleet {
+    pub(super) fn new(
+        paths: Vec<PathBuf>,
+        namespace: String,
+        environment: Environment,
+        state: &StateDir,
+    ) -> anyhow::Result<Self> {
+        let fleet = Self {
+            paths,
+            namespace,
+            environment,
+            revisions: state.revisions(),
+            agents: BTreeMap::new(),
+            order: Vec::new(),
+            contents: BTreeMap::new(),
+        };
+        fleet.files().context("read the manifests")?;
+        Ok(fleet)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.agents.is_empty()
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(super) fn agents(&self) -> impl Iterator<Item = &LocalAgent> {
+        self.agents.values()
+    }
+
+    /// The agent to chat with: the named one, or else the first one of the files.
+    pub(super) fn chosen(&self, name: Option<&str>) -> anyhow::Result<String> {
+        let names = || self.order.join(", ");
+        match name {
+            Some(name) if self.agents.contains_key(name) => Ok(name.to_owned()),
+            Some(name) => bail!("there is no Agent {name:?} in these files; there are: {}", names()),
+            None => self
+                .order
+                .first()
+                .cloned()
+                .context("no Agent in these files can be run"),
+        }
+    }
+
+    /// The variables that every child process gets.
+    pub(super) fn passed_on(&self) -> BTreeMap<String, String> {
+        self.environment.passed_on()
+    }
+
+    /// The variables of an agent's worker: its credentials, and no other secret.
+    pub(super) fn variables_of(&self, agent: &LocalAgent) -> BTreeMap<String, String> {
+        let mut variables = self.environment.passed_on();
+        for credential in &agent.agent.spec.credentials {
+            if let Some(value) = self.environment.get(&credential.env_var_name) {
+                variables.insert(credential.env_var_name.clone(), value.to_owned());
+            }
+        }
+        if let Some(variable) = &agent.stand_in {
+            variables.insert(variable.clone(), STAND_IN_KEY.to_owned());
+        }
+        variables
+    }
+
+    /// The fixtures beside the manifests.
+    pub(super) fn fixtures(&self) -> anyhow::Result<Fixtures> {
+        let mut fixtures = Fixtures::default();
+        for path in self.fixture_files() {
+            match fs::read_to_string(&path) {
+                Ok(text) => fixtures
+                    .add(&text)
+                    .with_context(|| format!("read {}", path.display()))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+            }
+        }
+        Ok(fixtures)
+    }
+
+    fn fixture_files(&self) -> Vec<PathBuf> {
+        let directories = self.paths.iter().map(|path| {
+            if path.is_dir() {
+                path.as_path()
+            } else {
+                path.parent().unwrap_or(Path::new("."))
+            }
+        });
+        let mut files: Vec<PathBuf> = directories.map(|directory| directory.join(FIXTURES)).collect();
+        files.dedup();
+        files
+    }
+
+    /// Reads the files and writes the revisions that are new. What is wrong is printed; an Agent with errors keeps its
+    /// last revision.
+    pub(super) async fn load(&mut self) -> anyhow::Result<()> {
+        self.contents = self.files()?;
+        let Some(manifests) = self.parse() else {
+            return Ok(());
+        };
+        let with_secrets = self.with_secrets(&manifests);
+        let refused = self.report(&with_secrets).await?;
+        let newest = self.newest_revisions()?;
+        let planned = offline::plan(&with_secrets, &self.namespace, INSTALL, &newest).await?;
+        let mut order = Vec::new();
+        // An Agent with errors goes on as it was.
+        let mut agents = self.agents.clone();
+        agents.retain(|name, _| refused.contains(name));
+        for planned in planned {
+            let name = planned.key.name;
+            if refused.contains(&name) {
+                order.extend(agents.contains_key(&name).then_some(name));
+                continue;
+            }
+            if planned.key.namespace != self.namespace {
+                status(&format!(
+                    "{name} is in the namespace {}: pass --namespace {0} to run it",
+                    planned.key.namespace
+                ));
+                continue;
+            }
+            if let Some(revision) = planned.revision {
+                self.publish(&revision)?;
+                status(&format!("{name}: revision {}", revision.spec.sequence));
+            }
+            let agent = self.local(name.clone(), planned.agent);
+            if !self.agents.contains_key(&name) {
+                status(&model_line(&agent));
+            }
+            order.push(name.clone());
+            agents.insert(name, agent);
+        }
+        self.remove_revisions_of_others(&agents)?;
+        self.order = order;
+        self.agents = agents;
+        Ok(())
+    }
+
+    /// Reads the files again if one of them has changed. Returns whether they were read.
+    pub(super) async fn reload(&mut self) -> anyhow::Result<bool> {
+        // An editor may replace a file in several steps; it can be read the next time.
+        let changed = self.files().is_ok_and(|contents| contents != self.contents);
+        if changed {
+            self.load().await?;
+        }
+        Ok(changed)
+    }
+
+    fn local(&self, name: String, agent: Agent) -> LocalAgent {
+        let variable = &agent.spec.model.api_key_env_var;
+        let stand_in = (!variable.is_empty() && self.environment.get(variable).is_none()).then(|| variable.clone());
+        LocalAgent { name, agent, stand_in }
+    }
+
+    /// Every file with its content.
+    fn files(&self) -> anyhow::Result<BTreeMap<PathBuf, String>> {
+        let mut files = BTreeMap::new();
+        for path in &self.paths {
+            let of_path = if path.is_dir() {
+                manifests::files_in(path, false)?
+            } else {
+                vec![path.clone()]
+            };
+            for file in of_path {
+                let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+                files.insert(file, text);
+            }
+        }
+        Ok(files)
+    }
+
+    /// The objects of all files; nothing if one of them cannot be parsed.
+    fn parse(&self) -> Option<Vec<Manifest>> {
+        let mut all = Vec::new();
+        let mut broken = false;
+        for (file, text) in &self.contents {
+            match manifests::parse(file, text) {
+                Ok(manifests) => all.extend(manifests),
+                Err(error) => {
+                    let cause =
+                        std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
+                    status(&format!("{error}{cause}"));
+                    broken = true;
+                }
+            }
+        }
+        (!broken).then_some(all)
+    }
+
+    /// The manifests, and in place of their Secrets those that the environment has.
+    fn with_secrets(&self, manifests: &[Manifest]) -> Vec<Manifest> {
+        let mut all: Vec<Manifest> = manifests
+            .iter()
+            .filter(|manifest| manifest.kind() != "Secret")
+            .cloned()
+            .collect();
+        let mut secrets = Vec::new();
+        for manifest in manifests.iter().filter(|manifest| manifest.is::<Agent>()) {
+            if let Ok(agent) = manifest.decode::<Agent>() {
+                let key = agent.spec.model.api_key_env_var.clone();
+                let namespace = agent.metadata.namespace.as_deref().unwrap_or(&self.namespace);
+                secrets.extend(
+                    self.environment
+                        .secrets(&agent, namespace, &manifest.origin, Some(&key)),
+                );
+            }
+        }
+        all.extend(secrets);
+        all
+    }
+
+    /// Prints what `steadfast lint` finds. Returns the names of the Agents with errors.
+    async fn report(&self, manifests: &[Manifest]) -> anyhow::Result<BTreeSet<String>> {
+        let report = lint::lint(manifests, &self.namespace).await?;
+        let mut refused = BTreeSet::new();
+        for diagnostic in report.diagnostics {
+            if diagnostic.kind == "Agent" {
+                // Without a Secret, too, an Agent has no workers.
+                refused.insert(diagnostic.object.name.clone());
+            }
+            let message = match diagnostic.severity {
+                Severity::Error => diagnostic.message,
+                // In place of `kubectl create secret`.
+                Severity::Warning => format!(
+                    "{} (here: set the variable of the credential in the environment or in .env)",
+                    diagnostic.message
+                ),
+            };
+            status(&format!(
+                "{}: {} {}: {}: {message}",
+                diagnostic.origin, diagnostic.kind, diagnostic.object, diagnostic.reason
+            ));
+        }
+        Ok(refused)
+    }
+
+    fn newest_revisions(&self) -> anyhow::Result<Vec<AgentRevisionSpec>> {
+        let mut newest: BTreeMap<String, AgentRevisionSpec> = BTreeMap::new();
+        for revision in manifests::read_dir_of::<AgentRevision>(&self.revisions)? {
+            let known = newest.get(&revision.spec.agent);
+            if known.is_none_or(|known| known.sequence < revision.spec.sequence) {
+                newest.insert(revision.spec.agent.clone(), revision.spec);
+            }
+        }
+        Ok(newest.into_values().collect())
+    }
+
+    /// Adds a revision at once: a worker never reads a half of it.
+    fn publish(&self, revision: &AgentRevision) -> anyhow::Result<()> {
+        let spec = &revision.spec;
+        let path = self
+            .revisions
+            .join(format!("{}.json", revision_name(&spec.agent, spec.sequence)));
+        let unfinished = path.with_extension("unfinished");
+        let text = serde_json::to_string_pretty(revision).context("encode a revision")?;
+        fs::write(&unfinished, text).with_context(|| format!("write {}", unfinished.display()))?;
+        fs::rename(&unfinished, &path).with_context(|| format!("name {}", path.display()))?;
+        // A turn that runs has its revision in the history of its task.
+        for older in manifests::files_in(&self.revisions, false)? {
+            let of_agent = older
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .and_then(|stem| stem.rsplit_once('-'));
+            if older != path && of_agent.is_some_and(|(agent, _)| agent == spec.agent) {
+                fs::remove_file(&older).with_context(|| format!("remove {}", older.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The gateway serves the Agents that have a revision.
+    fn remove_revisions_of_others(&self, agents: &BTreeMap<String, LocalAgent>) -> anyhow::Result<()> {
+        for file in manifests::files_in(&self.revisions, false)? {
+            let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            if stem
+                .rsplit_once('-')
+                .is_some_and(|(agent, _)| !agents.contains_key(agent))
+            {
+                fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which model answers.
+fn model_line(agent: &LocalAgent) -> String {
+    let model = &agent.agent.spec.model;
+    match &agent.stand_in {
+        Some(variable) => format!(
+            "{}: a stand-in answers in place of {}, because {variable} is not set",
+            agent.name, model.name
+        ),
+        None => format!("{}: {} at {} answers", agent.name, model.name, model.base_url),
+    }
+}
