@@ -72,6 +72,7 @@ pub async fn runs(stack: &Stack, task: &Task) -> anyhow::Result<usize> {
 pub async fn signal_message(stack: &Stack, task: &Task, id: &str, text: &str) {
     let message = ReceiveEvent {
         message_id: id.to_owned(),
+        idempotency_key: None,
         content: Content::Text {
             text: text.to_owned(),
             format: TextFormat::Plain,
