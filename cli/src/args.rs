@@ -224,6 +224,7 @@ pub(crate) enum OutputFormat {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(crate) struct DevArguments {
     /// Files and directories with manifests (*.yaml, *.yml, *.json).
     #[arg(required = true, value_name = "FILE|DIRECTORY")]

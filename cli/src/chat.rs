@@ -68,16 +68,12 @@ pub(crate) async fn run_local(
     };
     remember(&task_id)?;
     let screen = screen(local.no_color);
-    match local.message {
-        Some(message) => {
-            let conversation = Conversation::from_first_message(client, local.agent, task_id, screen);
-            conversation.send_one(&message).await
-        }
-        None => {
-            let conversation = Conversation::from_first_turn(client, local.agent, task_id, screen);
-            conversation.send_lines().await
-        }
+    if let Some(message) = local.message {
+        let conversation = Conversation::from_first_message(client, local.agent, task_id, screen);
+        return conversation.send_one(&message).await;
     }
+    let conversation = Conversation::from_first_turn(client, local.agent, task_id, screen);
+    conversation.send_lines().await
 }
 
 /// Prints a task from its first turn on, until it ends. At a terminal, its approvals can be decided.

@@ -69,18 +69,14 @@ async fn connect_through_kubernetes(
     let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
     let kubernetes = kube::Client::try_from(config.clone()).context("set up the Kubernetes client")?;
     let audience = arguments.token_audience.as_deref();
-    let token = match &arguments.token {
-        Some(token) => token.clone(),
-        None => {
-            let known = match audience {
-                Some(_) => None,
-                None => token::from_kubeconfig(&config).await?,
-            };
-            match known {
-                Some(token) => token,
-                None => token::request(&kubernetes, &namespace, &arguments.service_account, audience).await?,
-            }
-        }
+    let known = match (&arguments.token, audience) {
+        (Some(token), _) => Some(token.clone()),
+        (None, Some(_)) => None,
+        (None, None) => token::from_kubeconfig(&config).await?,
+    };
+    let token = match known {
+        Some(token) => token,
+        None => token::request(&kubernetes, &namespace, &arguments.service_account, audience).await?,
     };
     let forward = PortForward::start(kubernetes, arguments.gateway_namespace.as_deref()).await?;
     let client = GatewayClient::new(forward.url()?, Some(token))?;

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::api::{TaskAction, TaskFilter};
 use crate::args::{
-    ChangeTaskArguments, ListTasksArguments, OutputFormat, ShowTaskArguments, TaskArguments, TasksCommand,
+    ChangeTaskArguments, ListTasksArguments, OutputFormat, ShowTaskArguments, TaskArguments, TaskStatusArgument,
+    TasksCommand,
 };
 use crate::chat;
 use crate::connect::{self, Connection};
@@ -30,7 +31,7 @@ async fn list(arguments: ListTasksArguments) -> anyhow::Result<()> {
     let connection = connect::connect(&arguments.connection, arguments.namespace.as_deref()).await?;
     let filter = TaskFilter {
         agent: arguments.agent.map(|agent| connection.agent_name(&agent)),
-        status: arguments.status.map(|status| status.wire_name()),
+        status: arguments.status.map(TaskStatusArgument::wire_name),
         limit: arguments.limit.get(),
     };
     let tasks = connection.client.list_tasks(&filter).await?;

@@ -5,7 +5,7 @@
 
 use steadfast_crds::{
     agent::{Guardrails, Hook},
-    agent_tool::{ActivityTool, AgentToolSpec, StepAction, ToolKind, WorkflowTool},
+    agent_tool::{ActivityTool, AgentToolSpec, Compensation, StepAction, ToolKind, ToolStep, WorkflowTool},
     names::agent_task_queue,
 };
 
@@ -131,9 +131,9 @@ fn check_each(
         Some(ToolKind::Activity(named)) => activity(named),
         Some(ToolKind::Workflow(named)) => workflow(named),
         Some(ToolKind::Steps(steps)) => {
-            let forward = steps.iter().filter_map(|step| step.action());
+            let forward = steps.iter().filter_map(ToolStep::action);
             let compensations = steps.iter().filter_map(|step| step.compensate.as_ref());
-            let backward = compensations.filter_map(|compensation| compensation.action());
+            let backward = compensations.filter_map(Compensation::action);
             forward.chain(backward).try_for_each(|action| match action {
                 StepAction::Activity(named) => activity(named),
                 StepAction::Http(_) => Ok(()),
@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    fn check(kind: Value) -> Result<(), ForbiddenTarget> {
+    fn check(kind: &Value) -> Result<(), ForbiddenTarget> {
         let mut spec = json!({"description": "d"});
         spec.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
         NamespaceQueues::new("prod", "team-a").check_tool(&serde_json::from_value(spec).unwrap())
@@ -181,17 +181,17 @@ mod tests {
             "prod",
         ] {
             assert_eq!(
-                check(json!({"activity": {"name": "act", "taskQueue": queue}})),
+                check(&json!({"activity": {"name": "act", "taskQueue": queue}})),
                 Ok(()),
                 "{queue}"
             );
             assert_eq!(
-                check(json!({"workflow": {"type": "Flow", "taskQueue": queue}})),
+                check(&json!({"workflow": {"type": "Flow", "taskQueue": queue}})),
                 Ok(()),
                 "{queue}"
             );
         }
-        assert_eq!(check(json!({"activity": {"name": "act"}})), Ok(()));
+        assert_eq!(check(&json!({"activity": {"name": "act"}})), Ok(()));
     }
 
     #[test]
@@ -205,32 +205,32 @@ mod tests {
             json!({"steps": [{"name": "a", "activity": activity}]}),
             json!({"steps": [{"name": "a", "activity": own, "compensate": {"activity": activity}}]}),
         ] {
-            let refused = check(kind.clone()).unwrap_err();
+            let refused = check(&kind).unwrap_err();
             assert!(
                 matches!(refused, ForbiddenTarget::ForeignQueue { .. }),
                 "{kind}: {refused}"
             );
         }
         assert_eq!(
-            check(json!({"activity": {"name": "act", "taskQueue": queue}}))
+            check(&json!({"activity": {"name": "act", "taskQueue": queue}}))
                 .unwrap_err()
                 .to_string(),
             "the task queue \"prod/team-b/agent/pay\" belongs to this installation; in this namespace only those that \
              begin with \"prod/team-a/\" may be named"
         );
-        assert!(check(json!({"activity": {"name": "act", "taskQueue": "/prod/team-b/agent/pay"}})).is_err());
-        assert!(check(json!({"activity": {"name": "act", "taskQueue": "prod/team-a2/agent/pay"}})).is_err());
+        assert!(check(&json!({"activity": {"name": "act", "taskQueue": "/prod/team-b/agent/pay"}})).is_err());
+        assert!(check(&json!({"activity": {"name": "act", "taskQueue": "prod/team-a2/agent/pay"}})).is_err());
     }
 
     #[test]
     fn steadfasts_own_activities_and_workflows_are_no_tools() {
         for kind in ActivityKind::ALL {
             let named = json!({"activity": {"name": kind.type_name()}});
-            assert!(matches!(check(named), Err(ForbiddenTarget::OwnActivity(_))));
+            assert!(matches!(check(&named), Err(ForbiddenTarget::OwnActivity(_))));
         }
         for name in [WORKFLOW_TYPE, DELIVER_MESSAGE_WORKFLOW_TYPE] {
             let named = json!({"workflow": {"type": name, "taskQueue": "q"}});
-            assert!(matches!(check(named), Err(ForbiddenTarget::OwnWorkflow(_))));
+            assert!(matches!(check(&named), Err(ForbiddenTarget::OwnWorkflow(_))));
         }
     }
 

@@ -85,7 +85,7 @@ impl Gateway {
         &self,
         id: &str,
     ) -> Result<Arc<DescribeWorkflowExecutionResponse>, Arc<TemporalError>> {
-        self.load.describe(id, self.temporal.describe(id)).await
+        self.load.describe(id, Box::pin(self.temporal.describe(id))).await
     }
 
     /// Whether a caller may act on a task. The caller's own tasks need the permission for tasks,

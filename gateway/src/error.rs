@@ -24,7 +24,8 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
-    pub(crate) data: Value,
+    /// On the heap: most errors have none, and every result would carry its size.
+    pub(crate) data: Box<Value>,
     /// Whether the client may retry; absent leaves it to the client.
     pub(crate) retryable: Option<bool>,
     /// When the client may try again.
@@ -49,7 +50,7 @@ impl ApiError {
         Self {
             status,
             message: message.into(),
-            data: Value::Null,
+            data: Box::default(),
             retryable: None,
             retry_after: None,
             source: None,
@@ -104,7 +105,7 @@ impl ApiError {
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self {
-            data: json!({ "missing": missing }),
+            data: Box::new(json!({ "missing": missing })),
             source: Some(source.into()),
             ..Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -171,7 +172,7 @@ impl ApiError {
         ErrorBody {
             message: self.message.clone(),
             code: self.status.as_u16(),
-            data: self.data.clone(),
+            data: (*self.data).clone(),
         }
     }
 

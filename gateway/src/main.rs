@@ -81,7 +81,7 @@ async fn build(
         LogSettings::for_install(&args.install_id),
     );
     Ok(Gateway {
-        agents: agents(args, client.as_ref(), agents_known, stop)?,
+        agents: agents(args, client.as_ref(), &agents_known, stop)?,
         access: access(args, client)?,
         self_approval: if args.forbid_self_approval {
             SelfApproval::Forbidden
@@ -104,7 +104,7 @@ async fn build(
 fn agents(
     args: &Args,
     client: Option<&kube::Client>,
-    agents_known: ReadinessGauge,
+    agents_known: &ReadinessGauge,
     stop: &CancellationToken,
 ) -> anyhow::Result<AgentDirectory> {
     let naming = Naming {
@@ -133,7 +133,7 @@ fn agents(
                 naming,
                 &namespaces,
                 client,
-                &agents_known,
+                agents_known,
                 stop,
             ))
         }

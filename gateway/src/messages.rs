@@ -65,7 +65,8 @@ pub(crate) async fn in_history(gateway: &Gateway, task: &TaskRecord) -> Result<V
     let mut runs: Vec<Arc<RunMessages>> = Vec::new();
     let mut next = newest_run(gateway, task).await?;
     while let Some(run) = next {
-        let read = read_run(gateway, &task.id, &run.run_id);
+        // On the heap: whoever shows messages would carry 26 KB otherwise.
+        let read = Box::pin(read_run(gateway, &task.id, &run.run_id));
         let messages = match gateway.load.rebuilds.run(run.clone(), read).await {
             Ok(messages) => messages,
             Err(error) => match &*error {

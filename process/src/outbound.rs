@@ -54,7 +54,7 @@ impl fmt::Debug for Outbound {
             .field("proxies", &self.proxy_hosts())
             .field("no_proxy", &self.no_proxy)
             .field("authorities", &self.authorities.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -108,7 +108,6 @@ impl Outbound {
     }
 
     /// Makes an HTTP client use the proxies and trust the authorities; the variables of the system do not apply.
-    #[must_use]
     pub fn apply(&self, client: ClientBuilder) -> ClientBuilder {
         let proxies = self.https.iter().chain(&self.http);
         let client = proxies.fold(client.no_proxy(), |client, address| client.proxy(address.proxy.clone()));

@@ -74,6 +74,7 @@ fn provider(protocol: Protocol, endpoint: &str) -> SdkTracerProvider {
     let settings = ExportSettings {
         protocol,
         endpoint: Some(endpoint.to_owned()),
+        collector: None,
     };
     span_export::provider("steadfast-test", &settings, &Outbound::default()).unwrap()
 }

@@ -92,8 +92,10 @@ impl Watch {
             None => Api::all_with(self.client, &self.resource),
             Some(namespace) => Api::namespaced_with(self.client, namespace, &self.resource),
         };
-        let mut config = watcher::Config::default();
-        config.label_selector = self.labels;
+        let config = watcher::Config {
+            label_selector: self.labels,
+            ..watcher::Config::default()
+        };
         watcher::watcher(api, config)
             .default_backoff()
             .map(|event| event.map(raw))

@@ -94,7 +94,7 @@ fn verdict(agent: &Agent, status: &AgentStatus) -> String {
 
 fn newest(events: &[Event]) -> Vec<(Option<Timestamp>, &Event)> {
     let mut events: Vec<(Option<Timestamp>, &Event)> = events.iter().map(|event| (time_of(event), event)).collect();
-    events.sort_by(|a, b| b.0.cmp(&a.0));
+    events.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
     events.truncate(MAX_EVENTS);
     events
 }

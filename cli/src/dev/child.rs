@@ -61,7 +61,7 @@ impl Launch {
         self
     }
 
-    pub(super) fn variable(mut self, name: &str, value: impl ToString) -> Self {
+    pub(super) fn variable(mut self, name: &str, value: &(impl ToString + ?Sized)) -> Self {
         self.variables.insert(name.to_owned(), value.to_string());
         self
     }

@@ -133,15 +133,15 @@ impl Services {
             .connected(launch, state)
             .variable("STEADFAST_NAMESPACE", &self.namespace)
             .variable("STEADFAST_AGENT", &agent.name)
-            .variable("STEADFAST_ADMIN_ADDRESS", local(admin))
-            .variable("STEADFAST_DRAIN_TIMEOUT_SECONDS", 5)
+            .variable("STEADFAST_ADMIN_ADDRESS", &local(admin))
+            .variable("STEADFAST_DRAIN_TIMEOUT_SECONDS", &5)
             // Models, tools and MCP servers of a developer run on this machine.
-            .variable("STEADFAST_INSECURE_ALLOW_LOOPBACK", true)
-            .variable("STEADFAST_ALLOW_CLUSTER_SERVICES", true);
+            .variable("STEADFAST_INSECURE_ALLOW_LOOPBACK", &true)
+            .variable("STEADFAST_ALLOW_CLUSTER_SERVICES", &true);
         if agent.stand_in.is_some() {
             launch = launch.variable(
                 "STEADFAST_MODEL_BASE_URL",
-                format_args!("http://{}/v1", local(self.ports.stand_in)),
+                &format_args!("http://{}/v1", local(self.ports.stand_in)),
             );
         }
         let child = Child::start(launch)?;
@@ -228,19 +228,19 @@ fn gateway(programs: &Programs, state: &StateDir, ports: Ports, admin: u16, flee
     connected(launch, ports, state)
         // The gateway listens on this machine only.
         .argument("--insecure-allow-anonymous")
-        .variable("STEADFAST_LISTEN", local(ports.gateway))
-        .variable("STEADFAST_DEFAULT_NAMESPACE", fleet.namespace())
-        .variable("STEADFAST_ADMIN_ADDRESS", local(admin))
+        .variable("STEADFAST_LISTEN", &local(ports.gateway))
+        .variable("STEADFAST_DEFAULT_NAMESPACE", &fleet.namespace())
+        .variable("STEADFAST_ADMIN_ADDRESS", &local(admin))
 }
 
 fn connected(launch: Launch, ports: Ports, state: &StateDir) -> Launch {
     launch
         .argument("--revisions")
         .argument(state.revisions())
-        .variable("STEADFAST_INSTALL", INSTALL)
-        .variable("TEMPORAL_ADDRESS", local(ports.temporal))
-        .variable("TEMPORAL_NAMESPACE", TEMPORAL_NAMESPACE)
-        .variable("REDIS_URL", format_args!("redis://{}", local(ports.valkey)))
+        .variable("STEADFAST_INSTALL", &INSTALL)
+        .variable("TEMPORAL_ADDRESS", &local(ports.temporal))
+        .variable("TEMPORAL_NAMESPACE", &TEMPORAL_NAMESPACE)
+        .variable("REDIS_URL", &format_args!("redis://{}", local(ports.valkey)))
         .variable("STEADFAST_LOG_FORMAT", "compact")
 }
 

@@ -4,7 +4,7 @@ use std::{error::Error as _, io::Write as _};
 
 use serde::Serialize;
 use serde_json::json;
-use steadfast_crds::manifests::Origin;
+use steadfast_crds::{conditions::ConditionType, manifests::Origin};
 use steadfast_operator::lint::{Diagnostic, Report, Severity};
 
 use super::input::Unreadable;
@@ -60,7 +60,7 @@ fn of_diagnostic(diagnostic: &Diagnostic) -> Row {
         kind: Some(diagnostic.kind.clone()),
         namespace: Some(diagnostic.object.namespace.clone()),
         name: Some(diagnostic.object.name.clone()),
-        condition: diagnostic.condition.map(|condition| condition.as_str()),
+        condition: diagnostic.condition.map(ConditionType::as_str),
         reason: diagnostic.reason,
         message: diagnostic.message.clone(),
     }

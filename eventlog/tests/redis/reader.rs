@@ -104,7 +104,7 @@ async fn a_key_of_another_type_stops_its_own_subscribers_alone() {
     log.append(&other, batch(&after)).await.unwrap();
     match next(&mut spoilt).await {
         LogItem::Reset(snapshot) => assert_eq!(ids(&snapshot.messages), ["after"]),
-        other => panic!("{other:?}"),
+        entry @ LogItem::Entry(_) => panic!("{entry:?}"),
     }
 }
 

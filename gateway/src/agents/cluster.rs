@@ -84,11 +84,11 @@ mod tests {
     fn agent(name: &str) -> RawObject {
         agent_with(
             name,
-            json!({"description": "", "instructions": "Write.", "model": {"name": "fake"}}),
+            &json!({"description": "", "instructions": "Write.", "model": {"name": "fake"}}),
         )
     }
 
-    fn agent_with(name: &str, spec: Value) -> RawObject {
+    fn agent_with(name: &str, spec: &Value) -> RawObject {
         let agent = json!({
             "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
             "metadata": {"name": name, "namespace": "default"}, "spec": spec,
@@ -153,9 +153,9 @@ mod tests {
         let mut feed = IndexFeed::new(naming(), None, index.clone());
         let unknown = agent_with(
             "unknown",
-            json!({"description": "Writes.", "model": "of a later version"}),
+            &json!({"description": "Writes.", "model": "of a later version"}),
         );
-        let wrong = agent_with("wrong", json!({"description": ["of a later version"]}));
+        let wrong = agent_with("wrong", &json!({"description": ["of a later version"]}));
         for event in [
             Init,
             InitApply(unknown),

@@ -68,14 +68,11 @@ impl UnreadBody {
         let declared = self.0.size_hint().lower();
         let mut pieces = self.0.into_data_stream();
         let limit = gateway.load.times.body;
-        let result = match timeout(limit, collect(&mut pieces, declared, gateway, caller)).await {
-            Ok(result) => result,
-            Err(_) => {
-                return Err(ApiError::new(
-                    StatusCode::REQUEST_TIMEOUT,
-                    format!("the request body did not arrive within {} s", limit.as_secs_f32()),
-                ));
-            }
+        let Ok(result) = timeout(limit, collect(&mut pieces, declared, gateway, caller)).await else {
+            return Err(ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the request body did not arrive within {} s", limit.as_secs_f32()),
+            ));
         };
         if result.is_err() {
             discard(pieces).await;

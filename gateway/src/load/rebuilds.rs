@@ -19,6 +19,7 @@ const HISTORIES: usize = 2;
 /// A run as of a number of events. A run that has ended gets no more events, and a run that goes
 /// on is another key with each of them: a cached result is never too old.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_field_names, reason = "Temporal's name of a run's id")]
 pub(crate) struct Run {
     pub(crate) task_id: String,
     pub(crate) run_id: String,

@@ -60,6 +60,7 @@ async fn create_task(gateway: &TestGateway, token: &str) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of callers and requests")]
 async fn callers_may_do_what_kubernetes_lets_them() {
     steadfast_process::crypto::install();
     let users = vec![

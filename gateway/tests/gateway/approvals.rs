@@ -303,12 +303,12 @@ async fn cut_arguments_are_read_whole_from_the_history_or_nobody_can_approve_the
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{answer:?}");
 
     // Nothing has them whole.
-    let lost = Approval {
+    let incomplete = Approval {
         id: "long-2.1.0.0".to_owned(),
         ..cut[0].clone()
     };
-    start_asking(&gateway, "long-2", "", std::slice::from_ref(&lost)).await;
-    let path = format!("/approvals/{}", lost.id);
+    start_asking(&gateway, "long-2", "", std::slice::from_ref(&incomplete)).await;
+    let path = format!("/approvals/{}", incomplete.id);
     assert_eq!(gateway.get(&path).await.body["arguments_truncated"], true);
     let refused = gateway.post(&format!("{path}/approve"), "{}").await;
     assert_eq!(refused.status, StatusCode::CONFLICT, "{refused:?}");

@@ -260,27 +260,24 @@ where
     let key = NamespacedName::of(desired);
     let api: Api<K> = Api::namespaced(context.client.clone(), &key.namespace);
     let manifest = content_digest::digest(desired).map_err(|source| Error::Encode { kind, source })?;
-    let belongs = match cache.get(&key) {
-        Some(existing) => {
-            let applied = AppliedVersion {
-                manifest: manifest.clone(),
-                version: version_of(existing.as_ref()),
-            };
-            let belongs = may_apply(agent, existing.as_ref(), desired);
-            if belongs && context.last_applied.matches(kind, &key, &applied) {
-                return Ok(ApplyResult::Applied(None));
-            }
-            belongs
+    let belongs = if let Some(existing) = cache.get(&key) {
+        let applied = AppliedVersion {
+            manifest: manifest.clone(),
+            version: version_of(existing.as_ref()),
+        };
+        let belongs = may_apply(agent, existing.as_ref(), desired);
+        if belongs && context.last_applied.matches(kind, &key, &applied) {
+            return Ok(ApplyResult::Applied(None));
         }
-        None => {
-            let read = |source| Error::Read {
-                kind,
-                name: key.name.clone(),
-                source,
-            };
-            let existing = api.get_metadata_opt(&key.name).await.map_err(read)?;
-            existing.is_none_or(|existing| may_apply(agent, &existing, desired))
-        }
+        belongs
+    } else {
+        let read = |source| Error::Read {
+            kind,
+            name: key.name.clone(),
+            source,
+        };
+        let existing = api.get_metadata_opt(&key.name).await.map_err(read)?;
+        existing.is_none_or(|existing| may_apply(agent, &existing, desired))
     };
     if !belongs {
         return Ok(ApplyResult::Refused(name_taken(kind, &key)));

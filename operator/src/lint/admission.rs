@@ -1,7 +1,7 @@
 //! What the API server refuses when an Agent or AgentTool is applied: its schema,
 //! the rules in CEL, and (as kubectl does) fields that do not exist. Pure.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use kube::{CustomResourceExt as _, core::cel::ValidationErrors};
@@ -111,10 +111,9 @@ fn broken_rules(manifest: &Manifest) -> Vec<Refused> {
         manifest.decode().map(|tool: AgentTool| tool.validate_cel())
     };
     match result {
-        Ok(Ok(())) => Vec::new(),
         Ok(Err(errors)) => failures(errors),
-        // The condition Accepted tells it.
-        Err(ManifestError::Decode { .. }) => Vec::new(),
+        // What cannot be decoded, the condition Accepted tells.
+        Ok(Ok(())) | Err(ManifestError::Decode { .. }) => Vec::new(),
         Err(error) => vec![Refused::invalid("", error.to_string())],
     }
 }
@@ -136,7 +135,8 @@ fn field_path(pointer: &str) -> String {
     let mut path = String::new();
     for segment in pointer.split('/').skip(1) {
         if segment.bytes().all(|byte| byte.is_ascii_digit()) && !segment.is_empty() {
-            path.push_str(&format!("[{segment}]"));
+            // Writing to a String does not fail.
+            let _ = write!(path, "[{segment}]");
         } else {
             if !path.is_empty() {
                 path.push('.');
@@ -150,5 +150,5 @@ fn field_path(pointer: &str) -> String {
 /// `spec.tools[0].tool` → `/spec/tools/0/tool`.
 fn pointer(field_path: &str) -> String {
     let segments = field_path.split(['.', '[', ']']).filter(|segment| !segment.is_empty());
-    segments.map(|segment| format!("/{segment}")).collect()
+    segments.fold(String::new(), |pointer, segment| pointer + "/" + segment)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
-    agent_tool::{AgentToolSpec, HttpTool, StepAction, ToolKind},
+    agent_tool::{AgentToolSpec, Compensation, HttpTool, StepAction, ToolKind},
     conditions::Reason,
     environment::referenced_variables,
     url_template::has_fixed_host,
@@ -64,7 +64,7 @@ pub(crate) fn variables_without_fixed_host(tool: &AgentToolSpec) -> BTreeSet<Str
         Some(ToolKind::Http(http)) => vec![http],
         Some(ToolKind::Steps(steps)) => steps
             .iter()
-            .flat_map(|step| [step.action(), step.compensate.as_ref().and_then(|undo| undo.action())])
+            .flat_map(|step| [step.action(), step.compensate.as_ref().and_then(Compensation::action)])
             .filter_map(|action| match action? {
                 StepAction::Http(http) => Some(http),
                 StepAction::Activity(_) => None,

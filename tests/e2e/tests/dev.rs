@@ -1,5 +1,6 @@
 //! `steadfast dev`: Agents from files, without Kubernetes, with the real Temporal
 //! and Redis.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
     path::{Path, PathBuf},

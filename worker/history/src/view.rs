@@ -26,7 +26,10 @@ use steadfast_events::{Approval, Event, EventKind};
 use steadfast_payload::{foreign_result, read_json};
 use temporalio_common_wasm::protos::temporal::api::{
     common::v1::Payloads,
-    history::v1::{HistoryEvent, history_event::Attributes},
+    history::v1::{
+        ActivityTaskScheduledEventAttributes, HistoryEvent, WorkflowExecutionSignaledEventAttributes,
+        history_event::Attributes,
+    },
 };
 
 use crate::{
@@ -162,69 +165,8 @@ impl HistoryView {
                     self.begin(start, time_of(event));
                 }
             }
-            Attributes::WorkflowExecutionSignaledEventAttributes(signaled) => match signaled.signal_name.as_str() {
-                SIGNAL_RECEIVE_EVENT => {
-                    // The workflow ignored a signal that it could not read.
-                    if let Ok(Some(message)) = read(event, "a message", signaled.input.as_ref()) {
-                        self.take_signal(Early::Message(Box::new(message), time_of(event)));
-                    }
-                }
-                SIGNAL_COMPLETE_TASK => self.take_signal(Early::Complete),
-                SIGNAL_ANSWER_PART => {
-                    if let Ok(Some(part)) = read(event, "a part of an answer", signaled.input.as_ref()) {
-                        self.answer_parts.add(part);
-                    }
-                }
-                _ => {}
-            },
-            Attributes::ActivityTaskScheduledEventAttributes(scheduled) => {
-                let kind = kind_of(scheduled);
-                let mut call = None;
-                let mut fetches_from = 0;
-                match kind {
-                    Some(ActivityKind::FetchStatePage) => {
-                        if let Some(input) = read::<StatePageRequest>(event, "a request", scheduled.input.as_ref())? {
-                            fetches_from = input.first;
-                        }
-                    }
-                    Some(ActivityKind::InvokeModel | ActivityKind::Compact) => {
-                        if let Some(input) = read::<ModelCall>(event, "a model call", scheduled.input.as_ref())? {
-                            call = Some((input.turn, input.step));
-                            self.inbox.turn_has_started(input.turn);
-                            self.announce(&input);
-                            self.collect(input.append.outbox);
-                        }
-                    }
-                    Some(ActivityKind::RecordInHistory) => {
-                        match read::<HistoryRecord>(event, "a record", scheduled.input.as_ref())? {
-                            Some(HistoryRecord::Segments(segments)) => {
-                                for segment in segments {
-                                    self.segments.insert(segment.reference(), segment.clone());
-                                    self.show(segment);
-                                }
-                            }
-                            Some(HistoryRecord::StatePart(part)) => {
-                                self.state_parts.insert(part.number, part.text);
-                            }
-                            None => {}
-                        }
-                    }
-                    Some(ActivityKind::AppendEvents) => {
-                        if let Some(input) = read::<Append>(event, "waiting events", scheduled.input.as_ref())? {
-                            self.collect(input.outbox);
-                        }
-                    }
-                    _ => {}
-                }
-                let scheduled = Scheduled {
-                    kind,
-                    activity_id: scheduled.activity_id.clone(),
-                    shown_at: self.shown.len(),
-                    call,
-                    fetches_from,
-                };
-                self.scheduled.insert(event.event_id, scheduled);
-            }
+            Attributes::WorkflowExecutionSignaledEventAttributes(signaled) => self.take_signal_event(event, signaled),
+            Attributes::ActivityTaskScheduledEventAttributes(scheduled) => self.take_scheduled(event, scheduled)?,
             Attributes::ActivityTaskCompletedEventAttributes(completed) => {
                 if let Some(scheduled) = self.scheduled.get(&completed.scheduled_event_id).cloned() {
                     self.complete(event, time_of(event), &scheduled, completed.result.as_ref())?;
@@ -247,6 +189,78 @@ impl HistoryView {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    fn take_signal_event(&mut self, event: &HistoryEvent, signaled: &WorkflowExecutionSignaledEventAttributes) {
+        match signaled.signal_name.as_str() {
+            SIGNAL_RECEIVE_EVENT => {
+                // The workflow ignored a signal that it could not read.
+                if let Ok(Some(message)) = read(event, "a message", signaled.input.as_ref()) {
+                    self.take_signal(Early::Message(Box::new(message), time_of(event)));
+                }
+            }
+            SIGNAL_COMPLETE_TASK => self.take_signal(Early::Complete),
+            SIGNAL_ANSWER_PART => {
+                if let Ok(Some(part)) = read(event, "a part of an answer", signaled.input.as_ref()) {
+                    self.answer_parts.add(part);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_scheduled(
+        &mut self,
+        event: &HistoryEvent,
+        scheduled: &ActivityTaskScheduledEventAttributes,
+    ) -> Result<(), ReadHistoryError> {
+        let kind = kind_of(scheduled);
+        let mut call = None;
+        let mut fetches_from = 0;
+        match kind {
+            Some(ActivityKind::FetchStatePage) => {
+                if let Some(input) = read::<StatePageRequest>(event, "a request", scheduled.input.as_ref())? {
+                    fetches_from = input.first;
+                }
+            }
+            Some(ActivityKind::InvokeModel | ActivityKind::Compact) => {
+                if let Some(input) = read::<ModelCall>(event, "a model call", scheduled.input.as_ref())? {
+                    call = Some((input.turn, input.step));
+                    self.inbox.turn_has_started(input.turn);
+                    self.announce(&input);
+                    self.collect(input.append.outbox);
+                }
+            }
+            Some(ActivityKind::RecordInHistory) => {
+                match read::<HistoryRecord>(event, "a record", scheduled.input.as_ref())? {
+                    Some(HistoryRecord::Segments(segments)) => {
+                        for segment in segments {
+                            self.segments.insert(segment.reference(), segment.clone());
+                            self.show(segment);
+                        }
+                    }
+                    Some(HistoryRecord::StatePart(part)) => {
+                        self.state_parts.insert(part.number, part.text);
+                    }
+                    None => {}
+                }
+            }
+            Some(ActivityKind::AppendEvents) => {
+                if let Some(input) = read::<Append>(event, "waiting events", scheduled.input.as_ref())? {
+                    self.collect(input.outbox);
+                }
+            }
+            _ => {}
+        }
+        let scheduled = Scheduled {
+            kind,
+            activity_id: scheduled.activity_id.clone(),
+            shown_at: self.shown.len(),
+            call,
+            fetches_from,
+        };
+        self.scheduled.insert(event.event_id, scheduled);
         Ok(())
     }
 

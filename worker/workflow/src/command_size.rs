@@ -1,6 +1,6 @@
 //! How much a command may carry, and all commands of one workflow task together. Pure.
 
-use std::cell::Cell;
+use std::{cell::Cell, fmt::Write as _};
 
 use steadfast_payload::{PAYLOAD_LIMIT_BYTES, json_size};
 
@@ -77,7 +77,8 @@ pub(crate) fn within_payload(mut text: String) -> String {
         text.truncate(text.floor_char_boundary(text.len() / 4 * 3));
     }
     if text.len() < size_bytes {
-        text.push_str(&format!("\n[cut: the text had {size_bytes} bytes]"));
+        // Writing to a String does not fail.
+        let _ = write!(text, "\n[cut: the text had {size_bytes} bytes]");
     }
     text
 }

@@ -23,12 +23,12 @@ pub enum CallError {
     },
     /// Its result names parts that have not arrived.
     PartsMissing,
-    Failed(ActivityExecutionError),
+    Failed(Box<ActivityExecutionError>),
 }
 
 impl From<ActivityExecutionError> for CallError {
     fn from(error: ActivityExecutionError) -> Self {
-        Self::Failed(error)
+        Self::Failed(Box::new(error))
     }
 }
 
@@ -44,13 +44,15 @@ impl CallError {
                 "unreadable_result".to_owned(),
                 "parts of the result have not arrived".to_owned(),
             ),
-            Self::Failed(ActivityExecutionError::Serialization(error)) => (
-                "unreadable_result".to_owned(),
-                bounded(&format!("the result cannot be read: {error}")),
-            ),
-            Self::Failed(error) => error
-                .failure()
-                .map_or_else(|| ("unknown".to_owned(), error.to_string()), describe_failure),
+            Self::Failed(error) => match &**error {
+                ActivityExecutionError::Serialization(error) => (
+                    "unreadable_result".to_owned(),
+                    bounded(&format!("the result cannot be read: {error}")),
+                ),
+                error => error
+                    .failure()
+                    .map_or_else(|| ("unknown".to_owned(), error.to_string()), describe_failure),
+            },
         }
     }
 

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 use steadfast_agent_loop::{
-    AgentRun, Body, CallDisposition, CallKind, Guarded, Input, Limits, ModelAnswer, ModelText, Segment, SegmentRef,
-    ToolCall, ToolOutput,
+    AgentRun, Body, CallDisposition, CallKind, Guarded, Input, Limits, ModelAnswer, ModelText, QueuedMessage, Segment,
+    SegmentRef, ToolCall, ToolOutput,
 };
 use steadfast_contract::{
     activities::NewSegment,
@@ -128,7 +128,7 @@ fn in_a_step(sources: &[OutputSource], bytes: usize) -> Task {
 /// What the history of a run holds of a task: everything that it received or got from an activity.
 fn history_of(task: &Task) -> BTreeMap<SegmentRef, Segment> {
     let transcript = task.state.transcript.segments().cloned();
-    let queued = task.state.inbox.queued().map(|message| message.to_segment());
+    let queued = task.state.inbox.queued().map(QueuedMessage::to_segment);
     let finished = task.state.finished_calls.iter().map(|(index, call)| Segment {
         turn: 1,
         step: 0,
@@ -229,7 +229,9 @@ fn outputs_of_the_task_itself_are_recorded_before_they_travel() {
     let id = steadfast_agent_loop::StepId { turn: 1, step: 0 };
     let outputs = before.unrecorded_outputs(id, NOW);
     assert_eq!(outputs.len(), 3);
-    outputs.iter().for_each(|output| before.output_is_recorded(output));
+    for output in &outputs {
+        before.output_is_recorded(output);
+    }
     assert_eq!(before.unrecorded_outputs(id, NOW), []);
     let (after, parts) = continued(&before);
     assert_eq!(parts, 0);

@@ -70,7 +70,7 @@ impl<'a> Stream<'a> {
         self.event(event);
     }
 
-    fn added(&mut self, item: Value) {
+    fn added(&mut self, item: &Value) {
         self.event(json!({"type": "response.output_item.added", "output_index": self.output.len(), "item": item}));
     }
 
@@ -93,7 +93,7 @@ impl<'a> Stream<'a> {
     fn reasoning(&mut self) {
         let id = self.next_id("rs");
         let part = |text: &str| json!({"type": "summary_text", "text": text});
-        self.added(json!({"id": id, "type": "reasoning", "summary": []}));
+        self.added(&json!({"id": id, "type": "reasoning", "summary": []}));
         let added = json!({"summary_index": 0, "part": part("")});
         self.of_item("response.reasoning_summary_part.added", &id, added);
         for piece in self.answer.reasoning.clone() {
@@ -112,7 +112,7 @@ impl<'a> Stream<'a> {
         let id = self.next_id("msg");
         let part = |text: &str| json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
         let item = |status: &str, content: Vec<Value>| json!({"id": id, "type": "message", "role": "assistant", "status": status, "content": content});
-        self.added(item("in_progress", Vec::new()));
+        self.added(&item("in_progress", Vec::new()));
         let added = json!({"content_index": 0, "part": part("")});
         self.of_item("response.content_part.added", &id, added);
         for piece in self.answer.text.clone() {
@@ -137,7 +137,7 @@ impl<'a> Stream<'a> {
                 "arguments": arguments,
             })
         };
-        self.added(item("in_progress", ""));
+        self.added(&item("in_progress", ""));
         let delta = json!({"delta": arguments});
         self.delta("response.function_call_arguments.delta", &id, delta);
         let done = json!({"arguments": arguments});

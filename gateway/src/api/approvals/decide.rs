@@ -269,10 +269,10 @@ fn respond(decide: &Decide, state: &ApprovalState) -> Result<Response, ApiError>
 
 fn conflict(decide: &Decide, state: &ApprovalState) -> ApiError {
     let mut error = ApiError::new(StatusCode::CONFLICT, state.in_words()).retryable(false);
-    error.data = json!(DecisionResponse {
+    error.data = Box::new(json!(DecisionResponse {
         id: &decide.approval_id,
         state
-    });
+    }));
     error
 }
 

@@ -141,10 +141,10 @@ async fn an_activity_waits_for_a_key_that_arrives_later_and_a_workflow_does_not(
     assert_eq!(unpack::<u32>(&waiting.await.unwrap()[0]).unwrap(), 1);
 }
 
-fn payloads(payload: Payload) -> Option<Payloads> {
-    Some(Payloads {
+fn payloads(payload: Payload) -> Payloads {
+    Payloads {
         payloads: vec![payload],
-    })
+    }
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn a_request_is_encrypted_except_its_search_attributes() {
     let codec = codec(keys.path(), "a");
     let plain = plain_json(&"word").unwrap();
     let mut request = StartWorkflowExecutionRequest {
-        input: payloads(plain.clone()),
+        input: Some(payloads(plain.clone())),
         memo: Some(Memo {
             fields: HashMap::from([("m".to_owned(), plain.clone())]),
         }),
@@ -172,7 +172,7 @@ async fn a_request_is_encrypted_except_its_search_attributes() {
 async fn the_input_of_a_schedule_is_encrypted() {
     let keys = directory(&["a"]);
     let start = NewWorkflowExecutionInfo {
-        input: payloads(plain_json(&"word").unwrap()),
+        input: Some(payloads(plain_json(&"word").unwrap())),
         ..Default::default()
     };
     let mut request = CreateScheduleRequest {

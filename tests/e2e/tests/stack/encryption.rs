@@ -63,7 +63,7 @@ async fn converse(stack: &Stack) {
     let setup = AgentSetup::new("confidant", script)
         .tool("order", order)
         .tool("confirm", confirm_tool())
-        .configure(|spec| spec.instructions = "Answer with the word-of-the-instructions.".to_owned());
+        .configure(|spec| "Answer with the word-of-the-instructions.".clone_into(&mut spec.instructions));
     let agent = stack.agent(setup).await.unwrap();
     let task = agent
         .task_with(json!({

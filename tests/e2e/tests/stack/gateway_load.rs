@@ -75,6 +75,7 @@ fn peak_bytes(stack: &Stack) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
+#[expect(clippy::print_stdout, reason = "a measurement for the log of the run")]
 fn report(stack: &Stack, after: &str) {
     println!("peak RSS of the gateway after {after}: {} MiB", peak_bytes(stack) >> 20);
 }

@@ -22,7 +22,9 @@ pub struct McpCallResult {
 pub(super) fn result(result: CallToolResult, max_bytes: usize, redactor: &Redactor) -> McpCallResult {
     // Before a text is cut, which could leave a part of a value.
     let mut content = result.structured_content.filter(|structured| !structured.is_null());
-    content.iter_mut().for_each(|structured| redactor.value(structured));
+    if let Some(structured) = &mut content {
+        redactor.value(structured);
+    }
     let content = content.unwrap_or_else(|| {
         let blocks = result.content.into_iter().map(|block| redacted(block, redactor));
         parts(blocks.collect(), max_bytes.saturating_add(KEEP_BEYOND_BYTES))

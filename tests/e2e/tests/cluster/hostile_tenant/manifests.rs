@@ -1,5 +1,11 @@
 //! The manifests of the tenant, each with what must become of it.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    reason = "a table of manifests"
+)]
+
 use serde_json::{Value, json};
 use steadfast_crds::{
     conditions::{ConditionType, Reason},

@@ -44,7 +44,7 @@ async fn fetch_parts(ctx: &Context) -> Result<(), WorkflowTermination> {
         let fetched = ctx
             .execute_activity(FetchStatePart, Packed(request), activity_options::fetch_state_page())
             .await;
-        let Packed(StatePart { number, text: part }) = fetched.map_err(|error| lost(error.into()))?;
+        let Packed(StatePart { number, text: part }) = fetched.map_err(|error| lost(&CallError::from(error)))?;
         text.add(number, part);
     }
     let whole = text.join(parts.count).unwrap_or_default();
@@ -80,7 +80,7 @@ async fn fetch_pages(ctx: &Context) -> Result<(), WorkflowTermination> {
     Ok(())
 }
 
-fn lost(error: CallError) -> WorkflowTermination {
+fn lost(error: &CallError) -> WorkflowTermination {
     let (category, message) = error.describe();
     failed(STATE_LOST, &format!("{category}: {message}"))
 }
@@ -111,7 +111,9 @@ pub(super) async fn record_outputs(ctx: &Context, id: StepId) -> Result<(), Work
     for page in paginate_owned(outputs) {
         record(ctx, HistoryRecord::Segments(page.clone())).await?;
         update(ctx, |task| {
-            page.iter().for_each(|output| task.output_is_recorded(output))
+            for output in &page {
+                task.output_is_recorded(output);
+            }
         });
     }
     Ok(())
@@ -125,6 +127,6 @@ async fn record(ctx: &Context, record: HistoryRecord) -> Result<(), WorkflowTerm
     };
     match recorded.await {
         Ok(Packed(())) => Ok(()),
-        Err(error) => Err(lost(error)),
+        Err(error) => Err(lost(&error)),
     }
 }

@@ -216,11 +216,7 @@ async fn act(
         revision,
         ..
     } = *tool_call;
-    let part = if action.undo {
-        format!("/{}~undo", action.name)
-    } else {
-        format!("/{}", action.name)
-    };
+    let part = part_of(action);
     let request = StepCall {
         turn: id.turn,
         step: id.step,
@@ -293,6 +289,12 @@ async fn act(
             Ok(foreign_result(&result.payloads))
         }
     }
+}
+
+/// What an action adds to the id of its call.
+fn part_of(action: &Action<'_>) -> String {
+    let undo = if action.undo { "~undo" } else { "" };
+    format!("/{}{undo}", action.name)
 }
 
 /// A step has no schema: positions follow the order in which its arguments are written.
