@@ -20,7 +20,7 @@ pub struct Entry {
 
 impl Entry {
     pub(crate) fn parse(id: EntryId, json: String) -> Self {
-        let event = serde_json::from_str(&json).unwrap_or_else(|error| {
+        let event = steadfast_bounds::json::read_own(json.as_bytes()).unwrap_or_else(|error| {
             tracing::warn!(entry = %id, %error, "cannot parse an event; it is treated as unknown");
             Event {
                 kind: EventKind::Unknown,
@@ -68,6 +68,16 @@ mod tests {
             (&entry.event.kind, entry.event.turn, &*entry.json),
             (&EventKind::Unknown, 3, json)
         );
+    }
+
+    #[test]
+    fn an_event_is_read_however_deep_its_content_is() {
+        let deep = format!("{}1{}", "[".repeat(130), "]".repeat(130));
+        let json = format!(
+            r#"{{"type":"message_accepted","message_id":"m","content":{{"type":"data","data":{deep}}},"turn":1,"attempt":1,"agent":"haiku","time":"2026-11-23T00:00:00Z"}}"#
+        );
+        let entry = Entry::parse(EntryId { epoch: 1, number: 1 }, json);
+        assert_ne!(entry.event.kind, EventKind::Unknown, "{}", entry.json);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use steadfast_eventlog::{EventLog, LogReader};
+use steadfast_process::BlockingWork;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -32,6 +33,8 @@ pub struct Gateway {
     pub reader: LogReader,
     pub metrics: Metrics,
     pub load: Load,
+    /// Threads for the forms of users.
+    pub blocking: BlockingWork,
     /// Ends the streams, which otherwise last as long as their tasks.
     pub stopping: CancellationToken,
 }
@@ -155,6 +158,7 @@ impl Gateway {
             log,
             metrics,
             load: Load::default(),
+            blocking: BlockingWork::new(1),
             stopping: CancellationToken::new(),
         }
     }

@@ -10,7 +10,7 @@ use steadfast_gateway::{
     Temporal, codec_routes, router,
 };
 use steadfast_process::{
-    AdminServer, Readiness, ReadinessGauge, crypto, outbound::Outbound, prometheus, shutdown, telemetry,
+    AdminServer, BlockingWork, Readiness, ReadinessGauge, crypto, outbound::Outbound, prometheus, shutdown, telemetry,
 };
 use steadfast_temporal::TemporalSettings;
 use tokio::{net::TcpListener, time::sleep};
@@ -21,6 +21,8 @@ use crate::args::Args;
 mod args;
 
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
+/// Threads for the forms of users, which nobody can stop.
+const BLOCKING_THREADS: usize = 8;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -97,6 +99,7 @@ async fn build(
         log,
         metrics,
         load: Load::default(),
+        blocking: BlockingWork::new(BLOCKING_THREADS),
         stopping: stop.clone(),
     })
 }

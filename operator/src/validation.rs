@@ -4,7 +4,16 @@
 pub(crate) mod json_schema;
 pub(crate) mod templates;
 
+use serde::Serialize;
+use steadfast_bounds::json;
 use steadfast_crds::conditions::{ConditionType, Reason};
+
+/// The error of a spec whose free-form JSON is deeper than what is let in.
+pub(crate) fn check_depth(spec: &impl Serialize) -> Result<Option<ValidationError>, serde_json::Error> {
+    let is_too_deep = json::is_too_deep(&serde_json::to_value(spec)?);
+    let message = || format!("the spec is nested deeper than {} levels", json::MAXIMUM_DEPTH);
+    Ok(is_too_deep.then(|| ValidationError::not_accepted(Reason::Malformed, message())))
+}
 
 /// Why a resource cannot be used: it makes one condition false.
 #[derive(Clone, Debug, PartialEq, Eq)]

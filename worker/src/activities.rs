@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use steadfast_contract::activities::{Append, LogAck};
 use steadfast_eventlog::{Batch, EventLog, LogRun};
+use steadfast_process::BlockingWork;
 use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_sdk::activities::ActivityContext;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,8 @@ pub(crate) struct Activities {
     pub(crate) running: RunningCalls,
     pub(crate) cancel_broadcast: CancelBroadcast,
     pub(crate) model_calls: ConcurrencyLimit,
+    /// Threads for the expressions and schemas of users.
+    pub(crate) blocking: BlockingWork,
     pub(crate) search_attributes: SearchAttributes,
     pub(crate) metrics: Metrics,
     pub(crate) spans: Spans,

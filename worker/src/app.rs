@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_crds::names::agent_task_queue;
 use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
-use steadfast_process::{Readiness, ReadinessGauge, outbound::Outbound, prometheus::Registry, telemetry};
+use steadfast_process::{BlockingWork, Readiness, ReadinessGauge, outbound::Outbound, prometheus::Registry, telemetry};
 use steadfast_temporal::{TemporalSettings, connect_until_stopped};
 use steadfast_workflow::{
     AgentTask, DeliverMessage, ServedAgent, interceptor::ContextInterceptor as WorkflowContextInterceptor,
@@ -45,6 +45,8 @@ const STICKY_TIMEOUT: Duration = Duration::from_secs(2);
 const POLLERS: usize = 20;
 /// Limit for the log writers of cancelled activities at shutdown.
 const LOG_WRITERS_LIMIT: Duration = Duration::from_secs(5);
+/// Threads for the expressions and schemas of users, which nobody can stop.
+const BLOCKING_THREADS: usize = 16;
 
 /// Serves the task queue of the agent until `stop` is cancelled and the running activities have ended.
 pub(crate) async fn run(
@@ -145,6 +147,7 @@ fn activities(
     let log = EventLog::new(redis.clone(), settings);
     let running = RunningCalls::default();
     let channel = channel_name(&args.install);
+    let blocking = BlockingWork::new(BLOCKING_THREADS);
     Ok(Activities {
         cache,
         writers: LogWriters::new(log.clone()),
@@ -152,11 +155,12 @@ fn activities(
         revisions,
         model: ModelClient::new(credentials.clone(), &of_models, args.model_base_url.clone())?,
         http_tools: HttpToolClient::new(credentials.clone(), &of_tools)?,
-        mcp: McpClient::new(credentials.clone(), &of_tools)?,
+        mcp: McpClient::new(credentials.clone(), &of_tools, blocking.clone())?,
         webhooks: WebhookClient::new(credentials, &of_tools)?,
         cancel_broadcast: CancelBroadcast::start(redis, channel, running.clone(), stop.clone()),
         running,
         model_calls: ConcurrencyLimit::default(),
+        blocking,
         search_attributes: SearchAttributes::register(client, stop.clone()),
         metrics: Metrics::register(registry)?,
         spans: Spans::new(telemetry::tracer(), content),

@@ -9,6 +9,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use serde_json::{Map, Value, json};
 use steadfast_contract::mcp::McpAnswer;
 use steadfast_crds::AgentRevisionSpec;
+use steadfast_process::BlockingWork;
 use steadfast_testkit::McpServer;
 use steadfast_worker::test_api::{
     CallFailure, Credentials, Egress, EgressPolicy, McpCall, McpCallResult, McpClient, RetryClass,
@@ -22,7 +23,12 @@ fn client(loopback: bool) -> McpClient {
         loopback,
         ..EgressPolicy::default()
     };
-    McpClient::new(Arc::new(Credentials::default()), &Egress::from(policy)).unwrap()
+    McpClient::new(
+        Arc::new(Credentials::default()),
+        &Egress::from(policy),
+        BlockingWork::new(4),
+    )
+    .unwrap()
 }
 
 /// A revision with these MCP servers: name and settings.

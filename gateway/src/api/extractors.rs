@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use steadfast_bounds::json;
 use steadfast_events::{Content, TextFormat};
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -146,7 +147,7 @@ impl JsonBody {
     /// The body as any JSON value.
     pub(super) fn value(&self) -> Result<Value, String> {
         refuse_many_values(&self.bytes)?;
-        serde_json::from_slice(&self.bytes).map_err(|error| format!("the body is not JSON: {error}"))
+        json::read(&self.bytes).map_err(|error| format!("the body is not JSON that can be read: {error}"))
     }
 
     /// The body as JSON of a type. An empty body is the default value.
@@ -156,8 +157,8 @@ impl JsonBody {
         }
         refuse_many_values(&self.bytes).map_err(ApiError::bad_request)?;
         // By way of a map: a struct could be read from an array too.
-        serde_json::from_slice::<Map<String, Value>>(&self.bytes)
-            .and_then(|body| serde_json::from_value(Value::Object(body)))
+        json::read::<Map<String, Value>>(&self.bytes)
+            .and_then(|body| Ok(serde_json::from_value(Value::Object(body))?))
             .map_err(|error| ApiError::bad_request(format!("the body must be a JSON object: {error}")))
     }
 }

@@ -218,6 +218,8 @@ async fn interrupt(
 
 #[cfg(test)]
 mod tests {
+    use steadfast_bounds::json;
+
     use super::*;
 
     #[test]
@@ -237,6 +239,13 @@ mod tests {
         let code = |body| read_call(body).err().unwrap().0;
         assert_eq!(code(""), PARSE_ERROR);
         assert_eq!(code("{"), PARSE_ERROR);
+        let levels = json::MAXIMUM_DEPTH;
+        let deep = format!(
+            r#"{{"method":"x","params":{{"x":{}{}}}}}"#,
+            "[".repeat(levels),
+            "]".repeat(levels)
+        );
+        assert_eq!(code(deep.leak()), PARSE_ERROR);
         assert_eq!(code("[]"), INVALID_REQUEST);
         assert_eq!(code("{}"), INVALID_REQUEST);
         assert_eq!(code(r#"{"method":1}"#), INVALID_REQUEST);

@@ -1,9 +1,8 @@
-//! Checks a person's answer against the form of an approval. Pure.
+//! Checks a person's answer against the form of an approval. Pure. Blocks; the form is
+//! that of a user or of an MCP server, so call it outside of the async threads.
 
 use serde_json::Value;
-
-/// Errors of one answer that the client receives at once.
-const MAX_ERRORS: usize = 5;
+use steadfast_json_schema::CompiledSchema;
 
 /// Why an answer does not match the form; `None` if it does.
 pub(crate) fn mismatch(form: &Value, answer: &Value) -> Option<String> {
@@ -13,20 +12,16 @@ pub(crate) fn mismatch(form: &Value, answer: &Value) -> Option<String> {
     if answer.is_null() {
         return Some("an answer that matches the form is required".to_owned());
     }
-    let Ok(validator) = jsonschema::validator_for(form) else {
-        // Otherwise nobody could ever decide the approval; the tool checks the answer itself.
-        tracing::warn!("the form of an approval is no JSON Schema; its answer is not checked");
-        return None;
+    let schema = match CompiledSchema::compile(form) {
+        Ok(schema) => schema,
+        Err(error) => {
+            // Otherwise nobody could ever decide the approval; the tool checks the answer itself.
+            tracing::warn!(%error, "the form of an approval cannot be used; its answer is not checked");
+            return None;
+        }
     };
-    let errors: Vec<String> = validator
-        .iter_errors(answer)
-        .take(MAX_ERRORS)
-        .map(|error| match error.instance_path().to_string() {
-            path if path.is_empty() => error.to_string(),
-            path => format!("{path}: {error}"),
-        })
-        .collect();
-    (!errors.is_empty()).then(|| format!("the answer does not match the form: {}", errors.join("; ")))
+    let error = schema.first_error(answer)?;
+    Some(format!("the answer does not match the form: {error}"))
 }
 
 #[cfg(test)]

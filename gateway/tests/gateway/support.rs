@@ -19,7 +19,10 @@ use steadfast_gateway::{
     Access, AgentDirectory, Gateway, HistoryLimits, Load, Metrics, Naming, SelfApproval,
     Temporal as TemporalConnection, codec_routes, router,
 };
-use steadfast_process::prometheus::{Registry, TextEncoder};
+use steadfast_process::{
+    BlockingWork,
+    prometheus::{Registry, TextEncoder},
+};
 use steadfast_temporal::{Codec, TemporalSettings};
 use steadfast_testkit::{Redis, Temporal, TemporalOptions};
 use tempfile::TempDir;
@@ -94,6 +97,7 @@ fn with_temporal(
         log: log.clone(),
         metrics: metrics.clone(),
         load: Load::default(),
+        blocking: BlockingWork::new(4),
         stopping: stopping.clone(),
     };
     let gateway = Arc::new(gateway);

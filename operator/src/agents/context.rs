@@ -13,6 +13,7 @@ use kube::{
     runtime::{events::Recorder, reflector::Store},
 };
 use steadfast_crds::AgentRevision;
+use steadfast_process::BlockingWork;
 
 use crate::{
     agents::{
@@ -59,6 +60,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     /// Delays after failures.
     pub(crate) backoff: Backoff,
+    /// Threads for validation: parsers of users' texts, which nobody can stop.
+    pub(crate) blocking: BlockingWork,
 }
 
 /// One cache per kind.

@@ -1,5 +1,7 @@
 //! Why an Agent could not be reconciled.
 
+use steadfast_process::BlockingError;
+
 use crate::agents::{apply, dereference, validate};
 
 /// Why an Agent could not be reconciled for now.
@@ -11,6 +13,9 @@ pub(crate) enum Error {
     /// See [`validate`].
     #[error("validate the Agent")]
     Validate(#[from] validate::Error),
+    /// The validation is late or has no thread.
+    #[error("validate the Agent")]
+    Blocking(#[from] BlockingError),
     /// See [`apply`].
     #[error("apply the objects of the Agent")]
     Apply(#[from] apply::Error),
@@ -36,7 +41,7 @@ impl Error {
     pub(crate) fn category(&self) -> &'static str {
         match self {
             Self::Dereference(_) => "dereference",
-            Self::Validate(_) => "validate",
+            Self::Validate(_) | Self::Blocking(_) => "validate",
             Self::Apply(_) => "apply",
             Self::Status(_) => "status",
             Self::Panicked => "panic",

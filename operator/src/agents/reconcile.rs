@@ -3,7 +3,7 @@
 //! Decides the order of the stages and what a failed stage means. A missing
 //! reference is a condition, never an error; an error is worth another attempt.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kube::runtime::controller::Action;
 use steadfast_crds::{Agent, conditions::Reason};
@@ -13,12 +13,12 @@ use crate::{
         apply::apply,
         build::build,
         context::Context,
-        dereference::dereference,
+        dereference::{Dereferenced, dereference},
         error::Error,
         events, garbage_collection,
         identity::{AgentIdentity, GuardedAgent},
         status::{self, Reconciled},
-        validate::validate,
+        validate::{ValidatedAgent, validate},
     },
     kube::namespaced_name::NamespacedName,
     malformed, metrics,
@@ -26,6 +26,8 @@ use crate::{
 
 /// Label of this controller in metrics.
 const CONTROLLER: &str = "agent";
+/// Limit for the validation of an Agent; it takes milliseconds.
+const VALIDATION_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a reconciled Agent waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +62,7 @@ pub(crate) async fn reconcile(agent: Arc<GuardedAgent>, context: Arc<Context>) -
     })
 }
 
-async fn reconcile_valid(agent: &Agent, context: &Context) -> Result<Next, Error> {
+async fn reconcile_valid(agent: &Agent, context: &Arc<Context>) -> Result<Next, Error> {
     if agent.metadata.deletion_timestamp.is_some() {
         // Kubernetes deletes the objects that the Agent owns.
         return Ok(Next::Change);
@@ -91,10 +93,11 @@ async fn reconcile_valid(agent: &Agent, context: &Context) -> Result<Next, Error
     })
 }
 
-async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Context) -> Result<Reconciled, Error> {
-    let dereferenced = dereference(context, agent, &context.settings).await?;
-    let validated = validate(agent, &dereferenced, &context.settings, context.secrets.hash())?;
-    let desired = build(&validated, &dereferenced.history, &context.settings);
+async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Arc<Context>) -> Result<Reconciled, Error> {
+    let dereferenced = dereference(context.as_ref(), agent, &context.settings).await?;
+    let history = dereferenced.history.clone();
+    let validated = validate_in_time(agent, dereferenced, context).await?;
+    let desired = build(&validated, &history, &context.settings);
     // Boxed: whole manifests live across its awaits.
     let applied = Box::pin(apply(context, identity, desired)).await?;
     Ok(Reconciled {
@@ -103,6 +106,18 @@ async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Context) 
         applied,
         schedules: context.schedules.condition(&identity.key),
     })
+}
+
+/// Validates on a thread of its own: a parser that does not return must not stop the reconciliation of other Agents.
+async fn validate_in_time(
+    agent: &Agent,
+    dereferenced: Dereferenced,
+    context: &Arc<Context>,
+) -> Result<ValidatedAgent, Error> {
+    let (owned, shared) = (agent.clone(), Arc::clone(context));
+    let work = move || validate(&owned, &dereferenced, &shared.settings, shared.secrets.hash());
+    let object = NamespacedName::of(agent).to_string();
+    Ok(context.blocking.run(&object, VALIDATION_DEADLINE, work).await??)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::{
     },
     hashing::keyed_hash::KeyedHash,
     settings::Settings,
-    validation::{ValidationError, templates::check_template},
+    validation::{ValidationError, check_depth, templates::check_template},
 };
 
 /// Why an Agent could not be validated.
@@ -90,6 +90,7 @@ pub fn validate(
 ) -> Result<ValidatedAgent, Error> {
     let identity = AgentIdentity::of(agent);
     let mut errors = Vec::new();
+    errors.extend(check_depth(&agent.spec)?);
     let instructions = check_instructions(agent, dereferenced, &mut errors);
     let resolved = references::check(agent, &identity.key, dereferenced, settings, &mut errors);
     let queues = NamespaceQueues::new(&settings.install_id, &identity.key.namespace);

@@ -11,6 +11,7 @@ use kube::runtime::{
     events::{Recorder, Reporter},
     reflector,
 };
+use steadfast_process::BlockingWork;
 use tokio::task::JoinSet;
 
 use super::App;
@@ -38,6 +39,9 @@ use crate::{
     },
     tools,
 };
+
+/// Threads for the validation of Agents, and as many for AgentTools.
+const VALIDATION_THREADS: usize = 8;
 
 /// Starts the tasks of one scope. They end when the operator is stopped; the controllers finish what they have begun.
 pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>) {
@@ -141,6 +145,7 @@ fn agent_context(app: &App, caches: Caches) -> Context {
         recorder: recorder(app),
         metrics: app.metrics.clone(),
         backoff: Backoff::default(),
+        blocking: BlockingWork::new(VALIDATION_THREADS),
     }
 }
 
@@ -151,6 +156,7 @@ fn tool_context(app: &App) -> tools::reconcile::Context {
         recorder: recorder(app),
         metrics: app.metrics.clone(),
         backoff: Backoff::default(),
+        blocking: BlockingWork::new(VALIDATION_THREADS),
     }
 }
 

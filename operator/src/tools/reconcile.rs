@@ -1,7 +1,7 @@
 //! Reconciles one AgentTool: writes into its status whether agents can use it.
 //! Writes nothing else.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{
@@ -9,6 +9,7 @@ use kube::{
     runtime::{controller::Action, events::Recorder},
 };
 use steadfast_crds::AgentTool;
+use steadfast_process::{BlockingError, BlockingWork};
 
 use crate::{
     kube::{
@@ -21,6 +22,8 @@ use crate::{
     tools::{GuardedTool, status},
 };
 
+/// Limit for the validation of a tool; it takes milliseconds.
+const VALIDATION_DEADLINE: Duration = Duration::from_secs(10);
 /// Label of this controller in metrics.
 const CONTROLLER: &str = "agenttool";
 
@@ -36,11 +39,16 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     /// Delays after failures.
     pub(crate) backoff: Backoff,
+    /// Threads for validation: parsers of users' texts, which nobody can stop.
+    pub(crate) blocking: BlockingWork,
 }
 
 /// Why a tool could not be reconciled; it is tried again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    /// The validation is late or has no thread.
+    #[error("validate the AgentTool")]
+    Validate(#[from] BlockingError),
     /// The status was not written.
     #[error("write the status of the AgentTool")]
     Status(#[from] kube::Error),
@@ -70,7 +78,10 @@ pub(crate) async fn reconcile(tool: Arc<GuardedTool>, context: Arc<Context>) -> 
 }
 
 async fn write_status(tool: &AgentTool, context: &Context) -> Result<(), Error> {
-    let status = status::build(tool, &context.install_id, Timestamp::now());
+    let (owned, install_id) = (tool.clone(), context.install_id.clone());
+    let object = NamespacedName::of(tool).to_string();
+    let build = move || status::build(&owned, &install_id, Timestamp::now());
+    let status = context.blocking.run(&object, VALIDATION_DEADLINE, build).await?;
     if tool.status.as_ref() == Some(&status) {
         return Ok(());
     }

@@ -13,11 +13,14 @@ use steadfast_crds::{
 
 use crate::{
     tools::text_fields::{self, TextField},
-    validation::{ValidationError, json_schema, templates::check_template},
+    validation::{ValidationError, check_depth, json_schema, templates::check_template},
 };
 
 /// The first error of a tool in a namespace with these task queues.
 pub(crate) fn check(tool: &AgentToolSpec, queues: &NamespaceQueues) -> Result<(), ValidationError> {
+    if let Ok(Some(error)) = check_depth(tool) {
+        return Err(error);
+    }
     json_schema::check_object("parameters", &tool.parameters)?;
     let Some(kind) = tool.kind() else {
         return Err(ValidationError::not_accepted(
@@ -154,6 +157,21 @@ mod tests {
                 url
             ),
             Some(Reason::InvalidSchema)
+        );
+    }
+
+    #[test]
+    fn json_in_a_tool_is_as_deep_as_the_limit() {
+        let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+        let step = |value: Value| {
+            let step = json!({ "name": "a", "activity": { "name": "act" }, "arguments": { "x": value } });
+            checked(&of_kind(json!({ "steps": [step] }))).map_err(|error| (error.reason, error.message))
+        };
+        // The spec, its steps, the step and its arguments are around it.
+        assert_eq!(step(deep(60)), Ok(()));
+        assert_eq!(
+            step(deep(61)),
+            Err((Reason::Malformed, "the spec is nested deeper than 64 levels".to_owned()))
         );
     }
 

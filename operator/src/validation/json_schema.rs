@@ -1,8 +1,9 @@
-//! The rules for a JSON Schema in a resource: it compiles without a lookup, and
+//! The rules for a JSON Schema in a resource: it is within its bounds and compiles, and
 //! a schema that the model's provider enforces satisfies strict mode. Pure.
 
 use serde_json::{Map, Value};
 use steadfast_crds::conditions::Reason;
+use steadfast_json_schema::{CompiledSchema, SchemaError};
 
 use crate::validation::ValidationError;
 
@@ -15,16 +16,11 @@ const MAXIMUM_NAMED_CHANGES: usize = 3;
 
 /// Checks that `schema` is a usable JSON Schema; `field` names it in the message.
 pub(crate) fn check(field: &str, schema: &Map<String, Value>) -> Result<(), ValidationError> {
-    let schema = Value::Object(schema.clone());
-    jsonschema::meta::validate(&schema).map_err(|error| {
-        invalid(format!(
-            "{field} is not a JSON Schema: at \"{}\": {error}",
-            error.instance_path()
-        ))
-    })?;
-    jsonschema::validator_for(&schema)
-        .map(|_| ())
-        .map_err(|error| invalid(format!("{field} is not a usable JSON Schema: {error}")))
+    match CompiledSchema::compile(&Value::Object(schema.clone())) {
+        Ok(_) => Ok(()),
+        Err(error @ SchemaError::Invalid { .. }) => Err(invalid(format!("{field} is not a JSON Schema: {error}"))),
+        Err(SchemaError::OutOfBounds(error)) => Err(invalid(format!("{field} cannot be used: {error}"))),
+    }
 }
 
 /// As [`check`], for a schema of named arguments.
@@ -188,6 +184,20 @@ mod tests {
         let message = strict(schema).unwrap();
         assert!(message.contains("add a, b, c to required at the top"), "{message}");
         assert!(message.ends_with(" and 5 more; or set strict: false"), "{message}");
+    }
+
+    #[test]
+    fn a_schema_out_of_bounds_is_reported_with_the_bound() {
+        let levels = steadfast_bounds::json_schema::MAXIMUM_DEPTH;
+        let deep = (0..levels).fold(json!({}), |inner, _| json!({ "not": inner }));
+        let error = check("human.form", deep.as_object().unwrap()).unwrap_err();
+        assert_eq!(
+            (error.reason, error.message.as_str()),
+            (
+                Reason::InvalidSchema,
+                "human.form cannot be used: its parts are nested deeper than 48 levels"
+            )
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::io;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use steadfast_bounds::json::{self, ReadError};
 use temporalio_common_wasm::{
     data_converters::{PayloadConversionError, SerializationContext, TemporalDeserializable, TemporalSerializable},
     protos::temporal::api::{common::v1::Payload, failure::v1::Failure},
@@ -51,13 +52,15 @@ pub enum UnpackError {
     Encrypted { key_id: String },
     #[error("compress or decompress a payload: {0}")]
     Zstd(io::Error),
+    #[error("write the JSON of a payload: {0}")]
+    Write(serde_json::Error),
     #[error("read the JSON of a payload: {0}")]
-    Json(serde_json::Error),
+    Read(ReadError),
 }
 
 /// Turns a value into a payload.
 pub fn pack<T: Serialize>(value: &T) -> Result<Payload, UnpackError> {
-    let json = serde_json::to_vec(value).map_err(UnpackError::Json)?;
+    let json = serde_json::to_vec(value).map_err(UnpackError::Write)?;
     let (encoding, data) = if json.len() > COMPRESS_ABOVE_BYTES {
         (ZSTD, zstd::bulk::compress(&json, LEVEL).map_err(UnpackError::Zstd)?)
     } else {
@@ -110,8 +113,8 @@ impl io::Write for Counter {
 }
 
 /// Reads a value from JSON text of our own.
-pub fn read_json<T: DeserializeOwned>(json: &str) -> Result<T, UnpackError> {
-    serde_json::from_str(json).map_err(UnpackError::Json)
+pub fn read_json<T: DeserializeOwned>(text: &str) -> Result<T, UnpackError> {
+    json::read_own(text.as_bytes()).map_err(UnpackError::Read)
 }
 
 /// The JSON text inside a payload of ours or of a plain JSON converter.
@@ -131,9 +134,9 @@ pub fn unpack_json(payload: &Payload) -> Result<Vec<u8>, UnpackError> {
     }
 }
 
-/// Reads a value back.
+/// Reads a value back, however deep what it carries.
 pub fn unpack<T: DeserializeOwned>(payload: &Payload) -> Result<T, UnpackError> {
-    serde_json::from_slice(&unpack_json(payload)?).map_err(UnpackError::Json)
+    json::read_own(&unpack_json(payload)?).map_err(UnpackError::Read)
 }
 
 fn unpacked_capacity(compressed: &[u8]) -> usize {
@@ -159,13 +162,16 @@ impl<T: DeserializeOwned> TemporalDeserializable for Packed<T> {
     }
 }
 
-/// The result of an activity in any language, as JSON.
+/// The result of an activity in any language, as JSON. JSON that is too deep to be let in is its own text.
 pub fn foreign_result(payloads: &[Payload]) -> Value {
     let Some(payload) = payloads.first() else {
         return Value::Null;
     };
-    unpack(payload)
-        .unwrap_or_else(|error| Value::String(format!("[the tool's result cannot be read: {error}; answer with JSON]")))
+    let read = unpack_json(payload).and_then(|text| match json::read(&text) {
+        Err(ReadError::TooDeep { .. }) => Ok(Value::String(String::from_utf8_lossy(&text).into_owned())),
+        read => read.map_err(UnpackError::Read),
+    });
+    read.unwrap_or_else(|error| Value::String(format!("[the tool's result cannot be read: {error}; answer with JSON]")))
 }
 
 /// The payload in a form that everybody reads: compressed JSON becomes plain JSON.
@@ -292,6 +298,24 @@ mod tests {
             assert!(size <= PAYLOAD_LIMIT_BYTES, "{size}");
         }
         assert_eq!(json_size(&"hello"), 7);
+    }
+
+    #[test]
+    fn a_value_comes_back_however_deep_it_is() {
+        let deep = (0..300).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+        assert_eq!(unpack::<Value>(&pack(&deep).unwrap()).unwrap(), deep);
+    }
+
+    #[test]
+    fn a_result_that_is_too_deep_is_its_text() {
+        let nested = |depth| (0..depth).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+        let within = nested(json::MAXIMUM_DEPTH);
+        assert_eq!(foreign_result(&[pack(&within).unwrap()]), within);
+        let beyond = nested(json::MAXIMUM_DEPTH + 1);
+        assert_eq!(
+            foreign_result(&[pack(&beyond).unwrap()]),
+            Value::String(beyond.to_string())
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde_json::{
     Value, json,
     value::{RawValue, to_raw_value},
 };
+use steadfast_bounds::json::{self, ReadError};
 
 /// One call the model made, judged by the activity that heard it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,10 +76,10 @@ impl PartialEq for ModelText {
 }
 
 /// The arguments of a `function_call` item. Models write them as JSON text; none means an empty object.
-pub fn arguments(item: &Value) -> Result<Value, serde_json::Error> {
+pub fn arguments(item: &Value) -> Result<Value, ReadError> {
     match item.get("arguments") {
         Some(Value::String(text)) if text.trim().is_empty() => Ok(json!({})),
-        Some(Value::String(text)) => serde_json::from_str(text),
+        Some(Value::String(text)) => json::read(text.as_bytes()),
         Some(other) => Ok(other.clone()),
         None => Ok(json!({})),
     }
@@ -170,5 +171,14 @@ mod tests {
         assert_eq!(arguments(&json!({"arguments": ""})).unwrap(), json!({}));
         assert_eq!(arguments(&json!({})).unwrap(), json!({}));
         assert!(arguments(&json!({"arguments": "{\"city\": "})).is_err());
+        let deep = format!(
+            "{}{}",
+            "[".repeat(json::MAXIMUM_DEPTH + 1),
+            "]".repeat(json::MAXIMUM_DEPTH + 1)
+        );
+        assert_eq!(
+            arguments(&json!({"arguments": deep})).unwrap_err().to_string(),
+            "it is nested deeper than 64 levels"
+        );
     }
 }

@@ -132,7 +132,7 @@ fn members(item: &Value, names: &[(&str, &str)]) -> Value {
 }
 
 fn parsed(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|_| json!(text))
+    steadfast_bounds::json::read_or_text(text.to_owned())
 }
 
 /// The result as text, and whether it is a failure.

@@ -6,6 +6,8 @@ mod answer_parts;
 mod attempt;
 mod completion;
 
+use std::sync::Arc;
+
 use steadfast_contract::activities::{ModelCall, ModelOutcome};
 use steadfast_eventlog::SpillPlace;
 use steadfast_events::EventKind;
@@ -35,6 +37,7 @@ impl Activities {
         };
         let writer = self.start_writer(scope.activity, &start, &revision.spec, position, outbox);
         let (listed, unavailable) = self.mcp.listed_tools(&revision.spec).await;
+        let listed = Arc::new(listed);
         for (tool, reason) in unavailable {
             tracing::warn!(task_id = %scope.context.task_id, tool, reason, "tools of an MCP server are unavailable");
             writer.publish(EventKind::ToolsUnavailable { tool, reason });

@@ -109,7 +109,7 @@ impl Activities {
         check: Packed<CelCheck>,
     ) -> Result<Packed<Vec<GuardrailResult>>, ActivityError> {
         let context = task_context::current();
-        packed(guardrails::check(&self.scope(&activity, &context), check.0).await)
+        packed(guardrails::check(&self.scope(&activity, &context), &self.blocking, check.0).await)
     }
 
     #[activity(definition = CallWebhook)]

@@ -1,32 +1,17 @@
 //! Evaluates guardrails that are CEL expressions. A check that cannot be evaluated
-//! is an error and never a pass. CEL cannot limit the work of an expression: this
-//! module limits its length and its nesting. The evaluation has no deadline of its
-//! own: the activity fails at its timeout, and the thread runs to its end. Blocks;
-//! call it outside of the async threads.
+//! is an error and never a pass. CEL cannot limit the work of an expression, so only
+//! one within the bounds reaches it. Blocks, and needs a large stack; call it by
+//! [`steadfast_process::BlockingWork`].
 
-use std::thread;
-
-use cel::{Context, Program, Value};
+use ::cel::{Context, Program, Value};
+use steadfast_bounds::{OutOfBounds, cel};
 use steadfast_contract::activities::{CelCheck, GuardrailResult};
 use steadfast_events::GuardrailStage;
 
-/// Longest expression that admission accepts.
-const MAXIMUM_EXPRESSION_BYTES: usize = 4_096;
-/// Deepest nesting of brackets and signs: the parser recurses for each of them.
-const MAXIMUM_NESTING: usize = 64;
-/// Enough for the longest chain of operators in an expression; the system commits only the pages that are used.
-const STACK_BYTES: usize = 128 << 20;
-
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GuardrailError {
-    #[error("the guardrail {name:?} is longer than {MAXIMUM_EXPRESSION_BYTES} bytes")]
-    TooLong { name: String },
-    #[error("the guardrail {name:?} is nested deeper than {MAXIMUM_NESTING} levels")]
-    TooDeep { name: String },
-    #[error("start the thread that evaluates the guardrails")]
-    Start(#[source] std::io::Error),
-    #[error("the evaluation of the guardrails panicked")]
-    Panicked,
+    #[error("the guardrail {name:?} cannot be used: {source}")]
+    OutOfBounds { name: String, source: OutOfBounds },
     #[error("the guardrail {name:?} is not a CEL expression: {reason}")]
     Compile { name: String, reason: String },
     #[error("the guardrail {name:?} cannot be evaluated: {reason}")]
@@ -37,17 +22,6 @@ pub(crate) enum GuardrailError {
 
 /// Evaluates every check on the text, also after one has tripped, so that people learn of all of them.
 pub(crate) fn check_cel(check: &CelCheck, text: &str) -> Result<Vec<GuardrailResult>, GuardrailError> {
-    thread::scope(|scope| {
-        let evaluation = thread::Builder::new()
-            .name("guardrails".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || check_all(check, text))
-            .map_err(GuardrailError::Start)?;
-        evaluation.join().map_err(|_| GuardrailError::Panicked)?
-    })
-}
-
-fn check_all(check: &CelCheck, text: &str) -> Result<Vec<GuardrailResult>, GuardrailError> {
     let mut context = Context::default();
     context.add_variable_from_value("text", text);
     context.add_variable_from_value("stage", stage_name(check.stage));
@@ -64,13 +38,9 @@ fn check_all(check: &CelCheck, text: &str) -> Result<Vec<GuardrailResult>, Guard
 
 fn evaluate(name: &str, expression: &str, context: &Context<'_>) -> Result<bool, GuardrailError> {
     let name = || name.to_owned();
-    if expression.len() > MAXIMUM_EXPRESSION_BYTES {
-        return Err(GuardrailError::TooLong { name: name() });
-    }
-    if nesting(expression) > MAXIMUM_NESTING {
-        return Err(GuardrailError::TooDeep { name: name() });
-    }
-    let program = Program::compile(expression).map_err(|error| GuardrailError::Compile {
+    let compiled = cel::parse_with(expression, Program::compile)
+        .map_err(|source| GuardrailError::OutOfBounds { name: name(), source })?;
+    let program = compiled.map_err(|error| GuardrailError::Compile {
         name: name(),
         reason: error.to_string(),
     })?;
@@ -85,25 +55,6 @@ fn evaluate(name: &str, expression: &str, context: &Context<'_>) -> Result<bool,
             kind: other.type_of().to_string(),
         }),
     }
-}
-
-/// The deepest nesting. Brackets in string literals count too: the result may be too high, never too low.
-fn nesting(expression: &str) -> usize {
-    let (mut brackets, mut signs, mut deepest) = (0_usize, 0_usize, 0_usize);
-    for character in expression.chars() {
-        match character {
-            '(' | '[' | '{' => brackets += 1,
-            ')' | ']' | '}' => brackets = brackets.saturating_sub(1),
-            _ => {}
-        }
-        match character {
-            '!' | '-' => signs += 1,
-            _ if character.is_whitespace() => {}
-            _ => signs = 0,
-        }
-        deepest = deepest.max(brackets + signs);
-    }
-    deepest
 }
 
 const fn stage_name(stage: GuardrailStage) -> &'static str {
@@ -152,10 +103,14 @@ mod tests {
         for expression in ["text.size(", "nobody == 1", "text", "text.size()", "1 / 0 == 1", ""] {
             assert!(check_cel(&check(&["false", expression]), "hi").is_err(), "{expression}");
         }
-        let long = format!("text == '{}'", "x".repeat(MAXIMUM_EXPRESSION_BYTES));
+    }
+
+    #[test]
+    fn an_expression_out_of_bounds_is_refused_before_it_is_parsed() {
+        let long = format!("text == '{}'", "x".repeat(cel::MAXIMUM_BYTES));
         assert!(matches!(
             check_cel(&check(&[&long]), "hi"),
-            Err(GuardrailError::TooLong { .. })
+            Err(GuardrailError::OutOfBounds { .. })
         ));
     }
 
@@ -176,27 +131,22 @@ mod tests {
         );
     }
 
+    /// On the stack of a test: two megabytes.
     #[test]
-    fn an_expression_cannot_bring_the_process_down() {
-        let deep = [
-            format!("{}true{}", "(".repeat(2_000), ")".repeat(2_000)),
-            "!".repeat(4_000),
-            "! ".repeat(2_000),
-            format!("{}1", "-".repeat(4_000)),
-            "[".repeat(4_000),
-            "f(".repeat(2_000),
+    fn the_largest_expressions_within_the_bounds_are_evaluated() {
+        let nested = |open: &str, close: &str| {
+            let levels = cel::MAXIMUM_NESTING;
+            format!("{}true{}", open.repeat(levels), close.repeat(levels))
+        };
+        let largest = [
+            nested("(", ")"),
+            nested("!(", ")"),
+            format!("1{} > 0", "+1".repeat(cel::MAXIMUM_OPERATIONS - 1)),
+            format!("true{}", "&&true".repeat(cel::MAXIMUM_OPERATIONS)),
+            format!("{}true", "true?true:".repeat(cel::MAXIMUM_CONDITIONALS)),
         ];
-        for expression in &deep {
-            assert!(check_cel(&check(&[expression]), "hi").is_err(), "{expression}");
-        }
-        let chains = [
-            format!("1{} > 0", "+1".repeat(2_000)),
-            format!("true{}", "&&true".repeat(680)),
-            format!("{}true", "true?true:".repeat(400)),
-            format!("text{}", ".a".repeat(2_000)),
-        ];
-        for expression in &chains {
-            drop(check_cel(&check(&[expression]), "hi"));
+        for expression in &largest {
+            check_cel(&check(&[expression]), "hi").unwrap_or_else(|error| panic!("{expression}: {error}"));
         }
     }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, future::BoxFuture};
 use reqwest::header::HeaderValue;
 use serde_json::Value;
+use steadfast_bounds::json;
 use steadfast_crds::{AgentRevisionSpec, model::ModelApi};
 use steadfast_process::ErrorChain;
 use tower::Service;
@@ -155,6 +156,7 @@ impl ModelClient {
             move |state| async move {
                 let (mut stream, redactor) = state?;
                 match tokio::time::timeout(idle, stream.next()).await {
+                    Ok(Some(Ok(event))) if json::is_too_deep(&event) => Some((Err(too_deep()), None)),
                     Ok(Some(Ok(mut event))) => {
                         redact_error(&mut event, &redactor);
                         Some((Ok(event), Some((stream, redactor))))
@@ -174,6 +176,17 @@ impl ModelClient {
 
 fn refused_credential(error: &CredentialError) -> CallFailure {
     CallFailure::permanent(CREDENTIALS, error.to_string())
+}
+
+/// The same request would have the same answer, and every attempt costs tokens.
+fn too_deep() -> CallFailure {
+    CallFailure::permanent(
+        "model_output_too_deep",
+        format!(
+            "the response of the model API is nested deeper than {} levels",
+            json::MAXIMUM_DEPTH
+        ),
+    )
 }
 
 fn idle_error(idle: Duration) -> CallFailure {

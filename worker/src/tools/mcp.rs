@@ -14,9 +14,10 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use rmcp::model::{CallToolRequestParams, CallToolResponse, JsonObject, RequestMetaObject};
 use serde_json::{Map, Value};
+use steadfast_bounds::json_schema;
 use steadfast_contract::mcp::{McpAnswer, McpInputRequest};
 use steadfast_crds::{AgentRevisionSpec, agent_tool::McpTool};
-use steadfast_process::ErrorChain;
+use steadfast_process::{BlockingWork, ErrorChain};
 use tokio::time::timeout;
 
 use self::{
@@ -53,6 +54,8 @@ struct Inner {
     credentials: Arc<Credentials>,
     policy: EgressPolicy,
     listings: Listings,
+    /// Threads for the schemas that servers list.
+    blocking: BlockingWork,
 }
 
 /// One attempt of one call.
@@ -75,13 +78,14 @@ pub struct McpCall<'a> {
 }
 
 impl McpClient {
-    pub fn new(credentials: Arc<Credentials>, egress: &Egress) -> Result<Self, reqwest::Error> {
+    pub fn new(credentials: Arc<Credentials>, egress: &Egress, blocking: BlockingWork) -> Result<Self, reqwest::Error> {
         Ok(Self {
             inner: Arc::new(Inner {
                 http: egress.client()?,
                 credentials,
                 policy: egress.policy,
                 listings: Listings::default(),
+                blocking,
             }),
         })
     }
@@ -145,7 +149,8 @@ impl McpClient {
         tool: &McpTool,
     ) -> Result<Arc<Listing>, CallFailure> {
         let address = self.address(revision, tool)?;
-        self.inner.listings.get(&self.inner.http, name, &address).await
+        let Inner { http, blocking, .. } = &*self.inner;
+        self.inner.listings.get(http, blocking, name, &address).await
     }
 
     async fn attempt(&self, address: &ServerAddress, call: McpCall<'_>) -> Result<McpCallResult, CallFailure> {
@@ -154,7 +159,7 @@ impl McpClient {
         let result = tokio::select! {
             result = complete(&connection, address, &call) => result,
             // A server of the older protocol waits for the answer within the call; a person takes longer than that.
-            Some(request) = requests.recv() => Ok(input_required(request, &address.redactor)),
+            Some(request) = requests.recv() => input_required(request, &address.redactor),
         };
         connection.close().await;
         result
@@ -200,7 +205,7 @@ async fn complete(
             CallToolResponse::InputRequired(required) => match required.input_requests {
                 Some(requests) if !requests.is_empty() => {
                     let request = elicitation::request(requests, required.request_state)?;
-                    return Ok(input_required(request, &address.redactor));
+                    return input_required(request, &address.redactor);
                 }
                 // No question: the server expects the call again later, with its state.
                 _ => {
@@ -219,13 +224,19 @@ async fn complete(
     }
 }
 
-fn input_required(mut request: McpInputRequest, redactor: &Redactor) -> McpCallResult {
+/// A question for a person. The gateway validates the answer against the form, which is the server's.
+fn input_required(mut request: McpInputRequest, redactor: &Redactor) -> Result<McpCallResult, CallFailure> {
     request.prompt = redactor.text(&request.prompt);
     redactor.value(&mut request.form);
-    McpCallResult {
+    if let Err(error) = json_schema::check(&request.form) {
+        return Err(refused(format!(
+            "the MCP server asks with a form that cannot be used: {error}"
+        )));
+    }
+    Ok(McpCallResult {
         input_required: Some(request),
         ..McpCallResult::default()
-    }
+    })
 }
 
 fn meta(call: &McpCall<'_>) -> RequestMetaObject {
@@ -238,4 +249,28 @@ fn meta(call: &McpCall<'_>) -> RequestMetaObject {
         meta.set_traceparent(traceparent);
     }
     meta
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_form_out_of_bounds_is_not_shown_to_people() {
+        let asked = |form: Value| {
+            let request = McpInputRequest {
+                prompt: "City?".to_owned(),
+                form,
+                state: Value::Null,
+                keys: Vec::new(),
+            };
+            input_required(request, &Redactor::default())
+        };
+        assert!(asked(Value::Null).is_ok());
+        assert!(asked(json!({"type": "object", "properties": {"city": {"type": "string"}}})).is_ok());
+        let error = asked(json!({"description": "x".repeat(json_schema::MAXIMUM_BYTES)})).unwrap_err();
+        assert!(error.message.contains("the limit is 65536 bytes"), "{error}");
+    }
 }

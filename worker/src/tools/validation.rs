@@ -1,19 +1,19 @@
 //! Validates a model's response: its calls against the schemas of the tools, its
-//! final answer against the output schema. Pure.
+//! final answer against the output schema. Pure. Blocks; call it outside of the async
+//! threads.
 
 use std::collections::BTreeMap;
 
-use jsonschema::Validator;
 use serde_json::{Map, Value};
 use steadfast_agent_loop::tool_call::arguments;
+use steadfast_bounds::json;
 use steadfast_contract::mcp::McpTarget;
 use steadfast_crds::AgentRevisionSpec;
+use steadfast_json_schema::CompiledSchema;
 
 use super::functions::{FunctionKind, FunctionTool, ListedTool, function_tools};
 
-/// Limit for the schema errors of one call that the model gets.
-const ERROR_LIMIT: usize = 5;
-/// Longest text of one error; it may quote the model's own text.
+/// Longest text of an error; it may quote the model's own text.
 const ERROR_LIMIT_BYTES: usize = 300;
 /// Limit for the tool names in the message about an unknown tool.
 const NAME_LIMIT: usize = 50;
@@ -27,8 +27,40 @@ pub(crate) struct CheckedCalls {
     pub mcp: BTreeMap<u32, McpTarget>,
 }
 
+/// A response after validation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CheckedResponse {
+    pub calls: CheckedCalls,
+    /// Why the final answer does not fit the output schema of the revision.
+    pub rejected: Option<String>,
+}
+
+/// Validates a response.
+pub(crate) fn check(items: &[Value], revision: &AgentRevisionSpec, listed: &[ListedTool]) -> CheckedResponse {
+    CheckedResponse {
+        calls: check_calls(items, revision, listed),
+        rejected: check_output(items, revision),
+    }
+}
+
+/// A response that could not be validated: nothing of it may run, and an answer with a schema does not count.
+pub(crate) fn unchecked(items: &[Value], revision: &AgentRevisionSpec, reason: &str) -> CheckedResponse {
+    let calls = (0..).zip(items).filter(|(_, item)| item["type"] == "function_call");
+    let refused: BTreeMap<u32, String> = calls
+        .map(|(index, _)| (index, format!("the arguments could not be validated: {reason}")))
+        .collect();
+    let is_answer = refused.is_empty() && revision.output.is_some();
+    CheckedResponse {
+        rejected: is_answer.then(|| format!("the answer could not be validated: {reason}")),
+        calls: CheckedCalls {
+            refused,
+            mcp: BTreeMap::new(),
+        },
+    }
+}
+
 /// Validates the calls of a response.
-pub(crate) fn check_calls(items: &[Value], revision: &AgentRevisionSpec, listed: &[ListedTool]) -> CheckedCalls {
+fn check_calls(items: &[Value], revision: &AgentRevisionSpec, listed: &[ListedTool]) -> CheckedCalls {
     let functions = function_tools(revision, listed);
     let mut validator = CallValidator {
         functions: &functions,
@@ -59,7 +91,7 @@ pub(crate) fn check_calls(items: &[Value], revision: &AgentRevisionSpec, listed:
 
 struct CallValidator<'a> {
     functions: &'a [FunctionTool<'a>],
-    validators: BTreeMap<&'a str, Result<Validator, String>>,
+    validators: BTreeMap<&'a str, Result<CompiledSchema, String>>,
     /// The handoff that the response calls first.
     first_handoff: Option<&'a str>,
 }
@@ -97,9 +129,8 @@ impl<'a> CallValidator<'a> {
             .as_ref()
             // The operator refuses such a schema. A tool that has one all the same must not run unchecked.
             .map_err(|error| format!("the tool's parameter schema is invalid: {error}"))?;
-        let errors = errors(validator, &arguments, "the arguments");
-        if !errors.is_empty() {
-            return Err(format!("the arguments do not fit the tool's schema: {errors}"));
+        if let Some(error) = validator.first_error(&arguments) {
+            return Err(format!("the arguments do not fit the tool's schema: {error}"));
         }
         let is_blank = arguments["input"].as_str().is_none_or(|input| input.trim().is_empty());
         if function.kind == FunctionKind::Agent && is_blank {
@@ -110,7 +141,7 @@ impl<'a> CallValidator<'a> {
 }
 
 /// Why a final answer does not fit the output schema of the revision; none if it fits, or if the response calls tools.
-pub(crate) fn check_output(items: &[Value], revision: &AgentRevisionSpec) -> Option<String> {
+fn check_output(items: &[Value], revision: &AgentRevisionSpec) -> Option<String> {
     let output = revision.output.as_ref()?;
     if items.iter().any(|item| item["type"] == "function_call") {
         return None;
@@ -126,7 +157,7 @@ pub(crate) fn check_output(items: &[Value], revision: &AgentRevisionSpec) -> Opt
         Value::String(text) => text.clone(),
         _ => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
     };
-    let answer: Value = match serde_json::from_str(&text) {
+    let answer: Value = match json::read(text.as_bytes()) {
         Ok(answer) => answer,
         Err(error) => {
             return Some(format!(
@@ -135,30 +166,16 @@ pub(crate) fn check_output(items: &[Value], revision: &AgentRevisionSpec) -> Opt
         }
     };
     match compile(&output.schema) {
-        Ok(validator) => {
-            let errors = errors(&validator, &answer, "the answer");
-            (!errors.is_empty()).then(|| format!("the answer does not fit the schema: {errors}"))
+        Ok(schema) => {
+            let error = schema.first_error(&answer)?;
+            Some(format!("the answer does not fit the schema: {error}"))
         }
         Err(error) => Some(format!("the agent's output schema is invalid: {error}")),
     }
 }
 
-fn compile(schema: &Map<String, Value>) -> Result<Validator, String> {
-    jsonschema::validator_for(&Value::Object(schema.clone())).map_err(|error| excerpt(&error.to_string()).to_owned())
-}
-
-/// The schema errors as bounded text; empty if there are none.
-fn errors(validator: &Validator, instance: &Value, whole: &str) -> String {
-    let errors: Vec<String> = validator
-        .iter_errors(instance)
-        .take(ERROR_LIMIT)
-        .map(|error| {
-            let path = error.instance_path().to_string();
-            let path = if path.is_empty() { whole } else { &path };
-            excerpt(&format!("{path}: {error}")).to_owned()
-        })
-        .collect();
-    errors.join("; ")
+fn compile(schema: &Map<String, Value>) -> Result<CompiledSchema, String> {
+    CompiledSchema::compile(&Value::Object(schema.clone())).map_err(|error| excerpt(&error.to_string()).to_owned())
 }
 
 fn excerpt(text: &str) -> &str {
@@ -252,6 +269,18 @@ mod tests {
         assert!(refused[&5].starts_with("there is no tool \"docs\""), "{refused:?}");
         assert_eq!(refused[&6], "the arguments are not a JSON object");
         assert_eq!(refused.len(), 6);
+    }
+
+    #[test]
+    fn nothing_of_a_response_that_could_not_be_validated_runs() {
+        let calls = unchecked(&[call("get_weather", "{}")], &revision(), "it is late");
+        assert_eq!(
+            (calls.calls.refused[&0].as_str(), calls.rejected),
+            ("the arguments could not be validated: it is late", None)
+        );
+        let answer = unchecked(&[json!({"type": "message"})], &revision(), "it is late");
+        assert_eq!(answer.calls, CheckedCalls::default());
+        assert!(answer.rejected.is_some());
     }
 
     #[test]

@@ -14,8 +14,9 @@ use steadfast_tools::cargo::Cargo;
 use steadfast_tools::command;
 
 /// Each member, and the members that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 26] = [
-    ("steadfast-agent-loop", &[]),
+const MAY_DEPEND_ON: [(&str, &[&str]); 28] = [
+    ("steadfast-bounds", &[]),
+    ("steadfast-agent-loop", &["steadfast-bounds"]),
     ("steadfast-crds", &[]),
     ("steadfast-events", &[]),
     ("steadfast-process", &[]),
@@ -29,8 +30,12 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 26] = [
         "steadfast-contract",
         &["steadfast-agent-loop", "steadfast-crds", "steadfast-events"],
     ),
-    ("steadfast-eventlog", &["steadfast-events", "steadfast-process"]),
-    ("steadfast-payload", &["steadfast-contract"]),
+    ("steadfast-json-schema", &["steadfast-bounds"]),
+    (
+        "steadfast-eventlog",
+        &["steadfast-bounds", "steadfast-events", "steadfast-process"],
+    ),
+    ("steadfast-payload", &["steadfast-bounds", "steadfast-contract"]),
     (
         "steadfast-temporal",
         &[
@@ -44,6 +49,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 26] = [
         "steadfast-projection",
         &[
             "steadfast-agent-loop",
+            "steadfast-bounds",
             "steadfast-contract",
             "steadfast-crds",
             "steadfast-events",
@@ -53,6 +59,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 26] = [
         "steadfast-history",
         &[
             "steadfast-agent-loop",
+            "steadfast-bounds",
             "steadfast-contract",
             "steadfast-crds",
             "steadfast-events",
@@ -65,6 +72,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 26] = [
         "steadfast-workflow",
         &[
             "steadfast-agent-loop",
+            "steadfast-bounds",
             "steadfast-contract",
             "steadfast-crds",
             "steadfast-events",
@@ -75,9 +83,11 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 26] = [
     (
         "steadfast-operator",
         &[
+            "steadfast-bounds",
             "steadfast-contract",
             "steadfast-crds",
             "steadfast-events",
+            "steadfast-json-schema",
             "steadfast-payload",
             "steadfast-process",
             "steadfast-temporal",
@@ -87,11 +97,13 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 26] = [
     (
         "steadfast-gateway",
         &[
+            "steadfast-bounds",
             "steadfast-contract",
             "steadfast-crds",
             "steadfast-eventlog",
             "steadfast-events",
             "steadfast-history",
+            "steadfast-json-schema",
             "steadfast-payload",
             "steadfast-process",
             "steadfast-projection",
@@ -103,11 +115,13 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 26] = [
         "steadfast-worker",
         &[
             "steadfast-agent-loop",
+            "steadfast-bounds",
             "steadfast-contract",
             "steadfast-crds",
             "steadfast-eventlog",
             "steadfast-events",
             "steadfast-history",
+            "steadfast-json-schema",
             "steadfast-payload",
             "steadfast-process",
             "steadfast-projection",
@@ -169,11 +183,13 @@ const ACTING: [&str; 8] = [
 const WORKFLOW: [&str; 3] = ["steadfast-workflow", "temporalio-sdk", "temporalio-workflow"];
 
 /// Each member, and the crates that it must not link, directly or through others.
-const MUST_NOT_LINK: [(&str, &[&str]); 8] = [
+const MUST_NOT_LINK: [(&str, &[&str]); 10] = [
     ("steadfast-agent-loop", &ACTING),
+    ("steadfast-bounds", &ACTING),
     ("steadfast-contract", &ACTING),
     ("steadfast-crds", &ACTING),
     ("steadfast-events", &ACTING),
+    ("steadfast-json-schema", &ACTING),
     ("steadfast-projection", &ACTING),
     ("steadfast-gateway", &WORKFLOW),
     ("steadfast-operator", &WORKFLOW),

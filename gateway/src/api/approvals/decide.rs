@@ -1,7 +1,7 @@
 //! Approving and rejecting. A decision is a signal to the task that asks: it is durable while
 //! no worker runs, the first decision counts, and sending it again is harmless.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -16,6 +16,7 @@ use steadfast_contract::signals::{Decide, SIGNAL_DECIDE};
 use steadfast_eventlog::LogItem;
 use steadfast_events::{Approval, Decision, Verdict};
 use steadfast_payload::plain_json;
+use steadfast_process::BlockingError;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -36,6 +37,8 @@ use crate::{
 
 /// The model receives the answer.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Limit for the check of an answer against its form; it takes milliseconds.
+const FORM_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The body of an approval.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -177,10 +180,8 @@ async fn deliver(gateway: &Gateway, caller: &Caller, decide: Decide) -> Result<R
         )
         .retryable(false));
     }
-    if decide.decision.verdict == Verdict::Approved
-        && let Some(mismatch) = mismatch(&pending.form, &decide.decision.answer)
-    {
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, mismatch));
+    if decide.decision.verdict == Verdict::Approved {
+        check_answer(gateway, pending, &decide).await?;
     }
     match signal(gateway, &task, &decide).await? {
         Some(state) => respond(&decide, &state),
@@ -203,6 +204,23 @@ fn refuse_own(caller: &Caller, task: &TaskRecord, pending: &Approval) -> Result<
         StatusCode::FORBIDDEN,
         format!("{own}: another user must decide it"),
     ))
+}
+
+/// Refuses an answer that does not match the form. The form is that of a user: it gets a thread of its own.
+async fn check_answer(gateway: &Gateway, pending: &Approval, decide: &Decide) -> Result<(), ApiError> {
+    let (form, answer) = (pending.form.clone(), decide.decision.answer.clone());
+    let check = move || mismatch(&form, &answer);
+    let refuse = |message| Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message));
+    match gateway.blocking.run(&decide.approval_id, FORM_DEADLINE, check).await {
+        Ok(None) => Ok(()),
+        Ok(Some(mismatch)) => refuse(mismatch),
+        Err(error @ BlockingError::DeadlineExceeded { .. }) => {
+            refuse(format!("the answer cannot be checked against the form: {error}"))
+        }
+        Err(error) => {
+            Err(ApiError::internal("the answer could not be checked against the form", error).retryable(true))
+        }
+    }
 }
 
 /// The response for an approval that is not pending.

@@ -15,7 +15,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use steadfast_crds::names::{AGENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
-use steadfast_process::prometheus::Registry;
+use steadfast_process::{BlockingWork, prometheus::Registry};
 
 use super::*;
 use crate::{
@@ -95,6 +95,7 @@ where
         recorder: Recorder::new(client, Reporter::from("test")),
         metrics: Metrics::register(&Registry::new()).unwrap(),
         backoff: Backoff::default(),
+        blocking: BlockingWork::new(1),
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::panic::catch_unwind;
 
+use ::cel::Program;
+use steadfast_bounds::{OutOfBounds, cel};
 use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
     Agent,
@@ -58,22 +60,23 @@ fn check_expression(stage: &str, guardrail: &Guardrail) -> Result<(), Validation
         return Ok(());
     };
     // The parser is generated code that can panic, and an expression must not end the reconciliation.
-    let parsed = catch_unwind(|| {
-        cel::Program::compile(expression)
-            .map(drop)
-            .map_err(|error| error.to_string())
-    });
-    let cause = match parsed {
-        Ok(Ok(())) => return Ok(()),
-        Ok(Err(message)) => first_line(&message),
-        Err(_) => "it cannot be parsed".to_owned(),
+    let parse = |expression| {
+        catch_unwind(|| {
+            Program::compile(expression)
+                .map(drop)
+                .map_err(|error| error.to_string())
+        })
+    };
+    let fault = match cel::parse_with(expression, parse) {
+        Ok(Ok(Ok(()))) => return Ok(()),
+        Ok(Ok(Err(message))) => format!("is not a CEL expression: {}", first_line(&message)),
+        Ok(Err(_)) => "is not a CEL expression: it cannot be parsed".to_owned(),
+        Err(OutOfBounds::Malformed(message)) => format!("is not a CEL expression: {message}"),
+        Err(bound) => format!("cannot be used: {bound}"),
     };
     Err(ValidationError::not_accepted(
         Reason::InvalidExpression,
-        format!(
-            "guardrails.{stage}[{}].cel is not a CEL expression: {cause}",
-            guardrail.name
-        ),
+        format!("guardrails.{stage}[{}].cel {fault}", guardrail.name),
     ))
 }
 
@@ -166,6 +169,20 @@ mod tests {
         for found in [errors("hooks", hook(foreign)), errors("guardrails", rail(foreign))] {
             assert_eq!(found[0].0, Reason::ForbiddenTarget, "{found:?}");
         }
+    }
+
+    #[test]
+    fn an_expression_out_of_bounds_is_reported_with_the_bound() {
+        let levels = cel::MAXIMUM_NESTING + 1;
+        let deep = format!("{}true{}", "(".repeat(levels), ")".repeat(levels));
+        let found = errors("guardrails", json!({ "input": [{ "name": "deep", "cel": deep }] }));
+        assert_eq!(
+            found,
+            [(
+                Reason::InvalidExpression,
+                "guardrails.input[deep].cel cannot be used: its brackets are nested deeper than 16 levels".to_owned()
+            )]
+        );
     }
 
     #[test]

@@ -30,9 +30,9 @@ pub(super) struct ModelAttempt<'a> {
     pub activities: &'a Activities,
     pub context: &'a TaskContext,
     pub start: &'a StartTask,
-    pub revision: &'a Revision,
+    pub revision: &'a Arc<Revision>,
     /// The tools that MCP servers listed for this attempt.
-    pub listed: &'a [ListedTool],
+    pub listed: &'a Arc<Vec<ListedTool>>,
     pub number: CallNumber,
     pub writer: LogWriter,
     pub gate: OutputGate<'a>,

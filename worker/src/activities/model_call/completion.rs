@@ -1,10 +1,11 @@
 //! The end of an attempt: the outcome that history keeps, the events that follow
 //! from it, and the copy of a completed response in Redis.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use steadfast_agent_loop::{Body, CallDisposition, CallKind, Segment, ToolCall, output_item::unsupported_item};
+use steadfast_bounds::json;
 use steadfast_contract::{
     activities::ModelOutcome,
     callee::{callee, required_approval},
@@ -21,11 +22,13 @@ use crate::{
     activities::{Activities, ActivityScope},
     failure::ActivityFailure,
     model::ModelResponse,
-    tools::validation::{check_calls, check_output},
+    tools::validation::{self, CheckedResponse},
 };
 
 /// Limit for the output items of an earlier attempt that are retracted.
 const MESSAGES_PER_CALL: u32 = 256;
+/// Limit for the validation of a response; it takes milliseconds.
+const VALIDATION_DEADLINE: Duration = Duration::from_secs(10);
 
 impl ModelAttempt<'_> {
     /// The outcome of a completed call. The log has the events that follow from it before the workflow acts on it.
@@ -36,12 +39,13 @@ impl ModelAttempt<'_> {
     ) -> Result<ModelOutcome, ActivityFailure> {
         let spec = &self.revision.spec;
         let ModelResponse { items, usage, .. } = response;
-        let checked = check_calls(&items, spec, self.listed);
+        let CheckedResponse {
+            calls: checked,
+            rejected,
+        } = self.validate(&items).await;
         let calls = tool_calls(&items, &checked.refused);
         let unsupported = unsupported_item(&items).map(str::to_owned);
-        let rejected = (calls.is_empty() && unsupported.is_none())
-            .then(|| check_output(&items, spec))
-            .flatten();
+        let rejected = rejected.filter(|_| calls.is_empty() && unsupported.is_none());
         let ends_turn = calls.is_empty() || unsupported.is_some();
         let withheld = ends_turn && rejected.is_none() && self.gate.withholds_any();
         let mut outcome = ModelOutcome {
@@ -84,6 +88,17 @@ impl ModelAttempt<'_> {
         }
         outcome.log = self.activities.finish(self.writer, &spec.agent).await;
         Ok(outcome)
+    }
+
+    /// Validates a response on a thread of its own: the schemas are those of users and of MCP servers.
+    async fn validate(&self, items: &[Value]) -> CheckedResponse {
+        let (owned, revision, listed) = (items.to_vec(), Arc::clone(self.revision), Arc::clone(self.listed));
+        let blocking = &self.activities.blocking;
+        let check = move || validation::check(&owned, &revision.spec, &listed);
+        blocking
+            .run(&self.context.task_id, VALIDATION_DEADLINE, check)
+            .await
+            .unwrap_or_else(|error| validation::unchecked(items, &self.revision.spec, &error.to_string()))
     }
 
     /// The outcome of an interrupted call.
@@ -184,7 +199,7 @@ impl Activities {
     /// The response of an earlier attempt that completed the call and could not report it.
     pub(super) async fn spilled_response(&self, place: SpillPlace<'_>) -> Option<ModelResponse> {
         let spilled = self.log.get_spill(place).await.ok()??;
-        let (items, usage): (Vec<Value>, Usage) = serde_json::from_slice(&spilled).ok()?;
+        let (items, usage): (Vec<Value>, Usage) = json::read_own(&spilled).ok()?;
         Some(ModelResponse {
             items,
             usage,

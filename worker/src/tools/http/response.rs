@@ -6,6 +6,7 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderMap},
 };
 use serde_json::{Map, Value, json};
+use steadfast_bounds::json;
 use steadfast_process::ErrorChain;
 
 use crate::{
@@ -92,7 +93,7 @@ impl<'a> HttpResponse<'a> {
         let scope = json!({"status": status, "headers": self.header_texts(), "body": body, "args": arguments});
         match render(template, &scope) {
             Ok(text) => HttpToolResult {
-                content: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+                content: json::read_or_text(text),
                 is_error: false,
             },
             // The request has had its effect: the model gets the response without the template.
@@ -103,9 +104,9 @@ impl<'a> HttpResponse<'a> {
         }
     }
 
-    /// Parses JSON if the server declares it, and also an undeclared object or array.
+    /// Parses JSON if the server declares it, and also an undeclared object or array. JSON that is too deep stays text.
     fn content(&self, is_json: bool) -> Value {
-        match serde_json::from_str::<Value>(&self.body.text) {
+        match json::read::<Value>(self.body.text.as_bytes()) {
             Ok(mut value) if is_json || value.is_object() || value.is_array() => {
                 self.redactor.value(&mut value);
                 value

@@ -2,6 +2,7 @@
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::{Value, json};
+use steadfast_bounds::json;
 use steadfast_contract::mcp::McpInputRequest;
 
 use crate::egress::redaction::Redactor;
@@ -25,7 +26,7 @@ pub(super) fn result(result: CallToolResult, max_bytes: usize, redactor: &Redact
     if let Some(structured) = &mut content {
         redactor.value(structured);
     }
-    let content = content.unwrap_or_else(|| {
+    let content = content.map(json::or_text).unwrap_or_else(|| {
         let blocks = result.content.into_iter().map(|block| redacted(block, redactor));
         parts(blocks.collect(), max_bytes.saturating_add(KEEP_BEYOND_BYTES))
     });

@@ -10,6 +10,8 @@ use std::{
 
 use rmcp::model::Tool;
 use serde_json::{Map, Value, json};
+use steadfast_json_schema::CompiledSchema;
+use steadfast_process::BlockingWork;
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -18,7 +20,7 @@ use super::{
     elicitation::Elicitations,
     error::{classify_request, unavailable},
 };
-use crate::failure::CallFailure;
+use crate::{egress::redaction::Redactor, failure::CallFailure};
 
 /// Limit for listing the tools of a server, the connection included.
 const LIST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -32,8 +34,8 @@ const FAILURE_TTL: Duration = Duration::from_secs(15);
 const MAXIMUM_SERVERS: usize = 256;
 /// Longest description of a tool, the same as that of an AgentTool.
 const MAXIMUM_DESCRIPTION_BYTES: usize = 4_096;
-/// Largest parameter schema of a tool, the same as that of an AgentTool.
-const MAXIMUM_SCHEMA_BYTES: usize = 65_536;
+/// Limit for checking the schemas of all tools of a server.
+const SCHEMAS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A tool as its server describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +80,7 @@ impl Listings {
     pub(super) async fn get(
         &self,
         http: &reqwest::Client,
+        blocking: &BlockingWork,
         server: &str,
         address: &ServerAddress,
     ) -> Result<Arc<Listing>, CallFailure> {
@@ -93,13 +96,15 @@ impl Listings {
         if let Some(cached) = cached.as_ref().filter(|cached| cached.expires_at > Instant::now()) {
             return cached.listing.clone();
         }
-        let fetched = timeout(LIST_TIMEOUT, fetch(http, address)).await.unwrap_or_else(|_| {
-            let seconds = LIST_TIMEOUT.as_secs();
-            Err(unavailable(format!(
-                "{} did not list its tools within {seconds} s",
-                address.host
-            )))
-        });
+        let fetched = timeout(LIST_TIMEOUT, fetch(http, blocking, address))
+            .await
+            .unwrap_or_else(|_| {
+                let seconds = LIST_TIMEOUT.as_secs();
+                Err(unavailable(format!(
+                    "{} did not list its tools within {seconds} s",
+                    address.host
+                )))
+            });
         let (ttl, listing) = match fetched {
             Ok((ttl, listing)) => (ttl, Ok(Arc::new(listing))),
             Err(failure) => {
@@ -128,24 +133,39 @@ impl Listings {
     }
 }
 
-async fn fetch(http: &reqwest::Client, address: &ServerAddress) -> Result<(Duration, Listing), CallFailure> {
+async fn fetch(
+    http: &reqwest::Client,
+    blocking: &BlockingWork,
+    address: &ServerAddress,
+) -> Result<(Duration, Listing), CallFailure> {
     let (elicitations, _requests) = Elicitations::new(None);
     let connection = Connection::open(http, address, elicitations).await?;
     let listed = connection.peer().list_all_tools_with_cache_hint().await;
     connection.close().await;
     let listed = listed.map_err(|error| classify_request(address, &error))?;
     let ttl = listed.ttl_ms.map_or(DEFAULT_TTL, Duration::from_millis);
+    let redactor = address.redactor.clone();
+    let listing = blocking
+        .run(&address.host, SCHEMAS_DEADLINE, move || {
+            check_tools(listed.items, &redactor)
+        })
+        .await
+        .map_err(|error| unavailable(format!("the tools of {} could not be checked: {error}", address.host)))?;
+    Ok((ttl.min(MAXIMUM_TTL), listing))
+}
+
+fn check_tools(tools: Vec<Tool>, redactor: &Redactor) -> Listing {
     let mut listing = Listing::default();
-    for tool in listed.items {
+    for tool in tools {
         match server_tool(tool) {
             Ok(mut tool) => {
-                tool.description = address.redactor.text(&tool.description);
+                tool.description = redactor.text(&tool.description);
                 listing.tools.push(tool);
             }
-            Err(problem) => listing.problems.push(address.redactor.text(&problem)),
+            Err(problem) => listing.problems.push(redactor.text(&problem)),
         }
     }
-    Ok((ttl.min(MAXIMUM_TTL), listing))
+    listing
 }
 
 /// Checks the schema of a tool: a model API would refuse the whole request for one invalid schema.
@@ -158,12 +178,7 @@ fn server_tool(tool: Tool) -> Result<ServerTool, String> {
         return Err(format!("the tool {name:?} does not take an object as its arguments"));
     }
     let schema = Value::Object(schema);
-    if schema.to_string().len() > MAXIMUM_SCHEMA_BYTES {
-        return Err(format!(
-            "the parameter schema of the tool {name:?} is larger than {MAXIMUM_SCHEMA_BYTES} bytes"
-        ));
-    }
-    if let Err(error) = jsonschema::validator_for(&schema) {
+    if let Err(error) = CompiledSchema::compile(&schema) {
         return Err(format!("the parameter schema of the tool {name:?} is invalid: {error}"));
     }
     let Value::Object(input_schema) = schema else {
@@ -193,6 +208,8 @@ mod tests {
             ))
             .is_err()
         );
+        let recursive = json!({"type": "object", "allOf": [{"$ref": "#"}]});
+        assert!(server_tool(tool(recursive)).unwrap_err().contains("refers to itself"));
         let made = server_tool(tool(json!({}))).unwrap();
         assert_eq!(json!(made.input_schema), json!({"type": "object", "properties": {}}));
     }
