@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn what_is_too_deep_is_kept_as_text() {
         let (within, beyond) = (nested(MAXIMUM_DEPTH), nested(MAXIMUM_DEPTH + 1));
-        assert_eq!(read_or_text(within.clone()), value(MAXIMUM_DEPTH));
+        assert_eq!(read_or_text(within), value(MAXIMUM_DEPTH));
         assert_eq!(read_or_text(beyond.clone()), json!(beyond));
         assert_eq!(or_text(value(MAXIMUM_DEPTH)), value(MAXIMUM_DEPTH));
         assert_eq!(or_text(value(MAXIMUM_DEPTH + 1)), json!(beyond));

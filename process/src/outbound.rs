@@ -21,7 +21,7 @@ const CA_BUNDLE: &str = "STEADFAST_CA_BUNDLE";
 /// What a program was told, as texts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct OutboundArgs {
-    /// Proxy for https:// URLs outside of the cluster, http://[USER:PASSWORD@]HOST:PORT.
+    /// Proxy for https:// URLs outside of the cluster, `http://[USER:PASSWORD@]HOST:PORT`.
     #[arg(long, env = "STEADFAST_HTTPS_PROXY", hide_env_values = true)]
     pub https_proxy: Option<String>,
     /// Proxy for http:// URLs.

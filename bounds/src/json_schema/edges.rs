@@ -84,13 +84,14 @@ fn add_applied<'a>(keyword: &str, value: &'a Value, edges: &mut Vec<(Edge<'a>, &
             edges.extend(members.map(|(name, inner)| (Edge::Part(Part::Member(name)), inner)));
             return;
         }
-        "prefixItems" => Part::AnyItem,
         "not" | "if" | "then" | "else" => {
             edges.push((Edge::Same, value));
             return;
         }
         "additionalProperties" | "unevaluatedProperties" => Part::AnyMember,
-        "items" | "additionalItems" | "unevaluatedItems" | "contains" | "contentSchema" => Part::AnyItem,
+        "items" | "prefixItems" | "additionalItems" | "unevaluatedItems" | "contains" | "contentSchema" => {
+            Part::AnyItem
+        }
         "propertyNames" => Part::Name,
         _ => return,
     };

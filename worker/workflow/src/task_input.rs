@@ -219,7 +219,7 @@ mod tests {
 
             // As a page of a state that is too large for the input of a run.
             let page: Vec<Segment> = first.state.transcript.segments().cloned().collect();
-            prop_assert_eq!(unpack::<Vec<Segment>>(&pack(&page).unwrap()).unwrap(), page.clone());
+            prop_assert_eq!(unpack::<Vec<Segment>>(&pack(&page).unwrap()).unwrap(), &page[..]);
             let new: Vec<NewSegment> = page.into_iter().map(|segment| NewSegment::Whole(Box::new(segment))).collect();
             prop_assert_eq!(unpack::<Vec<NewSegment>>(&pack(&new).unwrap()).unwrap(), new);
         }

@@ -26,10 +26,13 @@ pub(super) fn result(result: CallToolResult, max_bytes: usize, redactor: &Redact
     if let Some(structured) = &mut content {
         redactor.value(structured);
     }
-    let content = content.map(json::or_text).unwrap_or_else(|| {
-        let blocks = result.content.into_iter().map(|block| redacted(block, redactor));
-        parts(blocks.collect(), max_bytes.saturating_add(KEEP_BEYOND_BYTES))
-    });
+    let content = content.map_or_else(
+        || {
+            let blocks = result.content.into_iter().map(|block| redacted(block, redactor));
+            parts(blocks.collect(), max_bytes.saturating_add(KEEP_BEYOND_BYTES))
+        },
+        json::or_text,
+    );
     McpCallResult {
         content,
         is_error: result.is_error.unwrap_or(false),

@@ -74,7 +74,7 @@ async fn fetch_pages(ctx: &Context) -> Result<(), WorkflowTermination> {
         let fetched = ctx
             .execute_activity(FetchStatePage, Packed(request), activity_options::fetch_state_page())
             .await;
-        let Packed(segments) = fetched.map_err(|error| lost(error.into()))?;
+        let Packed(segments) = fetched.map_err(|error| lost(&CallError::from(error)))?;
         update(ctx, |task| task.take_page(segments));
     }
     Ok(())
