@@ -155,7 +155,10 @@ async fn a_newer_server_gets_the_idempotency_key_and_the_trace_of_a_call() {
     let tool = revision.tools[0].spec.mcp.as_ref().unwrap();
     let listed = client.list(&revision, "server", tool).await.unwrap();
     let read_only: Vec<_> = listed.iter().map(|tool| (tool.name.as_str(), tool.read_only)).collect();
-    assert_eq!(read_only, [("nonce", true), ("echo", false), ("ask", false)]);
+    assert_eq!(
+        read_only,
+        [("nonce", true), ("echo", false), ("ask", false), ("ask_much", false)]
+    );
 }
 
 #[tokio::test]

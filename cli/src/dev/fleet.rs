@@ -160,6 +160,13 @@ impl Fleet {
         for planned in planned {
             let name = planned.key.name;
             if refused.contains(&name) {
+                let last = newest.iter().find(|spec| spec.agent == name);
+                if let Some(last) = last
+                    && !agents.contains_key(&name)
+                {
+                    status(&format!("{name}: goes on with revision {}", last.sequence));
+                    agents.insert(name.clone(), self.local(name.clone(), planned.agent));
+                }
                 order.extend(agents.contains_key(&name).then_some(name));
                 continue;
             }

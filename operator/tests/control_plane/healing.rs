@@ -220,7 +220,7 @@ async fn a_variable_without_a_credential_is_named() {
 async fn a_revision_over_the_limit_is_refused_with_a_condition() {
     let (cluster, operator) = Cluster::with_operator("too-large").await;
     cluster
-        .agent("weather", json!({ "instructions": "a".repeat(1_100_000) }))
+        .agent("weather", json!({ "instructions": "a".repeat(1_048_500) }))
         .await;
     cluster
         .condition("weather", ConditionType::Accepted, "False", "RevisionTooLarge")

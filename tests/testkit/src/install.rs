@@ -122,7 +122,12 @@ fn values_of(platform: &Platform, release: &Release, options: &InstallOptions) -
         },
         "temporal": {"address": manifests::TEMPORAL_ADDRESS},
         "redis": {"url": platform.redis().url()},
-        "worker": {"image": release.worker.reference, "extraEnv": extra_env(options)},
+        "worker": {
+            "image": release.worker.reference,
+            "extraEnv": extra_env(options),
+            // The models of tests and of the demo run beside the cluster or in it.
+            "models": {"allowLocalAddresses": true},
+        },
         "operator": {"replicas": options.operator_replicas},
         "gateway": {
             "replicas": options.gateway_replicas,

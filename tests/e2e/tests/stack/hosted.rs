@@ -17,6 +17,10 @@ fn searching(name: &str, script: impl Fn(&ModelRequest) -> Reply + Send + Sync +
     AgentSetup::new(name, script)
         .tool("search_the_web", tool)
         .variable("CITY", "Oslo")
+        .configure(|spec| {
+            let credential = serde_json::from_value(json!({"envVarName": "CITY"}));
+            spec.credentials.push(credential.unwrap());
+        })
 }
 
 fn answered(text: &str) -> [Line; 4] {

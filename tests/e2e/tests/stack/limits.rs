@@ -106,7 +106,7 @@ async fn a_message_beyond_the_queue_limit_is_rejected_with_a_reason() {
         })
         .await
         .unwrap();
-    assert_eq!(rejected["idempotency_key"], "the-third");
+    assert_eq!(rejected["message_id"], "the-third");
     assert!(
         rejected["reason"].as_str().unwrap().contains("maxQueuedMessages"),
         "{rejected}"

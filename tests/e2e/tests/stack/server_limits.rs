@@ -228,7 +228,7 @@ async fn a_form_of_a_megabyte_is_refused_with_words() {
     let task = agent.task().await.unwrap();
     task.complete_turn(1, "Ask.").await.unwrap();
     let output = agent.model().journal()[1].request.last_tool_output().unwrap();
-    assert!(output.contains("the form") && output.contains("65536"), "{output}");
+    assert!(output.contains("a form") && output.contains("65536"), "{output}");
     assert_runs(stack, &task).await;
 }
 

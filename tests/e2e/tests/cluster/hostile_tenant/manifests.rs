@@ -116,7 +116,7 @@ fn agents(namespace: &Namespace) -> Vec<Manifest> {
         ),
         (
             "too-large",
-            json!({"instructions": PRIVATE_TEXT.repeat(24_000)}),
+            json!({"instructions": PRIVATE_TEXT.repeat(23_300)}),
             not_accepted(Reason::RevisionTooLarge),
         ),
         (

@@ -34,10 +34,12 @@ async fn arguments_and_results_of_300_kb_are_plain_json_in_the_history() {
     let expected = [
         Line::user("Reverse it."),
         Line::request("reverse", json!({"text": text})),
-        Line::response("reverse", result.clone()),
         Line::agent(format!("{} bytes", result.to_string().len())),
     ];
-    let lines = task.lines().await.unwrap();
+    let mut lines = task.lines().await.unwrap();
+    // People see the beginning of it; another test reads it whole.
+    let response = lines.remove(2);
+    assert!(matches!(&response, Line::ToolResponse { is_error: false, .. }));
     // Not `assert_eq`, which would print a megabyte on failure.
     assert!(lines == expected, "the messages differ from what was sent");
 
