@@ -2,8 +2,6 @@
 
 mod explanation;
 
-use std::io::Write as _;
-
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Event;
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -12,6 +10,7 @@ use steadfast_crds::Agent;
 use crate::args::{AgentsCommand, ExplainAgentArguments, ListAgentsArguments, OutputFormat};
 use crate::columns::{self, one_line};
 use crate::connect;
+use crate::stdout::{print, print_json};
 
 const HEADER: [&str; 3] = ["NAME", "STATUS", "DESCRIPTION"];
 
@@ -26,8 +25,8 @@ pub(crate) async fn run(command: AgentsCommand) -> anyhow::Result<()> {
 async fn list(arguments: ListAgentsArguments) -> anyhow::Result<()> {
     let connection = connect::connect(&arguments.connection, arguments.namespace.as_deref()).await?;
     let agents = connection.client.list_agents().await?;
-    print(&match arguments.output {
-        OutputFormat::Json => serde_json::to_string_pretty(&agents)? + "\n",
+    let text = match arguments.output {
+        OutputFormat::Json => return print_json(&agents),
         OutputFormat::Text if agents.is_empty() => "no agents: check your permissions in their namespaces\n".to_owned(),
         OutputFormat::Text => columns::render(
             HEADER,
@@ -35,7 +34,8 @@ async fn list(arguments: ListAgentsArguments) -> anyhow::Result<()> {
                 .iter()
                 .map(|agent| [&agent.name, &agent.status, &agent.description].map(|text| one_line(text))),
         ),
-    })
+    };
+    print(&text)
 }
 
 /// The conditions and Events of an Agent, from the API server.
@@ -58,8 +58,4 @@ async fn explain(arguments: ExplainAgentArguments) -> anyhow::Result<()> {
     let events = events.list(&ListParams::default().fields(&selector)).await;
     let events = events.map(|list| list.items).unwrap_or_default();
     print(&explanation::explain(&agent, &events, jiff::Timestamp::now()))
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
 }

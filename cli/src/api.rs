@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use backon::{ExponentialBuilder, Retryable as _};
 use reqwest::{RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -109,6 +109,40 @@ impl GatewayClient {
             } => Ok(result.id),
             RpcResponse { .. } => bail!("the response to {method} has neither a result nor an error"),
         }
+    }
+
+    /// The entries of all pages of a list, or the first ones if there are more than `limit`.
+    async fn list_pages<T: DeserializeOwned>(
+        &self,
+        list: &str,
+        filter: &[(&str, &str)],
+        page_size: usize,
+        limit: usize,
+    ) -> anyhow::Result<Vec<T>> {
+        let page_size = page_size.min(limit).max(1);
+        let mut all: Vec<T> = Vec::new();
+        for page in 1_usize.. {
+            let mut url = self.url(&[list])?;
+            url.query_pairs_mut()
+                .append_pair("limit", &page_size.to_string())
+                .append_pair("page_number", &page.to_string())
+                .extend_pairs(filter);
+            let response = self
+                .send_with_retries(|| self.authorize(self.http.get(url.clone())))
+                .await?;
+            let listed: Vec<T> = require_success(&self.server, response)
+                .await?
+                .json()
+                .await
+                .with_context(|| format!("read the list of {list}"))?;
+            let is_last = listed.len() < page_size;
+            all.extend(listed);
+            if is_last || all.len() >= limit {
+                break;
+            }
+        }
+        all.truncate(limit);
+        Ok(all)
     }
 
     /// Sends a request again, with back-off, while the gateway cannot be reached or is not available.

@@ -2,14 +2,13 @@
 
 mod table;
 
-use std::io::Write as _;
-
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
 use crate::api::{Action, DecisionOutcome, DecisionRequest, Filter};
 use crate::args::{ApprovalsCommand, DecideArguments, ListApprovalsArguments};
 use crate::connect;
+use crate::stdout::print;
 
 pub(crate) async fn run(command: ApprovalsCommand) -> anyhow::Result<()> {
     match command {
@@ -54,8 +53,4 @@ async fn decide(arguments: &DecideArguments, action: Action, answer: Value) -> a
         DecisionOutcome::InvalidAnswer(message) => bail!("{message}\npass the answer with --answer JSON"),
         DecisionOutcome::AlreadyClosed { message, .. } => bail!("{message}"),
     }
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
 }

@@ -95,13 +95,6 @@ fn screen(no_color: bool) -> Screen {
     })
 }
 
-/// Prints a part of the conversation, to standard output.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    Ok(stdout.flush()?)
-}
-
 /// Prints a line about the conversation, to standard error.
 fn print_status(text: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stderr().lock(), "{text}")?)

@@ -12,6 +12,7 @@ mod connect;
 mod dev;
 mod lint;
 mod printable;
+mod stdout;
 mod tasks;
 
 use std::io::Write as _;
@@ -35,7 +36,9 @@ async fn main() -> ExitCode {
         Command::Agents(command) => agents::run(command).await.map(|()| ExitCode::SUCCESS),
         Command::Tasks(command) => tasks::run(command).await,
         Command::Lint(arguments) => lint::run(arguments).await,
-        Command::Schema => print_schema().map(|()| ExitCode::SUCCESS),
+        Command::Schema => {
+            stdout::print_json(&steadfast_crds::json_schema::manifest_schema()).map(|()| ExitCode::SUCCESS)
+        }
         Command::HelpMarkdown { path } => write_help(&path).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
@@ -43,11 +46,6 @@ async fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "steadfast: {error:#}");
         ExitCode::FAILURE
     })
-}
-
-fn print_schema() -> anyhow::Result<()> {
-    let schema = serde_json::to_string_pretty(&steadfast_crds::json_schema::manifest_schema())?;
-    Ok(writeln!(std::io::stdout(), "{schema}")?)
 }
 
 fn write_help(path: &Path) -> anyhow::Result<()> {

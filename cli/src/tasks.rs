@@ -2,10 +2,7 @@
 
 mod table;
 
-use std::io::Write as _;
 use std::process::ExitCode;
-
-use serde::Serialize;
 
 use crate::api::{TaskAction, TaskFilter};
 use crate::args::{
@@ -14,6 +11,7 @@ use crate::args::{
 };
 use crate::chat;
 use crate::connect::{self, Connection};
+use crate::stdout::{print, print_json};
 
 pub(crate) async fn run(command: TasksCommand) -> anyhow::Result<ExitCode> {
     match command {
@@ -70,12 +68,4 @@ async fn change(arguments: &ChangeTaskArguments, action: TaskAction) -> anyhow::
 
 async fn connect(task: &TaskArguments) -> anyhow::Result<Connection> {
     connect::connect(&task.connection, task.namespace.as_deref()).await
-}
-
-fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&(serde_json::to_string_pretty(value)? + "\n"))
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
 }

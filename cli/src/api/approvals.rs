@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use steadfast_events::{Approval, Verdict};
 
-use super::{GatewayClient, error_message, explain_status, require_success};
+use super::{GatewayClient, error_message, explain_status};
 
 /// Approvals per page of the list.
 const PAGE_SIZE: usize = 200;
@@ -59,35 +59,10 @@ pub(crate) enum DecisionOutcome {
 impl GatewayClient {
     /// All pending approvals, the oldest first.
     pub(crate) async fn list_approvals(&self, filter: &Filter) -> anyhow::Result<Vec<PendingApproval>> {
-        let mut all = Vec::new();
-        for page in 1_usize.. {
-            let mut url = self.url(&["approvals"])?;
-            {
-                let mut query = url.query_pairs_mut();
-                query.append_pair("limit", &PAGE_SIZE.to_string());
-                query.append_pair("page_number", &page.to_string());
-                if let Some(agent) = &filter.agent {
-                    query.append_pair("agent_name", agent);
-                }
-                if let Some(task) = &filter.task {
-                    query.append_pair("task_id", task);
-                }
-            }
-            let response = self
-                .send_with_retries(|| self.authorize(self.http.get(url.clone())))
-                .await?;
-            let listed: Vec<PendingApproval> = require_success(&self.server, response)
-                .await?
-                .json()
-                .await
-                .context("read the list of approvals")?;
-            let is_last = listed.len() < PAGE_SIZE;
-            all.extend(listed);
-            if is_last {
-                break;
-            }
-        }
-        Ok(all)
+        let agent = filter.agent.as_deref().map(|agent| ("agent_name", agent));
+        let task = filter.task.as_deref().map(|task| ("task_id", task));
+        let query: Vec<(&str, &str)> = agent.into_iter().chain(task).collect();
+        self.list_pages("approvals", &query, PAGE_SIZE, usize::MAX).await
     }
 
     /// Decides an approval. The same decision sent again changes nothing.

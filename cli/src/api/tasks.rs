@@ -55,38 +55,10 @@ pub(crate) enum TaskAction {
 impl GatewayClient {
     /// The newest tasks.
     pub(crate) async fn list_tasks(&self, filter: &TaskFilter) -> anyhow::Result<Vec<Task>> {
-        let mut tasks = Vec::new();
-        let page_size = filter.limit.clamp(1, PAGE_SIZE);
-        for page in 1_usize.. {
-            let mut url = self.url(&["tasks"])?;
-            {
-                let mut query = url.query_pairs_mut();
-                query.append_pair("relationships", "agents");
-                query.append_pair("limit", &page_size.to_string());
-                query.append_pair("page_number", &page.to_string());
-                if let Some(agent) = &filter.agent {
-                    query.append_pair("agent_name", agent);
-                }
-                if let Some(status) = filter.status {
-                    query.append_pair("status", status);
-                }
-            }
-            let response = self
-                .send_with_retries(|| self.authorize(self.http.get(url.clone())))
-                .await?;
-            let listed: Vec<Task> = require_success(&self.server, response)
-                .await?
-                .json()
-                .await
-                .context("read the list of tasks")?;
-            let is_last = listed.len() < page_size;
-            tasks.extend(listed);
-            if is_last || tasks.len() >= filter.limit {
-                break;
-            }
-        }
-        tasks.truncate(filter.limit);
-        Ok(tasks)
+        let mut query = vec![("relationships", "agents")];
+        query.extend(filter.agent.as_deref().map(|agent| ("agent_name", agent)));
+        query.extend(filter.status.map(|status| ("status", status)));
+        self.list_pages("tasks", &query, PAGE_SIZE, filter.limit).await
     }
 
     /// One task by id.
@@ -141,7 +113,7 @@ mod tests {
         let (head, mut connection) = next_request(&listener).await;
         assert!(
             head.starts_with(
-                "get /tasks?relationships=agents&limit=1&page_number=1&agent_name=team.weather&status=running "
+                "get /tasks?limit=1&page_number=1&relationships=agents&agent_name=team.weather&status=running "
             ),
             "{head}"
         );

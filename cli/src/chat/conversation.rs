@@ -9,11 +9,12 @@ use tokio::sync::mpsc;
 
 use super::input::Input;
 use super::notices::Notices;
+use super::print_status;
 use super::prompt::{ApprovalPrompt, Reply};
 use super::screen::Screen;
 use super::sent_messages::{Effect, SentMessages};
-use super::{print, print_status};
 use crate::api::{DecisionOutcome, DecisionRequest, Filter, GatewayClient, StreamItem, follow_task};
+use crate::stdout::print;
 
 const MESSAGE_PROMPT: &str = "> ";
 /// An approval is opened when no event came for this long. In a log of the past, the

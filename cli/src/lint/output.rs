@@ -1,6 +1,6 @@
 //! Prints the result of `steadfast lint`: a line per diagnostic, or JSON.
 
-use std::{error::Error as _, io::Write as _};
+use std::error::Error as _;
 
 use serde::Serialize;
 use serde_json::json;
@@ -8,7 +8,7 @@ use steadfast_crds::{conditions::ConditionType, manifests::Origin};
 use steadfast_operator::lint::{Diagnostic, Report, Severity};
 
 use super::input::Unreadable;
-use crate::{args::OutputFormat, printable::printable};
+use crate::{args::OutputFormat, printable::printable, stdout};
 
 /// One diagnostic as it is printed; as JSON, a member that does not apply is null.
 #[derive(Debug, Serialize)]
@@ -71,14 +71,10 @@ fn file(origin: &Origin) -> String {
 }
 
 pub(super) fn print(checked: usize, rows: &[Row], output: OutputFormat) -> anyhow::Result<()> {
-    let text = match output {
-        OutputFormat::Text => text(checked, rows),
-        OutputFormat::Json => {
-            let report = json!({ "checked": checked, "diagnostics": rows });
-            serde_json::to_string_pretty(&report)? + "\n"
-        }
-    };
-    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+    match output {
+        OutputFormat::Text => stdout::print(&text(checked, rows)),
+        OutputFormat::Json => stdout::print_json(&json!({ "checked": checked, "diagnostics": rows })),
+    }
 }
 
 /// `file:line: severity: Kind namespace/name: condition=False, reason: message` per row, and a summary.
