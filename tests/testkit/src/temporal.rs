@@ -183,6 +183,13 @@ impl Temporal {
         output(&mut command).await
     }
 
+    /// Signals a workflow, with a JSON text as input if there is one.
+    pub async fn signal(&self, workflow_id: &str, name: &str, input: Option<&str>) -> anyhow::Result<()> {
+        let mut arguments = vec!["workflow", "signal", "--workflow-id", workflow_id, "--name", name];
+        arguments.extend(input.map(|input| ["--input", input]).iter().flatten());
+        self.cli(&arguments).await.map(|_| ())
+    }
+
     /// The bytes of all files of the server's database. Only a server with the storage `File` has one.
     pub fn database(&self) -> anyhow::Result<Vec<u8>> {
         ensure!(

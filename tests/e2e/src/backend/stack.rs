@@ -80,30 +80,20 @@ pub async fn signal_message(stack: &Stack, task: &Task, id: &str, text: &str) {
         sender: String::new(),
     };
     let input = serde_json::to_string(&message).unwrap();
-    let signal = [
-        "workflow",
-        "signal",
-        "--workflow-id",
-        task.id(),
-        "--name",
-        SIGNAL_RECEIVE_EVENT,
-        "--input",
-        &input,
-    ];
-    stack.temporal().cli(&signal).await.unwrap();
+    stack
+        .temporal()
+        .signal(task.id(), SIGNAL_RECEIVE_EVENT, Some(&input))
+        .await
+        .unwrap();
 }
 
 /// Makes a task continue as new. It has this many runs then.
 pub async fn continue_as_new(stack: &Stack, task: &Task, count: usize) {
-    let signal = [
-        "workflow",
-        "signal",
-        "--workflow-id",
-        task.id(),
-        "--name",
-        SIGNAL_CHECKPOINT,
-    ];
-    stack.temporal().cli(&signal).await.unwrap();
+    stack
+        .temporal()
+        .signal(task.id(), SIGNAL_CHECKPOINT, None)
+        .await
+        .unwrap();
     wait::until("another run", TIMEOUT, async || {
         let runs = runs(stack, task).await?;
         anyhow::ensure!(runs == count, "there are {runs} runs");

@@ -167,17 +167,11 @@ async fn decide_too_late(stack: &Stack, agent: &Agent, task: &Task, id: &str, to
     assert_eq!((late.status, decision), (409, &json!("expired")), "{tool}: {late:?}");
     let now = jiff::Timestamp::now().to_string();
     let input = json!({"approval_id": id, "verdict": "approved", "by": "eve", "decided_at": now}).to_string();
-    let signal = [
-        "workflow",
-        "signal",
-        "--workflow-id",
-        task.id(),
-        "--name",
-        SIGNAL_DECIDE,
-        "--input",
-        &input,
-    ];
-    stack.temporal().cli(&signal).await.unwrap();
+    stack
+        .temporal()
+        .signal(task.id(), SIGNAL_DECIDE, Some(&input))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

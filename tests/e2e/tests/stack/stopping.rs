@@ -150,15 +150,11 @@ async fn an_interrupt_at_the_border_of_two_runs_stops_the_turn() {
     }
     agent.worker().kill().await.unwrap();
     let checkpoint = async |task: &Task| {
-        let signal = [
-            "workflow",
-            "signal",
-            "--workflow-id",
-            task.id(),
-            "--name",
-            SIGNAL_CHECKPOINT,
-        ];
-        stack.temporal().cli(&signal).await.unwrap();
+        stack
+            .temporal()
+            .signal(task.id(), SIGNAL_CHECKPOINT, None)
+            .await
+            .unwrap();
     };
     checkpoint(&tasks[0]).await;
     tasks[0].interrupt().await.unwrap();

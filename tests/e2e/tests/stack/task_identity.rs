@@ -127,17 +127,7 @@ async fn two_users_of_one_key_are_both_answered() {
         })
         .to_string();
         let name = SIGNAL_RECEIVE_EVENT;
-        let signal = [
-            "workflow",
-            "signal",
-            "--workflow-id",
-            task.id(),
-            "--name",
-            name,
-            "--input",
-            &message,
-        ];
-        stack.temporal().cli(&signal).await.unwrap();
+        stack.temporal().signal(task.id(), name, Some(&message)).await.unwrap();
         task.turn_completed(turn).await.unwrap();
     }
     let expected = [
