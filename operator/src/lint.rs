@@ -16,15 +16,14 @@ use steadfast_crds::{
     manifests::{Manifest, ManifestError, Origin},
 };
 
+use self::admission::Admission;
 use crate::{
-    agents::{
-        dereference::{self, dereference},
-        manifest_source::ManifestSource,
-        validate::{self, validate},
-    },
-    hashing::keyed_hash::{EmptyKeyError, KeyedHash},
+    agents::manifest_source::ManifestSource,
+    hashing::keyed_hash::KeyedHash,
     kube::namespaced_name::NamespacedName,
-    offline, tools,
+    offline::{self, Error},
+    settings::Settings,
+    tools,
     validation::ValidationError,
 };
 
@@ -68,24 +67,12 @@ pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Why manifests could not be checked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No hash can be made.
-    #[error("hash the Secrets of the manifests")]
-    Hash(#[from] EmptyKeyError),
-    /// The objects that an Agent refers to cannot be read.
-    #[error(transparent)]
-    Dereference(#[from] dereference::Error),
-    /// An Agent cannot be validated.
-    #[error(transparent)]
-    Validate(#[from] validate::Error),
-}
-
 /// Checks all Agents and AgentTools of the manifests; `namespace` is that of objects that have none.
 pub async fn lint(manifests: &[Manifest], namespace: &str) -> Result<Report, Error> {
     let mut report = Report::default();
     let hash = KeyedHash::new(b"lint")?;
+    let settings = offline::settings(INSTALL);
+    let admission = Admission::new();
     let mut source = ManifestSource::default();
     for manifest in manifests {
         if let Err(error) = source.insert(manifest, namespace, &hash) {
@@ -100,7 +87,7 @@ pub async fn lint(manifests: &[Manifest], namespace: &str) -> Result<Report, Err
             continue;
         }
         report.checked += 1;
-        let mut refused = admission::check(manifest);
+        let mut refused = admission.check(manifest);
         if !seen.insert((is_agent, name_of(manifest, namespace))) {
             refused.push(Refused::invalid(
                 "/metadata/name",
@@ -114,9 +101,9 @@ pub async fn lint(manifests: &[Manifest], namespace: &str) -> Result<Report, Err
             continue;
         }
         let errors = if is_agent {
-            check_agent(manifest, &source, namespace, &hash).await?
+            check_agent(manifest, &source, namespace, &settings, &hash).await?
         } else {
-            check_tool(manifest, namespace)
+            check_tool(manifest, namespace, &settings)
         };
         let errors = errors.into_iter().map(|error| unmet(manifest, namespace, error));
         report.diagnostics.extend(errors);
@@ -128,23 +115,22 @@ async fn check_agent(
     manifest: &Manifest,
     source: &ManifestSource,
     namespace: &str,
+    settings: &Settings,
     hash: &KeyedHash,
 ) -> Result<Vec<ValidationError>, Error> {
-    let mut agent: Agent = match manifest.decode() {
-        Ok(agent) => agent,
-        Err(error) => return Ok(vec![malformed(&error)]),
-    };
-    agent.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
-    let settings = offline::settings(INSTALL);
-    let dereferenced = dereference(source, &agent, &settings).await?;
-    Ok(validate(&agent, &dereferenced, &settings, hash)?.errors)
+    match manifest.decode() {
+        Ok(agent) => Ok(offline::plan_agent(agent, source, namespace, settings, hash)
+            .await?
+            .errors),
+        Err(error) => Ok(vec![malformed(&error)]),
+    }
 }
 
-fn check_tool(manifest: &Manifest, namespace: &str) -> Vec<ValidationError> {
+fn check_tool(manifest: &Manifest, namespace: &str, settings: &Settings) -> Vec<ValidationError> {
     match manifest.decode::<AgentTool>() {
         Ok(tool) => {
             let namespace = tool.metadata.namespace.as_deref().unwrap_or(namespace);
-            let queues = NamespaceQueues::new(&offline::settings(INSTALL).install_id, namespace);
+            let queues = NamespaceQueues::new(&settings.install_id, namespace);
             tools::validate::check(&tool.spec, &queues).err().into_iter().collect()
         }
         Err(error) => vec![malformed(&error)],

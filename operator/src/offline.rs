@@ -69,24 +69,34 @@ pub async fn plan(
     }
     let mut agents = Vec::new();
     for manifest in manifests.iter().filter(|manifest| manifest.is::<Agent>()) {
-        let Ok(mut agent) = manifest.decode::<Agent>() else {
-            continue;
-        };
-        agent.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
-        let dereferenced = dereference(&source, &agent, &settings).await?;
-        let validated = validate(&agent, &dereferenced, &settings, &hash)?;
-        let desired = build(&validated, &dereferenced.history, &settings);
-        agents.push(OfflineAgent {
-            key: NamespacedName::of(&agent),
-            agent,
-            errors: validated.errors,
-            revision: match desired.revision {
-                RevisionPlan::Create { revision, .. } => Some(*revision),
-                RevisionPlan::Keep { .. } => None,
-            },
-        });
+        if let Ok(agent) = manifest.decode() {
+            agents.push(plan_agent(agent, &source, namespace, &settings, &hash).await?);
+        }
     }
     Ok(agents)
+}
+
+/// Takes one Agent through the stages, as the reconcile does.
+pub(crate) async fn plan_agent(
+    mut agent: Agent,
+    source: &ManifestSource,
+    namespace: &str,
+    settings: &Settings,
+    hash: &KeyedHash,
+) -> Result<OfflineAgent, Error> {
+    agent.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
+    let dereferenced = dereference(source, &agent, settings).await?;
+    let validated = validate(&agent, &dereferenced, settings, hash)?;
+    let desired = build(&validated, &dereferenced.history, settings);
+    Ok(OfflineAgent {
+        key: NamespacedName::of(&agent),
+        agent,
+        errors: validated.errors,
+        revision: match desired.revision {
+            RevisionPlan::Create { revision, .. } => Some(*revision),
+            RevisionPlan::Keep { .. } => None,
+        },
+    })
 }
 
 /// Settings of a cluster do not matter here.

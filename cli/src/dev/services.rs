@@ -27,12 +27,6 @@ const READY_TIMEOUT: Duration = Duration::from_mins(1);
 const POLL_PERIOD: Duration = Duration::from_millis(50);
 /// The namespace of Temporal that its development server has.
 const TEMPORAL_NAMESPACE: &str = "default";
-/// Search attributes of tasks, which the operator registers in a cluster.
-const SEARCH_ATTRIBUTES: [&str; 3] = [
-    "SteadfastAgent=Keyword",
-    "SteadfastPhase=Keyword",
-    "SteadfastPendingApprovals=Int",
-];
 /// One shard of few workers needs no pauses between polls.
 const DYNAMIC_CONFIG: [&str; 4] = [
     "history.transferProcessorMaxPollRPS=1000",
@@ -192,9 +186,6 @@ fn temporal(programs: &Programs, state: &StateDir, ports: Ports, fleet: &Fleet) 
         .argument(ports.temporal_ui.to_string())
         .argument("--db-filename")
         .argument(state.temporal_database());
-    for attribute in SEARCH_ATTRIBUTES {
-        launch = launch.argument("--search-attribute").argument(attribute);
-    }
     for value in DYNAMIC_CONFIG {
         launch = launch.argument("--dynamic-config-value").argument(value);
     }

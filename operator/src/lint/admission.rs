@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResourceExt as _, core::cel::ValidationErrors};
 use serde_json::Value;
 use steadfast_crds::{
@@ -16,29 +17,56 @@ use super::Refused;
 /// The most errors of one object; the first ones are the useful ones.
 const MAXIMUM_ERRORS: usize = 20;
 
-/// Everything in an Agent or AgentTool that the API server refuses.
-pub(super) fn check(manifest: &Manifest) -> Vec<Refused> {
-    let definition = if manifest.is::<Agent>() {
-        Agent::crd()
-    } else {
-        AgentTool::crd()
-    };
-    let mut refused: Vec<Refused> = check_name(manifest).into_iter().collect();
-    match jsonschema::draft7::new(&json_schema::resource_schema(&definition)) {
-        Ok(validator) => refused.extend(misfits(&validator, &manifest.object)),
-        Err(error) => refused.push(Refused::invalid("", error.to_string())),
+/// The schemas of both kinds, compiled once for all manifests.
+pub(super) struct Admission {
+    agent: Schemas,
+    tool: Schemas,
+}
+
+struct Schemas {
+    /// As the API server has it.
+    structural: Value,
+    /// Refuses unknown fields; or why the schema cannot be compiled.
+    strict: Result<Validator, String>,
+}
+
+impl Schemas {
+    fn of(definition: &CustomResourceDefinition) -> Self {
+        let strict = jsonschema::draft7::new(&json_schema::resource_schema(definition));
+        Self {
+            structural: json_schema::structural_schema(definition),
+            strict: strict.map_err(|error| error.to_string()),
+        }
     }
-    repeated_keys(
-        &json_schema::structural_schema(&definition),
-        &manifest.object,
-        "",
-        &mut refused,
-    );
-    if refused.is_empty() {
-        // A rule looks at values of the right type.
-        refused.extend(broken_rules(manifest));
+}
+
+impl Admission {
+    pub(super) fn new() -> Self {
+        Self {
+            agent: Schemas::of(&Agent::crd()),
+            tool: Schemas::of(&AgentTool::crd()),
+        }
     }
-    refused
+
+    /// Everything in an Agent or AgentTool that the API server refuses.
+    pub(super) fn check(&self, manifest: &Manifest) -> Vec<Refused> {
+        let schemas = if manifest.is::<Agent>() {
+            &self.agent
+        } else {
+            &self.tool
+        };
+        let mut refused: Vec<Refused> = check_name(manifest).into_iter().collect();
+        match &schemas.strict {
+            Ok(validator) => refused.extend(misfits(validator, &manifest.object)),
+            Err(error) => refused.push(Refused::invalid("", error)),
+        }
+        repeated_keys(&schemas.structural, &manifest.object, "", &mut refused);
+        if refused.is_empty() {
+            // A rule looks at values of the right type.
+            refused.extend(broken_rules(manifest));
+        }
+        refused
+    }
 }
 
 fn check_name(manifest: &Manifest) -> Option<Refused> {
