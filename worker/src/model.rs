@@ -1,9 +1,11 @@
 //! The model client: builds the request, streams the response, classifies failures.
 
+mod body;
 pub(crate) mod client;
 pub(crate) mod concurrency_limit;
 mod conversation;
-mod failures;
+pub(crate) mod failures;
+mod http_service;
 pub(crate) mod instructions;
 pub(crate) mod interpreter;
 mod message_tracker;

@@ -31,7 +31,7 @@ use lock::FileLock;
 pub use debian::installed;
 pub use go::{GoProgram, go_program};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
-pub use python::python;
+pub use python::{litellm, python};
 pub use stage::{Outcome, Stage};
 pub use wheel::{WheelProgram, wheel_program};
 
@@ -50,19 +50,22 @@ pub enum Kind {
     McpServer,
     /// The Python clients that tests drive the system with.
     Python,
+    /// LiteLLM's proxy, which tests put between the worker and a model.
+    LiteLlm,
     /// Programs that check the sources, from Python wheels.
     Checks,
 }
 
 impl Kind {
     /// Everything that the platform and the tests run.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Debian,
         Self::Temporal,
         Self::Go,
         Self::FakeModel,
         Self::McpServer,
         Self::Python,
+        Self::LiteLlm,
     ];
 }
 
@@ -83,7 +86,8 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
             }
             Kind::FakeModel => stages.push(npm::install(&cache)?),
             Kind::McpServer => stages.push(npm::install_mcp_server(&cache)?),
-            Kind::Python => stages.push(python::install(&cache)?),
+            Kind::Python => stages.push(python::install(&cache, python::Environment::Clients)?),
+            Kind::LiteLlm => stages.push(python::install(&cache, python::Environment::LiteLlm)?),
             Kind::Checks => {
                 for program in WheelProgram::CHECKS {
                     stages.push(wheel::install(&cache, program)?);
