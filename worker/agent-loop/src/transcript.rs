@@ -37,6 +37,10 @@ pub enum Body {
         /// The agent whose model answered.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         agent: String,
+        /// The model and the endpoint that wrote them, as an opaque text: only a request to the same ones repeats
+        /// what they alone can read. Empty in the transcripts of older workers.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        origin: String,
     },
     /// The output of one tool call; `index` is that of the call among the model's output items.
     Tool {
@@ -101,7 +105,8 @@ impl Segment {
             } => said(json!({"role": "user", "content": data.to_string()})),
             Body::Model { items, .. } => items.iter().map(|item| Item::Said(Cow::Borrowed(item))).collect(),
             Body::Tool { output, .. } => vec![Item::Output(output)],
-            Body::Note { text } => said(json!({"role": "developer", "content": text})),
+            // As a user's message: many servers take instructions at the beginning of a conversation only.
+            Body::Note { text } => said(json!({"role": "user", "content": text})),
             Body::Handoff { .. } => Vec::new(),
             Body::Summary { text, .. } => {
                 said(json!({"role": "user", "content": format!("The conversation so far, summed up:\n\n{text}")}))
