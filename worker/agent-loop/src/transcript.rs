@@ -95,18 +95,18 @@ impl Segment {
     pub fn items(&self) -> Vec<Item<'_>> {
         let said = |item| vec![Item::Said(Cow::Owned(item))];
         match &self.body {
+            // A note too: many servers take instructions at the beginning of a conversation only.
             Body::User {
                 content: UserContent::Text(text),
                 ..
-            } => said(json!({"role": "user", "content": text})),
+            }
+            | Body::Note { text } => said(json!({"role": "user", "content": text})),
             Body::User {
                 content: UserContent::Data(data),
                 ..
             } => said(json!({"role": "user", "content": data.to_string()})),
             Body::Model { items, .. } => items.iter().map(|item| Item::Said(Cow::Borrowed(item))).collect(),
             Body::Tool { output, .. } => vec![Item::Output(output)],
-            // As a user's message: many servers take instructions at the beginning of a conversation only.
-            Body::Note { text } => said(json!({"role": "user", "content": text})),
             Body::Handoff { .. } => Vec::new(),
             Body::Summary { text, .. } => {
                 said(json!({"role": "user", "content": format!("The conversation so far, summed up:\n\n{text}")}))
