@@ -17,9 +17,11 @@ use steadfast_process::ErrorChain;
 use url::Url;
 
 use super::{
+    authorization::{Authorization, AuthorizationError, read_token},
     body::Ending,
     failures::{broken_connection, client_fault, idle_error},
     http_service::OneAttempt,
+    learned::Learned,
 };
 use crate::{
     egress::{
@@ -44,6 +46,8 @@ pub(crate) struct ModelClient {
     credentials: Arc<Credentials>,
     policy: EgressPolicy,
     base_url: Option<Url>,
+    /// The habits of the servers.
+    pub(super) learned: Learned,
 }
 
 /// The events of one response, as the provider sent them.
@@ -70,6 +74,7 @@ impl ModelClient {
             credentials,
             policy,
             base_url,
+            learned: Learned::default(),
         })
     }
 
@@ -102,14 +107,22 @@ impl ModelClient {
         value.map(str::to_owned).map_err(|error| refused_credential(&error))
     }
 
-    /// The value of `model.apiKeyEnvVar`, which becomes a header.
-    fn api_key(&self, url: &Url, revision: &AgentRevisionSpec) -> Result<String, CallFailure> {
-        let name = &revision.model.api_key_env_var;
+    /// The key of a call, and what removes it from what comes back.
+    async fn key(&self, url: &Url, revision: &AgentRevisionSpec) -> Result<(String, Redactor), CallFailure> {
+        let model = &revision.model;
+        if let Some(path) = model.token_file() {
+            let token = read_token(path).await.map_err(|error| refused_authorization(&error))?;
+            let redactor = self.credentials.redactor_with(revision, "model.auth.tokenFile", &token);
+            return Ok((token, redactor));
+        }
+        let name = &model.api_key_env_var;
+        let redactor = self.credentials.redactor(revision);
         if name.is_empty() {
-            return Ok(String::new());
+            return Ok((String::new(), redactor));
         }
         let value = self.credentials.for_header(name, Destination::fixed(url), revision);
-        value.map(str::to_owned).map_err(|error| refused_credential(&error))
+        let value = value.map_err(|error| refused_credential(&error))?;
+        Ok((value.to_owned(), redactor))
     }
 
     /// Sends a request with a JSON body. The stream fails if nothing comes for `model.timeouts.idle`.
@@ -120,20 +133,21 @@ impl ModelClient {
         body: Bytes,
         traceparent: Option<&str>,
     ) -> Result<EventStream, CallFailure> {
+        let (key, redactor) = self.key(base_url, revision).await?;
+        let authorization = Authorization::new(&revision.model, &key).map_err(|error| refused_authorization(&error))?;
         let config = OpenAIConfig::new()
             .with_api_base(base_url.as_str().trim_end_matches('/'))
-            .with_api_key(self.api_key(base_url, revision)?)
             // Otherwise the library sends OPENAI_ORG_ID and OPENAI_PROJECT_ID of the environment, to any host.
             .with_org_id("")
             .with_project_id("");
         let idle = revision.model.timeouts.idle.as_std();
         let api = revision.model.api;
-        let redactor = self.credentials.redactor(revision);
         let ending = Ending::default();
         // The default client of the library would load the certificates of the system for each call.
         let client = Client::build(self.http.clone(), config).with_http_service(OneAttempt {
             http: self.http.clone(),
             body,
+            authorization,
             traceparent: traceparent.and_then(|value| HeaderValue::try_from(value).ok()),
             redactor: redactor.clone(),
             api,
@@ -199,6 +213,10 @@ fn within_maximum_interval(failure: CallFailure, retry: &ModelRetry) -> CallFail
         retry: RetryClass::Transient { delay },
         ..failure
     }
+}
+
+fn refused_authorization(error: &AuthorizationError) -> CallFailure {
+    CallFailure::permanent_error(CREDENTIALS, error)
 }
 
 fn refused_credential(error: &CredentialError) -> CallFailure {

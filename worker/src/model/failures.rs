@@ -61,20 +61,30 @@ pub(crate) fn from_response(
     } else {
         RetryClass::Permanent
     };
-    CallFailure::new(category, message, retry)
+    CallFailure::new(category, message, retry).refused(status.as_u16(), body)
 }
 
 /// The error that JSON of the provider tells, in whatever form; none if it tells none.
 pub(crate) fn told_error(json: &Value) -> Option<CallFailure> {
-    ProviderError::of(json).map(|error| classify(&error))
+    ProviderError::of(json).map(|error| classify(&error, json.to_string()))
 }
 
 /// Classifies an error inside a stream, after status 200: an object with a code or a type, or a string.
 pub(crate) fn from_frame(error: &Value) -> CallFailure {
-    classify(&ProviderError::inner(error))
+    classify(
+        &ProviderError::inner(error),
+        serde_json::json!({ "error": error }).to_string(),
+    )
 }
 
-fn classify(error: &ProviderError) -> CallFailure {
+fn classify(error: &ProviderError, body: String) -> CallFailure {
+    let status = error.code.as_deref().and_then(|code| code.parse().ok());
+    let status = status.and_then(|status: u16| StatusCode::from_u16(status).ok());
+    let status = status.unwrap_or(StatusCode::BAD_REQUEST);
+    classify_words(error, status).refused(status.as_u16(), body)
+}
+
+fn classify_words(error: &ProviderError, status: StatusCode) -> CallFailure {
     let reason = error.message.as_deref().unwrap_or("no reason was given");
     let message = format!("the model API reported an error in its stream: {reason}");
     let code = error.code.as_deref();
@@ -88,12 +98,7 @@ fn classify(error: &ProviderError) -> CallFailure {
     if is_transient_code(&code) {
         return CallFailure::transient(transient_category(&code), message);
     }
-    let status = code.parse().ok();
-    let status = status.and_then(|status: u16| StatusCode::from_u16(status).ok());
-    CallFailure::permanent(
-        category(status.unwrap_or(StatusCode::BAD_REQUEST), Some(&code)),
-        message,
-    )
+    CallFailure::permanent(category(status, Some(&code)), message)
 }
 
 /// The stream ended without an end of the response. `words` is what it said last that was no chunk.
@@ -317,6 +322,7 @@ mod tests {
                 category: "model_rate_limit",
                 message: "the model API answered 429 Too Many Requests: slow down".into(),
                 retry: after(Duration::from_secs(7)),
+                refusal: error.refusal.clone(),
             }
         );
         assert_eq!(

@@ -17,6 +17,7 @@ use tower::Service;
 use url::Url;
 
 use super::{
+    authorization::Authorization,
     body::{Ending, error_text, plain_frames},
     client::CONFIGURATION,
     failures,
@@ -35,6 +36,7 @@ pub(super) struct OneAttempt {
     pub http: reqwest::Client,
     /// Set on the built request: the library would serialize it again, and it may be megabytes.
     pub body: Bytes,
+    pub authorization: Authorization,
     /// W3C trace context of the call.
     pub traceparent: Option<HeaderValue>,
     pub redactor: Redactor,
@@ -66,6 +68,7 @@ impl Service<HttpRequestFactory> for OneAttempt {
 impl OneAttempt {
     async fn send(self, mut request: reqwest::Request) -> Result<Response, CallFailure> {
         *request.body_mut() = Some(self.body.into());
+        self.authorization.apply(request.headers_mut());
         if let Some(traceparent) = self.traceparent {
             request.headers_mut().insert("traceparent", traceparent);
         }

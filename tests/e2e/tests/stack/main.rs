@@ -31,6 +31,7 @@ mod metrics;
 mod model_faults;
 mod model_quirks;
 mod noise;
+mod provider_changes;
 mod redis_loss;
 mod secured;
 mod server_limits;

@@ -3,6 +3,7 @@
 
 mod interpreter;
 mod members;
+mod messages;
 mod request;
 
 pub(crate) use interpreter::ChatInterpreter;

@@ -1,6 +1,6 @@
 //! Interprets the stream of the Chat Completions API. Pure. The response is made
 //! of items of the Responses API, so that transcripts have one format. Accepts what
-//! servers really send: see the table in docs/model-streams.md.
+//! servers really send: see the table in docs/models.md.
 
 mod calls;
 mod content;
