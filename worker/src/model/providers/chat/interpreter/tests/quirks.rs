@@ -25,6 +25,7 @@ fn stream(pieces: &[Value]) -> Vec<Value> {
 const NO_INDEX: Value = Value::Null;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn fragments_of_a_call_belong_together_in_every_way_that_servers_write_them() {
     let expected = [call("c1", "get_weather", "{\"x\":1}")];
     for (server, pieces) in [
