@@ -301,17 +301,17 @@ pub fn chat_frame(chunk: &Value) -> Raw {
 
 /// A chunk of the Chat Completions API with a piece of the message.
 pub fn chat_delta(delta: &Value) -> Value {
-    chat_chunk(json!([{"index": 0, "delta": delta, "finish_reason": null}]))
+    chat_chunk(&json!([{"index": 0, "delta": delta, "finish_reason": null}]))
 }
 
 /// The chunk that ends the message.
 pub fn chat_end(reason: &str) -> Value {
-    chat_chunk(json!([{"index": 0, "delta": {}, "finish_reason": reason}]))
+    chat_chunk(&json!([{"index": 0, "delta": {}, "finish_reason": reason}]))
 }
 
 /// The last chunk: what the call cost.
 pub fn chat_usage() -> Value {
-    let mut chunk = chat_chunk(json!([]));
+    let mut chunk = chat_chunk(&json!([]));
     chunk["usage"] = json!({
         "prompt_tokens": USAGE.input, "completion_tokens": USAGE.output, "total_tokens": USAGE.input + USAGE.output,
         "prompt_tokens_details": {"cached_tokens": USAGE.cached},
@@ -320,7 +320,7 @@ pub fn chat_usage() -> Value {
     chunk
 }
 
-fn chat_chunk(choices: Value) -> Value {
+fn chat_chunk(choices: &Value) -> Value {
     json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_763_000_000, "model": "scripted",
         "choices": choices})
 }

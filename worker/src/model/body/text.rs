@@ -19,7 +19,7 @@ const LIMIT_BYTES: usize = 256 << 20;
 
 /// Reads one body.
 pub(super) struct TextBody {
-    /// Gone when the body has ended.
+    /// Gone when the body has ended or failed.
     bytes: Option<BoxStream<'static, reqwest::Result<Bytes>>>,
     coding: ContentDecoder,
     charset: TextDecoder,
@@ -48,40 +48,31 @@ impl TextBody {
 
     /// The next piece of text, which may be empty.
     pub(super) async fn next(&mut self) -> Option<Result<String, CallFailure>> {
-        let bytes = self.bytes.as_mut()?;
-        let chunk = match tokio::time::timeout(self.idle, bytes.next()).await {
-            Ok(Some(Ok(chunk))) => Some(chunk),
-            Ok(None) => None,
-            // The URL may hold a credential.
-            Ok(Some(Err(error))) => return self.fail(broken_connection(&ErrorChain(&error.without_url()))),
-            Err(_) => {
-                let failure = idle_error(self.idle);
-                return self.fail(failure);
-            }
-        };
+        let bytes = self.bytes.take()?;
+        Some(self.read(bytes).await)
+    }
+
+    async fn read(&mut self, mut bytes: BoxStream<'static, reqwest::Result<Bytes>>) -> Result<String, CallFailure> {
+        let chunk = tokio::time::timeout(self.idle, bytes.next()).await;
+        let chunk = chunk.map_err(|_| idle_error(self.idle))?.transpose();
+        // The URL may hold a credential.
+        let chunk = chunk.map_err(|error| broken_connection(&ErrorChain(&error.without_url())))?;
         let decoded = match &chunk {
             Some(chunk) => self.coding.push(chunk),
             None => self.coding.finish(),
         };
-        let decoded = match decoded {
-            Ok(decoded) => decoded,
-            Err(error) => return self.fail(stream_unreadable(&ErrorChain(&error))),
-        };
+        let decoded = decoded.map_err(|error| stream_unreadable(&ErrorChain(&error)))?;
         self.read_bytes += decoded.len();
         if self.read_bytes > LIMIT_BYTES {
-            return self.fail(too_long(LIMIT_BYTES));
+            return Err(too_long(LIMIT_BYTES));
         }
         let mut text = self.charset.push(&decoded);
-        if chunk.is_none() {
-            self.bytes = None;
+        if chunk.is_some() {
+            self.bytes = Some(bytes);
+        } else {
             text.push_str(&self.charset.finish());
         }
-        Some(Ok(text))
-    }
-
-    fn fail(&mut self, failure: CallFailure) -> Option<Result<String, CallFailure>> {
-        self.bytes = None;
-        Some(Err(failure))
+        Ok(text)
     }
 }
 

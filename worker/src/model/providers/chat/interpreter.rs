@@ -348,7 +348,7 @@ impl<'a> ChatInterpreter<'a> {
                 Part::Call(call) => Some((position, call)),
                 Part::Reasoning(_) | Part::Message { .. } => None,
             });
-        let known = continued(fragment, calls, touched);
+        let known = continued(fragment, &calls, touched);
         let position = known.or_else(|| self.add(Part::Call(Call::default())))?;
         if let Some(Part::Call(call)) = self.parts.get_mut(position) {
             call.append(fragment);

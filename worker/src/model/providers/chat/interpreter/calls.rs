@@ -88,7 +88,7 @@ fn number(value: &Value) -> Option<u64> {
 /// first; `touched` are the places of those that the same chunk has a fragment of already.
 pub(super) fn continued<'c>(
     fragment: &Fragment<'_>,
-    calls: impl Iterator<Item = (usize, &'c Call)> + Clone,
+    calls: &(impl Iterator<Item = (usize, &'c Call)> + Clone),
     touched: &[usize],
 ) -> Option<usize> {
     let last = calls.clone().next();

@@ -47,7 +47,8 @@ impl ThinkTags {
                 State::Beginning => {
                     let begun = text.trim_start();
                     if let Some((opening, closing)) = TAGS.iter().find(|(opening, _)| begun.starts_with(opening)) {
-                        text = begun[opening.len()..].to_owned();
+                        let tag_end = text.len() - begun.len() + opening.len();
+                        text.drain(..tag_end);
                         self.state = State::Inside(closing);
                     } else if TAGS.iter().any(|(opening, _)| opening.starts_with(begun)) {
                         self.held = text;
@@ -58,7 +59,7 @@ impl ThinkTags {
                 }
                 State::Inside(closing) => {
                     let end = text.find(closing);
-                    let rest = text.split_off(end.unwrap_or_else(|| text.len() - partial(&text, closing)));
+                    let mut rest = text.split_off(end.unwrap_or_else(|| text.len() - partial(&text, closing)));
                     if !text.is_empty() {
                         said.push((Kind::Reasoning, text));
                     }
@@ -66,11 +67,12 @@ impl ThinkTags {
                         self.held = rest;
                         return said;
                     }
-                    text = rest[closing.len()..].to_owned();
+                    text = rest.split_off(closing.len());
                     self.state = State::Closed;
                 }
                 State::Closed => {
-                    text = text.trim_start().to_owned();
+                    let blank = text.len() - text.trim_start().len();
+                    text.drain(..blank);
                     if text.is_empty() {
                         return said;
                     }
