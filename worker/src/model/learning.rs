@@ -37,8 +37,8 @@ pub(crate) struct Question<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Adaptation {
     Learned(Lesson),
-    /// The model's own earlier items are sent as text.
-    PlainPast,
+    /// The conversation so far is sent in this form.
+    Past(Past),
 }
 
 impl Adaptation {
@@ -46,7 +46,8 @@ impl Adaptation {
     pub(crate) fn label(&self) -> String {
         match self {
             Self::Learned(lesson) => lesson.label().into_owned(),
-            Self::PlainPast => "plain past".to_owned(),
+            Self::Past(Past::Text) => "past as text".to_owned(),
+            Self::Past(_) => "plain past".to_owned(),
         }
     }
 }
@@ -61,10 +62,10 @@ impl ModelClient {
         let Question { context, base_url, .. } = question;
         let model = &context.revision.model;
         let origin = origin(model, base_url);
-        let mut past = question.past;
-        if past == Past::Own {
-            past = self.learned.past(context.task_id, &origin);
-        }
+        let mut past = match question.past {
+            Past::Own => self.learned.past(context.task_id, &origin),
+            chosen => chosen,
+        };
         // The refusal of the whole past, which the request without it may repeat.
         let mut of_past: Option<CallFailure> = None;
         for number in 1..=MOST_REQUESTS {
@@ -80,7 +81,7 @@ impl ModelClient {
             let failure = match self.open(&question, &request).await {
                 Ok(stream) => {
                     if of_past.is_some() {
-                        self.learned.remember_plain(context.task_id, &origin);
+                        self.learned.remember_past(context.task_id, &origin, past);
                     }
                     return Ok(stream);
                 }
@@ -91,9 +92,9 @@ impl ModelClient {
             match next {
                 Some(adaptation) => {
                     adapted(&adaptation, &failure);
-                    if adaptation == Adaptation::PlainPast {
-                        past = Past::Plain;
-                        of_past = Some(failure);
+                    if let Adaptation::Past(simpler) = adaptation {
+                        past = simpler;
+                        of_past.get_or_insert(failure);
                     }
                 }
                 None => return Err(of_past.unwrap_or(failure)),
@@ -123,7 +124,8 @@ impl ModelClient {
         {
             return Some(Adaptation::Learned(lesson));
         }
-        (request.has_own && may_be_about_past(refusal, failure)).then_some(Adaptation::PlainPast)
+        let simpler = request.simpler_past.filter(|_| may_be_about_past(refusal, failure));
+        simpler.map(Adaptation::Past)
     }
 
     /// Sends one request. An error that comes instead of the first event of the response counts as its refusal.
