@@ -3,7 +3,6 @@
 //! was refused.
 
 use futures::StreamExt as _;
-use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use url::Url;
 
@@ -17,7 +16,7 @@ use super::{
     request::{RequestForm, build_request},
     request_body::{BuiltRequest, RequestContext},
 };
-use crate::failure::{CallFailure, Refusal, RetryClass};
+use crate::failure::{CallFailure, Refusal};
 
 /// The most requests of one attempt. Each one but the last taught something.
 const MOST_REQUESTS: usize = 16;
@@ -135,24 +134,12 @@ impl ModelClient {
         let mut stream = opening.await?;
         let first = stream.next().await;
         if let Some(Ok(event)) = &first
-            && let Some(error) = error_of(event)
+            && let Some(failure) = failures::told_error(event)
         {
-            let failure = failures::from_frame(error);
-            if failure.retry == RetryClass::Permanent {
-                return Err(failure);
-            }
+            return Err(failure);
         }
         Ok(Box::pin(futures::stream::iter(first).chain(stream)))
     }
-}
-
-/// The error in an event that is one: an object with the member `error`, of either API.
-fn error_of(event: &Value) -> Option<&Value> {
-    let error = &event["error"];
-    if !error.is_null() {
-        return Some(error);
-    }
-    (event["type"] == "error" || event["object"] == "error").then_some(event)
 }
 
 /// Whether a request may have been refused for what the model itself had written. Servers say that in too many ways; a

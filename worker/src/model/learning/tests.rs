@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use steadfast_agent_loop::{Body, CallKind, ModelText, ToolOutput, UserContent};
 use steadfast_crds::AgentRevisionSpec;
 use tokio::{
@@ -10,7 +10,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy};
+use crate::{
+    egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
+    failure::RetryClass,
+};
 
 const ANSWER: &str =
     "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
@@ -284,12 +287,24 @@ async fn calls_that_are_refused_in_every_form_are_sent_as_text() {
         by_task: false,
     };
     transcript.extend([segment(2, answer), segment(2, output)]);
-    let refusal = || (400, r#"{"error":{"message":"something about this conversation"}}"#.to_owned());
+    let refusal = || {
+        (
+            400,
+            r#"{"error":{"message":"something about this conversation"}}"#.to_owned(),
+        )
+    };
     let (url, server) = serve(vec![refusal(), refusal(), completed()]).await;
     let asked = ask(&client(), &revision("api: Responses"), &url, &transcript).await;
     assert_eq!(asked, (vec!["plain past".to_owned(), "past as text".to_owned()], None));
     let bodies = server.await.unwrap();
-    let kinds = |body: &Value| -> Vec<Value> { body["input"].as_array().unwrap().iter().map(|item| item["type"].clone()).collect() };
+    let kinds = |body: &Value| -> Vec<Value> {
+        body["input"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["type"].clone())
+            .collect()
+    };
     assert!(kinds(&bodies[1]).contains(&json!("function_call")));
     assert!(kinds(&bodies[2]).iter().all(Value::is_null), "{}", bodies[2]);
     assert!(bodies[2]["tools"].is_array());
