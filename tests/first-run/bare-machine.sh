@@ -43,7 +43,7 @@ done
 echo "adding the checkout, Rust, and the settings of this machine's registries"
 home=$root/home/user
 mkdir --parents "$home/steadfast" "$home/.cargo" "$root/rust"
-git -C "$checkout" ls-files -z | tar --create --null --files-from=- --directory="$checkout" |
+git -C "$checkout" ls-files -z | tar --create --directory="$checkout" --null --files-from=- |
   tar --extract --directory="$home/steadfast"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 cp --dereference /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"

@@ -64,7 +64,7 @@ async fn lint_gives_the_reasons_and_messages_of_the_cluster() {
                 let expected = (condition.as_str().to_owned(), reason.as_str().to_owned());
                 let told: Vec<Unmet> = told.into_iter().map(of_diagnostic).collect();
                 let unmet = until_told(&cluster, manifest, &expected).await;
-                if unmet != told {
+                if !says_the_same(&unmet, &told) {
                     wrong.push(format!("{}: {unmet:#?}\n  lint: {told:#?}", manifest.name));
                 }
             }
@@ -122,6 +122,16 @@ fn parsed(bad: &[BadManifest]) -> Vec<manifests::Manifest> {
 fn of_diagnostic(told: &Diagnostic) -> Unmet {
     let condition = told.condition.map_or("", ConditionType::as_str);
     (condition.to_owned(), told.reason.to_owned(), told.message.clone())
+}
+
+fn says_the_same(unmet: &[Unmet], told: &[Unmet]) -> bool {
+    let mut pairs = unmet.iter().zip(told);
+    unmet.len() == told.len()
+        && pairs.all(|(ours, theirs)| {
+            // The size of a revision depends on the install id, which no manifest has.
+            let message = ours.1 == Reason::RevisionTooLarge.as_str() || ours.2 == theirs.2;
+            (&ours.0, &ours.1) == (&theirs.0, &theirs.1) && message
+        })
 }
 
 /// Waits until the expected condition is false, and returns all that are.

@@ -41,7 +41,8 @@ pub enum Verdict {
 /// All of them. Their Agents ask for no pods.
 pub fn all() -> Vec<BadManifest> {
     let agents = [
-        agents::refused(),
+        agents::refused_by_schema(),
+        agents::refused_by_rules(),
         agents::invalid_text(),
         agents::invalid_behavior(),
         agents::unresolved(),
@@ -62,7 +63,7 @@ pub fn surroundings() -> Vec<Value> {
     let tool = |name: &str, kind: Value| {
         let mut spec = json!({"description": PRIVATE_TEXT});
         extend(&mut spec, kind);
-        object("AgentTool", name, spec)
+        object("AgentTool", name, &spec)
     };
     vec![
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "present"}, "stringData": {"key": "x"}}),
@@ -93,7 +94,7 @@ fn agent(name: &'static str, spec: Value, verdict: Verdict) -> BadManifest {
     BadManifest {
         kind: "Agent",
         name,
-        object: object("Agent", name, whole),
+        object: object("Agent", name, &whole),
         verdict,
     }
 }
@@ -104,12 +105,12 @@ fn tool(name: &'static str, spec: Value, verdict: Verdict) -> BadManifest {
     BadManifest {
         kind: "AgentTool",
         name,
-        object: object("AgentTool", name, whole),
+        object: object("AgentTool", name, &whole),
         verdict,
     }
 }
 
-fn object(kind: &str, name: &str, spec: Value) -> Value {
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
     json!({"apiVersion": "steadfast.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec})
 }
 

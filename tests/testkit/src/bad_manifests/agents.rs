@@ -15,24 +15,9 @@ fn table<const N: usize>(rows: [(&'static str, Value, Verdict); N]) -> Vec<BadMa
         .collect()
 }
 
-/// By the schema, or by a rule in CEL.
-pub(super) fn refused() -> Vec<BadManifest> {
-    let credential = |variable: &str, host: &str| {
-        json!({"credentials": [
-            {"envVarName": variable, "secretName": "present", "secretKey": "key", "hosts": [host]},
-        ]})
-    };
+/// By the schema.
+pub(super) fn refused_by_schema() -> Vec<BadManifest> {
     table([
-        (
-            "a-name-of-more-than-forty-characters-in-all",
-            json!({}),
-            Refused("at most 40 characters"),
-        ),
-        (
-            "reserved-variable",
-            credential("TEMPORAL_ADDRESS", "example.com"),
-            Refused("spec.credentials[0].envVarName"),
-        ),
         (
             "url-for-host",
             credential("TOKEN", "https://example.com"),
@@ -53,17 +38,7 @@ pub(super) fn refused() -> Vec<BadManifest> {
             json!({"worker": {"replicas": 0, "resources": {"limits": {"memory": "much"}}}}),
             Refused("spec.worker.resources.limits"),
         ),
-        (
-            "no-time",
-            json!({"model": {"name": "m", "apiKeyEnvVar": "", "timeouts": {"call": "0s"}}}),
-            Refused("must be longer than 0s and at most 87600h"),
-        ),
         ("no-model", json!({"model": null}), Refused("model")),
-        (
-            "no-instructions",
-            json!({"instructions": null}),
-            Refused("exactly one of instructions and instructionsFrom must be set"),
-        ),
         (
             "unknown-field",
             json!({"modelName": "m"}),
@@ -73,6 +48,32 @@ pub(super) fn refused() -> Vec<BadManifest> {
             "unknown-inner-field",
             json!({"worker": {"replicas": 0, "replica": 1}}),
             Refused("unknown field \"spec.worker.replica\""),
+        ),
+    ])
+}
+
+/// By a rule in CEL.
+pub(super) fn refused_by_rules() -> Vec<BadManifest> {
+    table([
+        (
+            "a-name-of-more-than-forty-characters-in-all",
+            json!({}),
+            Refused("at most 40 characters"),
+        ),
+        (
+            "reserved-variable",
+            credential("TEMPORAL_ADDRESS", "example.com"),
+            Refused("spec.credentials[0].envVarName"),
+        ),
+        (
+            "no-time",
+            json!({"model": {"name": "m", "apiKeyEnvVar": "", "timeouts": {"call": "0s"}}}),
+            Refused("must be longer than 0s and at most 87600h"),
+        ),
+        (
+            "no-instructions",
+            json!({"instructions": null}),
+            Refused("exactly one of instructions and instructionsFrom must be set"),
         ),
         (
             "tool-twice",
@@ -103,6 +104,12 @@ pub(super) fn refused() -> Vec<BadManifest> {
             Refused("tools must be set for the behavior StopAtTools"),
         ),
     ])
+}
+
+fn credential(variable: &str, host: &str) -> Value {
+    json!({"credentials": [
+        {"envVarName": variable, "secretName": "present", "secretKey": "key", "hosts": [host]},
+    ]})
 }
 
 /// Templates, expressions, schedules, schemas.
