@@ -134,7 +134,7 @@ fn repeated_keys(schema: &Value, value: &Value, pointer: &str, refused: &mut Vec
 
 /// As the API server does it: on the object with its defaults, whether the operator can decode it or not.
 fn broken_rules(structural: &Value, manifest: &Manifest) -> Vec<Refused> {
-    let result = Validator::new().validate_with_defaults(structural, &manifest.object, None);
+    let result = Validator::new().validate(structural, &manifest.object, None);
     result.err().map(failures).unwrap_or_default()
 }
 

@@ -128,13 +128,11 @@ fn what_is_wrong_with_a_manifest_is_said_also_through_helm_and_kustomize() {
 }
 
 fn is_said(manifest: &BadManifest, said: &Said) -> bool {
-    let of_manifest = said
+    let mut of_manifest = said
         .iter()
         .filter(|[kind, name, ..]| kind == manifest.kind && name == manifest.name);
-    of_manifest
-        .map(|[_, _, _, condition, reason, message]| match manifest.verdict {
-            Verdict::Refused(text) => condition.is_empty() && message.contains(text),
-            Verdict::Unmet(expected, why) => condition == expected.as_str() && reason == why.as_str(),
-        })
-        .any(|is_expected| is_expected)
+    of_manifest.any(|[_, _, _, condition, reason, message]| match manifest.verdict {
+        Verdict::Refused(text) => condition.is_empty() && message.contains(text),
+        Verdict::Unmet(expected, why) => condition == expected.as_str() && reason == why.as_str(),
+    })
 }
