@@ -7,6 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 mod deep;
+mod foreign;
 
 /// Deepest JSON that is let in from outside: resources, requests, messages, results of tools,
 /// output of models.
@@ -38,6 +39,21 @@ pub enum ReadError {
 pub fn read<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, ReadError> {
     check_text(text)?;
     Ok(serde_json::from_slice(text)?)
+}
+
+/// Reads JSON from a program that may be laxer than the standard, if it is at most [`MAXIMUM_DEPTH`] deep. A byte order
+/// mark is skipped; `NaN`, `Infinity` and `-Infinity` are texts; half of a character is U+FFFD.
+pub fn read_foreign(text: &[u8]) -> Result<Value, ReadError> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    match read(text) {
+        Err(ReadError::Json(error)) => read(foreign::mend(text).as_bytes()).map_err(|_| ReadError::Json(error)),
+        read => read,
+    }
+}
+
+/// Refuses a text that is no JSON, or deeper than [`MAXIMUM_DEPTH`].
+pub fn check(text: &str) -> Result<(), ReadError> {
+    read::<serde::de::IgnoredAny>(text.as_bytes()).map(drop)
 }
 
 /// Refuses JSON text from outside that is deeper than [`MAXIMUM_DEPTH`]. It may be malformed.
@@ -151,6 +167,19 @@ mod tests {
             read(MAXIMUM_DEPTH + 1).unwrap_err().to_string(),
             "it is nested deeper than 64 levels"
         );
+    }
+
+    #[test]
+    fn json_of_laxer_programs_is_read_and_a_fault_is_told_as_it_is() {
+        let read = |text: &[u8]| read_foreign(text).map(|value| value.to_string());
+        let text = br#"{"mean": NaN, "max": 100000000000000000001, "rate": 1.10}"#;
+        assert_eq!(
+            read(text).unwrap(),
+            r#"{"mean":"NaN","max":100000000000000000001,"rate":1.10}"#
+        );
+        assert_eq!(read(b"\xef\xbb\xbf[1]").unwrap(), "[1]");
+        let error = read(b"[NaN, oops]").unwrap_err().to_string();
+        assert!(error.ends_with("at line 1 column 2"), "{error}");
     }
 
     #[test]

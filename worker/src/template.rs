@@ -4,16 +4,13 @@
 mod decimal;
 mod values;
 
-use minijinja::{
-    AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value as TemplateValue,
-    value::Kwargs,
-};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value as TemplateValue, value::Kwargs};
 use serde::Serialize;
 use serde_json::Value;
 use steadfast_bounds::{OutOfBounds, template};
 
-pub(crate) use self::values::{Digits, Scope};
 use self::values::invalid;
+pub(crate) use self::values::{Digits, Scope};
 
 /// Limit for the instructions that a template executes.
 const FUEL: u64 = 100_000;
@@ -89,9 +86,10 @@ pub(crate) fn environment(digits: &Digits) -> Environment<'static> {
         },
     );
     let of_json = digits.clone();
-    environment.add_filter("tojson", move |value: TemplateValue, indent: Option<usize>, options: Kwargs| {
-        to_json(&of_json, &value, indent, &options)
-    });
+    environment.add_filter(
+        "tojson",
+        move |value: TemplateValue, indent: Option<usize>, options: Kwargs| to_json(&of_json, &value, indent, &options),
+    );
     environment
 }
 
@@ -124,12 +122,7 @@ fn to_json(
 }
 
 /// The filter `join`.
-fn join(
-    digits: &Digits,
-    value: &TemplateValue,
-    joiner: &str,
-    attribute: Option<&str>,
-) -> Result<String, Error> {
+fn join(digits: &Digits, value: &TemplateValue, joiner: &str, attribute: Option<&str>) -> Result<String, Error> {
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
@@ -233,10 +226,19 @@ mod tests {
             ("{{ [map, map] | join(', ', attribute='k') }}", "false, false"),
             ("{{ yes | string | length }}", "4"),
             ("{{ list[-1] }}/{{ list | last }}/{{ list[1:3] }}", "1.1/1.1/[1,null]"),
-            ("{% for name in map %}{{ name }}={{ map[name] }};{% endfor %}", "k=false;t=ä\"<;"),
+            (
+                "{% for name in map %}{{ name }}={{ map[name] }};{% endfor %}",
+                "k=false;t=ä\"<;",
+            ),
             ("{% for name, value in map | items %}{{ name }}{% endfor %}", "kt"),
-            ("{% if yes and map.k == false and 'a' in list and none is none %}ok{% endif %}", "ok"),
-            ("{{ map == {'k': false, 't': 'ä\"<'} }} {{ list | length }} {{ yes == true }}", "true 4 true"),
+            (
+                "{% if yes and map.k == false and 'a' in list and none is none %}ok{% endif %}",
+                "ok",
+            ),
+            (
+                "{{ map == {'k': false, 't': 'ä\"<'} }} {{ list | length }} {{ yes == true }}",
+                "true 4 true",
+            ),
         ] {
             assert_eq!(render(source, &scope).unwrap(), expected, "{source}");
         }
@@ -259,14 +261,21 @@ mod tests {
             ("{{ long }}", "0.1000000000000000055511151231257827"),
             ("{{ list }}", r#"[1.10,{"r":2.50}]"#),
             ("{{ list | tojson }}", r#"[1.10,{"r":2.50}]"#),
-            ("{{ {'to': list[1].r, 'n': big} }}", r#"{"to":2.50,"n":100000000000000000001}"#),
+            (
+                "{{ {'to': list[1].r, 'n': big} }}",
+                r#"{"to":2.50,"n":100000000000000000001}"#,
+            ),
             ("{{ id }}", "1.10"),
             ("{{ rate * 2 }}", "2.2"),
             ("{{ rate > 1 and big > 5 and rate == 1.1 }}", "true"),
         ] {
             assert_eq!(render(source, &scope).unwrap(), expected, "{source}");
             let value = render_value(source, &scope).unwrap();
-            assert_eq!(value.as_str().map_or_else(|| value.to_string(), str::to_owned), expected, "{source}");
+            assert_eq!(
+                value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+                expected,
+                "{source}"
+            );
         }
         let mixed = "{{ rate }} {{ small }} {{ rate }} {{ big }} {% for n in list %}{{ n }} {% endfor %}";
         assert_eq!(

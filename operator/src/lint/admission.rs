@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{CustomResourceExt as _, core::cel::ValidationErrors};
+use kube::core::cel::ValidationErrors;
 use serde_json::Value;
 use steadfast_crds::{
-    Agent, AgentTool, json_schema,
+    Agent, AgentTool, definition, json_schema,
     manifests::{Manifest, ManifestError},
 };
 
@@ -43,8 +43,8 @@ impl Schemas {
 impl Admission {
     pub(super) fn new() -> Self {
         Self {
-            agent: Schemas::of(&Agent::crd()),
-            tool: Schemas::of(&AgentTool::crd()),
+            agent: Schemas::of(&definition::<Agent>()),
+            tool: Schemas::of(&definition::<AgentTool>()),
         }
     }
 

@@ -25,13 +25,24 @@ const CLOSE: char = '\u{fdd1}';
 
 /// A part of a rendered text.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// Text of the template's author.
     Text(String),
     /// The value of an expression: an argument, or made of arguments.
     Argument(Value),
     /// An environment variable.
     Variable(String),
+}
+
+impl Piece {
+    /// The piece in a text without a syntax of its own: a text as it is, and any other value as JSON.
+    pub(crate) fn plain(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Argument(Value::String(text)) => text.clone(),
+            Self::Argument(value) => value.to_string(),
+            Self::Variable(name) => format!("${{env.{name}}}"),
+        }
+    }
 }
 
 /// Splits a text that is no template.
@@ -48,14 +59,23 @@ pub(super) fn split(source: &str) -> Vec<Piece> {
 ///
 /// The filters `urlencode` and `tojson` change nothing: every piece is encoded for its place.
 pub(super) fn render(source: &str, scope: &Map<String, Value>) -> Result<Vec<Piece>, RenderError> {
-    if source.contains([OPEN, CLOSE]) {
-        return Err(invalid("the template contains a reserved character").into());
-    }
     let template = try_expand(source, |name| {
         Ok::<_, RenderError>(format!("{{{{ {ENVIRONMENT}[\"{name}\"] }}}}"))
     })?;
+    render_template(&template, context(source, scope))
+}
+
+/// Renders a template in which `${env.NAME}` has no meaning.
+pub(crate) fn render_values(source: &str, scope: &Map<String, Value>) -> Result<Vec<Piece>, RenderError> {
+    render_template(source, Scope::new(scope.clone()))
+}
+
+fn render_template(template: &str, scope: Scope) -> Result<Vec<Piece>, RenderError> {
+    if template.contains([OPEN, CLOSE]) {
+        return Err(invalid("the template contains a reserved character").into());
+    }
     let found = Arc::new(Mutex::new(Vec::new()));
-    let (context, digits) = context(source, scope).into_value();
+    let (context, digits) = scope.into_value();
     let mut environment = environment(&digits);
     environment.add_filter("urlencode", unchanged);
     environment.add_filter("tojson", unchanged);
@@ -67,7 +87,7 @@ pub(super) fn render(source: &str, scope: &Map<String, Value>) -> Result<Vec<Pie
         pieces.push(piece);
         Ok(())
     });
-    let text = render_with(&environment, &template, context)?;
+    let text = render_with(&environment, template, context)?;
     let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(join(&text, &found))
 }

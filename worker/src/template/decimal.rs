@@ -52,10 +52,21 @@ mod tests {
 
     #[test]
     fn numbers_are_compared_by_all_their_digits() {
-        for (left, right) in [("1.10", "1.1"), ("11e-1", "1.1"), ("1E+2", "100"), ("0.0", "0"), ("-5.0", "-5")] {
+        for (left, right) in [
+            ("1.10", "1.1"),
+            ("11e-1", "1.1"),
+            ("1E+2", "100"),
+            ("0.0", "0"),
+            ("-5.0", "-5"),
+        ] {
             assert!(is_same(left, right), "{left} {right}");
         }
-        for (left, right) in [("0.10000000000000000001", "0.1"), ("1", "-1"), ("1", "10"), ("1e400", "1e401")] {
+        for (left, right) in [
+            ("0.10000000000000000001", "0.1"),
+            ("1", "-1"),
+            ("1", "10"),
+            ("1e400", "1e401"),
+        ] {
             assert!(!is_same(left, right), "{left} {right}");
         }
     }
