@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// Leaves out the stages that only read the sources: the checks and the charts.
     #[arg(long)]
     no_lint: bool,
+    /// Also runs the tests that take minutes by themselves: they build other projects.
+    #[arg(long)]
+    long: bool,
     /// Runs only tests whose names contain this.
     filter: Option<String>,
 }
@@ -40,7 +43,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     let mut tests = [&["test", "--no-fail-fast"], &build[..]].concat();
     tests.extend(arguments.filter.as_deref());
-    stages.run("tests", || cargo.run(&tests))
+    stages.run("tests", || cargo.run(&tests))?;
+    if arguments.long {
+        let package = ["test", "--package", "steadfast-e2e", "--profile", "ci", "--locked"];
+        let long = [&package[..], &["--test", "gitops", "--", "--ignored"]].concat();
+        stages.run("long tests", || cargo.run(&long))?;
+    }
+    Ok(())
 }
 
 fn lint_charts() -> anyhow::Result<()> {

@@ -29,7 +29,7 @@ use cache::Cache;
 use lock::FileLock;
 
 pub use debian::installed;
-pub use go::{GoProgram, go_program};
+pub use go::{GoProgram, go_program, own_go_program};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
 pub use python::python;
 pub use stage::{Outcome, Stage};

@@ -125,7 +125,7 @@ impl ModelClient {
         traceparent: Option<&str>,
     ) -> Result<EventStream, CallFailure> {
         let config = OpenAIConfig::new()
-            .with_api_base(base_url.as_str().trim_end_matches('/'))
+            .with_api_base(without_query(base_url))
             .with_api_key(self.api_key(base_url, revision)?)
             // Otherwise the library sends OPENAI_ORG_ID and OPENAI_PROJECT_ID of the environment, to any host.
             .with_org_id("")
@@ -134,6 +134,7 @@ impl ModelClient {
         // The default client of the library would load the certificates of the system for each call.
         let client = Client::build(self.http.clone(), config).with_http_service(OneAttempt {
             http: self.http.clone(),
+            query: base_url.query().map(str::to_owned),
             body,
             traceparent: traceparent.and_then(|value| HeaderValue::try_from(value).ok()),
             redactor: redactor.clone(),
@@ -224,10 +225,20 @@ fn broken_connection(error: &dyn std::fmt::Display) -> CallFailure {
     CallFailure::transient(CONNECTION, format!("the connection to the model API failed: {error}"))
 }
 
+/// The base URL that paths are added to. A query, such as Azure's `?api-version=`, belongs behind them.
+fn without_query(base_url: &Url) -> String {
+    let mut base = base_url.clone();
+    base.set_query(None);
+    base.set_fragment(None);
+    base.as_str().trim_end_matches('/').to_owned()
+}
+
 /// Sends a request once; a response that is no success becomes a failure with its status, headers and body.
 #[derive(Clone)]
 struct OneAttempt {
     http: reqwest::Client,
+    /// The query of the base URL.
+    query: Option<String>,
     /// Set on the built request: the library would serialize it again, and it may be megabytes.
     body: Bytes,
     /// W3C trace context of the call.
@@ -247,6 +258,7 @@ impl Service<HttpRequestFactory> for OneAttempt {
     fn call(&mut self, request: HttpRequestFactory) -> Self::Future {
         let Self {
             http,
+            query,
             body,
             traceparent,
             redactor,
@@ -254,6 +266,9 @@ impl Service<HttpRequestFactory> for OneAttempt {
         Box::pin(async move {
             let mut request = request.build().await?;
             *request.body_mut() = Some(body.into());
+            if query.is_some() {
+                request.url_mut().set_query(query.as_deref());
+            }
             if let Some(traceparent) = traceparent {
                 request.headers_mut().insert("traceparent", traceparent);
             }
@@ -349,9 +364,14 @@ mod tests {
 
     /// Serves one request; returns the request, the events and the failure.
     async fn call(answer: impl Into<String>) -> (String, Vec<Value>, Option<CallFailure>) {
+        call_at("/v1", answer).await
+    }
+
+    /// The same with this behind the host of the base URL.
+    async fn call_at(base: &str, answer: impl Into<String>) -> (String, Vec<Value>, Option<CallFailure>) {
         let answer = answer.into();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base_url = Url::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
+        let base_url = Url::parse(&format!("http://{}{base}", listener.local_addr().unwrap())).unwrap();
         let server = tokio::spawn(async move {
             let (mut connection, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
@@ -405,6 +425,22 @@ mod tests {
         assert_eq!(body.as_bytes(), BODY);
         assert_eq!(events, [json!({"a": 1}), Value::Null]);
         assert_eq!(error, None);
+    }
+
+    #[tokio::test]
+    async fn the_query_of_a_base_url_stands_behind_the_path_of_the_api() {
+        for (base, line) in [
+            (
+                "/openai/deployments/d?api-version=2024-10-21",
+                "POST /openai/deployments/d/chat/completions?api-version=2024-10-21 HTTP/1.1",
+            ),
+            ("/v1/?a=1&b=%2F#part", "POST /v1/chat/completions?a=1&b=%2F HTTP/1.1"),
+            ("/v1/", "POST /v1/chat/completions HTTP/1.1"),
+        ] {
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: [DONE]\n\n";
+            let (request, _, _) = call_at(base, answer).await;
+            assert_eq!(request.lines().next(), Some(line));
+        }
     }
 
     #[tokio::test]
