@@ -334,7 +334,11 @@ async fn tasks_are_listed_newest_first_whether_they_have_ended_or_not() {
         tasks.iter().map(entry).collect::<Vec<_>>()
     };
     let states = ["TERMINATED", "RUNNING", "TERMINATED", "RUNNING"];
-    let expected: Vec<_> = created.iter().zip(states).map(|(id, state)| (json!(id), json!(state))).collect();
+    let expected: Vec<_> = created
+        .iter()
+        .zip(states)
+        .map(|(id, state)| (json!(id), json!(state)))
+        .collect();
     wait::until("visibility has all tasks as they are", TIMEOUT, async || {
         let found = listed("/tasks").await;
         anyhow::ensure!(found == expected, "{found:?}");

@@ -377,10 +377,10 @@ mod tests {
     fn a_result_that_is_too_deep_is_its_text() {
         let nested = |depth| (0..depth).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
         let within = nested(json::MAXIMUM_DEPTH);
-        assert_eq!(foreign_result(&[pack(&within).unwrap()]), within);
+        assert_eq!(foreign_result(&[pack(&within).unwrap()]).unwrap(), within);
         let beyond = nested(json::MAXIMUM_DEPTH + 1);
         assert_eq!(
-            foreign_result(&[pack(&beyond).unwrap()]),
+            foreign_result(&[pack(&beyond).unwrap()]).unwrap(),
             Value::String(beyond.to_string())
         );
     }

@@ -55,7 +55,11 @@ fn examples() -> Vec<Value> {
         let example = example.unwrap().path();
         if example.is_dir() {
             let files = fs::read_dir(example).unwrap().map(|file| file.unwrap().path());
-            found.extend(files.filter(|file| file.extension().is_some_and(|kind| kind == "yaml")).flat_map(|file| objects(&file)));
+            found.extend(
+                files
+                    .filter(|file| file.extension().is_some_and(|kind| kind == "yaml"))
+                    .flat_map(|file| objects(&file)),
+            );
         }
     }
     assert!(found.len() > 15, "{}", found.len());
@@ -137,7 +141,10 @@ fn status(object: &Value, conditions: &[(&str, &str)]) -> Value {
 #[ignore = "builds gitops-engine, two minutes: cargo xtask test --long"]
 fn argo_cd_finds_no_difference_before_and_after_a_reconciliation() {
     let desired: Vec<Value> = examples().into_iter().chain(every_list()).collect();
-    let stored = ask(&desired.iter().map(|object| json!({ "default": object })).collect::<Vec<_>>());
+    let stored = ask(&desired
+        .iter()
+        .map(|object| json!({ "default": object }))
+        .collect::<Vec<_>>());
     let pairs = desired.iter().zip(&stored).flat_map(|(desired, live)| {
         [live.clone(), reconciled(live.clone())].map(|live| json!({ "diff": { "desired": desired, "live": live } }))
     });
@@ -171,13 +178,24 @@ fn kstatus_knows_each_state_of_an_agent_and_of_a_tool() {
         deleted["metadata"]["deletionTimestamp"] = json!("2026-11-27T12:00:00Z");
         let states = [
             ("nobody has seen it", stored.clone(), "InProgress"),
-            ("its workers start", with(&[("Ready", "False"), ("Reconciling", "True")]), "InProgress"),
-            ("it waits for a Secret", with(&[("Ready", "False"), ("Stalled", "True")]), "Failed"),
+            (
+                "its workers start",
+                with(&[("Ready", "False"), ("Reconciling", "True")]),
+                "InProgress",
+            ),
+            (
+                "it waits for a Secret",
+                with(&[("Ready", "False"), ("Stalled", "True")]),
+                "Failed",
+            ),
             ("it is ready", with(&[("Ready", "True")]), "Current"),
             ("its newest spec is not seen yet", edited, "InProgress"),
             ("it is being deleted", deleted, "Terminating"),
         ];
-        let requests: Vec<Value> = states.iter().map(|(_, object, _)| json!({ "status": object })).collect();
+        let requests: Vec<Value> = states
+            .iter()
+            .map(|(_, object, _)| json!({ "status": object }))
+            .collect();
         for ((state, _, expected), answer) in states.iter().zip(ask(&requests)) {
             assert_eq!(answer["status"], *expected, "{state}: {answer}");
         }

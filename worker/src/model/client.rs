@@ -437,7 +437,8 @@ mod tests {
             ("/v1/?a=1&b=%2F#part", "POST /v1/chat/completions?a=1&b=%2F HTTP/1.1"),
             ("/v1/", "POST /v1/chat/completions HTTP/1.1"),
         ] {
-            let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: [DONE]\n\n";
+            let answer =
+                "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: [DONE]\n\n";
             let (request, _, _) = call_at(base, answer).await;
             assert_eq!(request.lines().next(), Some(line));
         }

@@ -136,7 +136,7 @@ impl Checker {
         }
         let parts = call.target.as_deref().into_iter().chain(&call.args);
         let kinds = parts.map(|part| self.part(part)).collect::<Result<Vec<_>, _>>()?;
-        let result = match name {
+        match name {
             "size" => one(name, &kinds, "a string, a list or a map", |kind| {
                 matches!(kind, Type::String | Type::Bytes | Type::List(_) | Type::Map(..))
             })
@@ -167,8 +167,7 @@ impl Checker {
                 "there is no function {other:?}; there are size, contains, startsWith, endsWith, matches, string, int and \
                  double"
             )),
-        };
-        result
+        }
     }
 }
 

@@ -125,7 +125,10 @@ async fn numbers_of_a_call_keep_their_digits_from_the_model_to_the_activity_and_
         2 => Reply::call("picture", &json!({})),
         _ => Reply::text("Done."),
     })
-    .tool("measure", activity_tool("measure", TOOLS, &json!({"id": {"type": "integer"}})))
+    .tool(
+        "measure",
+        activity_tool("measure", TOOLS, &json!({"id": {"type": "integer"}})),
+    )
     .tool("picture", activity_tool("picture", TOOLS, &json!({})));
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
@@ -143,6 +146,9 @@ async fn numbers_of_a_call_keep_their_digits_from_the_model_to_the_activity_and_
     });
     let shown: Vec<(String, bool)> = shown.collect();
     assert_eq!(shown[0], ("{\"id\":100000000000000000001}".to_owned(), false));
-    assert_eq!(shown[1], ("{\"id\":100000000000000000002,\"mean\":\"NaN\"}".to_owned(), false));
+    assert_eq!(
+        shown[1],
+        ("{\"id\":100000000000000000002,\"mean\":\"NaN\"}".to_owned(), false)
+    );
     assert!(shown[3].1, "{shown:?}");
 }
