@@ -244,10 +244,11 @@ mod tests {
     #[test]
     fn deep_json_keeps_the_order_of_its_members_and_the_last_of_equal_names() {
         let deep = nested(150);
-        let text = format!(r#" {{"b" : {deep}, "a\"":[1, {deep} ,"x"],"c":null , "b":2.5e0}} "#);
+        let text = format!(r#" {{"b" : {deep}, "a\"":[1, {deep} ,"x"],"c":null , "b":2.50}} "#);
         let read: Value = read_own(text.as_bytes()).unwrap();
         let expected = json!({ "b": 2.5, "a\"": [1, value(150), "x"], "c": null });
-        assert_eq!(read.to_string(), expected.to_string());
+        // A number keeps its digits.
+        assert_eq!(read.to_string(), expected.to_string().replacen("2.5", "2.50", 1));
     }
 
     #[test]
