@@ -20,7 +20,7 @@ use steadfast_contract::{
     start::StartTask,
     state::{DurableState, StatePages},
     text_parts::TextParts,
-    tool_calls::{bounded_result, tool_calls},
+    tool_calls::{bounded_result, content_of, tool_calls},
 };
 use steadfast_events::{Approval, Event, EventKind};
 use steadfast_payload::{foreign_result, read_json};
@@ -496,12 +496,16 @@ impl HistoryView {
                 | ActivityKind::DeliverScheduledMessage,
             ) => None,
             None => {
-                let content = foreign_result(result.map_or(&[], |payloads| &payloads.payloads[..]));
+                let result = foreign_result(result.map_or(&[], |payloads| &payloads.payloads[..]));
                 if is_step_activity_id(&scheduled.activity_id) {
-                    self.take_step(&scheduled.activity_id, content);
+                    // No later step uses a result that cannot be read: the tool ends there.
+                    if let Ok(content) = result {
+                        self.take_step(&scheduled.activity_id, content);
+                    }
                     return Ok(());
                 }
-                self.tool_segment(scheduled, at, content, false)
+                let (content, is_error) = content_of(result);
+                self.tool_segment(scheduled, at, content, is_error)
             }
         };
         let Some(segment) = segment else {

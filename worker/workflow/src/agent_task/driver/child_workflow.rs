@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use steadfast_agent_loop::TurnOutcome;
 use steadfast_contract::{
+    failures::TOOL_RESULT_UNREADABLE,
     signals::ReceiveEvent,
     start::{Parent, StartTask, TaskResult},
 };
@@ -144,7 +145,7 @@ pub(super) async fn run_workflow(
         .await
         .map_err(|error| ChildFailure::new("workflow_not_started", error.to_string()))?;
     let result = started.result().await.map_err(|error| of_execution(&error))?;
-    Ok(foreign_result(&result.payloads))
+    foreign_result(&result.payloads).map_err(|error| ChildFailure::new(TOOL_RESULT_UNREADABLE, error.to_string()))
 }
 
 fn options(

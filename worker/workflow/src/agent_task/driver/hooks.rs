@@ -90,7 +90,10 @@ async fn call(ctx: &Context, index: u32, hook: &Hook, event: &Value) -> Answer {
             activity_options::hook(&activity.name, queue, timeout),
         );
         return match called.await {
-            Ok(result) => serde_json::from_value(foreign_result(&result.payloads)).unwrap_or_default(),
+            Ok(result) => foreign_result(&result.payloads)
+                .ok()
+                .and_then(|answer| serde_json::from_value(answer).ok())
+                .unwrap_or_default(),
             Err(_) => Answer::default(),
         };
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use steadfast_agent_loop::tool_call::bounded;
 use steadfast_contract::{
     activities::StepCall,
+    failures::TOOL_RESULT_UNREADABLE,
     tool_calls::{OutputSource, TurnFailure},
 };
 use steadfast_crds::agent_tool::{
@@ -286,7 +287,11 @@ async fn act(
                 reason: described(error.describe()),
                 may_have_acted: error.may_have_acted(),
             })?;
-            Ok(foreign_result(&result.payloads))
+            // The activity has acted, and without its result nobody knows how.
+            foreign_result(&result.payloads).map_err(|error| StepFailure {
+                reason: described((TOOL_RESULT_UNREADABLE.to_owned(), error.to_string())),
+                may_have_acted: true,
+            })
         }
     }
 }
