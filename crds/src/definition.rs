@@ -56,7 +56,7 @@ fn move_defaults(schema: &mut JSONSchemaProps, place: Place) {
         if !description.is_empty() {
             description.push(' ');
         }
-        description.push_str(&format!("Default: {text}."));
+        description.extend(["Default: ", &text, "."]);
     }
     for field in schema.properties.iter_mut().flat_map(|fields| fields.values_mut()) {
         move_defaults(field, place);
@@ -122,7 +122,7 @@ mod tests {
         let spec = &agent["properties"]["spec"]["properties"];
         let zone = spec["schedules"]["items"]["properties"]["timeZone"]["description"].as_str();
         assert!(zone.unwrap().ends_with(" Default: `UTC`."), "{zone:?}");
-        assert_eq!(spec["retention"]["properties"]["log"]["default"], "168h");
+        assert_eq!(spec["limits"]["properties"]["maxQueuedMessages"]["default"], 100);
         assert_eq!(tool["properties"]["spec"]["properties"]["timeout"]["default"], "1m");
     }
 

@@ -126,19 +126,19 @@ fn join(digits: &Digits, value: &TemplateValue, joiner: &str, attribute: Option<
     if value.is_undefined() {
         return Err(Error::from(ErrorKind::UndefinedError));
     }
-    let mut joined = String::new();
+    let mut output = String::new();
     for (index, item) in value.try_iter()?.enumerate() {
         let names = attribute.iter().flat_map(|path| path.split('.'));
         let item = names.into_iter().try_fold(item, |item, name| item.get_attr(name))?;
         if index > 0 {
-            joined.push_str(joiner);
+            output.push_str(joiner);
         }
-        joined.push_str(&digits.text(&item)?);
-        if joined.len() > MAXIMUM_JOINED_BYTES {
-            return Err(invalid("the joined text is too long"));
+        output.push_str(&digits.text(&item)?);
+        if output.len() > MAXIMUM_JOINED_BYTES {
+            return Err(invalid("the output text is too long"));
         }
     }
-    Ok(joined)
+    Ok(output)
 }
 
 /// Renders a template in an environment of its own filters and formatter.

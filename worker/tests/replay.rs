@@ -34,7 +34,14 @@ fn recorded() -> Vec<PathBuf> {
 }
 
 fn read(path: &PathBuf) -> WorkflowHistory {
-    WorkflowHistory::from_json(&std::fs::read(path).unwrap()).unwrap()
+    parse(&std::fs::read_to_string(path).unwrap())
+}
+
+/// The SDK reads the attributes of an event as an enum without a tag. serde gives it a fraction as a map there
+/// (serde-rs/json#1157), and a whole number as a number.
+fn parse(text: &str) -> WorkflowHistory {
+    let text = text.replace("\"backoffCoefficient\":2.0", "\"backoffCoefficient\":2");
+    WorkflowHistory::from_json(text.as_bytes()).unwrap()
 }
 
 /// A payload in the form of a recorded history.
@@ -78,7 +85,7 @@ async fn an_unreadable_start_input_fails_the_workflow_task_with_the_reason() {
         let mut history: Value = serde_json::from_slice(&recorded).unwrap();
         let started = &mut history["events"][0]["attributes"]["WorkflowExecutionStartedEventAttributes"];
         started["input"]["payloads"] = json!([recorded_payload(&state["start"])]);
-        let history = WorkflowHistory::from_json(history.to_string().as_bytes()).unwrap();
+        let history = parse(&history.to_string());
         let Err(WorkflowReplayError::Replay(WorkflowReplayFailure::WorkflowTaskFailure { message })) =
             replayer().replay_workflow(history).await
         else {
@@ -140,7 +147,7 @@ async fn a_schema_that_refuses_all_arguments_breaks_no_replay() {
     for path in recorded() {
         let mut history: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         schemas += refuse_everything_in(&mut history);
-        let history = WorkflowHistory::from_json(history.to_string().as_bytes()).unwrap();
+        let history = parse(&history.to_string());
         replayer()
             .replay_workflow(history)
             .await

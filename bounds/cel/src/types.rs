@@ -55,8 +55,8 @@ impl Type {
     }
 
     /// The type of what is one of both.
-    fn or(self, other: Self) -> Self {
-        if self == other { self } else { Self::Any }
+    fn or(self, other: &Self) -> Self {
+        if self == *other { self } else { Self::Any }
     }
 }
 
@@ -138,7 +138,7 @@ impl Checker {
                 let mut item = None;
                 for element in &list.elements {
                     let kind = self.part(element)?;
-                    item = Some(item.map_or_else(|| kind.clone(), |item: Type| item.or(kind.clone())));
+                    item = Some(item.map_or_else(|| kind.clone(), |item: Type| item.or(&kind)));
                 }
                 Ok(Type::List(Box::new(item.unwrap_or(Type::Any))))
             }
@@ -151,7 +151,7 @@ impl Checker {
                     let (key, value) = (self.part(&entry.key)?, self.part(&entry.value)?);
                     kinds = Some(match kinds {
                         None => (key, value),
-                        Some((keys, values)) => (keys.or(key), values.or(value)),
+                        Some((keys, values)) => (keys.or(&key), values.or(&value)),
                     });
                 }
                 let (key, value) = kinds.unwrap_or((Type::Any, Type::Any));

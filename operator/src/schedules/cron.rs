@@ -200,21 +200,21 @@ impl Field {
 
     fn value(&self, text: &str) -> Result<u32, String> {
         let lower = text.to_ascii_lowercase();
-        let named = self.names.iter().position(|name| *name == lower || name[..3] == lower);
-        let named = named
+        let index = self.names.iter().position(|name| *name == lower || name[..3] == lower);
+        let of_name = index
             .and_then(|index| u32::try_from(index).ok())
             .map(|index| index + self.first_name);
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let value = named.or_else(|| is_number.then(|| text.parse().ok()).flatten());
+        let value = of_name.or_else(|| is_number.then(|| text.parse().ok()).flatten());
         value.filter(|value| self.values.contains(value)).ok_or_else(|| {
-            let names = if self.names.is_empty() {
+            let alternative = if self.names.is_empty() {
                 ""
             } else {
                 " or a name such as "
             };
             let example = self.names.get(1).map(|name| name[..3].to_ascii_uppercase());
             format!(
-                "has the {} {text:?}; it is a number from {} to {}{names}{}",
+                "has the {} {text:?}; it is a number from {} to {}{alternative}{}",
                 self.name,
                 self.values.start(),
                 self.values.end(),

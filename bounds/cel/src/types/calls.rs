@@ -15,7 +15,8 @@ impl Checker {
             (operators::LOGICAL_NOT | operators::NOT_STRICTLY_FALSE, [operand], None) => self.bool(operand),
             (operators::CONDITIONAL, [condition, yes, no], None) => {
                 self.bool(condition)?;
-                Ok(self.part(yes)?.or(self.part(no)?))
+                let (yes, no) = (self.part(yes)?, self.part(no)?);
+                Ok(yes.or(&no))
             }
             (operators::EQUALS | operators::NOT_EQUALS, [left, right], None) => self.equality(left, right),
             (
@@ -104,7 +105,7 @@ impl Checker {
         let result = match (operator, &left, &right) {
             (_, Type::Any, _) | (_, _, Type::Any) => Some(Type::Any),
             (operators::ADD, Type::List(first), Type::List(second)) => {
-                Some(Type::List(Box::new(first.as_ref().clone().or(second.as_ref().clone()))))
+                Some(Type::List(Box::new(first.as_ref().clone().or(second))))
             }
             (operators::ADD, Type::String | Type::Bytes | Type::Duration, same) if *same == left => Some(left.clone()),
             (operators::ADD | operators::SUBSTRACT, Type::Timestamp, Type::Duration)

@@ -19,7 +19,7 @@ use steadfast_crds::agent_tool::{
     ActivityTool, AgentToolSpec, ArgumentStyle, Compensation, OnError, OnUnknownOutcome, StepAction, ToolRetry,
     ToolStep,
 };
-use steadfast_payload::{PAYLOAD_LIMIT_BYTES, Packed, foreign_result};
+use steadfast_payload::{PAYLOAD_LIMIT_BYTES, Packed, UnreadableResult, foreign_result};
 use temporalio_workflow::{WorkflowCancellationToken, common::UntypedActivity};
 
 use super::context::{self, CallOutcome, ToolCallContext};
@@ -52,6 +52,14 @@ struct StepFailure {
 }
 
 impl StepFailure {
+    /// The step has acted, and without its result nobody knows how.
+    fn unreadable(error: &UnreadableResult) -> Self {
+        Self {
+            reason: described((TOOL_RESULT_UNREADABLE.to_owned(), error.to_string())),
+            may_have_acted: true,
+        }
+    }
+
     /// The step has not acted: it was not begun, or its request was refused.
     fn without_effect(reason: impl Into<String>) -> Self {
         Self {
@@ -287,11 +295,7 @@ async fn act(
                 reason: described(error.describe()),
                 may_have_acted: error.may_have_acted(),
             })?;
-            // The activity has acted, and without its result nobody knows how.
-            foreign_result(&result.payloads).map_err(|error| StepFailure {
-                reason: described((TOOL_RESULT_UNREADABLE.to_owned(), error.to_string())),
-                may_have_acted: true,
-            })
+            foreign_result(&result.payloads).map_err(|error| StepFailure::unreadable(&error))
         }
     }
 }
