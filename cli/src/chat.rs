@@ -6,7 +6,7 @@ mod input;
 mod notices;
 mod prompt;
 mod screen;
-mod sent_messages;
+pub(crate) mod sent_messages;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ use screen::{Screen, Style};
 
 /// Chats until the turn (with `--message`) or the input has ended. Fails when a turn failed or a message was rejected.
 pub(crate) async fn run(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
-    let connection = connect::connect(&arguments.connection, arguments.namespace.as_deref()).await?;
+    let connection = connect::connect(&arguments.connection).await?;
     let client = &connection.client;
     let agent = connection.agent_name(&arguments.agent);
     let task_id = match arguments.task {
@@ -79,7 +79,7 @@ pub(crate) async fn run_local(
 /// Prints a task from its first turn on, until it ends. At a terminal, its approvals can be decided.
 pub(crate) async fn follow(arguments: FollowTaskArguments) -> anyhow::Result<ExitCode> {
     let task = arguments.task;
-    let connection = connect::connect(&task.connection, task.namespace.as_deref()).await?;
+    let connection = connect::connect(&task.connection).await?;
     let screen = screen(arguments.no_color);
     let client = connection.client.clone();
     // The agent's name is needed to send messages only.

@@ -8,11 +8,11 @@ use crate::{
         build::{RevisionPlan, build},
         dereference::{self, dereference},
         manifest_source::ManifestSource,
-        revision_history::RevisionHistory,
         validate::{self, validate},
     },
     hashing::keyed_hash::{EmptyKeyError, KeyedHash},
     kube::namespaced_name::NamespacedName,
+    lint::{self, Report},
     settings::{ImagePullPolicy, Settings},
     validation::ValidationError,
 };
@@ -47,7 +47,29 @@ pub struct OfflineAgent {
     pub revision: Option<AgentRevision>,
 }
 
-/// Builds the next revision of every Agent that can be decoded, in the order of the manifests.
+/// What the manifests are worth: what is wrong with them, and their Agents.
+#[derive(Debug)]
+pub struct Plan {
+    /// What [`lint::lint`] finds.
+    pub report: Report,
+    /// Every Agent that can be decoded, in the order of the manifests.
+    pub agents: Vec<OfflineAgent>,
+}
+
+impl OfflineAgent {
+    /// An Agent that the API server would refuse.
+    pub(crate) fn refused(mut agent: Agent, namespace: &str) -> Self {
+        agent.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
+        Self {
+            key: NamespacedName::of(&agent),
+            agent,
+            errors: Vec::new(),
+            revision: None,
+        }
+    }
+}
+
+/// Checks the manifests, and builds the next revision of every Agent.
 ///
 /// `newest` are the newest revisions so far. `namespace` is that of objects that have none.
 pub async fn plan(
@@ -55,25 +77,9 @@ pub async fn plan(
     namespace: &str,
     install_id: &str,
     newest: &[AgentRevisionSpec],
-) -> Result<Vec<OfflineAgent>, Error> {
-    let hash = KeyedHash::new(b"offline")?;
-    let settings = settings(install_id);
-    let mut source = ManifestSource::default();
-    for manifest in manifests {
-        // Objects that cannot be read are missing for the Agents that refer to them; `lint` tells why.
-        let _ = source.insert(manifest, namespace, &hash);
-    }
-    for spec in newest {
-        let key = NamespacedName::new(namespace, &spec.agent);
-        source.set_history(key, RevisionHistory::of_newest(spec)?);
-    }
-    let mut agents = Vec::new();
-    for manifest in manifests.iter().filter(|manifest| manifest.is::<Agent>()) {
-        if let Ok(agent) = manifest.decode() {
-            agents.push(plan_agent(agent, &source, namespace, &settings, &hash).await?);
-        }
-    }
-    Ok(agents)
+) -> Result<Plan, Error> {
+    let (report, agents) = lint::check(manifests, namespace, install_id, newest).await?;
+    Ok(Plan { report, agents })
 }
 
 /// Takes one Agent through the stages, as the reconcile does.
@@ -125,7 +131,8 @@ mod tests {
              {instructions}, model: {{name: m, apiKeyEnvVar: ''}}}}\n"
         );
         let manifests = parse(Path::new("a.yaml"), &text).unwrap();
-        plan(&manifests, "default", "dev", newest).await.unwrap().remove(0)
+        let plan = plan(&manifests, "default", "dev", newest).await.unwrap();
+        plan.agents.into_iter().next().unwrap()
     }
 
     #[tokio::test]

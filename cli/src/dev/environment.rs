@@ -50,6 +50,18 @@ impl Environment {
         passed_on.collect()
     }
 
+    /// What a program gets that installs packages: where from, with which certificates and which cache.
+    pub(super) fn for_installers(&self) -> BTreeMap<String, String> {
+        let mut variables = self.passed_on();
+        let of_installers = self.0.iter().filter(|(name, _)| {
+            ["PIP_", "UV_", "CARGO_", "RUSTUP_", "XDG_", "GO", "NPM_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        });
+        variables.extend(of_installers.map(|(name, value)| (name.clone(), value.clone())));
+        variables
+    }
+
     /// A value that is not empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())

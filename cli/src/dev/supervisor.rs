@@ -5,7 +5,7 @@
 use std::{
     fs::File,
     io::Write as _,
-    os::unix::process::CommandExt as _,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
     process::{ExitCode, Stdio},
     time::Duration,
@@ -22,6 +22,9 @@ use crate::args::SuperviseArguments;
 
 /// How long a program may take to end after SIGTERM.
 const END_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The exit status of a program that a signal ended is this plus the number of the signal.
+const SIGNAL_BASE: i32 = 128;
 
 /// Ends with the program's exit status, or with success when it was told to end.
 pub(crate) async fn run(arguments: SuperviseArguments) -> anyhow::Result<ExitCode> {
@@ -45,7 +48,9 @@ pub(crate) async fn run(arguments: SuperviseArguments) -> anyhow::Result<ExitCod
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     tokio::select! {
         status = child.wait() => {
-            let code = status.context("wait for the program")?.code();
+            let status = status.context("wait for the program")?;
+            // As shells report it.
+            let code = status.code().or_else(|| Some(SIGNAL_BASE + status.signal()?));
             return Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from));
         }
         () = parent_ended() => {}
