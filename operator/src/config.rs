@@ -28,6 +28,8 @@ pub struct Config {
     pub concurrency: u16,
     /// How long changes to one object are collected.
     pub debounce: Duration,
+    /// How often schedules are compared when no Agent changes.
+    pub schedule_resync: Duration,
     /// Whether a Lease elects the replica that acts.
     pub leader_election: LeaderElection,
     /// Name of this replica in the Lease.
@@ -65,6 +67,7 @@ impl TryFrom<Args> for Config {
             operator_namespace: args.operator_namespace,
             concurrency: args.concurrency,
             debounce: Duration::from_millis(args.debounce_milliseconds),
+            schedule_resync: Duration::from_secs(args.schedule_resync_seconds),
             leader_election: args.leader_election,
             pod_name: args.pod_name,
             admin_address: args.admin_address,

@@ -19,7 +19,11 @@ use steadfast_process::ErrorChain;
 use tower::Service;
 use url::Url;
 
-use super::failures;
+use super::{
+    authorization::{Authorization, AuthorizationError, read_token},
+    failures,
+    learned::Learned,
+};
 use crate::{
     egress::{
         credentials::{CredentialError, Credentials, Destination},
@@ -48,6 +52,8 @@ pub(crate) struct ModelClient {
     credentials: Arc<Credentials>,
     policy: EgressPolicy,
     base_url: Option<Url>,
+    /// The habits of the servers.
+    pub(super) learned: Learned,
 }
 
 /// The events of one response, as the provider sent them.
@@ -74,6 +80,7 @@ impl ModelClient {
             credentials,
             policy,
             base_url,
+            learned: Learned::default(),
         })
     }
 
@@ -106,14 +113,22 @@ impl ModelClient {
         value.map(str::to_owned).map_err(|error| refused_credential(&error))
     }
 
-    /// The value of `model.apiKeyEnvVar`, which becomes a header.
-    fn api_key(&self, url: &Url, revision: &AgentRevisionSpec) -> Result<String, CallFailure> {
-        let name = &revision.model.api_key_env_var;
+    /// The key of a call, and what removes it from what comes back.
+    async fn key(&self, url: &Url, revision: &AgentRevisionSpec) -> Result<(String, Redactor), CallFailure> {
+        let model = &revision.model;
+        if let Some(path) = model.token_file() {
+            let token = read_token(path).await.map_err(|error| refused_authorization(&error))?;
+            let redactor = self.credentials.redactor_with(revision, "model.auth.tokenFile", &token);
+            return Ok((token, redactor));
+        }
+        let name = &model.api_key_env_var;
+        let redactor = self.credentials.redactor(revision);
         if name.is_empty() {
-            return Ok(String::new());
+            return Ok((String::new(), redactor));
         }
         let value = self.credentials.for_header(name, Destination::fixed(url), revision);
-        value.map(str::to_owned).map_err(|error| refused_credential(&error))
+        let value = value.map_err(|error| refused_credential(&error))?;
+        Ok((value.to_owned(), redactor))
     }
 
     /// Sends a request with a JSON body. The stream fails if no event comes for `model.timeouts.idle`.
@@ -124,17 +139,18 @@ impl ModelClient {
         body: Bytes,
         traceparent: Option<&str>,
     ) -> Result<EventStream, CallFailure> {
+        let (key, redactor) = self.key(base_url, revision).await?;
+        let authorization = Authorization::new(&revision.model, &key).map_err(|error| refused_authorization(&error))?;
         let config = OpenAIConfig::new()
             .with_api_base(base_url.as_str().trim_end_matches('/'))
-            .with_api_key(self.api_key(base_url, revision)?)
             // Otherwise the library sends OPENAI_ORG_ID and OPENAI_PROJECT_ID of the environment, to any host.
             .with_org_id("")
             .with_project_id("");
-        let redactor = self.credentials.redactor(revision);
         // The default client of the library would load the certificates of the system for each call.
         let client = Client::build(self.http.clone(), config).with_http_service(OneAttempt {
             http: self.http.clone(),
             body,
+            authorization,
             traceparent: traceparent.and_then(|value| HeaderValue::try_from(value).ok()),
             redactor: redactor.clone(),
         });
@@ -172,6 +188,10 @@ impl ModelClient {
             },
         )))
     }
+}
+
+fn refused_authorization(error: &AuthorizationError) -> CallFailure {
+    CallFailure::permanent_error(CREDENTIALS, error)
 }
 
 fn refused_credential(error: &CredentialError) -> CallFailure {
@@ -230,6 +250,7 @@ struct OneAttempt {
     http: reqwest::Client,
     /// Set on the built request: the library would serialize it again, and it may be megabytes.
     body: Bytes,
+    authorization: Authorization,
     /// W3C trace context of the call.
     traceparent: Option<HeaderValue>,
     redactor: Redactor,
@@ -248,12 +269,14 @@ impl Service<HttpRequestFactory> for OneAttempt {
         let Self {
             http,
             body,
+            authorization,
             traceparent,
             redactor,
         } = self.clone();
         Box::pin(async move {
             let mut request = request.build().await?;
             *request.body_mut() = Some(body.into());
+            authorization.apply(request.headers_mut());
             if let Some(traceparent) = traceparent {
                 request.headers_mut().insert("traceparent", traceparent);
             }

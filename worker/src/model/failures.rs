@@ -39,7 +39,7 @@ pub(crate) fn from_response(status: StatusCode, headers: &HeaderMap, body: &str)
     } else {
         RetryClass::Permanent
     };
-    CallFailure::new(category, message, retry)
+    CallFailure::new(category, message, retry).refused(status.as_u16(), body)
 }
 
 /// Classifies an error inside a stream, after status 200: an object with a code or a type, or a string.
@@ -52,15 +52,17 @@ pub(crate) fn from_frame(error: &Value) -> CallFailure {
     let reason = reason.unwrap_or("no reason was given");
     let message = format!("the model API reported an error in its stream: {reason}");
     let code = code.as_deref();
-    if is_context_overflow(code, reason) {
-        return CallFailure::permanent(CONTEXT_LENGTH_EXCEEDED, message);
-    }
-    if code.is_none_or(is_transient_code) {
-        return CallFailure::transient("model_stream_error", message);
-    }
     let status = code.and_then(|code| code.parse().ok());
     let status = status.and_then(|status: u16| StatusCode::from_u16(status).ok());
-    CallFailure::permanent(category(status.unwrap_or(StatusCode::BAD_REQUEST), code), message)
+    let failure = if is_context_overflow(code, reason) {
+        CallFailure::permanent(CONTEXT_LENGTH_EXCEEDED, message)
+    } else if code.is_none_or(is_transient_code) {
+        CallFailure::transient("model_stream_error", message)
+    } else {
+        CallFailure::permanent(category(status.unwrap_or(StatusCode::BAD_REQUEST), code), message)
+    };
+    let status = status.unwrap_or(StatusCode::BAD_REQUEST);
+    failure.refused(status.as_u16(), serde_json::json!({ "error": error }).to_string())
 }
 
 /// The stream ended without an end of the response.
@@ -179,6 +181,7 @@ mod tests {
                 category: "model_rate_limit",
                 message: "the model API answered 429 Too Many Requests: slow down".into(),
                 retry: after(Duration::from_secs(7)),
+                refusal: error.refusal.clone(),
             }
         );
         assert_eq!(

@@ -29,6 +29,7 @@ mod mcp;
 mod metrics;
 mod model_faults;
 mod noise;
+mod provider_changes;
 mod redis_loss;
 mod secured;
 mod server_limits;

@@ -53,6 +53,7 @@ impl ModelAttempt<'_> {
             mcp: checked.mcp,
             unsupported,
             rejected,
+            origin: self.activities.origin(spec),
             withheld,
             usage,
             ..ModelOutcome::default()
@@ -115,6 +116,7 @@ impl ModelAttempt<'_> {
                 response.items
             },
             item_parts,
+            origin: self.activities.origin(&self.revision.spec),
             usage: response.usage,
             interrupted: true,
             log: self.activities.finish(self.writer, &self.revision.spec.agent).await,
@@ -176,6 +178,7 @@ impl ModelAttempt<'_> {
             body: Body::Model {
                 items: items.to_vec(),
                 agent: self.revision.spec.agent.clone(),
+                origin: String::new(),
             },
         };
         let scope = Scope {

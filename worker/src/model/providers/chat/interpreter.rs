@@ -8,6 +8,7 @@ use std::vec::Drain;
 use serde_json::{Value, json};
 use steadfast_events::{Content, EventKind, MessageStatus, Usage};
 
+use super::members::{self, Members};
 use crate::{
     failure::CallFailure,
     model::{
@@ -26,6 +27,10 @@ pub(crate) struct ChatInterpreter<'a> {
     messages: MessageTracker<'a>,
     /// The parts of the response in the order in which they started: the position is the output index.
     parts: Vec<Part>,
+    /// The members of the message that the server may want back.
+    members: Members,
+    /// The name of the member that had the reasoning.
+    reasoning_name: Option<&'static str>,
     usage: Option<Usage>,
     response_id: Option<String>,
     model: Option<String>,
@@ -48,6 +53,10 @@ struct Call {
     /// Of a custom tool: the arguments are free text.
     is_custom: bool,
     arguments: String,
+    /// The members of the call that the server may want back.
+    members: Members,
+    /// The same of its function.
+    function_members: Members,
     /// How many bytes of the arguments viewers have got; none before the name is known.
     sent_bytes: Option<usize>,
 }
@@ -58,6 +67,8 @@ impl<'a> ChatInterpreter<'a> {
             call,
             messages: MessageTracker::new(call),
             parts: Vec::new(),
+            members: Members::default(),
+            reasoning_name: None,
             usage: None,
             response_id: None,
             model: None,
@@ -115,14 +126,29 @@ impl<'a> ChatInterpreter<'a> {
 
     /// The stream has ended: the response if the provider completed it, else a failure.
     pub(crate) fn finish(self) -> Result<ModelResponse, CallFailure> {
+        let items = self.items();
         let finish_reason = self.end.unwrap_or_else(|| Err(stream_ended()))?;
         Ok(ModelResponse {
-            items: self.parts.iter().map(Part::item).collect(),
+            items,
             usage: as_one_call(self.usage),
             response_id: self.response_id,
             model: self.model,
             finish_reason: Some(finish_reason),
         })
+    }
+
+    /// The items, with what a request to the same model puts back.
+    fn items(&self) -> Vec<Value> {
+        let mut items: Vec<Value> = self.parts.iter().map(Part::item).collect();
+        if let Some(first) = items.first_mut() {
+            self.members.put(first, members::OF_MESSAGE);
+        }
+        if let Some(name) = self.reasoning_name
+            && let Some(reasoning) = items.iter_mut().find(|item| item["type"] == "reasoning")
+        {
+            members::put(reasoning, members::REASONING, json!(name));
+        }
+        items
     }
 
     /// The call is interrupted: keeps the text of messages so far and retracts everything else.
@@ -163,10 +189,14 @@ impl<'a> ChatInterpreter<'a> {
     }
 
     fn extend(&mut self, delta: &Value) {
-        let reasoning = text(delta, "reasoning_content").or_else(|| text(delta, "reasoning"));
-        if let Some(piece) = reasoning {
+        let reasoning = ["reasoning_content", "reasoning"]
+            .into_iter()
+            .find_map(|name| Some((name, text(delta, name)?)));
+        if let Some((name, piece)) = reasoning {
+            self.reasoning_name.get_or_insert(name);
             self.reasoning(piece);
         }
+        self.members.of_message(delta);
         if let Some(piece) = text(delta, "content") {
             self.message(piece, MessagePart::Text);
         }
@@ -328,8 +358,13 @@ impl Part {
             }
             Self::Call(call) if call.is_custom => json!({"type": "custom_tool_call", "status": "completed",
                 "call_id": call.id, "name": call.name, "input": call.arguments}),
-            Self::Call(call) => json!({"type": "function_call", "status": "completed",
-                "call_id": call.id, "name": call.name, "arguments": call.arguments}),
+            Self::Call(call) => {
+                let mut item = json!({"type": "function_call", "status": "completed",
+                    "call_id": call.id, "name": call.name, "arguments": call.arguments});
+                call.members.put(&mut item, members::OF_CALL);
+                call.function_members.put(&mut item, members::OF_FUNCTION);
+                item
+            }
         }
     }
 }
@@ -349,6 +384,8 @@ impl Call {
             ("function", "arguments")
         };
         let function = &fragment[form];
+        self.members.of_call(fragment);
+        self.function_members.of_function(function);
         if self.name.is_empty() {
             function["name"].as_str().unwrap_or_default().clone_into(&mut self.name);
         }

@@ -81,7 +81,8 @@ fn reasoning_and_text_stream_and_end_as_two_messages() {
         response,
         ModelResponse {
             items: vec![
-                json!({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Let me see."}]}),
+                json!({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Let me see."}],
+                    "chat": {"reasoning": "reasoning_content"}}),
                 json!({"type": "message", "role": "assistant", "status": "completed",
                     "content": [{"type": "output_text", "text": "Hello you", "annotations": []}]}),
             ],
