@@ -3,6 +3,7 @@
 mod agents;
 mod approvals;
 mod chat;
+mod color;
 mod connection;
 mod dev;
 mod import;
@@ -158,20 +159,32 @@ pub(crate) fn environment() -> Vec<(String, String)> {
         .collect()
 }
 
+/// The end of docs/cli.md.
+const INSTALLATION: &str = "## Plugin of kubectl, completions, manual pages
+
+A link named `kubectl-steadfast` in a directory of `PATH` makes the command a plugin of kubectl: `kubectl steadfast tasks list`.
+
+```
+ln -s \"$(command -v steadfast)\" ~/.local/bin/kubectl-steadfast
+steadfast completions bash > ~/.local/share/bash-completion/completions/steadfast
+steadfast man ~/.local/share/man/man1
+```
+";
+
 /// The help of all commands and the table of environment variables: the text of docs/cli.md.
 pub(crate) fn help_markdown() -> String {
     let options = clap_markdown::MarkdownOptions::new()
         .title("Command line".to_owned())
         .show_footer(false);
     let help = clap_markdown::help_markdown_custom::<Arguments>(&options);
-    let mut variables = BTreeMap::new();
+    let mut variables = BTreeMap::from([("NO_COLOR".to_owned(), "no-color".to_owned())]);
     collect_variables(&Arguments::command(), &mut variables);
     let rows: Vec<String> = variables
         .iter()
         .map(|(name, flag)| format!("| `{name}` | `--{flag}` |"))
         .collect();
     format!(
-        "{}\n\n## Environment variables\n\nA flag has precedence over its variable.\n\n| variable | flag |\n| --- | --- |\n{}\n",
+        "{}\n\n## Environment variables\n\nA flag has precedence over its variable.\n\n| variable | flag |\n| --- | --- |\n{}\n\n{INSTALLATION}",
         help.trim_end(),
         rows.join("\n")
     )

@@ -28,7 +28,7 @@ pub(crate) async fn run(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
         Some(task_id) => task_id,
         None => client.create_task(&agent).await?,
     };
-    let screen = screen(arguments.no_color);
+    let screen = screen(arguments.color.is_off());
     if let Some(message) = arguments.message {
         let conversation = Conversation::from_first_message(client.clone(), agent, task_id, screen);
         return conversation.send_one(&message).await;
@@ -80,7 +80,7 @@ pub(crate) async fn run_local(
 pub(crate) async fn follow(arguments: FollowTaskArguments) -> anyhow::Result<ExitCode> {
     let task = arguments.task;
     let connection = connect::connect(&task.connection).await?;
-    let screen = screen(arguments.no_color);
+    let screen = screen(arguments.color.is_off());
     let client = connection.client.clone();
     // The agent's name is needed to send messages only.
     let conversation = Conversation::from_first_turn(client, String::new(), task.id, screen);

@@ -194,7 +194,7 @@ async fn converse(arguments: &DevArguments, server: Url, state: &StateDir, agent
         agent: agent.to_owned(),
         task: known,
         message: arguments.message.clone(),
-        no_color: arguments.no_color,
+        no_color: arguments.color.is_off(),
     };
     chat::run_local(conversation, |task| state.set_task(agent, task)).await
 }

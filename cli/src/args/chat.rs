@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::connection::ConnectionArguments;
+use super::{color::ColorArguments, connection::ConnectionArguments};
 
 #[derive(Debug, Args)]
 pub(crate) struct ChatArguments {
@@ -14,9 +14,8 @@ pub(crate) struct ChatArguments {
     /// Send this message, print the turn and exit. Without it, each line of standard input is a message.
     #[arg(long, short, value_name = "TEXT")]
     pub(crate) message: Option<String>,
-    /// Print without colours.
-    #[arg(long, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) no_color: bool,
+    #[command(flatten)]
+    pub(crate) color: ColorArguments,
     #[command(flatten)]
     pub(crate) connection: ConnectionArguments,
 }

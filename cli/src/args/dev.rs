@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
+use super::color::ColorArguments;
+
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(crate) struct DevArguments {
@@ -32,9 +34,8 @@ pub(crate) struct DevArguments {
     /// Port of the gateway. Default: a free one.
     #[arg(long)]
     pub(crate) port: Option<u16>,
-    /// Print without colours.
-    #[arg(long, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) no_color: bool,
+    #[command(flatten)]
+    pub(crate) color: ColorArguments,
     #[command(flatten)]
     pub(crate) local: LocalArguments,
 }

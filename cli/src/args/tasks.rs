@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
+    color::ColorArguments,
     connection::ConnectionArguments,
     output::{ListFormat, OutputFormat},
 };
@@ -58,9 +59,8 @@ pub(crate) struct ShowTaskArguments {
 pub(crate) struct FollowTaskArguments {
     #[command(flatten)]
     pub(crate) task: TaskArguments,
-    /// Print without colours.
-    #[arg(long, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) no_color: bool,
+    #[command(flatten)]
+    pub(crate) color: ColorArguments,
 }
 
 #[derive(Debug, Args)]

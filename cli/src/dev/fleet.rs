@@ -225,7 +225,7 @@ impl Fleet {
                 status(&format!("{name}: revision {}", revision.spec.sequence));
             }
             let agent = self.local(name.clone(), planned.agent);
-            if !self.agents.contains_key(&name) {
+            if self.agents.get(&name).map(|known| &known.stand_in) != Some(&agent.stand_in) {
                 status(&model_line(&agent));
             }
             order.push(name.clone());
@@ -237,10 +237,15 @@ impl Fleet {
         Ok(())
     }
 
-    /// Reads the files again if one of them has changed. Returns whether they were read.
+    /// Reads the files again if one of them, or `.env`, has changed. Returns whether they were read.
     pub(super) async fn reload(&mut self) -> anyhow::Result<bool> {
         // An editor may replace a file in several steps; it can be read the next time.
-        let changed = self.files().is_ok_and(|contents| contents != self.contents);
+        let is_edited = self.files().is_ok_and(|contents| contents != self.contents);
+        let has_new_values = self.environment.reload().unwrap_or_else(|error| {
+            status(&format!("{error:#}"));
+            false
+        });
+        let changed = is_edited || has_new_values;
         if changed {
             self.load().await?;
         }
@@ -299,18 +304,11 @@ impl Fleet {
             .filter(|manifest| manifest.kind() != "Secret")
             .cloned()
             .collect();
-        let mut secrets = Vec::new();
-        for manifest in manifests.iter().filter(|manifest| manifest.is::<Agent>()) {
-            if let Ok(agent) = manifest.decode::<Agent>() {
-                let key = agent.spec.model.api_key_env_var.clone();
-                let namespace = agent.metadata.namespace.as_deref().unwrap_or(&self.namespace);
-                secrets.extend(
-                    self.environment
-                        .secrets(&agent, namespace, &manifest.origin, Some(&key)),
-                );
-            }
-        }
-        all.extend(secrets);
+        let agents = manifests.iter().filter(|manifest| manifest.is::<Agent>());
+        let agents: Vec<_> = agents
+            .filter_map(|manifest| Some((manifest.decode::<Agent>().ok()?, manifest.origin.clone())))
+            .collect();
+        all.extend(self.environment.secrets(&agents, &self.namespace));
         all
     }
 

@@ -11,6 +11,7 @@ mod preparation;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -75,6 +76,7 @@ struct Places {
 struct Running {
     worker: ToolWorker,
     fingerprint: Fingerprint,
+    credentials: Vec<Option<String>>,
     /// Absent if it could not be prepared; it is tried again when a file changes.
     _process: Option<(Child, Follower)>,
 }
@@ -103,7 +105,11 @@ impl ToolWorkers {
 
     /// Starts workers that are new or changed, and ends those that are described no longer. Does not wait until they
     /// serve: a call waits in the task queue.
-    pub(super) async fn update(&mut self) {
+    /// Returns whether one was started.
+    async fn update(&mut self) -> bool {
+        // What is wrong with `.env` is told by the watch of the manifests.
+        let _ = self.environment.reload();
+        let mut started = false;
         let mut described = BTreeMap::new();
         for directory in &self.directories {
             match Description::read(directory) {
@@ -112,16 +118,19 @@ impl ToolWorkers {
                     described.extend(of_tools.map(|worker| (worker.name.clone(), worker)));
                 }
                 // The workers of the last good file go on.
-                Err(error) => return status_once(&format!("{error:#}"), &mut self.unserved),
+                Err(error) => {
+                    status_once(&format!("{error:#}"), &mut self.unserved);
+                    return false;
+                }
             }
         }
         self.running.retain(|name, _| described.contains_key(name));
         for (name, worker) in described {
             let fingerprint = Fingerprint::of(&worker);
-            let is_same = self
-                .running
-                .get(&name)
-                .is_some_and(|running| running.worker == worker && running.fingerprint == fingerprint);
+            let credentials = self.credentials_of(&worker);
+            let is_same = self.running.get(&name).is_some_and(|running| {
+                running.worker == worker && running.fingerprint == fingerprint && running.credentials == credentials
+            });
             if is_same {
                 continue;
             }
@@ -138,10 +147,18 @@ impl ToolWorkers {
             let running = Running {
                 worker,
                 fingerprint,
+                credentials,
                 _process: process,
             };
             self.running.insert(name, running);
+            started = true;
         }
+        started
+    }
+
+    fn credentials_of(&self, worker: &ToolWorker) -> Vec<Option<String>> {
+        let values = worker.credentials.iter().map(|name| self.environment.get(name));
+        values.map(|value| value.map(str::to_owned)).collect()
     }
 
     async fn start(&self, worker: &ToolWorker) -> anyhow::Result<(Child, Follower)> {
@@ -176,6 +193,12 @@ impl ToolWorkers {
             lock: self.state.lock.clone(),
             directory: Some(worker.directory.clone()),
         };
+        // What the last start printed is not shown again.
+        if let Err(error) = fs::remove_file(&log)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error).with_context(|| format!("remove {}", log.display()));
+        }
         let follower = Follower::start(&worker.name, log);
         Ok((Child::start(launch)?, follower))
     }
@@ -184,7 +207,9 @@ impl ToolWorkers {
     pub(super) async fn watch(&mut self, queues: impl Fn() -> Vec<ToolQueue>) {
         let mut look_at = Instant::now() + POLLER_PATIENCE;
         loop {
-            self.update().await;
+            if self.update().await {
+                look_at = Instant::now() + POLLER_PATIENCE;
+            }
             if Instant::now() >= look_at {
                 self.name_unserved(&queues()).await;
                 look_at = Instant::now() + POLLER_PATIENCE;

@@ -115,6 +115,20 @@ mod tests {
     }
 
     #[test]
+    fn all_workers_in_python_pin_the_same_packages() {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+        let pins = |file: &str| fs::read_to_string(root.join(file)).unwrap();
+        let expected = pins("examples/weather/worker/requirements.txt");
+        for file in [
+            "examples/human-in-the-loop/worker/requirements.txt",
+            "examples/move-money/worker/requirements.txt",
+            "cli/templates/python/requirements.txt",
+        ] {
+            assert!(pins(file) == expected, "{file}");
+        }
+    }
+
+    #[test]
     fn a_wrong_file_says_what_is_wrong() {
         let error = |text: &str| format!("{:#}", parse(text, Path::new("/")).unwrap_err());
         assert!(error("workers: [{name: a, command: []}]").contains("a has no command"));

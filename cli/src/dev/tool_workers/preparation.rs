@@ -133,9 +133,16 @@ async fn install(
     }
     let bin = directory.join("bin");
     if has_uv(environment) {
-        run(Command::new("uv").args(["venv", "--quiet"]).arg(&directory), worker, environment).await?;
+        run(
+            Command::new("uv").args(["venv", "--quiet"]).arg(&directory),
+            worker,
+            environment,
+        )
+        .await?;
         let mut install = Command::new("uv");
-        install.args(["pip", "install", "--quiet", "--python"]).arg(bin.join("python"));
+        install
+            .args(["pip", "install", "--quiet", "--python"])
+            .arg(bin.join("python"));
         run(install.arg("--requirement").arg(&requirements), worker, environment).await?;
     } else {
         let mut create = Command::new("python3");

@@ -154,10 +154,12 @@ fn instructions(
             notes.push("the Agent has no system message that can be read: write spec.instructions".to_owned());
         }
     }
-    source.leave(
-        &format!("{at}/promptTemplate/dataSources"),
-        "the texts that the system message includes are a part of the instructions now",
-    );
+    if source.peek(&format!("{at}/systemMessage")).is_none() && spec.instructions_from.is_some() {
+        source.leave(
+            &format!("{at}/promptTemplate/dataSources"),
+            "instructions of a ConfigMap include no other texts: put all of it into one",
+        );
+    }
 }
 
 /// ConfigMaps by the alias, or else the name, that templates include them by.

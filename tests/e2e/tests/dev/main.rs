@@ -36,3 +36,15 @@ async fn a_conversation_without_kubernetes_goes_on_with_the_next_start_and_the_e
     );
     assert!(!third.contains("revision 3"), "{third}");
 }
+
+#[tokio::test]
+async fn a_key_that_is_saved_in_the_env_file_is_used_at_once() {
+    let desk = Desk::with_example("haiku");
+    let mut running = desk.start();
+    running.line_with("a stand-in answers in place of gpt-5-mini").await;
+    running.line_with("Temporal UI").await;
+    std::fs::write(desk.agents().with_file_name(".env"), "OPENAI_API_KEY=unused\n").unwrap();
+    running
+        .line_with("haiku: gpt-5-mini at https://api.openai.com/v1 answers")
+        .await;
+}

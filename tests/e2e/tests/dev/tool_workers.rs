@@ -6,8 +6,8 @@ use super::desk::Desk;
 async fn a_worker_in_python_is_started_shown_and_started_again_when_it_changes() {
     let desk = Desk::with_example("weather");
     let mut running = desk.start();
-    running.line_with("[weather-tools] ").await;
-    running.line_with("serving get_weather").await;
+    let line = running.line_with("serving get_weather").await;
+    assert!(line.starts_with("[weather-tools] "), "{line}");
     let worker = desk.agents().join("worker/worker.py");
     let text = std::fs::read_to_string(&worker).unwrap();
     std::fs::write(&worker, text.replace("serving get_weather", "now serving get_weather")).unwrap();

@@ -1,13 +1,7 @@
 //! The memory of all of `steadfast dev` with three agents that do nothing: every
 //! process that it has started, and itself.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -84,19 +78,29 @@ pub async fn run(programs: &BinaryDir, options: DevMemoryOptions) -> anyhow::Res
         }
         bail!("steadfast dev has ended")
     };
-    timeout(START_TIMEOUT, ready).await.context("steadfast dev is not ready")??;
+    timeout(START_TIMEOUT, ready)
+        .await
+        .context("steadfast dev is not ready")??;
     sleep(Duration::from_secs(options.idle_seconds)).await;
     let mut parts: BTreeMap<String, Part> = BTreeMap::new();
     for process in tree(id)? {
         let directory = Path::new("/proc").join(process.to_string());
         // A process may have ended just now.
-        let Ok(program) = fs::read_link(directory.join("exe")) else { continue };
-        let Ok(kibibytes) = proportional_kibibytes(&directory) else { continue };
+        let Ok(program) = fs::read_link(directory.join("exe")) else {
+            continue;
+        };
+        let Ok(kibibytes) = proportional_kibibytes(&directory) else {
+            continue;
+        };
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_supervisor = fs::read(directory.join("cmdline"))
             .is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"supervise"));
         let part = parts
-            .entry(if is_supervisor { format!("{name} supervise") } else { name })
+            .entry(if is_supervisor {
+                format!("{name} supervise")
+            } else {
+                name
+            })
             .or_default();
         part.processes += 1;
         part.mebibytes += kibibytes / BYTES_PER_MEBIBYTE;
