@@ -8,7 +8,6 @@ use clap::{Args, ValueEnum};
 use super::color::ColorArguments;
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(crate) struct DevArguments {
     /// Files and directories with manifests (*.yaml, *.yml, *.json).
     #[arg(required = true, value_name = "FILE|DIRECTORY")]

@@ -29,6 +29,9 @@ const PASSED_ON: [&str; 11] = [
     "no_proxy",
 ];
 
+/// The variable of each key of a Secret.
+type KeysOfSecret<'a> = BTreeMap<&'a str, &'a str>;
+
 /// The variables of this process and of `.env`; the process has precedence.
 #[derive(Clone, Debug)]
 pub(super) struct Environment {
@@ -102,14 +105,14 @@ impl Environment {
     /// Their values are the names of the variables: a revision depends on no value.
     pub(super) fn secrets(&self, agents: &[(Agent, Origin)], namespace: &str) -> Vec<Manifest> {
         // Two Agents may read different keys of one Secret.
-        let mut secrets: BTreeMap<(&str, &str), (&Origin, BTreeMap<&str, &str>)> = BTreeMap::new();
+        let mut secrets: BTreeMap<(&str, &str), (&Origin, KeysOfSecret<'_>)> = BTreeMap::new();
         for (agent, origin) in agents {
             let namespace = agent.metadata.namespace.as_deref().unwrap_or(namespace);
             for credential in &agent.spec.credentials {
                 let name = credential.env_var_name.as_str();
                 if self.get(name).is_some() || agent.spec.model.api_key_env_var == name {
                     let of_secret = (namespace, credential.secret_name.as_str());
-                    let (_, keys) = secrets.entry(of_secret).or_insert_with(|| (origin, BTreeMap::new()));
+                    let (_, keys) = secrets.entry(of_secret).or_insert_with(|| (origin, KeysOfSecret::new()));
                     keys.insert(&credential.secret_key, name);
                 }
             }

@@ -38,7 +38,7 @@ pub(super) struct Terminal {
 impl Terminal {
     /// A shell in the directory of the manifests, with `steadfast` and its services on PATH.
     pub(super) fn open(desk: &Desk, columns: usize, rows: usize) -> Self {
-        let shell = format!("stty cols {columns} rows {rows}; exec bash --norc --noprofile --noediting -i");
+        let shell = format!("stty cols {columns} rows {rows}; exec env PS1='$ ' bash --norc --noprofile --noediting -i");
         let mut child = Command::new("script")
             .args(["--quiet", "--flush", "--return", "--command", &shell, "/dev/null"])
             .current_dir(desk.agents())
@@ -46,7 +46,6 @@ impl Terminal {
             .env_remove("NO_COLOR")
             .env_remove("ENV")
             .env("PATH", desk::path_of_programs())
-            .env("PS1", "$ ")
             .env("TERM", "xterm")
             .env("STEADFAST_CACHE", desk.cache())
             .stdin(Stdio::piped())
