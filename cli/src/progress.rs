@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::sleep;
 
 /// What is faster needs no sign.
-const PATIENCE: Duration = Duration::from_secs(1);
+const DELAY: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(100);
 
 /// Waits for `work`; `what` says what it is, without a full stop.
@@ -16,7 +16,7 @@ pub(crate) async fn during<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::select! {
         biased;
         result = &mut work => return result,
-        () = sleep(PATIENCE) => {}
+        () = sleep(DELAY) => {}
     }
     let _spinner = Spinner::show(what);
     work.await
@@ -50,7 +50,7 @@ mod tests {
     async fn the_result_of_the_work_is_returned_whether_it_is_fast_or_slow() {
         assert_eq!(during("wait", async { 1 }).await, 1);
         let slow = async {
-            sleep(PATIENCE + TICK).await;
+            sleep(DELAY + TICK).await;
             2
         };
         assert_eq!(during("wait", slow).await, 2);

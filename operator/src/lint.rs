@@ -21,8 +21,8 @@ use crate::{
     agents::{manifest_source::ManifestSource, revision_history::RevisionHistory},
     hashing::keyed_hash::KeyedHash,
     kube::namespaced_name::NamespacedName,
-    offline::{self, Error, OfflineAgent},
     settings::Settings,
+    stages::{self, Error, OfflineAgent},
     tools,
     validation::ValidationError,
 };
@@ -84,7 +84,7 @@ pub(crate) async fn check(
     let mut report = Report::default();
     let mut agents = Vec::new();
     let hash = KeyedHash::new(b"offline")?;
-    let settings = offline::settings(install_id);
+    let settings = stages::settings(install_id);
     let admission = Admission::new();
     let mut source = ManifestSource::default();
     for manifest in manifests {
@@ -123,7 +123,7 @@ pub(crate) async fn check(
         let errors = if is_agent {
             match manifest.decode() {
                 Ok(agent) => {
-                    let planned = offline::plan_agent(agent, &source, namespace, &settings, &hash).await?;
+                    let planned = stages::plan_agent(agent, &source, namespace, &settings, &hash).await?;
                     let errors = planned.errors.clone();
                     agents.push(planned);
                     errors

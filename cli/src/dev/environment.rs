@@ -112,7 +112,9 @@ impl Environment {
                 let name = credential.env_var_name.as_str();
                 if self.get(name).is_some() || agent.spec.model.api_key_env_var == name {
                     let of_secret = (namespace, credential.secret_name.as_str());
-                    let (_, keys) = secrets.entry(of_secret).or_insert_with(|| (origin, KeysOfSecret::new()));
+                    let (_, keys) = secrets
+                        .entry(of_secret)
+                        .or_insert_with(|| (origin, KeysOfSecret::new()));
                     keys.insert(&credential.secret_key, name);
                 }
             }

@@ -4,7 +4,7 @@
 
 use std::{
     fs::File,
-    io::Write as _,
+    io::{Read as _, Write as _},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
     process::{ExitCode, Stdio},
@@ -16,7 +16,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::{io::AsyncReadExt as _, process::Command, time::timeout};
+use tokio::{process::Command, sync::oneshot, time::timeout};
 
 use crate::args::SuperviseArguments;
 
@@ -65,10 +65,18 @@ pub(crate) async fn run(arguments: SuperviseArguments) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+/// Waits for the end of standard input. In a thread of its own: a pending read would keep the runtime, and with it this
+/// program, from ending when its child has ended.
 async fn parent_ended() {
-    let mut byte = [0];
-    let mut stdin = tokio::io::stdin();
-    while matches!(stdin.read(&mut byte).await, Ok(read) if read > 0) {}
+    let (sender, ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        let mut stdin = std::io::stdin().lock();
+        while matches!(stdin.read(&mut byte), Ok(read) if read > 0) {}
+        // Nobody waits any more when the program has ended first.
+        let _ = sender.send(());
+    });
+    let _ = ended.await;
 }
 
 /// A new log for each start; the last one would grow without end.

@@ -39,7 +39,7 @@ use super::{
 pub(super) use self::own::OwnWorkers;
 
 /// From the start until a task queue without a poller is named, and between two looks.
-const POLLER_PATIENCE: Duration = Duration::from_secs(5);
+const POLLER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often files are looked at.
 const WATCH_PERIOD: Duration = Duration::from_millis(300);
 
@@ -205,14 +205,14 @@ impl ToolWorkers {
 
     /// Keeps the workers up to date, and names tools that nobody serves, for ever.
     pub(super) async fn watch(&mut self, queues: impl Fn() -> Vec<ToolQueue>) {
-        let mut look_at = Instant::now() + POLLER_PATIENCE;
+        let mut look_at = Instant::now() + POLLER_TIMEOUT;
         loop {
             if self.update().await {
-                look_at = Instant::now() + POLLER_PATIENCE;
+                look_at = Instant::now() + POLLER_TIMEOUT;
             }
             if Instant::now() >= look_at {
                 self.name_unserved(&queues()).await;
-                look_at = Instant::now() + POLLER_PATIENCE;
+                look_at = Instant::now() + POLLER_TIMEOUT;
             }
             sleep(WATCH_PERIOD).await;
         }

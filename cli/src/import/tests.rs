@@ -122,10 +122,10 @@ async fn manifests_shaped_like_public_ones_pass_lint() {
                 continue;
             }
             let text = yaml(&made.manifests).unwrap();
-            let parsed = manifests::parse(&file, &text).unwrap();
-            let objects: Vec<&Value> = parsed.iter().map(|manifest| &manifest.object).collect();
+            let objects_read = manifests::parse(&file, &text).unwrap();
+            let objects: Vec<&Value> = objects_read.iter().map(|manifest| &manifest.object).collect();
             assert_eq!(objects, made.manifests.iter().collect::<Vec<_>>(), "{text}");
-            let report = lint(&parsed, "default").await.unwrap();
+            let report = lint(&objects_read, "default").await.unwrap();
             let errors: Vec<_> = report
                 .diagnostics
                 .iter()

@@ -133,6 +133,6 @@ mod tests {
         let error = |text: &str| format!("{:#}", parse(text, Path::new("/")).unwrap_err());
         assert!(error("workers: [{name: a, command: []}]").contains("a has no command"));
         assert!(error("workers: [{name: a/b, command: [x]}]").contains("is no name"));
-        assert!(error("workers: [{name: a, comand: [x]}]").contains("comand"));
+        assert!(error("workers: [{name: a, run: [x]}]").contains("run"));
     }
 }

@@ -2,7 +2,6 @@
 //! on it.
 
 use std::{
-    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::{Output, Stdio},
@@ -79,29 +78,8 @@ impl Desk {
     }
 
     /// The directory for downloads and virtual environments.
-    pub(crate) fn cache(&self) -> PathBuf {
+    fn cache(&self) -> PathBuf {
         self.scratch.path().join("cache")
-    }
-
-    /// Kills the worker of an agent, and nothing else.
-    pub(crate) fn kill_worker(&self, agent: &str) {
-        let revisions = self.agents().join(".steadfast/revisions");
-        let is_worker = |process: &Path| {
-            let read = |file: &str| fs::read(process.join(file)).unwrap_or_default();
-            let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-            let program = fs::read_link(process.join("exe")).unwrap_or_default();
-            program.ends_with("steadfast-worker")
-                && has(&read("cmdline"), revisions.as_os_str().as_encoded_bytes())
-                && has(&read("environ"), format!("STEADFAST_AGENT={agent}\0").as_bytes())
-        };
-        let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-        let worker = processes
-            .into_iter()
-            .find(|process| is_worker(process))
-            .expect("a worker");
-        let id = worker.file_name().unwrap().to_str().unwrap().to_owned();
-        let killed = std::process::Command::new("kill").args(["-9", &id]).status().unwrap();
-        assert!(killed.success());
     }
 
     fn dev(&self) -> Command {
@@ -153,20 +131,6 @@ impl Running {
             }
         }
     }
-}
-
-/// PATH with `steadfast` and the services first.
-pub(crate) fn path_of_programs() -> OsString {
-    let temporal = tools::wheel_program(WheelProgram::Temporal).unwrap();
-    let redis = tools::installed("redis-server").unwrap();
-    let mut directories = vec![binaries()];
-    directories.extend(
-        [temporal, redis]
-            .iter()
-            .map(|program| program.parent().unwrap().to_owned()),
-    );
-    directories.extend(["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from));
-    std::env::join_paths(directories).unwrap()
 }
 
 /// Runs a command to its end.

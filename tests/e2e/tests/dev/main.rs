@@ -4,7 +4,6 @@
 
 mod desk;
 mod imports;
-mod recording;
 mod scaffold;
 mod tool_workers;
 
