@@ -7,12 +7,14 @@
 //! named [`Platform`]. All but the platform end when their value is dropped, and
 //! at the latest with the process. Links no Temporal crate.
 
+pub mod bad_manifests;
 pub mod bench;
 pub mod certificates;
 pub mod control_plane;
 pub mod fake_model;
 pub mod images;
 pub mod install;
+pub mod litellm;
 pub mod mcp_server;
 pub mod platform;
 pub mod process;
@@ -39,6 +41,7 @@ pub use certificates::{Certificate, CertificateAuthority};
 pub use cluster::{NewUser, User};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fake_model::{FakeModel, FakeModelOptions};
+pub use litellm::LiteLlm;
 pub use mcp_server::McpServer;
 pub use platform::{NetworkAccess, Platform};
 pub use redis::{Redis, RedisData, RedisOptions, RedisTls, Sentinel};

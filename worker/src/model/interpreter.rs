@@ -9,6 +9,7 @@ use steadfast_crds::model::ModelApi;
 use steadfast_events::EventKind;
 
 use super::{
+    progress::Progress,
     providers::{chat::ChatInterpreter, responses::ResponsesInterpreter},
     response::{CallIdentity, ModelResponse},
 };
@@ -36,23 +37,23 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// Whether the rest of the stream can be ignored.
-    pub(crate) fn is_finished(&self) -> bool {
+    /// How far the response is.
+    pub(crate) fn progress(&self) -> Progress {
         match self {
-            Self::Responses(interpreter) => interpreter.is_finished(),
-            Self::ChatCompletions(interpreter) => interpreter.is_finished(),
+            Self::Responses(interpreter) => interpreter.progress(),
+            Self::ChatCompletions(interpreter) => interpreter.progress(),
         }
     }
 
-    /// Whether the response has ended, by success or failure: a connection that breaks after it changes nothing.
-    pub(crate) fn has_ended(&self) -> bool {
+    /// No event follows, because the response or the stream has ended; returns the last events for viewers.
+    pub(crate) fn close(&mut self, now: jiff::Timestamp) -> Drain<'_, EventKind> {
         match self {
-            Self::Responses(interpreter) => interpreter.is_finished(),
-            Self::ChatCompletions(interpreter) => interpreter.has_ended(),
+            Self::Responses(interpreter) => interpreter.close(now),
+            Self::ChatCompletions(interpreter) => interpreter.close(now),
         }
     }
 
-    /// The stream has ended: the response if the provider completed it, else a failure.
+    /// After [`Self::close`]: the response if the provider completed it, else a failure.
     pub(crate) fn finish(self) -> Result<ModelResponse, CallFailure> {
         match self {
             Self::Responses(interpreter) => interpreter.finish(),

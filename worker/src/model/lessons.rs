@@ -238,8 +238,9 @@ fn mentions(text: &str, name: &str, quotes: Quotes) -> bool {
     text.match_indices(&name).any(|(start, _)| {
         let before = text[..start].chars().next_back();
         let after = text[start + name.len()..].chars().next();
-        let quoted = before.is_some_and(|character| "'\"`[".contains(character));
-        !before.is_some_and(is_inside) && !after.is_some_and(is_inside) && (quotes == Quotes::Any || quoted)
+        let follows_quote = before.is_some_and(|character| "'\"`[".contains(character));
+        let is_whole = !before.is_some_and(is_inside) && !after.is_some_and(is_inside);
+        is_whole && (quotes == Quotes::Any || follows_quote)
     })
 }
 
@@ -278,10 +279,6 @@ mod tests {
             of_messages: &of_messages,
         };
         lesson(&refusal, sent)
-    }
-
-    fn omits(path: &str) -> Option<Lesson> {
-        Some(Lesson::Omit(path.to_owned()))
     }
 
     #[test]
@@ -365,7 +362,7 @@ mod tests {
                 "reasoning.summary",
             ),
         ] {
-            assert_eq!(learn(400, body), omits(path), "{body}");
+            assert_eq!(learn(400, body), Some(Lesson::Omit(path.to_owned())), "{body}");
         }
     }
 

@@ -97,7 +97,7 @@ impl Desk {
             .arg("--temporal")
             .arg(tools::wheel_program(WheelProgram::Temporal).unwrap())
             .arg("--valkey")
-            .arg(tools::installed("redis-server").unwrap())
+            .arg(tools::redis_server().unwrap())
             .arg("--cache")
             .arg(self.cache());
     }

@@ -61,7 +61,7 @@ pub async fn run(programs: &BinaryDir, options: DevMemoryOptions) -> anyhow::Res
         .arg("--temporal")
         .arg(tools::wheel_program(WheelProgram::Temporal)?)
         .arg("--valkey")
-        .arg(tools::installed("redis-server")?)
+        .arg(tools::redis_server()?)
         .env("INVOICES_TOKEN", "unused")
         .stdin(Stdio::null())
         .stderr(Stdio::piped())

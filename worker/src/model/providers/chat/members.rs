@@ -39,7 +39,7 @@ const IN_PIECES: [&str; 5] = ["text", "summary", "thinking", "reasoning", "conte
 
 /// Members of one message or call, from the fragments of a stream.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Members(Map<String, Value>);
+pub(crate) struct Members(Box<Map<String, Value>>);
 
 impl Members {
     /// Takes the unknown members of a message or of a piece of one.
@@ -75,7 +75,7 @@ impl Members {
     /// Puts the members into the item, if there are any.
     pub(crate) fn put(&self, item: &mut Value, place: &str) {
         if !self.0.is_empty() {
-            put(item, place, Value::Object(self.0.clone()));
+            put(item, place, Value::Object((*self.0).clone()));
         }
     }
 }
@@ -152,8 +152,10 @@ mod tests {
 
     fn message(deltas: &[Value]) -> Value {
         let mut members = Members::default();
-        deltas.iter().for_each(|delta| members.of_message(delta));
-        Value::Object(members.0)
+        for delta in deltas {
+            members.of_message(delta);
+        }
+        Value::Object(*members.0)
     }
 
     #[test]

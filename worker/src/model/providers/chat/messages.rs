@@ -82,7 +82,7 @@ pub(super) fn messages<'a>(
         } else {
             "system"
         };
-        writer.say(role, Cow::Borrowed(instructions));
+        writer.put_text(role, Cow::Borrowed(instructions));
     }
     for entry in entries {
         writer.add(entry);
@@ -103,7 +103,7 @@ impl<'a> Writer<'a, '_> {
     fn add(&mut self, entry: &'a Entry<'_>) {
         let item = match entry {
             Entry::Said(item) => item,
-            Entry::Told { role, text } => return self.say(*role, Cow::Borrowed(text.as_str())),
+            Entry::Told { role, text } => return self.put_text(role, Cow::Borrowed(text.as_str())),
             // This API has no form for it.
             Entry::Output { output, .. } if output.kind == CallKind::McpApproval => return,
             Entry::Output { call_id, output } => {
@@ -122,14 +122,14 @@ impl<'a> Writer<'a, '_> {
                 let call = self.call(item);
                 self.assistant().tool_calls.push(call);
             }
-            (Some("message") | None, Some("assistant")) => self.say("assistant", text_of(&item["content"])),
-            (Some("message") | None, Some(_)) => self.say("user", text_of(&item["content"])),
+            (Some("message") | None, Some("assistant")) => self.put_text("assistant", text_of(&item["content"])),
+            (Some("message") | None, Some(_)) => self.put_text("user", text_of(&item["content"])),
             _ => {}
         }
     }
 
     /// Adds a text to the last message if it has the role, else a new message.
-    fn say(&mut self, role: &'static str, text: Cow<'a, str>) {
+    fn put_text(&mut self, role: &'static str, text: Cow<'a, str>) {
         match role {
             "assistant" => {
                 if !text.is_empty() {
@@ -215,7 +215,7 @@ impl<'a> Writer<'a, '_> {
     fn finish(mut self) -> (Vec<Message<'a>>, BTreeSet<String>) {
         let last = self.messages.last();
         if last.is_some_and(|message| message.role == "assistant" && message.tool_calls.is_empty()) {
-            self.say("user", Cow::Borrowed(GO_ON));
+            self.put_text("user", Cow::Borrowed(GO_ON));
         }
         if self.dialect.has(Habit::ReasoningInEveryAnswer) {
             self.sent.insert(REASONING_CONTENT.to_owned());
