@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use steadfast_testkit::{
     TemporalOptions,
     bench::{
+        dev_memory::{self, DevMemoryOptions},
         history_growth::{self, HistoryOptions},
         interrupt_latency::{self, InterruptOptions},
     },
@@ -56,6 +57,12 @@ enum Bench {
         #[arg(long, default_value_t = InterruptOptions::default().turns)]
         turns: usize,
     },
+    /// The memory of all of `steadfast dev` with three agents that do nothing.
+    DevMemory {
+        /// Seconds without any work before the memory is read.
+        #[arg(long, default_value_t = DevMemoryOptions::default().idle_seconds)]
+        idle_seconds: u64,
+    },
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -63,7 +70,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         return measure(arguments.bench, BinaryDir::new(programs)).await;
     }
     tools::install(&[Kind::Temporal, Kind::Valkey, Kind::Python])?;
-    let packages = ["steadfast-gateway", "steadfast-worker", "xtask-platform"].map(str::to_owned);
+    let packages = ["steadfast", "steadfast-gateway", "steadfast-worker", "xtask-platform"].map(str::to_owned);
     let programs = build_programs(Profile::from(arguments.profile), &packages).await?;
     let error = process::Command::new(programs.join("xtask-platform"))
         .args(["bench", "--programs"])
@@ -75,8 +82,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn measure(bench: Bench, programs: BinaryDir) -> anyhow::Result<()> {
+    if let Bench::DevMemory { idle_seconds } = bench {
+        let report = dev_memory::run(&programs, DevMemoryOptions { idle_seconds }).await?;
+        return print(&serde_json::to_string_pretty(&report)?);
+    }
     let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
     let report = match bench {
+        Bench::DevMemory { .. } => return Ok(()),
         Bench::History {
             model_calls,
             tool_result_bytes,
@@ -93,6 +105,10 @@ async fn measure(bench: Bench, programs: BinaryDir) -> anyhow::Result<()> {
             serde_json::to_string_pretty(&interrupt_latency::run(&stack, InterruptOptions { turns }).await?)?
         }
     };
+    print(&report)
+}
+
+fn print(report: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{report}")?;
     Ok(())
