@@ -88,7 +88,7 @@ pub struct ModelAuth {
     /// Name of the header of the key, for example `api-key` (Azure) or `x-api-key`.
     #[serde(default = "default_auth_header")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z][A-Za-z0-9-]*$"))]
-    #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['accept', 'connection', 'content-encoding', 'content-length', 'content-type', 'host', 'te', 'traceparent', 'trailer', 'transfer-encoding', 'upgrade'])")
+    #[x_kube(validation = Rule::new("!self.matches('^(?i)(accept|connection|content-encoding|content-length|content-type|host|te|traceparent|trailer|transfer-encoding|upgrade)$')")
         .message("is a header that the worker itself sets"))]
     pub header: String,
     /// The word before the key in the header, for example `Bearer`; empty for none. When absent: `Bearer` in

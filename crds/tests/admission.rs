@@ -113,6 +113,31 @@ fn an_agent_name_fits_every_name_derived_from_it() {
 }
 
 #[test]
+fn a_model_gets_no_header_of_the_worker_and_not_its_identity() {
+    let auth = |auth: Value| agent_failures(&[("/spec/model/auth", auth)]);
+    for allowed in [
+        json!({ "header": "api-key" }),
+        json!({ "header": "Authorization", "scheme": "Key" }),
+        json!({ "tokenFile": "/var/run/secrets/azure/tokens/azure-identity-token" }),
+    ] {
+        assert_eq!(auth(allowed.clone()), [], "{allowed}");
+    }
+    for header in ["Host", "content-length", "Transfer-Encoding"] {
+        assert_eq!(
+            auth(json!({ "header": header })),
+            failure("spec.model.auth.header", "is a header that the worker itself sets")
+        );
+    }
+    assert_eq!(
+        auth(json!({ "tokenFile": "/var/run/secrets/kubernetes.io/serviceaccount/token" })),
+        failure(
+            "spec.model.auth.tokenFile",
+            "is the worker's own identity in Kubernetes, which no model may get"
+        )
+    );
+}
+
+#[test]
 fn a_tool_name_becomes_a_function_name() {
     assert_eq!(
         tool_failures(&[("/metadata/name", json!("get.weather"))]),

@@ -1,11 +1,13 @@
 //! The model client: builds the request, streams the response, classifies failures.
 
 mod authorization;
+mod body;
 pub(crate) mod client;
 pub(crate) mod concurrency_limit;
 pub(crate) mod conversation;
 mod dialect;
-mod failures;
+pub(crate) mod failures;
+mod http_service;
 pub(crate) mod instructions;
 pub(crate) mod interpreter;
 mod learned;

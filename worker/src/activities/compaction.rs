@@ -14,6 +14,7 @@ use super::{
     Activities, ActivityScope,
     measured_call::{CallNumber, MeasuredCall},
     publish::LogPosition,
+    repeated_failure::judge,
 };
 use crate::{
     failure::{ActivityFailure, CallFailure},
@@ -65,6 +66,7 @@ impl Activities {
         match summary {
             Ok((text, usage)) => Ok(Summary { text, usage, log }),
             Err(failure) => {
+                let failure = judge(scope.activity, failure);
                 tracing::warn!(
                     task_id = %scope.context.task_id,
                     category = failure.category,

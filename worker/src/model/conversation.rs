@@ -29,6 +29,8 @@ pub(crate) enum Past {
     Own,
     /// Only what any model can read, also of its own items.
     Plain,
+    /// The same, and calls with their results as text.
+    Text,
 }
 
 /// In which form calls and their results are sent.
@@ -78,6 +80,8 @@ pub(crate) struct Conversation<'a> {
     pub entries: Vec<Entry<'a>>,
     /// Some entries are items that only this model can read: without them the request may be taken where it was refused.
     pub has_own: bool,
+    /// Some entries are calls, in the form of the API.
+    pub has_calls: bool,
 }
 
 impl Serialize for Entry<'_> {
@@ -274,10 +278,13 @@ impl<'a> Writer<'a, '_> {
     fn output(&mut self, place: Place, output: &'a ToolOutput) {
         let entry = match self.open.remove(&place) {
             None => return,
-            Some(Open::Output(call_id)) => Entry::Output {
-                call_id: Cow::Owned(call_id),
-                output,
-            },
+            Some(Open::Output(call_id)) => {
+                self.conversation.has_calls = true;
+                Entry::Output {
+                    call_id: Cow::Owned(call_id),
+                    output,
+                }
+            }
             Some(Open::Text) => Entry::Told {
                 role: "user",
                 text: format!("The result of the tool {}:\n{}", output.name, output.text()),
@@ -316,7 +323,7 @@ impl<'a> Writer<'a, '_> {
     /// Keeps of everything so far what people and models said to each other.
     fn keep_messages(&mut self) {
         self.open.clear();
-        self.conversation.has_own = false;
+        (self.conversation.has_own, self.conversation.has_calls) = (false, false);
         let entries = std::mem::take(&mut self.conversation.entries);
         for entry in entries {
             let Entry::Said(item) = entry else { continue };

@@ -23,15 +23,15 @@ pub(super) struct Learned(Arc<Mutex<Memory>>);
 struct Memory {
     /// By origin.
     dialects: LruCache<String, Dialect>,
-    /// Tasks whose own items a model has refused.
-    plain: LruCache<(String, String), ()>,
+    /// The pasts of tasks that a model has refused, by the form that it took.
+    pasts: LruCache<(String, String), Past>,
 }
 
 impl Default for Learned {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Memory {
             dialects: LruCache::new(REMEMBERED),
-            plain: LruCache::new(REMEMBERED),
+            pasts: LruCache::new(REMEMBERED),
         })))
     }
 }
@@ -54,17 +54,14 @@ impl Learned {
         dialect.learn(lesson) || *dialect != *used
     }
 
+    /// How much of its past a model has taken of a task that it refused whole; all of it for any other task.
     pub(super) fn past(&self, task_id: &str, origin: &str) -> Past {
         let key = (task_id.to_owned(), origin.to_owned());
-        if self.lock().plain.get(&key).is_some() {
-            Past::Plain
-        } else {
-            Past::Own
-        }
+        self.lock().pasts.get(&key).copied().unwrap_or(Past::Own)
     }
 
-    pub(super) fn remember_plain(&self, task_id: &str, origin: &str) {
+    pub(super) fn remember_past(&self, task_id: &str, origin: &str, past: Past) {
         let key = (task_id.to_owned(), origin.to_owned());
-        self.lock().plain.put(key, ());
+        self.lock().pasts.put(key, past);
     }
 }

@@ -3,7 +3,6 @@
 //! was refused.
 
 use futures::StreamExt as _;
-use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use url::Url;
 
@@ -17,7 +16,7 @@ use super::{
     request::{RequestForm, build_request},
     request_body::{BuiltRequest, RequestContext},
 };
-use crate::failure::{CallFailure, Refusal, RetryClass};
+use crate::failure::{CallFailure, Refusal};
 
 /// The most requests of one attempt. Each one but the last taught something.
 const MOST_REQUESTS: usize = 16;
@@ -37,8 +36,8 @@ pub(crate) struct Question<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Adaptation {
     Learned(Lesson),
-    /// The model's own earlier items are sent as text.
-    PlainPast,
+    /// The conversation so far is sent in this form.
+    Past(Past),
 }
 
 impl Adaptation {
@@ -46,7 +45,8 @@ impl Adaptation {
     pub(crate) fn label(&self) -> String {
         match self {
             Self::Learned(lesson) => lesson.label().into_owned(),
-            Self::PlainPast => "plain past".to_owned(),
+            Self::Past(Past::Text) => "past as text".to_owned(),
+            Self::Past(_) => "plain past".to_owned(),
         }
     }
 }
@@ -61,10 +61,10 @@ impl ModelClient {
         let Question { context, base_url, .. } = question;
         let model = &context.revision.model;
         let origin = origin(model, base_url);
-        let mut past = question.past;
-        if past == Past::Own {
-            past = self.learned.past(context.task_id, &origin);
-        }
+        let mut past = match question.past {
+            Past::Own => self.learned.past(context.task_id, &origin),
+            chosen => chosen,
+        };
         // The refusal of the whole past, which the request without it may repeat.
         let mut of_past: Option<CallFailure> = None;
         for number in 1..=MOST_REQUESTS {
@@ -80,7 +80,7 @@ impl ModelClient {
             let failure = match self.open(&question, &request).await {
                 Ok(stream) => {
                     if of_past.is_some() {
-                        self.learned.remember_plain(context.task_id, &origin);
+                        self.learned.remember_past(context.task_id, &origin, past);
                     }
                     return Ok(stream);
                 }
@@ -91,9 +91,9 @@ impl ModelClient {
             match next {
                 Some(adaptation) => {
                     adapted(&adaptation, &failure);
-                    if adaptation == Adaptation::PlainPast {
-                        past = Past::Plain;
-                        of_past = Some(failure);
+                    if let Adaptation::Past(simpler) = adaptation {
+                        past = simpler;
+                        of_past.get_or_insert(failure);
                     }
                 }
                 None => return Err(of_past.unwrap_or(failure)),
@@ -123,7 +123,8 @@ impl ModelClient {
         {
             return Some(Adaptation::Learned(lesson));
         }
-        (request.has_own && may_be_about_past(refusal, failure)).then_some(Adaptation::PlainPast)
+        let simpler = request.simpler_past.filter(|_| may_be_about_past(refusal, failure));
+        simpler.map(Adaptation::Past)
     }
 
     /// Sends one request. An error that comes instead of the first event of the response counts as its refusal.
@@ -133,24 +134,12 @@ impl ModelClient {
         let mut stream = opening.await?;
         let first = stream.next().await;
         if let Some(Ok(event)) = &first
-            && let Some(error) = error_of(event)
+            && let Some(failure) = failures::told_error(event)
         {
-            let failure = failures::from_frame(error);
-            if failure.retry == RetryClass::Permanent {
-                return Err(failure);
-            }
+            return Err(failure);
         }
         Ok(Box::pin(futures::stream::iter(first).chain(stream)))
     }
-}
-
-/// The error in an event that is one: an object with the member `error`, of either API.
-fn error_of(event: &Value) -> Option<&Value> {
-    let error = &event["error"];
-    if !error.is_null() {
-        return Some(error);
-    }
-    (event["type"] == "error" || event["object"] == "error").then_some(event)
 }
 
 /// Whether a request may have been refused for what the model itself had written. Servers say that in too many ways; a

@@ -32,7 +32,7 @@ pub(crate) fn build_request(
         origin: form.origin,
         api: revision.model.api,
         past: form.past,
-        calls: if offers_tools(context) {
+        calls: if offers_tools(context) && form.past != Past::Text {
             CallForm::Items
         } else {
             CallForm::Text
@@ -44,8 +44,14 @@ pub(crate) fn build_request(
         },
     };
     let conversation = conversation(transcript, &reader);
-    match revision.model.api {
+    let simpler_past = match form.past {
+        Past::Own if conversation.has_own => Some(Past::Plain),
+        Past::Own | Past::Plain if conversation.has_calls => Some(Past::Text),
+        Past::Own | Past::Plain | Past::Text => None,
+    };
+    let built = match revision.model.api {
         ModelApi::Responses => responses::build_request(context, form.dialect, &conversation),
         ModelApi::ChatCompletions => chat::build_request(context, form.dialect, &conversation),
-    }
+    };
+    built.map(|built| BuiltRequest { simpler_past, ..built })
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 use steadfast_crds::{AgentRevisionSpec, agent_tool::ToolKind};
 
-use super::{dialect::Dialect, origin::short_digest};
+use super::{conversation::Past, dialect::Dialect, origin::short_digest};
 use crate::{
     failure::CallFailure,
     tools::functions::{FunctionTool, ListedTool, function_tools},
@@ -42,8 +42,8 @@ pub(crate) struct BuiltRequest {
     pub members: Map<String, Value>,
     /// The names of the server's own members on messages and calls.
     pub of_messages: BTreeSet<String>,
-    /// Some of the conversation is items that only this model can read.
-    pub has_own: bool,
+    /// The form of the past in which the request has less that a server can refuse; none if there is none.
+    pub simpler_past: Option<Past>,
 }
 
 /// The setting `toolChoice`, if it applies to this call. A tool is forced on the first call of a turn only, so that

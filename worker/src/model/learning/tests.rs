@@ -1,7 +1,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
-use serde_json::json;
-use steadfast_agent_loop::{Body, UserContent};
+use serde_json::{Value, json};
+use steadfast_agent_loop::{Body, CallKind, ModelText, ToolOutput, UserContent};
 use steadfast_crds::AgentRevisionSpec;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -10,7 +10,10 @@ use tokio::{
 };
 
 use super::*;
-use crate::egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy};
+use crate::{
+    egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
+    failure::RetryClass,
+};
 
 const ANSWER: &str =
     "data: {\"choices\":[{\"delta\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
@@ -260,4 +263,49 @@ async fn a_refusal_that_has_another_cause_is_told_in_the_first_words() {
             .is_some()
     );
     assert_eq!(server.await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn calls_that_are_refused_in_every_form_are_sent_as_text() {
+    let mut transcript = past();
+    let call = json!({"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "t", "arguments": "{}"});
+    let answer = Body::Model {
+        items: vec![call],
+        agent: "a".to_owned(),
+        origin: String::new(),
+    };
+    let output = Body::Tool {
+        index: 0,
+        output: ToolOutput {
+            call_id: "c1".into(),
+            name: "t".into(),
+            kind: CallKind::Function,
+            content: json!("warm"),
+            is_error: false,
+            text: ModelText::default(),
+        },
+        by_task: false,
+    };
+    transcript.extend([segment(2, answer), segment(2, output)]);
+    let refusal = || {
+        (
+            400,
+            r#"{"error":{"message":"something about this conversation"}}"#.to_owned(),
+        )
+    };
+    let (url, server) = serve(vec![refusal(), refusal(), completed()]).await;
+    let asked = ask(&client(), &revision("api: Responses"), &url, &transcript).await;
+    assert_eq!(asked, (vec!["plain past".to_owned(), "past as text".to_owned()], None));
+    let bodies = server.await.unwrap();
+    let kinds = |body: &Value| -> Vec<Value> {
+        body["input"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["type"].clone())
+            .collect()
+    };
+    assert!(kinds(&bodies[1]).contains(&json!("function_call")));
+    assert!(kinds(&bodies[2]).iter().all(Value::is_null), "{}", bodies[2]);
+    assert!(bodies[2]["tools"].is_array());
 }

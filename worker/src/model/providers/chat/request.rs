@@ -69,7 +69,7 @@ pub(crate) fn build_request(
         body: serialize_body(context, &members, "messages", &messages)?,
         members,
         of_messages,
-        has_own: conversation.has_own,
+        simpler_past: None,
     })
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn build_request(
         body: serialize_body(context, &members, "input", &conversation.entries)?,
         members,
         of_messages: BTreeSet::new(),
-        has_own: conversation.has_own,
+        simpler_past: None,
     })
 }
 

@@ -49,6 +49,7 @@ fn answer(deltas: &[Value]) -> Segment {
     }
     let end = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]});
     interpreter.read(&end, Timestamp::UNIX_EPOCH);
+    interpreter.close(Timestamp::UNIX_EPOCH);
     segment(Body::Model {
         items: interpreter.finish().unwrap().items,
         agent: "a".into(),
