@@ -25,7 +25,7 @@ fn ask(requests: &[Value]) -> Vec<Value> {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines: String = requests.iter().map(|request| format!("{request}\n")).collect();
+    let lines = requests.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n";
     let mut input = program.stdin.take().unwrap();
     let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()).unwrap());
     let output = program.wait_with_output().unwrap();

@@ -98,7 +98,7 @@ mod tests {
                 r#"{"id":"007","name":"a \"b\"","n":1.10}"#,
             ),
             (
-                r#"[{{ body.flag | tojson }}, {{ body.items }}]"#,
+                "[{{ body.flag | tojson }}, {{ body.items }}]",
                 r#"["true",[{"n":1.0}]]"#,
             ),
             ("{% if body.ok %}true{% else %}false{% endif %}", "true"),
