@@ -3,6 +3,7 @@
 
 pub mod history_growth;
 pub mod interrupt_latency;
+pub mod turn;
 
 mod statistics;
 mod text_generator;
