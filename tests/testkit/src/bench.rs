@@ -4,6 +4,7 @@
 pub mod dev_memory;
 pub mod history_growth;
 pub mod interrupt_latency;
+pub mod turn;
 
 mod statistics;
 mod text_generator;

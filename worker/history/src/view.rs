@@ -10,8 +10,8 @@ use steadfast_agent_loop::{
 };
 use steadfast_contract::{
     activities::{
-        Append, HistoryRecord, HttpToolOutcome, McpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision,
-        StatePageRequest, StatePart, StepOutcome,
+        Append, HistoryRecord, HttpToolOutcome, LoadedRevision, McpToolOutcome, ModelCall, ModelOutcome, NewSegment,
+        Revision, StatePageRequest, StatePart, StepOutcome,
     },
     activity_ids::{is_step_activity_id, parse_tool_activity_id},
     activity_kind::ActivityKind,
@@ -454,8 +454,8 @@ impl HistoryView {
         let segment = match scheduled.kind {
             Some(ActivityKind::InvokeModel) => self.model_segment(event, at, scheduled, result)?,
             Some(ActivityKind::LoadRevision) => {
-                let revision = read::<Option<Revision>>(event, "a revision", result)?;
-                self.adopt(revision.flatten());
+                let loaded = read::<LoadedRevision>(event, "a revision", result)?;
+                self.adopt(loaded.and_then(|loaded| loaded.revision));
                 None
             }
             Some(ActivityKind::FetchStatePage) => {
@@ -492,7 +492,6 @@ impl HistoryView {
                 | ActivityKind::Compact
                 | ActivityKind::RecordInHistory
                 | ActivityKind::CancelRunningCalls
-                | ActivityKind::LoadCapabilities
                 | ActivityKind::DeliverScheduledMessage,
             ) => None,
             None => {

@@ -17,6 +17,7 @@ use steadfast_testkit::{
         dev_memory::{self, DevMemoryOptions},
         history_growth::{self, HistoryOptions},
         interrupt_latency::{self, InterruptOptions},
+        turn::{self, TurnOptions},
     },
     release::{Profile, build_programs},
     stack::{BinaryDir, Stack},
@@ -63,6 +64,18 @@ enum Bench {
         #[arg(long, default_value_t = DevMemoryOptions::default().idle_seconds)]
         idle_seconds: u64,
     },
+    /// What a turn with a tool call costs Temporal, and how late a viewer gets the deltas of an answer.
+    Turn {
+        /// Turns that begin at once.
+        #[arg(long, default_value_t = TurnOptions::default().turns)]
+        turns: usize,
+        /// Answers that stream at once.
+        #[arg(long, default_value_t = TurnOptions::default().streams)]
+        streams: usize,
+        /// Deltas of each answer.
+        #[arg(long, default_value_t = TurnOptions::default().deltas)]
+        deltas: usize,
+    },
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -103,6 +116,10 @@ async fn measure(bench: Bench, programs: BinaryDir) -> anyhow::Result<()> {
         }
         Bench::Interrupt { turns } => {
             serde_json::to_string_pretty(&interrupt_latency::run(&stack, InterruptOptions { turns }).await?)?
+        }
+        Bench::Turn { turns, streams, deltas } => {
+            let options = TurnOptions { turns, streams, deltas };
+            serde_json::to_string_pretty(&turn::run(&stack, options).await?)?
         }
     };
     print(&report)

@@ -8,7 +8,7 @@ use steadfast_agent_loop::TurnOutcome;
 use steadfast_contract::{
     failures::TOOL_RESULT_UNREADABLE,
     signals::ReceiveEvent,
-    start::{Parent, StartTask, TaskResult},
+    start::{Parent, StartTask, TaskResult, WORKFLOW_TASK_TIMEOUT},
 };
 use steadfast_events::{Content, TextFormat};
 use steadfast_payload::foreign_result;
@@ -96,13 +96,14 @@ pub(super) async fn ask_agent(
             format!("agents ask agents more than {DEEPEST_PATH} deep; this question is not asked"),
         ));
     }
-    let options = options(
+    let mut options = options(
         workflow_id,
         asked.task_queue,
         asked.timeout,
         format!("asks {}", asked.agent),
         token,
     );
+    options.task_timeout = Some(WORKFLOW_TASK_TIMEOUT);
     let start = commands::admit(ctx, "the question", start)
         .await
         .map_err(|error| of_call(&error))?;

@@ -48,6 +48,8 @@ pub(super) async fn tell(ctx: &Context, event: HookEvent, about: impl FnOnce() -
     if listening.is_empty() {
         return Effects::default();
     }
+    // Hooks may take long: the outbox must not wait for them.
+    update(ctx, |task| task.local.piggyback_pending = false);
     let now = now(ctx);
     let about = about();
     let told = read(ctx, |task| {
