@@ -14,7 +14,7 @@ use steadfast_tools::cargo::Cargo;
 use steadfast_tools::command;
 
 /// Each member, and the members that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 28] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 29] = [
     ("steadfast-bounds", &[]),
     ("steadfast-agent-loop", &["steadfast-bounds"]),
     ("steadfast-crds", &[]),
