@@ -3,14 +3,11 @@
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
-use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use jsonschema::{ValidationError, error::ValidationErrorKind};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{CustomResourceExt as _, core::cel::ValidationErrors};
+use kube::core::cel::{ValidationErrors, Validator};
 use serde_json::Value;
-use steadfast_crds::{
-    Agent, AgentTool, json_schema,
-    manifests::{Manifest, ManifestError},
-};
+use steadfast_crds::{Agent, AgentTool, definition, json_schema, manifests::Manifest};
 
 use super::Refused;
 
@@ -27,7 +24,7 @@ struct Schemas {
     /// As the API server has it.
     structural: Value,
     /// Refuses unknown fields; or why the schema cannot be compiled.
-    strict: Result<Validator, String>,
+    strict: Result<jsonschema::Validator, String>,
 }
 
 impl Schemas {
@@ -43,8 +40,8 @@ impl Schemas {
 impl Admission {
     pub(super) fn new() -> Self {
         Self {
-            agent: Schemas::of(&Agent::crd()),
-            tool: Schemas::of(&AgentTool::crd()),
+            agent: Schemas::of(&definition::<Agent>()),
+            tool: Schemas::of(&definition::<AgentTool>()),
         }
     }
 
@@ -63,7 +60,7 @@ impl Admission {
         repeated_keys(&schemas.structural, &manifest.object, "", &mut refused);
         if refused.is_empty() {
             // A rule looks at values of the right type.
-            refused.extend(broken_rules(manifest));
+            refused.extend(broken_rules(&schemas.structural, manifest));
         }
         refused
     }
@@ -75,7 +72,7 @@ fn check_name(manifest: &Manifest) -> Option<Refused> {
         .then(|| Refused::invalid("/metadata", "metadata.name is required"))
 }
 
-fn misfits(validator: &Validator, object: &Value) -> Vec<Refused> {
+fn misfits(validator: &jsonschema::Validator, object: &Value) -> Vec<Refused> {
     validator
         .iter_errors(object)
         .take(MAXIMUM_ERRORS)
@@ -132,18 +129,10 @@ fn repeated_keys(schema: &Value, value: &Value, pointer: &str, refused: &mut Vec
     }
 }
 
-fn broken_rules(manifest: &Manifest) -> Vec<Refused> {
-    let result = if manifest.is::<Agent>() {
-        manifest.decode().map(|agent: Agent| agent.validate_cel())
-    } else {
-        manifest.decode().map(|tool: AgentTool| tool.validate_cel())
-    };
-    match result {
-        Ok(Err(errors)) => failures(errors),
-        // What cannot be decoded, the condition Accepted tells.
-        Ok(Ok(())) | Err(ManifestError::Decode { .. }) => Vec::new(),
-        Err(error) => vec![Refused::invalid("", error.to_string())],
-    }
+/// As the API server does it: on the object with its defaults, whether the operator can decode it or not.
+fn broken_rules(structural: &Value, manifest: &Manifest) -> Vec<Refused> {
+    let result = Validator::new().validate(structural, &manifest.object, None);
+    result.err().map(failures).unwrap_or_default()
 }
 
 fn failures(errors: ValidationErrors) -> Vec<Refused> {

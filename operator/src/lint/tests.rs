@@ -60,6 +60,10 @@ async fn what_the_api_server_refuses_is_told_with_its_line() {
         lines(&format!("{TOOL}  timeout: soon\n")).await,
         ["7 Error get-weather -/Invalid: spec.timeout: \"soon\" does not match \"^([0-9]{1,9}(ms|s|m|h))+$\""]
     );
+    assert_eq!(
+        lines(&format!("{TOOL}  timeout: 0s\n")).await,
+        ["7 Error get-weather -/Invalid: spec.timeout: must be longer than 0s and at most 87600h, which is ten years"]
+    );
     let both = format!("{AGENT}  instructionsFrom: {{configMapKeyRef: {{name: a, key: b}}}}\n");
     assert_eq!(
         lines(&both).await,

@@ -13,6 +13,7 @@ mod harness;
 mod admission;
 mod healing;
 mod leading;
+mod lint;
 mod ownership;
 mod revisions;
 mod rollout;

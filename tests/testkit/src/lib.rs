@@ -7,6 +7,7 @@
 //! named [`Platform`]. All but the platform end when their value is dropped, and
 //! at the latest with the process. Links no Temporal crate.
 
+pub mod bad_manifests;
 pub mod bench;
 pub mod certificates;
 pub mod control_plane;

@@ -14,8 +14,10 @@ use clap::{Args, Subcommand};
 use steadfast_testkit::{
     TemporalOptions,
     bench::{
+        dev_memory::{self, DevMemoryOptions},
         history_growth::{self, HistoryOptions},
         interrupt_latency::{self, InterruptOptions},
+        turn::{self, TurnOptions},
     },
     release::{Profile, build_programs},
     stack::{BinaryDir, Stack},
@@ -56,6 +58,24 @@ enum Bench {
         #[arg(long, default_value_t = InterruptOptions::default().turns)]
         turns: usize,
     },
+    /// The memory of all of `steadfast dev` with three agents that do nothing.
+    DevMemory {
+        /// Seconds without any work before the memory is read.
+        #[arg(long, default_value_t = DevMemoryOptions::default().idle_seconds)]
+        idle_seconds: u64,
+    },
+    /// What a turn with a tool call costs Temporal, and how late a viewer gets the deltas of an answer.
+    Turn {
+        /// Turns that begin at once.
+        #[arg(long, default_value_t = TurnOptions::default().turns)]
+        turns: usize,
+        /// Answers that stream at once.
+        #[arg(long, default_value_t = TurnOptions::default().streams)]
+        streams: usize,
+        /// Deltas of each answer.
+        #[arg(long, default_value_t = TurnOptions::default().deltas)]
+        deltas: usize,
+    },
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -63,7 +83,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         return measure(arguments.bench, BinaryDir::new(programs)).await;
     }
     tools::install(&[Kind::Temporal, Kind::Valkey, Kind::Python])?;
-    let packages = ["steadfast-gateway", "steadfast-worker", "xtask-platform"].map(str::to_owned);
+    let packages = ["steadfast", "steadfast-gateway", "steadfast-worker", "xtask-platform"].map(str::to_owned);
     let programs = build_programs(Profile::from(arguments.profile), &packages).await?;
     let error = process::Command::new(programs.join("xtask-platform"))
         .args(["bench", "--programs"])
@@ -75,8 +95,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn measure(bench: Bench, programs: BinaryDir) -> anyhow::Result<()> {
+    if let Bench::DevMemory { idle_seconds } = bench {
+        let report = dev_memory::run(&programs, DevMemoryOptions { idle_seconds }).await?;
+        return print(&serde_json::to_string_pretty(&report)?);
+    }
     let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
     let report = match bench {
+        Bench::DevMemory { .. } => return Ok(()),
         Bench::History {
             model_calls,
             tool_result_bytes,
@@ -92,7 +117,15 @@ async fn measure(bench: Bench, programs: BinaryDir) -> anyhow::Result<()> {
         Bench::Interrupt { turns } => {
             serde_json::to_string_pretty(&interrupt_latency::run(&stack, InterruptOptions { turns }).await?)?
         }
+        Bench::Turn { turns, streams, deltas } => {
+            let options = TurnOptions { turns, streams, deltas };
+            serde_json::to_string_pretty(&turn::run(&stack, options).await?)?
+        }
     };
+    print(&report)
+}
+
+fn print(report: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{report}")?;
     Ok(())

@@ -3,10 +3,13 @@
 
 mod manifests;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
-use futures::future::{join_all, try_join_all};
+use futures::{
+    future::try_join_all,
+    stream::{self, StreamExt as _, TryStreamExt as _},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::json;
 use steadfast_e2e::backend::cluster::{
@@ -14,19 +17,22 @@ use steadfast_e2e::backend::cluster::{
     pods::{self, PodState},
 };
 use steadfast_testkit::{
+    bad_manifests::{self, PRIVATE_TEXT},
     install,
     scripted_model::{Reply, ScriptedModel},
     stack::{API_KEY, Client, Task},
     wait,
 };
 
-use manifests::{Expected, Manifest, PRIVATE_TEXT};
+use manifests::{Expected, Manifest};
 
 const GOOD_AGENTS: usize = 12;
 /// For the pods of all good agents to start at once.
 const START_TIMEOUT: Duration = Duration::from_mins(5);
 /// For the last of the manifests to get its condition: some of them start pods first.
 const CONDITION_TIMEOUT: Duration = Duration::from_mins(2);
+/// Each needs a kubectl.
+const APPLIED_AT_ONCE: usize = 6;
 const PROGRAMS: [&str; 2] = ["deployment/steadfast-operator", "deployment/steadfast-gateway"];
 
 pub(crate) async fn broken_manifests_of_one_tenant_disturb_nobody_else(good: Namespace) {
@@ -98,12 +104,21 @@ async fn workers(good: &Namespace) -> anyhow::Result<Vec<PodState>> {
 }
 
 async fn apply_all(hostile: &Namespace, manifests: &[Manifest]) -> anyhow::Result<()> {
+    for mut object in bad_manifests::surroundings() {
+        object["metadata"]["namespace"] = hostile.name().into();
+        install::apply(hostile.platform(), &object).await?;
+    }
     let (foreign, own): (Vec<_>, Vec<_>) = manifests
         .iter()
         .partition(|manifest| matches!(manifest.expected, Expected::Stored));
     // They take the names of objects before the operator does.
-    try_join_all(foreign.into_iter().map(|manifest| apply(hostile, manifest))).await?;
-    try_join_all(own.into_iter().map(|manifest| apply(hostile, manifest))).await?;
+    for some in [foreign, own] {
+        stream::iter(some)
+            .map(|manifest| apply(hostile, manifest))
+            .buffer_unordered(APPLIED_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+    }
     Ok(())
 }
 
@@ -125,36 +140,48 @@ async fn apply(hostile: &Namespace, manifest: &Manifest) -> anyhow::Result<()> {
 }
 
 async fn until_all_are_told(hostile: &Namespace, manifests: &[Manifest]) {
-    let told = join_all(manifests.iter().map(|manifest| until_told(hostile, manifest))).await;
-    let missing: Vec<String> = told
-        .into_iter()
-        .filter_map(Result::err)
-        .map(|error| format!("{error:#}"))
-        .collect();
-    assert!(missing.is_empty(), "{}", missing.join("\n"));
-}
-
-/// Waits until the status of the object tells what is wrong with it.
-async fn until_told(hostile: &Namespace, manifest: &Manifest) -> anyhow::Result<()> {
-    let Expected::Condition(condition, status, reason) = manifest.expected else {
-        return Ok(());
-    };
-    let what = format!("{condition}={status}/{reason} of {}", manifest.name);
-    wait::until(what, CONDITION_TIMEOUT, async || {
-        let path = "jsonpath={.status.conditions}";
-        let conditions = hostile
-            .kubectl(&["get", manifest.kind, manifest.name, "--output", path])
-            .await?;
-        let conditions: Vec<Condition> = serde_json::from_str(&conditions).context("there are no conditions")?;
-        let found = conditions.iter().find(|found| found.type_ == condition.as_str());
-        let found = found.context("there is no such condition")?;
-        ensure!(
-            found.status == status && found.reason == reason.as_str(),
-            "it is {found:?}"
-        );
+    wait::until("every manifest to have its condition", CONDITION_TIMEOUT, async || {
+        let conditions = conditions(hostile).await?;
+        let missing: Vec<String> = manifests
+            .iter()
+            .filter_map(|manifest| check_told(&conditions, manifest).err())
+            .map(|error| format!("{error:#}"))
+            .collect();
+        ensure!(missing.is_empty(), "{}", missing.join("\n"));
         Ok(())
     })
     .await
+    .unwrap();
+}
+
+/// The conditions of all Agents and AgentTools, by kind and name.
+async fn conditions(hostile: &Namespace) -> anyhow::Result<BTreeMap<String, Vec<Condition>>> {
+    let path = r#"jsonpath={range .items[*]}{.kind} {.metadata.name} {.status.conditions}{"\n"}{end}"#;
+    let listed = hostile.kubectl(&["get", "agents,agenttools", "--output", path]).await?;
+    let mut conditions = BTreeMap::new();
+    for line in listed.lines() {
+        let mut words = line.splitn(3, ' ');
+        let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let of_object = words.next().filter(|text| !text.is_empty()).unwrap_or("[]");
+        let of_object = serde_json::from_str(of_object).with_context(|| format!("read the conditions of {name}"))?;
+        conditions.insert(format!("{}/{name}", kind.to_lowercase()), of_object);
+    }
+    Ok(conditions)
+}
+
+fn check_told(conditions: &BTreeMap<String, Vec<Condition>>, manifest: &Manifest) -> anyhow::Result<()> {
+    let Expected::Condition(condition, status, reason) = manifest.expected else {
+        return Ok(());
+    };
+    let object = format!("{}/{}", manifest.kind, manifest.name);
+    let of_object = conditions.get(&object);
+    let found = of_object.and_then(|all| all.iter().find(|found| found.type_ == condition.as_str()));
+    let found = found.with_context(|| format!("{object} has no condition {condition}"))?;
+    ensure!(
+        found.status == status && found.reason == reason.as_str(),
+        "{object} should have {condition}={status}/{reason}, and has {found:?}"
+    );
+    Ok(())
 }
 
 async fn until_revision(good: &Namespace, agent: &str, revision: i64) -> anyhow::Result<()> {

@@ -147,13 +147,11 @@ async fn unknown_events_are_ignored_and_a_refusal_is_shown_unchanged() {
 
 #[tokio::test]
 async fn output_items_return_to_the_model_unchanged() {
-    let reasoning = json!({
-        "id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}],
-        "encrypted_content": "sealed", "unknown": [1],
-    });
-    let item = reasoning.clone();
+    let reasoning = json!({"id": "rs_1_0", "type": "reasoning", "encrypted_content": "sealed",
+        "summary": [{"type": "summary_text", "text": "Hm."}]});
+    let said = reasoning.clone();
     let setup = AgentSetup::new("round-trip", move |_| {
-        Reply::stream().and_item(item.clone()).and_text("Yes.")
+        Reply::stream().and_item(said.clone()).and_text("Yes.")
     });
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
