@@ -116,6 +116,7 @@ pub(crate) fn conversation<'a>(transcript: &[&'a Segment], reader: &Reader<'_>) 
     let mut writer = Writer {
         reader,
         answered: answered.collect(),
+        transfers: transfers(transcript),
         conversation: Conversation::default(),
         open: BTreeMap::new(),
         ids: BTreeSet::new(),
@@ -139,6 +140,8 @@ struct Writer<'a, 'r> {
     reader: &'r Reader<'r>,
     /// The calls that have a result.
     answered: HashSet<Place>,
+    /// The calls that handed the conversation to another agent.
+    transfers: HashSet<Place>,
     conversation: Conversation<'a>,
     /// The calls whose result follows.
     open: BTreeMap<Place, Open>,
@@ -261,6 +264,10 @@ impl<'a> Writer<'a, '_> {
         let name = item["name"].as_str().unwrap_or_default();
         let arguments = valid_arguments(item);
         if self.reader.calls == CallForm::Text {
+            // As text it would be the last thing that somebody said to the agent which took over.
+            if self.transfers.contains(&place) {
+                return;
+            }
             let text = format!("I called the tool {name} with the arguments {arguments}");
             self.conversation.entries.push(Entry::Told {
                 role: "assistant",
@@ -340,6 +347,28 @@ impl<'a> Writer<'a, '_> {
             }
         }
     }
+}
+
+/// The calls whose result names the agent of a handoff in the same turn.
+fn transfers(transcript: &[&Segment]) -> HashSet<Place> {
+    let taken: BTreeSet<(u32, &str)> = transcript
+        .iter()
+        .filter_map(|segment| match &segment.body {
+            Body::Handoff { to, .. } => Some((segment.turn, to.as_str())),
+            _ => None,
+        })
+        .collect();
+    let calls = transcript.iter().filter_map(|segment| match &segment.body {
+        Body::Tool { index, output, .. } => {
+            let members = output.content.as_object().filter(|members| members.len() == 1)?;
+            let agent = members.get("agent")?.as_str()?;
+            taken
+                .contains(&(segment.turn, agent))
+                .then_some((segment.turn, segment.step, *index))
+        }
+        _ => None,
+    });
+    calls.collect()
 }
 
 /// A message has a role; its type is optional.

@@ -338,3 +338,19 @@ fn a_note_is_a_message_of_the_user() {
     let note = segment(Body::Note { text: "again".into() });
     assert_eq!(read(&[note], READER), [json!({"role": "user", "content": "again"})]);
 }
+
+#[test]
+fn an_agent_without_tools_that_takes_over_reads_the_users_message_last() {
+    let transfer = said(vec![call("c1", "{}")]);
+    let taken = output_of(0, CallKind::Function, "c1", json!({"agent": "b"}));
+    let text = Reader {
+        calls: CallForm::Text,
+        ..by("b")
+    };
+    assert_eq!(
+        read(&[user("hi"), transfer.clone(), taken.clone(), handoff(false)], text),
+        [json!({"role": "user", "content": "hi"})]
+    );
+    // With tools, the call and its result are there.
+    assert_eq!(read(&[user("hi"), transfer, taken, handoff(false)], by("b")).len(), 3);
+}
