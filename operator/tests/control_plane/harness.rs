@@ -109,6 +109,7 @@ impl Cluster {
             take_over_clusters: vec![],
             concurrency: 16,
             debounce: Duration::from_millis(20),
+            offers_interval: Duration::from_millis(200),
             leader_election,
             pod_name: "operator".to_owned(),
             admin_address: "127.0.0.1:0".parse().unwrap(),

@@ -13,6 +13,7 @@ mod harness;
 mod admission;
 mod healing;
 mod leading;
+mod offers;
 mod ownership;
 mod revisions;
 mod rollout;

@@ -19,6 +19,7 @@ pub mod workspace;
 
 mod debian;
 mod go;
+mod mcp_servers;
 mod npm;
 mod pins;
 mod python;
@@ -30,6 +31,7 @@ use lock::FileLock;
 
 pub use debian::installed;
 pub use go::{GoProgram, go_program};
+pub use mcp_servers::{McpReference, mcp_reference};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
 pub use python::python;
 pub use stage::{Outcome, Stage};
@@ -48,6 +50,8 @@ pub enum Kind {
     FakeModel,
     /// An MCP server, from npm; it runs on the fake model's Node.js.
     McpServer,
+    /// MCP servers on the SDKs of Python, TypeScript and Go, in their newest and in an older version.
+    McpReferences,
     /// The Python clients that tests drive the system with.
     Python,
     /// Programs that check the sources, from Python wheels.
@@ -56,12 +60,13 @@ pub enum Kind {
 
 impl Kind {
     /// Everything that the platform and the tests run.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Debian,
         Self::Temporal,
         Self::Go,
         Self::FakeModel,
         Self::McpServer,
+        Self::McpReferences,
         Self::Python,
     ];
 }
@@ -83,6 +88,11 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
             }
             Kind::FakeModel => stages.push(npm::install(&cache)?),
             Kind::McpServer => stages.push(npm::install_mcp_server(&cache)?),
+            Kind::McpReferences => {
+                for server in McpReference::ALL {
+                    stages.extend(mcp_servers::install(&cache, server)?);
+                }
+            }
             Kind::Python => stages.push(python::install(&cache)?),
             Kind::Checks => {
                 for program in WheelProgram::CHECKS {

@@ -31,17 +31,23 @@ pub(crate) fn install(cache: &Cache) -> anyhow::Result<Stage> {
     if directory.join(COMPLETE).is_file() {
         return Ok(Stage::already_installed("Python environment"));
     }
-    Stage::install("Python environment", || create(&directory))
+    Stage::install("Python environment", || create(NAME, &directory))
 }
 
-fn create(directory: &Path) -> anyhow::Result<()> {
+/// Whether an environment is whole; true of what is none.
+pub(crate) fn is_complete(name: &str, directory: &Path) -> bool {
+    !name.contains(NAME) || directory.join(COMPLETE).is_file()
+}
+
+/// Makes an environment with what the pins of this name list.
+pub(crate) fn create(name: &str, directory: &Path) -> anyhow::Result<()> {
     let mut command = Command::new("python3");
     command.args(["-m", "venv", "--clear"]).arg(directory);
     output(&mut command).context("make a Python environment")?;
     let mut command = Command::new(directory.join("bin/python"));
     command
         .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"])
-        .arg(pins::dir(NAME).join(PIN));
+        .arg(pins::dir(name).join(PIN));
     output(&mut command).context("install the Python clients with pip")?;
     files::write(&directory.join(COMPLETE), "")
 }
