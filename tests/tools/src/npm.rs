@@ -88,7 +88,7 @@ pub(crate) fn fetch(name: &str, pins: &[&str], directory: &Path) -> anyhow::Resu
     files::remove_dir(&unfinished)?;
     files::create_dir(&unfinished)?;
     for pin in pins {
-        std::fs::copy(crate::pins::dir(name).join(pin), unfinished.join(pin)).with_context(|| format!("copy {pin}"))?;
+        std::fs::copy(pins::dir(name).join(pin), unfinished.join(pin)).with_context(|| format!("copy {pin}"))?;
     }
     let mut command = Command::new("npm");
     command

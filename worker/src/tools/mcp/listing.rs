@@ -166,8 +166,7 @@ impl Known {
         usable.map(|cached| cached.listing.clone())
     }
 
-    fn succeeded(&mut self, ttl: Duration, listing: Listing) {
-        let now = Instant::now();
+    fn succeeded(&mut self, now: Instant, ttl: Duration, listing: Listing) {
         self.listing = Some(CachedListing {
             listing: Arc::new(listing),
             expires_at: now + ttl,
@@ -176,11 +175,11 @@ impl Known {
         self.failure = None;
     }
 
-    fn failed(&mut self, failure: CallFailure) {
+    fn failed(&mut self, now: Instant, failure: CallFailure) {
         let times = self.failure.as_ref().map_or(0, |failure| failure.times + 1);
         self.failure = Some(CachedFailure {
             failure,
-            retry_at: Instant::now() + FAILURE_TTL * 2_u32.pow(times.min(MAXIMUM_DOUBLINGS)),
+            retry_at: now + FAILURE_TTL * 2_u32.pow(times.min(MAXIMUM_DOUBLINGS)),
             times,
         });
     }
@@ -259,10 +258,10 @@ impl Server {
             {
                 let mut known = server.known();
                 match fetched {
-                    Ok((ttl, listing)) => known.succeeded(ttl, listing),
+                    Ok((ttl, listing)) => known.succeeded(Instant::now(), ttl, listing),
                     Err(failure) => {
                         tracing::warn!(host = wire.address.host, error = %failure, "tools of an MCP server not listed");
-                        known.failed(failure);
+                        known.failed(Instant::now(), failure);
                     }
                 }
                 known.running = None;
