@@ -119,6 +119,15 @@ pub struct Args {
     #[arg(long, env = "STEADFAST_DEBOUNCE_MILLISECONDS", default_value_t = 100)]
     pub(crate) debounce_milliseconds: u64,
 
+    /// How often the schedules in Temporal are compared with those of the Agents when no Agent changes, in seconds.
+    #[arg(
+        long,
+        env = "STEADFAST_SCHEDULE_RESYNC_SECONDS",
+        default_value_t = 600,
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub(crate) schedule_resync_seconds: u64,
+
     /// Whether a Lease elects the one replica that acts.
     #[arg(long, env = "STEADFAST_LEADER_ELECTION", default_value = "enabled")]
     pub(crate) leader_election: LeaderElection,

@@ -33,6 +33,8 @@ pub struct Config {
     pub debounce: Duration,
     /// Interval in which workers are asked what MCP servers offer.
     pub offers_interval: Duration,
+    /// How often schedules are compared when no Agent changes.
+    pub schedule_resync: Duration,
     /// Whether a Lease elects the replica that acts.
     pub leader_election: LeaderElection,
     /// Name of this replica in the Lease.
@@ -71,6 +73,7 @@ impl TryFrom<Args> for Config {
             concurrency: args.concurrency,
             debounce: Duration::from_millis(args.debounce_milliseconds),
             offers_interval: OFFERS_INTERVAL,
+            schedule_resync: Duration::from_secs(args.schedule_resync_seconds),
             leader_election: args.leader_election,
             pod_name: args.pod_name,
             admin_address: args.admin_address,

@@ -1,9 +1,17 @@
 //! Spans on their way to a collector, which here is a small server of our own.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, routing::post};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -16,11 +24,17 @@ use steadfast_process::{
     crypto,
     opentelemetry::trace::{Span as _, SpanBuilder, SpanId, SpanKind, TracerProvider as _},
     opentelemetry_sdk::trace::SdkTracerProvider,
-    outbound::Outbound,
+    outbound::{Outbound, OutboundArgs},
     span_export::{self, ExportSettings, Protocol},
     trace_context::{Place, parse_traceparent, span_id_of, trace_id_of},
 };
-use tokio::{net::TcpListener, sync::mpsc, task::spawn_blocking};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::spawn_blocking,
+};
+use tokio_rustls::{TlsAcceptor, rustls};
 
 const TASK: &str = "018f3a5c-7c1e-7b7a-9c50-0123456789ab";
 const HOUR: Duration = Duration::from_hours(1);
@@ -51,7 +65,7 @@ async fn take_http(State(collector): State<Collector>, headers: HeaderMap, body:
     ExportTraceServiceResponse::default().encode_to_vec()
 }
 
-async fn collector(protocol: Protocol) -> (String, Received) {
+fn collector_service() -> (Router, Received) {
     let (sender, received) = mpsc::unbounded_channel();
     let collector = Collector(sender);
     let grpc = TraceServiceServer::new(collector.clone());
@@ -59,6 +73,11 @@ async fn collector(protocol: Protocol) -> (String, Received) {
         .route("/v1/traces", post(take_http))
         .route_service("/opentelemetry.proto.collector.trace.v1.TraceService/Export", grpc)
         .with_state(collector);
+    (router, received)
+}
+
+async fn collector(protocol: Protocol) -> (String, Received) {
+    let (router, received) = collector_service();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(axum::serve(listener, router).into_future());
@@ -69,14 +88,74 @@ async fn collector(protocol: Protocol) -> (String, Received) {
     (endpoint, received)
 }
 
+/// A collector behind TLS for `collector.example`; returns its port and its certificate.
+async fn tls_collector() -> (u16, String, Received) {
+    crypto::install();
+    let (router, received) = collector_service();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["collector.example".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let mut config = rustls::ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            let connection = acceptor.accept(connection).await.unwrap();
+            let service = TowerToHyperService::new(router.clone());
+            tokio::spawn(async move {
+                let server = auto::Builder::new(TokioExecutor::new());
+                // Ends with the connections of the test.
+                drop(server.serve_connection(TokioIo::new(connection), service).await);
+            });
+        }
+    });
+    (port, cert.pem(), received)
+}
+
+/// A proxy that opens tunnels to one port, whatever host they are for; returns its address and the first lines of
+/// what it was asked.
+async fn proxy(port: u16) -> (String, mpsc::UnboundedReceiver<String>) {
+    let (sender, requests) = mpsc::unbounded_channel();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            let sender = sender.clone();
+            tokio::spawn(async move {
+                let mut connection = BufReader::new(connection);
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    connection.read_until(b'\n', &mut head).await.unwrap();
+                }
+                let head = String::from_utf8(head).unwrap();
+                sender.send(head.lines().next().unwrap().to_owned()).unwrap();
+                let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                drop(copy_bidirectional(&mut connection, &mut server).await);
+            });
+        }
+    });
+    (address, requests)
+}
+
 fn provider(protocol: Protocol, endpoint: &str) -> SdkTracerProvider {
+    provider_by(protocol, endpoint, &Outbound::default())
+}
+
+fn provider_by(protocol: Protocol, endpoint: &str, outbound: &Outbound) -> SdkTracerProvider {
     crypto::install();
     let settings = ExportSettings {
         protocol,
         endpoint: Some(endpoint.to_owned()),
-        collector: None,
+        // As the variables give it: gRPC reads the endpoint from there.
+        collector: Some(endpoint.to_owned()),
     };
-    span_export::provider("steadfast-test", &settings, &Outbound::default()).unwrap()
+    span_export::provider("steadfast-test", &settings, outbound).unwrap()
 }
 
 async fn flush(provider: SdkTracerProvider) {
@@ -171,6 +250,36 @@ async fn a_collector_that_is_away_holds_nobody_up() {
         let stopping = spawn_blocking(move || provider.shutdown_with_timeout(Duration::from_secs(1)));
         assert!(stopping.await.unwrap().is_err());
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn spans_reach_a_collector_through_the_proxy_and_with_the_authority_of_the_installation() {
+    for (protocol, path) in [(Protocol::Grpc, ""), (Protocol::HttpProtobuf, "/v1/traces")] {
+        let (port, certificate, mut received) = tls_collector().await;
+        let (proxy, mut requests) = proxy(port).await;
+        let outbound = Outbound::new(&OutboundArgs {
+            https_proxy: Some(proxy),
+            ca_bundle: Some(certificate),
+            ..OutboundArgs::default()
+        })
+        .unwrap();
+        let provider = provider_by(protocol, &format!("https://collector.example:4317{path}"), &outbound);
+        let place = Place {
+            trace_id: trace_id_of(TASK),
+            parent: None,
+            span_id: None,
+        };
+        let tracer = provider.tracer("steadfast");
+        place.start(&tracer, SpanBuilder::from_name("chat gpt")).end();
+        flush(provider).await;
+        assert_eq!(
+            spans(&received.recv().await.unwrap()).len(),
+            1,
+            "nothing came by {protocol:?}"
+        );
+        let asked = requests.recv().await.unwrap();
+        assert!(asked.starts_with("CONNECT collector.example:4317 "), "{asked}");
     }
 }
 

@@ -226,6 +226,7 @@ fn sync_schedules(
     let temporal = app.config.temporal.clone();
     let install = app.config.settings.install_id.clone();
     let alone = app.install_id_unique.clone();
+    let resync = app.config.schedule_resync;
     let ownership = Ownership {
         cluster: app.cluster.clone(),
         taken_over: app.config.take_over_clusters.iter().cloned().collect(),
@@ -239,6 +240,7 @@ fn sync_schedules(
             install,
             ownership,
             alone,
+            resync,
             desired: Arc::clone(&context.schedules),
             existence: |agent: &NamespacedName| {
                 if scope.covers(&agent.namespace) && context.caches.agent(agent).is_none() {

@@ -1,5 +1,6 @@
 //! Brings Temporal in line with the desired schedules: after every change of
-//! them, and again after a pause if something failed. Never ends by itself.
+//! them, again after a pause if something failed, and now and then for what
+//! others changed in Temporal. Never ends by itself.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -31,6 +32,8 @@ pub(crate) struct ScheduleSyncer<E, W> {
     pub(crate) ownership: Ownership,
     /// Ready while no other cluster has schedules with this install id.
     pub(crate) alone: ReadinessGauge,
+    /// How often Temporal is compared when no desired schedule changes.
+    pub(crate) resync: Duration,
     /// The desired schedules of all Agents.
     pub(crate) desired: Arc<DesiredSchedules>,
     /// Tells whether an Agent exists.
@@ -64,7 +67,8 @@ where
             match self.sync().await {
                 Round::Complete => {
                     pause = pauses.build();
-                    self.desired.changed().await;
+                    // Late is as good as changed: either way the schedules are compared.
+                    let _ = tokio::time::timeout(self.resync, self.desired.changed()).await;
                 }
                 Round::Retry => tokio::time::sleep(pause.next().unwrap_or(LONGEST_PAUSE)).await,
             }

@@ -128,3 +128,32 @@ async fn two_clusters_with_one_install_id_leave_each_others_schedules_alone() {
     }
     operator.kill().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_schedule_that_somebody_deleted_in_temporal_comes_back() {
+    let cluster = Cluster::new("deleted-schedule").await;
+    let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
+    let schedules = json!({"schedules": [{"name": "daily", "cron": "@daily", "message": "Go."}]});
+    cluster.agent("reporter", schedules).await;
+    let logs = tempfile::tempdir().unwrap();
+    let launch = operator(&cluster, temporal.url()).flag("schedule-resync-seconds", 1);
+    let operator = Service::new(launch, Lifetime::OfThisProcess, logs.path()).unwrap();
+    operator.start().unwrap();
+    cluster
+        .condition("reporter", ConditionType::SchedulesSynced, "True", "Synced")
+        .await;
+
+    let id = format!("test/{}/reporter/daily", cluster.namespace);
+    temporal
+        .cli(&["schedule", "delete", "--schedule-id", &id])
+        .await
+        .unwrap();
+    wait::until("the deleted schedule", TIMEOUT, async || {
+        let notes = notes(&temporal).await?;
+        ensure!(notes[&id].is_string(), "{notes}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    operator.kill().await.unwrap();
+}

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Parser;
 
+use crate::versions::Versions;
+
 /// What the surroundings say: where to cache and where to look for programs.
 #[derive(Debug, Parser)]
 #[command(no_binary_name = true)]
@@ -20,6 +22,9 @@ pub struct Environment {
     home: Option<OsString>,
     #[arg(long, env = "PATH")]
     search_path: Option<OsString>,
+    /// Which versions of Kubernetes, Helm and Redis to run on.
+    #[arg(long, env = Versions::VARIABLE, value_enum, default_value_t)]
+    versions: Versions,
 }
 
 impl Environment {
@@ -34,6 +39,11 @@ impl Environment {
             .or_else(|| set(&self.xdg_cache_home).map(|dir| dir.join("steadfast")))
             .or_else(|| set(&self.home).map(|dir| dir.join(".cache/steadfast")))
             .context("no cache directory: set STEADFAST_CACHE or HOME")
+    }
+
+    /// `$STEADFAST_TEST_VERSIONS`, else the current ones.
+    pub(crate) fn versions(&self) -> Versions {
+        self.versions
     }
 
     /// `$HOME`, for programs that insist on one.

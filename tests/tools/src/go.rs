@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::cache::Cache;
 use crate::command::output;
 use crate::files;
+use crate::versions::Versions;
 use crate::{Stage, pins};
 
 /// Every Go program the platform or its users run.
@@ -25,10 +26,15 @@ pub enum GoProgram {
 
 /// A directory below `tests/tools` with a `go.mod` of its own, so that the
 /// dependencies of one do not pull up those of the other.
-#[derive(Clone, Copy)]
-enum Module {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Module {
     Kubernetes,
+    /// Helm and CoreDNS.
     Platform,
+    /// The oldest Kubernetes that is supported.
+    KubernetesOldest,
+    /// The oldest Helm that is supported.
+    HelmOldest,
 }
 
 impl GoProgram {
@@ -43,33 +49,26 @@ impl GoProgram {
         Self::Coredns,
     ];
 
-    fn package(self) -> &'static str {
+    /// The file name of the program.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
-            Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
-            Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
-            Self::Kubelet => "k8s.io/kubernetes/cmd/kubelet",
-            Self::KubeProxy => "k8s.io/kubernetes/cmd/kube-proxy",
-            Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
-            Self::Helm => "helm.sh/helm/v3/cmd/helm",
-            Self::Coredns => "github.com/coredns/coredns",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Kubectl => "kubectl",
+            Self::Helm => "helm",
+            Self::Coredns => "coredns",
         }
     }
 
-    /// The file name of the program.
-    pub fn name(self) -> &'static str {
-        self.package().rsplit('/').next().unwrap_or_default()
-    }
-
-    fn module(self) -> Module {
-        match self {
-            Self::Helm | Self::Coredns => Module::Platform,
-            Self::KubeApiserver
-            | Self::KubeControllerManager
-            | Self::KubeScheduler
-            | Self::Kubelet
-            | Self::KubeProxy
-            | Self::Kubectl => Module::Kubernetes,
+    fn module(self, versions: Versions) -> Module {
+        match (self, versions) {
+            (Self::Coredns, _) | (Self::Helm, Versions::Current) => Module::Platform,
+            (Self::Helm, Versions::Oldest) => Module::HelmOldest,
+            (_, Versions::Current) => Module::Kubernetes,
+            (_, Versions::Oldest) => Module::KubernetesOldest,
         }
     }
 }
@@ -79,70 +78,136 @@ impl Module {
         match self {
             Self::Kubernetes => "kubernetes",
             Self::Platform => "platform",
+            Self::KubernetesOldest => "kubernetes-oldest",
+            Self::HelmOldest => "helm-oldest",
         }
+    }
+
+    /// The files that decide what is built.
+    fn pins(self) -> &'static [&'static str] {
+        match self {
+            Self::Platform => &["go.mod", "go.sum", "coredns/main.go"],
+            Self::Kubernetes | Self::KubernetesOldest | Self::HelmOldest => &["go.mod", "go.sum"],
+        }
+    }
+
+    /// Its packages, each a program named by the end of its path.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Kubernetes | Self::KubernetesOldest => &[
+                "k8s.io/kubernetes/cmd/kube-apiserver",
+                "k8s.io/kubernetes/cmd/kube-controller-manager",
+                "k8s.io/kubernetes/cmd/kube-scheduler",
+                "k8s.io/kubernetes/cmd/kubelet",
+                "k8s.io/kubernetes/cmd/kube-proxy",
+                "k8s.io/kubernetes/cmd/kubectl",
+            ],
+            Self::Platform => &["helm.sh/helm/v4/cmd/helm", "./coredns"],
+            Self::HelmOldest => &["helm.sh/helm/v3/cmd/helm"],
+        }
+    }
+
+    /// The modules whose versions say what is built.
+    fn requirements(self) -> &'static [&'static str] {
+        match self {
+            Self::Kubernetes | Self::KubernetesOldest => &["k8s.io/kubernetes"],
+            Self::Platform => &["helm.sh/helm/v4", "github.com/coredns/coredns"],
+            Self::HelmOldest => &["helm.sh/helm/v3"],
+        }
+    }
+
+    /// For example `Helm v4.3.1 and CoreDNS v1.15.0`.
+    fn title(self) -> anyhow::Result<String> {
+        let mut parts = Vec::new();
+        for module in self.requirements() {
+            let product = match *module {
+                "k8s.io/kubernetes" => "Kubernetes",
+                "github.com/coredns/coredns" => "CoreDNS",
+                _ => "Helm",
+            };
+            parts.push(format!("{product} {}", self.version(module)?));
+        }
+        Ok(parts.join(" and "))
+    }
+
+    fn version(self, module: &str) -> anyhow::Result<String> {
+        let manifest = pins::dir(self.name()).join("go.mod");
+        let text = std::fs::read_to_string(&manifest).with_context(|| format!("read {}", manifest.display()))?;
+        let version = required_version(&text, module);
+        let version = version.with_context(|| format!("{} does not require {module}", manifest.display()))?;
+        Ok(version.to_owned())
     }
 
     fn linker_flags(self) -> anyhow::Result<String> {
         match self {
-            Self::Platform => Ok("-s -w".to_owned()),
-            Self::Kubernetes => kubernetes_linker_flags(&pins::dir(self.name())),
+            Self::Platform | Self::HelmOldest => Ok("-s -w".to_owned()),
+            Self::Kubernetes | Self::KubernetesOldest => {
+                Ok(kubernetes_linker_flags(&self.version("k8s.io/kubernetes")?))
+            }
         }
+    }
+
+    fn cache_dir(self, cache: &Cache) -> anyhow::Result<PathBuf> {
+        pins::cache_dir(cache, self.name(), self.pins())
     }
 }
 
 /// The path of a program that has been built.
 pub fn go_program(program: GoProgram) -> anyhow::Result<PathBuf> {
-    let path = path(&Cache::open()?, program)?;
+    let versions = Versions::chosen()?;
+    let path = program
+        .module(versions)
+        .cache_dir(&Cache::open()?)?
+        .join(program.name());
     if !path.is_file() {
-        bail!("{} is not built yet: run `cargo xtask tools`", program.name());
+        bail!(
+            "{} is not built yet: run `{}`",
+            program.name(),
+            versions.install_command()
+        );
     }
     Ok(path)
 }
 
-pub(crate) fn install(cache: &Cache, program: GoProgram) -> anyhow::Result<Stage> {
-    let path = path(cache, program)?;
-    if path.is_file() {
-        return Ok(Stage::already_installed(program.name()));
+/// Builds all programs of a module with one command, so that one is compiled while another is linked.
+pub(crate) fn install(cache: &Cache, module: Module) -> anyhow::Result<Stage> {
+    let directory = module.cache_dir(cache)?;
+    if directory.is_dir() {
+        return Ok(Stage::already_installed(module.title()?));
     }
-    Stage::install(program.name(), || build(program, &path))
+    Stage::install(module.title()?, || build(module, &directory))
 }
 
-fn path(cache: &Cache, program: GoProgram) -> anyhow::Result<PathBuf> {
-    let directory = pins::cache_dir(cache, program.module().name(), &["go.mod", "go.sum"])?;
-    Ok(directory.join(program.name()))
-}
-
-fn build(program: GoProgram, path: &Path) -> anyhow::Result<()> {
-    let directory = path.parent().context("a program inside a directory")?;
-    files::create_dir(directory)?;
+fn build(module: Module, directory: &Path) -> anyhow::Result<()> {
     // Under another name until it is whole.
-    let unfinished = path.with_extension("unfinished");
+    let unfinished = directory.with_extension("unfinished");
+    files::create_dir(&unfinished)?;
     let mut command = Command::new("go");
     command
-        .current_dir(pins::dir(program.module().name()))
+        .current_dir(pins::dir(module.name()))
         .args(["build", "-trimpath", "-ldflags"])
-        .arg(program.module().linker_flags()?)
+        .arg(module.linker_flags()?)
         .arg("-o")
-        .arg(&unfinished)
-        .arg(program.package());
-    output(&mut command).with_context(|| format!("build {} with Go (https://go.dev/doc/install)", program.name()))?;
-    std::fs::rename(&unfinished, path).with_context(|| format!("name {}", path.display()))
+        // With a separator at its end, Go takes it for a directory.
+        .arg(unfinished.join(""))
+        .args(module.packages());
+    output(&mut command).with_context(|| {
+        format!(
+            "build {} with Go (https://go.dev/doc/install)",
+            module.title().unwrap_or_default()
+        )
+    })?;
+    std::fs::rename(&unfinished, directory).with_context(|| format!("name {}", directory.display()))
 }
 
 /// Kubernetes programs learn their version from the linker; without it they
 /// claim to be v0.0.0 and clients refuse them.
-fn kubernetes_linker_flags(directory: &Path) -> anyhow::Result<String> {
-    let manifest = directory.join("go.mod");
-    let text = std::fs::read_to_string(&manifest).with_context(|| format!("read {}", manifest.display()))?;
-    let version = required_version(&text, "k8s.io/kubernetes")
-        .with_context(|| format!("{} does not require k8s.io/kubernetes", manifest.display()))?;
+fn kubernetes_linker_flags(version: &str) -> String {
     let mut numbers = version.trim_start_matches('v').split('.');
     let major = numbers.next().unwrap_or_default();
     let minor = numbers.next().unwrap_or_default();
     let package = "k8s.io/component-base/version";
-    Ok(format!(
-        "-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
-    ))
+    format!("-s -w -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}")
 }
 
 fn required_version<'text>(manifest: &'text str, module: &str) -> Option<&'text str> {
@@ -157,31 +222,47 @@ fn required_version<'text>(manifest: &'text str, module: &str) -> Option<&'text 
 mod tests {
     use super::*;
 
+    const MODULES: [Module; 4] = [
+        Module::Kubernetes,
+        Module::Platform,
+        Module::KubernetesOldest,
+        Module::HelmOldest,
+    ];
+
     #[test]
     fn kubernetes_programs_are_told_the_version_of_the_pin() {
-        let flags = Module::Kubernetes.linker_flags().unwrap();
         let version = "k8s.io/component-base/version";
         assert_eq!(
-            flags,
-            format!("-s -w -X {version}.gitVersion=v1.34.4 -X {version}.gitMajor=1 -X {version}.gitMinor=34")
+            kubernetes_linker_flags("v1.37.2"),
+            format!("-s -w -X {version}.gitVersion=v1.37.2 -X {version}.gitMajor=1 -X {version}.gitMinor=37")
         );
     }
 
     #[test]
-    fn a_program_is_named_after_the_end_of_its_package() {
-        let names = GoProgram::ALL.map(GoProgram::name);
-        assert_eq!(
-            names,
-            [
-                "kube-apiserver",
-                "kube-controller-manager",
-                "kube-scheduler",
-                "kubelet",
-                "kube-proxy",
-                "kubectl",
-                "helm",
-                "coredns"
-            ]
+    fn every_program_is_one_of_its_module_in_current_and_oldest_versions() {
+        for program in GoProgram::ALL {
+            for versions in [Versions::Current, Versions::Oldest] {
+                let packages = program.module(versions).packages();
+                let built = packages
+                    .iter()
+                    .any(|package| package.rsplit('/').next() == Some(program.name()));
+                assert!(built, "{} {versions:?}", program.name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_module_is_titled_by_the_versions_that_it_pins() {
+        for module in MODULES {
+            let title = module.title().unwrap();
+            assert!(title.contains(" v"), "{title}");
+        }
+        assert!(
+            Module::KubernetesOldest
+                .title()
+                .unwrap()
+                .starts_with("Kubernetes v1.34.")
         );
+        assert!(Module::HelmOldest.title().unwrap().starts_with("Helm v3."));
     }
 }

@@ -23,10 +23,13 @@ mod mcp_servers;
 mod npm;
 mod pins;
 mod python;
+mod redis;
 mod stage;
+mod versions;
 mod wheel;
 
 use cache::Cache;
+use go::Module;
 use lock::FileLock;
 
 pub use debian::installed;
@@ -34,16 +37,20 @@ pub use go::{GoProgram, go_program};
 pub use mcp_servers::{McpReference, mcp_reference};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
 pub use python::python;
+pub use redis::redis_server;
 pub use stage::{Outcome, Stage};
+pub use versions::Versions;
 pub use wheel::{WheelProgram, wheel_program};
 
 /// What to install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Debian packages: etcd, containerd, runc, Redis, buildah and more.
+    /// Debian packages: etcd, containerd, runc, buildah and more.
     Debian,
     /// The Temporal CLI and server, from a Python wheel.
     Temporal,
+    /// Valkey, which speaks the protocol of Redis, from a Python wheel.
+    Valkey,
     /// Kubernetes, Helm and CoreDNS, from Go modules.
     Go,
     /// The fake model API, from npm.
@@ -56,6 +63,8 @@ pub enum Kind {
     Python,
     /// Programs that check the sources, from Python wheels.
     Checks,
+    /// The oldest versions that are supported: Kubernetes, Helm and Redis.
+    Oldest,
 }
 
 impl Kind {
@@ -63,6 +72,7 @@ impl Kind {
     pub const ALL: [Self; 7] = [
         Self::Debian,
         Self::Temporal,
+        Self::Valkey,
         Self::Go,
         Self::FakeModel,
         Self::McpServer,
@@ -81,9 +91,10 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
         match kind {
             Kind::Debian => stages.push(debian::install()?),
             Kind::Temporal => stages.push(wheel::install(&cache, WheelProgram::Temporal)?),
+            Kind::Valkey => stages.push(wheel::install(&cache, WheelProgram::Valkey)?),
             Kind::Go => {
-                for program in GoProgram::ALL {
-                    stages.push(go::install(&cache, program)?);
+                for module in [Module::Kubernetes, Module::Platform] {
+                    stages.push(go::install(&cache, module)?);
                 }
             }
             Kind::FakeModel => stages.push(npm::install(&cache)?),
@@ -97,6 +108,12 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
             Kind::Checks => {
                 for program in WheelProgram::CHECKS {
                     stages.push(wheel::install(&cache, program)?);
+                }
+            }
+            Kind::Oldest => {
+                stages.push(debian::install_oldest()?);
+                for module in [Module::KubernetesOldest, Module::HelmOldest] {
+                    stages.push(go::install(&cache, module)?);
                 }
             }
         }

