@@ -69,7 +69,7 @@ async fn call(server: &ScriptedMcp) -> Result<McpCallResult, CallFailure> {
 }
 
 /// The functions and the problems of the server.
-async fn listed(client: &McpClient, server: &ScriptedMcp) -> (Vec<String>, Vec<String>) {
+async fn offered(client: &McpClient, server: &ScriptedMcp) -> (Vec<String>, Vec<String>) {
     let (tools, problems) = client.listed_tools(&revision(&server.url())).await;
     (
         tools.into_iter().map(|tool| tool.function).collect(),
@@ -132,7 +132,7 @@ async fn a_tool_without_a_usable_schema_does_not_take_the_others_with_it() {
     })
     .await
     .unwrap();
-    let (functions, problems) = listed(&client(), &server).await;
+    let (functions, problems) = offered(&client(), &server).await;
     assert_eq!(functions, ["no-schema", "any-of", "act"]);
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].contains("\"text\" is left out"), "{problems:?}");
@@ -168,7 +168,7 @@ async fn a_question_for_protocols_that_fails_in_any_way_leads_to_the_older_hands
             .await
             .unwrap();
         let client = client();
-        assert_eq!(listed(&client, &server).await.0, ["act"], "{name}");
+        assert_eq!(offered(&client, &server).await.0, ["act"], "{name}");
         let made = call_with(&client, &server.url(), json!({}), Duration::from_secs(20)).await;
         assert_eq!(made.unwrap().content, json!("done"), "{name}");
         assert_eq!(server.of("server/discover").len(), 1, "{name}");
@@ -183,7 +183,7 @@ async fn a_question_for_protocols_that_is_never_answered_costs_little_and_only_o
         .unwrap();
     let client = client();
     let started = Instant::now();
-    assert_eq!(listed(&client, &server).await.0, ["act"]);
+    assert_eq!(offered(&client, &server).await.0, ["act"]);
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
     let made = call_with(&client, &server.url(), json!({}), Duration::from_secs(20)).await;
     assert_eq!(made.unwrap().content, json!("done"));
@@ -202,7 +202,7 @@ async fn a_server_that_refuses_a_newer_version_is_offered_an_older_one() {
     .await
     .unwrap();
     let client = client();
-    assert_eq!(listed(&client, &server).await.0, ["act"]);
+    assert_eq!(offered(&client, &server).await.0, ["act"]);
     assert_eq!(server.of("initialize").len(), 3);
     call_with(&client, &server.url(), json!({}), Duration::from_secs(20))
         .await
@@ -254,7 +254,7 @@ async fn a_list_ends_whatever_its_cursors_are() {
     })
     .await
     .unwrap();
-    assert_eq!(listed(&client(), &server).await.0, ["one", "two"]);
+    assert_eq!(offered(&client(), &server).await.0, ["one", "two"]);
     assert_eq!(server.of("tools/list").len(), 2);
 
     // Always the same page, with a cursor that is new each time.
@@ -268,7 +268,7 @@ async fn a_list_ends_whatever_its_cursors_are() {
     })
     .await
     .unwrap();
-    assert_eq!(listed(&client(), &server).await.0, ["one"]);
+    assert_eq!(offered(&client(), &server).await.0, ["one"]);
     assert!(server.of("tools/list").len() < 6);
 
     // A page that fails leaves those before it.
@@ -279,7 +279,7 @@ async fn a_list_ends_whatever_its_cursors_are() {
     })
     .await
     .unwrap();
-    let (functions, problems) = listed(&client(), &server).await;
+    let (functions, problems) = offered(&client(), &server).await;
     assert_eq!(functions, ["one"]);
     assert!(problems[0].contains("not complete"), "{problems:?}");
 }
@@ -433,13 +433,13 @@ async fn a_list_that_is_stale_at_once_is_asked_for_once_by_all_turns_together() 
         .await
         .unwrap();
     let client = client();
-    let turns = (0..20).map(|_| listed(&client, &server));
+    let turns = (0..20).map(|_| offered(&client, &server));
     for (functions, _) in futures::future::join_all(turns).await {
         assert_eq!(functions, ["act"]);
     }
     assert_eq!(server.of("tools/list").len(), 1);
     assert_eq!(server.of("server/discover").len(), 1);
-    assert_eq!(listed(&client, &server).await.0, ["act"]);
+    assert_eq!(offered(&client, &server).await.0, ["act"]);
     assert_eq!(server.of("tools/list").len(), 1, "a floor for ttlMs: 0");
 }
 
@@ -452,10 +452,10 @@ async fn a_server_that_never_lists_delays_the_first_turn_only() {
     .await
     .unwrap();
     let client = client();
-    let (functions, problems) = listed(&client, &server).await;
+    let (functions, problems) = offered(&client, &server).await;
     assert_eq!((functions.len(), problems.len()), (0, 1), "{problems:?}");
     let started = Instant::now();
-    listed(&client, &server).await;
+    offered(&client, &server).await;
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 

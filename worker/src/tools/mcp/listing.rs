@@ -31,7 +31,7 @@ use crate::{egress::redaction::Redactor, failure::CallFailure};
 /// Limit for listing the tools of a server, the connection included.
 const LIST_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a caller waits for a new list while there is an older one, or while the server fails.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WAIT_BESIDE_OLDER: Duration = Duration::from_secs(2);
 /// How long a list is cached if the server does not say.
 const DEFAULT_TTL: Duration = Duration::from_mins(1);
 /// How long a list is cached at least: many servers say 0.
@@ -101,11 +101,11 @@ pub(super) struct Servers(Mutex<BTreeMap<CacheKey, Arc<Server>>>);
 #[derive(Default)]
 pub(super) struct Server {
     pub(super) protocol: ProtocolMemory,
-    known: Mutex<Known>,
+    state: Mutex<ServerState>,
 }
 
 #[derive(Default)]
-struct Known {
+struct ServerState {
     listing: Option<CachedListing>,
     failure: Option<CachedFailure>,
     /// Becomes true when the request that runs has ended.
@@ -139,13 +139,13 @@ impl Servers {
         if servers.len() >= MAXIMUM_SERVERS && !servers.contains_key(&key) {
             let now = Instant::now();
             // A server with another owner is in use.
-            servers.retain(|_, server| Arc::strong_count(server) > 1 || server.known().is_of_use(now));
+            servers.retain(|_, server| Arc::strong_count(server) > 1 || server.state().is_of_use(now));
         }
         servers.entry(key).or_default().clone()
     }
 }
 
-impl Known {
+impl ServerState {
     fn is_of_use(&self, now: Instant) -> bool {
         self.listing.as_ref().is_some_and(|cached| cached.usable_until > now)
     }
@@ -186,8 +186,8 @@ impl Known {
 }
 
 impl Server {
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ServerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The list of the server, from the cache or from the server.
@@ -196,34 +196,34 @@ impl Server {
         wire: &Wire,
         blocking: &BlockingWork,
     ) -> Result<Arc<Listing>, CallFailure> {
-        let (mut ended, patience) = {
-            let mut known = self.known();
+        let (mut ended, longest_wait) = {
+            let mut state = self.state();
             let now = Instant::now();
-            if let Some(answer) = known.fresh(now) {
+            if let Some(answer) = state.fresh(now) {
                 return answer;
             }
-            let is_waited_for = known.usable(now).is_none() && known.failure.is_none();
-            let patience = if is_waited_for { LIST_TIMEOUT } else { PATIENCE };
-            let running = known.running.as_ref().filter(|running| running.has_changed().is_ok());
+            let is_waited_for = state.usable(now).is_none() && state.failure.is_none();
+            let longest_wait = if is_waited_for { LIST_TIMEOUT } else { WAIT_BESIDE_OLDER };
+            let running = state.running.as_ref().filter(|running| running.has_changed().is_ok());
             let ended = running.cloned().unwrap_or_else(|| {
                 let ended = self.ask(wire, blocking);
-                known.running = Some(ended.clone());
+                state.running = Some(ended.clone());
                 ended
             });
-            (ended, patience)
+            (ended, longest_wait)
         };
-        // The time is over, or the request has ended; both are seen in what is known.
-        let _ = timeout(patience, ended.wait_for(|ended| *ended)).await;
-        let known = self.known();
-        if let Some(listing) = known.usable(Instant::now()) {
+        // The time is over, or the request has ended; both are seen in the state.
+        let _ = timeout(longest_wait, ended.wait_for(|ended| *ended)).await;
+        let state = self.state();
+        if let Some(listing) = state.usable(Instant::now()) {
             return Ok(listing);
         }
-        Err(known.failure.as_ref().map_or_else(
+        Err(state.failure.as_ref().map_or_else(
             || {
                 unavailable(format!(
                     "{} did not list its tools: {}",
                     wire.address.host,
-                    late(patience)
+                    late(longest_wait)
                 ))
             },
             |cached| cached.failure.clone(),
@@ -232,12 +232,12 @@ impl Server {
 
     /// The list as it was last seen, without asking.
     pub(super) fn last_listing(&self) -> Option<Arc<Listing>> {
-        self.known().usable(Instant::now())
+        self.state().usable(Instant::now())
     }
 
     /// Lets the next caller ask the server.
     pub(super) fn expire_listing(&self) {
-        if let Some(cached) = &mut self.known().listing {
+        if let Some(cached) = &mut self.state().listing {
             cached.expires_at = Instant::now();
         }
     }
@@ -256,15 +256,15 @@ impl Server {
                 )))
             });
             {
-                let mut known = server.known();
+                let mut state = server.state();
                 match fetched {
-                    Ok((ttl, listing)) => known.succeeded(Instant::now(), ttl, listing),
+                    Ok((ttl, listing)) => state.succeeded(Instant::now(), ttl, listing),
                     Err(failure) => {
                         tracing::warn!(host = wire.address.host, error = %failure, "tools of an MCP server not listed");
-                        known.failed(Instant::now(), failure);
+                        state.failed(Instant::now(), failure);
                     }
                 }
-                known.running = None;
+                state.running = None;
             }
             let _ = sender.send(true);
         });

@@ -88,23 +88,23 @@ fn a_page_may_lack_everything_but_must_be_an_object() {
 
 #[test]
 fn a_failure_is_remembered_longer_each_time_and_the_last_list_is_used_meanwhile() {
-    let mut known = Known::default();
+    let mut state = ServerState::default();
     let mut now = Instant::now();
     let failure = || unavailable("away");
-    known.failed(now, failure());
-    assert!(matches!(known.fresh(now), Some(Err(_))));
+    state.failed(now, failure());
+    assert!(matches!(state.fresh(now), Some(Err(_))));
     now += FAILURE_TTL;
-    assert!(known.fresh(now).is_none());
-    known.failed(now, failure());
+    assert!(state.fresh(now).is_none());
+    state.failed(now, failure());
     now += FAILURE_TTL;
-    assert!(known.fresh(now).is_some(), "twice as long");
+    assert!(state.fresh(now).is_some(), "twice as long");
 
-    known.succeeded(now, MINIMUM_TTL, Listing::default());
+    state.succeeded(now, MINIMUM_TTL, Listing::default());
     now += MINIMUM_TTL;
-    assert!(known.fresh(now).is_none());
-    known.failed(now, failure());
-    assert!(matches!(known.fresh(now), Some(Ok(_))), "the last list");
+    assert!(state.fresh(now).is_none());
+    state.failed(now, failure());
+    assert!(matches!(state.fresh(now), Some(Ok(_))), "the last list");
     now += MAXIMUM_TTL;
-    known.failed(now, failure());
-    assert!(matches!(known.fresh(now), Some(Err(_))), "it is too old");
+    state.failed(now, failure());
+    assert!(matches!(state.fresh(now), Some(Err(_))), "it is too old");
 }
