@@ -69,7 +69,7 @@ pub enum Kind {
 
 impl Kind {
     /// Everything that the platform and the tests run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Debian,
         Self::Temporal,
         Self::Valkey,

@@ -106,11 +106,9 @@ pub(super) fn of_call(headers: &[ParamHeader], arguments: &Map<String, Value>) -
 
 /// A text as the value of a header: what a header cannot hold as it is travels as base64.
 pub(super) fn encoded(text: &str) -> String {
-    let is_plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte))
-        && !text.starts_with(' ')
-        && !text.ends_with(' ')
-        && !(text.starts_with(ENCODED_START) && text.ends_with(ENCODED_END));
-    if is_plain {
+    let is_plain = text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && text == text.trim_matches(' ');
+    let looks_encoded = text.starts_with(ENCODED_START) && text.ends_with(ENCODED_END);
+    if is_plain && !looks_encoded {
         text.to_owned()
     } else {
         format!("{ENCODED_START}{}{ENCODED_END}", BASE64_STANDARD.encode(text))

@@ -65,7 +65,7 @@ fn without_parameters() -> ModelSchema {
 fn merged_root(mut root: Map<String, Value>, notes: &mut Vec<String>) -> Map<String, Value> {
     for part in keywords::parts(root.remove("allOf")) {
         let part = merged_root(part, notes);
-        merge(&mut root, part, Required::Add);
+        merge(&mut root, &part, Required::Add);
     }
     for keyword in ["anyOf", "oneOf"] {
         let alternatives = keywords::parts(root.remove(keyword));
@@ -73,7 +73,7 @@ fn merged_root(mut root: Map<String, Value>, notes: &mut Vec<String>) -> Map<Str
         for alternative in alternatives {
             let alternative = merged_root(alternative, notes);
             sets.push(required(&alternative));
-            merge(&mut root, alternative, Required::Keep);
+            merge(&mut root, &alternative, Required::Keep);
         }
         let Some((first, others)) = sets.split_first() else {
             continue;
@@ -103,10 +103,10 @@ enum Required {
     Keep,
 }
 
-fn merge(root: &mut Map<String, Value>, part: Map<String, Value>, add: Required) {
+fn merge(root: &mut Map<String, Value>, part: &Map<String, Value>, add: Required) {
     if add == Required::Add {
         let mut all = required(root);
-        all.extend(required(&part));
+        all.extend(required(part));
         set_required(root, all);
     }
     if let Some(Value::Object(properties)) = part.get("properties") {

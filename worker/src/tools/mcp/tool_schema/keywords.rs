@@ -54,7 +54,7 @@ pub(super) fn object(mut schema: Map<String, Value>, level: usize) -> Map<String
         None => parts(schema.remove("oneOf")),
     };
     if level > 0 && !alternatives.is_empty() {
-        return alternatives_of(schema, alternatives, level);
+        return alternatives_of(&schema, alternatives, level);
     }
     let kind = match kind(&schema) {
         Kind::One(kind) => kind,
@@ -92,7 +92,7 @@ fn one_of_types(schema: &Map<String, Value>, kinds: Vec<String>, level: usize) -
         branch.insert("type".to_owned(), Value::String(kind));
         branch
     });
-    alternatives_of(Map::new(), branches.collect(), level)
+    alternatives_of(&Map::new(), branches.collect(), level)
 }
 
 fn any_described(schema: &Map<String, Value>, level: usize) -> Map<String, Value> {
@@ -118,11 +118,11 @@ fn merge_keyword(schema: &mut Map<String, Value>, key: String, value: Value) {
 
 /// Alternatives stand alone: Gemini takes nothing beside them.
 fn alternatives_of(
-    schema: Map<String, Value>,
+    schema: &Map<String, Value>,
     alternatives: Vec<Map<String, Value>>,
     level: usize,
 ) -> Map<String, Value> {
-    let own = description(&schema, Vec::new());
+    let own = description(schema, Vec::new());
     let mut branches: Vec<Value> = Vec::new();
     for alternative in alternatives {
         let mut branch = schema.clone();
@@ -257,7 +257,7 @@ fn keep_properties(
         Some(Value::Object(properties)) => properties,
         _ => Map::new(),
     };
-    if level > 0 && level >= MAXIMUM_LEVELS && !properties.is_empty() {
+    if level >= MAXIMUM_LEVELS && !properties.is_empty() {
         let names: Vec<&String> = properties.keys().collect();
         remarks.push(remark("An object with the members", &json!(names)));
         return;
