@@ -79,7 +79,7 @@ async fn the_status_of_an_agent_tool_says_what_its_server_offers_and_at_rest_not
     }))
     .await;
     let mcp = json!({ "url": "http://docs/mcp", "tools": [{ "name": "search" }, { "name": "edit" }] });
-    let tool = json!({ "metadata": { "name": "my-docs" }, "spec": { "description": "d", "mcp": mcp } });
+    let tool = json!({ "apiVersion": "steadfast.dev/v1alpha1", "kind": "AgentTool", "metadata": { "name": "my-docs" }, "spec": { "description": "d", "mcp": mcp } });
     cluster.create::<AgentTool>(tool).await.unwrap();
     cluster
         .agent("reader", json!({ "tools": [{ "tool": "my-docs" }] }))
