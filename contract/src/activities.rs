@@ -94,6 +94,9 @@ pub struct ModelOutcome {
     /// Why the final answer does not have the form it must have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<String>,
+    /// The model and the endpoint that wrote the items; see [`Body::Model`](steadfast_agent_loop::Body::Model).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub origin: String,
     /// The call was stopped: the items are what had been said.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,

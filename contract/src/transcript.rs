@@ -211,6 +211,7 @@ mod tests {
             body: Body::Model {
                 items,
                 agent: "a".to_owned(),
+                origin: String::new(),
             },
         }
     }

@@ -23,10 +23,18 @@ pub struct ModelSpec {
     #[serde(default = "default_base_url")]
     #[schemars(length(max = 2048), regex(pattern = r"^(https?://|\$\{env\.)"))]
     pub base_url: String,
-    /// Environment variable of the API key; it must be one of `credentials`. When empty, no key is sent.
+    /// Environment variable of the API key; it must be one of `credentials`. When empty, no key is sent. It is not used
+    /// when `auth.tokenFile` is set.
     #[serde(default = "default_api_key_env_var")]
     #[schemars(length(max = 128), regex(pattern = "^([A-Za-z_][A-Za-z0-9_]*)?$"))]
     pub api_key_env_var: String,
+    /// How the key is sent, where it is not `Authorization: Bearer <key>`, and a token that a file contains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<ModelAuth>,
+    /// The habits of the server. `Learned` begins with a guess from the host of `baseUrl` and learns from what the
+    /// server refuses; the other values begin with the habits of one server, and learn as well. See docs/models.md.
+    #[serde(default, skip_serializing_if = "ModelDialect::is_learned")]
+    pub dialect: ModelDialect,
     /// Sampling and output settings, sent unchanged.
     #[serde(default)]
     pub settings: ModelSettings,
@@ -46,6 +54,76 @@ pub enum ModelApi {
     Responses,
     /// The OpenAI Chat Completions API, which vLLM, Ollama, LiteLLM and many others offer.
     ChatCompletions,
+}
+
+/// The habits of a model server, where they differ from those of others with the same API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ModelDialect {
+    /// A guess from the host, corrected by what the server refuses.
+    #[default]
+    Learned,
+    /// OpenAI and Azure OpenAI: `max_completion_tokens` and `prompt_cache_key` in Chat Completions.
+    OpenAI,
+    /// DeepSeek, Kimi and others in thinking mode: `reasoning_content` in every message of the assistant.
+    DeepSeek,
+    /// Gemini's endpoint for OpenAI clients: a thought signature on the first call of each answer.
+    Gemini,
+    /// Mistral: call ids of nine letters and digits, an answer between the results of tools and a user's message.
+    Mistral,
+    /// Servers that render a chat template, such as vLLM, llama.cpp, SGLang and Ollama: a text in every message.
+    ChatTemplate,
+}
+
+impl ModelDialect {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_learned(&self) -> bool {
+        *self == Self::Learned
+    }
+}
+
+/// How a model call is authenticated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ModelAuth {
+    /// Name of the header of the key, for example `api-key` (Azure) or `x-api-key`.
+    #[serde(default = "default_auth_header")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z][A-Za-z0-9-]*$"))]
+    #[x_kube(validation = Rule::new("!(self.lowerAscii() in ['accept', 'connection', 'content-encoding', 'content-length', 'content-type', 'host', 'te', 'traceparent', 'trailer', 'transfer-encoding', 'upgrade'])")
+        .message("is a header that the worker itself sets"))]
+    pub header: String,
+    /// The word before the key in the header, for example `Bearer`; empty for none. When absent: `Bearer` in
+    /// `Authorization`, none in another header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = "^([A-Za-z][A-Za-z0-9-]*)?$"))]
+    pub scheme: Option<String>,
+    /// File with the token, below `/var/run/secrets/`: workload identity. It is read for each call, so that a rotated
+    /// token is used at once. `worker.podTemplate` mounts it. The token of the worker's own service account is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(max = 512),
+        regex(pattern = "^/var/run/secrets(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$")
+    )]
+    #[x_kube(validation = Rule::new("!self.startsWith('/var/run/secrets/kubernetes.io/')")
+        .message("is the worker's own identity in Kubernetes, which no model may get"))]
+    pub token_file: Option<String>,
+}
+
+impl Default for ModelAuth {
+    fn default() -> Self {
+        Self {
+            header: default_auth_header(),
+            scheme: None,
+            token_file: None,
+        }
+    }
+}
+
+impl ModelSpec {
+    /// The file with the token, if there is one.
+    #[must_use]
+    pub fn token_file(&self) -> Option<&str> {
+        self.auth.as_ref()?.token_file.as_deref()
+    }
 }
 
 /// Settings of one model call. The provider decides about an absent setting.
@@ -89,6 +167,14 @@ pub struct ModelSettings {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     #[schemars(schema_with = "schema::any_object")]
     pub extra_body: Map<String, Value>,
+    /// Members that are left out of the request body, for example `store`, or `reasoning.summary` for a member of a
+    /// member.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*$"))
+    )]
+    pub omit: Vec<String>,
 }
 
 /// Settings of reasoning models.
@@ -182,6 +268,10 @@ impl Default for ModelRetry {
 
 fn default_base_url() -> String {
     "https://api.openai.com/v1".to_owned()
+}
+
+fn default_auth_header() -> String {
+    "Authorization".to_owned()
 }
 
 fn default_api_key_env_var() -> String {

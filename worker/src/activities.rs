@@ -12,6 +12,7 @@ mod model_call;
 mod observed_events;
 mod publish;
 mod registered;
+mod repeated_failure;
 mod state_page;
 mod steps;
 mod tool_call;

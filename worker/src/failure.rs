@@ -19,6 +19,17 @@ pub struct CallFailure {
     pub category: &'static str,
     pub message: String,
     pub retry: RetryClass,
+    /// What a model server said that refused the request; none for any other failure.
+    pub refusal: Option<Box<Refusal>>,
+}
+
+/// The refusal of a request by a model server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status of the response.
+    pub status: u16,
+    /// Its body, without the values of credentials.
+    pub body: String,
 }
 
 impl CallFailure {
@@ -60,6 +71,16 @@ impl CallFailure {
             category,
             message,
             retry,
+            refusal: None,
+        }
+    }
+
+    /// The same with what the model server said.
+    pub(crate) fn refused(self, status: u16, body: impl Into<String>) -> Self {
+        let body = body.into();
+        Self {
+            refusal: Some(Box::new(Refusal { status, body })),
+            ..self
         }
     }
 }

@@ -1,14 +1,22 @@
 //! The model client: builds the request, streams the response, classifies failures.
 
+mod authorization;
+mod body;
 pub(crate) mod client;
 pub(crate) mod concurrency_limit;
-mod conversation;
-mod failures;
+pub(crate) mod conversation;
+mod dialect;
+pub(crate) mod failures;
+mod http_service;
 pub(crate) mod instructions;
 pub(crate) mod interpreter;
+mod learned;
+pub(crate) mod learning;
+mod lessons;
 mod message_tracker;
+pub(crate) mod origin;
 mod providers;
-pub(crate) mod request;
+mod request;
 mod request_body;
 pub(crate) mod response;
 pub(crate) mod stream;
@@ -17,6 +25,5 @@ mod test_support;
 
 pub(crate) use client::ModelClient;
 pub(crate) use interpreter::Interpreter;
-pub(crate) use request::build_request;
 pub(crate) use request_body::RequestContext;
 pub(crate) use response::{CallIdentity, ModelResponse};

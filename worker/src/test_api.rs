@@ -54,5 +54,10 @@ pub async fn publish_stream(log: EventLog, revision: &AgentRevisionSpec, api: Mo
             }
         }
     }
+    for event in interpreter.close(jiff::Timestamp::UNIX_EPOCH) {
+        if let Some(event) = gate.filter(event) {
+            writer.publish(event);
+        }
+    }
     writer.finish().await;
 }

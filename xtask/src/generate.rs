@@ -1,5 +1,6 @@
 //! `cargo xtask generate [--check]`: the files that are generated from the API
-//! types: `crds/*.yaml`, and their copies in the chart `steadfast-crds`. Also `docs/cli.md`.
+//! types: `crds/*.yaml`, and their copies in the chart `steadfast-crds`. Also `docs/cli.md`, and the version in
+//! the charts.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -9,6 +10,8 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 
 use steadfast_tools::cargo::Cargo;
+
+use crate::release::{CHARTS, VERSION};
 
 /// The one `metadata` of a definition: nested ones are indented.
 const METADATA: &str = "\nmetadata:\n";
@@ -27,13 +30,48 @@ pub(crate) fn run(arguments: &Arguments, cargo: &Cargo) -> anyhow::Result<()> {
     run_crdgen(arguments.check, cargo)?;
     let chart = root.join("charts/steadfast-crds/files");
     let made = chart_files(&root.join("crds"))?;
+    let versions = chart_versions(&root.join("charts"))?;
     if arguments.check {
         // A unit test of the command compares docs/cli.md.
-        check(&chart, &made)
+        check(&chart, &made)?;
+        check_versions(&versions)
     } else {
         write(&chart, &made)?;
+        for (path, text) in &versions {
+            std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+        }
         write_cli_help(cargo)
     }
+}
+
+/// Each `Chart.yaml`, and what it is with the version of the workspace.
+fn chart_versions(charts: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
+    let mut versions = Vec::new();
+    for chart in CHARTS {
+        let path = charts.join(chart).join("Chart.yaml");
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        versions.push((path, with_version(&text, VERSION)));
+    }
+    Ok(versions)
+}
+
+fn with_version(text: &str, version: &str) -> String {
+    let lines = text.lines().map(|line| match line.split_once(": ") {
+        Some((key @ ("version" | "appVersion"), _)) => format!("{key}: {version}\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+fn check_versions(versions: &[(PathBuf, String)]) -> anyhow::Result<()> {
+    for (path, text) in versions {
+        ensure!(
+            std::fs::read_to_string(path).ok().as_ref() == Some(text),
+            "{} has another version than the workspace: run `cargo xtask generate`",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 fn write_cli_help(cargo: &Cargo) -> anyhow::Result<()> {
@@ -133,6 +171,15 @@ fn yaml_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chart_has_the_version_of_the_workspace() {
+        let text = "apiVersion: v2\nversion: 0.1.0\nappVersion: 0.1.0\nkubeVersion: \">=1.34.0-0\"\n";
+        assert_eq!(
+            with_version(text, "2.0.0"),
+            "apiVersion: v2\nversion: 2.0.0\nappVersion: 2.0.0\nkubeVersion: \">=1.34.0-0\"\n"
+        );
+    }
 
     #[test]
     fn a_definition_in_the_chart_outlives_its_release() {

@@ -4,10 +4,13 @@
 //! and so prints its first line soon; commands that need the test kit are
 //! handed to `xtask-platform`.
 
+mod build;
 mod check;
+mod demo;
 mod dev;
 mod forward;
 mod generate;
+mod release;
 mod stages;
 mod test;
 mod tools;
@@ -49,10 +52,13 @@ enum Command {
     /// Starts, stops and describes a local platform: Kubernetes, Temporal, Redis.
     #[command(disable_help_flag = true)]
     Platform(Forwarded),
+    /// Makes the files of a release, in `target/dist`.
+    #[command(subcommand)]
+    Release(release::Step),
     /// Runs everything that CI runs.
     Test(test::Arguments),
     /// Builds and downloads the programs that the platform, the tests and the checks need.
-    Tools,
+    Tools(tools::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -69,12 +75,13 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Bench(arguments) => forward::run("bench", &arguments),
         Command::Check(arguments) => check::run(&arguments),
-        Command::Demo(arguments) => forward::run("demo", &arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments, &Cargo::of_this_machine()?),
         Command::Image(arguments) => forward::run("image", &arguments),
         Command::Platform(arguments) => forward::run("platform", &arguments),
+        Command::Release(step) => release::run(&step),
         Command::Test(arguments) => test::run(&arguments),
-        Command::Tools => tools::run(),
+        Command::Tools(arguments) => tools::run(&arguments),
     }
 }

@@ -2,11 +2,22 @@
 
 use std::io::Write as _;
 
+use clap::Args;
 use steadfast_tools::Kind;
 
-pub(crate) fn run() -> anyhow::Result<()> {
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Installs the oldest supported versions of Kubernetes, Helm and Redis too.
+    #[arg(long)]
+    oldest: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut stages = steadfast_tools::install(&[Kind::Checks])?;
     stages.extend(steadfast_tools::install(&Kind::ALL)?);
+    if arguments.oldest {
+        stages.extend(steadfast_tools::install(&[Kind::Oldest])?);
+    }
     let mut stdout = std::io::stdout().lock();
     for stage in stages {
         writeln!(stdout, "{stage}")?;

@@ -78,6 +78,15 @@ impl Notices {
             EventKind::ContextCompacted { .. } => {
                 Some("the context was compacted: the model continues from a summary of the conversation".to_owned())
             }
+            EventKind::ModelAttemptFailed {
+                reason, retry_in_ms, ..
+            } => {
+                let seconds = retry_in_ms.div_ceil(1_000);
+                Some(format!(
+                    "the model call failed and is tried again in {seconds} s{}",
+                    suffix(reason)
+                ))
+            }
             EventKind::ToolsUnavailable { tool, reason } => {
                 Some(format!("the tools of {tool} are not available{}", suffix(reason)))
             }
@@ -160,11 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn guardrails_compaction_and_missing_tools_have_notices() {
+    fn guardrails_compaction_missing_tools_and_retries_have_notices() {
         let shown = notices(&[
             json!({"type": "guardrail_tripped", "name": "polite", "stage": "input", "reason": "rude"}),
             json!({"type": "context_compacted", "generation": 1}),
             json!({"type": "tools_unavailable", "tool": "files", "reason": "connection refused"}),
+            json!({"type": "model_attempt_failed", "step": 0, "category": "model_rate_limit", "reason": "slow down",
+                "retry_in_ms": 6_500}),
         ]);
         assert_eq!(
             shown,
@@ -172,6 +183,7 @@ mod tests {
                 "guardrail polite stopped the input: rude",
                 "the context was compacted: the model continues from a summary of the conversation",
                 "the tools of files are not available: connection refused",
+                "the model call failed and is tried again in 7 s: slow down",
             ]
         );
     }

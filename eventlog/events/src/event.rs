@@ -138,6 +138,17 @@ pub enum EventKind {
         /// Step of the turn.
         step: u32,
     },
+    /// An attempt of a model call has failed, and another one follows.
+    ModelAttemptFailed {
+        /// Step of the turn.
+        step: u32,
+        /// Category of the failure, like that of a failed turn.
+        category: String,
+        /// Why it failed.
+        reason: String,
+        /// Milliseconds until the next attempt.
+        retry_in_ms: u64,
+    },
     /// A model call has ended.
     ModelEnded {
         /// Step of the turn.

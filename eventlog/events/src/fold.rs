@@ -95,6 +95,7 @@ impl Fold {
             | EventKind::TurnStarted {}
             | EventKind::TurnEnded { .. }
             | EventKind::ModelStarted { .. }
+            | EventKind::ModelAttemptFailed { .. }
             | EventKind::ModelEnded { .. }
             | EventKind::ToolStarted { .. }
             | EventKind::ToolEnded { .. }

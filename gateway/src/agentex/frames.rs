@@ -141,6 +141,7 @@ impl AgentexFrames {
             | EventKind::TurnStarted {}
             | EventKind::TurnEnded { .. }
             | EventKind::ModelStarted { .. }
+            | EventKind::ModelAttemptFailed { .. }
             | EventKind::ModelEnded { .. }
             | EventKind::ToolStarted { .. }
             | EventKind::ToolEnded { .. }

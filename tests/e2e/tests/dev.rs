@@ -51,7 +51,7 @@ impl Desk {
             .arg("--temporal")
             .arg(tools::wheel_program(WheelProgram::Temporal).unwrap())
             .arg("--valkey")
-            .arg(tools::installed("redis-server").unwrap())
+            .arg(tools::redis_server().unwrap())
             .args(arguments)
             .env_clear()
             .env("HOME", "/nonexistent")

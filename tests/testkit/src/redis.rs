@@ -83,7 +83,7 @@ impl Redis {
         let install_root = InstallRoot::of_this_process("redis")?;
         let port = Port::given_or_leased(options.port)?;
         let tls_port = options.tls.is_some().then(Port::lease).transpose()?;
-        let mut launch = launch(&tools::installed("redis-server")?, &install_root, port.number());
+        let mut launch = launch(&tools::redis_server()?, &install_root, port.number());
         if let (Some(tls), Some(port)) = (&options.tls, &tls_port) {
             launch = with_tls(launch, tls, port.number())?;
         }
@@ -103,7 +103,7 @@ impl Redis {
     }
 
     pub(crate) fn at(install_root: InstallRoot, port: Port) -> anyhow::Result<Self> {
-        let launch = launch(&tools::installed("redis-server")?, &install_root, port.number());
+        let launch = launch(&tools::redis_server()?, &install_root, port.number());
         Self::new(launch, port, None, install_root)
     }
 
@@ -213,7 +213,7 @@ impl Sentinel {
                 address.port(),
             ),
         )?;
-        let launch = Launch::new("sentinel", tools::installed("redis-server")?)
+        let launch = Launch::new("sentinel", tools::redis_server()?)
             .argument(config.display())
             .argument("--sentinel");
         let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;

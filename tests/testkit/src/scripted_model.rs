@@ -1,7 +1,7 @@
 //! A model server whose responses a test's script decides: broken streams,
 //! refusals, unknown events, responses that are held at a known point.
 //!
-//! Serves the streaming Responses API on a thread of its own, so that tests with
+//! Serves the streaming Responses and Chat Completions APIs on a thread of its own, so that tests with
 //! different runtimes can share it. Keeps a journal of the requests, including API
 //! keys, and validates each conversation as a strict provider does. Violations are
 //! only recorded: they never change the response.
@@ -36,7 +36,7 @@ pub use events::{
 };
 pub use gate::Gate;
 pub use journal::{ModelCall, ResponseOutcome};
-pub use reply::{Reply, USAGE};
+pub use reply::{Raw, Reply, USAGE, chat_delta, chat_end, chat_frame, chat_usage};
 pub use request::ModelRequest;
 pub use text::Text;
 

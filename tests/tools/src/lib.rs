@@ -36,7 +36,7 @@ pub use debian::installed;
 pub use go::{GoProgram, go_program};
 pub use mcp_servers::{McpReference, mcp_reference};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
-pub use python::python;
+pub use python::{litellm, python};
 pub use redis::redis_server;
 pub use stage::{Outcome, Stage};
 pub use versions::Versions;
@@ -61,6 +61,8 @@ pub enum Kind {
     McpReferences,
     /// The Python clients that tests drive the system with.
     Python,
+    /// LiteLLM's proxy, which tests put between the worker and a model.
+    LiteLlm,
     /// Programs that check the sources, from Python wheels.
     Checks,
     /// The oldest versions that are supported: Kubernetes, Helm and Redis.
@@ -69,7 +71,7 @@ pub enum Kind {
 
 impl Kind {
     /// Everything that the platform and the tests run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Debian,
         Self::Temporal,
         Self::Valkey,
@@ -78,6 +80,7 @@ impl Kind {
         Self::McpServer,
         Self::McpReferences,
         Self::Python,
+        Self::LiteLlm,
     ];
 }
 
@@ -101,10 +104,11 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
             Kind::McpServer => stages.push(npm::install_mcp_server(&cache)?),
             Kind::McpReferences => {
                 for server in McpReference::ALL {
-                    stages.extend(mcp_servers::install(&cache, server)?);
+                    stages.push(mcp_servers::install(&cache, server)?);
                 }
             }
-            Kind::Python => stages.push(python::install(&cache)?),
+            Kind::Python => stages.push(python::install(&cache, python::Environment::Clients)?),
+            Kind::LiteLlm => stages.push(python::install(&cache, python::Environment::LiteLlm)?),
             Kind::Checks => {
                 for program in WheelProgram::CHECKS {
                     stages.push(wheel::install(&cache, program)?);

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use crate::cache::Cache;
 use crate::command::output;
 use crate::files;
-use crate::{Stage, npm, pins, python, workspace};
+use crate::{Stage, npm, pins, python, python::Environment, workspace};
 
 /// A server on one SDK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,16 @@ pub enum McpReference {
 }
 
 const GO_PINS: [&str; 3] = ["go.mod", "go.sum", "main.go"];
-const PYTHON_PINS: [&str; 1] = ["requirements.txt"];
 const NPM_PINS: [&str; 2] = ["package.json", "package-lock.json"];
 const NPM_PINS_AND_SERVER: [&str; 3] = ["package.json", "package-lock.json", "server.mjs"];
+
+/// How a server comes to be.
+enum Source {
+    Python(Environment),
+    /// Pins, and the script among what they install.
+    Npm(&'static str, &'static [&'static str], &'static str),
+    Go(&'static str),
+}
 
 impl McpReference {
     /// Every server.
@@ -44,70 +51,73 @@ impl McpReference {
         Self::GoOlder,
     ];
 
-    /// The directory with the pins.
-    fn name(self) -> &'static str {
+    fn source(self) -> Source {
         match self {
-            Self::PythonNewest => "python",
-            Self::PythonOlder => "mcp-python-older",
-            Self::TypescriptNewest => "mcp-typescript-newest",
-            Self::TypescriptOlder => "mcp-typescript-older",
-            Self::GoNewest => "mcp-go-newest",
-            Self::GoOlder => "mcp-go-older",
+            Self::PythonNewest => Source::Python(Environment::Clients),
+            Self::PythonOlder => Source::Python(Environment::McpOlder),
+            Self::TypescriptNewest => Source::Npm("mcp-typescript-newest", &NPM_PINS_AND_SERVER, "server.mjs"),
+            Self::TypescriptOlder => Source::Npm(
+                "mcp-typescript-older",
+                &NPM_PINS,
+                "node_modules/@modelcontextprotocol/server-everything/dist/index.js",
+            ),
+            Self::GoNewest => Source::Go("mcp-go-newest"),
+            Self::GoOlder => Source::Go("mcp-go-older"),
         }
     }
 
-    fn pins(self) -> &'static [&'static str] {
-        match self {
-            Self::PythonNewest | Self::PythonOlder => &PYTHON_PINS,
-            Self::TypescriptNewest => &NPM_PINS_AND_SERVER,
-            Self::TypescriptOlder => &NPM_PINS,
-            Self::GoNewest | Self::GoOlder => &GO_PINS,
-        }
-    }
-
-    /// What is there when it is installed.
-    fn program(self, directory: &Path) -> PathBuf {
-        directory.join(match self {
-            Self::PythonNewest | Self::PythonOlder => "bin/python",
-            Self::TypescriptNewest => "server.mjs",
-            Self::TypescriptOlder => "node_modules/@modelcontextprotocol/server-everything/dist/index.js",
-            Self::GoNewest | Self::GoOlder => "server",
-        })
+    /// The script of a server in Python.
+    fn script(self) -> PathBuf {
+        let name = match self {
+            Self::PythonOlder => "mcp_server_older.py",
+            _ => "mcp_server.py",
+        };
+        workspace::root().join("tests/e2e/python").join(name)
     }
 }
 
 /// The program of a server with its arguments, once installed. Takes the port as the last argument, and
 /// [`McpReference::TypescriptOlder`] in the variable `PORT`.
 pub fn mcp_reference(server: McpReference) -> anyhow::Result<Vec<PathBuf>> {
-    let directory = pins::cache_dir(&Cache::open()?, server.name(), server.pins())?;
-    let program = server.program(&directory);
+    let cache = Cache::open()?;
+    match server.source() {
+        Source::Python(environment) => Ok(vec![python::program(environment, "python")?, server.script()]),
+        Source::Npm(name, pins, script) => {
+            let script = pins::cache_dir(&cache, name, pins)?.join(script);
+            Ok(vec![npm::fake_model()?.node, installed(server, script)?])
+        }
+        Source::Go(name) => {
+            let program = pins::cache_dir(&cache, name, &GO_PINS)?.join("server");
+            Ok(vec![installed(server, program)?])
+        }
+    }
+}
+
+fn installed(server: McpReference, program: PathBuf) -> anyhow::Result<PathBuf> {
     if !program.is_file() {
         bail!("the MCP server {server:?} is not installed yet: run `cargo xtask tools`");
     }
-    let script = |name: &str| workspace::root().join("tests/e2e/python").join(name);
-    Ok(match server {
-        McpReference::PythonNewest => vec![program, script("mcp_server.py")],
-        McpReference::PythonOlder => vec![program, script("mcp_server_older.py")],
-        McpReference::TypescriptNewest | McpReference::TypescriptOlder => vec![npm::fake_model()?.node, program],
-        McpReference::GoNewest | McpReference::GoOlder => vec![program],
-    })
+    Ok(program)
 }
 
-/// Installs a server. The newest of Python is a part of the Python environment.
-pub(crate) fn install(cache: &Cache, server: McpReference) -> anyhow::Result<Option<Stage>> {
-    let directory = pins::cache_dir(cache, server.name(), server.pins())?;
-    let name = format!("MCP server {server:?}");
-    match server {
-        McpReference::PythonNewest => Ok(None),
-        _ if server.program(&directory).is_file() && python::is_complete(server.name(), &directory) => {
-            Ok(Some(Stage::already_installed(name)))
+/// Installs a server.
+pub(crate) fn install(cache: &Cache, server: McpReference) -> anyhow::Result<Stage> {
+    let label = format!("MCP server {server:?}");
+    match server.source() {
+        Source::Python(environment) => python::install(cache, environment),
+        Source::Npm(name, pins, script) => {
+            let directory = pins::cache_dir(cache, name, pins)?;
+            if directory.join(script).is_file() {
+                return Ok(Stage::already_installed(label));
+            }
+            Stage::install(label, || npm::fetch(name, pins, &directory))
         }
-        McpReference::PythonOlder => Stage::install(name, || python::create(server.name(), &directory)).map(Some),
-        McpReference::TypescriptNewest | McpReference::TypescriptOlder => {
-            Stage::install(name, || npm::fetch(server.name(), server.pins(), &directory)).map(Some)
-        }
-        McpReference::GoNewest | McpReference::GoOlder => {
-            Stage::install(name, || build_go(server.name(), &directory)).map(Some)
+        Source::Go(name) => {
+            let directory = pins::cache_dir(cache, name, &GO_PINS)?;
+            if directory.join("server").is_file() {
+                return Ok(Stage::already_installed(label));
+            }
+            Stage::install(label, || build_go(name, &directory))
         }
     }
 }

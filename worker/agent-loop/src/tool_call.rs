@@ -75,14 +75,15 @@ impl PartialEq for ModelText {
     }
 }
 
-/// The arguments of a `function_call` item. Models write them as JSON text; none means an empty object.
+/// The arguments of a `function_call` item. Models write them as JSON text; none and null mean an empty object.
 pub fn arguments(item: &Value) -> Result<Value, ReadError> {
-    match item.get("arguments") {
-        Some(Value::String(text)) if text.trim().is_empty() => Ok(json!({})),
-        Some(Value::String(text)) => json::read(text.as_bytes()),
-        Some(other) => Ok(other.clone()),
-        None => Ok(json!({})),
-    }
+    let arguments = match item.get("arguments") {
+        Some(Value::String(text)) if text.trim().is_empty() => Value::Null,
+        Some(Value::String(text)) => json::read(text.as_bytes())?,
+        Some(other) => other.clone(),
+        None => Value::Null,
+    };
+    Ok(if arguments.is_null() { json!({}) } else { arguments })
 }
 
 impl ToolOutput {
@@ -167,8 +168,10 @@ mod tests {
     }
 
     #[test]
-    fn missing_or_empty_arguments_are_an_empty_object() {
-        assert_eq!(arguments(&json!({"arguments": ""})).unwrap(), json!({}));
+    fn missing_empty_or_null_arguments_are_an_empty_object() {
+        for none in [json!(""), json!(" "), json!("null"), Value::Null] {
+            assert_eq!(arguments(&json!({"arguments": none})).unwrap(), json!({}), "{none}");
+        }
         assert_eq!(arguments(&json!({})).unwrap(), json!({}));
         assert!(arguments(&json!({"arguments": "{\"city\": "})).is_err());
         let deep = format!(

@@ -37,6 +37,10 @@ pub enum Body {
         /// The agent whose model answered.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         agent: String,
+        /// The model and the endpoint that wrote them, as an opaque text: only a request to the same ones repeats
+        /// what they alone can read. Empty in the transcripts of older workers.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        origin: String,
     },
     /// The output of one tool call; `index` is that of the call among the model's output items.
     Tool {
@@ -91,17 +95,18 @@ impl Segment {
     pub fn items(&self) -> Vec<Item<'_>> {
         let said = |item| vec![Item::Said(Cow::Owned(item))];
         match &self.body {
+            // A note too: many servers take instructions at the beginning of a conversation only.
             Body::User {
                 content: UserContent::Text(text),
                 ..
-            } => said(json!({"role": "user", "content": text})),
+            }
+            | Body::Note { text } => said(json!({"role": "user", "content": text})),
             Body::User {
                 content: UserContent::Data(data),
                 ..
             } => said(json!({"role": "user", "content": data.to_string()})),
             Body::Model { items, .. } => items.iter().map(|item| Item::Said(Cow::Borrowed(item))).collect(),
             Body::Tool { output, .. } => vec![Item::Output(output)],
-            Body::Note { text } => said(json!({"role": "developer", "content": text})),
             Body::Handoff { .. } => Vec::new(),
             Body::Summary { text, .. } => {
                 said(json!({"role": "user", "content": format!("The conversation so far, summed up:\n\n{text}")}))

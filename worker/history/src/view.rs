@@ -549,6 +549,7 @@ impl HistoryView {
             body: Body::Model {
                 items: outcome.items,
                 agent: self.acting_agent(),
+                origin: outcome.origin,
             },
         };
         if retracted {

@@ -3,24 +3,27 @@
 
 use std::{future::pending, sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use serde_json::Value;
 use steadfast_agent_loop::{Body, Segment, UserContent};
 use steadfast_contract::activities::{ModelCall, Summary};
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_events::Usage;
 use steadfast_projection::text_of_items;
-use url::Url;
 
 use super::{
     Activities, ActivityScope,
     measured_call::{CallNumber, MeasuredCall},
     publish::LogPosition,
+    repeated_failure::judge,
 };
 use crate::{
     failure::{ActivityFailure, CallFailure},
     log::outbox::resolve,
-    model::{CallIdentity, Interpreter, ModelResponse, RequestContext, build_request, stream::read_stream},
+    model::{
+        CallIdentity, Interpreter, ModelResponse, RequestContext, conversation::Past, learning::Question,
+        stream::read_stream,
+    },
+    task_context::TaskContext,
 };
 
 /// Limit for each tool result in the input of the summary.
@@ -63,6 +66,7 @@ impl Activities {
         match summary {
             Ok((text, usage)) => Ok(Summary { text, usage, log }),
             Err(failure) => {
+                let failure = judge(scope.activity, failure);
                 tracing::warn!(
                     task_id = %scope.context.task_id,
                     category = failure.category,
@@ -89,11 +93,10 @@ impl Activities {
             instructions: &spec.instructions,
             task_id: &scope.context.task_id,
             step: 0,
-            base_url: &base_url,
             listed: &[],
             variable: &|name| self.model.variable(name, &base_url, &spec),
         };
-        let body = build_request(&request, &segments)?;
+        let transcript: Vec<&Segment> = segments.iter().collect();
         let identity = CallIdentity {
             task_id: &scope.context.task_id,
             agent: &spec.agent,
@@ -108,8 +111,17 @@ impl Activities {
         };
         let mut measured = self.measure(scope.context, &spec, &base_url, number);
         measured.record_input(|| segments.iter().flat_map(Segment::items).map(Value::from).collect());
+        let traceparent = measured.traceparent();
+        let question = Question {
+            context: request,
+            base_url: &base_url,
+            transcript: &transcript,
+            // Reasoning and hosted calls need no summary.
+            past: Past::Plain,
+            traceparent: traceparent.as_deref(),
+        };
         let response = self
-            .stream_summary(&spec, &base_url, body, identity, &mut measured)
+            .stream_summary(scope.context, question, identity, &mut measured)
             .await;
         match &response {
             Ok(response) => measured.completed(response),
@@ -125,16 +137,16 @@ impl Activities {
 
     async fn stream_summary(
         &self,
-        spec: &AgentRevisionSpec,
-        base_url: &Url,
-        body: Bytes,
+        context: &TaskContext,
+        question: Question<'_>,
         identity: CallIdentity<'_>,
         measured: &mut MeasuredCall<'_>,
     ) -> Result<ModelResponse, CallFailure> {
+        let spec = question.context.revision;
         let mut interpreter = Interpreter::new(spec.model.api, identity);
-        let traceparent = measured.traceparent();
         let sent_at = Instant::now();
-        let mut stream = self.model.stream(spec, base_url, body, traceparent.as_deref()).await?;
+        let adapted = |adaptation: &_, failure: &_| self.request_adapted(context, spec, adaptation, failure);
+        let mut stream = self.model.ask(question, adapted).await?;
         // Nobody stops the stream: the activity drops it.
         read_stream(&mut stream, &mut interpreter, &mut pending(), |_| {
             measured.first_token(sent_at);

@@ -8,7 +8,8 @@ use url::Url;
 
 use super::Activities;
 use crate::{
-    model::ModelResponse,
+    failure::CallFailure,
+    model::{ModelResponse, learning::Adaptation, origin::origin},
     observe::spans::{ModelCallEnd, ModelCallStart, ModelSpan},
     task_context::TaskContext,
 };
@@ -56,6 +57,37 @@ impl Activities {
             started_at: Instant::now(),
             has_first_token: false,
         }
+    }
+}
+
+impl Activities {
+    /// A model server refused a part of a request, and gets the next one without it.
+    pub(super) fn request_adapted(
+        &self,
+        context: &TaskContext,
+        spec: &AgentRevisionSpec,
+        adaptation: &Adaptation,
+        refusal: &CallFailure,
+    ) {
+        let adaptation = adaptation.label();
+        tracing::warn!(
+            task_id = %context.task_id,
+            agent = spec.agent,
+            model = spec.model.name,
+            adaptation,
+            error = %refusal,
+            "the model server refused a part of the request, which is sent again without it"
+        );
+        self.metrics
+            .model_request_adapted(&spec.agent, &spec.model.name, &adaptation);
+    }
+
+    /// The origin of what the model of a revision writes.
+    pub(super) fn origin(&self, spec: &AgentRevisionSpec) -> String {
+        let base_url = self.model.base_url(spec);
+        base_url
+            .map(|base_url| origin(&spec.model, &base_url))
+            .unwrap_or_default()
     }
 }
 

@@ -84,7 +84,7 @@ impl Activities {
                 attempt.complete(scope, response).await
             }
             Ok(AttemptOutcome::Interrupted(response)) => attempt.interrupted(scope, response).await,
-            Err(failure) => Err(attempt.failed(failure).await),
+            Err(failure) => Err(attempt.failed(scope, failure).await),
         }
     }
 }

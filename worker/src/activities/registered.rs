@@ -27,7 +27,9 @@ use steadfast_workflow::activities::{
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-use super::{Activities, deliver_message, guardrails, heartbeat::Heartbeat, state_page, steps};
+use super::{
+    Activities, deliver_message, guardrails, heartbeat::Heartbeat, repeated_failure::leave_note, state_page, steps,
+};
 use crate::{
     failure::{ActivityFailure, CallFailure},
     task_context,
@@ -42,8 +44,11 @@ impl Activities {
         call: Packed<ModelCall>,
     ) -> Result<Packed<ModelOutcome>, ActivityError> {
         let context = task_context::current();
-        let _heartbeat = Heartbeat::start(&activity);
-        packed(self.run_model(&self.scope(&activity, &context), call.0).await)
+        let heartbeat = Heartbeat::start(&activity);
+        let outcome = self.run_model(&self.scope(&activity, &context), call.0).await;
+        drop(heartbeat);
+        leave_note(&activity, &outcome).await;
+        packed(outcome)
     }
 
     #[activity(definition = Compact)]
@@ -53,8 +58,11 @@ impl Activities {
         call: Packed<ModelCall>,
     ) -> Result<Packed<Summary>, ActivityError> {
         let context = task_context::current();
-        let _heartbeat = Heartbeat::start(&activity);
-        packed(self.compact(&self.scope(&activity, &context), call.0).await)
+        let heartbeat = Heartbeat::start(&activity);
+        let outcome = self.compact(&self.scope(&activity, &context), call.0).await;
+        drop(heartbeat);
+        leave_note(&activity, &outcome).await;
+        packed(outcome)
     }
 
     #[activity(definition = CallHttpTool)]

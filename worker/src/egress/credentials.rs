@@ -129,11 +129,20 @@ impl Credentials {
 
     /// Removes the values of a revision's credentials from what comes back from outside.
     pub(crate) fn redactor(&self, revision: &AgentRevisionSpec) -> Redactor {
+        Redactor::new(self.values(revision))
+    }
+
+    /// The same for one more value, which is no variable.
+    pub(crate) fn redactor_with(&self, revision: &AgentRevisionSpec, name: &str, value: &str) -> Redactor {
+        Redactor::new(self.values(revision).chain([(name, value)]))
+    }
+
+    fn values<'a>(&'a self, revision: &'a AgentRevisionSpec) -> impl Iterator<Item = (&'a str, &'a str)> {
         let names = revision
             .credentials
             .iter()
             .map(|credential| credential.env_var_name.as_str());
-        Redactor::new(names.filter_map(|name| Some((name, self.0.get(name)?.expose_secret()))))
+        names.filter_map(|name| Some((name, self.0.get(name)?.expose_secret())))
     }
 }
 

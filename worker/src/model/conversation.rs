@@ -1,66 +1,338 @@
-//! Selects the items of a transcript that are sent to the model, in the form of
-//! the Responses API for every API. Pure.
+//! Selects what of a transcript is sent to a model, in the form of the Responses API for every API. Pure.
+//!
+//! Items belong to the model and the endpoint that wrote them. These get them back unchanged. Any other model gets what
+//! was said, the calls and their results: reasoning, signatures, ids and hosted calls mean nothing to it, or are refused.
 
-use std::{borrow::Cow, collections::BTreeSet};
-
-use serde_json::Value;
-use steadfast_agent_loop::{
-    Body, Item, Segment,
-    output_item::{Request, request_of, unsupported_item},
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashSet},
 };
 
-/// The items for a model of this agent, oldest first.
-pub(crate) fn items_to_send<'a>(transcript: impl IntoIterator<Item = &'a Segment>, agent: &str) -> Vec<Item<'a>> {
-    let mut items: Vec<Item<'a>> = Vec::new();
-    for segment in transcript {
-        match &segment.body {
-            Body::Summary { .. } => items = segment.items(),
-            Body::Handoff {
-                messages_only: true, ..
-            } => {
-                items.retain(|item| matches!(item, Item::Said(item) if is_message(item)));
-                items.iter_mut().for_each(forget_id);
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+use steadfast_agent_loop::{
+    Body, CallKind, Item, Segment, ToolOutput,
+    output_item::{Request, request_of, unsupported_item},
+    tool_call::arguments,
+};
+use steadfast_crds::model::ModelApi;
+
+use super::origin::short_digest;
+
+/// Length of the ids that a server can refuse to take otherwise, for example Mistral's.
+const SHORT_ID_LENGTH: usize = 9;
+
+/// How much of its own past a model gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// Its own items, unchanged.
+    Own,
+    /// Only what any model can read, also of its own items.
+    Plain,
+}
+
+/// In which form calls and their results are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallForm {
+    Items,
+    /// As text: the request has no tools, and many servers refuse calls without tools.
+    Text,
+}
+
+/// Which ids of calls a server takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallIds {
+    Any,
+    NineCharacters,
+}
+
+/// The model that reads the conversation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    pub agent: &'a str,
+    /// See [`origin`](super::origin::origin).
+    pub origin: &'a str,
+    pub api: ModelApi,
+    pub past: Past,
+    pub calls: CallForm,
+    pub ids: CallIds,
+}
+
+/// One entry of the conversation.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry<'a> {
+    /// An item from a user, a model or the task.
+    Said(Cow<'a, Value>),
+    /// The result of a call, under the id that the call has in this request.
+    Output {
+        call_id: Cow<'a, str>,
+        output: &'a ToolOutput,
+    },
+    /// A call or its result as text.
+    Told { role: &'static str, text: String },
+}
+
+/// The conversation for one model.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Conversation<'a> {
+    pub entries: Vec<Entry<'a>>,
+    /// Some entries are items that only this model can read: without them the request may be taken where it was refused.
+    pub has_own: bool,
+}
+
+impl Serialize for Entry<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct OutputItem<'a> {
+            #[serde(rename = "type")]
+            kind: &'static str,
+            call_id: &'a str,
+            output: &'a serde_json::value::RawValue,
+        }
+        match self {
+            Self::Said(item) => item.serialize(serializer),
+            Self::Output { call_id, output } if output.kind == CallKind::Function => OutputItem {
+                kind: "function_call_output",
+                call_id,
+                output: output.text_json(),
             }
-            Body::Model {
-                items: said,
-                agent: speaker,
-            } if !speaker.is_empty() && speaker != agent => items.extend(without_reasoning(said)),
-            Body::Model { items: said, .. } if unsupported_item(said).is_some() => items.extend(without_requests(said)),
-            _ => items.extend(segment.items()),
+            .serialize(serializer),
+            Self::Output { output, .. } => Item::Output(output).serialize(serializer),
+            Self::Told { role, text } => json!({"role": role, "content": text}).serialize(serializer),
         }
     }
-    without_orphans(items)
 }
 
-/// The items of another agent's model. This model cannot decrypt the reasoning, and a provider refuses items that
-/// refer to reasoning it does not get: hosted calls are dropped too, other items lose the ID of their reasoning.
-fn without_reasoning(said: &[Value]) -> impl Iterator<Item = Item<'_>> {
-    let reasoned = said.iter().any(|item| item["type"] == "reasoning");
-    said.iter()
-        .filter(move |item| !reasoned || is_message(item) || item["type"] == "function_call")
-        // Only the first agent's request names the provider's MCP server.
-        .filter(move |item| {
-            item["type"] != "mcp_approval_request" && request_of(item, said) != Some(Request::Unsupported)
-        })
-        .map(move |item| {
-            let mut item = Item::Said(Cow::Borrowed(item));
-            if reasoned {
-                forget_id(&mut item);
+/// The conversation for this reader, oldest first.
+pub(crate) fn conversation<'a>(transcript: &[&'a Segment], reader: &Reader<'_>) -> Conversation<'a> {
+    let answered = transcript.iter().filter_map(|segment| match &segment.body {
+        Body::Tool { index, .. } => Some((segment.turn, segment.step, *index)),
+        _ => None,
+    });
+    let mut writer = Writer {
+        reader,
+        answered: answered.collect(),
+        conversation: Conversation::default(),
+        open: BTreeMap::new(),
+        ids: BTreeSet::new(),
+    };
+    for segment in transcript {
+        writer.add(segment);
+    }
+    writer.conversation
+}
+
+/// Where a call stands in a transcript: turn, step and index of its item.
+type Place = (u32, u32, u32);
+
+/// How the result of a call is sent.
+enum Open {
+    Output(String),
+    Text,
+}
+
+struct Writer<'a, 'r> {
+    reader: &'r Reader<'r>,
+    /// The calls that have a result.
+    answered: HashSet<Place>,
+    conversation: Conversation<'a>,
+    /// The calls whose result follows.
+    open: BTreeMap<Place, Open>,
+    /// The ids of all calls so far. A provider refuses two calls with one id.
+    ids: BTreeSet<String>,
+}
+
+impl<'a> Writer<'a, '_> {
+    fn add(&mut self, segment: &'a Segment) {
+        match &segment.body {
+            Body::Summary { .. } => {
+                self.conversation = Conversation::default();
+                self.open.clear();
+                self.ids.clear();
+                self.items(segment);
             }
-            item
-        })
-}
+            Body::Handoff { messages_only, .. } => {
+                if *messages_only {
+                    self.keep_messages();
+                }
+            }
+            Body::Model { items, agent, origin } => {
+                let place = (segment.turn, segment.step);
+                if !(self.is_own(agent, origin) && self.own_items(place, items)) {
+                    self.plain_items(place, items);
+                }
+            }
+            Body::Tool { index, output, .. } => self.output((segment.turn, segment.step, *index), output),
+            Body::User { .. } | Body::Note { .. } => self.items(segment),
+        }
+    }
 
-/// The items of an answer that asked for what nothing provides. A provider refuses a conversation with an open
-/// request, and items that refer to the reasoning before it.
-fn without_requests(said: &[Value]) -> impl Iterator<Item = Item<'_>> {
-    said.iter()
-        .filter(|item| is_message(item) || item["type"] == "function_call")
-        .map(|item| {
-            let mut item = Item::Said(Cow::Borrowed(item));
-            forget_id(&mut item);
-            item
-        })
+    fn items(&mut self, segment: &'a Segment) {
+        self.conversation
+            .entries
+            .extend(segment.items().into_iter().filter_map(|item| match item {
+                Item::Said(item) => Some(Entry::Said(item)),
+                Item::Output(_) => None,
+            }));
+    }
+
+    fn push(&mut self, item: Value) {
+        self.conversation.entries.push(Entry::Said(Cow::Owned(item)));
+    }
+
+    /// Whether the reader wrote an answer. The answers in transcripts of older workers have no origin.
+    fn is_own(&self, agent: &str, origin: &str) -> bool {
+        self.reader.past == Past::Own
+            && (agent.is_empty() || agent == self.reader.agent)
+            && (origin.is_empty() || origin == self.reader.origin)
+    }
+
+    /// Adds the items of the reader's own answer unchanged. Adds nothing and returns false if it cannot: a request is
+    /// refused for a call without a result, for calls that nothing answers, and for reasoning that is not whole.
+    fn own_items(&mut self, place: (u32, u32), items: &'a [Value]) -> bool {
+        let asks = |item: &Value| matches!(request_of(item, items), Some(Request::Function | Request::McpApproval));
+        let indexed = || (0u32..).zip(items);
+        let is_open = indexed().any(|(index, item)| asks(item) && !self.answered.contains(&(place.0, place.1, index)));
+        let as_text = self.reader.calls == CallForm::Text && items.iter().any(|item| asks(item) || is_hosted(item));
+        if is_open || as_text || unsupported_item(items).is_some() {
+            return false;
+        }
+        // Of an answer of nothing but reasoning, nothing follows the reasoning, and a provider refuses it.
+        let kept = match self.reader.api {
+            ModelApi::ChatCompletions => items,
+            ModelApi::Responses => {
+                let last = items.iter().rposition(|item| item["type"] != "reasoning");
+                &items[..last.map_or(0, |last| last + 1)]
+            }
+        };
+        if self.reader.api == ModelApi::Responses && kept.iter().any(is_lost_reasoning) {
+            return false;
+        }
+        self.conversation.has_own |= kept.iter().any(is_bound);
+        for (index, item) in (0u32..).zip(kept) {
+            let item = if item["type"] == "function_call" {
+                self.own_call((place.0, place.1, index), item)
+            } else {
+                if item["type"] == "mcp_approval_request" {
+                    let id = item["id"].as_str().unwrap_or_default().to_owned();
+                    self.open.insert((place.0, place.1, index), Open::Output(id));
+                }
+                Cow::Borrowed(item)
+            };
+            self.conversation.entries.push(Entry::Said(item));
+        }
+        true
+    }
+
+    fn own_call(&mut self, place: Place, item: &'a Value) -> Cow<'a, Value> {
+        let id = self.own_id(place, item["call_id"].as_str().unwrap_or_default());
+        let mut call = Cow::Borrowed(item);
+        if item["call_id"] != id.as_str() {
+            set(call.to_mut(), "call_id", json!(id));
+        }
+        let arguments = valid_arguments(item);
+        if item["arguments"] != *arguments {
+            set(call.to_mut(), "arguments", json!(arguments));
+        }
+        self.open.insert(place, Open::Output(id));
+        call
+    }
+
+    /// Adds what any model can read of an answer.
+    fn plain_items(&mut self, place: (u32, u32), items: &[Value]) {
+        for (index, item) in (0u32..).zip(items) {
+            let place = (place.0, place.1, index);
+            if is_message(item) {
+                let text = text_of(&item["content"]);
+                if !text.is_empty() {
+                    self.push(json!({"role": "assistant", "content": text}));
+                }
+            } else if item["type"] == "function_call" && self.answered.contains(&place) {
+                self.plain_call(place, item);
+            }
+        }
+    }
+
+    fn plain_call(&mut self, place: Place, item: &Value) {
+        let name = item["name"].as_str().unwrap_or_default();
+        let arguments = valid_arguments(item);
+        if self.reader.calls == CallForm::Text {
+            let text = format!("I called the tool {name} with the arguments {arguments}");
+            self.conversation.entries.push(Entry::Told {
+                role: "assistant",
+                text,
+            });
+            self.open.insert(place, Open::Text);
+            return;
+        }
+        let id = self.short_id(place, item["call_id"].as_str().unwrap_or_default());
+        self.push(json!({"type": "function_call", "call_id": id, "name": name, "arguments": arguments}));
+        self.open.insert(place, Open::Output(id));
+    }
+
+    /// Adds the result of a call, if the call was added.
+    fn output(&mut self, place: Place, output: &'a ToolOutput) {
+        let entry = match self.open.remove(&place) {
+            None => return,
+            Some(Open::Output(call_id)) => Entry::Output {
+                call_id: Cow::Owned(call_id),
+                output,
+            },
+            Some(Open::Text) => Entry::Told {
+                role: "user",
+                text: format!("The result of the tool {}:\n{}", output.name, output.text()),
+            },
+        };
+        self.conversation.entries.push(entry);
+    }
+
+    /// The id of the reader's own call: unchanged, unless the server would refuse it.
+    fn own_id(&mut self, place: Place, given: &str) -> String {
+        let fits = match self.reader.ids {
+            CallIds::Any => !given.is_empty(),
+            CallIds::NineCharacters => {
+                given.len() == SHORT_ID_LENGTH && given.chars().all(|character| character.is_ascii_alphanumeric())
+            }
+        };
+        if fits && self.ids.insert(given.to_owned()) {
+            return given.to_owned();
+        }
+        self.short_id(place, given)
+    }
+
+    /// An id that every server takes, always the same for one call.
+    fn short_id(&mut self, place: Place, given: &str) -> String {
+        let mut number = 0u32;
+        loop {
+            let mut id = short_digest(&format!("{place:?}/{given}/{number}"), SHORT_ID_LENGTH);
+            id.truncate(SHORT_ID_LENGTH);
+            if self.ids.insert(id.clone()) {
+                return id;
+            }
+            number += 1;
+        }
+    }
+
+    /// Keeps of everything so far what people and models said to each other.
+    fn keep_messages(&mut self) {
+        self.open.clear();
+        self.conversation.has_own = false;
+        let entries = std::mem::take(&mut self.conversation.entries);
+        for entry in entries {
+            let Entry::Said(item) = entry else { continue };
+            if !is_message(&item) {
+                continue;
+            }
+            if item["role"] == "assistant" {
+                let text = text_of(&item["content"]);
+                if !text.is_empty() {
+                    self.push(json!({"role": "assistant", "content": text}));
+                }
+            } else {
+                self.conversation.entries.push(Entry::Said(item));
+            }
+        }
+    }
 }
 
 /// A message has a role; its type is optional.
@@ -68,193 +340,57 @@ fn is_message(item: &Value) -> bool {
     item.get("role").is_some() && item.get("type").is_none_or(|kind| kind == "message")
 }
 
-fn forget_id(item: &mut Item<'_>) {
-    if let Item::Said(item) = item
-        && item.get("id").is_some()
-        && let Value::Object(members) = item.to_mut()
-    {
-        members.shift_remove("id");
+/// An item of a tool that the provider ran.
+fn is_hosted(item: &Value) -> bool {
+    item["type"].as_str().is_some_and(|kind| kind.ends_with("_call")) && item["type"] != "function_call"
+}
+
+/// Reasoning that the provider does not find again: it stores nothing, so the item must have all of it, encrypted or as
+/// text. A proxy may have removed it.
+fn is_lost_reasoning(item: &Value) -> bool {
+    let is_empty = |name: &str| match &item[name] {
+        Value::String(text) => text.is_empty(),
+        Value::Array(parts) => parts.is_empty(),
+        _ => true,
+    };
+    item["type"] == "reasoning" && is_empty("encrypted_content") && is_empty("content")
+}
+
+/// Whether an item has something that only its writer can read: ids of its own, or more than text.
+fn is_bound(item: &Value) -> bool {
+    !is_message(item) || item.get("id").is_some() || item.get("chat").is_some()
+}
+
+/// The arguments of a call as the JSON text of an object: servers parse the history that they get. What a model wrote
+/// that is none is in the result of the call, which says what was wrong.
+fn valid_arguments(item: &Value) -> Cow<'_, str> {
+    match arguments(item) {
+        Ok(Value::Object(members)) => match &item["arguments"] {
+            Value::String(text) if !members.is_empty() || text.trim() == "{}" => Cow::Borrowed(text),
+            _ => Cow::Owned(Value::Object(members).to_string()),
+        },
+        _ => Cow::Borrowed("{}"),
     }
 }
 
-/// Drops the outputs of calls that are not sent: a provider refuses them.
-fn without_orphans(mut items: Vec<Item<'_>>) -> Vec<Item<'_>> {
-    let calls: BTreeSet<String> = items
-        .iter()
-        .filter_map(|item| match item {
-            Item::Said(item) if item["type"] == "function_call" => item["call_id"].as_str().map(str::to_owned),
-            Item::Said(item) if item["type"] == "mcp_approval_request" => item["id"].as_str().map(str::to_owned),
-            _ => None,
-        })
-        .collect();
-    items.retain(|item| match item {
-        Item::Output(output) => calls.contains(&output.call_id),
-        Item::Said(_) => true,
-    });
-    items
+fn set(item: &mut Value, name: &str, value: Value) {
+    if let Value::Object(members) = item {
+        members.insert(name.to_owned(), value);
+    }
+}
+
+/// The text of a message.
+pub(crate) fn text_of(content: &Value) -> Cow<'_, str> {
+    match content {
+        Value::String(text) => Cow::Borrowed(text),
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part["text"].as_str().or_else(|| part["refusal"].as_str()))
+            .collect(),
+        Value::Null => Cow::Borrowed(""),
+        other => Cow::Owned(other.to_string()),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use steadfast_agent_loop::{CallKind, ModelText, ToolOutput, UserContent};
-
-    use super::*;
-
-    fn values<'a>(transcript: impl IntoIterator<Item = &'a Segment>, agent: &str) -> Vec<Value> {
-        let items = items_to_send(transcript, agent);
-        items.into_iter().map(Value::from).collect()
-    }
-
-    fn segment(body: Body) -> Segment {
-        Segment {
-            turn: 1,
-            step: 0,
-            at: jiff::Timestamp::UNIX_EPOCH,
-            body,
-        }
-    }
-
-    fn user(text: &str) -> Segment {
-        segment(Body::User {
-            message_id: "m".into(),
-            idempotency_key: None,
-            content: UserContent::Text(text.into()),
-            sender: String::new(),
-        })
-    }
-
-    fn answer(agent: &str) -> Segment {
-        segment(Body::Model {
-            agent: agent.into(),
-            items: vec![
-                json!({"type": "reasoning", "id": "rs_1", "encrypted_content": "x", "summary": []}),
-                json!({"type": "web_search_call", "id": "ws_1"}),
-                json!({"type": "message", "id": "msg_1", "role": "assistant", "content": []}),
-                json!({"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "t", "arguments": "{}"}),
-            ],
-        })
-    }
-
-    fn output() -> Segment {
-        segment(Body::Tool {
-            index: 3,
-            output: ToolOutput {
-                call_id: "c1".into(),
-                name: "t".into(),
-                kind: CallKind::Function,
-                content: json!("done"),
-                is_error: false,
-                text: ModelText::default(),
-            },
-            by_task: false,
-        })
-    }
-
-    fn handoff(messages_only: bool) -> Segment {
-        segment(Body::Handoff {
-            to: "b".into(),
-            messages_only,
-        })
-    }
-
-    #[test]
-    fn an_agents_own_items_are_sent_unchanged() {
-        let items = values(&[user("hi"), answer("a"), output()], "a");
-        assert_eq!(items.len(), 6);
-        assert_eq!(items[1]["encrypted_content"], "x");
-        assert_eq!(items[3]["id"], "msg_1");
-        let unnamed = values(&[answer("")], "a");
-        assert_eq!(unnamed.len(), 4);
-    }
-
-    #[test]
-    fn another_agents_reasoning_and_the_items_that_need_it_are_not_sent() {
-        let items = values(&[user("hi"), answer("a"), output(), handoff(false)], "b");
-        assert_eq!(
-            items,
-            [
-                json!({"role": "user", "content": "hi"}),
-                json!({"type": "message", "role": "assistant", "content": []}),
-                json!({"type": "function_call", "call_id": "c1", "name": "t", "arguments": "{}"}),
-                json!({"type": "function_call_output", "call_id": "c1", "output": "done"}),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_request_that_nothing_answers_is_not_sent_again_and_what_was_said_is() {
-        let said = segment(Body::Model {
-            agent: "a".into(),
-            items: vec![
-                json!({"type": "reasoning", "id": "rs_1", "encrypted_content": "x", "summary": []}),
-                json!({"type": "message", "id": "msg_1", "role": "assistant", "content": []}),
-                json!({"type": "shell_call", "id": "sh_1", "call_id": "c", "action": {}}),
-                json!({"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "t", "arguments": "{}"}),
-            ],
-        });
-        let expected = [
-            json!({"type": "message", "role": "assistant", "content": []}),
-            json!({"type": "function_call", "call_id": "c1", "name": "t", "arguments": "{}"}),
-            json!({"type": "function_call_output", "call_id": "c1", "output": "done"}),
-        ];
-        assert_eq!(values(&[said.clone(), output()], "a"), expected);
-        assert_eq!(values(&[said, output()], "b"), expected);
-    }
-
-    #[test]
-    fn the_answer_to_an_approval_request_follows_the_request() {
-        let said = segment(Body::Model {
-            agent: "a".into(),
-            items: vec![json!({"type": "mcp_approval_request", "id": "mcpr_1", "name": "roll", "server_label": "s"})],
-        });
-        let decided = segment(Body::Tool {
-            index: 0,
-            output: ToolOutput {
-                call_id: "mcpr_1".into(),
-                name: "roll".into(),
-                kind: CallKind::McpApproval,
-                content: ToolOutput::approval(),
-                is_error: false,
-                text: ModelText::default(),
-            },
-            by_task: true,
-        });
-        let items = values(&[said.clone(), decided.clone()], "a");
-        assert_eq!(
-            items[1],
-            json!({"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": true})
-        );
-        // Another agent has other servers.
-        assert_eq!(values(&[said, decided], "b"), [Value::Null; 0]);
-    }
-
-    #[test]
-    fn a_handoff_with_messages_only_keeps_only_messages() {
-        // The output of the transfer call may follow the handoff: without its call it is not sent.
-        let items = values(&[user("hi"), answer("a"), handoff(true), output(), user("more")], "b");
-        assert_eq!(
-            items,
-            [
-                json!({"role": "user", "content": "hi"}),
-                json!({"type": "message", "role": "assistant", "content": []}),
-                json!({"role": "user", "content": "more"}),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_summary_replaces_everything_before_it() {
-        let summary = segment(Body::Summary {
-            generation: 1,
-            text: "they greeted".into(),
-        });
-        let items = values(&[user("hi"), answer("a"), summary, output(), user("more")], "a");
-        assert_eq!(items.len(), 2);
-        assert!(
-            items[0]["content"]
-                .as_str()
-                .is_some_and(|text| text.ends_with("they greeted"))
-        );
-    }
-}
+mod tests;

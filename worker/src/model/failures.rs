@@ -1,27 +1,49 @@
 //! Classifies the failures of model calls: the category, and whether another attempt may succeed.
 
-use std::time::Duration;
+mod provider_error;
+mod retry_delay;
+
+use std::{fmt::Display, time::Duration};
 
 use reqwest::{StatusCode, header::HeaderMap};
 use serde_json::Value;
+use steadfast_bounds::json;
 use steadfast_contract::failures::CONTEXT_LENGTH_EXCEEDED;
 
+use self::{
+    provider_error::ProviderError,
+    retry_delay::{delay_in_body, delay_in_headers},
+};
 use crate::failure::{CallFailure, RetryClass};
 
-/// A longer `retry-after` of a provider is cut to this.
-const LONGEST_RETRY_DELAY: Duration = Duration::from_mins(10);
+/// Type of a failure of the connection, which may be temporary.
+const CONNECTION: &str = "model_connection";
+/// The provider takes no more requests for now.
+const RATE_LIMIT: &str = "model_rate_limit";
+/// The provider is overloaded or away.
+const UNAVAILABLE: &str = "model_unavailable";
+/// The response could not be read.
+const UNREADABLE: &str = "model_stream_unreadable";
+
+/// Whether a failure says that the provider is busy, away or not reachable, and nothing about the request: then the
+/// same failure again is no sign that the next attempt fails too.
+pub(crate) fn is_outage(failure: &CallFailure) -> bool {
+    matches!(failure.category, CONNECTION | RATE_LIMIT | UNAVAILABLE)
+}
 
 /// Classifies an HTTP response that is no success, by its status, headers and body.
-pub(crate) fn from_response(status: StatusCode, headers: &HeaderMap, body: &str) -> CallFailure {
-    let error = serde_json::from_str::<Value>(body)
-        .ok()
-        .and_then(|body| body.get("error").cloned());
-    let code = error
-        .as_ref()
-        .and_then(|error| error["code"].as_str().or_else(|| error["type"].as_str()));
+pub(crate) fn from_response(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &str,
+    now: std::time::SystemTime,
+) -> CallFailure {
+    let json: Option<Value> = json::read(body.as_bytes()).ok();
+    let error = json.as_ref().and_then(ProviderError::of);
+    let code = error.as_ref().and_then(|error| error.code.as_deref());
     let reason = error
         .as_ref()
-        .and_then(|error| error["message"].as_str().or_else(|| error.as_str()))
+        .and_then(|error| error.message.as_deref())
         .unwrap_or(body)
         .trim();
     let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok());
@@ -34,41 +56,64 @@ pub(crate) fn from_response(status: StatusCode, headers: &HeaderMap, body: &str)
     };
     let retry = if is_retryable(status, headers, code) {
         RetryClass::Transient {
-            delay: retry_delay(headers),
+            delay: delay_in_headers(headers, now).or_else(|| delay_in_body(json.as_ref()?)),
         }
     } else {
         RetryClass::Permanent
     };
-    CallFailure::new(category, message, retry)
+    CallFailure::new(category, message, retry).refused(status.as_u16(), body)
+}
+
+/// The error that JSON of the provider tells, in whatever form; none if it tells none.
+pub(crate) fn told_error(json: &Value) -> Option<CallFailure> {
+    ProviderError::of(json).map(|error| classify(&error, json.to_string()))
 }
 
 /// Classifies an error inside a stream, after status 200: an object with a code or a type, or a string.
 pub(crate) fn from_frame(error: &Value) -> CallFailure {
-    let code = match &error["code"] {
-        Value::Number(number) => Some(number.to_string()),
-        code => code.as_str().or_else(|| error["type"].as_str()).map(str::to_owned),
-    };
-    let reason = error["message"].as_str().or_else(|| error.as_str());
-    let reason = reason.unwrap_or("no reason was given");
+    classify(
+        &ProviderError::inner(error),
+        serde_json::json!({ "error": error }).to_string(),
+    )
+}
+
+fn classify(error: &ProviderError, body: String) -> CallFailure {
+    let status = error.code.as_deref().and_then(|code| code.parse().ok());
+    let status = status.and_then(|status: u16| StatusCode::from_u16(status).ok());
+    let status = status.unwrap_or(StatusCode::BAD_REQUEST);
+    classify_words(error, status).refused(status.as_u16(), body)
+}
+
+fn classify_words(error: &ProviderError, status: StatusCode) -> CallFailure {
+    let reason = error.message.as_deref().unwrap_or("no reason was given");
     let message = format!("the model API reported an error in its stream: {reason}");
-    let code = code.as_deref();
+    let code = error.code.as_deref();
     if is_context_overflow(code, reason) {
         return CallFailure::permanent(CONTEXT_LENGTH_EXCEEDED, message);
     }
-    if code.is_none_or(is_transient_code) {
+    let Some(code) = code else {
         return CallFailure::transient("model_stream_error", message);
+    };
+    let code = code.to_ascii_lowercase();
+    if is_transient_code(&code) {
+        return CallFailure::transient(transient_category(&code), message);
     }
-    let status = code.and_then(|code| code.parse().ok());
-    let status = status.and_then(|status: u16| StatusCode::from_u16(status).ok());
-    CallFailure::permanent(category(status.unwrap_or(StatusCode::BAD_REQUEST), code), message)
+    CallFailure::permanent(category(status, Some(&code)), message)
 }
 
-/// The stream ended without an end of the response.
-pub(crate) fn stream_ended() -> CallFailure {
+/// The stream ended without an end of the response. `words` is what it said last that was no chunk.
+pub(crate) fn stream_ended(words: Option<&str>) -> CallFailure {
+    let words = words.map(|words| format!("; it said: {words}")).unwrap_or_default();
     CallFailure::transient(
         "model_stream_ended",
-        "the model's stream ended before the response was complete",
+        format!("the model's stream ended before the response was complete{words}"),
     )
+}
+
+/// The finish reason says that the provider failed.
+pub(crate) fn finished_with_error(reason: &str) -> CallFailure {
+    let message = format!("the model API ended its stream with finish_reason {reason:?}");
+    CallFailure::transient("model_stream_error", message)
 }
 
 /// The response reached its token limit.
@@ -87,6 +132,79 @@ pub(crate) fn content_filtered() -> CallFailure {
     )
 }
 
+/// A response without a stream and without JSON, for instance the page of a proxy.
+pub(crate) fn not_a_stream(status: StatusCode, content_type: &str, excerpt: &str) -> CallFailure {
+    let content_type = if content_type.is_empty() {
+        "no content type"
+    } else {
+        content_type
+    };
+    let excerpt = match excerpt.trim() {
+        "" => "an empty body",
+        excerpt => excerpt,
+    };
+    CallFailure::transient(
+        "model_no_stream",
+        format!(
+            "the model API answered {status} ({content_type}) without a stream of events; check model.baseUrl and \
+             model.api: {excerpt}"
+        ),
+    )
+}
+
+/// The same request would have the same answer, and every attempt costs tokens.
+pub(crate) fn too_deep() -> CallFailure {
+    CallFailure::permanent(
+        "model_output_too_deep",
+        format!(
+            "the response of the model API is nested deeper than {} levels",
+            json::MAXIMUM_DEPTH
+        ),
+    )
+}
+
+/// A response that does not fit the memory of a worker.
+pub(crate) fn too_long(limit_bytes: usize) -> CallFailure {
+    CallFailure::permanent(
+        "model_output_too_long",
+        format!("the response of the model API has more than {limit_bytes} bytes"),
+    )
+}
+
+/// No byte came for `model.timeouts.idle`.
+pub(crate) fn idle_error(idle: Duration) -> CallFailure {
+    CallFailure::transient(
+        "model_idle",
+        format!("the model API sent nothing for {} s", idle.as_secs()),
+    )
+}
+
+/// A connection that broke in the middle of a response.
+pub(crate) fn broken_connection(error: &dyn Display) -> CallFailure {
+    CallFailure::transient(CONNECTION, format!("the connection to the model API failed: {error}"))
+}
+
+/// No connection to the model API.
+pub(crate) fn no_connection(host: &str, error: &dyn Display) -> CallFailure {
+    CallFailure::transient(CONNECTION, format!("cannot reach the model API at {host}: {error}"))
+}
+
+/// The bytes of a response are not what its headers say.
+pub(crate) fn stream_unreadable(error: &dyn Display) -> CallFailure {
+    CallFailure::transient(
+        UNREADABLE,
+        format!("the response of the model API cannot be read: {error}"),
+    )
+}
+
+/// A library of ours failed, not the provider.
+pub(crate) fn client_fault(what: &str) -> CallFailure {
+    CallFailure::transient(
+        "model_client_fault",
+        format!("the client of the model API failed: {what}; the worker's log has the details"),
+    )
+}
+
 fn category(status: StatusCode, code: Option<&str>) -> &'static str {
     match (status.as_u16(), code) {
         (_, Some(CONTEXT_LENGTH_EXCEEDED)) => CONTEXT_LENGTH_EXCEEDED,
@@ -94,8 +212,10 @@ fn category(status: StatusCode, code: Option<&str>) -> &'static str {
         (_, Some("content_policy_violation" | "content_filter")) => "content_policy",
         (401 | 403, _) => "model_authentication",
         (404, _) => "model_not_found",
-        (429, _) => "model_rate_limit",
-        (500.., _) => "model_unavailable",
+        (429, _) => RATE_LIMIT,
+        // A fault of the server, which may well be the same for the same request.
+        (500 | 501, _) => "model_server_error",
+        (502.., _) => UNAVAILABLE,
         _ => "model_request_refused",
     }
 }
@@ -104,27 +224,54 @@ fn category(status: StatusCode, code: Option<&str>) -> &'static str {
 fn is_context_overflow(code: Option<&str>, message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     code == Some(CONTEXT_LENGTH_EXCEEDED)
-        || ["maximum context length", "context window", "prompt is too long"]
-            .iter()
-            .any(|words| message.contains(words))
+        || code == Some("exceed_context_size_error")
+        || [
+            "maximum context length",
+            "context window",
+            "prompt is too long",
+            "exceeds the available context size",
+        ]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 /// Whether the condition that an error code in a stream names may be over at the next attempt.
 fn is_transient_code(code: &str) -> bool {
     matches!(
         code,
-        "error" | "408" | "409" | "429" | "slow_down" | "too_many_requests"
+        "error" | "408" | "409" | "429" | "slow_down" | "too_many_requests" | "api_error"
     ) || (code.len() == 3 && code.starts_with('5'))
         || [
             "server_error",
+            "servererror",
             "rate_limit",
+            "ratelimit",
             "overloaded",
             "timeout",
             "unavailable",
             "internal",
+            "throttl",
         ]
         .iter()
         .any(|word| code.contains(word))
+}
+
+fn transient_category(code: &str) -> &'static str {
+    let contains = |words: &[&str]| words.iter().any(|word| code.contains(word));
+    if contains(&[
+        "429",
+        "slow_down",
+        "too_many_requests",
+        "rate_limit",
+        "ratelimit",
+        "throttl",
+    ]) {
+        RATE_LIMIT
+    } else if contains(&["502", "503", "504", "529", "overloaded", "unavailable"]) {
+        UNAVAILABLE
+    } else {
+        "model_stream_error"
+    }
 }
 
 fn is_retryable(status: StatusCode, headers: &HeaderMap, code: Option<&str>) -> bool {
@@ -133,22 +280,13 @@ fn is_retryable(status: StatusCode, headers: &HeaderMap, code: Option<&str>) -> 
         Some("false") => return false,
         _ => {}
     }
-    code != Some("insufficient_quota") && (matches!(status.as_u16(), 408 | 409 | 429) || status.is_server_error())
-}
-
-/// `retry-after-ms`, else `retry-after` in seconds (RFC 9110 section 10.2.3; the date form is not used by model APIs).
-fn retry_delay(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let seconds = number("retry-after-ms")
-        .map(|ms| ms / 1_000.0)
-        .or_else(|| number("retry-after"))?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .map(|delay| delay.min(LONGEST_RETRY_DELAY))
+    code != Some("insufficient_quota") && (matches!(status.as_u16(), 408 | 409 | 425 | 429) || status.is_server_error())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     const PERMANENT: RetryClass = RetryClass::Permanent;
@@ -163,7 +301,12 @@ mod tests {
             .iter()
             .filter_map(|(name, value)| Some(((*name).parse().ok()?, value.parse().ok()?)))
             .collect();
-        from_response(StatusCode::from_u16(status).unwrap_or_default(), &headers, body)
+        from_response(
+            StatusCode::from_u16(status).unwrap_or_default(),
+            &headers,
+            body,
+            SystemTime::UNIX_EPOCH,
+        )
     }
 
     #[test]
@@ -179,6 +322,7 @@ mod tests {
                 category: "model_rate_limit",
                 message: "the model API answered 429 Too Many Requests: slow down".into(),
                 retry: after(Duration::from_secs(7)),
+                refusal: error.refusal.clone(),
             }
         );
         assert_eq!(
@@ -220,17 +364,17 @@ mod tests {
         for (error, category, retry) in [
             (
                 serde_json::json!({"code": "rate_limit_exceeded"}),
-                "model_stream_error",
+                RATE_LIMIT,
                 TRANSIENT,
             ),
             (
                 serde_json::json!({"code": 429, "message": "slow"}),
-                "model_stream_error",
+                RATE_LIMIT,
                 TRANSIENT,
             ),
             (
                 serde_json::json!({"code": null, "type": "overloaded_error"}),
-                "model_stream_error",
+                UNAVAILABLE,
                 TRANSIENT,
             ),
             (serde_json::json!("went away"), "model_stream_error", TRANSIENT),
@@ -264,5 +408,19 @@ mod tests {
             let failure = from_frame(&error);
             assert_eq!((failure.category, failure.retry), (category, retry), "{error}");
         }
+    }
+
+    #[test]
+    fn only_a_provider_that_is_busy_or_away_is_an_outage() {
+        let outage = |status| is_outage(&classify(status, &[], ""));
+        assert!([408, 425].map(outage).iter().all(|is_outage| !is_outage));
+        assert!([429, 502, 503, 504, 529].map(outage).iter().all(|is_outage| *is_outage));
+        // A server that cannot render the template of a model says so with 500, each time.
+        assert!(!outage(500));
+        assert!(is_outage(&from_frame(
+            &serde_json::json!({"code": 529, "message": "Overloaded"})
+        )));
+        assert!(!is_outage(&stream_ended(None)));
+        assert!(is_outage(&no_connection("models.test", &"refused")));
     }
 }

@@ -14,6 +14,24 @@ use super::{
 };
 use crate::failure::CallFailure;
 
+/// How far a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    Running,
+    /// The provider has ended the response; what it cost may follow.
+    Finished,
+    /// The provider has ended the response before it said anything that is an answer: this may be meant for a part of
+    /// it.
+    FinishedWithoutAnswer,
+    /// Nothing else can follow.
+    Over,
+}
+
+/// Whether an event is `[DONE]`, which ends a stream.
+pub(super) fn is_done(event: &Value) -> bool {
+    event.as_str() == Some("[DONE]")
+}
+
 /// Reads one stream.
 pub(crate) enum Interpreter<'a> {
     Responses(ResponsesInterpreter<'a>),
@@ -36,23 +54,23 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// Whether the rest of the stream can be ignored.
-    pub(crate) fn is_finished(&self) -> bool {
+    /// How far the response is.
+    pub(crate) fn progress(&self) -> Progress {
         match self {
-            Self::Responses(interpreter) => interpreter.is_finished(),
-            Self::ChatCompletions(interpreter) => interpreter.is_finished(),
+            Self::Responses(interpreter) => interpreter.progress(),
+            Self::ChatCompletions(interpreter) => interpreter.progress(),
         }
     }
 
-    /// Whether the response has ended, by success or failure: a connection that breaks after it changes nothing.
-    pub(crate) fn has_ended(&self) -> bool {
+    /// No event follows, because the response or the stream has ended; returns the last events for viewers.
+    pub(crate) fn close(&mut self, now: jiff::Timestamp) -> Drain<'_, EventKind> {
         match self {
-            Self::Responses(interpreter) => interpreter.is_finished(),
-            Self::ChatCompletions(interpreter) => interpreter.has_ended(),
+            Self::Responses(interpreter) => interpreter.close(now),
+            Self::ChatCompletions(interpreter) => interpreter.close(now),
         }
     }
 
-    /// The stream has ended: the response if the provider completed it, else a failure.
+    /// After [`Self::close`]: the response if the provider completed it, else a failure.
     pub(crate) fn finish(self) -> Result<ModelResponse, CallFailure> {
         match self {
             Self::Responses(interpreter) => interpreter.finish(),

@@ -114,11 +114,23 @@ impl<'a> MessageTracker<'a> {
         self.finish_as(index, item, MessageStatus::Done, now);
     }
 
+    /// Retracts a message that has started, so that another may start in its place.
+    pub(crate) fn retract(&mut self, index: u32) {
+        if let Some(open) = self.open.remove(&index) {
+            self.events.push(EventKind::MessageReset { message_id: open.id });
+        }
+    }
+
     /// Retracts the messages that have started and are not finished.
     pub(crate) fn retract_open(&mut self) {
         for message_id in std::mem::take(&mut self.open).into_values().map(|open| open.id) {
             self.events.push(EventKind::MessageReset { message_id });
         }
+    }
+
+    /// How many messages have started and are not finished.
+    pub(crate) fn open_count(&self) -> usize {
+        self.open.len()
     }
 
     /// The texts of the messages that are not finished, by output index.

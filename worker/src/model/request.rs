@@ -1,24 +1,51 @@
 //! The body of a model call. Pure.
 
-use bytes::Bytes;
 use steadfast_agent_loop::Segment;
 use steadfast_crds::model::ModelApi;
 
 use super::{
-    conversation::items_to_send,
+    conversation::{CallForm, CallIds, Past, Reader, conversation},
+    dialect::{Dialect, Habit},
     providers::{chat, responses},
-    request_body::RequestContext,
+    request_body::{BuiltRequest, RequestContext, offers_tools},
 };
 use crate::failure::CallFailure;
 
-/// Builds the request body for the API that the revision names.
-pub(crate) fn build_request<'a>(
+/// The form of a request that the model server takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestForm<'a> {
+    pub dialect: &'a Dialect,
+    /// See [`origin`](super::origin::origin).
+    pub origin: &'a str,
+    pub past: Past,
+}
+
+/// Builds the request for the API that the revision names.
+pub(crate) fn build_request(
     context: &RequestContext<'_>,
-    transcript: impl IntoIterator<Item = &'a Segment>,
-) -> Result<Bytes, CallFailure> {
-    let items = items_to_send(transcript, &context.revision.agent);
-    match context.revision.model.api {
-        ModelApi::Responses => responses::build_request(context, &items),
-        ModelApi::ChatCompletions => chat::build_request(context, &items),
+    form: RequestForm<'_>,
+    transcript: &[&Segment],
+) -> Result<BuiltRequest, CallFailure> {
+    let revision = context.revision;
+    let reader = Reader {
+        agent: &revision.agent,
+        origin: form.origin,
+        api: revision.model.api,
+        past: form.past,
+        calls: if offers_tools(context) {
+            CallForm::Items
+        } else {
+            CallForm::Text
+        },
+        ids: if form.dialect.has(Habit::NineCharacterIds) {
+            CallIds::NineCharacters
+        } else {
+            CallIds::Any
+        },
+    };
+    let conversation = conversation(transcript, &reader);
+    match revision.model.api {
+        ModelApi::Responses => responses::build_request(context, form.dialect, &conversation),
+        ModelApi::ChatCompletions => chat::build_request(context, form.dialect, &conversation),
     }
 }

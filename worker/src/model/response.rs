@@ -32,3 +32,9 @@ pub(crate) fn incomplete_message(text: &str) -> Value {
     json!({"type": "message", "role": "assistant", "status": "incomplete",
         "content": [{"type": "output_text", "text": text}]})
 }
+
+/// The item of a message whose end the provider did not tell.
+pub(crate) fn complete_message(text: &str) -> Value {
+    json!({"type": "message", "role": "assistant", "status": "completed",
+        "content": [{"type": "output_text", "text": text, "annotations": []}]})
+}

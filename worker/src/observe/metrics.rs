@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     model_call_seconds: HistogramVec,
     time_to_first_token_seconds: HistogramVec,
     model_errors: IntCounterVec,
+    model_requests_adapted: IntCounterVec,
     tool_call_seconds: HistogramVec,
     turns: IntCounterVec,
     approvals_requested: IntCounterVec,
@@ -68,6 +69,11 @@ impl Metrics {
                 "Failed attempts of model calls",
                 &["agent", "category"],
             )?,
+            model_requests_adapted: counter(
+                "steadfast_model_requests_adapted_total",
+                "Requests that a model server refused in part and got again without that part; adaptation says which",
+                &["agent", "model", "adaptation"],
+            )?,
             tool_call_seconds: histogram(
                 "steadfast_tool_call_seconds",
                 "Duration of one attempt of a tool call",
@@ -103,6 +109,14 @@ impl Metrics {
     pub(crate) fn model_call_failed(&self, agent: &str, model: &str, duration: Duration, category: &'static str) {
         self.model_call_ended(agent, model, duration, "error");
         self.model_errors.with_label_values(&[agent, category]).inc();
+    }
+
+    /// A model server refused a part of a request, and gets the next one without it. `adaptation` names a member of the
+    /// request or a fixed word.
+    pub(crate) fn model_request_adapted(&self, agent: &str, model: &str, adaptation: &str) {
+        self.model_requests_adapted
+            .with_label_values(&[agent, model, adaptation])
+            .inc();
     }
 
     /// A model call was interrupted; `usage` is what the provider had reported until then.

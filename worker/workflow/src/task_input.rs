@@ -150,6 +150,7 @@ mod tests {
             Body::Model {
                 items: vec![json!({ "type": "message", "content": value })],
                 agent: String::new(),
+                origin: String::new(),
             },
             Body::Tool {
                 index: 0,

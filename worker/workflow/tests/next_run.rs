@@ -109,6 +109,7 @@ fn in_a_step(sources: &[OutputSource], bytes: usize) -> Task {
         body: Body::Model {
             items,
             agent: "a".to_owned(),
+            origin: "o".to_owned(),
         },
     });
     for (index, source) in (0..).zip(sources) {
@@ -258,6 +259,7 @@ fn everything_else_travels_in_parts() {
         body: Body::Model {
             items: vec![json!({"type": "image_generation_call", "result": noise(5, 3_000_000)})],
             agent: "a".to_owned(),
+            origin: "o".to_owned(),
         },
     });
     let (after, parts) = continued(&before);

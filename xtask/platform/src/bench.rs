@@ -62,7 +62,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(programs) = arguments.programs {
         return measure(arguments.bench, BinaryDir::new(programs)).await;
     }
-    tools::install(&[Kind::Temporal, Kind::Python])?;
+    tools::install(&[Kind::Temporal, Kind::Valkey, Kind::Python])?;
     let packages = ["steadfast-gateway", "steadfast-worker", "xtask-platform"].map(str::to_owned);
     let programs = build_programs(Profile::from(arguments.profile), &packages).await?;
     let error = process::Command::new(programs.join("xtask-platform"))

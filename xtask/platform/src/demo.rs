@@ -64,8 +64,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 async fn on_platform(name: &str, key: Option<String>, message: &str, progress: &Progress) -> anyhow::Result<()> {
-    let stages = tools::install(&Kind::ALL)?;
-    progress.print(&format!("programs are there ({})", stages.len()))?;
+    tools::install(&Kind::ALL)?;
+    progress.print("programs are there")?;
 
     // A real model is out there; with a fake one, nothing leaves the platform.
     let access = if key.is_some() {
@@ -73,11 +73,17 @@ async fn on_platform(name: &str, key: Option<String>, message: &str, progress: &
     } else {
         NetworkAccess::Platform
     };
-    let platform = Platform::up_with_network_access(name, access).await?;
-    progress.print("Kubernetes, Temporal and Redis run")?;
-
-    let release = Release::build(Profile::Ci).await?;
-    progress.print("images are built")?;
+    let platform = async {
+        let platform = Platform::up_with_network_access(name, access).await?;
+        progress.print("Kubernetes, Temporal and Redis run")?;
+        anyhow::Ok(platform)
+    };
+    let release = async {
+        let release = Release::build(Profile::Ci).await?;
+        progress.print("images are built")?;
+        anyhow::Ok(release)
+    };
+    let (platform, release) = tokio::try_join!(platform, release)?;
 
     let (options, key) = choose_model(&platform, key, progress).await?;
     install::install(&platform, &release, &options).await?;

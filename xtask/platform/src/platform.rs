@@ -45,7 +45,7 @@ pub(crate) async fn run(command: Command) -> anyhow::Result<()> {
 }
 
 async fn up(name: &str, internet: bool) -> anyhow::Result<()> {
-    tools::install(&[Kind::Debian, Kind::Temporal, Kind::Go])?;
+    tools::install(&[Kind::Debian, Kind::Temporal, Kind::Valkey, Kind::Go])?;
     let started = Instant::now();
     let access = if internet {
         NetworkAccess::Internet

@@ -22,7 +22,8 @@ use crate::{
 pub(super) fn check_variables(agent: &Agent, tools: &[RevisionTool], errors: &mut Vec<ValidationError>) {
     let provided: BTreeSet<&str> = agent.spec.credentials.iter().map(|c| c.env_var_name.as_str()).collect();
     let model = &agent.spec.model;
-    let key = (!model.api_key_env_var.is_empty()).then(|| model.api_key_env_var.clone());
+    let uses_key = !model.api_key_env_var.is_empty() && model.token_file().is_none();
+    let key = uses_key.then(|| model.api_key_env_var.clone());
     let of_model = key
         .into_iter()
         .map(|name| ("model.apiKeyEnvVar (\"\" for no key)".to_owned(), name))

@@ -12,7 +12,7 @@ use super::{
         ev_output_item_added, ev_output_item_done, ev_output_text_delta, ev_reasoning_summary_text_delta,
         ev_summary_part, response,
     },
-    reply::{End, Part, USAGE},
+    reply::{End, Part, Raw, USAGE},
     text::{Piece, Text},
 };
 
@@ -20,10 +20,21 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) enum Action {
     Event(Value),
+    Bytes(Vec<u8>),
     Hold(Gate),
     Pause(Duration),
     Cut,
     End,
+}
+
+impl From<Raw> for Action {
+    fn from(piece: Raw) -> Self {
+        match piece {
+            Raw::Bytes(bytes) => Self::Bytes(bytes),
+            Raw::Hold(gate) => Self::Hold(gate),
+            Raw::Cut => Self::Cut,
+        }
+    }
 }
 
 /// The actions of the response to request `number`.

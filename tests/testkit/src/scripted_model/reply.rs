@@ -32,7 +32,25 @@ pub struct Reply {
 #[derive(Clone, Debug)]
 pub(super) enum Body {
     Plain(String),
+    Raw(Vec<Raw>),
     Stream { parts: Vec<Part>, end: End },
+}
+
+/// A piece of a body that the script writes itself.
+#[derive(Clone, Debug)]
+pub enum Raw {
+    /// One chunk of the body.
+    Bytes(Vec<u8>),
+    /// Waits at the gate.
+    Hold(Gate),
+    /// The connection breaks.
+    Cut,
+}
+
+impl From<&str> for Raw {
+    fn from(text: &str) -> Self {
+        Self::Bytes(text.as_bytes().to_vec())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -109,6 +127,42 @@ impl Reply {
             headers: Vec::new(),
             body: Body::Plain(body.into()),
         }
+    }
+
+    /// A body that the script writes itself, for the habits of other servers.
+    pub fn raw(content_type: &str, pieces: impl IntoIterator<Item = Raw>) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: Body::Raw(pieces.into_iter().collect()),
+        }
+        .header("content-type", content_type)
+    }
+
+    /// A stream of the Chat Completions API with these chunks, and `[DONE]` at its end.
+    pub fn chat(chunks: impl IntoIterator<Item = Value>) -> Self {
+        let frames = chunks.into_iter().map(|chunk| chat_frame(&chunk));
+        Self::raw("text/event-stream", frames.chain([Raw::from("data: [DONE]\n\n")]))
+    }
+
+    /// The same with one answer.
+    pub fn chat_text(text: &str) -> Self {
+        Self::chat([
+            chat_delta(&json!({"role": "assistant", "content": text})),
+            chat_end("stop"),
+            chat_usage(),
+        ])
+    }
+
+    /// The same with one tool call.
+    pub fn chat_call(id: &str, name: &str, arguments: &Value) -> Self {
+        let function = json!({"name": name, "arguments": arguments.to_string()});
+        let call = json!({"index": 0, "id": id, "type": "function", "function": function});
+        Self::chat([
+            chat_delta(&json!({"role": "assistant", "tool_calls": [call]})),
+            chat_end("tool_calls"),
+            chat_usage(),
+        ])
     }
 
     #[must_use]
@@ -238,4 +292,35 @@ impl Reply {
         }
         self
     }
+}
+
+/// A frame of an event stream.
+pub fn chat_frame(chunk: &Value) -> Raw {
+    Raw::Bytes(format!("data: {chunk}\n\n").into_bytes())
+}
+
+/// A chunk of the Chat Completions API with a piece of the message.
+pub fn chat_delta(delta: &Value) -> Value {
+    chat_chunk(&json!([{"index": 0, "delta": delta, "finish_reason": null}]))
+}
+
+/// The chunk that ends the message.
+pub fn chat_end(reason: &str) -> Value {
+    chat_chunk(&json!([{"index": 0, "delta": {}, "finish_reason": reason}]))
+}
+
+/// The last chunk: what the call cost.
+pub fn chat_usage() -> Value {
+    let mut chunk = chat_chunk(&json!([]));
+    chunk["usage"] = json!({
+        "prompt_tokens": USAGE.input, "completion_tokens": USAGE.output, "total_tokens": USAGE.input + USAGE.output,
+        "prompt_tokens_details": {"cached_tokens": USAGE.cached},
+        "completion_tokens_details": {"reasoning_tokens": USAGE.reasoning},
+    });
+    chunk
+}
+
+fn chat_chunk(choices: &Value) -> Value {
+    json!({"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_763_000_000, "model": "scripted",
+        "choices": choices})
 }

@@ -22,18 +22,26 @@ impl ModelRequest {
 
     /// The system prompt; empty if there is none.
     pub fn instructions(&self) -> &str {
-        self.body["instructions"].as_str().unwrap_or_default()
+        let of_chat = self.body["messages"]
+            .get(0)
+            .filter(|message| message["role"] == "system");
+        let instructions = of_chat.map_or(&self.body["instructions"], |message| &message["content"]);
+        instructions.as_str().unwrap_or_default()
     }
 
-    /// The items of the conversation, oldest first.
+    /// The items of the conversation, oldest first: those of the Responses API, or the messages of Chat Completions.
     pub fn input(&self) -> &[Value] {
-        self.body["input"].as_array().map(Vec::as_slice).unwrap_or_default()
+        let input = self.body["input"].as_array().or(self.body["messages"].as_array());
+        input.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The names of the tools that the model may call.
     pub fn tool_names(&self) -> Vec<&str> {
         let tools = self.body["tools"].as_array().map(Vec::as_slice).unwrap_or_default();
-        tools.iter().filter_map(|tool| tool["name"].as_str()).collect()
+        tools
+            .iter()
+            .filter_map(|tool| tool["name"].as_str().or(tool["function"]["name"].as_str()))
+            .collect()
     }
 
     /// The value of a header; empty if absent.
@@ -78,11 +86,15 @@ impl ModelRequest {
 }
 
 fn is_tool_output(item: &Value) -> bool {
-    item["type"] == "function_call_output"
+    item["type"] == "function_call_output" || item["role"] == "tool"
 }
 
 fn output_of(item: &Value) -> String {
-    joined(&item["output"])
+    joined(if item["role"] == "tool" {
+        &item["content"]
+    } else {
+        &item["output"]
+    })
 }
 
 fn text_of(item: &Value) -> String {

@@ -33,6 +33,7 @@ struct AppState {
 pub(super) fn app(journal: Journal, script: Arc<Script>) -> Router {
     Router::new()
         .route("/v1/responses", post(respond))
+        .route("/v1/chat/completions", post(respond))
         .fallback(unexpected)
         .with_state(AppState { journal, script })
 }
@@ -91,26 +92,35 @@ async fn respond(State(app_state): State<AppState>, request: Request) -> Respons
             open_call.completed();
             plain(status, &headers, text)
         }
+        reply::Body::Raw(pieces) => {
+            let actions = pieces.into_iter().map(Action::from).collect();
+            streamed(status, &headers, request.number, body_of(actions, open_call))
+        }
         reply::Body::Stream { parts, end } => {
             let actions = render::actions(request.number, request.model(), &parts, &end);
-            let mut response = Response::new(Body::from_stream(body_of(actions, open_call)));
-            *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
-            put(
-                response.headers_mut(),
-                "content-type",
-                "text/event-stream; charset=utf-8",
-            );
-            put(
-                response.headers_mut(),
-                "x-request-id",
-                &format!("req_{}", request.number),
-            );
-            for (name, value) in &headers {
-                put(response.headers_mut(), name, value);
-            }
-            response
+            streamed(status, &headers, request.number, body_of(actions, open_call))
         }
     }
+}
+
+fn streamed(
+    status: u16,
+    headers: &[(String, String)],
+    number: usize,
+    body: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+) -> Response {
+    let mut response = Response::new(Body::from_stream(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    put(
+        response.headers_mut(),
+        "content-type",
+        "text/event-stream; charset=utf-8",
+    );
+    put(response.headers_mut(), "x-request-id", &format!("req_{number}"));
+    for (name, value) in headers {
+        put(response.headers_mut(), name, value);
+    }
+    response
 }
 
 /// The bytes of the stream. `open_call` is dropped with the stream, so the journal
@@ -119,6 +129,7 @@ fn body_of(actions: Vec<Action>, open_call: OpenCall) -> impl Stream<Item = io::
     let chunks = stream::unfold((actions.into_iter(), open_call), async |(mut actions, open_call)| {
         let chunk = match actions.next().unwrap_or(Action::End) {
             Action::Event(event) => Some(Ok(sse(&event))),
+            Action::Bytes(bytes) => Some(Ok(bytes.into())),
             Action::Hold(gate) => {
                 gate.pass().await;
                 None

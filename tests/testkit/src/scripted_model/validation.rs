@@ -13,6 +13,10 @@ pub(super) fn violations(body: &Value) -> Vec<String> {
     if body["model"].as_str().is_none_or(str::is_empty) {
         found.push("model is missing".to_owned());
     }
+    if let Some(messages) = body["messages"].as_array() {
+        found.extend(violations_of_chat(messages));
+        return found;
+    }
     let Some(input) = body["input"].as_array() else {
         found.push("input is not an array of items".to_owned());
         return found;
@@ -56,6 +60,36 @@ pub(super) fn violations(body: &Value) -> Vec<String> {
     found
 }
 
+/// The same for the messages of the Chat Completions API.
+fn violations_of_chat(messages: &[Value]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = BTreeSet::new();
+    for (index, message) in messages.iter().enumerate() {
+        if message["role"] == "tool" {
+            let call_id = message["tool_call_id"].as_str().unwrap_or_default();
+            if !open.remove(call_id) {
+                found.push(format!("the result of {call_id:?} has no open call before it"));
+            }
+            continue;
+        }
+        if !open.is_empty() {
+            found.push(format!("message {index} comes while calls are open: {open:?}"));
+        }
+        for call in message["tool_calls"].as_array().into_iter().flatten() {
+            let id = call["id"].as_str().unwrap_or_default();
+            if id.is_empty() || !open.insert(id) {
+                found.push(format!("the call {id:?} has no id of its own"));
+            }
+            let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
+            if serde_json::from_str::<serde_json::Map<String, Value>>(arguments).is_err() {
+                found.push(format!("the arguments of {id:?} are no object"));
+            }
+        }
+    }
+    found.extend(open.iter().map(|id| format!("the call {id:?} has no result")));
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -89,5 +123,18 @@ mod tests {
                 "function_call \"a\" has no function_call_output"
             ]
         );
+    }
+
+    #[test]
+    fn messages_of_chat_have_the_same_rules() {
+        let call =
+            json!({"role": "assistant", "tool_calls": [{"id": "a", "function": {"name": "t", "arguments": "{}"}}]});
+        let result = json!({"role": "tool", "tool_call_id": "a", "content": "1"});
+        let user = json!({"role": "user", "content": "hi"});
+        let body = |messages: &[&Value]| json!({"model": "m", "stream": true, "messages": messages});
+        assert_eq!(violations(&body(&[&user, &call, &result, &user])), Vec::<String>::new());
+        for messages in [vec![&call], vec![&result], vec![&call, &user, &result]] {
+            assert!(!violations(&body(&messages)).is_empty(), "{messages:?}");
+        }
     }
 }

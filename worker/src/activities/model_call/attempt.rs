@@ -2,7 +2,6 @@
 
 use std::{pin::pin, sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use steadfast_contract::{activities::Revision, start::StartTask};
@@ -17,8 +16,10 @@ use crate::{
     failure::{ActivityFailure, CallFailure},
     log::{output_gate::OutputGate, writer::LogWriter},
     model::{
-        CallIdentity, Interpreter, ModelResponse, RequestContext, build_request,
+        CallIdentity, Interpreter, ModelResponse, RequestContext,
+        conversation::Past,
         instructions::build_instructions,
+        learning::Question,
         stream::{StreamEnd, read_stream},
     },
     task_context::TaskContext,
@@ -65,11 +66,10 @@ impl ModelAttempt<'_> {
             let items = transcript.iter().flat_map(|segment| segment.items());
             items.map(Value::from).collect()
         });
-        let body = self.request_body(&instructions, transcript, &base_url);
-        let end = match body {
-            Ok(body) => self.stream(&base_url, body, &mut measured, stop).await,
-            Err(failure) => Err(failure.into()),
-        };
+        let transcript: Vec<&Segment> = transcript.iter().map(Arc::as_ref).collect();
+        let end = self
+            .stream(&instructions, &transcript, &base_url, &mut measured, stop)
+            .await;
         match &end {
             Ok(AttemptOutcome::Completed(response)) => measured.completed(response),
             Ok(AttemptOutcome::Interrupted(response)) => measured.interrupted(response),
@@ -79,41 +79,26 @@ impl ModelAttempt<'_> {
         end
     }
 
-    fn request_body(
-        &self,
-        instructions: &str,
-        transcript: &[Arc<Segment>],
-        base_url: &Url,
-    ) -> Result<Bytes, CallFailure> {
-        let spec = &self.revision.spec;
-        let request = RequestContext {
-            revision: spec,
-            instructions,
-            task_id: &self.context.task_id,
-            step: self.number.step,
-            base_url,
-            listed: self.listed,
-            variable: &|name| self.activities.model.variable(name, base_url, spec),
-        };
-        build_request(&request, transcript.iter().map(Arc::as_ref))
-    }
-
     async fn stream(
         &mut self,
+        instructions: &str,
+        transcript: &[&Segment],
         base_url: &Url,
-        body: Bytes,
         measured: &mut MeasuredCall<'_>,
         stop: impl Future<Output = ()>,
     ) -> Result<AttemptOutcome, ActivityFailure> {
         let Self {
             activities,
+            context,
             revision,
+            listed,
             number,
             writer,
             gate,
             ..
         } = self;
         let spec = &revision.spec;
+        let model = &activities.model;
         let mut interpreter = Interpreter::new(
             spec.model.api,
             CallIdentity {
@@ -131,8 +116,22 @@ impl ModelAttempt<'_> {
             let permit = activities.model_calls.acquire(&spec.agent, limit).await;
             writer.publish(EventKind::ModelStarted { step: number.step });
             let sent_at = Instant::now();
-            let model = &activities.model;
-            let stream = model.stream(spec, base_url, body, traceparent.as_deref()).await;
+            let question = Question {
+                context: RequestContext {
+                    revision: spec,
+                    instructions,
+                    task_id: &context.task_id,
+                    step: number.step,
+                    listed,
+                    variable: &|name| model.variable(name, base_url, spec),
+                },
+                base_url,
+                transcript,
+                past: Past::Own,
+                traceparent: traceparent.as_deref(),
+            };
+            let adapted = |adaptation: &_, failure: &_| activities.request_adapted(context, spec, adaptation, failure);
+            let stream = model.ask(question, adapted).await;
             stream.map(|stream| (stream, permit, sent_at))
         };
         let (mut stream, _permit, sent_at) = tokio::select! {

@@ -12,17 +12,20 @@ use steadfast_contract::{
     mcp::McpTarget,
     tool_calls::tool_calls,
 };
-use steadfast_crds::AgentRevisionSpec;
+use steadfast_crds::{AgentRevisionSpec, model::ModelRetry};
 use steadfast_eventlog::SpillPlace;
 use steadfast_events::{EventKind, Message, Usage};
 use steadfast_projection::{HOSTED_RESPONSE, OUTPUT, Scope, messages_of, part_message_id};
 
 use super::{answer_parts, attempt::ModelAttempt};
 use crate::{
-    activities::{Activities, ActivityScope},
-    failure::ActivityFailure,
+    activities::{Activities, ActivityScope, repeated_failure::judge},
+    failure::{ActivityFailure, CallFailure, RetryClass},
     model::ModelResponse,
-    tools::validation::{self, CheckedResponse},
+    tools::{
+        fenced_answer::unwrap_answer,
+        validation::{self, CheckedResponse},
+    },
 };
 
 /// Limit for the output items of an earlier attempt that are retracted.
@@ -38,7 +41,13 @@ impl ModelAttempt<'_> {
         response: ModelResponse,
     ) -> Result<ModelOutcome, ActivityFailure> {
         let spec = &self.revision.spec;
-        let ModelResponse { items, usage, .. } = response;
+        let ModelResponse { mut items, usage, .. } = response;
+        if unwrap_answer(&mut items, spec) {
+            for message in self.messages(&items) {
+                self.publish(EventKind::MessageDone { message });
+            }
+        }
+        let spec = &self.revision.spec;
         let CheckedResponse {
             calls: checked,
             rejected,
@@ -53,6 +62,7 @@ impl ModelAttempt<'_> {
             mcp: checked.mcp,
             unsupported,
             rejected,
+            origin: self.activities.origin(spec),
             withheld,
             usage,
             ..ModelOutcome::default()
@@ -81,7 +91,7 @@ impl ModelAttempt<'_> {
         }
         outcome.item_parts = match answer_parts::send(scope, &items).await {
             Ok(parts) => parts,
-            Err(failure) => return Err(self.failed(failure.into()).await),
+            Err(failure) => return Err(self.failed(scope, failure.into()).await),
         };
         if outcome.item_parts.is_none() {
             outcome.items = items;
@@ -115,6 +125,7 @@ impl ModelAttempt<'_> {
                 response.items
             },
             item_parts,
+            origin: self.activities.origin(&self.revision.spec),
             usage: response.usage,
             interrupted: true,
             log: self.activities.finish(self.writer, &self.revision.spec.agent).await,
@@ -122,9 +133,23 @@ impl ModelAttempt<'_> {
         })
     }
 
-    /// Retracts the messages of a failed call.
-    pub(super) async fn failed(self, failure: ActivityFailure) -> ActivityFailure {
+    /// Retracts the messages of a failed call, and says when the next attempt follows.
+    pub(super) async fn failed(self, scope: &ActivityScope<'_>, failure: ActivityFailure) -> ActivityFailure {
+        let failure = match failure {
+            ActivityFailure::Failed(failure) => ActivityFailure::Failed(judge(scope.activity, failure)),
+            other => other,
+        };
         self.writer.retract_all();
+        if let ActivityFailure::Failed(failure) = &failure
+            && let Some(pause) = next_attempt_in(failure, &self.revision.spec.model.retry, self.number.attempt)
+        {
+            self.writer.publish(EventKind::ModelAttemptFailed {
+                step: self.number.step,
+                category: failure.category.to_owned(),
+                reason: failure.message.clone(),
+                retry_in_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            });
+        }
         self.activities.finish(self.writer, &self.revision.spec.agent).await;
         if let ActivityFailure::Failed(failure) = &failure {
             tracing::warn!(
@@ -176,6 +201,7 @@ impl ModelAttempt<'_> {
             body: Body::Model {
                 items: items.to_vec(),
                 agent: self.revision.spec.agent.clone(),
+                origin: String::new(),
             },
         };
         let scope = Scope {
@@ -185,6 +211,20 @@ impl ModelAttempt<'_> {
         };
         messages_of(scope, &segment)
     }
+}
+
+/// When Temporal makes the next attempt; none if there is none. By the retry policy of the activity, unless the provider
+/// asked for a wait.
+fn next_attempt_in(failure: &CallFailure, retry: &ModelRetry, attempt: u32) -> Option<Duration> {
+    let RetryClass::Transient { delay } = failure.retry else {
+        return None;
+    };
+    let by_policy = || {
+        let initial = retry.initial_interval.as_std();
+        let interval = initial.saturating_mul(1 << attempt.saturating_sub(1).min(20));
+        interval.min(retry.maximum_interval.as_std().max(initial))
+    };
+    (attempt < retry.maximum_attempts).then(|| delay.unwrap_or_else(by_policy))
 }
 
 /// Whether a call needs no decision of a person before it runs.
@@ -215,5 +255,25 @@ impl Activities {
         if let Err(error) = self.log.put_spill(place, &bytes).await {
             tracing::warn!(%error, "completed model response not kept in Redis; a crash now would repeat the call");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_attempt_follows_the_wait_of_the_provider_or_the_retry_policy() {
+        let retry = ModelRetry::default();
+        let failure = CallFailure::transient("model_stream_ended", "ended");
+        let seconds: Vec<Option<u64>> = [1, 2, 6, 7, 19, 20]
+            .map(|attempt| next_attempt_in(&failure, &retry, attempt).map(|pause| pause.as_secs()))
+            .into();
+        assert_eq!(seconds, [Some(1), Some(2), Some(32), Some(60), Some(60), None]);
+        let delay = Some(Duration::from_secs(7));
+        let asked = CallFailure::new("model_rate_limit", "slow", RetryClass::Transient { delay });
+        assert_eq!(next_attempt_in(&asked, &retry, 1), delay);
+        let permanent = CallFailure::permanent("model_not_found", "no");
+        assert_eq!(next_attempt_in(&permanent, &retry, 1), None);
     }
 }

@@ -2,6 +2,8 @@
 //! transcript stays in the items of the Responses API on our side.
 
 mod interpreter;
+mod members;
+mod messages;
 mod request;
 
 pub(crate) use interpreter::ChatInterpreter;

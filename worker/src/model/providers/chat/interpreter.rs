@@ -1,17 +1,29 @@
 //! Interprets the stream of the Chat Completions API. Pure. The response is made
-//! of items of the Responses API, so that transcripts have one format. Servers
-//! split tool calls into fragments in different ways; this module accepts all
-//! ways in which the calls can be told apart.
+//! of items of the Responses API, so that transcripts have one format. Accepts what
+//! servers really send: see the table in docs/models.md.
+
+mod calls;
+mod content;
+mod finish;
+mod think_tags;
 
 use std::vec::Drain;
 
 use serde_json::{Value, json};
 use steadfast_events::{Content, EventKind, MessageStatus, Usage};
 
+use self::{
+    calls::{Call, Fragment, continued},
+    content::{Kind, pieces_of_content, reasoning_of},
+    finish::{as_one_call, read_usage, unsuccessful},
+    think_tags::{CLOSING, ThinkTags},
+};
+use super::members::{self, Members};
 use crate::{
     failure::CallFailure,
     model::{
-        failures::{content_filtered, from_frame, stream_ended, truncated},
+        failures::{from_frame, stream_ended, told_error},
+        interpreter::{Progress, is_done},
         message_tracker::{KeptItem, MessageTracker},
         response::{CallIdentity, ModelResponse, incomplete_message},
     },
@@ -26,11 +38,27 @@ pub(crate) struct ChatInterpreter<'a> {
     messages: MessageTracker<'a>,
     /// The parts of the response in the order in which they started: the position is the output index.
     parts: Vec<Part>,
+    think_tags: ThinkTags,
+    /// The members of the message that the server may want back.
+    members: Members,
+    /// The name of the member that had the reasoning.
+    reasoning_name: Option<&'static str>,
     usage: Option<Usage>,
     response_id: Option<String>,
     model: Option<String>,
-    /// The finish reason, or why the response failed.
-    end: Option<Result<String, CallFailure>>,
+    /// The words of the stream that were no chunk.
+    words: Option<String>,
+    finish_reason: Option<String>,
+    failure: Option<CallFailure>,
+    /// The last chunk: `[DONE]`, or the usage after the choices.
+    last: Option<Last>,
+    is_closed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Done,
+    Usage,
 }
 
 enum Part {
@@ -39,96 +67,134 @@ enum Part {
     Call(Call),
 }
 
-#[derive(Default)]
-struct Call {
-    /// The server's number for the call, where it has one.
-    index: Option<u64>,
-    id: String,
-    name: String,
-    /// Of a custom tool: the arguments are free text.
-    is_custom: bool,
-    arguments: String,
-    /// How many bytes of the arguments viewers have got; none before the name is known.
-    sent_bytes: Option<usize>,
-}
-
 impl<'a> ChatInterpreter<'a> {
     pub(crate) fn new(call: CallIdentity<'a>) -> Self {
         Self {
             call,
             messages: MessageTracker::new(call),
             parts: Vec::new(),
+            think_tags: ThinkTags::default(),
+            members: Members::default(),
+            reasoning_name: None,
             usage: None,
             response_id: None,
             model: None,
-            end: None,
+            words: None,
+            finish_reason: None,
+            failure: None,
+            last: None,
+            is_closed: false,
         }
     }
 
     /// Reads a chunk of the stream; returns the events for viewers.
     pub(crate) fn read(&mut self, chunk: &Value, now: jiff::Timestamp) -> Drain<'_, EventKind> {
-        self.apply(chunk, now);
+        if !self.is_closed && self.failure.is_none() {
+            self.apply(chunk);
+            if self.last == Some(Last::Done) {
+                self.end(now);
+            }
+        }
         self.messages.drain_events()
     }
 
-    fn apply(&mut self, chunk: &Value, now: jiff::Timestamp) {
-        let error = &chunk["error"];
-        if !error.is_null() {
-            return self.fail(from_frame(error));
-        }
-        if chunk["object"] == "error" {
-            return self.fail(from_frame(chunk));
-        }
-        self.identify(chunk);
-        if chunk["usage"].is_object() {
-            self.usage = Some(read_usage(&chunk["usage"]));
-        }
-        let choice = &chunk["choices"][0];
-        if choice.is_null() || self.end.is_some() {
+    fn apply(&mut self, chunk: &Value) {
+        if is_done(chunk) {
+            self.last = Some(Last::Done);
             return;
         }
-        // A server that does not stream sends the whole message in one chunk.
-        let delta = if choice["delta"].is_object() {
-            &choice["delta"]
+        if let Some(words) = chunk.as_str() {
+            self.words = Some(words.to_owned());
+            return;
+        }
+        if let Some(failure) = told_error(chunk) {
+            self.fail(failure);
+            return;
+        }
+        self.identify(chunk);
+        let choice = &chunk["choices"][0];
+        self.count(chunk, choice);
+        if choice.is_null() {
+            return;
+        }
+        if choice["error"].is_object() {
+            self.fail(from_frame(&choice["error"]));
+            return;
+        }
+        // More after the usage: it was not the end.
+        self.last = None;
+        let (delta, message) = (&choice["delta"], &choice["message"]);
+        if delta.as_object().is_some_and(|delta| !delta.is_empty()) || !message.is_object() {
+            self.extend(delta);
         } else {
-            &choice["message"]
-        };
-        self.extend(delta);
+            // A server that does not stream sends the whole message in one chunk; some repeat it after the pieces.
+            self.extend_by_whole(message);
+        }
         if let Some(reason) = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty()) {
-            self.end(reason, now);
+            match unsuccessful(reason) {
+                Some(failure) => self.fail(failure),
+                None => self.finish_reason = Some(reason.to_owned()),
+            }
         }
     }
 
-    /// Whether the rest of the stream can be ignored.
-    pub(crate) fn is_finished(&self) -> bool {
-        match &self.end {
-            Some(Ok(_)) => self.usage.is_some(),
-            Some(Err(_)) => true,
-            None => false,
+    fn count(&mut self, chunk: &Value, choice: &Value) {
+        // Moonshot has it in the choice, Groq in a member of its own.
+        let places = [&chunk["usage"], &choice["usage"], &chunk["x_groq"]["usage"]];
+        if let Some(usage) = places.into_iter().find(|usage| usage.is_object()) {
+            self.usage = Some(read_usage(usage));
+            if choice.is_null() && !self.parts.is_empty() {
+                self.last = Some(Last::Usage);
+            }
         }
     }
 
-    /// Whether the response has ended, by success or failure; the usage may follow.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.end.is_some()
+    /// How far the response is.
+    pub(crate) fn progress(&self) -> Progress {
+        let is_over = self.failure.is_some() || self.is_closed || self.last == Some(Last::Done);
+        match &self.finish_reason {
+            _ if is_over => Progress::Over,
+            // The usage came after the finish reason: nothing else does.
+            Some(_) if self.last == Some(Last::Usage) => Progress::Over,
+            Some(_) if self.has_answer() => Progress::Finished,
+            // Some servers give a reason with every chunk, or before the first word.
+            Some(_) => Progress::FinishedWithoutAnswer,
+            None => Progress::Running,
+        }
     }
 
-    /// The stream has ended: the response if the provider completed it, else a failure.
+    fn has_answer(&self) -> bool {
+        self.parts.iter().any(|part| !matches!(part, Part::Reasoning(_)))
+    }
+
+    /// No chunk follows; returns the last events for viewers.
+    pub(crate) fn close(&mut self, now: jiff::Timestamp) -> Drain<'_, EventKind> {
+        self.end(now);
+        self.messages.drain_events()
+    }
+
+    /// After [`Self::close`]: the response if the provider completed it, else a failure.
     pub(crate) fn finish(self) -> Result<ModelResponse, CallFailure> {
-        let finish_reason = self.end.unwrap_or_else(|| Err(stream_ended()))?;
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        if !self.is_closed {
+            return Err(stream_ended(self.words.as_deref()));
+        }
         Ok(ModelResponse {
-            items: self.parts.iter().map(Part::item).collect(),
+            items: self.items(),
             usage: as_one_call(self.usage),
             response_id: self.response_id,
             model: self.model,
-            finish_reason: Some(finish_reason),
+            finish_reason: Some(self.finish_reason.unwrap_or_else(|| "stop".to_owned())),
         })
     }
 
     /// The call is interrupted: keeps the text of messages so far and retracts everything else.
-    pub(crate) fn interrupt(self, now: jiff::Timestamp) -> (Vec<EventKind>, ModelResponse) {
-        if let Some(Ok(_)) = &self.end {
-            return (Vec::new(), self.finish().unwrap_or_default());
+    pub(crate) fn interrupt(mut self, now: jiff::Timestamp) -> (Vec<EventKind>, ModelResponse) {
+        if self.finish_reason.is_some() && self.failure.is_none() {
+            let events = self.close(now).collect();
+            return (events, self.finish().unwrap_or_default());
         }
         let texts = (0..).zip(&self.parts).filter_map(|(index, part)| match part {
             Part::Message { text, refusal } => Some((index, format!("{text}{refusal}"))),
@@ -163,89 +229,117 @@ impl<'a> ChatInterpreter<'a> {
     }
 
     fn extend(&mut self, delta: &Value) {
-        let reasoning = text(delta, "reasoning_content").or_else(|| text(delta, "reasoning"));
-        if let Some(piece) = reasoning {
-            self.reasoning(piece);
+        self.extend_reasoning(delta);
+        self.members.of_message(delta);
+        self.extend_content(delta);
+        self.extend_calls(delta);
+    }
+
+    /// Takes of a whole message what no piece has said.
+    fn extend_by_whole(&mut self, message: &Value) {
+        let has = |of: fn(&Part) -> bool| self.parts.iter().any(of);
+        let has_reasoning = has(|part| matches!(part, Part::Reasoning(_)));
+        let has_message = has(|part| matches!(part, Part::Message { .. }));
+        let has_calls = has(|part| matches!(part, Part::Call(_)));
+        if self.parts.is_empty() {
+            self.members.of_message(message);
         }
-        if let Some(piece) = text(delta, "content") {
-            self.message(piece, MessagePart::Text);
+        if !has_reasoning {
+            self.extend_reasoning(message);
         }
-        if let Some(piece) = text(delta, "refusal") {
-            self.message(piece, MessagePart::Refusal);
+        if !has_message {
+            self.extend_content(message);
         }
-        for fragment in delta["tool_calls"].as_array().into_iter().flatten() {
-            self.tool_call(fragment);
+        if !has_calls {
+            self.extend_calls(message);
         }
     }
 
-    fn reasoning(&mut self, piece: &str) {
-        let known = self.parts.iter().position(|part| matches!(part, Part::Reasoning(_)));
-        let Some(position) = known.or_else(|| self.add(Part::Reasoning(String::new()))) else {
-            return;
-        };
-        if let Part::Reasoning(reasoning) = &mut self.parts[position] {
-            reasoning.push_str(piece);
+    fn extend_reasoning(&mut self, delta: &Value) {
+        if let Some((name, piece)) = reasoning_of(delta) {
+            self.reasoning_name = self.reasoning_name.or(name);
+            self.say(Kind::Reasoning, &piece);
         }
-        self.messages
-            .reasoning_delta(output_index(position), 0, piece.to_owned());
     }
 
-    fn message(&mut self, piece: &str, part: MessagePart) {
-        let known = self.parts.iter().position(|part| matches!(part, Part::Message { .. }));
-        let empty = Part::Message {
-            text: String::new(),
-            refusal: String::new(),
-        };
-        let Some(position) = known.or_else(|| self.add(empty)) else {
-            return;
-        };
-        if let Part::Message { text, refusal } = &mut self.parts[position] {
-            match part {
-                MessagePart::Text => text.push_str(piece),
-                MessagePart::Refusal => refusal.push_str(piece),
+    fn extend_content(&mut self, delta: &Value) {
+        for (kind, piece) in pieces_of_content(&delta["content"]) {
+            if kind == Kind::Text {
+                for (kind, piece) in self.think_tags.push(&piece) {
+                    self.say(kind, &piece);
+                }
+            } else {
+                self.say(kind, &piece);
             }
         }
-        self.messages.text_delta(output_index(position), piece.to_owned());
+        if let Some(refusal) = delta["refusal"].as_str() {
+            self.say(Kind::Refusal, refusal);
+        }
     }
 
-    fn tool_call(&mut self, fragment: &Value) {
-        let known = self.position_of_call(fragment);
-        let Some(position) = known.or_else(|| self.add(Part::Call(Call::default()))) else {
+    fn extend_calls(&mut self, delta: &Value) {
+        let calls = match &delta["tool_calls"] {
+            Value::Array(calls) => calls.as_slice(),
+            call @ Value::Object(_) => std::slice::from_ref(call),
+            _ => &[],
+        };
+        let older = delta.get("function_call").filter(|call| call.is_object());
+        let mut touched = Vec::new();
+        for fragment in calls.iter().chain(older).filter_map(Fragment::new) {
+            touched.extend(self.extend_call(&fragment, &touched));
+        }
+    }
+
+    fn say(&mut self, kind: Kind, piece: &str) {
+        if piece.is_empty() {
+            return;
+        }
+        let of_kind = |part: &Part| match kind {
+            Kind::Reasoning => matches!(part, Part::Reasoning(_)),
+            Kind::Text | Kind::Refusal => matches!(part, Part::Message { .. }),
+        };
+        let known = self.parts.iter().position(of_kind);
+        let Some(position) = known.or_else(|| self.add(Part::empty(kind))) else {
             return;
         };
-        let Some(Part::Call(call)) = self.parts.get_mut(position) else {
-            return;
-        };
-        call.append(fragment);
         let index = output_index(position);
-        if call.sent_bytes.is_none() && !call.name.is_empty() {
-            if call.id.is_empty() {
-                call.id = format!("call_{}_{}_{position}", self.call.turn, self.call.step);
+        match &mut self.parts[position] {
+            Part::Reasoning(reasoning) => {
+                reasoning.push_str(piece);
+                self.messages.reasoning_delta(index, 0, piece.to_owned());
             }
-            call.sent_bytes = Some(0);
-            let content = Content::ToolRequest {
-                tool_call_id: call.id.clone(),
-                name: call.name.clone(),
-                arguments: json!({}),
-            };
-            self.messages.start(index, content);
-        }
-        if let Some(sent_bytes) = call.sent_bytes
-            && let Some(delta) = call.arguments.get(sent_bytes..).filter(|delta| !delta.is_empty())
-        {
-            self.messages.arguments_delta(index, delta.to_owned());
-            call.sent_bytes = Some(call.arguments.len());
+            Part::Message { text, refusal } => {
+                let said = if kind == Kind::Text { text } else { refusal };
+                said.push_str(piece);
+                self.messages.text_delta(index, piece.to_owned());
+                if kind == Kind::Text && piece.contains('>') {
+                    self.move_reasoning_out_of_text(position);
+                }
+            }
+            Part::Call(_) => {}
         }
     }
 
-    /// The call that a fragment continues; none if it starts a new call.
-    fn position_of_call(&self, fragment: &Value) -> Option<usize> {
-        let number = fragment["index"].as_u64();
-        let id = fragment["id"].as_str().unwrap_or_default();
-        let has_name = ["function", "custom"]
-            .iter()
-            .any(|form| text(&fragment[form], "name").is_some());
-        let mut calls = self
+    /// The text up to a closing tag is reasoning, if the opening tag stood in the prompt.
+    fn move_reasoning_out_of_text(&mut self, position: usize) {
+        let is_last = position + 1 == self.parts.len();
+        let has_reasoning = self.parts.iter().any(|part| matches!(part, Part::Reasoning(_)));
+        let Some(Part::Message { text, .. }) = self.parts.get(position) else {
+            return;
+        };
+        let Some((reasoning, answer)) = text.split_once(CLOSING).filter(|_| is_last && !has_reasoning) else {
+            return;
+        };
+        let (reasoning, answer) = (reasoning.to_owned(), answer.trim_start().to_owned());
+        self.messages.retract(output_index(position));
+        self.parts.truncate(position);
+        self.say(Kind::Reasoning, &reasoning);
+        self.say(Kind::Text, &answer);
+    }
+
+    /// Returns the place of the call.
+    fn extend_call(&mut self, fragment: &Fragment<'_>, touched: &[usize]) -> Option<usize> {
+        let calls = self
             .parts
             .iter()
             .enumerate()
@@ -254,21 +348,52 @@ impl<'a> ChatInterpreter<'a> {
                 Part::Call(call) => Some((position, call)),
                 Part::Reasoning(_) | Part::Message { .. } => None,
             });
-        let (position, call) = match number {
-            Some(number) => calls.find(|(_, call)| call.index == Some(number))?,
-            None if !id.is_empty() => {
-                let known = calls.clone().find(|(_, call)| call.id == id);
-                // A fragment without a name starts no call, whatever its ID.
-                return known
-                    .or_else(|| calls.next().filter(|_| !has_name))
-                    .map(|(position, _)| position);
-            }
-            None => calls.next()?,
+        let known = continued(fragment, &calls, touched);
+        let position = known.or_else(|| self.add(Part::Call(Call::default())))?;
+        if let Some(Part::Call(call)) = self.parts.get_mut(position) {
+            call.append(fragment);
+        }
+        self.show_call(position);
+        Some(position)
+    }
+
+    /// Shows a call from its first argument on: then its name is whole.
+    fn show_call(&mut self, position: usize) {
+        let tool_call_id = self.call_id(position);
+        let Some(Part::Call(call)) = self.parts.get_mut(position) else {
+            return;
         };
-        // Some servers number every call 0, or none: a name with another ID, or a name without a number, starts a call.
-        let other_id = !id.is_empty() && call.sent_bytes.is_some() && id != call.id;
-        let starts = has_name && (other_id || (number.is_none() && call.sent_bytes.is_some()));
-        (!starts).then_some(position)
+        if !call.has_name() || call.streamed().is_empty() {
+            return;
+        }
+        let index = output_index(position);
+        let sent_bytes = call.sent_bytes.unwrap_or_else(|| {
+            let content = Content::ToolRequest {
+                tool_call_id,
+                name: call.name().to_owned(),
+                arguments: json!({}),
+            };
+            self.messages.start(index, content);
+            0
+        });
+        if let Some(delta) = call.streamed().get(sent_bytes..).filter(|delta| !delta.is_empty()) {
+            self.messages.arguments_delta(index, delta.to_owned());
+        }
+        call.sent_bytes = Some(call.streamed().len());
+    }
+
+    /// The server's ID of a call, unless it has none or gave it to a call before.
+    fn call_id(&self, position: usize) -> String {
+        let id = |part: &Part| match part {
+            Part::Call(call) => call.id().to_owned(),
+            Part::Reasoning(_) | Part::Message { .. } => String::new(),
+        };
+        let own = id(&self.parts[position]);
+        let is_taken = self.parts[..position].iter().any(|part| id(part) == own);
+        if own.is_empty() || is_taken {
+            return format!("call_{}_{}_{position}", self.call.turn, self.call.step);
+        }
+        own
     }
 
     fn add(&mut self, part: Part) -> Option<usize> {
@@ -279,39 +404,87 @@ impl<'a> ChatInterpreter<'a> {
         Some(self.parts.len() - 1)
     }
 
-    fn end(&mut self, reason: &str, now: jiff::Timestamp) {
-        match reason {
-            "length" => return self.fail(truncated()),
-            "content_filter" => return self.fail(content_filtered()),
-            "error" | "abort" | "insufficient_system_resource" => {
-                let message = format!("the model API ended its stream with finish_reason {reason:?}");
-                return self.fail(CallFailure::transient("model_stream_error", message));
-            }
-            _ => {}
+    /// Ends the response, if the server has ended it.
+    fn end(&mut self, now: jiff::Timestamp) {
+        if self.is_closed || self.failure.is_some() {
+            return;
         }
-        // A call that never got a name cannot run.
-        self.parts
-            .retain(|part| !matches!(part, Part::Call(call) if call.name.is_empty()));
-        for (index, part) in (0..).zip(&self.parts) {
-            self.messages.finish(index, &part.item(), now);
+        if let Some((kind, held)) = self.think_tags.finish() {
+            self.say(kind, &held);
+        }
+        let ended = self.finish_reason.is_some() || (self.last.is_some() && self.is_answer_whole());
+        if !ended {
+            return;
+        }
+        self.drop_nameless_calls();
+        for (index, item) in (0..).zip(self.items()) {
+            self.messages.finish(index, &item, now);
         }
         self.messages.retract_open();
-        self.end = Some(Ok(reason.to_owned()));
+        self.is_closed = true;
+    }
+
+    /// Whether the response can be the whole one although the server gave no reason for its end.
+    fn is_answer_whole(&self) -> bool {
+        let is_cut = |part: &Part| matches!(part, Part::Call(call) if call.is_cut());
+        !self.parts.is_empty() && !self.parts.iter().any(is_cut)
+    }
+
+    /// A call that never got a name cannot run; its arguments may belong to the call before it.
+    fn drop_nameless_calls(&mut self) {
+        let mut named: Vec<Part> = Vec::new();
+        for part in std::mem::take(&mut self.parts) {
+            match part {
+                Part::Call(nameless) if !nameless.has_name() => {
+                    if let Some(Part::Call(before)) = named.last_mut() {
+                        before.absorb(&nameless);
+                    }
+                }
+                part => named.push(part),
+            }
+        }
+        self.parts = named;
+    }
+
+    /// The items, with what a request to the same model puts back.
+    fn items(&self) -> Vec<Value> {
+        let mut items: Vec<Value> = self
+            .parts
+            .iter()
+            .enumerate()
+            .map(|(position, part)| match part {
+                Part::Call(call) => call.item(&self.call_id(position)),
+                part => part.item(),
+            })
+            .collect();
+        if let Some(first) = items.first_mut() {
+            self.members.put(first, members::OF_MESSAGE);
+        }
+        if let Some(name) = self.reasoning_name
+            && let Some(reasoning) = items.iter_mut().find(|item| item["type"] == "reasoning")
+        {
+            members::put(reasoning, members::REASONING, json!(name));
+        }
+        items
     }
 
     fn fail(&mut self, failure: CallFailure) {
-        self.end.get_or_insert(Err(failure));
+        self.failure.get_or_insert(failure);
     }
 }
 
-#[derive(Clone, Copy)]
-enum MessagePart {
-    Text,
-    Refusal,
-}
-
 impl Part {
-    /// The part as an output item of the Responses API.
+    fn empty(kind: Kind) -> Self {
+        match kind {
+            Kind::Reasoning => Self::Reasoning(String::new()),
+            Kind::Text | Kind::Refusal => Self::Message {
+                text: String::new(),
+                refusal: String::new(),
+            },
+        }
+    }
+
+    /// The part as an output item of the Responses API; a call needs its ID too.
     fn item(&self) -> Value {
         match self {
             Self::Reasoning(reasoning) => json!({"type": "reasoning", "summary": [],
@@ -326,64 +499,13 @@ impl Part {
                 }
                 json!({"type": "message", "role": "assistant", "status": "completed", "content": content})
             }
-            Self::Call(call) if call.is_custom => json!({"type": "custom_tool_call", "status": "completed",
-                "call_id": call.id, "name": call.name, "input": call.arguments}),
-            Self::Call(call) => json!({"type": "function_call", "status": "completed",
-                "call_id": call.id, "name": call.name, "arguments": call.arguments}),
+            Self::Call(call) => call.item(call.id()),
         }
     }
-}
-
-impl Call {
-    fn append(&mut self, fragment: &Value) {
-        if self.index.is_none() {
-            self.index = fragment["index"].as_u64();
-        }
-        if self.id.is_empty() {
-            fragment["id"].as_str().unwrap_or_default().clone_into(&mut self.id);
-        }
-        self.is_custom |= fragment["custom"].is_object();
-        let (form, arguments) = if self.is_custom {
-            ("custom", "input")
-        } else {
-            ("function", "arguments")
-        };
-        let function = &fragment[form];
-        if self.name.is_empty() {
-            function["name"].as_str().unwrap_or_default().clone_into(&mut self.name);
-        }
-        match &function[arguments] {
-            Value::String(piece) => self.arguments.push_str(piece),
-            Value::Object(whole) => self.arguments = json!(whole).to_string(),
-            _ => {}
-        }
-    }
-}
-
-fn text<'v>(from: &'v Value, name: &str) -> Option<&'v str> {
-    from[name].as_str().filter(|text| !text.is_empty())
 }
 
 fn output_index(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
-}
-
-fn as_one_call(usage: Option<Usage>) -> Usage {
-    Usage {
-        model_calls: 1,
-        ..usage.unwrap_or_default()
-    }
-}
-
-fn read_usage(usage: &Value) -> Usage {
-    let count = |value: &Value| value.as_u64().unwrap_or(0);
-    Usage {
-        input_tokens: count(&usage["prompt_tokens"]),
-        cached_input_tokens: count(&usage["prompt_tokens_details"]["cached_tokens"]),
-        output_tokens: count(&usage["completion_tokens"]),
-        reasoning_tokens: count(&usage["completion_tokens_details"]["reasoning_tokens"]),
-        model_calls: 0,
-    }
 }
 
 #[cfg(test)]

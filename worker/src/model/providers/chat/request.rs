@@ -1,21 +1,28 @@
 //! The body of a call to the Chat Completions API. Pure.
 
-use std::borrow::Cow;
-
-use bytes::Bytes;
-use serde::Serialize;
-use serde_json::{Map, Value, json, value::RawValue};
-use steadfast_agent_loop::{CallKind, Item};
+use serde_json::{Map, Value, json};
 use steadfast_crds::{AgentRevisionSpec, AgentToolSpec, agent_tool::ToolKind};
 
+use super::messages::messages;
 use crate::{
     failure::CallFailure,
-    model::request_body::{RequestContext, effective_tool_choice, insert, is_openai, serialize_body},
+    model::{
+        conversation::Conversation,
+        dialect::{Dialect, Habit},
+        request_body::{
+            BuiltRequest, RequestContext, cache_key, complete_members, effective_tool_choice, insert, instructions,
+            is_omitted, serialize_body,
+        },
+    },
     tools::functions::{FunctionTool, function_tools},
 };
 
-/// Builds the body from the items of the conversation.
-pub(crate) fn build_request(context: &RequestContext<'_>, items: &[Item<'_>]) -> Result<Bytes, CallFailure> {
+/// Builds the body from the conversation.
+pub(crate) fn build_request(
+    context: &RequestContext<'_>,
+    dialect: &Dialect,
+    conversation: &Conversation<'_>,
+) -> Result<BuiltRequest, CallFailure> {
     let revision = context.revision;
     if let Some(tool) = hosted_tool(revision) {
         return Err(CallFailure::permanent(
@@ -28,8 +35,8 @@ pub(crate) fn build_request(context: &RequestContext<'_>, items: &[Item<'_>]) ->
     body.insert("model".to_owned(), json!(revision.model.name));
     body.insert("stream".to_owned(), json!(true));
     body.insert("stream_options".to_owned(), json!({"include_usage": true}));
-    if is_openai(context.base_url) {
-        body.insert("prompt_cache_key".to_owned(), json!(context.task_id));
+    if dialect.has(Habit::PromptCacheKey) {
+        body.insert("prompt_cache_key".to_owned(), json!(cache_key(context.task_id)));
     }
     let tools = function_tools(revision, context.listed);
     if !tools.is_empty() {
@@ -47,13 +54,7 @@ pub(crate) fn build_request(context: &RequestContext<'_>, items: &[Item<'_>]) ->
             json!({"type": "json_schema", "json_schema": schema}),
         );
     }
-    // OpenAI's reasoning models refuse `max_tokens`; other servers know no other name.
-    let limit = if is_openai(context.base_url) {
-        "max_completion_tokens"
-    } else {
-        "max_tokens"
-    };
-    insert(&mut body, limit, settings.max_output_tokens.as_ref());
+    insert(&mut body, token_limit(dialect), settings.max_output_tokens.as_ref());
     insert(&mut body, "temperature", settings.temperature.as_ref());
     insert(&mut body, "top_p", settings.top_p.as_ref());
     let reasoning = settings.reasoning.as_ref();
@@ -61,8 +62,25 @@ pub(crate) fn build_request(context: &RequestContext<'_>, items: &[Item<'_>]) ->
     insert(&mut body, "reasoning_effort", effort);
     insert(&mut body, "verbosity", settings.verbosity.as_ref());
     insert(&mut body, "service_tier", settings.service_tier.as_ref());
-    let messages = messages(context.instructions, items);
-    serialize_body(body, "messages", &messages, &settings.extra_body)
+    let members = complete_members(context, dialect, body);
+    let instructions = instructions(context, is_omitted(context, dialect, "response_format"));
+    let (messages, of_messages) = messages(&instructions, &conversation.entries, dialect);
+    Ok(BuiltRequest {
+        body: serialize_body(context, &members, "messages", &messages)?,
+        members,
+        of_messages,
+        has_own: conversation.has_own,
+    })
+}
+
+/// The name of the limit of tokens: OpenAI's newer models refuse `max_tokens`, and other servers know no other name.
+fn token_limit(dialect: &Dialect) -> &'static str {
+    let (first, second) = if dialect.has(Habit::MaxCompletionTokens) {
+        ("max_completion_tokens", "max_tokens")
+    } else {
+        ("max_tokens", "max_completion_tokens")
+    };
+    if dialect.omits(first) { second } else { first }
 }
 
 fn hosted_tool(revision: &AgentRevisionSpec) -> Option<&str> {
@@ -83,120 +101,15 @@ fn tool_choice(choice: &str) -> Value {
     }
 }
 
-/// The text and the tool calls of one response become one message, in any order. Reasoning and hosted tool calls are
-/// dropped: the API has no form for them.
-fn messages<'a>(instructions: &'a str, items: &'a [Item<'_>]) -> Vec<Message<'a>> {
-    let mut messages = Vec::new();
-    if !instructions.is_empty() {
-        messages.push(Message::text("system", Cow::Borrowed(instructions)));
-    }
-    for item in items {
-        let item = match item {
-            Item::Said(item) => item,
-            // This API has no form for it.
-            Item::Output(output) if output.kind == CallKind::McpApproval => continue,
-            Item::Output(output) => {
-                messages.push(Message {
-                    tool_call_id: Some(&output.call_id),
-                    ..Message::new("tool", Content::Json(output.text_json()))
-                });
-                continue;
-            }
-        };
-        match (item["type"].as_str(), item["role"].as_str()) {
-            (Some("function_call"), _) => assistant(&mut messages).tool_calls.push(call(item)),
-            (Some("message") | None, Some("assistant")) => {
-                let content = &mut assistant(&mut messages).content;
-                let text = text_of(&item["content"]);
-                *content = Some(Content::Text(match content.take() {
-                    Some(Content::Text(before)) => Cow::Owned(format!("{before}\n\n{text}")),
-                    Some(Content::Json(_)) | None => text,
-                }));
-            }
-            (Some("message") | None, Some("user")) => messages.push(Message::text("user", text_of(&item["content"]))),
-            (Some("message") | None, Some(_)) => messages.push(Message::text("system", text_of(&item["content"]))),
-            _ => {}
-        }
-    }
-    messages
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    role: &'static str,
-    /// Null in a message with tool calls only: some servers require the member.
-    content: Option<Content<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    tool_calls: Vec<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Content<'a> {
-    Text(Cow<'a, str>),
-    /// JSON text of a string.
-    Json(&'a RawValue),
-}
-
-impl<'a> Message<'a> {
-    fn new(role: &'static str, content: Content<'a>) -> Self {
-        Self {
-            role,
-            content: Some(content),
-            tool_calls: Vec::new(),
-            tool_call_id: None,
-        }
-    }
-
-    fn text(role: &'static str, text: Cow<'a, str>) -> Self {
-        Self::new(role, Content::Text(text))
-    }
-}
-
-/// The last message if it is the assistant's, else a new one.
-fn assistant<'m, 'a>(messages: &'m mut Vec<Message<'a>>) -> &'m mut Message<'a> {
-    let open = messages.last().is_some_and(|message| message.role == "assistant");
-    let index = if open { messages.len() - 1 } else { messages.len() };
-    if !open {
-        messages.push(Message {
-            content: None,
-            ..Message::text("assistant", Cow::Borrowed(""))
-        });
-    }
-    &mut messages[index]
-}
-
-fn call(item: &Value) -> Value {
-    let arguments = match &item["arguments"] {
-        Value::String(text) if !text.trim().is_empty() => text.clone(),
-        Value::String(_) | Value::Null => "{}".to_owned(),
-        other => other.to_string(),
-    };
-    json!({"id": item["call_id"], "type": "function", "function": {"name": item["name"], "arguments": arguments}})
-}
-
-fn text_of(content: &Value) -> Cow<'_, str> {
-    match content {
-        Value::String(text) => Cow::Borrowed(text),
-        Value::Array(parts) => parts
-            .iter()
-            .filter_map(|part| part["text"].as_str().or_else(|| part["refusal"].as_str()))
-            .collect(),
-        Value::Null => Cow::Borrowed(""),
-        other => Cow::Owned(other.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use steadfast_agent_loop::{ModelText, ToolOutput};
+    use steadfast_crds::model::ModelDialect;
     use url::Url;
 
     use super::*;
+    use crate::model::dialect::Lesson;
 
-    fn build(settings: &str, more: &str, url: &str, items: &[Value]) -> Result<Value, CallFailure> {
+    fn build(settings: &str, more: &str, dialect: &Dialect) -> Result<Value, CallFailure> {
         let revision: AgentRevisionSpec = serde_yaml_ng::from_str(&format!(
             "{{agent: a, sequence: 1, taskQueue: q, model: {{name: m, api: ChatCompletions, settings: {settings}}}, {more}}}"
         ))
@@ -206,68 +119,25 @@ mod tests {
             instructions: "be brief",
             task_id: "task-1",
             step: 0,
-            base_url: &Url::parse(url).unwrap(),
             listed: &[],
             variable: &|_| Ok(String::new()),
         };
-        let output = |item: &Value| ToolOutput {
-            call_id: item["call_id"].as_str().unwrap().to_owned(),
-            name: "t".to_owned(),
-            kind: CallKind::Function,
-            content: item["output"].clone(),
-            is_error: false,
-            text: ModelText::default(),
-        };
-        let outputs: Vec<Option<ToolOutput>> = items
-            .iter()
-            .map(|item| (item["type"] == "function_call_output").then(|| output(item)))
-            .collect();
-        let items: Vec<Item<'_>> = items
-            .iter()
-            .zip(&outputs)
-            .map(|(item, output)| match output {
-                Some(output) => Item::Output(output),
-                None => Item::Said(Cow::Borrowed(item)),
-            })
-            .collect();
-        build_request(&context, &items).map(|body| serde_json::from_slice(&body).unwrap())
+        let built = build_request(&context, dialect, &Conversation::default())?;
+        Ok(serde_json::from_slice(&built.body).unwrap())
     }
 
-    const LOCAL: &str = "http://localhost:8000/v1";
-
-    #[test]
-    fn a_conversation_becomes_messages() {
-        let items = [
-            json!({"role": "user", "content": "weather?"}),
-            json!({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm"}]}),
-            json!({"type": "function_call", "call_id": "c1", "name": "t", "arguments": "{\"a\":1}"}),
-            json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look."}]}),
-            json!({"type": "function_call", "call_id": "c2", "name": "t", "arguments": ""}),
-            json!({"type": "function_call_output", "call_id": "c1", "output": "warm"}),
-            json!({"type": "function_call_output", "call_id": "c2", "output": "cold"}),
-            json!({"role": "developer", "content": "answer in JSON"}),
-        ];
-        let body = build("{}", "", LOCAL, &items).unwrap();
-        let call = |id: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "t", "arguments": arguments}});
-        assert_eq!(
-            body,
-            json!({"model": "m", "stream": true, "stream_options": {"include_usage": true}, "messages": [
-                {"role": "system", "content": "be brief"},
-                {"role": "user", "content": "weather?"},
-                {"role": "assistant", "content": "I look.", "tool_calls": [call("c1", "{\"a\":1}"), call("c2", "{}")]},
-                {"role": "tool", "content": "warm", "tool_call_id": "c1"},
-                {"role": "tool", "content": "cold", "tool_call_id": "c2"},
-                {"role": "system", "content": "answer in JSON"},
-            ]})
-        );
+    fn any() -> Dialect {
+        Dialect::default()
     }
 
-    #[test]
-    fn a_message_that_only_calls_tools_has_no_content() {
-        let items = [json!({"type": "function_call", "call_id": "c1", "name": "t", "arguments": "{}"})];
-        let body = build("{}", "", LOCAL, &items).unwrap();
-        assert_eq!(body["messages"][1]["content"], Value::Null);
-        assert!(body["messages"][1].as_object().unwrap().contains_key("content"));
+    fn openai() -> Dialect {
+        Dialect::initial(ModelDialect::OpenAI, &Url::parse("http://localhost/").unwrap())
+    }
+
+    fn omitting(path: &str) -> Dialect {
+        let mut dialect = any();
+        dialect.learn(&Lesson::Omit(path.to_owned()));
+        dialect
     }
 
     #[test]
@@ -277,7 +147,7 @@ mod tests {
         let more =
             "tools: [{name: t, spec: {description: d, activity: {name: t, taskQueue: w}, parameters: {type: object}}}],
             output: {schema: {type: object}, strict: false}";
-        let mut body = build(settings, more, LOCAL, &[]).unwrap();
+        let mut body = build(settings, more, &any()).unwrap();
         body.as_object_mut().unwrap().remove("messages");
         let function = json!({"name": "t", "description": "d", "parameters": {"type": "object"}});
         assert_eq!(
@@ -289,15 +159,47 @@ mod tests {
                 "response_format": {"type": "json_schema",
                     "json_schema": {"name": "output", "schema": {"type": "object"}, "strict": false}}})
         );
-        let openai = build("{maxOutputTokens: 100}", "", "https://api.openai.com/v1", &[]).unwrap();
-        assert_eq!(openai["max_completion_tokens"], 100);
-        assert_eq!(openai["max_tokens"], Value::Null);
+    }
+
+    #[test]
+    fn the_limit_of_tokens_has_the_name_that_the_server_takes() {
+        for (dialect, name) in [
+            (any(), "max_tokens"),
+            (openai(), "max_completion_tokens"),
+            (omitting("max_tokens"), "max_completion_tokens"),
+        ] {
+            let body = build("{maxOutputTokens: 100}", "", &dialect).unwrap();
+            let names = body.as_object().unwrap().keys();
+            let names: Vec<&String> = names.filter(|key| key.starts_with("max_")).collect();
+            assert_eq!(names, [name]);
+            assert_eq!(body[name], 100);
+        }
+    }
+
+    #[test]
+    fn a_server_without_structured_output_is_told_the_schema() {
+        let more = "output: {schema: {type: object}}";
+        let body = build("{}", more, &omitting("response_format")).unwrap();
+        assert_eq!(body["response_format"], Value::Null);
+        let told = body["messages"][0]["content"].as_str().unwrap();
+        assert!(
+            told.starts_with("be brief\n\nAnswer with") && told.ends_with("{\"type\":\"object\"}"),
+            "{told}"
+        );
+        let body = build("{omit: [response_format]}", more, &any()).unwrap();
+        assert_eq!(body["messages"][0]["content"], told);
+    }
+
+    #[test]
+    fn a_prompt_cache_key_is_sent_where_it_is_known() {
+        assert_eq!(build("{}", "", &openai()).unwrap()["prompt_cache_key"], "task-1");
+        assert_eq!(build("{}", "", &any()).unwrap()["prompt_cache_key"], Value::Null);
     }
 
     #[test]
     fn hosted_tools_are_refused_with_a_hint_at_the_responses_api() {
         let more = "tools: [{name: search, spec: {description: d, hosted: {type: web_search}}}]";
-        let error = build("{}", more, LOCAL, &[]).unwrap_err();
+        let error = build("{}", more, &any()).unwrap_err();
         assert_eq!(error.category, "model_configuration");
         assert!(error.message.contains("Responses"), "{error}");
     }

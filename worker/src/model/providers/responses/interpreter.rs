@@ -11,9 +11,10 @@ use steadfast_projection::begun_content;
 use crate::{
     failure::CallFailure,
     model::{
-        failures::{content_filtered, from_frame, stream_ended, truncated},
+        failures::{content_filtered, from_frame, stream_ended, told_error, truncated},
+        interpreter::{Progress, is_done},
         message_tracker::{KeptItem, MessageTracker, text_content},
-        response::{CallIdentity, ModelResponse, incomplete_message},
+        response::{CallIdentity, ModelResponse, complete_message, incomplete_message},
     },
 };
 
@@ -48,6 +49,8 @@ pub(crate) struct ResponsesInterpreter<'a> {
     done: BTreeMap<u32, Value>,
     response_id: Option<String>,
     model: Option<String>,
+    /// The words of the stream that were no event.
+    words: Option<String>,
     end: Option<Result<ModelResponse, CallFailure>>,
 }
 
@@ -58,18 +61,49 @@ impl<'a> ResponsesInterpreter<'a> {
             done: BTreeMap::new(),
             response_id: None,
             model: None,
+            words: None,
             end: None,
         }
     }
 
     /// Reads an event of the stream; returns the events for viewers.
     pub(crate) fn read(&mut self, event: Value, now: jiff::Timestamp) -> Drain<'_, EventKind> {
-        // An event of an unexpected shape is ignored, like an event of an unknown type.
-        let event: StreamEvent = serde_json::from_value(event).unwrap_or_default();
         if self.end.is_none() {
-            self.apply(event, now);
+            if is_done(&event) {
+                self.end_without_last_word(now);
+            } else if let Some(words) = event.as_str() {
+                self.words = Some(words.to_owned());
+            } else if event["type"].is_null() {
+                self.read_document(event, now);
+            } else {
+                // An event of an unexpected shape is ignored, like an event of an unknown type.
+                self.apply(serde_json::from_value(event).unwrap_or_default(), now);
+            }
         }
         self.messages.drain_events()
+    }
+
+    /// Reads JSON that is no event: a whole answer of a server that does not stream, or an error.
+    fn read_document(&mut self, document: Value, now: jiff::Timestamp) {
+        if document["object"] == "response" || document["output"].is_array() {
+            self.identify(&document);
+            self.complete(Some(document), now);
+        } else if let Some(failure) = told_error(&document) {
+            self.fail(failure);
+        }
+    }
+
+    /// The server says that this is all, and has not said how the response ended: it counts if every item is whole.
+    fn end_without_last_word(&mut self, now: jiff::Timestamp) {
+        let texts = self.messages.unfinished_texts();
+        let open: Vec<(u32, Value)> = texts.map(|(index, text)| (index, complete_message(text))).collect();
+        let is_cut = self.messages.open_count() > open.len();
+        for (index, item) in open {
+            self.done.entry(index).or_insert(item);
+        }
+        if !is_cut && !self.done.is_empty() {
+            self.complete(None, now);
+        }
     }
 
     fn apply(&mut self, mut event: StreamEvent, now: jiff::Timestamp) {
@@ -106,22 +140,28 @@ impl<'a> ResponsesInterpreter<'a> {
             "response.incomplete" => self.fail(incomplete(event.response.as_ref())),
             "response.failed" => self.fail(failed(event.response.as_ref())),
             "error" => self.fail(error_frame(&event)),
-            "" if event.error.as_ref().is_some_and(|error| !error.is_null()) => {
-                self.fail(error_frame(&event));
-            }
             // Announcements, and event types that providers add later.
             _ => {}
         }
     }
 
-    /// The stream has ended: the response if the provider completed it, else a failure.
+    /// After [`Self::close`]: the response if the provider completed it, else a failure.
     pub(crate) fn finish(self) -> Result<ModelResponse, CallFailure> {
-        self.end.unwrap_or_else(|| Err(stream_ended()))
+        self.end.unwrap_or_else(|| Err(stream_ended(self.words.as_deref())))
     }
 
-    /// Whether the response has ended, by success or failure.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.end.is_some()
+    /// How far the response is.
+    pub(crate) fn progress(&self) -> Progress {
+        if self.end.is_some() {
+            Progress::Over
+        } else {
+            Progress::Running
+        }
+    }
+
+    /// No event follows.
+    pub(crate) fn close(&mut self, _: jiff::Timestamp) -> Drain<'_, EventKind> {
+        self.messages.drain_events()
     }
 
     /// The call is interrupted: keeps the text of messages so far and retracts everything else.
@@ -196,7 +236,7 @@ impl<'a> ResponsesInterpreter<'a> {
         // Some servers send "completed" for a response with another status.
         match status {
             Some("incomplete") => return self.fail(incomplete(Some(&response))),
-            Some("failed") => return self.fail(failed(Some(&response))),
+            Some("failed" | "cancelled") => return self.fail(failed(Some(&response))),
             _ => {}
         }
         let finish_reason = Some(status.unwrap_or("completed").to_owned());

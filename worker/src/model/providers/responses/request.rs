@@ -1,39 +1,47 @@
 //! The body of a call to the Responses API. Pure.
 
-use bytes::Bytes;
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
-use steadfast_agent_loop::Item;
 use steadfast_crds::{
-    AgentRevisionSpec, ModelSpec,
+    AgentRevisionSpec,
     agent_tool::{HostedTool, ToolKind},
     environment::try_expand,
 };
 
 use crate::{
     failure::CallFailure,
-    model::request_body::{
-        RequestContext, Variable, effective_tool_choice, hosted_tool_type, insert, is_openai, serialize_body,
+    model::{
+        conversation::Conversation,
+        dialect::Dialect,
+        request_body::{
+            BuiltRequest, RequestContext, Variable, cache_key, complete_members, effective_tool_choice,
+            hosted_tool_type, insert, instructions, is_omitted, serialize_body,
+        },
     },
     tools::functions::{FunctionTool, function_tools},
 };
 
-/// Builds the body from the items of the conversation.
-pub(crate) fn build_request(context: &RequestContext<'_>, items: &[Item<'_>]) -> Result<Bytes, CallFailure> {
+/// Builds the body from the conversation.
+pub(crate) fn build_request(
+    context: &RequestContext<'_>,
+    dialect: &Dialect,
+    conversation: &Conversation<'_>,
+) -> Result<BuiltRequest, CallFailure> {
     let model = &context.revision.model;
     let settings = &model.settings;
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(model.name));
-    body.insert("instructions".to_owned(), json!(context.instructions));
+    let is_told = ["text", "text.format"]
+        .iter()
+        .any(|path| is_omitted(context, dialect, path));
+    body.insert("instructions".to_owned(), json!(instructions(context, is_told)));
     body.insert("stream".to_owned(), json!(true));
-    // The provider stores nothing: the conversation is in Temporal's history.
+    // The provider stores nothing: the conversation is in Temporal's history. So reasoning must come whole, encrypted.
+    // Models that do not reason refuse the request for it once.
     body.insert("store".to_owned(), json!(false));
-    if is_openai(context.base_url) {
-        // Keeps the calls of one task on one prompt cache.
-        body.insert("prompt_cache_key".to_owned(), json!(context.task_id));
-        if is_reasoning_model(model) {
-            body.insert("include".to_owned(), json!(["reasoning.encrypted_content"]));
-        }
-    }
+    body.insert("include".to_owned(), json!(["reasoning.encrypted_content"]));
+    body.insert("prompt_cache_key".to_owned(), json!(cache_key(context.task_id)));
     insert_tools(&mut body, context)?;
     insert(&mut body, "temperature", settings.temperature.as_ref());
     insert(&mut body, "top_p", settings.top_p.as_ref());
@@ -50,7 +58,13 @@ pub(crate) fn build_request(context: &RequestContext<'_>, items: &[Item<'_>]) ->
     if !text.is_empty() {
         body.insert("text".to_owned(), Value::Object(text));
     }
-    serialize_body(body, "input", items, &settings.extra_body)
+    let members = complete_members(context, dialect, body);
+    Ok(BuiltRequest {
+        body: serialize_body(context, &members, "input", &conversation.entries)?,
+        members,
+        of_messages: BTreeSet::new(),
+        has_own: conversation.has_own,
+    })
 }
 
 fn insert_tools(body: &mut Map<String, Value>, context: &RequestContext<'_>) -> Result<(), CallFailure> {
@@ -123,14 +137,6 @@ fn tool_choice(choice: &str, revision: &AgentRevisionSpec) -> Value {
             None => json!({"type": "function", "name": name}),
         },
     }
-}
-
-/// OpenAI's reasoning models; any other model answers 400 to a request for encrypted reasoning.
-fn is_reasoning_model(model: &ModelSpec) -> bool {
-    model.settings.reasoning.is_some()
-        || ["gpt-5", "o1", "o3", "o4"]
-            .iter()
-            .any(|family| model.name.starts_with(family))
 }
 
 #[cfg(test)]

@@ -158,6 +158,7 @@ fn take_answer(
         body: Body::Model {
             items: outcome.items,
             agent: revision.spec.agent.clone(),
+            origin: outcome.origin,
         },
     };
     task.ack(&outcome.log);

@@ -21,8 +21,10 @@ fn read(chunks: &[Value]) -> (Vec<EventKind>, ChatInterpreter<'static>) {
     (shown, interpreter)
 }
 
+/// Reads a stream to its end.
 fn run(chunks: &[Value]) -> (Vec<Message>, Result<ModelResponse, CallFailure>) {
-    let (shown, interpreter) = read(chunks);
+    let (mut shown, mut interpreter) = read(chunks);
+    shown.extend(interpreter.close(NOW));
     (fold(&logged(shown)), interpreter.finish())
 }
 
@@ -81,7 +83,8 @@ fn reasoning_and_text_stream_and_end_as_two_messages() {
         response,
         ModelResponse {
             items: vec![
-                json!({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Let me see."}]}),
+                json!({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Let me see."}],
+                    "chat": {"reasoning": "reasoning_content"}}),
                 json!({"type": "message", "role": "assistant", "status": "completed",
                     "content": [{"type": "output_text", "text": "Hello you", "annotations": []}]}),
             ],
@@ -107,9 +110,9 @@ fn reasoning_and_text_stream_and_end_as_two_messages() {
 #[test]
 fn what_a_call_cost_is_waited_for_but_not_needed() {
     let (_, mut interpreter) = read(&[delta(json!({"content": "Hi"})), end("stop")]);
-    assert!(interpreter.has_ended() && !interpreter.is_finished());
+    assert_eq!(interpreter.progress(), Progress::Finished);
     interpreter.read(&usage(), NOW);
-    assert!(interpreter.is_finished());
+    assert_eq!(interpreter.progress(), Progress::Over);
     let (_, without) = run(&[delta(json!({"content": "Hi"})), end("stop")]);
     assert_eq!(without.unwrap().usage.model_calls, 1);
 }
@@ -152,14 +155,14 @@ fn the_response_is_the_same_wherever_a_stream_is_cut() {
         let (one, other) = whole.split_at(whole.floor_char_boundary(at));
         [one.to_owned(), other.to_owned()]
     };
-    let expected = read(&response_in(vec![text.to_owned()], vec![arguments.to_owned()]))
+    let expected = run(&response_in(vec![text.to_owned()], vec![arguments.to_owned()]))
         .1
-        .finish()
         .unwrap();
     assert_eq!(expected.items.len(), 2);
     for at in 0..=text.len().max(arguments.len()) {
         let chunks = response_in(pieces(text, at).into(), pieces(arguments, at).into());
-        let (shown, interpreter) = read(&chunks);
+        let (mut shown, mut interpreter) = read(&chunks);
+        shown.extend(interpreter.close(NOW));
         assert_eq!(interpreter.finish().unwrap(), expected, "{at}");
         // Nor does a viewer see anything else before the end.
         let contents = |events: &[EventKind]| -> Vec<Content> {
@@ -236,7 +239,7 @@ fn only_a_finished_response_is_a_success() {
         (Some(end("error")), "model_stream_error", TRANSIENT),
         (
             Some(json!({"error": {"code": 503, "message": "busy"}})),
-            "model_stream_error",
+            "model_unavailable",
             TRANSIENT,
         ),
         (Some(json!({"error": "went away"})), "model_stream_error", TRANSIENT),
@@ -297,3 +300,5 @@ fn a_call_of_a_custom_tool_is_an_item_of_its_own_type() {
     let expected = json!({"type": "custom_tool_call", "status": "completed", "call_id": "c1", "name": "edit", "input": "some text"});
     assert_eq!(response.unwrap().items, [expected]);
 }
+
+mod quirks;

@@ -105,7 +105,7 @@ fn incomplete_and_failed_are_no_success() {
         ),
         (
             json!({"type": "error", "code": "rate_limit_exceeded", "message": "slow"}),
-            "model_stream_error",
+            "model_rate_limit",
         ),
     ] {
         assert_eq!(
@@ -224,4 +224,49 @@ fn a_hosted_tool_is_shown_while_it_runs_and_with_its_result() {
 fn an_error_without_a_type_inside_a_good_status_is_an_error() {
     let (_, response) = run(&[json!({"error": {"message": "boom", "type": "server_error"}})]);
     assert_eq!(response.unwrap_err().category, "model_stream_error");
+}
+
+#[test]
+fn a_whole_answer_in_json_is_read_and_an_error_is_told() {
+    let item = message_item("Hi");
+    let (messages, response) = run(&[
+        json!({"id": "resp_1", "object": "response", "status": "completed", "error": null,
+        "output": [item], "usage": {"input_tokens": 3}}),
+    ]);
+    let response = response.unwrap();
+    assert_eq!(
+        (messages.len(), response.items, response.usage.input_tokens),
+        (1, vec![item], 3)
+    );
+    for (document, category) in [
+        (
+            json!({"object": "response", "status": "failed", "error": {"code": "server_error", "message": "oops"}}),
+            "model_stream_error",
+        ),
+        (
+            json!({"error": {"message": "oops", "code": 401}}),
+            "model_authentication",
+        ),
+        (json!({"detail": "oops"}), "model_stream_error"),
+    ] {
+        let failure = run(std::slice::from_ref(&document)).1.unwrap_err();
+        assert_eq!(failure.category, category, "{document}");
+        assert!(failure.message.contains("oops"), "{failure}");
+    }
+}
+
+#[test]
+fn a_stream_whose_server_says_that_it_is_over_counts_if_its_items_are_whole() {
+    let begun = [
+        json!({"type": "response.output_item.added", "output_index": 0, "item": {"type": "message"}}),
+        json!({"type": "response.output_text.delta", "output_index": 0, "delta": "Hi"}),
+    ];
+    let call = json!({"type": "response.output_item.added", "output_index": 1, "item": {"type": "function_call", "call_id": "c", "name": "t"}});
+    let done = json!("[DONE]");
+    let (messages, response) = run(&[begun[0].clone(), begun[1].clone(), done.clone()]);
+    assert_eq!(response.unwrap().items[0]["content"][0]["text"], "Hi");
+    assert_eq!(messages[0].status, MessageStatus::Done);
+    for events in [vec![done.clone()], vec![begun[0].clone(), begun[1].clone(), call, done]] {
+        assert_eq!(run(&events).1.unwrap_err().category, "model_stream_ended", "{events:?}");
+    }
 }

@@ -3,11 +3,15 @@
 use serde_json::{Value, json};
 use steadfast_agent_loop::{Body, Segment, UserContent};
 use steadfast_crds::AgentRevisionSpec;
-use url::Url;
 
 use crate::{
     failure::CallFailure,
-    model::{RequestContext, build_request},
+    model::{
+        RequestContext,
+        conversation::Past,
+        dialect::{Dialect, Lesson},
+        request::{RequestForm, build_request},
+    },
 };
 
 fn revision(settings: &str) -> AgentRevisionSpec {
@@ -33,59 +37,93 @@ fn hello() -> Segment {
     }
 }
 
-fn build(settings: &str, step: u32, url: &str) -> Value {
-    build_for(&revision(settings), step, url).unwrap()
+fn build(settings: &str, step: u32) -> Value {
+    build_for(&revision(settings), step, &Dialect::default()).unwrap()
 }
 
-fn build_for(revision: &AgentRevisionSpec, step: u32, url: &str) -> Result<Value, CallFailure> {
+fn build_for(revision: &AgentRevisionSpec, step: u32, dialect: &Dialect) -> Result<Value, CallFailure> {
     let context = RequestContext {
         revision,
         instructions: "be brief",
         task_id: "task-1",
         step,
-        base_url: &Url::parse(url).unwrap(),
         listed: &[],
         variable: &|name| match name {
             "TOKEN" => Ok("${env.OTHER}".to_owned()),
             other => Err(CallFailure::permanent("model_credentials", other)),
         },
     };
-    build_request(&context, [&hello()]).map(|body| serde_json::from_slice(&body).unwrap())
+    let form = RequestForm {
+        dialect,
+        origin: "responses/here/gpt-5-mini",
+        past: Past::Own,
+    };
+    let built = build_request(&context, form, &[&hello()])?;
+    Ok(serde_json::from_slice(&built.body).unwrap())
 }
 
 #[test]
 fn the_whole_conversation_is_sent_and_nothing_is_stored() {
     assert_eq!(
-        build("{}", 0, "http://localhost:11434/v1"),
+        build("{}", 0),
         json!({
             "model": "gpt-5-mini", "instructions": "be brief", "input": [{"role": "user", "content": "hello"}],
-            "stream": true, "store": false,
+            "stream": true, "store": false, "include": ["reasoning.encrypted_content"], "prompt_cache_key": "task-1",
             "tools": [{"type": "function", "name": "t", "description": "d", "parameters": {"type": "object"}, "strict": false}],
         })
     );
 }
 
 #[test]
-fn encrypted_reasoning_is_requested_from_openai_only() {
-    assert_eq!(
-        build("{}", 0, "https://api.openai.com/v1")["include"],
-        json!(["reasoning.encrypted_content"])
+fn what_the_server_refused_is_left_out() {
+    let mut dialect = Dialect::default();
+    for path in ["include", "reasoning.summary", "text.verbosity"] {
+        dialect.learn(&Lesson::Omit(path.to_owned()));
+    }
+    let revision = revision("{reasoning: {effort: low, summary: auto}, verbosity: low}");
+    let body = build_for(&revision, 0, &dialect).unwrap();
+    assert_eq!(body["reasoning"], json!({"effort": "low"}));
+    for name in ["include", "text"] {
+        assert!(!body.as_object().unwrap().contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn omit_leaves_members_out() {
+    let body = build(
+        "{omit: [store, reasoning.summary, seed], reasoning: {effort: low, summary: auto}, extraBody: {seed: 1}}",
+        0,
     );
-    assert_eq!(build("{}", 0, "https://example.test/v1")["include"], Value::Null);
+    assert_eq!(body["reasoning"], json!({"effort": "low"}));
+    for name in ["store", "seed"] {
+        assert!(!body.as_object().unwrap().contains_key(name), "{name}");
+    }
+    let body = build("{omit: [input]}", 0);
+    assert!(!body.as_object().unwrap().contains_key("input"));
+}
+
+#[test]
+fn a_server_without_structured_output_is_told_the_schema() {
+    let mut revision = revision("{verbosity: low}");
+    revision.output = serde_yaml_ng::from_str("{schema: {type: object}}").unwrap();
+    let mut dialect = Dialect::default();
+    dialect.learn(&Lesson::Omit("text.format".to_owned()));
+    let body = build_for(&revision, 0, &dialect).unwrap();
+    assert_eq!(body["text"], json!({"verbosity": "low"}));
+    assert!(
+        body["instructions"]
+            .as_str()
+            .unwrap()
+            .ends_with("{\"type\":\"object\"}")
+    );
 }
 
 #[test]
 fn a_tool_is_forced_on_the_first_call_only() {
-    let first = build("{toolChoice: t}", 0, "http://localhost/v1");
+    let first = build("{toolChoice: t}", 0);
     assert_eq!(first["tool_choice"], json!({"type": "function", "name": "t"}));
-    assert_eq!(
-        build("{toolChoice: t}", 1, "http://localhost/v1")["tool_choice"],
-        Value::Null
-    );
-    assert_eq!(
-        build("{toolChoice: none}", 1, "http://localhost/v1")["tool_choice"],
-        json!("none")
-    );
+    assert_eq!(build("{toolChoice: t}", 1)["tool_choice"], Value::Null);
+    assert_eq!(build("{toolChoice: none}", 1)["tool_choice"], json!("none"));
 }
 
 #[test]
@@ -93,7 +131,6 @@ fn settings_are_sent_under_the_names_of_the_api() {
     let body = build(
         "{temperature: 0.5, topP: 0.9, maxOutputTokens: 100, reasoning: {effort: low}, verbosity: low, truncation: auto, extraBody: {metadata: {a: b}}}",
         0,
-        "http://localhost/v1",
     );
     for (name, value) in [
         ("temperature", json!(0.5)),
@@ -110,15 +147,15 @@ fn settings_are_sent_under_the_names_of_the_api() {
 
 #[test]
 fn null_in_extra_body_removes_a_member() {
-    let body = build("{temperature: 0.5, extraBody: {store: null}}", 0, "http://localhost/v1");
+    let body = build("{temperature: 0.5, extraBody: {store: null}}", 0);
     assert!(!body.as_object().unwrap().contains_key("store"));
 }
 
 #[test]
 fn extra_body_can_replace_or_remove_the_conversation() {
-    let body = build("{extraBody: {input: other}}", 0, "http://localhost/v1");
+    let body = build("{extraBody: {input: other}}", 0);
     assert_eq!(body["input"], "other");
-    let body = build("{extraBody: {input: null}}", 0, "http://localhost/v1");
+    let body = build("{extraBody: {input: null}}", 0);
     assert!(!body.as_object().unwrap().contains_key("input"));
 }
 
@@ -126,7 +163,7 @@ fn extra_body_can_replace_or_remove_the_conversation() {
 fn structured_output_and_verbosity_share_the_member_text() {
     let mut revision = revision("{verbosity: low}");
     revision.output = serde_yaml_ng::from_str("{schema: {type: object}}").unwrap();
-    let body = build_for(&revision, 0, "http://localhost/v1").unwrap();
+    let body = build_for(&revision, 0, &Dialect::default()).unwrap();
     assert_eq!(
         body["text"],
         json!({"verbosity": "low",
@@ -142,7 +179,7 @@ fn hosted_tools_are_sent_with_expanded_variables() {
           {name: docs, spec: {description: d, hosted: {type: mcp, settings: {server_label: s, headers: {Authorization: 'Bearer ${env.TOKEN}!'}}}}}]",
     )
     .unwrap();
-    let body = build_for(&revision, 0, "http://localhost/v1").unwrap();
+    let body = build_for(&revision, 0, &Dialect::default()).unwrap();
     assert_eq!(
         body["tools"],
         json!([{"type": "web_search"},
@@ -152,15 +189,12 @@ fn hosted_tools_are_sent_with_expanded_variables() {
     let hosted = serde_yaml_ng::from_str("{type: mcp, settings: {token: '${env.NOBODY}'}}").unwrap();
     revision.tools[0].spec.hosted = Some(hosted);
     assert_eq!(
-        build_for(&revision, 0, "http://localhost/v1").unwrap_err().category,
+        build_for(&revision, 0, &Dialect::default()).unwrap_err().category,
         "model_credentials"
     );
 }
 
 #[test]
 fn a_tool_that_does_not_exist_is_not_forced() {
-    assert_eq!(
-        build("{toolChoice: away}", 0, "http://localhost/v1")["tool_choice"],
-        Value::Null
-    );
+    assert_eq!(build("{toolChoice: away}", 0)["tool_choice"], Value::Null);
 }

@@ -1,0 +1,301 @@
+//! Content codings of HTTP (RFC 9110 section 8.4.1): gzip, deflate, br, zstd.
+//! Proxies send them although nobody asked for them. Decodes chunk by chunk:
+//! what a chunk holds is out before the next one comes.
+
+use std::io::{self, Write};
+
+use brotli_decompressor::DecompressorWriter;
+use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+
+/// The most bytes that one chunk may become; more is an attack or a fault.
+const CHUNK_LIMIT_BYTES: usize = 64 << 20;
+/// Buffer of the brotli decoder.
+const BROTLI_BUFFER_BYTES: usize = 16 << 10;
+/// The first bytes that tell a coding apart from text.
+const MAGIC_BYTES: usize = 2;
+const GZIP_MAGIC: [u8; MAGIC_BYTES] = [0x1f, 0x8b];
+const ZSTD_MAGIC: [u8; MAGIC_BYTES] = [0x28, 0xb5];
+
+/// Why a body cannot be decoded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CodingError {
+    #[error("the content coding {0:?} is not supported; gzip, deflate, br and zstd are")]
+    Unsupported(String),
+    #[error("the body is not valid {coding}")]
+    Malformed { coding: &'static str, source: io::Error },
+}
+
+/// Decodes a body.
+pub(super) struct ContentDecoder {
+    /// The outermost coding first.
+    layers: Vec<Layer>,
+}
+
+impl ContentDecoder {
+    /// For the value of the header `content-encoding`, which names the innermost coding first.
+    pub(super) fn new(header: &str) -> Result<Self, CodingError> {
+        let mut layers = Vec::new();
+        for name in header.split(',').map(|name| name.trim().to_ascii_lowercase()) {
+            let coding = match name.as_str() {
+                "" | "identity" | "none" | "utf-8" | "aws-chunked" => continue,
+                "gzip" | "x-gzip" => Coding::Gzip,
+                "deflate" => Coding::Deflate,
+                "br" => Coding::Brotli,
+                "zstd" => Coding::Zstd,
+                _ => return Err(CodingError::Unsupported(name)),
+            };
+            layers.insert(0, Layer::Unknown(Some(coding), Vec::new()));
+        }
+        if layers.is_empty() {
+            // Some proxies forget the header.
+            layers.push(Layer::Unknown(None, Vec::new()));
+        }
+        Ok(Self { layers })
+    }
+
+    /// Decodes the next chunk; returns what is decoded so far.
+    pub(super) fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, CodingError> {
+        self.layers
+            .iter_mut()
+            .try_fold(chunk.to_vec(), |bytes, layer| layer.push(&bytes))
+    }
+
+    /// The body has ended: returns what was held back.
+    pub(super) fn finish(&mut self) -> Result<Vec<u8>, CodingError> {
+        let mut bytes = Vec::new();
+        for layer in &mut self.layers {
+            if !bytes.is_empty() {
+                bytes = layer.push(&bytes)?;
+            }
+            bytes.extend(layer.finish());
+        }
+        Ok(bytes)
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+impl Coding {
+    /// The coding of a body that begins with these bytes; none if they are text, whatever the header says.
+    fn of(named: Option<Self>, first: &[u8]) -> Option<Self> {
+        match named {
+            // These have no magic number.
+            Some(Self::Brotli | Self::Deflate) => named,
+            _ if first == GZIP_MAGIC => Some(Self::Gzip),
+            _ if first == ZSTD_MAGIC => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    fn decoder(self, first: &[u8]) -> io::Result<Box<dyn PushDecoder>> {
+        let sink = Sink::default();
+        Ok(match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(sink)),
+            // RFC 9110 means the zlib format; some servers send the bare one.
+            Self::Deflate if is_zlib(first) => Box::new(ZlibDecoder::new(sink)),
+            Self::Deflate => Box::new(DeflateDecoder::new(sink)),
+            Self::Brotli => Box::new(DecompressorWriter::new(sink, BROTLI_BUFFER_BYTES)),
+            Self::Zstd => Box::new(zstd::stream::write::Decoder::new(sink)?),
+        })
+    }
+}
+
+/// RFC 1950 section 2.2: the method is 8, and both bytes are a multiple of 31.
+fn is_zlib(first: &[u8]) -> bool {
+    let [method, flags, ..] = first else { return false };
+    method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]) % 31 == 0
+}
+
+enum Layer {
+    /// Before its first bytes: the coding that the header names, and the bytes so far.
+    Unknown(Option<Coding>, Vec<u8>),
+    Plain,
+    Coded(Coding, Box<dyn PushDecoder>),
+}
+
+impl Layer {
+    fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, CodingError> {
+        let Self::Unknown(named, held) = self else {
+            return self.decode(bytes);
+        };
+        held.extend_from_slice(bytes);
+        if held.len() < MAGIC_BYTES {
+            return Ok(Vec::new());
+        }
+        let (named, first) = (*named, std::mem::take(held));
+        *self = match Coding::of(named, &first[..MAGIC_BYTES]) {
+            None => Self::Plain,
+            Some(coding) => {
+                let decoder = coding.decoder(&first).map_err(|source| CodingError::Malformed {
+                    coding: coding.name(),
+                    source,
+                })?;
+                Self::Coded(coding, decoder)
+            }
+        };
+        self.decode(&first)
+    }
+
+    fn decode(&mut self, bytes: &[u8]) -> Result<Vec<u8>, CodingError> {
+        match self {
+            Self::Coded(coding, decoder) => decoder.push(bytes).map_err(|source| CodingError::Malformed {
+                coding: coding.name(),
+                source,
+            }),
+            Self::Plain | Self::Unknown(..) => Ok(bytes.to_vec()),
+        }
+    }
+
+    fn finish(&mut self) -> Vec<u8> {
+        match self {
+            Self::Unknown(_, held) => std::mem::take(held),
+            Self::Plain | Self::Coded(..) => Vec::new(),
+        }
+    }
+}
+
+trait PushDecoder: Send {
+    /// Decodes all of the bytes, and returns what came of them.
+    fn push(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>>;
+}
+
+/// What a decoder writes to.
+#[derive(Default)]
+struct Sink(Vec<u8>);
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > CHUNK_LIMIT_BYTES {
+            return Err(io::Error::other(format!(
+                "one chunk becomes more than {CHUNK_LIMIT_BYTES} bytes"
+            )));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+macro_rules! push_decoders {
+    ($($decoder:ty),+) => {
+        $(impl PushDecoder for $decoder {
+            fn push(&mut self, mut bytes: &[u8]) -> io::Result<Vec<u8>> {
+                while !bytes.is_empty() {
+                    match self.write(bytes)? {
+                        // Bytes after the end of the coded data.
+                        0 => break,
+                        count => bytes = &bytes[count..],
+                    }
+                }
+                self.flush()?;
+                Ok(std::mem::take(&mut self.get_mut().0))
+            }
+        })+
+    };
+}
+
+push_decoders!(
+    MultiGzDecoder<Sink>,
+    ZlibDecoder<Sink>,
+    DeflateDecoder<Sink>,
+    DecompressorWriter<Sink>,
+    zstd::stream::write::Decoder<'static, Sink>
+);
+
+#[cfg(test)]
+mod tests {
+    use flate2::{
+        Compression,
+        write::{DeflateEncoder, GzEncoder, ZlibEncoder},
+    };
+
+    use super::*;
+
+    const TEXT: &str = "data: {\"a\": \"né 雪\"}\n\ndata: [DONE]\n\n";
+    /// [`TEXT`] in brotli.
+    const BROTLI: &[u8] = &[
+        0x8b, 0x12, 0x80, 0x64, 0x61, 0x74, 0x61, 0x3a, 0x20, 0x7b, 0x22, 0x61, 0x22, 0x3a, 0x20, 0x22, 0x6e, 0xc3,
+        0xa9, 0x20, 0xe9, 0x9b, 0xaa, 0x22, 0x7d, 0x0a, 0x0a, 0x64, 0x61, 0x74, 0x61, 0x3a, 0x20, 0x5b, 0x44, 0x4f,
+        0x4e, 0x45, 0x5d, 0x0a, 0x0a, 0x03,
+    ];
+
+    /// Decodes byte by byte.
+    fn decode(header: &str, bytes: &[u8]) -> String {
+        let mut decoder = ContentDecoder::new(header).unwrap();
+        let mut decoded = Vec::new();
+        for byte in bytes {
+            decoded.extend(decoder.push(&[*byte]).unwrap());
+        }
+        decoded.extend(decoder.finish().unwrap());
+        String::from_utf8(decoded).unwrap()
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn every_coding_is_decoded_wherever_its_bytes_are_cut() {
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(TEXT.as_bytes()).unwrap();
+        let mut bare = DeflateEncoder::new(Vec::new(), Compression::default());
+        bare.write_all(TEXT.as_bytes()).unwrap();
+        let zstd = zstd::encode_all(TEXT.as_bytes(), 0).unwrap();
+        let twice = gzip(&zstd);
+        for (header, bytes) in [
+            ("", TEXT.as_bytes().to_vec()),
+            ("identity", TEXT.as_bytes().to_vec()),
+            ("gzip", gzip(TEXT.as_bytes())),
+            ("X-GZIP", gzip(TEXT.as_bytes())),
+            ("deflate", zlib.finish().unwrap()),
+            ("deflate", bare.finish().unwrap()),
+            ("br", BROTLI.to_vec()),
+            ("zstd", zstd),
+            ("zstd, gzip", twice),
+            // A header that is missing, and one that is not true.
+            ("", gzip(TEXT.as_bytes())),
+            ("gzip", TEXT.as_bytes().to_vec()),
+        ] {
+            assert_eq!(decode(header, &bytes), TEXT, "{header}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_flushed_is_decoded_at_once() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(b"data: 1\n\n").unwrap();
+        encoder.flush().unwrap();
+        let mut decoder = ContentDecoder::new("gzip").unwrap();
+        assert_eq!(decoder.push(encoder.get_ref()).unwrap(), b"data: 1\n\n");
+    }
+
+    #[test]
+    fn an_unknown_coding_and_malformed_bytes_are_errors() {
+        let unsupported = ContentDecoder::new("snappy").err().unwrap();
+        assert!(unsupported.to_string().contains("snappy"), "{unsupported}");
+        let mut decoder = ContentDecoder::new("gzip").unwrap();
+        let mut bytes = gzip(TEXT.as_bytes());
+        bytes[10..].fill(0xff);
+        assert!(decoder.push(&bytes).is_err());
+    }
+}
