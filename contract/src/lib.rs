@@ -15,6 +15,7 @@ pub mod failures;
 pub mod headers;
 pub mod interval;
 pub mod mcp;
+pub mod offers;
 pub mod outbox;
 pub mod queries;
 pub mod scheduled;

@@ -237,6 +237,27 @@ pub struct AgentToolStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
+    /// For a tool of kind `mcp`: what its server last offered; absent until a worker has asked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<McpToolStatus>,
+}
+
+/// What an MCP server last offered, as the worker of an Agent saw it. Bounded: the first ones of many.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct McpToolStatus {
+    /// The Agent whose worker asked: with its credentials the server may offer other tools than with those of another.
+    pub agent: String,
+    /// Names of the tools on the server that can be used, at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offered: Vec<String>,
+    /// How many tools can be used.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000), extend("format" = "int32"))]
+    pub offered_count: u32,
+    /// What was wrong: selected tools that are missing, tools that are left out and why; at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 fn no_parameters() -> Map<String, Value> {

@@ -20,6 +20,9 @@ pub enum ConditionType {
     Ready,
     /// Temporal has every schedule; absent for an Agent without schedules. Ready does not depend on it.
     SchedulesSynced,
+    /// The MCP server of an AgentTool offers every tool that is selected; absent until a worker has asked it. Ready does
+    /// not depend on it.
+    ToolsOffered,
     /// The operator or the rollout is at work (kstatus: InProgress).
     Reconciling,
     /// Nothing changes until a person changes something (kstatus: Failed).
@@ -37,6 +40,7 @@ impl ConditionType {
             Self::WorkersAvailable => "WorkersAvailable",
             Self::Ready => "Ready",
             Self::SchedulesSynced => "SchedulesSynced",
+            Self::ToolsOffered => "ToolsOffered",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
         }
@@ -158,6 +162,15 @@ reasons! {
     ScheduleRefused,
     /// The operator of another cluster has schedules with this install id.
     InstallIdConflict,
+
+    /// The MCP server offers every tool that is selected.
+    Offered,
+    /// The MCP server does not offer a tool that is selected, or not in a form that can be used.
+    SelectedToolMissing,
+    /// The MCP server offers tools, and none that can be used.
+    NoUsableTool,
+    /// The MCP server has not been listed; workers try again.
+    ServerUnavailable,
 
     /// A request to the API server failed; the operator tries again.
     ApiError,

@@ -11,6 +11,9 @@ use crate::{
     settings::{SecretVariable, Settings, Variable, WorkerEncryption},
 };
 
+/// A status is as old as this at most, and a request of a few kilobytes costs little.
+const OFFERS_INTERVAL: Duration = Duration::from_secs(15);
+
 /// The configuration of the operator.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -28,6 +31,8 @@ pub struct Config {
     pub concurrency: u16,
     /// How long changes to one object are collected.
     pub debounce: Duration,
+    /// Interval in which workers are asked what MCP servers offer.
+    pub offers_interval: Duration,
     /// How often schedules are compared when no Agent changes.
     pub schedule_resync: Duration,
     /// Whether a Lease elects the replica that acts.
@@ -67,6 +72,7 @@ impl TryFrom<Args> for Config {
             operator_namespace: args.operator_namespace,
             concurrency: args.concurrency,
             debounce: Duration::from_millis(args.debounce_milliseconds),
+            offers_interval: OFFERS_INTERVAL,
             schedule_resync: Duration::from_secs(args.schedule_resync_seconds),
             leader_election: args.leader_election,
             pod_name: args.pod_name,

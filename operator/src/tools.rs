@@ -1,7 +1,8 @@
 //! AgentTools: the rules for one, and the controller that writes their status.
-//! Knows no Agent; Agents read the tools themselves.
+//! Knows no Agent but by name; Agents read the tools themselves.
 
 pub(crate) mod controller;
+pub(crate) mod offers;
 pub(crate) mod reconcile;
 pub(crate) mod status;
 pub(crate) mod text_fields;

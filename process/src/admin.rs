@@ -21,6 +21,7 @@ pub struct AdminServer {
     readiness: Readiness,
     liveness: Liveness,
     registry: Registry,
+    more: Router,
 }
 
 impl AdminServer {
@@ -30,7 +31,19 @@ impl AdminServer {
             readiness,
             liveness: Liveness::default(),
             registry,
+            more: Router::new(),
         }
+    }
+
+    /// Answers `path` with a report as JSON, made anew for each request.
+    #[must_use]
+    pub fn with_report<R: serde::Serialize + 'static>(
+        mut self,
+        path: &str,
+        report: impl Fn() -> R + Clone + Send + Sync + 'static,
+    ) -> Self {
+        self.more = self.more.route(path, get(async move || Json(report())));
+        self
     }
 
     /// Makes `/livez` depend on the progress of these parts.
@@ -42,11 +55,13 @@ impl AdminServer {
 
     /// The routes alone, for a caller that has a server already.
     pub fn router(self) -> Router {
+        let more = self.more.clone();
         Router::new()
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .with_state(self)
+            .merge(more)
     }
 
     /// Serves until `shutdown` resolves. Keep it running while the program
@@ -132,6 +147,12 @@ mod tests {
         temporal.set(true);
         let ready = r#"{"ready":true,"checks":{"redis":true,"temporal":true}}"#;
         assert_eq!(get(&server, "/readyz").await, (StatusCode::OK, ready.to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_report_is_made_for_each_request() {
+        let server = AdminServer::new(Readiness::new(), Registry::new()).with_report("/numbers", || vec![1, 2]);
+        assert_eq!(get(&server, "/numbers").await, (StatusCode::OK, "[1,2]".to_owned()));
     }
 
     #[tokio::test]

@@ -39,7 +39,11 @@ use crate::{
     revisions::Revisions,
     search_attributes::SearchAttributes,
     task_context::ContextInterceptor,
-    tools::{http::HttpToolClient, mcp::McpClient, webhook::WebhookClient},
+    tools::{
+        http::HttpToolClient,
+        mcp::{LastOffers, McpClient, keep_asking},
+        webhook::WebhookClient,
+    },
 };
 
 /// How long the server waits for a killed worker before another worker gets the next workflow task.
@@ -59,6 +63,7 @@ pub(crate) async fn run(
     dynamic_activities: Vec<DynamicActivity>,
     registry: &Registry,
     readiness: Readiness,
+    offers: LastOffers,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let temporal_ready = readiness.register("temporal");
@@ -79,7 +84,10 @@ pub(crate) async fn run(
     let client_options = ClientOptions::new(temporal.namespace()).data_converter(temporal.codec().data_converter());
     let client = Client::new(connection, client_options.build())?;
     let cache = Arc::new(SegmentCache::default());
-    let activities = activities(&args, client.clone(), cache.clone(), revisions, registry, &stop)?;
+    let mut activities = activities(&args, client.clone(), cache.clone(), revisions.clone(), registry, &stop)?;
+    activities.mcp = activities.mcp.reporting_to(offers);
+    let asking = keep_asking(activities.mcp.clone(), revisions, args.agent.clone());
+    tokio::spawn(stop.clone().run_until_cancelled_owned(asking));
     let writers = activities.writers.clone();
     // Before this process has attempts of its own.
     tokio::spawn(activities.attempts.clone().fail_those_before(client.clone())).await?;

@@ -34,6 +34,7 @@ use futures::FutureExt as _;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use steadfast_contract::offers::OFFERS_PATH;
 use steadfast_process::{
     AdminServer, Readiness, crypto, outbound::Outbound, prometheus::Registry, shutdown, telemetry,
 };
@@ -45,6 +46,7 @@ use crate::{
     args::Args,
     dynamic_activity::{DynamicActivity, Handler},
     tool_api::{HookAnswer, ToolContext, ToolError},
+    tools::mcp::LastOffers,
 };
 
 /// A worker program.
@@ -105,9 +107,12 @@ impl WorkerBuilder {
         let registry = Registry::new();
         let listener = TcpListener::bind(args.admin_address).await?;
         let admin_stop = tokio_util::sync::CancellationToken::new();
-        let admin = AdminServer::new(readiness.clone(), registry.clone());
+        let offers = LastOffers::default();
+        let report = offers.clone();
+        let admin =
+            AdminServer::new(readiness.clone(), registry.clone()).with_report(OFFERS_PATH, move || report.report());
         let admin = tokio::spawn(admin.serve(listener, admin_stop.clone().cancelled_owned()));
-        let result = app::run(args, self.activities, &registry, readiness, stop).await;
+        let result = app::run(args, self.activities, &registry, readiness, offers, stop).await;
         admin_stop.cancel();
         admin.await??;
         result

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use steadfast_contract::mcp::McpAnswer;
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_process::BlockingWork;
-use steadfast_testkit::McpServer;
+use steadfast_testkit::{McpServer, tools::McpReference};
 use steadfast_worker::test_api::{
     CallFailure, Credentials, Egress, EgressPolicy, McpCall, McpCallResult, McpClient, RetryClass,
 };
@@ -65,6 +65,7 @@ async fn call(
         idempotency_key: Some("task/1/call"),
         traceparent: Some(TRACE),
         answered,
+        is_repeatable: false,
         timeout: Duration::from_secs(30),
         max_result_bytes: 65_536,
     };
@@ -205,5 +206,53 @@ async fn permanent_errors_are_not_retried_and_transient_errors_are() {
         let refused = client(false).list(&away, "server", &tool).await.unwrap_err();
         assert!(refused.message.contains("loopback address"), "{refused}");
         assert_eq!(refused.retry, RetryClass::Permanent);
+    }
+}
+
+/// A server, and the argument of its tool that repeats a text.
+const REFERENCES: [(McpReference, &str); 6] = [
+    (McpReference::PythonNewest, "text"),
+    (McpReference::PythonOlder, "text"),
+    (McpReference::TypescriptNewest, "text"),
+    (McpReference::TypescriptOlder, "message"),
+    (McpReference::GoNewest, "text"),
+    (McpReference::GoOlder, "text"),
+];
+
+#[tokio::test]
+async fn servers_on_every_sdk_list_their_tools_and_answer_calls() {
+    for (reference, argument) in REFERENCES {
+        let server = McpServer::reference(reference).await.unwrap();
+        let revision = at(&server.url());
+        let client = client(true);
+        let (listed, problems) = client.listed_tools(&revision).await;
+        assert_eq!(problems, [], "{reference:?}");
+        let echo = listed.iter().find(|tool| tool.tool == "echo");
+        let echo = echo.unwrap_or_else(|| panic!("{reference:?}: {listed:?}"));
+        assert_eq!(
+            echo.parameters["properties"][argument]["type"], "string",
+            "{reference:?}"
+        );
+        for tool in &listed {
+            let schema = Value::Object(tool.parameters.clone()).to_string();
+            assert!(
+                !schema.contains("\"$ref\"") && !schema.contains("\"$defs\""),
+                "{reference:?}: {schema}"
+            );
+        }
+        let echoed = call(&revision, "echo", json!({ argument: "hi" }), None).await;
+        let echoed = echoed.unwrap_or_else(|failure| panic!("{reference:?}: {failure}"));
+        assert!(
+            echoed.content.to_string().contains("hi") && !echoed.is_error,
+            "{reference:?}: {echoed:?}"
+        );
+        if listed.iter().any(|tool| tool.tool == "sum") {
+            let sum = call(&revision, "sum", json!({"a": 2, "b": 3}), None).await.unwrap();
+            assert_eq!(sum.content, json!({"sum": 5}), "{reference:?}");
+        }
+        match call(&revision, "nobody", json!({}), None).await {
+            Ok(result) => assert!(result.is_error, "{reference:?}"),
+            Err(failure) => assert_eq!(failure.retry, RetryClass::Permanent, "{reference:?}: {failure}"),
+        }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{approval::ApprovalPolicy, http::HttpHeader};
 
-/// An MCP server over streamable HTTP (protocol versions 2026-07-28 and 2025-11-25). The worker lists its tools. When the
+/// An MCP server over streamable HTTP (protocol versions 2025-03-26 to 2026-07-28). The worker lists its tools. When the
 /// server does not respond, only its own tools are missing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

@@ -104,6 +104,11 @@ impl Caches {
         self.tools.get(&key.object_ref())
     }
 
+    /// All AgentTools.
+    pub(crate) fn all_tools(&self) -> Vec<Arc<GuardedTool>> {
+        self.tools.state()
+    }
+
     /// The Agent with that name.
     pub(crate) fn agent(&self, key: &NamespacedName) -> Option<Arc<GuardedAgent>> {
         self.agents.get(&key.object_ref())

@@ -3,9 +3,10 @@
 //! none of them delays another one or the Lease, and each beats while it makes
 //! progress.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use futures::{StreamExt as _, channel::mpsc, future};
+use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{
     controller,
     events::{Recorder, Reporter},
@@ -21,6 +22,7 @@ use crate::{
         self,
         context::{Caches, Context},
         controller::AgentQueue,
+        identity::ADMIN_PORT,
         last_applied::LastApplied,
         reference_index::{Reference, ReferenceIndex},
         revision_history::RevisionDigests,
@@ -37,7 +39,10 @@ use crate::{
         syncer::ScheduleSyncer,
         temporal::ScheduleClient,
     },
-    tools,
+    tools::{
+        self,
+        offers::{self, KnownOffers, Sources},
+    },
 };
 
 /// Threads for the validation of Agents, and as many for AgentTools.
@@ -49,6 +54,7 @@ pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>)
     let (tool_store, tool_writer) = reflector::store();
     let (agent_sender, agent_receiver) = mpsc::unbounded();
     let (tool_sender, tool_receiver) = mpsc::unbounded();
+    let offers = Arc::<KnownOffers>::default();
     let queue = AgentQueue::new(agent_sender);
     let context = Arc::new(agent_context(app, Caches::new(agent_store.clone(), tool_store.clone())));
 
@@ -63,7 +69,7 @@ pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>)
         &app.client,
         scope,
         ReflectorFeed::new(tool_writer),
-        tool_sender,
+        tool_sender.clone(),
         push_dependents,
     );
     let watches = future::join(future::join_all(agent_watches), tool_watch);
@@ -84,13 +90,28 @@ pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>)
     spawn_task(app, tasks, format_args!("controller of Agents in {scope}"), agents);
 
     let tools = tools::controller::run(
-        Arc::new(tool_context(app)),
+        Arc::new(tool_context(app, Arc::clone(&offers))),
         tool_store,
         tool_receiver.take_until(app.stop.clone().cancelled_owned()),
         controller_config(app),
     );
     let tools = after_sync(app, &context, tools);
     spawn_task(app, tasks, format_args!("controller of AgentTools in {scope}"), tools);
+
+    let wake = move |tools: Vec<NamespacedName>| {
+        for tool in tools {
+            // Fails only when the operator stops and nobody receives any more.
+            let _ = tool_sender.unbounded_send(tool.object_ref());
+        }
+    };
+    let asking = offers::keep_asking(
+        Workers(Arc::clone(&context)),
+        offers,
+        (ADMIN_PORT, app.config.offers_interval),
+        wake,
+    );
+    let asking = after_sync(app, &context, until_stopped(app, asking));
+    spawn_task(app, tasks, format_args!("offers of MCP servers in {scope}"), asking);
 
     let schedules = until_stopped(app, sync_schedules(app, scope, &context, queue));
     let schedules = after_sync(app, &context, schedules);
@@ -149,14 +170,38 @@ fn agent_context(app: &App, caches: Caches) -> Context {
     }
 }
 
-fn tool_context(app: &App) -> tools::reconcile::Context {
+fn tool_context(app: &App, offers: Arc<KnownOffers>) -> tools::reconcile::Context {
     tools::reconcile::Context {
+        offers,
         client: app.client.clone(),
         install_id: app.config.settings.install_id.clone(),
         recorder: recorder(app),
         metrics: app.metrics.clone(),
         backoff: Backoff::default(),
         blocking: BlockingWork::new(VALIDATION_THREADS),
+    }
+}
+
+/// The workers that know what MCP servers offer.
+struct Workers(Arc<Context>);
+
+impl Sources for Workers {
+    fn mcp_tools(&self) -> BTreeSet<NamespacedName> {
+        let tools = self.0.caches.all_tools();
+        let tools = tools
+            .iter()
+            .filter(|tool| tool.0.as_ref().is_ok_and(|tool| tool.spec.mcp.is_some()));
+        tools.map(|tool| NamespacedName::of(tool.as_ref())).collect()
+    }
+
+    fn agents_with(&self, tool: &NamespacedName) -> Vec<NamespacedName> {
+        self.0
+            .index
+            .dependents(&tool.namespace, Reference::Tool(tool.name.clone()))
+    }
+
+    fn pods_of(&self, agent: &NamespacedName) -> Vec<Arc<Pod>> {
+        self.0.caches.pods.of_agent(agent)
     }
 }
 

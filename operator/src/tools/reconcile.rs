@@ -19,7 +19,7 @@ use crate::{
     },
     malformed,
     metrics::{Metrics, Outcome},
-    tools::{GuardedTool, status},
+    tools::{GuardedTool, offers::KnownOffers, status},
 };
 
 /// Limit for the validation of a tool; it takes milliseconds.
@@ -35,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) recorder: Recorder,
     /// The install id, the beginning of every task queue of the operator.
     pub(crate) install_id: String,
+    /// What the MCP servers of tools offered.
+    pub(crate) offers: Arc<KnownOffers>,
     /// Metrics of the process.
     pub(crate) metrics: Metrics,
     /// Delays after failures.
@@ -79,9 +81,13 @@ pub(crate) async fn reconcile(tool: Arc<GuardedTool>, context: Arc<Context>) -> 
 
 async fn write_status(tool: &AgentTool, context: &Context) -> Result<(), Error> {
     let (owned, install_id) = (tool.clone(), context.install_id.clone());
-    let object = NamespacedName::of(tool).to_string();
-    let build = move || status::build(&owned, &install_id, Timestamp::now());
-    let status = context.blocking.run(&object, VALIDATION_DEADLINE, build).await?;
+    let name = NamespacedName::of(tool);
+    let offer = context.offers.get(&name);
+    let build = move || status::build(&owned, &install_id, offer.as_ref(), Timestamp::now());
+    let status = context
+        .blocking
+        .run(&name.to_string(), VALIDATION_DEADLINE, build)
+        .await?;
     if tool.status.as_ref() == Some(&status) {
         return Ok(());
     }

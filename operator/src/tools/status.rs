@@ -9,15 +9,18 @@ use steadfast_crds::{
 };
 
 use crate::{
-    conditions::{ConditionUpdate, STALLED_MESSAGE, merge},
-    tools::validate,
+    conditions::{ConditionUpdate, STALLED_MESSAGE, find, merge},
+    tools::{
+        offers::{self, SeenOffer},
+        validate,
+    },
 };
 
-/// The status of a tool.
-pub(crate) fn build(tool: &AgentTool, install_id: &str, now: Timestamp) -> AgentToolStatus {
+/// The status of a tool, with what its MCP server offered if a worker has said it.
+pub(crate) fn build(tool: &AgentTool, install_id: &str, offer: Option<&SeenOffer>, now: Timestamp) -> AgentToolStatus {
     let namespace = tool.namespace().unwrap_or_default();
     let queues = NamespaceQueues::new(install_id, &namespace);
-    let conditions = match validate::check(&tool.spec, &queues) {
+    let mut updates = match validate::check(&tool.spec, &queues) {
         Ok(()) => vec![
             ConditionUpdate::met(ConditionType::Accepted, Reason::Valid, "the spec is valid"),
             ConditionUpdate::met(
@@ -32,14 +35,26 @@ pub(crate) fn build(tool: &AgentTool, install_id: &str, now: Timestamp) -> Agent
             ConditionUpdate::met(ConditionType::Stalled, error.reason, STALLED_MESSAGE),
         ],
     };
-    let previous = tool
-        .status
-        .as_ref()
-        .map(|status| status.conditions.as_slice())
-        .unwrap_or_default();
+    let previous = tool.status.clone().unwrap_or_default();
+    let mut mcp = None;
+    let mut kept = None;
+    if tool.spec.mcp.is_some() {
+        if let Some(offer) = offer {
+            let (condition, status) = offers::assess(tool, offer);
+            updates.push(condition);
+            mcp = Some(status);
+        } else {
+            // After a restart of the operator, and while no worker runs: what was known stays.
+            mcp = previous.mcp;
+            kept = find(&previous.conditions, ConditionType::ToolsOffered).cloned();
+        }
+    }
+    let mut conditions = merge(&previous.conditions, updates, tool.metadata.generation, now);
+    conditions.extend(kept);
     AgentToolStatus {
         observed_generation: tool.metadata.generation,
         kind: tool.spec.kind().map(|kind| kind.as_str().to_owned()),
-        conditions: merge(previous, conditions, tool.metadata.generation, now),
+        conditions,
+        mcp,
     }
 }

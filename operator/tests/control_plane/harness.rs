@@ -109,6 +109,7 @@ impl Cluster {
             take_over_clusters: vec![],
             concurrency: 16,
             debounce: Duration::from_millis(20),
+            offers_interval: Duration::from_millis(200),
             schedule_resync: Duration::from_mins(10),
             leader_election,
             pod_name: "operator".to_owned(),

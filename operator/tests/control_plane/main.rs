@@ -14,6 +14,7 @@ mod admission;
 mod healing;
 mod leading;
 mod lint;
+mod offers;
 mod ownership;
 mod revisions;
 mod rollout;

@@ -254,7 +254,16 @@ fn only_the_port_for_clients_is_open_to_other_pods() {
     );
     let workers = named(&open, "NetworkPolicy", "steadfast-workers");
     assert_eq!(workers["metadata"]["namespace"], "team-a");
-    assert_eq!(workers["spec"]["ingress"], serde_json::json!([metrics]));
+    let ingress = workers["spec"]["ingress"].as_array().unwrap();
+    assert_eq!(ingress[1..], [metrics]);
+    // The operator asks what MCP servers offer.
+    assert_eq!(ingress[0]["ports"], serde_json::json!([{"port": "admin"}]));
+    let operator = &ingress[0]["from"][0];
+    assert_eq!(
+        operator["podSelector"]["matchLabels"]["app.kubernetes.io/component"],
+        "operator"
+    );
+    assert!(operator["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"].is_string());
     assert_eq!(
         documents(&rendered(&["networkPolicy.enabled=false"]), "NetworkPolicy").len(),
         0

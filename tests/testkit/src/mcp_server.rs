@@ -48,6 +48,24 @@ impl McpServer {
         .await
     }
 
+    /// A server on one of the SDKs.
+    pub async fn reference(server: tools::McpReference) -> anyhow::Result<Self> {
+        let command = tools::mcp_reference(server)?;
+        let (program, arguments) = command.split_first().context("the server has no program")?;
+        let name = format!("mcp-{server:?}").to_lowercase();
+        Self::start(&name, |port| {
+            let launch = Launch::new(&name, program).variable("PORT", port);
+            let launch = arguments
+                .iter()
+                .fold(launch, |launch, argument| launch.argument(argument.display()));
+            match server {
+                tools::McpReference::TypescriptOlder => launch.argument("streamableHttp"),
+                _ => launch.argument(port),
+            }
+        })
+        .await
+    }
+
     async fn start(name: &str, launch: impl FnOnce(u16) -> Launch) -> anyhow::Result<Self> {
         let install_root = InstallRoot::of_this_process(name)?;
         let port = Port::given_or_leased(None)?;

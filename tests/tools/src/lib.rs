@@ -19,6 +19,7 @@ pub mod workspace;
 
 mod debian;
 mod go;
+mod mcp_servers;
 mod npm;
 mod pins;
 mod python;
@@ -33,6 +34,7 @@ use lock::FileLock;
 
 pub use debian::installed;
 pub use go::{GoProgram, go_program, own_go_program};
+pub use mcp_servers::{McpReference, mcp_reference};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
 pub use python::{litellm, python};
 pub use redis::{redis_server, redis_server_with_tls};
@@ -55,6 +57,8 @@ pub enum Kind {
     FakeModel,
     /// An MCP server, from npm; it runs on the fake model's Node.js.
     McpServer,
+    /// MCP servers on the SDKs of Python, TypeScript and Go, in their newest and in an older version.
+    McpReferences,
     /// The Python clients that tests drive the system with.
     Python,
     /// LiteLLM's proxy, which tests put between the worker and a model.
@@ -67,13 +71,14 @@ pub enum Kind {
 
 impl Kind {
     /// Everything that the platform and the tests run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Debian,
         Self::Temporal,
         Self::Valkey,
         Self::Go,
         Self::FakeModel,
         Self::McpServer,
+        Self::McpReferences,
         Self::Python,
         Self::LiteLlm,
     ];
@@ -97,6 +102,11 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
             }
             Kind::FakeModel => stages.push(npm::install(&cache)?),
             Kind::McpServer => stages.push(npm::install_mcp_server(&cache)?),
+            Kind::McpReferences => {
+                for server in McpReference::ALL {
+                    stages.push(mcp_servers::install(&cache, server)?);
+                }
+            }
             Kind::Python => stages.push(python::install(&cache, python::Environment::Clients)?),
             Kind::LiteLlm => stages.push(python::install(&cache, python::Environment::LiteLlm)?),
             Kind::Checks => {

@@ -71,7 +71,7 @@ pub(crate) fn install(cache: &Cache) -> anyhow::Result<Stage> {
     if FakeModelTool::in_dir(&directory).is_there() {
         return Ok(Stage::already_installed("fake model"));
     }
-    Stage::install("fake model", || fetch(NAME, &directory))
+    Stage::install("fake model", || fetch(NAME, &PINS, &directory))
 }
 
 pub(crate) fn install_mcp_server(cache: &Cache) -> anyhow::Result<Stage> {
@@ -79,15 +79,15 @@ pub(crate) fn install_mcp_server(cache: &Cache) -> anyhow::Result<Stage> {
     if mcp_script(&directory).is_file() {
         return Ok(Stage::already_installed("MCP server"));
     }
-    Stage::install("MCP server", || fetch(MCP_SERVER, &directory))
+    Stage::install("MCP server", || fetch(MCP_SERVER, &PINS, &directory))
 }
 
-fn fetch(name: &str, directory: &Path) -> anyhow::Result<()> {
+pub(crate) fn fetch(name: &str, pins: &[&str], directory: &Path) -> anyhow::Result<()> {
     // Under another name until it is whole.
     let unfinished = directory.with_extension("unfinished");
     files::remove_dir(&unfinished)?;
     files::create_dir(&unfinished)?;
-    for pin in PINS {
+    for pin in pins {
         std::fs::copy(pins::dir(name).join(pin), unfinished.join(pin)).with_context(|| format!("copy {pin}"))?;
     }
     let mut command = Command::new("npm");

@@ -22,6 +22,8 @@ const COMPLETE: &str = ".complete";
 pub(crate) enum Environment {
     Clients,
     LiteLlm,
+    /// An MCP server on an older SDK.
+    McpOlder,
 }
 
 impl Environment {
@@ -30,6 +32,7 @@ impl Environment {
         match self {
             Self::Clients => "python",
             Self::LiteLlm => "litellm",
+            Self::McpOlder => "mcp-python-older",
         }
     }
 
@@ -37,6 +40,7 @@ impl Environment {
         match self {
             Self::Clients => "Python environment",
             Self::LiteLlm => "LiteLLM",
+            Self::McpOlder => "the MCP server on the older Python SDK",
         }
     }
 }
@@ -51,7 +55,8 @@ pub fn litellm() -> anyhow::Result<PathBuf> {
     program(Environment::LiteLlm, "litellm")
 }
 
-fn program(environment: Environment, name: &str) -> anyhow::Result<PathBuf> {
+/// A program of an environment, once installed.
+pub(crate) fn program(environment: Environment, name: &str) -> anyhow::Result<PathBuf> {
     let directory = pins::cache_dir(&Cache::open()?, environment.name(), &[PIN])?;
     if !directory.join(COMPLETE).is_file() {
         bail!("{} is not installed yet: run `cargo xtask tools`", environment.label());

@@ -6,6 +6,7 @@ use steadfast_contract::{
     activities::{McpToolCall, McpToolOutcome},
     failures::PAYLOAD_TOO_LARGE,
 };
+use steadfast_crds::agent_tool::Idempotency;
 
 use super::{
     Activities, ActivityScope,
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     failure::{ActivityFailure, CallFailure},
-    tools::mcp::McpCall,
+    tools::mcp::{McpCall, McpCallResult},
 };
 
 impl Activities {
@@ -39,10 +40,18 @@ impl Activities {
             idempotency_key: scope.context.idempotency_key.as_deref(),
             traceparent: traceparent.as_deref(),
             answered: input.answered.as_ref(),
+            is_repeatable: server.spec.idempotency == Idempotency::Natural,
             timeout: server.spec.timeout.as_std(),
             max_result_bytes,
         };
-        let result = match self.mcp.call(&call.revision.spec, request).await {
+        let running = self.running.register(&scope.context.task_id, input.turn);
+        // Dropping the call tells the server at once; the heartbeat would bring the interrupt seconds later.
+        let result = tokio::select! {
+            biased;
+            () = running.token().cancelled() => Ok(interrupted()),
+            result = self.mcp.call(&call.revision.spec, request) => result,
+        };
+        let result = match result {
             Ok(result) => result,
             Err(failure) => return Err(attempt.failed(failure)),
         };
@@ -69,5 +78,15 @@ impl Activities {
             input_required: None,
             log,
         })
+    }
+}
+
+/// The result of a call whose turn was interrupted: a completion is valid before the server has recorded the
+/// cancellation, see [decision 10](../../../docs/decisions/0010-interrupted-model-calls.md).
+fn interrupted() -> McpCallResult {
+    McpCallResult {
+        content: Value::String("the turn was interrupted before the tool answered; it may have acted".to_owned()),
+        is_error: true,
+        ..McpCallResult::default()
     }
 }

@@ -1,31 +1,42 @@
 //! Tools of MCP servers over streamable HTTP. A connection lasts for one
-//! operation: no session outlives an activity. Never repeats a call.
+//! operation: no session outlives an activity. Never repeats a call that a server
+//! may have acted on. The client is our own: see
+//! [the decision](../../../docs/decisions/0031-mcp-client.md).
 
 mod address;
 mod connection;
 mod content;
 mod elicitation;
 mod error;
+mod http;
 mod listing;
+mod offers;
+mod param_headers;
 mod selection;
+mod tool_schema;
 
 use std::{sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use rmcp::model::{CallToolRequestParams, CallToolResponse, JsonObject, RequestMetaObject};
-use serde_json::{Map, Value};
+use reqwest::header::HeaderMap;
+use serde_json::{Map, Value, json};
 use steadfast_bounds::json_schema;
-use steadfast_contract::mcp::{McpAnswer, McpInputRequest};
+use steadfast_contract::{
+    mcp::{McpAnswer, McpInputRequest},
+    offers::Offers,
+};
 use steadfast_crds::{AgentRevisionSpec, agent_tool::McpTool};
 use steadfast_process::{BlockingWork, ErrorChain};
 use tokio::time::timeout;
 
+pub(crate) use self::offers::{LastOffers, keep_asking};
 use self::{
     address::ServerAddress,
-    connection::Connection,
+    connection::{Answer, Connection, Request, late},
     elicitation::Elicitations,
-    error::{classify_request, refused, unavailable},
-    listing::{Listing, Listings},
+    error::{HEADER_MISMATCH, McpError, Repeatable, refused},
+    http::Wire,
+    listing::{Listing, Server, Servers},
     selection::{other_functions, select},
 };
 pub use self::{content::McpCallResult, listing::ServerTool};
@@ -47,13 +58,14 @@ const DELAY_BETWEEN_ROUNDS: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct McpClient {
     inner: Arc<Inner>,
+    offers: LastOffers,
 }
 
 struct Inner {
     http: reqwest::Client,
     credentials: Arc<Credentials>,
     policy: EgressPolicy,
-    listings: Listings,
+    servers: Servers,
     /// Threads for the schemas that servers list.
     blocking: BlockingWork,
 }
@@ -71,6 +83,8 @@ pub struct McpCall<'a> {
     pub traceparent: Option<&'a str>,
     /// A person's answer to the input request of the attempt before.
     pub answered: Option<&'a McpAnswer>,
+    /// Whether a second run of the call is safe, as the author of the AgentTool says; the server may say so too.
+    pub is_repeatable: bool,
     /// Limit for the attempt, the connection included.
     pub timeout: Duration,
     /// Texts are cut a little above it, so that the final cut shows that there was more.
@@ -84,10 +98,16 @@ impl McpClient {
                 http: egress.client()?,
                 credentials,
                 policy: egress.policy,
-                listings: Listings::default(),
+                servers: Servers::default(),
                 blocking,
             }),
+            offers: LastOffers::default(),
         })
+    }
+
+    /// The same, which records there what the servers offer.
+    pub(crate) fn reporting_to(self, offers: LastOffers) -> Self {
+        Self { offers, ..self }
     }
 
     /// Makes one attempt of a call.
@@ -96,15 +116,28 @@ impl McpClient {
         let Some(tool) = tool.and_then(|tool| tool.spec.mcp.as_ref()) else {
             return Err(refused(format!("the revision has no MCP server {:?}", call.server)));
         };
-        let address = self.address(revision, tool)?;
+        let wire = self.wire(revision, tool)?;
+        let server = self.inner.servers.get(call.server, &wire);
         let limit = call.timeout;
-        timeout(limit, self.attempt(&address, call)).await.unwrap_or_else(|_| {
-            let seconds = limit.as_secs_f32();
-            Err(unavailable(format!(
-                "{} did not answer within {seconds} s",
-                address.host
-            )))
-        })
+        let attempt = timeout(limit, self.attempt(&wire, &server, &call)).await;
+        attempt
+            .unwrap_or_else(|_| Err(McpError::Broken(late(limit))))
+            .map_err(|error| {
+                let listing = server.last_listing();
+                let tool = listing.as_ref().and_then(|listing| listing.tool(call.tool));
+                let repeatable = match tool {
+                    Some(tool) if tool.idempotent => Repeatable::Yes,
+                    _ if call.is_repeatable => Repeatable::Yes,
+                    _ => Repeatable::No,
+                };
+                error.failure(&wire.address, repeatable)
+            })
+    }
+
+    /// What the servers of the revision that was listed last offered.
+    #[must_use]
+    pub fn offers(&self) -> Offers {
+        self.offers.report()
     }
 
     /// The tools of one server of a revision.
@@ -129,6 +162,10 @@ impl McpClient {
         let mut taken = other_functions(revision);
         let mut listed = Vec::new();
         let mut problems = Vec::new();
+        let offered = servers.iter().zip(&listings);
+        let offered = offered.map(|((name, tool), listing)| ((*name).to_owned(), offers::offer(tool, listing)));
+        let offered = offered.collect();
+        self.offers.replace(Offers { servers: offered });
         for ((server, tool), listing) in servers.into_iter().zip(listings) {
             let mut problem = |reason: String| problems.push((server.to_owned(), reason));
             match listing {
@@ -148,21 +185,74 @@ impl McpClient {
         name: &str,
         tool: &McpTool,
     ) -> Result<Arc<Listing>, CallFailure> {
-        let address = self.address(revision, tool)?;
-        let Inner { http, blocking, .. } = &*self.inner;
-        self.inner.listings.get(http, blocking, name, &address).await
+        let wire = self.wire(revision, tool)?;
+        let server = self.inner.servers.get(name, &wire);
+        server.listing(&wire, &self.inner.blocking).await
     }
 
-    async fn attempt(&self, address: &ServerAddress, call: McpCall<'_>) -> Result<McpCallResult, CallFailure> {
-        let (elicitations, mut requests) = Elicitations::new(call.answered);
-        let connection = Connection::open(&self.inner.http, address, elicitations).await?;
-        let result = tokio::select! {
-            result = complete(&connection, address, &call) => result,
-            // A server of the older protocol waits for the answer within the call; a person takes longer than that.
-            Some(request) = requests.recv() => input_required(request, &address.redactor),
-        };
-        connection.close().await;
-        result
+    async fn attempt(&self, wire: &Wire, server: &Arc<Server>, call: &McpCall<'_>) -> Result<McpCallResult, McpError> {
+        let made = self.complete(wire, server, call).await;
+        match &made {
+            Err(McpError::Rpc { code, .. }) if *code == HEADER_MISMATCH => server.expire_listing(),
+            Err(error) if error.is_of_version() => server.protocol.forget(),
+            _ => return made,
+        }
+        // The server has refused the form of the request, and not acted on it.
+        self.complete(wire, server, call).await
+    }
+
+    /// Calls the tool until it has a result or needs a person.
+    async fn complete(&self, wire: &Wire, server: &Arc<Server>, call: &McpCall<'_>) -> Result<McpCallResult, McpError> {
+        let redactor = &wire.address.redactor;
+        let elicitations = Elicitations::new(call.answered);
+        // Nearly always from the cache: the model has seen the list.
+        let listing = server.listing(wire, &self.inner.blocking).await.ok();
+        let tool = listing.as_ref().and_then(|listing| listing.tool(call.tool));
+        let arguments = tool.map_or_else(|| call.arguments.clone(), |tool| servers_names(tool, &call.arguments));
+        let headers = tool.map_or_else(HeaderMap::new, |tool| param_headers::of_call(&tool.headers, &arguments));
+        let mut params = params(call, arguments);
+        let mut connection = Connection::open(wire.clone(), &server.protocol).await?;
+        loop {
+            let request = Request {
+                method: "tools/call",
+                params: params.clone(),
+                headers: headers.clone(),
+            };
+            let result = match connection.request(request, &elicitations).await? {
+                // A person takes longer than the call may: the connection is closed, and with it the call.
+                Answer::Question(request) => return input_required(request, redactor),
+                Answer::Result(result) => result,
+            };
+            match result["resultType"].as_str() {
+                Some("input_required") => {}
+                Some("task") => {
+                    let reason = "a task, which this worker does not wait for".to_owned();
+                    return Err(McpError::Unreadable(reason));
+                }
+                _ => return Ok(content::result(result, call.max_result_bytes, redactor)),
+            }
+            let state = result.get("requestState").filter(|state| !state.is_null());
+            match result["inputRequests"].as_object() {
+                Some(requests) if !requests.is_empty() => {
+                    let request = elicitation::request(requests, state).map_err(McpError::Unreadable)?;
+                    return input_required(request, redactor);
+                }
+                // No question: the server expects the call again later, with its state.
+                _ => {
+                    params.remove("inputResponses");
+                    params.insert("requestState".to_owned(), state.cloned().unwrap_or_default());
+                    tokio::time::sleep(DELAY_BETWEEN_ROUNDS).await;
+                }
+            }
+        }
+    }
+
+    fn wire(&self, revision: &AgentRevisionSpec, tool: &McpTool) -> Result<Wire, CallFailure> {
+        Ok(Wire {
+            http: self.inner.http.clone(),
+            policy: self.inner.policy,
+            address: Arc::new(self.address(revision, tool)?),
+        })
     }
 
     fn address(&self, revision: &AgentRevisionSpec, tool: &McpTool) -> Result<ServerAddress, CallFailure> {
@@ -180,75 +270,56 @@ impl McpClient {
     }
 }
 
-/// Calls the tool until it has a result or needs a person.
-async fn complete(
-    connection: &Connection,
-    address: &ServerAddress,
-    call: &McpCall<'_>,
-) -> Result<McpCallResult, CallFailure> {
-    let mut params = CallToolRequestParams::new(call.tool.to_owned()).with_arguments(call.arguments.clone());
-    params.meta = Some(meta(call));
-    if let Some(answer) = call.answered {
-        params.input_responses = elicitation::responses(answer);
-        params.request_state = elicitation::request_state(answer);
+fn params(call: &McpCall<'_>, arguments: Map<String, Value>) -> Map<String, Value> {
+    let mut params = Map::new();
+    params.insert("name".to_owned(), json!(call.tool));
+    params.insert("arguments".to_owned(), Value::Object(arguments));
+    let mut meta = Map::new();
+    for (name, value) in [
+        (IDEMPOTENCY_KEY, call.idempotency_key),
+        ("traceparent", call.traceparent),
+    ] {
+        if let Some(value) = value {
+            meta.insert(name.to_owned(), json!(value));
+        }
     }
-    loop {
-        let response = connection
-            .peer()
-            .call_tool_once(params.clone())
-            .await
-            .map_err(|error| classify_request(address, &error))?;
-        match response {
-            CallToolResponse::Complete(result) => {
-                return Ok(content::result(result, call.max_result_bytes, &address.redactor));
-            }
-            CallToolResponse::InputRequired(required) => match required.input_requests {
-                Some(requests) if !requests.is_empty() => {
-                    let request = elicitation::request(requests, required.request_state)?;
-                    return input_required(request, &address.redactor);
-                }
-                // No question: the server expects the call again later, with its state.
-                _ => {
-                    params.input_responses = None;
-                    params.request_state = required.request_state;
-                    tokio::time::sleep(DELAY_BETWEEN_ROUNDS).await;
-                }
-            },
-            _ => {
-                return Err(refused(format!(
-                    "{} answered with a task, which this worker does not support",
-                    address.host
-                )));
+    params.insert("_meta".to_owned(), Value::Object(meta));
+    if let Some(answer) = call.answered {
+        let answers = [
+            ("inputResponses", elicitation::responses(answer)),
+            ("requestState", elicitation::request_state(answer)),
+        ];
+        for (name, value) in answers {
+            if let Some(value) = value {
+                params.insert(name.to_owned(), value);
             }
         }
     }
+    params
+}
+
+/// The arguments under the names that the server gave its parameters.
+fn servers_names(tool: &ServerTool, arguments: &Map<String, Value>) -> Map<String, Value> {
+    let named = arguments.iter().map(|(name, value)| {
+        let name = tool.renamed.get(name).unwrap_or(name);
+        (name.clone(), value.clone())
+    });
+    named.collect()
 }
 
 /// A question for a person. The gateway validates the answer against the form, which is the server's.
-fn input_required(mut request: McpInputRequest, redactor: &Redactor) -> Result<McpCallResult, CallFailure> {
+fn input_required(mut request: McpInputRequest, redactor: &Redactor) -> Result<McpCallResult, McpError> {
     request.prompt = redactor.text(&request.prompt);
     redactor.value(&mut request.form);
     if let Err(error) = json_schema::check(&request.form) {
-        return Err(refused(format!(
-            "the MCP server asks with a form that cannot be used: {error}"
+        return Err(McpError::Unreadable(format!(
+            "a question with a form that cannot be used: {error}"
         )));
     }
     Ok(McpCallResult {
         input_required: Some(request),
         ..McpCallResult::default()
     })
-}
-
-fn meta(call: &McpCall<'_>) -> RequestMetaObject {
-    let mut meta = RequestMetaObject::new();
-    if let Some(key) = call.idempotency_key {
-        let fields: &mut JsonObject = &mut meta;
-        fields.insert(IDEMPOTENCY_KEY.to_owned(), Value::String(key.to_owned()));
-    }
-    if let Some(traceparent) = call.traceparent {
-        meta.set_traceparent(traceparent);
-    }
-    meta
 }
 
 #[cfg(test)]
@@ -271,6 +342,9 @@ mod tests {
         assert!(asked(Value::Null).is_ok());
         assert!(asked(json!({"type": "object", "properties": {"city": {"type": "string"}}})).is_ok());
         let error = asked(json!({"description": "x".repeat(json_schema::MAXIMUM_BYTES)})).unwrap_err();
-        assert!(error.message.contains("the limit is 65536 bytes"), "{error}");
+        assert!(
+            matches!(&error, McpError::Unreadable(text) if text.contains("the limit is 65536 bytes")),
+            "{error:?}"
+        );
     }
 }

@@ -1,12 +1,15 @@
 //! Tools of real MCP servers.
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 use steadfast_e2e::{
     backend::stack::{python, shared_stack},
     scripts::call_then_repeat,
 };
 use steadfast_testkit::{
-    McpServer,
+    McpServer, ScriptedMcp,
+    scripted_mcp::{End, McpReply},
     stack::{AgentSetup, Line},
 };
 
@@ -52,4 +55,43 @@ async fn an_elicitation_of_an_mcp_server_is_answered_by_a_person() {
     task.turn_completed(1).await.unwrap();
     let output = agent.model().journal()[1].request.last_tool_output().unwrap();
     assert_eq!(output, "accept True");
+}
+
+#[tokio::test]
+async fn an_interrupt_cancels_the_call_of_an_mcp_tool_at_its_server() {
+    let server = ScriptedMcp::start(|request| match request.method() {
+        "server/discover" => request.result(&json!({"supportedVersions": ["2026-07-28"], "capabilities": {}})),
+        "tools/list" => {
+            request.result(&json!({"tools": [{"name": "act"}, {"name": "any", "inputSchema": {"anyOf": []}}]}))
+        }
+        "tools/call" => McpReply::events(": working\n\n").ending(End::StaysOpen),
+        _ => McpReply::empty(202),
+    })
+    .await
+    .unwrap();
+    let tool = json!({"description": "Acts.", "mcp": {"url": server.url()}});
+    let setup = AgentSetup::new("mcp-interrupt", call_then_repeat("act", json!({}))).tool("acting", tool);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.send("Act.").await.unwrap();
+    server
+        .until(|server| !server.of("tools/call").is_empty())
+        .await
+        .unwrap();
+
+    let interrupted_at = Instant::now();
+    task.interrupt().await.unwrap();
+    server
+        .until(|server| !server.of("notifications/cancelled").is_empty() && server.given_up() > 0)
+        .await
+        .unwrap();
+    assert!(
+        interrupted_at.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        interrupted_at.elapsed()
+    );
+    let called = server.of("tools/call");
+    assert_eq!(called.len(), 1);
+    let cancelled = &server.of("notifications/cancelled")[0];
+    assert_eq!(cancelled.body["params"]["requestId"], called[0].body["id"]);
 }

@@ -1,41 +1,38 @@
 //! Elicitation: a server asks a person for input during a call. A server of
 //! protocol 2026-07-28 ends the call with its questions and is called again with
-//! the answers. A server of protocol 2025-11-25 asks over the open call: the call
+//! the answers. A server of an older protocol asks over the open call: the call
 //! is abandoned, and a new call gets all answers so far.
 
 use std::sync::{Mutex, PoisonError};
 
-use rmcp::{
-    ClientHandler, ErrorData, RoleClient,
-    model::{
-        ClientCapabilities, ClientConfig, ElicitRequestParams, ElicitResult, ElicitationAction, ElicitationCapability,
-        FormElicitationCapability, Implementation, InputRequest, InputRequests, InputResponses,
-        UrlElicitationCapability,
-    },
-    service::RequestContext,
-};
 use serde_json::{Map, Value, json};
 use steadfast_contract::mcp::{McpAnswer, McpInputRequest};
-use tokio::sync::mpsc;
-
-use super::error::refused;
-use crate::failure::CallFailure;
 
 const ACCEPT: &str = "accept";
 const DECLINE: &str = "decline";
-/// Member of the state that holds the earlier answers to a server of 2025-11-25.
+/// Member of the state that holds the earlier answers to an older server.
 const EARLIER: &str = "earlier";
+/// Method of a question.
+pub(super) const CREATE: &str = "elicitation/create";
 
-/// Combines the questions of a server into one request for a person.
-pub(super) fn request(requests: InputRequests, state: Option<String>) -> Result<McpInputRequest, CallFailure> {
+/// What this worker can be asked, as every request or the handshake says it.
+pub(super) fn capabilities() -> Value {
+    json!({"elicitation": {"form": {}, "url": {}}})
+}
+
+/// Combines the questions of a server into one request for a person. An error names a request that is no question.
+pub(super) fn request(requests: &Map<String, Value>, state: Option<&Value>) -> Result<McpInputRequest, String> {
     let mut asked = Vec::new();
     for (key, request) in requests {
-        let InputRequest::Elicitation(elicitation) = request else {
-            return Err(refused(
-                "the MCP server requests something other than an elicitation, which this worker does not support",
-            ));
-        };
-        asked.push((key, question(elicitation.params)));
+        match request.get("method").and_then(Value::as_str) {
+            Some(CREATE) => asked.push((key.clone(), question(&request["params"]))),
+            method => {
+                let method = method.unwrap_or("something without a method");
+                return Err(format!(
+                    "it asks for {method:?}, and this worker answers elicitations only"
+                ));
+            }
+        }
     }
     let form = match asked.as_slice() {
         [(_, (_, form))] => form.clone(),
@@ -57,56 +54,47 @@ pub(super) fn request(requests: InputRequests, state: Option<String>) -> Result<
     Ok(McpInputRequest {
         prompt: prompts.join("\n\n"),
         form,
-        state: state.map_or(Value::Null, Value::String),
+        state: state.cloned().unwrap_or_default(),
         keys,
     })
 }
 
 /// The prompt and the form of a question; the form is null if the question only asks for consent.
-fn question(params: ElicitRequestParams) -> (String, Value) {
-    match params {
-        ElicitRequestParams::FormElicitationParams {
-            message,
-            requested_schema,
-            ..
-        } => {
-            let form = if requested_schema.properties.is_empty() {
-                Value::Null
-            } else {
-                serde_json::to_value(&requested_schema).unwrap_or_default()
-            };
-            (message, form)
-        }
-        ElicitRequestParams::UrlElicitationParams { message, url, .. } => (format!("{message}\n{url}"), Value::Null),
-        _ => ("The MCP server asks in an unsupported way.".to_owned(), Value::Null),
+fn question(params: &Value) -> (String, Value) {
+    let message = params["message"].as_str().unwrap_or("The MCP server asks.");
+    if let Some(url) = params["url"].as_str() {
+        return (format!("{message}\n{url}"), Value::Null);
     }
+    let form = &params["requestedSchema"];
+    let has_fields = form["properties"].as_object().is_some_and(|fields| !fields.is_empty());
+    (message.to_owned(), if has_fields { form.clone() } else { Value::Null })
 }
 
 /// The answers for a server of 2026-07-28; none for an older server.
-pub(super) fn responses(answer: &McpAnswer) -> Option<InputResponses> {
+pub(super) fn responses(answer: &McpAnswer) -> Option<Value> {
     let keys = &answer.request.keys;
     let responses = keys.iter().map(|key| {
         let content = match keys.as_slice() {
             [_] => &answer.content,
             _ => &answer.content[key],
         };
-        let result = serde_json::to_value(result(&answer.action, content)).unwrap_or_default();
-        (key.clone(), result)
+        (key.clone(), result(&answer.action, content))
     });
-    (!keys.is_empty()).then(|| responses.collect())
+    (!keys.is_empty()).then(|| Value::Object(responses.collect()))
 }
 
 /// The state that a server of 2026-07-28 gave.
-pub(super) fn request_state(answer: &McpAnswer) -> Option<String> {
-    answer.request.state.as_str().map(str::to_owned)
+pub(super) fn request_state(answer: &McpAnswer) -> Option<Value> {
+    let is_of_newer = !answer.request.keys.is_empty() && !answer.request.state.is_null();
+    is_of_newer.then(|| answer.request.state.clone())
 }
 
-fn result(action: &str, content: &Value) -> ElicitResult {
+fn result(action: &str, content: &Value) -> Value {
     match action {
-        ACCEPT if content.is_object() => ElicitResult::new(ElicitationAction::Accept).with_content(content.clone()),
-        ACCEPT => ElicitResult::new(ElicitationAction::Accept).with_content(json!({})),
-        DECLINE => ElicitResult::new(ElicitationAction::Decline),
-        _ => ElicitResult::new(ElicitationAction::Cancel),
+        ACCEPT if content.is_object() => json!({"action": ACCEPT, "content": content}),
+        ACCEPT => json!({"action": ACCEPT, "content": {}}),
+        DECLINE => json!({"action": DECLINE}),
+        _ => json!({"action": "cancel"}),
     }
 }
 
@@ -119,43 +107,52 @@ struct AnsweredQuestion {
     content: Value,
 }
 
-/// Answers the questions of an open call, and returns the first question without an answer.
+/// Answers the questions of an open call, or asks a person.
+#[derive(Debug, Default)]
 pub(super) struct Elicitations {
     answered: Vec<AnsweredQuestion>,
     /// Which of them are used: a server that asks the same question twice expects two answers.
     used: Mutex<Vec<bool>>,
-    requests: mpsc::Sender<McpInputRequest>,
+}
+
+/// What becomes of a question.
+#[derive(Debug, PartialEq)]
+pub(super) enum Asked {
+    /// The result for the server.
+    Answered(Value),
+    /// The call ends with this request.
+    Person(McpInputRequest),
 }
 
 impl Elicitations {
-    pub(super) fn new(answered: Option<&McpAnswer>) -> (Self, mpsc::Receiver<McpInputRequest>) {
-        let (requests, receiver) = mpsc::channel(1);
+    pub(super) fn new(answered: Option<&McpAnswer>) -> Self {
         let answered = answered.map(answered_questions).unwrap_or_default();
-        let elicitations = Self {
+        Self {
             used: Mutex::new(vec![false; answered.len()]),
             answered,
-            requests,
-        };
-        (elicitations, receiver)
+        }
     }
 
-    fn answer(&self, prompt: &str, form: &Value) -> Option<ElicitResult> {
+    /// Takes a question of an open call.
+    pub(super) fn ask(&self, params: &Value) -> Asked {
+        let (prompt, form) = question(params);
+        if let Some(answer) = self.answer(&prompt, &form) {
+            return Asked::Answered(answer);
+        }
+        Asked::Person(McpInputRequest {
+            prompt,
+            form,
+            state: json!({ EARLIER: self.answered }),
+            keys: Vec::new(),
+        })
+    }
+
+    fn answer(&self, prompt: &str, form: &Value) -> Option<Value> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let matches = |question: &AnsweredQuestion| question.prompt == prompt && question.form == *form;
         let index = (0..self.answered.len()).find(|index| !used[*index] && matches(&self.answered[*index]))?;
         used[index] = true;
         Some(result(&self.answered[index].action, &self.answered[index].content))
-    }
-
-    fn ask(&self, prompt: String, form: Value) {
-        let request = McpInputRequest {
-            prompt,
-            form,
-            state: json!({ EARLIER: self.answered }),
-            keys: Vec::new(),
-        };
-        // Only the first request counts: the call ends with it.
-        drop(self.requests.try_send(request));
     }
 }
 
@@ -175,48 +172,24 @@ fn answered_questions(answer: &McpAnswer) -> Vec<AnsweredQuestion> {
     answered
 }
 
-impl ClientHandler for Elicitations {
-    fn get_info(&self) -> ClientConfig {
-        let mut capabilities = ClientCapabilities::default();
-        capabilities.elicitation = Some(
-            ElicitationCapability::default()
-                .with_form(FormElicitationCapability::default())
-                .with_url(UrlElicitationCapability::default()),
-        );
-        ClientConfig::new(
-            capabilities,
-            Implementation::new("steadfast", env!("CARGO_PKG_VERSION")),
-        )
-    }
-
-    async fn create_elicitation(
-        &self,
-        request: ElicitRequestParams,
-        context: RequestContext<RoleClient>,
-    ) -> Result<ElicitResult, ErrorData> {
-        let (prompt, form) = question(request);
-        if let Some(answer) = self.answer(&prompt, &form) {
-            return Ok(answer);
-        }
-        self.ask(prompt, form);
-        // No answer: the end of the session ends the call at the server. "Cancel" would be an answer.
-        context.ct.cancelled().await;
-        Ok(ElicitResult::new(ElicitationAction::Cancel))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::RetryClass;
+
+    fn params(message: &str, field: &str) -> Value {
+        json!({"mode": "form", "message": message,
+            "requestedSchema": {"type": "object", "properties": {field: {"type": "string"}}}})
+    }
 
     fn form(message: &str, field: &str) -> Value {
-        json!({"method": "elicitation/create", "params": {"mode": "form", "message": message,
-            "requestedSchema": {"type": "object", "properties": {field: {"type": "string"}}}}})
+        json!({"method": "elicitation/create", "params": params(message, field)})
     }
 
     fn asked(requests: Value) -> McpInputRequest {
-        request(serde_json::from_value(requests).unwrap(), Some("s1".to_owned())).unwrap()
+        let Value::Object(requests) = requests else {
+            panic!("an object")
+        };
+        request(&requests, Some(&json!("s1"))).unwrap()
     }
 
     fn answer(request: McpInputRequest, action: &str, content: Value) -> McpAnswer {
@@ -227,6 +200,13 @@ mod tests {
         }
     }
 
+    fn person(asked: Asked) -> McpInputRequest {
+        match asked {
+            Asked::Person(request) => request,
+            Asked::Answered(answer) => panic!("{answer}"),
+        }
+    }
+
     #[test]
     fn a_question_becomes_a_prompt_with_a_form_and_its_answer_keeps_the_key() {
         let request = asked(json!({"k1": form("Which city?", "city")}));
@@ -234,10 +214,10 @@ mod tests {
         assert_eq!(request.form["properties"]["city"]["type"], "string");
         let answer = answer(request, "accept", json!({"city": "Bonn"}));
         assert_eq!(
-            json!(responses(&answer).unwrap()),
+            responses(&answer).unwrap(),
             json!({"k1": {"action": "accept", "content": {"city": "Bonn"}}})
         );
-        assert_eq!(request_state(&answer).as_deref(), Some("s1"));
+        assert_eq!(request_state(&answer), Some(json!("s1")));
     }
 
     #[test]
@@ -250,10 +230,7 @@ mod tests {
             "accept",
             json!({"a": {"city": "Bonn"}, "b": {"day": "Monday"}}),
         );
-        assert_eq!(
-            json!(responses(&answer).unwrap())["b"]["content"],
-            json!({"day": "Monday"})
-        );
+        assert_eq!(responses(&answer).unwrap()["b"]["content"], json!({"day": "Monday"}));
     }
 
     #[test]
@@ -263,50 +240,48 @@ mod tests {
         let request = asked(json!({"k": plain}));
         assert_eq!(request.form, Value::Null);
         let declined = answer(request.clone(), "decline", Value::Null);
-        assert_eq!(
-            json!(responses(&declined).unwrap()),
-            json!({"k": {"action": "decline"}})
-        );
+        assert_eq!(responses(&declined).unwrap(), json!({"k": {"action": "decline"}}));
         let accepted = answer(request, "accept", Value::Null);
         assert_eq!(
-            json!(responses(&accepted).unwrap()),
+            responses(&accepted).unwrap(),
             json!({"k": {"action": "accept", "content": {}}})
         );
     }
 
     #[test]
+    fn a_question_at_a_url_shows_the_url() {
+        let request = asked(json!({"k": {"method": "elicitation/create",
+            "params": {"mode": "url", "message": "Sign in.", "url": "https://example.com/login"}}}));
+        assert_eq!(request.prompt, "Sign in.\nhttps://example.com/login");
+        assert_eq!(request.form, Value::Null);
+    }
+
+    #[test]
     fn a_request_that_is_no_elicitation_is_refused() {
-        let roots = json!({"k": {"method": "roots/list"}});
-        let failure = request(serde_json::from_value(roots).unwrap(), None).unwrap_err();
-        assert_eq!(failure.retry, RetryClass::Permanent);
+        let Value::Object(roots) = json!({"k": {"method": "roots/list"}}) else {
+            panic!("an object")
+        };
+        assert!(request(&roots, None).unwrap_err().contains("roots/list"));
     }
 
     #[test]
     fn an_older_server_gets_all_answers_so_far() {
-        let (first, mut receiver) = Elicitations::new(None);
-        assert!(first.answer("City?", &Value::Null).is_none());
-        first.ask("City?".to_owned(), Value::Null);
-        let city = answer(receiver.try_recv().unwrap(), "accept", json!({"city": "Bonn"}));
+        let first = Elicitations::default();
+        let request = person(first.ask(&params("City?", "city")));
+        let city = answer(request, "accept", json!({"city": "Bonn"}));
         assert!(responses(&city).is_none() && request_state(&city).is_none());
 
-        let (second, mut receiver) = Elicitations::new(Some(&city));
-        assert_eq!(
-            second.answer("City?", &Value::Null).unwrap().content,
-            Some(json!({"city": "Bonn"}))
-        );
-        assert!(second.answer("Day?", &Value::Null).is_none());
-        second.ask("Day?".to_owned(), Value::Null);
-        let day = answer(receiver.try_recv().unwrap(), "decline", Value::Null);
+        let second = Elicitations::new(Some(&city));
+        let accepted = Asked::Answered(json!({"action": "accept", "content": {"city": "Bonn"}}));
+        assert_eq!(second.ask(&params("City?", "city")), accepted);
+        let day = answer(person(second.ask(&params("Day?", "day"))), "decline", Value::Null);
 
-        let (third, _receiver) = Elicitations::new(Some(&day));
+        let third = Elicitations::new(Some(&day));
+        assert_eq!(third.ask(&params("City?", "city")), accepted);
         assert_eq!(
-            third.answer("City?", &Value::Null).unwrap().action,
-            ElicitationAction::Accept
+            third.ask(&params("Day?", "day")),
+            Asked::Answered(json!({"action": "decline"}))
         );
-        assert_eq!(
-            third.answer("Day?", &Value::Null).unwrap().action,
-            ElicitationAction::Decline
-        );
-        assert!(third.answer("Day?", &Value::Null).is_none());
+        person(third.ask(&params("Day?", "day")));
     }
 }

@@ -1,20 +1,8 @@
-//! Classifies the errors of MCP servers. Messages show the host and never the
-//! URL, which may hold a secret.
-
-use std::error::Error;
-
-use rmcp::{
-    ErrorData,
-    model::ErrorCode,
-    service::{ClientInitializeError, ServiceError},
-    transport::streamable_http_client::{
-        AuthRequiredError, HttpStatusError, InsufficientScopeError, StreamableHttpError,
-    },
-};
-use steadfast_process::{ErrorChain, error_chain::causes};
+//! What goes wrong between this worker and an MCP server, and what an activity says
+//! of it. Messages show the host and never the URL, which may hold a secret.
 
 use super::address::ServerAddress;
-use crate::{egress::policy::find_denial, failure::CallFailure};
+use crate::failure::CallFailure;
 
 /// Type of a failure that another attempt cannot mend: credentials, an address, an unknown tool, invalid arguments.
 const REFUSED: &str = "tool_refused";
@@ -29,104 +17,163 @@ pub(super) fn unavailable(message: impl Into<String>) -> CallFailure {
     CallFailure::transient(UNAVAILABLE, message)
 }
 
-type HttpError = StreamableHttpError<reqwest::Error>;
+/// The server does not know the protocol version of the request.
+pub(super) const UNSUPPORTED_PROTOCOL_VERSION: i64 = -32022;
+/// A header of the request does not say what its body says.
+pub(super) const HEADER_MISMATCH: i64 = -32020;
 
-/// Codes of a server that will answer the same request in the same way.
-const FINAL_CODES: [ErrorCode; 7] = [
-    ErrorCode::INVALID_PARAMS,
-    ErrorCode::INVALID_REQUEST,
-    ErrorCode::METHOD_NOT_FOUND,
-    ErrorCode::RESOURCE_NOT_FOUND,
-    ErrorCode::UNSUPPORTED_PROTOCOL_VERSION,
-    ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY,
-    ErrorCode::HEADER_MISMATCH,
-];
-
-/// Classifies the error of a request on an open connection.
-pub(super) fn classify_request(address: &ServerAddress, error: &ServiceError) -> CallFailure {
-    match error {
-        ServiceError::McpError(data) => classify_response(address, data),
-        other => classify_transport(address, other),
-    }
+/// Why a request has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum McpError {
+    /// The egress policy, or a redirect that is not followed.
+    Denied(String),
+    /// HTTP 401 or 403.
+    Unauthorized,
+    /// There is no connection.
+    NotConnected(String),
+    /// An HTTP status without a JSON-RPC error.
+    Status(u16),
+    /// The server has ended the session.
+    SessionLost,
+    /// The answer is a JSON-RPC error.
+    Rpc { code: i64, message: String },
+    /// The connection ended, or the time, before there was an answer.
+    Broken(String),
+    /// An answer that is not of the protocol.
+    Unreadable(String),
 }
 
-/// Classifies the error of opening a connection.
-pub(super) fn classify_initialize(address: &ServerAddress, error: &ClientInitializeError) -> CallFailure {
-    match error {
-        ClientInitializeError::JsonRpcError(data) => classify_response(address, data),
-        // The server supports neither protocol version: the error of the older one counts.
-        ClientInitializeError::LegacyFallbackFailed { fallback, .. } => classify_initialize(address, fallback),
-        ClientInitializeError::NoCompatibleProtocolVersion { .. } => {
-            refused(format!("{}: {}", address.host, redacted(address, &error.to_string())))
-        }
-        // The cause is a field, and no `source`.
-        ClientInitializeError::TransportError { error, .. } => classify_transport(address, error.error.as_ref()),
-        other => classify_transport(address, other),
-    }
+/// Whether a second run of a call has the effect of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeatable {
+    Yes,
+    No,
 }
 
-fn classify_response(address: &ServerAddress, data: &ErrorData) -> CallFailure {
-    let message = format!("{} answered: {}", address.host, redacted(address, &data.message));
-    if FINAL_CODES.contains(&data.code) {
-        refused(message)
-    } else {
-        unavailable(message)
+impl McpError {
+    /// Whether the server may have acted on the request and said nothing of it.
+    pub(super) fn may_have_acted(&self) -> bool {
+        match self {
+            Self::Broken(_) => true,
+            // Of a server that is too busy or away it is the gateway before it that answers.
+            Self::Status(status) => *status >= 500 && *status != 503,
+            _ => false,
+        }
     }
-}
 
-fn classify_transport(address: &ServerAddress, error: &(dyn Error + 'static)) -> CallFailure {
-    let host = &address.host;
-    let mut text = ErrorChain(error).to_string();
-    for cause in causes(error) {
-        if cause.is::<AuthRequiredError>() || cause.is::<InsufficientScopeError>() {
-            return unauthorized(host);
-        }
-        if let Some(HttpStatusError { status, .. }) = cause.downcast_ref() {
-            return unavailable(format!("{host} answered HTTP {status}"));
-        }
-        match cause.downcast_ref() {
-            Some(HttpError::Client(error)) => {
-                if let Some(denied) = find_denial(error) {
-                    return refused(denied.to_string());
+    /// Whether another protocol version cannot help.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Denied(_) | Self::NotConnected(_))
+    }
+
+    /// Whether the server refused the request because of its protocol version, and so has not acted on it.
+    pub(super) fn is_of_version(&self) -> bool {
+        matches!(
+            self,
+            Self::Status(400 | 404 | 405 | 406 | 415)
+                | Self::Rpc {
+                    code: UNSUPPORTED_PROTOCOL_VERSION,
+                    ..
                 }
-                text = ErrorChain(error).to_string();
-            }
-            Some(HttpError::UnexpectedServerResponse(response)) => {
-                if let Some(failure) = classify_status(host, response) {
-                    return failure;
-                }
-            }
-            Some(HttpError::ReservedHeaderConflict(name)) => {
-                return refused(format!(
-                    "the header {name:?} is reserved for the protocol; remove it from the tool"
-                ));
-            }
-            Some(error @ HttpError::ResponseBodyTooLarge { .. }) => return refused(format!("{host}: {error}")),
-            _ => {}
+        )
+    }
+
+    /// The failure of an activity. A call that the server may have acted on is made again only if that is safe.
+    pub(super) fn failure(&self, address: &ServerAddress, repeatable: Repeatable) -> CallFailure {
+        let host = &address.host;
+        let text = redacted(address, &self.text(host));
+        if self.may_have_acted() {
+            return match repeatable {
+                Repeatable::Yes => unavailable(text),
+                Repeatable::No => refused(format!("{text}; the tool may have acted, so it is not called again")),
+            };
+        }
+        match self {
+            Self::NotConnected(_) | Self::SessionLost | Self::Status(408 | 409 | 425 | 429 | 503) => unavailable(text),
+            _ => refused(text),
         }
     }
-    unavailable(format!("cannot reach {host}: {}", redacted(address, &text)))
-}
 
-/// Classifies a status that the transport reports as text: `HTTP 404 Not Found: …`.
-fn classify_status(host: &str, response: &str) -> Option<CallFailure> {
-    let status: u16 = response.strip_prefix("HTTP ")?.get(..3)?.parse().ok()?;
-    match status {
-        401 | 403 => Some(unauthorized(host)),
-        408 | 409 | 425 | 429 => Some(unavailable(format!("{host} answered HTTP {status}"))),
-        300..=499 => Some(refused(format!("{host} answered HTTP {status}"))),
-        _ => None,
+    fn text(&self, host: &str) -> String {
+        match self {
+            Self::Denied(text) => text.clone(),
+            Self::Unauthorized => {
+                format!("{host} refused the credentials; check the headers of the tool and the agent's credentials")
+            }
+            Self::NotConnected(text) => format!("cannot reach {host}: {text}"),
+            Self::Status(status @ 300..=399) => {
+                format!("{host} answered HTTP {status}; give the address that it redirects to as the tool's URL")
+            }
+            Self::Status(status @ (404 | 405)) => format!(
+                "{host} answered HTTP {status}; check the path of the tool's URL, which must be that of streamable HTTP"
+            ),
+            Self::Status(status) => format!("{host} answered HTTP {status}"),
+            Self::SessionLost => {
+                format!("{host} does not know the session that it has just begun; its replicas need session affinity")
+            }
+            Self::Rpc { code, message } => format!("{host} answered: {message} (code {code})"),
+            Self::Broken(text) => format!("{host} did not answer: {text}"),
+            Self::Unreadable(text) => format!("{host} answered in a form that is not of the protocol: {text}"),
+        }
     }
-}
-
-fn unauthorized(host: &str) -> CallFailure {
-    refused(format!(
-        "{host} refused the credentials; check the headers of the tool and the agent's credentials"
-    ))
 }
 
 fn redacted(address: &ServerAddress, text: &str) -> String {
     address
         .redactor
         .text(&text.replace(address.url.as_str(), &address.host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{egress::redaction::Redactor, failure::RetryClass};
+
+    fn is_repeated(error: &McpError, repeatable: Repeatable) -> bool {
+        let url = "http://server/mcp".parse().unwrap();
+        let address = ServerAddress::new(url, reqwest::header::HeaderMap::new(), Redactor::default());
+        error.failure(&address, repeatable).retry != RetryClass::Permanent
+    }
+
+    #[test]
+    fn what_the_server_may_have_acted_on_is_repeated_only_if_that_is_safe() {
+        for error in [
+            McpError::Broken("x".to_owned()),
+            McpError::Status(500),
+            McpError::Status(504),
+        ] {
+            assert!(!is_repeated(&error, Repeatable::No), "{error:?}");
+            assert!(is_repeated(&error, Repeatable::Yes), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_any_form_is_never_asked_for_again() {
+        let answers = [
+            McpError::Rpc {
+                code: -32603,
+                message: "x".to_owned(),
+            },
+            McpError::Unreadable("x".to_owned()),
+            McpError::Status(400),
+            McpError::Status(302),
+            McpError::Unauthorized,
+            McpError::Denied("x".to_owned()),
+        ];
+        for error in answers {
+            assert!(!is_repeated(&error, Repeatable::Yes), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_not_reached_the_tool_is_repeated() {
+        for error in [
+            McpError::NotConnected("x".to_owned()),
+            McpError::SessionLost,
+            McpError::Status(429),
+            McpError::Status(503),
+        ] {
+            assert!(is_repeated(&error, Repeatable::No), "{error:?}");
+        }
+    }
 }

@@ -62,20 +62,28 @@ pub(super) fn select(
     listed
 }
 
-/// The function name of a tool: model APIs do not accept dots and slashes, which servers may use.
+/// The function name of a tool: model APIs accept neither dots and slashes nor a digit at the beginning, which servers
+/// may use.
 fn function_name(prefix: &str, tool: &str) -> String {
-    let tool = tool.chars().map(|character| {
+    let name = prefix.chars().chain(tool.chars()).map(|character| {
         if character.is_ascii_alphanumeric() || "_-".contains(character) {
             character
         } else {
             '_'
         }
     });
-    prefix.chars().chain(tool).collect()
+    let name: String = name.collect();
+    // Gemini wants a letter or an underscore first.
+    match name.bytes().next() {
+        Some(first) if first.is_ascii_alphabetic() || first == b'_' => name,
+        _ => format!("_{name}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::Map;
 
     use super::*;
@@ -85,7 +93,10 @@ mod tests {
             name: (*name).to_owned(),
             description: String::new(),
             input_schema: Map::new(),
+            renamed: BTreeMap::new(),
+            headers: Vec::new(),
             read_only: false,
+            idempotent: false,
         };
         names.iter().map(tool).collect()
     }
@@ -113,6 +124,16 @@ mod tests {
     fn all_tools_are_added_with_the_prefix() {
         let (listed, problems) = selected("{url: \"http://s\", prefix: x_}", &["echo", "fs/read.file"], &[]);
         assert_eq!(listed, pairs(&[("x_echo", "echo"), ("x_fs_read_file", "fs/read.file")]));
+        assert_eq!(problems, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_name_that_a_model_api_refuses_is_replaced() {
+        let (listed, problems) = selected("{url: \"http://s\"}", &["3d render", "-x", "größe"], &[]);
+        assert_eq!(
+            listed,
+            pairs(&[("_3d_render", "3d render"), ("_-x", "-x"), ("gr__e", "größe")])
+        );
         assert_eq!(problems, Vec::<String>::new());
     }
 

@@ -1,5 +1,7 @@
 //! Tools of MCP servers, which may ask a person in the middle of a call.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use steadfast_agent_loop::tool_call::bounded;
 use steadfast_contract::{
@@ -22,6 +24,8 @@ use crate::{
     task::Task,
 };
 
+/// Time beyond that of the tool: the worker's own limit passes first, and knows whether the tool may have acted.
+const GRACE: Duration = Duration::from_secs(10);
 /// Rounds of questions that a tool may ask in one call.
 const MOST_ROUNDS: u32 = 10;
 
@@ -83,6 +87,7 @@ async fn call_mcp_once(
         ..
     } = *tool_call;
     let mut options = ToolCallOptions {
+        timeout: spec.timeout.as_std() + GRACE,
         task_queue: read(ctx, Task::acting_queue),
         ..tool_call.options(spec)
     };
