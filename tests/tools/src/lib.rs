@@ -34,7 +34,7 @@ use lock::FileLock;
 pub use debian::installed;
 pub use go::{GoProgram, go_program};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
-pub use python::{litellm, python};
+pub use python::{PythonEnvironment, litellm, python, python_of};
 pub use redis::redis_server;
 pub use stage::{Outcome, Stage};
 pub use versions::Versions;
@@ -57,6 +57,8 @@ pub enum Kind {
     McpServer,
     /// The Python clients that tests drive the system with.
     Python,
+    /// The agents in Python that the bench compares with ours.
+    Peers,
     /// LiteLLM's proxy, which tests put between the worker and a model.
     LiteLlm,
     /// Programs that check the sources, from Python wheels.
@@ -97,8 +99,13 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
             }
             Kind::FakeModel => stages.push(npm::install(&cache)?),
             Kind::McpServer => stages.push(npm::install_mcp_server(&cache)?),
-            Kind::Python => stages.push(python::install(&cache, python::Environment::Clients)?),
-            Kind::LiteLlm => stages.push(python::install(&cache, python::Environment::LiteLlm)?),
+            Kind::Python => stages.push(python::install(&cache, PythonEnvironment::Clients)?),
+            Kind::Peers => {
+                for environment in PythonEnvironment::PEERS {
+                    stages.push(python::install(&cache, environment)?);
+                }
+            }
+            Kind::LiteLlm => stages.push(python::install(&cache, PythonEnvironment::LiteLlm)?),
             Kind::Checks => {
                 for program in WheelProgram::CHECKS {
                     stages.push(wheel::install(&cache, program)?);
