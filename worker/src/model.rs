@@ -15,6 +15,7 @@ pub(crate) mod learning;
 mod lessons;
 mod message_tracker;
 pub(crate) mod origin;
+mod progress;
 mod providers;
 mod request;
 mod request_body;

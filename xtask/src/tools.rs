@@ -7,7 +7,7 @@ use steadfast_tools::Kind;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Installs the oldest supported versions of Kubernetes, Helm and Redis too.
+    /// Installs the oldest supported versions of Kubernetes and Helm too.
     #[arg(long)]
     oldest: bool,
 }

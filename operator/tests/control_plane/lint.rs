@@ -166,7 +166,7 @@ async fn conditions<K>(cluster: &Cluster, name: &str) -> anyhow::Result<Vec<Cond
 where
     K: Resource<DynamicType = ()>,
 {
-    let path = format!("{}/{name}/status", K::url_path(&(), Some(&cluster.namespace)),);
+    let path = format!("{}/{name}/status", K::url_path(&(), Some(&cluster.namespace)));
     let request = http::Request::get(path).body(Vec::new())?;
     let text = cluster.client.request_text(request).await?;
     let conditions = text

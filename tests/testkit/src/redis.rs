@@ -83,7 +83,12 @@ impl Redis {
         let install_root = InstallRoot::of_this_process("redis")?;
         let port = Port::given_or_leased(options.port)?;
         let tls_port = options.tls.is_some().then(Port::lease).transpose()?;
-        let mut launch = launch(&tools::redis_server()?, &install_root, port.number());
+        let program = if options.tls.is_some() {
+            tools::redis_server_with_tls()?
+        } else {
+            tools::redis_server()?
+        };
+        let mut launch = launch(&program, &install_root, port.number());
         if let (Some(tls), Some(port)) = (&options.tls, &tls_port) {
             launch = with_tls(launch, tls, port.number())?;
         }

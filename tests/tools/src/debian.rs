@@ -18,7 +18,7 @@ enum Sign {
 }
 
 /// Every package, by what it is needed for.
-const PACKAGES: [(&str, Sign); 16] = [
+const PACKAGES: [(&str, Sign); 17] = [
     ("etcd-server", Sign::Program("etcd")),
     ("containerd", Sign::Program("containerd")),
     ("runc", Sign::Program("runc")),
@@ -35,6 +35,7 @@ const PACKAGES: [(&str, Sign); 16] = [
         "busybox-static",
         Sign::Succeeds("dpkg-query", &["--status", "busybox-static"]),
     ),
+    ("redis-server", Sign::Program("redis-server")),
     ("npm", Sign::Program("npm")),
     ("python3-pip", Sign::Succeeds("python3", &["-m", "pip", "--version"])),
     (
@@ -42,17 +43,6 @@ const PACKAGES: [(&str, Sign); 16] = [
         Sign::Succeeds("python3", &["-c", "import ensurepip, venv"]),
     ),
 ];
-
-/// What only the oldest supported versions need.
-const OLDEST_PACKAGES: [(&str, Sign); 1] = [(REDIS, Sign::Program(REDIS))];
-
-/// Both the package and its program.
-const REDIS: &str = "redis-server";
-
-/// The path of Debian's Redis server.
-pub(crate) fn redis_server() -> anyhow::Result<PathBuf> {
-    installed(REDIS)
-}
 
 /// The path of a program from a Debian package.
 pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
@@ -70,28 +60,20 @@ pub fn installed(program: &str) -> anyhow::Result<PathBuf> {
 }
 
 pub(crate) fn install() -> anyhow::Result<Stage> {
-    install_missing(&PACKAGES, "Debian packages")
-}
-
-pub(crate) fn install_oldest() -> anyhow::Result<Stage> {
-    install_missing(&OLDEST_PACKAGES, "Debian's Redis")
-}
-
-fn install_missing(packages: &'static [(&'static str, Sign)], name: &str) -> anyhow::Result<Stage> {
     let mut missing = Vec::new();
-    for (package, sign) in packages {
+    for (package, sign) in &PACKAGES {
         if !is_there(sign)? {
             missing.push(*package);
         }
     }
     if missing.is_empty() {
-        return Ok(Stage::already_installed(name));
+        return Ok(Stage::already_installed("Debian packages"));
     }
     let command = install_command(&missing);
     if !nix::unistd::geteuid().is_root() {
         bail!("Debian packages are missing: run `{command}` as root");
     }
-    Stage::install(format!("{name} ({})", missing.join(" ")), || {
+    Stage::install(format!("Debian packages ({})", missing.join(" ")), || {
         apt_get(&["update"])?;
         let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
         arguments.extend(&missing);

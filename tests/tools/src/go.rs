@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
+use crate::args::Environment;
 use crate::cache::Cache;
 use crate::command::output;
 use crate::files;
@@ -154,7 +155,7 @@ impl Module {
 
 /// The path of a program that has been built.
 pub fn go_program(program: GoProgram) -> anyhow::Result<PathBuf> {
-    let versions = Versions::chosen()?;
+    let versions = Environment::read()?.versions();
     let path = program
         .module(versions)
         .cache_dir(&Cache::open()?)?

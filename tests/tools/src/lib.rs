@@ -35,7 +35,7 @@ pub use debian::installed;
 pub use go::{GoProgram, go_program};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
 pub use python::{PythonEnvironment, litellm, python, python_of};
-pub use redis::redis_server;
+pub use redis::{redis_server, redis_server_with_tls};
 pub use stage::{Outcome, Stage};
 pub use versions::Versions;
 pub use wheel::{WheelProgram, wheel_program};
@@ -43,7 +43,7 @@ pub use wheel::{WheelProgram, wheel_program};
 /// What to install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Debian packages: etcd, containerd, runc, buildah and more.
+    /// Debian packages: etcd, containerd, runc, Redis, buildah and more.
     Debian,
     /// The Temporal CLI and server, from a Python wheel.
     Temporal,
@@ -63,7 +63,7 @@ pub enum Kind {
     LiteLlm,
     /// Programs that check the sources, from Python wheels.
     Checks,
-    /// The oldest versions that are supported: Kubernetes, Helm and Redis.
+    /// The oldest versions that are supported, beside Debian's Redis: Kubernetes and Helm.
     Oldest,
 }
 
@@ -112,7 +112,6 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
                 }
             }
             Kind::Oldest => {
-                stages.push(debian::install_oldest()?);
                 for module in [Module::KubernetesOldest, Module::HelmOldest] {
                     stages.push(go::install(&cache, module)?);
                 }

@@ -2,26 +2,19 @@
 
 use clap::ValueEnum;
 
-use crate::args::Environment;
-
 /// The versions of Kubernetes, Helm, and the server that speaks the protocol of Redis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Versions {
     /// Those of the demo and of most test runs, with Valkey.
     #[default]
     Current,
-    /// The oldest that are supported, with Debian's Redis.
+    /// The oldest that are supported, with Redis.
     Oldest,
 }
 
 impl Versions {
     /// The variable that chooses them.
     pub const VARIABLE: &'static str = "STEADFAST_TEST_VERSIONS";
-
-    /// Those that the environment names.
-    pub(crate) fn chosen() -> anyhow::Result<Self> {
-        Ok(Environment::read()?.versions())
-    }
 
     /// The value of the variable.
     pub fn name(self) -> &'static str {

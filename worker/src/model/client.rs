@@ -19,7 +19,7 @@ use url::Url;
 use super::{
     authorization::{Authorization, AuthorizationError, read_token},
     body::Ending,
-    failures::{broken_connection, client_fault, idle_error},
+    failures::{CONFIGURATION, broken_connection, client_fault, idle_error},
     http_service::OneAttempt,
     learned::Learned,
 };
@@ -36,8 +36,6 @@ use crate::{
 
 /// Type of a failure that a credential must be mended for.
 const CREDENTIALS: &str = "model_credentials";
-/// Type of a failure that the Agent's `model` must be mended for.
-pub(super) const CONFIGURATION: &str = "model_configuration";
 
 /// Calls model APIs.
 #[derive(Clone)]

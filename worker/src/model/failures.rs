@@ -16,6 +16,8 @@ use self::{
 };
 use crate::failure::{CallFailure, RetryClass};
 
+/// Type of a failure that the Agent's `model` must be mended for.
+pub(super) const CONFIGURATION: &str = "model_configuration";
 /// Type of a failure of the connection, which may be temporary.
 const CONNECTION: &str = "model_connection";
 /// The provider takes no more requests for now.

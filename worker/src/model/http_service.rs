@@ -19,7 +19,6 @@ use url::Url;
 use super::{
     authorization::Authorization,
     body::{Ending, error_text, plain_frames},
-    client::CONFIGURATION,
     failures,
 };
 use crate::{
@@ -97,7 +96,7 @@ fn connection_error(url: &Url, error: reqwest::Error) -> CallFailure {
     // The URL may hold a credential.
     let error = error.without_url();
     if let Some(denied) = find_denial(&error) {
-        return CallFailure::permanent(CONFIGURATION, format!("model.baseUrl: {denied}"));
+        return CallFailure::permanent(failures::CONFIGURATION, format!("model.baseUrl: {denied}"));
     }
     failures::no_connection(&host, &ErrorChain(&error))
 }

@@ -6,10 +6,7 @@ use futures::StreamExt as _;
 use steadfast_events::EventKind;
 use tokio::time::Instant;
 
-use super::{
-    client::EventStream,
-    interpreter::{Interpreter, Progress},
-};
+use super::{client::EventStream, interpreter::Interpreter, progress::Progress};
 use crate::failure::CallFailure;
 
 /// How long a stream may be silent after the end of the response. The usage comes in this time, or never.

@@ -62,5 +62,8 @@ async fn turns_with_tools_and_failures_go_through_the_proxy() {
         let error = task.fail_turn(2, "fail").await.unwrap();
         assert!(error.message.contains("no such adapter"), "{name}: {}", error.message);
     }
-    assert_eq!(model.violations(), Vec::<String>::new());
+    // The proxy lists the models by itself.
+    let mut violations = model.violations();
+    violations.retain(|violation| !violation.ends_with("GET /v1/models"));
+    assert_eq!(violations, Vec::<String>::new());
 }

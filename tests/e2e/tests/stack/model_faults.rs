@@ -147,7 +147,12 @@ async fn unknown_events_are_ignored_and_a_refusal_is_shown_unchanged() {
 
 #[tokio::test]
 async fn output_items_return_to_the_model_unchanged() {
-    let setup = AgentSetup::new("round-trip", |_| Reply::stream().and_reasoning("Hm.").and_text("Yes."));
+    let reasoning = json!({"id": "rs_1_0", "type": "reasoning", "encrypted_content": "sealed",
+        "summary": [{"type": "summary_text", "text": "Hm."}]});
+    let said = reasoning.clone();
+    let setup = AgentSetup::new("round-trip", move |_| {
+        Reply::stream().and_item(said.clone()).and_text("Yes.")
+    });
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     task.complete_turn(1, "one").await.unwrap();
@@ -157,7 +162,7 @@ async fn output_items_return_to_the_model_unchanged() {
         calls[1].request.input(),
         [
             json!({"role": "user", "content": "one"}),
-            json!({"id": "rs_1_0", "type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}),
+            reasoning,
             json!({
                 "id": "msg_1_1", "type": "message", "role": "assistant", "status": "completed",
                 "content": [{"type": "output_text", "text": "Yes.", "annotations": [], "logprobs": []}],

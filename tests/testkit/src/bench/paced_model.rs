@@ -87,7 +87,7 @@ async fn respond(State(calls): State<Arc<Calls>>, body: Bytes) -> Response {
     let number = call.number();
     let stream = match work::step(&request, &work) {
         Some(step) => Body::from_stream(whole(answer::call(number, &work, step), call)),
-        None => Body::from_stream(paced(TextAnswer::new(number), work, call)),
+        None => Body::from_stream(paced(TextAnswer::new(number), &work, call)),
     };
     ([("content-type", "text/event-stream; charset=utf-8")], stream).into_response()
 }
@@ -104,16 +104,21 @@ fn whole(chunk: Bytes, call: OpenCall) -> impl Stream<Item = Result<Bytes, Infal
 }
 
 /// The start, one chunk per delta, the end.
-fn paced(answer: TextAnswer, work: Work, call: OpenCall) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+fn paced(
+    answer: TextAnswer,
+    work: &Work,
+    call: OpenCall,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + use<> {
+    let (deltas, pace) = (work.deltas, Duration::from_millis(u64::from(work.pace_ms)));
     let state = (answer, call, 0_u32, Instant::now());
     stream::unfold(state, move |(mut answer, call, sent, started)| async move {
         let chunk = if sent == 0 {
             answer.start()
-        } else if sent <= work.deltas {
+        } else if sent <= deltas {
             // From the start of the answer, so that a late delta does not delay the rest.
-            sleep_until(started + Duration::from_millis(u64::from(work.pace_ms)) * sent).await;
+            sleep_until(started + pace * sent).await;
             answer.delta(&stamps::now())
-        } else if sent == work.deltas + 1 {
+        } else if sent == deltas + 1 {
             answer.end()
         } else {
             call.completed();

@@ -88,7 +88,7 @@ pub async fn run(stack: &Stack, options: &PeerOptions) -> anyhow::Result<PeerRep
 
 /// All measurements of one contestant. One that fails is a note, and the others go on.
 async fn measure(arena: &Arena<'_>, contestant: Contestant, round: usize, options: &PeerOptions) -> Round {
-    let mut measured = Round {
+    let mut result = Round {
         contestant,
         round,
         figures: measure::Figures::new(),
@@ -114,15 +114,15 @@ async fn measure(arena: &Arena<'_>, contestant: Contestant, round: usize, option
         if round == 1 && options.long_calls > 0 {
             note("long conversation", measurer.long_conversation().await);
         }
-        measured.notes.append(&mut notes);
-        measured.figures = measurer.figures;
+        result.notes.append(&mut notes);
+        result.figures = measurer.figures;
         anyhow::Ok(())
     };
     if let Err(error) = outcome.await {
         tracing::warn!("{contestant}: {error:#}");
-        measured.notes.push(format!("start: {error:#}"));
+        result.notes.push(format!("start: {error:#}"));
     }
-    measured
+    result
 }
 
 /// The recorded reports, by the names of their files.

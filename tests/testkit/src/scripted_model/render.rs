@@ -252,6 +252,7 @@ mod tests {
     fn kinds(actions: &[Action]) -> Vec<String> {
         let kind = |action: &Action| match action {
             Action::Event(event) => event["type"].as_str().unwrap().to_owned(),
+            Action::Bytes(_) => "bytes".to_owned(),
             Action::Hold(_) => "hold".to_owned(),
             Action::Pause(_) => "pause".to_owned(),
             Action::Cut => "cut".to_owned(),

@@ -240,12 +240,12 @@ mod tests {
     /// Decodes byte by byte.
     fn decode(header: &str, bytes: &[u8]) -> String {
         let mut decoder = ContentDecoder::new(header).unwrap();
-        let mut decoded = Vec::new();
+        let mut text = Vec::new();
         for byte in bytes {
-            decoded.extend(decoder.push(&[*byte]).unwrap());
+            text.extend(decoder.push(&[*byte]).unwrap());
         }
-        decoded.extend(decoder.finish().unwrap());
-        String::from_utf8(decoded).unwrap()
+        text.extend(decoder.finish().unwrap());
+        String::from_utf8(text).unwrap()
     }
 
     fn gzip(text: &[u8]) -> Vec<u8> {

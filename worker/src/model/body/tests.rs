@@ -28,7 +28,7 @@ async fn read_stream(
     (frames.collect(), ending.failure())
 }
 
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn every_legal_form_of_an_event_stream_is_read_wherever_it_is_cut() {

@@ -56,12 +56,16 @@ pub(super) struct Running {
 
 #[derive(Debug)]
 enum Program {
-    Python {
-        worker: PythonWorker,
-        _viewer: Option<PythonWorker>,
-        _health: Option<Port>,
-    },
+    Python(Box<PythonProgram>),
     Ours(Box<Agent>),
+}
+
+/// A worker in Python, and what it needs beside it.
+#[derive(Debug)]
+struct PythonProgram {
+    worker: PythonWorker,
+    _viewer: Option<PythonWorker>,
+    _health: Option<Port>,
 }
 
 impl<'stack> Arena<'stack> {
@@ -111,21 +115,21 @@ impl<'stack> Arena<'stack> {
     }
 
     fn python(&self, environment: PythonEnvironment, script: &str, task_queue: &str) -> anyhow::Result<Program> {
-        Ok(Program::Python {
+        Ok(Program::Python(Box::new(PythonProgram {
             worker: self.python_program(environment, script, &[("TASK_QUEUE", task_queue)])?,
             _viewer: None,
             _health: None,
-        })
+        })))
     }
 
     fn workflow_stream(&self, task_queue: &str) -> anyhow::Result<Program> {
         let environment = PythonEnvironment::PeerWorkflowStream;
         let variables = [("TASK_QUEUE", task_queue)];
-        Ok(Program::Python {
+        Ok(Program::Python(Box::new(PythonProgram {
             worker: self.python_program(environment, "workflow_stream_worker.py", &variables)?,
             _viewer: Some(self.python_program(environment, "workflow_stream_viewer.py", &[])?),
             _health: None,
-        })
+        })))
     }
 
     fn agentex(&self, task_queue: &str) -> anyhow::Result<Program> {
@@ -141,11 +145,11 @@ impl<'stack> Arena<'stack> {
             // Without it, an import downloads a list of prices.
             ("LITELLM_LOCAL_MODEL_COST_MAP", "True"),
         ];
-        Ok(Program::Python {
+        Ok(Program::Python(Box::new(PythonProgram {
             worker: self.python_program(PythonEnvironment::PeerAgentex, "agentex_worker.py", &variables)?,
             _viewer: None,
             _health: Some(health),
-        })
+        })))
     }
 
     fn python_program(
@@ -196,7 +200,7 @@ impl Running {
     /// The process of the worker.
     pub(super) fn worker(&self) -> &Service {
         match &self.program {
-            Program::Python { worker, .. } => worker.service(),
+            Program::Python(program) => program.worker.service(),
             Program::Ours(agent) => agent.worker().service(),
         }
     }
@@ -204,7 +208,7 @@ impl Running {
     /// The agent of a build of ours.
     pub(super) fn agent(&self) -> Option<&Agent> {
         match &self.program {
-            Program::Python { .. } => None,
+            Program::Python(_) => None,
             Program::Ours(agent) => Some(agent),
         }
     }

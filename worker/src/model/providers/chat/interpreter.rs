@@ -23,8 +23,8 @@ use crate::{
     failure::CallFailure,
     model::{
         failures::{from_frame, stream_ended, told_error},
-        interpreter::{Progress, is_done},
         message_tracker::{KeptItem, MessageTracker},
+        progress::{Progress, is_done},
         response::{CallIdentity, ModelResponse, incomplete_message},
     },
 };
@@ -258,7 +258,7 @@ impl<'a> ChatInterpreter<'a> {
     fn extend_reasoning(&mut self, delta: &Value) {
         if let Some((name, piece)) = reasoning_of(delta) {
             self.reasoning_name = self.reasoning_name.or(name);
-            self.say(Kind::Reasoning, &piece);
+            self.add_text(Kind::Reasoning, &piece);
         }
     }
 
@@ -266,14 +266,14 @@ impl<'a> ChatInterpreter<'a> {
         for (kind, piece) in pieces_of_content(&delta["content"]) {
             if kind == Kind::Text {
                 for (kind, piece) in self.think_tags.push(&piece) {
-                    self.say(kind, &piece);
+                    self.add_text(kind, &piece);
                 }
             } else {
-                self.say(kind, &piece);
+                self.add_text(kind, &piece);
             }
         }
         if let Some(refusal) = delta["refusal"].as_str() {
-            self.say(Kind::Refusal, refusal);
+            self.add_text(Kind::Refusal, refusal);
         }
     }
 
@@ -290,7 +290,7 @@ impl<'a> ChatInterpreter<'a> {
         }
     }
 
-    fn say(&mut self, kind: Kind, piece: &str) {
+    fn add_text(&mut self, kind: Kind, piece: &str) {
         if piece.is_empty() {
             return;
         }
@@ -333,8 +333,8 @@ impl<'a> ChatInterpreter<'a> {
         let (reasoning, answer) = (reasoning.to_owned(), answer.trim_start().to_owned());
         self.messages.retract(output_index(position));
         self.parts.truncate(position);
-        self.say(Kind::Reasoning, &reasoning);
-        self.say(Kind::Text, &answer);
+        self.add_text(Kind::Reasoning, &reasoning);
+        self.add_text(Kind::Text, &answer);
     }
 
     /// Returns the place of the call.
@@ -410,7 +410,7 @@ impl<'a> ChatInterpreter<'a> {
             return;
         }
         if let Some((kind, held)) = self.think_tags.finish() {
-            self.say(kind, &held);
+            self.add_text(kind, &held);
         }
         let ended = self.finish_reason.is_some() || (self.last.is_some() && self.is_answer_whole());
         if !ended {

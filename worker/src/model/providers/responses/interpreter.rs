@@ -12,8 +12,8 @@ use crate::{
     failure::CallFailure,
     model::{
         failures::{content_filtered, from_frame, stream_ended, told_error, truncated},
-        interpreter::{Progress, is_done},
         message_tracker::{KeptItem, MessageTracker, text_content},
+        progress::{Progress, is_done},
         response::{CallIdentity, ModelResponse, complete_message, incomplete_message},
     },
 };

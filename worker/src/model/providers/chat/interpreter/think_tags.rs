@@ -115,7 +115,7 @@ mod tests {
             ("<think></think>Hi", "", "Hi"),
             ("<think>only </thin", "only </thin", ""),
             ("<thin ice>", "", "<thin ice>"),
-            ("<thi", "", "<thi"),
+            ("<th", "", "<th"),
             ("  Hi", "", "  Hi"),
         ] {
             for at in 0..whole.len() {

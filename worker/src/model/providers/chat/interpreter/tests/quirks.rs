@@ -303,6 +303,7 @@ fn said(chunks: &[Value]) -> (String, String) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn reasoning_and_text_are_found_in_every_form() {
     for (server, deltas) in [
         (
@@ -367,8 +368,8 @@ fn reasoning_and_text_are_found_in_every_form() {
         (
             "tags",
             vec![
-                json!({"content": "\n<thi"}),
-                json!({"content": "nk>hm</thin"}),
+                json!({"content": "\n<th"}),
+                json!({"content": "ink>hm</thin"}),
                 json!({"content": "k>\n\nHi"}),
             ],
         ),
@@ -380,8 +381,8 @@ fn reasoning_and_text_are_found_in_every_form() {
             "the opening tag in the prompt",
             vec![
                 json!({"content": "h"}),
-                json!({"content": "m</thi"}),
-                json!({"content": "nk>\n\nH"}),
+                json!({"content": "m</th"}),
+                json!({"content": "ink>\n\nH"}),
                 json!({"content": "i"}),
             ],
         ),
