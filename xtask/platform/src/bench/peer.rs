@@ -112,7 +112,7 @@ mod tests {
                 .contains("--before COMMIT")
         );
         assert!(
-            of(&["--only", "pyhton"])
+            of(&["--only", "pytorch"])
                 .unwrap_err()
                 .to_string()
                 .contains("workflow-stream")

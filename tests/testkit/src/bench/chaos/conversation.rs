@@ -42,7 +42,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn look(&mut self, state: &ViewerState) {
+    fn note(&mut self, state: &ViewerState) {
         if state.frames.len() == self.frames {
             return;
         }
@@ -108,7 +108,7 @@ async fn until_turn_ended(viewer: &Viewer, progress: &mut Progress) -> anyhow::R
     loop {
         let found = viewer
             .find("the end of the turn", |state| {
-                progress.look(state);
+                progress.note(state);
                 state.of_turn("turn_ended", 1).map(|frame| frame.data.clone())
             })
             .await;

@@ -82,7 +82,7 @@ mod tests {
             assert_eq!(contestant.to_string().parse(), Ok(contestant));
         }
         assert!(
-            "pyhton"
+            "pytorch"
                 .parse::<Contestant>()
                 .unwrap_err()
                 .contains("python, workflow-stream")
