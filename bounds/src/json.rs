@@ -7,6 +7,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 mod deep;
+mod foreign;
 
 /// Deepest JSON that is let in from outside: resources, requests, messages, results of tools,
 /// output of models.
@@ -38,6 +39,21 @@ pub enum ReadError {
 pub fn read<'de, T: Deserialize<'de>>(text: &'de [u8]) -> Result<T, ReadError> {
     check_text(text)?;
     Ok(serde_json::from_slice(text)?)
+}
+
+/// Reads JSON from a program that may be laxer than the standard, if it is at most [`MAXIMUM_DEPTH`] deep. A byte order
+/// mark is skipped; `NaN`, `Infinity` and `-Infinity` are texts; half of a character is U+FFFD.
+pub fn read_foreign(text: &[u8]) -> Result<Value, ReadError> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    match read(text) {
+        Err(ReadError::Json(error)) => read(foreign::mend(text).as_bytes()).map_err(|_| ReadError::Json(error)),
+        read => read,
+    }
+}
+
+/// Refuses a text that is no JSON, or deeper than [`MAXIMUM_DEPTH`].
+pub fn check(text: &str) -> Result<(), ReadError> {
+    read::<serde::de::IgnoredAny>(text.as_bytes()).map(drop)
 }
 
 /// Refuses JSON text from outside that is deeper than [`MAXIMUM_DEPTH`]. It may be malformed.
@@ -154,6 +170,19 @@ mod tests {
     }
 
     #[test]
+    fn json_of_laxer_programs_is_read_and_a_fault_is_told_as_it_is() {
+        let read = |text: &[u8]| read_foreign(text).map(|value| value.to_string());
+        let text = br#"{"mean": NaN, "max": 100000000000000000001, "rate": 1.10}"#;
+        assert_eq!(
+            read(text).unwrap(),
+            r#"{"mean":"NaN","max":100000000000000000001,"rate":1.10}"#
+        );
+        assert_eq!(read(b"\xef\xbb\xbf[1]").unwrap(), "[1]");
+        let error = read(b"[NaN, oops]").unwrap_err().to_string();
+        assert!(error.ends_with("at line 1 column 2"), "{error}");
+    }
+
+    #[test]
     fn brackets_within_strings_are_no_levels() {
         let text = format!(r#"["{}\"[", "\\"]"#, "[{".repeat(100));
         assert!(read::<Value>(text.as_bytes()).is_ok());
@@ -215,10 +244,11 @@ mod tests {
     #[test]
     fn deep_json_keeps_the_order_of_its_members_and_the_last_of_equal_names() {
         let deep = nested(150);
-        let text = format!(r#" {{"b" : {deep}, "a\"":[1, {deep} ,"x"],"c":null , "b":2.5e0}} "#);
+        let text = format!(r#" {{"b" : {deep}, "a\"":[1, {deep} ,"x"],"c":null , "b":2.50}} "#);
         let read: Value = read_own(text.as_bytes()).unwrap();
         let expected = json!({ "b": 2.5, "a\"": [1, value(150), "x"], "c": null });
-        assert_eq!(read.to_string(), expected.to_string());
+        // A number keeps its digits.
+        assert_eq!(read.to_string(), expected.to_string().replacen("2.5", "2.50", 1));
     }
 
     #[test]

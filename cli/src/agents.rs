@@ -5,14 +5,17 @@ mod explanation;
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Event;
 use kube::{Api, ResourceExt as _, api::ListParams};
+use serde_json::Value;
 use steadfast_crds::Agent;
 
-use crate::args::{AgentsCommand, ExplainAgentArguments, ListAgentsArguments, OutputFormat};
+use crate::args::{AgentsCommand, ExplainAgentArguments, ListAgentsArguments};
 use crate::columns::{self, one_line};
 use crate::connect;
-use crate::stdout::{print, print_json};
+use crate::progress::during;
+use crate::stdout::{print, print_structured};
 
 const HEADER: [&str; 3] = ["NAME", "STATUS", "DESCRIPTION"];
+const WIDE_HEADER: [&str; 4] = ["NAME", "STATUS", "ID", "DESCRIPTION"];
 
 pub(crate) async fn run(command: AgentsCommand) -> anyhow::Result<()> {
     match command {
@@ -23,19 +26,25 @@ pub(crate) async fn run(command: AgentsCommand) -> anyhow::Result<()> {
 
 /// The agents that the caller may talk to, from the gateway.
 async fn list(arguments: ListAgentsArguments) -> anyhow::Result<()> {
-    let connection = connect::connect(&arguments.connection, arguments.namespace.as_deref()).await?;
-    let agents = connection.client.list_agents().await?;
-    let text = match arguments.output {
-        OutputFormat::Json => return print_json(&agents),
-        OutputFormat::Text if agents.is_empty() => "no agents: check your permissions in their namespaces\n".to_owned(),
-        OutputFormat::Text => columns::render(
-            HEADER,
-            agents
-                .iter()
-                .map(|agent| [&agent.name, &agent.status, &agent.description].map(|text| one_line(text))),
-        ),
-    };
-    print(&text)
+    let connection = connect::connect(&arguments.connection).await?;
+    let agents = during("list the agents", connection.client.list_agents()).await?;
+    if let Some(format) = arguments.output.structured() {
+        return print_structured(format, &agents);
+    }
+    if agents.is_empty() {
+        return print("no agents: check your permissions in their namespaces\n");
+    }
+    if arguments.output.is_wide() {
+        let rows = agents.iter().map(|agent| {
+            let id = agent.other.get("id").and_then(Value::as_str).unwrap_or_default();
+            [&agent.name, &agent.status, id, &agent.description].map(one_line)
+        });
+        return print(&columns::render(WIDE_HEADER, rows));
+    }
+    let rows = agents
+        .iter()
+        .map(|agent| [&agent.name, &agent.status, &agent.description].map(|text| one_line(text)));
+    print(&columns::render(HEADER, rows))
 }
 
 /// The conditions and Events of an Agent, from the API server.
@@ -45,10 +54,12 @@ async fn explain(arguments: ExplainAgentArguments) -> anyhow::Result<()> {
     let client = kube::Client::try_from(config).context("set up the Kubernetes client")?;
     let agents: Api<Agent> = Api::namespaced(client.clone(), &namespace);
     let name = &arguments.agent;
-    let agent = agents
-        .get(name)
+    let agent = during("read the Agent", agents.get(name))
         .await
         .with_context(|| format!("read the Agent {namespace}/{name}"))?;
+    if let Some(format) = arguments.output.structured() {
+        return print_structured(format, &agent);
+    }
     let selector = format!(
         "involvedObject.kind=Agent,involvedObject.name={name},involvedObject.uid={}",
         agent.uid().unwrap_or_default()

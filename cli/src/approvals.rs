@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use crate::api::{Action, DecisionOutcome, DecisionRequest, Filter};
 use crate::args::{ApprovalsCommand, DecideArguments, ListApprovalsArguments};
+use crate::columns::Width;
 use crate::connect;
-use crate::stdout::print;
+use crate::progress::during;
+use crate::stdout::{print, print_structured};
 
 pub(crate) async fn run(command: ApprovalsCommand) -> anyhow::Result<()> {
     match command {
@@ -26,23 +28,31 @@ pub(crate) async fn run(command: ApprovalsCommand) -> anyhow::Result<()> {
 }
 
 async fn list(arguments: ListApprovalsArguments) -> anyhow::Result<()> {
-    let connection = connect::connect(&arguments.connection, arguments.namespace.as_deref()).await?;
+    let connection = connect::connect(&arguments.connection).await?;
     let filter = Filter {
         agent: arguments.agent.map(|agent| connection.agent_name(&agent)),
         task: arguments.task,
     };
-    let pending = connection.client.list_approvals(&filter).await?;
-    print(&table::table(&pending, jiff::Timestamp::now()))
+    let pending = during("list the approvals", connection.client.list_approvals(&filter)).await?;
+    if let Some(format) = arguments.output.structured() {
+        return print_structured(format, &pending);
+    }
+    let width = if arguments.output.is_wide() {
+        Width::Wide
+    } else {
+        Width::Narrow
+    };
+    print(&table::table(&pending, width, jiff::Timestamp::now()))
 }
 
 async fn decide(arguments: &DecideArguments, action: Action, answer: Value) -> anyhow::Result<()> {
-    let connection = connect::connect(&arguments.connection, arguments.namespace.as_deref()).await?;
+    let connection = connect::connect(&arguments.connection).await?;
     let request = DecisionRequest {
         action,
         reason: arguments.reason.clone().unwrap_or_default(),
         answer,
     };
-    match connection.client.decide(&arguments.id, &request).await? {
+    match during("decide", connection.client.decide(&arguments.id, &request)).await? {
         DecisionOutcome::Recorded => print(match action {
             Action::Approve => "approved\n",
             Action::Reject => "rejected\n",

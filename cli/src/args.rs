@@ -1,15 +1,46 @@
 //! The command line. Only this module reads the environment.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
+mod agents;
+mod approvals;
+mod chat;
+mod color;
+mod connection;
+mod dev;
+mod import;
+mod init;
+mod lint;
+mod output;
+mod supervise;
+mod tasks;
 
-use anyhow::Context as _;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use url::Url;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
-/// Chat with agents that run on Kubernetes, and decide their approvals.
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+pub(crate) use self::{
+    agents::{AgentsCommand, ExplainAgentArguments, ListAgentsArguments},
+    approvals::{ApprovalsCommand, DecideArguments, ListApprovalsArguments},
+    chat::ChatArguments,
+    connection::ConnectionArguments,
+    dev::{DevArguments, LocalArguments, TestArguments, TestFormat},
+    import::{ImportArguments, ImportCommand},
+    init::{InitArguments, ToolTemplate},
+    lint::LintArguments,
+    output::{OutputFormat, Structured},
+    supervise::SuperviseArguments,
+    tasks::{
+        ChangeTaskArguments, DeleteTaskArguments, FollowTaskArguments, ListTasksArguments, ShowTaskArguments,
+        TaskStatusArgument, TasksCommand,
+    },
+};
+
+/// The name of this program as a plugin of kubectl.
+const PLUGIN: &str = "kubectl-steadfast";
+
+/// Run durable agents, on this machine or on Kubernetes: write, test, chat, decide approvals.
 #[derive(Debug, Parser)]
 #[command(name = "steadfast", version)]
 pub(crate) struct Arguments {
@@ -26,6 +57,19 @@ pub(crate) enum Command {
     /// start continues the conversation. The values of credentials come from the environment or from .env. Without the
     /// API key of a model, a stand-in answers.
     Dev(DevArguments),
+    /// Make a directory with an Agent, a tool, fixtures of the stand-in model, and a test.
+    Init(InitArguments),
+    /// Run the conversations of scripts with Agents on this machine, and compare.
+    ///
+    /// A script is a YAML file in the directory `tests` beside the manifests: messages, and the tool calls, approvals
+    /// and answers to expect. Each script is a conversation of its own. Services start as with `steadfast dev`, in a
+    /// temporary directory.
+    ///
+    /// Exit status: 0 if every script passed, 1 otherwise.
+    Test(TestArguments),
+    /// Make Agents and AgentTools from the manifests of other projects, and report what does not carry over.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Run one program until standard input closes.
     #[command(hide = true)]
     Supervise(SuperviseArguments),
@@ -55,255 +99,56 @@ pub(crate) enum Command {
     Lint(LintArguments),
     /// Print the JSON Schema of Agents and AgentTools, for editors.
     Schema,
+    /// Print the completion script of a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command.
+    Man(ManArguments),
     /// Write the help of all commands to a Markdown file.
     #[command(hide = true)]
     HelpMarkdown { path: PathBuf },
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum AgentsCommand {
-    /// List the agents that you may talk to.
-    List(ListAgentsArguments),
-    /// Print in one screen whether an Agent is ready, and why not. Reads the Agent and its Events from the cluster of
-    /// the kubeconfig.
-    Explain(ExplainAgentArguments),
-}
-
 #[derive(Debug, Args)]
-pub(crate) struct ListAgentsArguments {
-    /// Format of the output.
-    #[arg(long, short, value_enum, default_value = "text")]
-    pub(crate) output: OutputFormat,
-    /// Namespace of the service account. Default: the namespace of the kubeconfig context.
-    #[arg(long, short)]
-    pub(crate) namespace: Option<String>,
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
+pub(crate) struct ManArguments {
+    /// Directory for the pages, for example ~/.local/share/man/man1.
+    #[arg(value_name = "DIRECTORY")]
+    pub(crate) directory: PathBuf,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct ExplainAgentArguments {
-    /// Name of the Agent.
-    pub(crate) agent: String,
-    /// Namespace of the Agent. Default: the namespace of the kubeconfig context.
-    #[arg(long, short)]
-    pub(crate) namespace: Option<String>,
-    /// Context of the kubeconfig. Default: the current context.
-    #[arg(long)]
-    pub(crate) context: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TasksCommand {
-    /// List tasks, the newest first.
-    List(ListTasksArguments),
-    /// Print what is known of a task, without its messages.
-    Show(ShowTaskArguments),
-    /// Print the conversation of a task from its first turn on, and go on until the task ends.
-    Follow(FollowTaskArguments),
-    /// Stop the running turn. The task continues with the next message.
-    Interrupt(ChangeTaskArguments),
-    /// End a task after its running turn.
-    Complete(ChangeTaskArguments),
-    /// End a task and its running turn.
-    Cancel(ChangeTaskArguments),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ListTasksArguments {
-    /// List only the tasks of this Agent.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) agent: Option<String>,
-    /// List only tasks with this status.
-    #[arg(long, value_enum)]
-    pub(crate) status: Option<TaskStatusArgument>,
-    /// The most tasks to list.
-    #[arg(long, default_value = "50")]
-    pub(crate) limit: NonZeroUsize,
-    /// Format of the output.
-    #[arg(long, short, value_enum, default_value = "text")]
-    pub(crate) output: OutputFormat,
-    /// Namespace of the Agent. Default: the namespace of the kubeconfig context.
-    #[arg(long, short)]
-    pub(crate) namespace: Option<String>,
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ShowTaskArguments {
-    #[command(flatten)]
-    pub(crate) task: TaskArguments,
-    /// Format of the output.
-    #[arg(long, short, value_enum, default_value = "text")]
-    pub(crate) output: OutputFormat,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct FollowTaskArguments {
-    #[command(flatten)]
-    pub(crate) task: TaskArguments,
-    /// Print without colours.
-    #[arg(long, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) no_color: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ChangeTaskArguments {
-    #[command(flatten)]
-    pub(crate) task: TaskArguments,
-    /// The reason. People see it.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-    /// Format of the output.
-    #[arg(long, short, value_enum, default_value = "text")]
-    pub(crate) output: OutputFormat,
-}
-
-/// One task.
-#[derive(Debug, Args)]
-pub(crate) struct TaskArguments {
-    /// Id of the task, as `steadfast tasks list` prints it.
-    pub(crate) id: String,
-    /// Namespace of the service account. Default: the namespace of the kubeconfig context.
-    #[arg(long, short)]
-    pub(crate) namespace: Option<String>,
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum TaskStatusArgument {
-    Running,
-    Completed,
-    Failed,
-    Canceled,
-    Terminated,
-    TimedOut,
-}
-
-impl TaskStatusArgument {
-    /// The gateway's name of the status.
-    pub(crate) const fn wire_name(self) -> &'static str {
-        match self {
-            Self::Running => "RUNNING",
-            Self::Completed => "COMPLETED",
-            Self::Failed => "FAILED",
-            Self::Canceled => "CANCELED",
-            Self::Terminated => "TERMINATED",
-            Self::TimedOut => "TIMED_OUT",
-        }
+impl Arguments {
+    /// The arguments of this process. As a plugin of kubectl, the program has the name that people type.
+    pub(crate) fn of_process() -> Self {
+        let matches = command(std::env::args_os().next().map(PathBuf::from).as_deref()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct LintArguments {
-    /// Files and directories with manifests (*.yaml, *.yml, *.json); - is standard input.
-    #[arg(required = true, value_name = "FILE|DIRECTORY")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// Read directories inside of directories too.
-    #[arg(long, short = 'R')]
-    pub(crate) recursive: bool,
-    /// Namespace of the objects that have none.
-    #[arg(long, short, default_value = "default")]
-    pub(crate) namespace: String,
-    /// Warnings count as errors.
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// Format of the output.
-    #[arg(long, short, value_enum, default_value = "text")]
-    pub(crate) output: OutputFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OutputFormat {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
-pub(crate) struct DevArguments {
-    /// Files and directories with manifests (*.yaml, *.yml, *.json).
-    #[arg(required = true, value_name = "FILE|DIRECTORY")]
-    pub(crate) paths: Vec<PathBuf>,
-    /// The Agent to chat with. Default: the first one of the files.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) agent: Option<String>,
-    /// Send this message, print the turn and exit.
-    #[arg(long, short, value_name = "TEXT")]
-    pub(crate) message: Option<String>,
-    /// Run the Agents without a chat, until Ctrl-C.
-    #[arg(long, conflicts_with = "message")]
-    pub(crate) no_chat: bool,
-    /// Begin a new conversation instead of continuing the last one.
-    #[arg(long)]
-    pub(crate) new: bool,
-    /// Namespace of the Agents.
-    #[arg(long, short, default_value = "default")]
-    pub(crate) namespace: String,
-    /// Directory for everything that the next start continues with.
-    #[arg(long, value_name = "DIRECTORY", default_value = ".steadfast")]
-    pub(crate) state_dir: PathBuf,
-    /// Remove the content of the state directory first.
-    #[arg(long)]
-    pub(crate) clean: bool,
-    /// File with the values of credentials, one NAME=value per line. The environment has precedence.
-    #[arg(long, value_name = "FILE", default_value = ".env")]
-    pub(crate) env_file: PathBuf,
-    /// Port of the gateway. Default: a free one.
-    #[arg(long)]
-    pub(crate) port: Option<u16>,
-    /// The program temporal. Default: the one on PATH, or else a download.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) temporal: Option<PathBuf>,
-    /// The program valkey-server or redis-server. Default: the one on PATH, or else a download.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) valkey: Option<PathBuf>,
-    /// Directory for downloads. Default: steadfast in the cache directory of the user.
-    #[arg(long, value_name = "DIRECTORY", env = "STEADFAST_CACHE")]
-    pub(crate) cache: Option<PathBuf>,
-    /// Print without colours.
-    #[arg(long, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) no_color: bool,
-    #[arg(long, env = "PATH", hide = true)]
-    pub(crate) path: Option<String>,
-    #[arg(long, env = "XDG_CACHE_HOME", hide = true)]
-    pub(crate) xdg_cache_home: Option<PathBuf>,
-    #[arg(long, env = "HOME", hide = true)]
-    pub(crate) home: Option<PathBuf>,
-}
-
-impl DevArguments {
-    /// `--cache`, or else `$XDG_CACHE_HOME/steadfast`, or else `~/.cache/steadfast`.
-    pub(crate) fn cache_dir(&self) -> anyhow::Result<PathBuf> {
-        let of_user = || {
-            let cache = self
-                .xdg_cache_home
-                .clone()
-                .or_else(|| Some(self.home.as_ref()?.join(".cache")))?;
-            Some(cache.join("steadfast"))
-        };
-        self.cache
-            .clone()
-            .or_else(of_user)
-            .context("there is no cache directory: set HOME, or pass --cache")
+/// The definition of the command line for a program of this path.
+fn command(program: Option<&Path>) -> clap::Command {
+    let name = program.and_then(Path::file_name);
+    let command = Arguments::command();
+    if name.is_some_and(|name| name == PLUGIN) {
+        command.name(PLUGIN).bin_name("kubectl steadfast")
+    } else {
+        command
     }
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct SuperviseArguments {
-    /// File for the output of the program.
-    #[arg(long)]
-    pub(crate) log: PathBuf,
-    /// File that is locked, shared, while the program runs.
-    #[arg(long)]
-    pub(crate) lock: PathBuf,
-    /// The program and its arguments.
-    #[arg(required = true, last = true)]
-    pub(crate) command: Vec<OsString>,
+/// Writes the completion script of a shell.
+pub(crate) fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "steadfast", &mut script);
+    script
+}
+
+/// Writes the manual pages.
+pub(crate) fn write_man(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(Arguments::command(), directory)
 }
 
 /// All environment variables: the credentials of the Agents decide which ones are used.
@@ -314,97 +159,17 @@ pub(crate) fn environment() -> Vec<(String, String)> {
         .collect()
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum ApprovalsCommand {
-    /// List pending approvals, the oldest first.
-    List(ListApprovalsArguments),
-    /// Approve a tool call, or answer a question.
-    Approve(ApproveArguments),
-    /// Reject a tool call or a question. The agent is told, and continues.
-    Reject(DecideArguments),
-}
+/// The end of docs/cli.md.
+const INSTALLATION: &str = "## Plugin of kubectl, completions, manual pages
 
-#[derive(Debug, Args)]
-pub(crate) struct ListApprovalsArguments {
-    /// List only the approvals that this Agent requested.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) agent: Option<String>,
-    /// List only the approvals of this task.
-    #[arg(long, value_name = "ID")]
-    pub(crate) task: Option<String>,
-    /// Namespace of the Agent. Default: the namespace of the kubeconfig context.
-    #[arg(long, short)]
-    pub(crate) namespace: Option<String>,
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
+A link named `kubectl-steadfast` in a directory of `PATH` makes the command a plugin of kubectl: `kubectl steadfast tasks list`.
 
-#[derive(Debug, Args)]
-pub(crate) struct ApproveArguments {
-    #[command(flatten)]
-    pub(crate) decide: DecideArguments,
-    /// The answer, if the approval has a form. It must fit the form's JSON Schema.
-    #[arg(long, value_name = "JSON")]
-    pub(crate) answer: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DecideArguments {
-    /// Id of the approval, as `steadfast approvals list` prints it.
-    pub(crate) id: String,
-    /// The reason of the decision. The agent is told the reason of a rejection.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
-    /// Namespace of the service account. Default: the namespace of the kubeconfig context.
-    #[arg(long, short)]
-    pub(crate) namespace: Option<String>,
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ChatArguments {
-    /// Name of the Agent.
-    pub(crate) agent: String,
-    /// Namespace of the Agent. Default: the namespace of the kubeconfig context.
-    #[arg(long, short)]
-    pub(crate) namespace: Option<String>,
-    /// Continue this task instead of creating a new one.
-    #[arg(long, value_name = "ID")]
-    pub(crate) task: Option<String>,
-    /// Send this message, print the turn and exit. Without it, each line of standard input is a message.
-    #[arg(long, short, value_name = "TEXT")]
-    pub(crate) message: Option<String>,
-    /// Print without colours.
-    #[arg(long, env = "NO_COLOR", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) no_color: bool,
-    #[command(flatten)]
-    pub(crate) connection: ConnectionArguments,
-}
-
-/// The gateway, and the credentials for it.
-#[derive(Debug, Args)]
-pub(crate) struct ConnectionArguments {
-    /// URL of the gateway. Default: a port-forward to the gateway in the cluster of the kubeconfig.
-    #[arg(long, value_name = "URL", env = "STEADFAST_SERVER")]
-    pub(crate) server: Option<Url>,
-    /// Bearer token. Default: the token of the kubeconfig, or else a new token of --service-account.
-    #[arg(long, env = "STEADFAST_TOKEN", hide_env_values = true)]
-    pub(crate) token: Option<String>,
-    /// Context of the kubeconfig. Default: the current context.
-    #[arg(long)]
-    pub(crate) context: Option<String>,
-    /// Service account to request a token for. It is in the Agent's namespace.
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub(crate) service_account: String,
-    /// Audience of the token to request, for a gateway that accepts only tokens of its own audience. The token of the
-    /// kubeconfig is not used then.
-    #[arg(long, value_name = "AUDIENCE", env = "STEADFAST_TOKEN_AUDIENCE")]
-    pub(crate) token_audience: Option<String>,
-    /// Namespace of the gateway. Default: all namespaces are searched for a gateway.
-    #[arg(long, value_name = "NAMESPACE", env = "STEADFAST_GATEWAY_NAMESPACE")]
-    pub(crate) gateway_namespace: Option<String>,
-}
+```
+ln -s \"$(command -v steadfast)\" ~/.local/bin/kubectl-steadfast
+steadfast completions bash > ~/.local/share/bash-completion/completions/steadfast
+steadfast man ~/.local/share/man/man1
+```
+";
 
 /// The help of all commands and the table of environment variables: the text of docs/cli.md.
 pub(crate) fn help_markdown() -> String {
@@ -412,14 +177,14 @@ pub(crate) fn help_markdown() -> String {
         .title("Command line".to_owned())
         .show_footer(false);
     let help = clap_markdown::help_markdown_custom::<Arguments>(&options);
-    let mut variables = BTreeMap::new();
+    let mut variables = BTreeMap::from([("NO_COLOR".to_owned(), "no-color".to_owned())]);
     collect_variables(&Arguments::command(), &mut variables);
     let rows: Vec<String> = variables
         .iter()
         .map(|(name, flag)| format!("| `{name}` | `--{flag}` |"))
         .collect();
     format!(
-        "{}\n\n## Environment variables\n\nA flag has precedence over its variable.\n\n| variable | flag |\n| --- | --- |\n{}\n",
+        "{}\n\n## Environment variables\n\nA flag has precedence over its variable.\n\n| variable | flag |\n| --- | --- |\n{}\n\n{INSTALLATION}",
         help.trim_end(),
         rows.join("\n")
     )
@@ -447,6 +212,35 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn usage_names_the_plugin_of_kubectl_when_it_is_one() {
+        let usage = |program: &str| {
+            let mut command = command(Some(Path::new(program)));
+            command.build();
+            let tasks = command.find_subcommand_mut("tasks").unwrap();
+            tasks.find_subcommand_mut("show").unwrap().render_usage().to_string()
+        };
+        assert!(usage("/usr/bin/kubectl-steadfast").starts_with("Usage: kubectl steadfast tasks show "));
+        assert!(usage("steadfast").starts_with("Usage: steadfast tasks show "));
+    }
+
+    #[test]
+    fn every_shell_has_a_completion_script_and_every_command_a_manual_page() {
+        for shell in [
+            clap_complete::Shell::Bash,
+            clap_complete::Shell::Zsh,
+            clap_complete::Shell::Fish,
+        ] {
+            let script = String::from_utf8(completions(shell)).unwrap();
+            assert!(script.contains("approvals") && script.contains("steadfast"), "{shell}");
+        }
+        let directory = tempfile::tempdir().unwrap();
+        write_man(directory.path()).unwrap();
+        for page in ["steadfast.1", "steadfast-tasks-delete.1", "steadfast-import-kagent.1"] {
+            assert!(directory.path().join(page).is_file(), "{page}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod input;
 mod notices;
 mod prompt;
 mod screen;
-mod sent_messages;
+pub(crate) mod sent_messages;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -21,14 +21,14 @@ use screen::{Screen, Style};
 
 /// Chats until the turn (with `--message`) or the input has ended. Fails when a turn failed or a message was rejected.
 pub(crate) async fn run(arguments: ChatArguments) -> anyhow::Result<ExitCode> {
-    let connection = connect::connect(&arguments.connection, arguments.namespace.as_deref()).await?;
+    let connection = connect::connect(&arguments.connection).await?;
     let client = &connection.client;
     let agent = connection.agent_name(&arguments.agent);
     let task_id = match arguments.task {
         Some(task_id) => task_id,
         None => client.create_task(&agent).await?,
     };
-    let screen = screen(arguments.no_color);
+    let screen = screen(arguments.color.is_off());
     if let Some(message) = arguments.message {
         let conversation = Conversation::from_first_message(client.clone(), agent, task_id, screen);
         return conversation.send_one(&message).await;
@@ -79,8 +79,8 @@ pub(crate) async fn run_local(
 /// Prints a task from its first turn on, until it ends. At a terminal, its approvals can be decided.
 pub(crate) async fn follow(arguments: FollowTaskArguments) -> anyhow::Result<ExitCode> {
     let task = arguments.task;
-    let connection = connect::connect(&task.connection, task.namespace.as_deref()).await?;
-    let screen = screen(arguments.no_color);
+    let connection = connect::connect(&task.connection).await?;
+    let screen = screen(arguments.color.is_off());
     let client = connection.client.clone();
     // The agent's name is needed to send messages only.
     let conversation = Conversation::from_first_turn(client, String::new(), task.id, screen);

@@ -5,14 +5,23 @@ use jiff::Timestamp;
 
 use crate::printable::printable;
 
+/// How much a table shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    Narrow,
+    /// More columns, and nothing is cut.
+    Wide,
+}
+
 /// Spaces between two columns.
 const GAP: u16 = 2;
 
 /// A header and rows, in aligned columns.
-pub(crate) fn render<const COLUMNS: usize>(
-    header: [&str; COLUMNS],
-    rows: impl IntoIterator<Item = [String; COLUMNS]>,
-) -> String {
+pub(crate) fn render<Header, Row>(header: Header, rows: impl IntoIterator<Item = Row>) -> String
+where
+    Header: Into<comfy_table::Row>,
+    Row: Into<comfy_table::Row>,
+{
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
     for column in table.column_iter_mut() {

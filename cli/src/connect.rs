@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::api::GatewayClient;
 use crate::args::ConnectionArguments;
+use crate::progress::during;
 use port_forward::PortForward;
 
 /// A gateway that can be reached, until this value is dropped.
@@ -30,18 +31,17 @@ impl Connection {
     }
 }
 
-pub(crate) async fn connect(arguments: &ConnectionArguments, namespace: Option<&str>) -> anyhow::Result<Connection> {
-    match &arguments.server {
-        Some(server) => connect_to_server(arguments, server, namespace).await,
-        None => connect_through_kubernetes(arguments, namespace).await,
-    }
+pub(crate) async fn connect(arguments: &ConnectionArguments) -> anyhow::Result<Connection> {
+    let connection = async {
+        match &arguments.server {
+            Some(server) => connect_to_server(arguments, server).await,
+            None => connect_through_kubernetes(arguments).await,
+        }
+    };
+    during("connect to the gateway", connection).await
 }
 
-async fn connect_to_server(
-    arguments: &ConnectionArguments,
-    server: &Url,
-    namespace: Option<&str>,
-) -> anyhow::Result<Connection> {
+async fn connect_to_server(arguments: &ConnectionArguments, server: &Url) -> anyhow::Result<Connection> {
     let token = match &arguments.token {
         Some(token) => Some(token.clone()),
         // The token of the cluster must not be sent in clear text.
@@ -54,19 +54,20 @@ async fn connect_to_server(
     let client = GatewayClient::new(server.clone(), token)?;
     Ok(Connection {
         client,
-        namespace: namespace.map(str::to_owned),
+        namespace: arguments.namespace.clone(),
         _forward: None,
     })
 }
 
-async fn connect_through_kubernetes(
-    arguments: &ConnectionArguments,
-    namespace: Option<&str>,
-) -> anyhow::Result<Connection> {
+async fn connect_through_kubernetes(arguments: &ConnectionArguments) -> anyhow::Result<Connection> {
     let config = load_kubeconfig(arguments.context.as_deref())
         .await
         .context("cannot find a gateway: pass --server, or use a kubeconfig")?;
-    let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
+    let namespace = arguments
+        .namespace
+        .as_ref()
+        .unwrap_or(&config.default_namespace)
+        .to_owned();
     let kubernetes = kube::Client::try_from(config.clone()).context("set up the Kubernetes client")?;
     let audience = arguments.token_audience.as_deref();
     let known = match (&arguments.token, audience) {

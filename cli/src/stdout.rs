@@ -2,7 +2,10 @@
 
 use std::io::Write as _;
 
+use anyhow::Context as _;
 use serde::Serialize;
+
+use crate::args::Structured;
 
 /// Prints a text as it is.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
@@ -11,7 +14,21 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     Ok(stdout.flush()?)
 }
 
-/// Prints a value as JSON, for programs.
+/// Prints a value for programs.
+pub(crate) fn print_structured(format: Structured, value: &impl Serialize) -> anyhow::Result<()> {
+    match format {
+        Structured::Json => print_json(value),
+        Structured::Yaml => print(&to_yaml(value)?),
+    }
+}
+
+/// Prints a value as JSON.
 pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// A value as YAML, with a line feed at the end.
+pub(crate) fn to_yaml(value: &impl Serialize) -> anyhow::Result<String> {
+    let text = serde_saphyr::to_string(value).context("write YAML")?;
+    Ok(text.trim_end().to_owned() + "\n")
 }

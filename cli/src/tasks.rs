@@ -2,16 +2,20 @@
 
 mod table;
 
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
 
 use crate::api::{TaskAction, TaskFilter};
 use crate::args::{
-    ChangeTaskArguments, ListTasksArguments, OutputFormat, ShowTaskArguments, TaskArguments, TaskStatusArgument,
-    TasksCommand,
+    ChangeTaskArguments, DeleteTaskArguments, ListTasksArguments, ShowTaskArguments, TaskStatusArgument, TasksCommand,
 };
 use crate::chat;
-use crate::connect::{self, Connection};
-use crate::stdout::{print, print_json};
+use crate::columns::Width;
+use crate::connect;
+use crate::progress::during;
+use crate::stdout::{print, print_structured};
 
 pub(crate) async fn run(command: TasksCommand) -> anyhow::Result<ExitCode> {
     match command {
@@ -21,42 +25,46 @@ pub(crate) async fn run(command: TasksCommand) -> anyhow::Result<ExitCode> {
         TasksCommand::Interrupt(arguments) => change(&arguments, TaskAction::Interrupt).await?,
         TasksCommand::Complete(arguments) => change(&arguments, TaskAction::Complete).await?,
         TasksCommand::Cancel(arguments) => change(&arguments, TaskAction::Cancel).await?,
+        TasksCommand::Delete(arguments) => delete(&arguments).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn list(arguments: ListTasksArguments) -> anyhow::Result<()> {
-    let connection = connect::connect(&arguments.connection, arguments.namespace.as_deref()).await?;
+    let connection = connect::connect(&arguments.connection).await?;
     let filter = TaskFilter {
         agent: arguments.agent.map(|agent| connection.agent_name(&agent)),
         status: arguments.status.map(TaskStatusArgument::wire_name),
         limit: arguments.limit.get(),
     };
-    let tasks = connection.client.list_tasks(&filter).await?;
-    match arguments.output {
-        OutputFormat::Text => print(&table::table(&tasks, jiff::Timestamp::now())),
-        OutputFormat::Json => print_json(&tasks),
+    let tasks = during("list the tasks", connection.client.list_tasks(&filter)).await?;
+    if let Some(format) = arguments.output.structured() {
+        return print_structured(format, &tasks);
     }
+    let width = if arguments.output.is_wide() {
+        Width::Wide
+    } else {
+        Width::Narrow
+    };
+    print(&table::table(&tasks, width, jiff::Timestamp::now()))
 }
 
 async fn show(arguments: &ShowTaskArguments) -> anyhow::Result<()> {
-    let connection = connect(&arguments.task).await?;
-    let task = connection.client.get_task(&arguments.task.id).await?;
-    match arguments.output {
-        OutputFormat::Text => print(&table::description(&task)),
-        OutputFormat::Json => print_json(&task),
+    let connection = connect::connect(&arguments.task.connection).await?;
+    let task = during("read the task", connection.client.get_task(&arguments.task.id)).await?;
+    match arguments.output.structured() {
+        None => print(&table::description(&task)),
+        Some(format) => print_structured(format, &task),
     }
 }
 
 async fn change(arguments: &ChangeTaskArguments, action: TaskAction) -> anyhow::Result<()> {
-    let connection = connect(&arguments.task).await?;
+    let connection = connect::connect(&arguments.task.connection).await?;
     let reason = arguments.reason.as_deref();
-    let task = connection
-        .client
-        .change_task(&arguments.task.id, action, reason)
-        .await?;
-    if arguments.output == OutputFormat::Json {
-        return print_json(&task);
+    let changed = connection.client.change_task(&arguments.task.id, action, reason);
+    let task = during("change the task", changed).await?;
+    if let Some(format) = arguments.output.structured() {
+        return print_structured(format, &task);
     }
     // An interrupt keeps the task; the others need a worker to end it.
     print(match (action, task.status.as_str()) {
@@ -66,6 +74,26 @@ async fn change(arguments: &ChangeTaskArguments, action: TaskAction) -> anyhow::
     })
 }
 
-async fn connect(task: &TaskArguments) -> anyhow::Result<Connection> {
-    connect::connect(&task.connection, task.namespace.as_deref()).await
+async fn delete(arguments: &DeleteTaskArguments) -> anyhow::Result<()> {
+    let id = &arguments.task.id;
+    if !arguments.yes && !confirmed(id)? {
+        bail!("nothing is erased");
+    }
+    let connection = connect::connect(&arguments.task.connection).await?;
+    during("erase the task", connection.client.delete_task(id)).await?;
+    print("the task is erased\n")
+}
+
+/// Asks the person at the terminal.
+fn confirmed(id: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        bail!("this erases the messages of {id} for good: pass --yes");
+    }
+    write!(
+        std::io::stderr().lock(),
+        "Erase the task {id} and all its messages for good? [y/N] "
+    )?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

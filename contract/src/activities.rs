@@ -58,6 +58,10 @@ pub struct ModelCall {
     pub revision: String,
     /// `now` in the instructions, the same for each call of the turn.
     pub now: jiff::Timestamp,
+    /// Usage of the turn so far, where the call may end the turn in the log: when its answer is the last word, nothing
+    /// else is to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may_end_turn: Option<Usage>,
     /// The outbox and the position of the log.
     #[serde(flatten)]
     pub append: Append,
@@ -103,6 +107,9 @@ pub struct ModelOutcome {
     /// The text of the final answer is not shown yet: it waits for the guardrails.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withheld: bool,
+    /// The answer is the last word, and the log has the end of the turn already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub turn_ended: bool,
     /// Tokens and model calls.
     pub usage: Usage,
     /// What the activity reports about the log.
@@ -152,9 +159,23 @@ pub struct HttpToolOutcome {
 pub struct RevisionRequest {
     /// Name of the agent.
     pub agent: String,
-    /// The revision the task knows; `None` is answered when it is still the newest.
+    /// The revision the task knows; none is answered when it is still the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<String>,
+    /// Whether the answer is to say if our search attributes are registered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks_search_attributes: bool,
+}
+
+/// Result of [`LoadRevision`](crate::activity_kind::ActivityKind::LoadRevision).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadedRevision {
+    /// The newest revision; absent when it is the known one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// Our search attributes are registered; absent when that was not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_attributes: Option<bool>,
 }
 
 /// A revision as the history keeps it: the whole of it, once per change.
@@ -331,12 +352,4 @@ pub struct CancelRequest {
     pub task_id: String,
     /// The turn; turns count from 1.
     pub turn: u32,
-}
-
-/// Result of [`LoadCapabilities`](crate::activity_kind::ActivityKind::LoadCapabilities).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capabilities {
-    /// Our search attributes are registered.
-    #[serde(default)]
-    pub search_attributes: bool,
 }

@@ -9,7 +9,8 @@ pub enum ActivityKind {
     CallHttpTool,
     /// Appends the events of the outbox to the log.
     AppendEvents,
-    /// Reads the newest revision of an agent; a local activity for the task's own agent.
+    /// Reads the newest revision of an agent, and whether our search attributes are registered; a local activity for
+    /// the task's own agent.
     LoadRevision,
     /// One call of a tool of an MCP server.
     CallMcpTool,
@@ -31,15 +32,13 @@ pub enum ActivityKind {
     RecordInHistory,
     /// Cancels the running calls of a task wherever they run, without waiting for heartbeats; a local activity.
     CancelRunningCalls,
-    /// Asks what the Temporal server can do; a local activity.
-    LoadCapabilities,
     /// Sends the message of a schedule to its task by signal-with-start.
     DeliverScheduledMessage,
 }
 
 impl ActivityKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::InvokeModel,
         Self::CallHttpTool,
         Self::AppendEvents,
@@ -54,7 +53,6 @@ impl ActivityKind {
         Self::FetchStatePart,
         Self::RecordInHistory,
         Self::CancelRunningCalls,
-        Self::LoadCapabilities,
         Self::DeliverScheduledMessage,
     ];
 
@@ -75,7 +73,6 @@ impl ActivityKind {
             Self::FetchStatePart => "fetch_state_part",
             Self::RecordInHistory => "record_in_history",
             Self::CancelRunningCalls => "cancel_running_calls",
-            Self::LoadCapabilities => "load_capabilities",
             Self::DeliverScheduledMessage => "deliver_scheduled_message",
         }
     }

@@ -18,6 +18,9 @@ pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
 /// are reported under the same name.
 pub const TIMEOUT: &str = "timeout";
 
+/// Type of a failure: the result of an activity or a workflow of a user is no JSON.
+pub const TOOL_RESULT_UNREADABLE: &str = "tool_result_unreadable";
+
 /// Whether another attempt of an activity can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryClass {

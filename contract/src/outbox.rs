@@ -26,6 +26,9 @@ pub struct OutboxEntry {
     /// When the work that this entry ends ran: a turn, or a tool call that no activity of ours measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
+    /// Set for an event that ends its turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_end: Option<TurnEndPlace>,
     /// An earlier activity took the entry along as well, and has counted it in the metrics.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub redelivered: bool,
@@ -39,6 +42,30 @@ pub enum Pending {
     Event(Box<Event>),
     /// The finished messages of a segment. Their content is in the history.
     Messages(SegmentRef),
+}
+
+/// Place of an event among those that end its turn.
+///
+/// A model call that has the last word appends these events itself, before the workflow knows of it; so both give them
+/// the same counters, and the log has each once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TurnEndPlace {
+    /// The end of the agent's part.
+    Agent,
+    /// The end of the turn.
+    Turn,
+}
+
+impl TurnEndPlace {
+    /// The counter of the event in the log. It rises within a turn and from turn to turn.
+    pub fn counter(self, turn: u32) -> u64 {
+        let place = match self {
+            Self::Agent => 0,
+            Self::Turn => 1,
+        };
+        u64::from(turn) * 2 + place
+    }
 }
 
 /// The outbox of a task.
@@ -62,8 +89,17 @@ impl Outbox {
             number: self.last_number,
             pending,
             interval: None,
+            turn_end: None,
             redelivered: false,
         });
+    }
+
+    /// Adds an event that ends its turn.
+    pub fn push_turn_end(&mut self, event: Event, place: TurnEndPlace) {
+        self.push(Pending::Event(Box::new(event)));
+        if let Some(entry) = self.waiting.back_mut() {
+            entry.turn_end = Some(place);
+        }
     }
 
     /// Records when the work that the newest entry ends ran.
@@ -169,6 +205,7 @@ mod tests {
                 number: 2,
                 pending: pending("b"),
                 interval: None,
+                turn_end: None,
                 redelivered: true,
             }]
         );
@@ -222,6 +259,14 @@ mod tests {
         let mut revived: Outbox = serde_json::from_value(json).unwrap();
         let found: Vec<_> = revived.take_batch().into_iter().map(|entry| entry.interval).collect();
         assert_eq!(found, [None, Some(interval)]);
+    }
+
+    #[test]
+    fn the_counters_of_the_ends_of_turns_rise() {
+        let counters: Vec<u64> = (1..=2)
+            .flat_map(|turn| [TurnEndPlace::Agent, TurnEndPlace::Turn].map(|place| place.counter(turn)))
+            .collect();
+        assert_eq!(counters, [2, 3, 4, 5]);
     }
 
     #[test]

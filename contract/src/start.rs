@@ -1,5 +1,7 @@
 //! Input and result of a task.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use steadfast_agent_loop::TurnOutcome;
@@ -9,6 +11,10 @@ use crate::{signals::ReceiveEvent, state::DurableState};
 
 /// Workflow type of a task.
 pub const WORKFLOW_TYPE: &str = "AgentTask";
+
+/// How long a workflow task of ours may take, which is milliseconds. A worker that is lost in the middle of one holds the
+/// task up for so long.
+pub const WORKFLOW_TASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The schema version of the state that this code writes. A newer one is refused.
 pub const SCHEMA_VERSION: u32 = 1;

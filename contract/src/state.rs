@@ -46,6 +46,9 @@ pub struct DurableState {
     /// Usage of the running turn.
     #[serde(default)]
     pub turn_usage: Usage,
+    /// The server indexes our search attributes, as far as the task knows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub search_attributes: bool,
     /// When the task began.
     #[serde(default)]
     pub created_at: jiff::Timestamp,

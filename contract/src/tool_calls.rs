@@ -87,6 +87,14 @@ pub struct CallProgress {
     pub mcp: Option<McpTarget>,
 }
 
+/// What the model is given of the result of an activity in any language, and whether that is an error.
+pub fn content_of<E: std::fmt::Display>(result: Result<Value, E>) -> (Value, bool) {
+    match result {
+        Ok(content) => (content, false),
+        Err(error) => (Value::String(error.to_string()), true),
+    }
+}
+
 /// A result within the tool's `maxResultBytes`.
 pub fn bounded_result(revision: Option<&AgentRevisionSpec>, tool: &str, content: Value) -> Value {
     let max_bytes = revision

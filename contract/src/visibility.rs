@@ -28,12 +28,13 @@ pub const SEARCH_PHASE: &str = "SteadfastPhase";
 /// Search attribute (Int): how many approvals wait.
 pub const SEARCH_PENDING_APPROVALS: &str = "SteadfastPendingApprovals";
 
-/// The phase by which tasks are searched. It changes with a turn; a [`Phase`](crate::queries::Phase) changes with every step.
+/// The phase by which tasks are searched. Each change is an event of the history, so it changes for what lasts; a
+/// [`Phase`](crate::queries::Phase) changes with every step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VisiblePhase {
-    /// Waits for a message.
+    /// Waits for a message, or has had one for less than a minute.
     Idle,
-    /// A turn runs.
+    /// A turn has run for a minute or more, as the task knew when it began its newest step.
     Running,
     /// A turn runs and waits for an approval.
     WaitingForPeople,

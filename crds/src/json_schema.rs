@@ -3,17 +3,16 @@
 //! stricter: a field that the API server would drop is an error.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube_core::CustomResourceExt as _;
 use serde_json::{Map, Value, json};
 
-use crate::{Agent, AgentTool, GROUP, VERSION};
+use crate::{Agent, AgentTool, GROUP, VERSION, definition};
 
 /// The schema of any manifest. Objects that are no Agent and no AgentTool fit it whatever they contain.
 #[must_use]
 pub fn manifest_schema() -> Value {
     let mut definitions = Map::new();
     let mut branches = Vec::new();
-    for definition in [Agent::crd(), AgentTool::crd()] {
+    for definition in [definition::<Agent>(), definition::<AgentTool>()] {
         let kind = &definition.spec.names.kind;
         branches.push(json!({
             "if": {

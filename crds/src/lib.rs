@@ -24,6 +24,7 @@ pub mod agent;
 pub mod agent_revision;
 pub mod agent_tool;
 pub mod conditions;
+mod definition;
 pub mod duration;
 pub mod environment;
 pub mod host_pattern;
@@ -35,17 +36,18 @@ pub mod quantity;
 mod schema;
 pub mod url_template;
 pub mod worker;
+pub mod yaml;
 
 pub use agent::{Agent, AgentSpec, AgentStatus};
 pub use agent_revision::{AgentRevision, AgentRevisionSpec};
 pub use agent_tool::{AgentTool, AgentToolSpec, AgentToolStatus};
+pub use definition::definition;
 pub use duration::Duration;
 pub use host_pattern::HostPattern;
 pub use model::ModelSpec;
 pub use quantity::Quantity;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube_core::CustomResourceExt as _;
 
 /// The API group of every resource in this crate.
 pub const GROUP: &str = "steadfast.dev";
@@ -55,5 +57,9 @@ pub const VERSION: &str = "v1alpha1";
 /// All definitions, in the order of their installation.
 #[must_use]
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![Agent::crd(), AgentTool::crd(), AgentRevision::crd()]
+    vec![
+        definition::<Agent>(),
+        definition::<AgentTool>(),
+        definition::<AgentRevision>(),
+    ]
 }

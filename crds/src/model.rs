@@ -18,7 +18,7 @@ pub struct ModelSpec {
     /// The API of the provider.
     #[serde(default)]
     pub api: ModelApi,
-    /// Base URL without the path of the API, for example `https://api.openai.com/v1`; may contain `${env.NAME}`. A local
+    /// Base URL without the path of the API, for example `https://api.openai.com/v1`; may contain `${env.NAME}`. A query stands behind that path. A local
     /// address needs the permission of the installation.
     #[serde(default = "default_base_url")]
     #[schemars(length(max = 2048), regex(pattern = r"^(https?://|\$\{env\.)"))]

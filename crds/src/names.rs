@@ -13,7 +13,7 @@ pub const SEQUENCE_LABEL: &str = "steadfast.dev/sequence";
 pub const CREDENTIALS_HASH_ANNOTATION: &str = "steadfast.dev/credentials-hash";
 
 /// The longest name of an Agent; every name that is derived from it fits into 63 characters.
-pub(crate) const MAXIMUM_AGENT_NAME_BYTES: usize = 40;
+pub const MAXIMUM_AGENT_NAME_BYTES: usize = 40;
 
 /// The admission rule for the name of an Agent.
 pub(crate) fn agent_name_rule() -> String {

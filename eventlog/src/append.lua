@@ -1,9 +1,9 @@
--- Appends one producer's events to a task's log, gapless and once each.
+-- Appends the events of one or more producers to a task's log, gapless and once each.
 -- KEYS: stream, hash of the producers' counters
--- ARGV: field, epoch and number of the cursor, event that opens an epoch, producer,
+-- ARGV: field, epoch and number of the cursor, event that opens an epoch,
 --       run that appends, run that appended before it, expiry in ms or 0, expiry where no append
---       has named one, entries to keep, bytes to keep, producers to remember, then counter and
---       event in turn
+--       has named one, entries to keep, bytes to keep, producers to remember, then for each
+--       producer: its name, the number of its events, and counter and event in turn
 -- Returns: epoch and number of the last entry, entries added, 1 if an epoch was opened.
 -- The hash has fields of the log itself; their names begin with "@":
 --   @bytes   size of the stream's events
@@ -11,16 +11,16 @@
 --   @expiry  the expiry that the latest append has named
 --   @erased  the log was erased: nothing is appended any more
 local stream, producers = KEYS[1], KEYS[2]
-local field, opening, producer = ARGV[1], ARGV[4], ARGV[5]
+local field, opening = ARGV[1], ARGV[4]
 local cursor_epoch, cursor_number = tonumber(ARGV[2]), tonumber(ARGV[3])
-local run, run_before, expiry, default_expiry = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local max_entries, max_bytes, max_producers = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local FIRST_EVENT = 13
+local run, run_before, expiry, default_expiry = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local max_entries, max_bytes, max_producers = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local FIRST_PRODUCER = 12
 -- A run id has 36 characters: the eight latest runs, and the spaces between.
 local RUNS_LENGTH = 8 * 37
 
-local remembered, runs, bytes, named_expiry, erased =
-  unpack(redis.call('HMGET', producers, producer, '@runs', '@bytes', '@expiry', '@erased'))
+local runs, bytes, named_expiry, erased =
+  unpack(redis.call('HMGET', producers, '@runs', '@bytes', '@expiry', '@erased'))
 if erased then return { 0, 0, 0, 0 } end
 
 local time = redis.call('TIME')
@@ -48,7 +48,7 @@ end
 if missing then
   -- Whatever was appended before is gone, so nothing is a duplicate.
   redis.call('DEL', producers)
-  remembered, runs, bytes, named_expiry = false, run, false, false
+  runs, bytes, named_expiry = run, false, false
 end
 bytes = tonumber(bytes or 0)
 
@@ -69,16 +69,24 @@ if missing or lost_tail then
   add(opening)
 end
 
-local known = 0
-if remembered then known = tonumber(string.match(remembered, '^%d+')) end
-for i = FIRST_EVENT, #ARGV, 2 do
-  local counter = tonumber(ARGV[i])
-  if counter > known then
-    add(ARGV[i + 1])
-    known = counter
+local appending = {}
+local position = FIRST_PRODUCER
+while position <= #ARGV do
+  local producer, count = ARGV[position], tonumber(ARGV[position + 1])
+  appending[producer] = true
+  local remembered = redis.call('HGET', producers, producer)
+  local known = 0
+  if remembered then known = tonumber(string.match(remembered, '^%d+')) end
+  for i = position + 2, position + 2 * count, 2 do
+    local counter = tonumber(ARGV[i])
+    if counter > known then
+      add(ARGV[i + 1])
+      known = counter
+    end
   end
+  redis.call('HSET', producers, producer, string.format('%.0f %.0f', known, now))
+  position = position + 2 + 2 * count
 end
-redis.call('HSET', producers, producer, string.format('%.0f %.0f', known, now))
 
 -- Forget the producers that have been silent longest, half of them at once.
 if redis.call('HLEN', producers) > max_producers then
@@ -92,7 +100,7 @@ if redis.call('HLEN', producers) > max_producers then
   table.sort(times)
   local limit = times[math.ceil(#times / 2)]
   for i = 1, #all, 2 do
-    if all[i] ~= producer and string.sub(all[i], 1, 1) ~= '@'
+    if not appending[all[i]] and string.sub(all[i], 1, 1) ~= '@'
       and tonumber(string.match(all[i + 1], '%d+$')) <= limit then
       redis.call('HDEL', producers, all[i])
     end

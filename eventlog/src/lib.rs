@@ -18,4 +18,4 @@ pub use connector::{RedisConnector, RedisSettingsError};
 pub use entry::Entry;
 pub use error::LogError;
 pub use reader::{LogItem, LogReader, Subscription};
-pub use store::{Appended, Batch, EventLog, FirstBatch, LogRun, LogSettings, Numbered, Snapshot, SpillPlace};
+pub use store::{Appended, Batch, EventLog, FirstBatch, LogRun, LogSettings, Numbered, Part, Snapshot, SpillPlace};

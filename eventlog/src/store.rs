@@ -24,6 +24,10 @@ const ERASE: &str = "
     redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
     redis.call('HSET', KEYS[2], '@erased', '1')
     redis.call('PEXPIRE', KEYS[2], ARGV[1])";
+const TAKE_ATTEMPTS: &str = "
+    local attempts = redis.call('HKEYS', KEYS[1])
+    redis.call('DEL', KEYS[1])
+    return attempts";
 /// Every attempt of an activity is a producer of its own; older ones no longer retry.
 const MAX_PRODUCERS: usize = 512;
 /// Entries read at once.
@@ -87,14 +91,20 @@ pub struct Numbered {
     pub event: Event,
 }
 
-/// Events that one producer appends together.
+/// The events of one producer in a batch.
 #[derive(Clone, Copy, Debug)]
-pub struct Batch<'a> {
-    /// Name of the producer, unique within the task: one attempt of an activity, or
-    /// the workflow. A producer has one append under way at a time.
+pub struct Part<'a> {
+    /// Name of the producer, unique within the task: one attempt of an activity, or the workflow.
     pub producer: &'a str,
     /// In rising order of counters. Events that this producer appended before are skipped.
     pub events: &'a [Numbered],
+}
+
+/// Events that are appended together.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// What each producer appends, in this order.
+    pub parts: &'a [Part<'a>],
     /// The last entry that the producer knows of. If the log does not reach it, the
     /// log has lost its tail and a new epoch begins.
     pub cursor: Option<EntryId>,
@@ -146,6 +156,8 @@ pub struct Snapshot {
     pub complete: bool,
     /// Whether the log tells that the task has ended. A log that was away at the end does not.
     pub ended: bool,
+    /// The latest end of a turn of the task itself. Who waits for it does not get it after the snapshot.
+    pub turn_end: Option<Arc<Entry>>,
     /// The last entry that was read; a subscription continues after it.
     pub last: Option<EntryId>,
 }
@@ -227,17 +239,15 @@ impl EventLog {
 
     fn append_command(&self, command: &str, script: &str, log: &LogId, batch: Batch<'_>) -> Result<Cmd, LogError> {
         let settings = &self.inner.settings;
+        let first = batch.parts.iter().flat_map(|part| part.events).next();
         let opening = Event {
             kind: EventKind::LogOpened {
                 // A producer that knows of entries which are gone does not hold the task from its beginning.
                 complete: batch.first_batch == FirstBatch::Yes && batch.cursor.is_none(),
             },
-            turn: batch.events.first().map_or(0, |first| first.event.turn),
+            turn: first.map_or(0, |first| first.event.turn),
             attempt: 1,
-            agent: batch
-                .events
-                .first()
-                .map_or_else(String::new, |first| first.event.agent.clone()),
+            agent: first.map_or_else(String::new, |first| first.event.agent.clone()),
             path: String::new(),
             time: jiff::Timestamp::now(),
         };
@@ -252,7 +262,6 @@ impl EventLog {
             .arg(cursor.epoch)
             .arg(cursor.number)
             .arg(encode(&opening)?)
-            .arg(batch.producer)
             .arg(batch.run.id)
             .arg(batch.run.follows)
             .arg(batch.expiry.map_or(0, milliseconds))
@@ -260,8 +269,11 @@ impl EventLog {
             .arg(settings.max_entries)
             .arg(settings.max_bytes)
             .arg(MAX_PRODUCERS);
-        for Numbered { counter, event } in batch.events {
-            command.arg(counter).arg(encode(event)?);
+        for Part { producer, events } in batch.parts {
+            command.arg(producer).arg(events.len());
+            for Numbered { counter, event } in *events {
+                command.arg(counter).arg(encode(event)?);
+            }
         }
         Ok(command)
     }
@@ -330,25 +342,30 @@ impl EventLog {
         let mut last: Option<EntryId> = None;
         let mut complete = true;
         let mut ended = false;
+        let mut turn_end = None;
         'pages: loop {
             let page = self.page_after(log, last).await?;
             if page.is_empty() {
                 break;
             }
-            for entry in &page {
+            for entry in page {
                 if entry.id > until {
                     break 'pages;
                 }
-                complete &= is_next(last, entry);
+                complete &= is_next(last, &entry);
                 ended |= tells_end(&entry.event);
                 fold.apply(&entry.event);
                 last = Some(entry.id);
+                if is_turn_end(&entry.event) {
+                    turn_end = Some(Arc::new(entry));
+                }
             }
         }
         Ok(Snapshot {
             messages: fold.into_messages(),
             complete: complete && last.is_some(),
             ended,
+            turn_end,
             last,
         })
     }
@@ -375,6 +392,29 @@ impl EventLog {
     pub async fn get_spill(&self, place: SpillPlace<'_>) -> Result<Option<Vec<u8>>, LogError> {
         let spill: Option<Vec<u8>> = self.query(cmd("GET").arg(self.spill_key(place.log))).await?;
         Ok(spill.and_then(|spill| spill.strip_prefix(place.header().as_bytes()).map(<[u8]>::to_vec)))
+    }
+
+    /// Remembers an attempt of an activity, by its token, that a process of this name runs.
+    pub async fn put_attempt(&self, process: &str, token: &[u8]) -> Result<(), LogError> {
+        let key = self.attempts_key(process);
+        self.query::<()>(cmd("HSET").arg(&key).arg(token).arg(1)).await?;
+        let expiry = milliseconds(self.inner.settings.spill_expiry);
+        self.query(cmd("PEXPIRE").arg(&key).arg(expiry)).await
+    }
+
+    /// Forgets an attempt, which has ended.
+    pub async fn remove_attempt(&self, process: &str, token: &[u8]) -> Result<(), LogError> {
+        self.query(cmd("HDEL").arg(self.attempts_key(process)).arg(token)).await
+    }
+
+    /// The attempts that a process of this name has left; they are forgotten.
+    pub async fn take_attempts(&self, process: &str) -> Result<Vec<Vec<u8>>, LogError> {
+        self.query(cmd("EVAL").arg(TAKE_ATTEMPTS).arg(1).arg(self.attempts_key(process)))
+            .await
+    }
+
+    fn attempts_key(&self, process: &str) -> String {
+        format!("{}@attempts:{process}", self.inner.settings.spill_prefix)
     }
 
     /// Deletes a log and the spill of its task. Activities that still run append nothing to it any more.
@@ -409,6 +449,11 @@ pub struct SpillPlace<'a> {
 fn tells_end(event: &Event) -> bool {
     let is_end = matches!(event.kind, EventKind::TaskUpdated { status, .. } if status != TaskStatus::Running);
     is_end && event.path.is_empty()
+}
+
+/// Whether a turn of the task itself has ended.
+fn is_turn_end(event: &Event) -> bool {
+    event.path.is_empty() && matches!(event.kind, EventKind::TurnEnded { .. })
 }
 
 impl SpillPlace<'_> {

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use steadfast_contract::start::WORKFLOW_TASK_TIMEOUT;
 pub(crate) use steadfast_temporal::TemporalError;
 use steadfast_temporal::{Codec, Message, Method, TemporalClient, TemporalSettings};
 use temporalio_client::grpc::WorkflowService;
@@ -114,6 +115,7 @@ impl Temporal {
             workflow_id_reuse_policy: WorkflowIdReusePolicy::RejectDuplicate.into(),
             workflow_id_conflict_policy: WorkflowIdConflictPolicy::UseExisting.into(),
             memo: Some(Memo { fields: memo }),
+            workflow_task_timeout: WORKFLOW_TASK_TIMEOUT.try_into().ok(),
             ..Default::default()
         };
         match self

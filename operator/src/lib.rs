@@ -18,6 +18,7 @@ mod metrics;
 pub mod offline;
 pub mod schedules;
 pub mod settings;
+mod stages;
 mod tools;
 pub mod validation;
 

@@ -11,18 +11,18 @@ use std::collections::BTreeSet;
 
 use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
-    Agent, AgentTool,
+    Agent, AgentRevisionSpec, AgentTool,
     conditions::{ConditionType, Reason},
     manifests::{Manifest, ManifestError, Origin},
 };
 
 use self::admission::Admission;
 use crate::{
-    agents::manifest_source::ManifestSource,
+    agents::{manifest_source::ManifestSource, revision_history::RevisionHistory},
     hashing::keyed_hash::KeyedHash,
     kube::namespaced_name::NamespacedName,
-    offline::{self, Error},
     settings::Settings,
+    stages::{self, Error, OfflineAgent},
     tools,
     validation::ValidationError,
 };
@@ -69,9 +69,22 @@ pub struct Report {
 
 /// Checks all Agents and AgentTools of the manifests; `namespace` is that of objects that have none.
 pub async fn lint(manifests: &[Manifest], namespace: &str) -> Result<Report, Error> {
+    let (report, _) = check(manifests, namespace, INSTALL, &[]).await?;
+    Ok(report)
+}
+
+/// Checks all objects, and takes each Agent that is admitted through the stages once. `newest` are the newest
+/// revisions so far.
+pub(crate) async fn check(
+    manifests: &[Manifest],
+    namespace: &str,
+    install_id: &str,
+    newest: &[AgentRevisionSpec],
+) -> Result<(Report, Vec<OfflineAgent>), Error> {
     let mut report = Report::default();
-    let hash = KeyedHash::new(b"lint")?;
-    let settings = offline::settings(INSTALL);
+    let mut agents = Vec::new();
+    let hash = KeyedHash::new(b"offline")?;
+    let settings = stages::settings(install_id);
     let admission = Admission::new();
     let mut source = ManifestSource::default();
     for manifest in manifests {
@@ -79,6 +92,10 @@ pub async fn lint(manifests: &[Manifest], namespace: &str) -> Result<Report, Err
             let refused = Refused::invalid("", cause(&error));
             report.diagnostics.push(refused.of(manifest, namespace));
         }
+    }
+    for spec in newest {
+        let key = NamespacedName::new(namespace, &spec.agent);
+        source.set_history(key, RevisionHistory::of_newest(spec)?);
     }
     let mut seen = BTreeSet::new();
     for manifest in manifests {
@@ -98,32 +115,28 @@ pub async fn lint(manifests: &[Manifest], namespace: &str) -> Result<Report, Err
             // What the API server refuses never has a condition.
             let refused = refused.into_iter().map(|refused| refused.of(manifest, namespace));
             report.diagnostics.extend(refused);
+            if is_agent && let Ok(agent) = manifest.decode() {
+                agents.push(OfflineAgent::refused(agent, namespace));
+            }
             continue;
         }
         let errors = if is_agent {
-            check_agent(manifest, &source, namespace, &settings, &hash).await?
+            match manifest.decode() {
+                Ok(agent) => {
+                    let planned = stages::plan_agent(agent, &source, namespace, &settings, &hash).await?;
+                    let errors = planned.errors.clone();
+                    agents.push(planned);
+                    errors
+                }
+                Err(error) => vec![malformed(&error)],
+            }
         } else {
             check_tool(manifest, namespace, &settings)
         };
         let errors = errors.into_iter().map(|error| unmet(manifest, namespace, error));
         report.diagnostics.extend(errors);
     }
-    Ok(report)
-}
-
-async fn check_agent(
-    manifest: &Manifest,
-    source: &ManifestSource,
-    namespace: &str,
-    settings: &Settings,
-    hash: &KeyedHash,
-) -> Result<Vec<ValidationError>, Error> {
-    match manifest.decode() {
-        Ok(agent) => Ok(offline::plan_agent(agent, source, namespace, settings, hash)
-            .await?
-            .errors),
-        Err(error) => Ok(vec![malformed(&error)]),
-    }
+    Ok((report, agents))
 }
 
 fn check_tool(manifest: &Manifest, namespace: &str, settings: &Settings) -> Vec<ValidationError> {

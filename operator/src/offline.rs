@@ -1,53 +1,22 @@
 //! Turns the Agents of manifests into revisions, for running them without a
 //! cluster. The stages are the operator's own; see [`crate::lint`] for the errors.
 
-use steadfast_crds::{Agent, AgentRevision, AgentRevisionSpec, manifests::Manifest};
+use steadfast_crds::{AgentRevisionSpec, manifests::Manifest};
 
-use crate::{
-    agents::{
-        build::{RevisionPlan, build},
-        dereference::{self, dereference},
-        manifest_source::ManifestSource,
-        revision_history::RevisionHistory,
-        validate::{self, validate},
-    },
-    hashing::keyed_hash::{EmptyKeyError, KeyedHash},
-    kube::namespaced_name::NamespacedName,
-    settings::{ImagePullPolicy, Settings},
-    validation::ValidationError,
-};
+use crate::lint::{self, Report};
 
-/// Why no revisions can be built.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No hash can be made.
-    #[error("hash the Secrets of the manifests")]
-    Hash(#[from] EmptyKeyError),
-    /// A revision cannot be encoded.
-    #[error("encode a revision")]
-    Encode(#[from] serde_json::Error),
-    /// The objects that an Agent refers to cannot be read.
-    #[error(transparent)]
-    Dereference(#[from] dereference::Error),
-    /// An Agent cannot be validated.
-    #[error(transparent)]
-    Validate(#[from] validate::Error),
-}
+pub use crate::stages::{Error, OfflineAgent};
 
-/// An Agent of the manifests.
+/// What the manifests are worth: what is wrong with them, and their Agents.
 #[derive(Debug)]
-pub struct OfflineAgent {
-    /// Namespace and name.
-    pub key: NamespacedName,
-    /// The Agent.
-    pub agent: Agent,
-    /// What is wrong with it; it has no new revision then.
-    pub errors: Vec<ValidationError>,
-    /// The next revision, if the content of the newest one differs.
-    pub revision: Option<AgentRevision>,
+pub struct Plan {
+    /// What [`lint::lint`] finds.
+    pub report: Report,
+    /// Every Agent that can be decoded, in the order of the manifests.
+    pub agents: Vec<OfflineAgent>,
 }
 
-/// Builds the next revision of every Agent that can be decoded, in the order of the manifests.
+/// Checks the manifests, and builds the next revision of every Agent.
 ///
 /// `newest` are the newest revisions so far. `namespace` is that of objects that have none.
 pub async fn plan(
@@ -55,60 +24,9 @@ pub async fn plan(
     namespace: &str,
     install_id: &str,
     newest: &[AgentRevisionSpec],
-) -> Result<Vec<OfflineAgent>, Error> {
-    let hash = KeyedHash::new(b"offline")?;
-    let settings = settings(install_id);
-    let mut source = ManifestSource::default();
-    for manifest in manifests {
-        // Objects that cannot be read are missing for the Agents that refer to them; `lint` tells why.
-        let _ = source.insert(manifest, namespace, &hash);
-    }
-    for spec in newest {
-        let key = NamespacedName::new(namespace, &spec.agent);
-        source.set_history(key, RevisionHistory::of_newest(spec)?);
-    }
-    let mut agents = Vec::new();
-    for manifest in manifests.iter().filter(|manifest| manifest.is::<Agent>()) {
-        if let Ok(agent) = manifest.decode() {
-            agents.push(plan_agent(agent, &source, namespace, &settings, &hash).await?);
-        }
-    }
-    Ok(agents)
-}
-
-/// Takes one Agent through the stages, as the reconcile does.
-pub(crate) async fn plan_agent(
-    mut agent: Agent,
-    source: &ManifestSource,
-    namespace: &str,
-    settings: &Settings,
-    hash: &KeyedHash,
-) -> Result<OfflineAgent, Error> {
-    agent.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
-    let dereferenced = dereference(source, &agent, settings).await?;
-    let validated = validate(&agent, &dereferenced, settings, hash)?;
-    let desired = build(&validated, &dereferenced.history, settings);
-    Ok(OfflineAgent {
-        key: NamespacedName::of(&agent),
-        agent,
-        errors: validated.errors,
-        revision: match desired.revision {
-            RevisionPlan::Create { revision, .. } => Some(*revision),
-            RevisionPlan::Keep { .. } => None,
-        },
-    })
-}
-
-/// Settings of a cluster do not matter here.
-pub(crate) fn settings(install_id: &str) -> Settings {
-    Settings {
-        install_id: install_id.to_owned(),
-        worker_image: "steadfast/worker".to_owned(),
-        image_pull_policy: ImagePullPolicy::IfNotPresent,
-        worker_env: Vec::new(),
-        worker_secret_env: Vec::new(),
-        worker_encryption: None,
-    }
+) -> Result<Plan, Error> {
+    let (report, agents) = lint::check(manifests, namespace, install_id, newest).await?;
+    Ok(Plan { report, agents })
 }
 
 #[cfg(test)]
@@ -125,7 +43,8 @@ mod tests {
              {instructions}, model: {{name: m, apiKeyEnvVar: ''}}}}\n"
         );
         let manifests = parse(Path::new("a.yaml"), &text).unwrap();
-        plan(&manifests, "default", "dev", newest).await.unwrap().remove(0)
+        let plan = plan(&manifests, "default", "dev", newest).await.unwrap();
+        plan.agents.into_iter().next().unwrap()
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@
 //! of a schedule names its Agent, and the syncer deletes the schedule when that
 //! Agent is gone.
 
+pub(crate) mod cron;
 pub mod desired;
 pub mod mark;
 pub(crate) mod plan;

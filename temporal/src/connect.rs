@@ -34,6 +34,7 @@ pub async fn connect(
         .identity(identity.to_owned())
         .maybe_api_key(settings.api_key.as_ref().map(|key| key.expose_secret().to_owned()))
         .maybe_tls_options(settings.tls.as_ref().map(TlsSettings::options))
+        .maybe_metrics_meter(settings.meter.clone())
         .connect_timeout(CONNECT_TIMEOUT)
         // The SDK's default, gzip, made answers of 1 to 2 MB ten times slower and cost a fifth of a
         // worker's CPU. Large payloads are compressed by their codec already.

@@ -4,6 +4,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use steadfast_process::pem::{PemError, read_certificates, read_private_key};
 use temporalio_client::{ClientTlsOptions, TlsOptions};
+use temporalio_common::telemetry::metrics::TemporalMeter;
 use url::Url;
 
 use crate::{
@@ -20,6 +21,8 @@ pub struct TemporalSettings {
     pub(crate) namespace: String,
     pub(crate) api_key: Option<SecretString>,
     pub(crate) tls: Option<TlsSettings>,
+    /// Hears of every request.
+    pub(crate) meter: Option<TemporalMeter>,
     codec: Codec,
 }
 
@@ -94,6 +97,7 @@ impl TemporalSettings {
             namespace: args.temporal_namespace.clone(),
             api_key,
             tls: on.then_some(tls),
+            meter: None,
             codec: Codec::read(args.encryption_keys_path.as_deref(), args.encryption_key_id.as_deref())?,
         })
     }
@@ -105,6 +109,7 @@ impl TemporalSettings {
             namespace: namespace.into(),
             api_key: None,
             tls: None,
+            meter: None,
             codec: Codec::default(),
         })
     }
@@ -113,6 +118,13 @@ impl TemporalSettings {
     #[must_use]
     pub fn with_codec(mut self, codec: Codec) -> Self {
         self.codec = codec;
+        self
+    }
+
+    /// The same with a meter that hears of every request of the connection.
+    #[must_use]
+    pub fn with_meter(mut self, meter: TemporalMeter) -> Self {
+        self.meter = Some(meter);
         self
     }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs README's first command where nothing is installed but Rust, a C linker, Python 3 and pip:
 # in a fresh Debian 12, as a user without rights. Prints how long it takes from the command to the
-# first streamed token of an answer that calls a tool, cold (nothing compiled, nothing downloaded)
+# first streamed token of the answer, cold (nothing compiled, nothing downloaded)
 # and warm (the same command again), and fails if a figure is over its bound.
 #
 #   sudo tests/first-run/bare-machine.sh

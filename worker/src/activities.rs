@@ -10,6 +10,7 @@ mod mcp_tool;
 mod measured_call;
 mod model_call;
 mod observed_events;
+mod predecessor;
 mod publish;
 mod registered;
 mod repeated_failure;
@@ -20,20 +21,21 @@ mod webhook;
 
 use std::sync::Arc;
 
-use steadfast_contract::activities::{Append, LogAck};
-use steadfast_eventlog::{Batch, EventLog, LogRun};
+use steadfast_contract::activities::{Append, LoadedRevision, LogAck, RevisionRequest};
+use steadfast_eventlog::{Batch, EventLog, LogRun, Part};
 use steadfast_process::BlockingWork;
 use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_sdk::activities::ActivityContext;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::predecessor::RunningAttempts;
 use self::publish::{log_expiry, parse_cursor};
 use crate::{
     cache::{run_history::RunHistory, segments::SegmentCache},
     cancel_broadcast::{CancelBroadcast, RunningCalls},
     failure::{ActivityFailure, CallFailure},
     log::{
-        outbox::{producer, resolve},
+        outbox::{end_producer, producer, resolve},
         writer::LogWriters,
     },
     model::{ModelClient, concurrency_limit::ConcurrencyLimit},
@@ -55,6 +57,7 @@ pub(crate) struct Activities {
     pub(crate) mcp: McpClient,
     pub(crate) webhooks: WebhookClient,
     pub(crate) running: RunningCalls,
+    pub(crate) attempts: RunningAttempts,
     pub(crate) cancel_broadcast: CancelBroadcast,
     pub(crate) model_calls: ConcurrencyLimit,
     /// Threads for the expressions and schemas of users.
@@ -102,6 +105,20 @@ impl Activities {
         }
     }
 
+    async fn load(&self, request: RevisionRequest) -> Result<LoadedRevision, ActivityFailure> {
+        let newest = self.revisions.newest_unless(&request.agent, request.known.as_deref());
+        let revision = newest.map_err(|error| CallFailure::transient_error("revision_unavailable", &error))?;
+        let search_attributes = if request.asks_search_attributes {
+            Some(self.search_attributes.are_registered().await)
+        } else {
+            None
+        };
+        Ok(LoadedRevision {
+            revision,
+            search_attributes,
+        })
+    }
+
     async fn append_outbox(&self, scope: &ActivityScope<'_>, append: Append) -> Result<LogAck, ActivityFailure> {
         let Append {
             outbox,
@@ -117,11 +134,16 @@ impl Activities {
         let outbox = resolve(outbox, &start, spec, &scope.history).await?;
         self.observe(scope, &start, &outbox);
         let (run_id, run_before) = start.log_runs(&scope.context.run_id);
+        let (last_number, first_batch) = (outbox.last_number, outbox.first_batch);
+        let parts = outbox.into_parts(&producer(&start), &end_producer(&start));
+        let parts: Vec<Part<'_>> = parts
+            .iter()
+            .map(|(producer, events)| Part { producer, events })
+            .collect();
         let batch = Batch {
-            producer: &producer(&start),
-            events: &outbox.events,
+            parts: &parts,
             cursor: parse_cursor(cursor.as_deref()),
-            first_batch: outbox.first_batch,
+            first_batch,
             run: LogRun {
                 id: run_id,
                 follows: run_before,
@@ -131,7 +153,7 @@ impl Activities {
         let appended = self.log.append(&start.log_id(), batch).await;
         let appended = appended.map_err(|error| CallFailure::transient_error("log_unavailable", &error))?;
         Ok(LogAck {
-            acked: outbox.last_number,
+            acked: last_number,
             cursor: Some(appended.last.to_string()),
             lagging: false,
         })

@@ -1,5 +1,6 @@
 //! Assembles the worker and runs it until shutdown.
 
+mod polls;
 mod readiness;
 
 use std::{sync::Arc, time::Duration};
@@ -14,13 +15,16 @@ use steadfast_workflow::{
 use temporalio_client::{Client, ClientOptions};
 use temporalio_sdk::{
     Runtime, Worker, WorkerOptions,
-    runtime::{PollerBehavior, RuntimeOptions},
+    runtime::{AutoscalingOptions, PollerBehavior, RuntimeOptions},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::readiness::watch_temporal;
+use self::{
+    polls::{Polls, Probe},
+    readiness::watch_temporal,
+};
 use crate::{
-    activities::Activities,
+    activities::{Activities, RunningAttempts},
     args::{Args, environment},
     cache::segments::SegmentCache,
     cancel_broadcast::{CancelBroadcast, RunningCalls, channel_name},
@@ -40,9 +44,10 @@ use crate::{
 
 /// How long the server waits for a killed worker before another worker gets the next workflow task.
 const STICKY_TIMEOUT: Duration = Duration::from_secs(2);
-/// Concurrent polls for activities and for workflow tasks. A poll that the server has just answered misses the next
-/// task, which then waits up to two seconds; with this many pollers that is rare.
-const POLLERS: usize = 20;
+/// Most concurrent polls for activities, for new workflow tasks and for those of the tasks in memory. One of each is
+/// open while nothing is to do, because every frontend of Temporal allows a limited number; the server says when more
+/// are of use.
+const MOST_POLLS: usize = 20;
 /// Limit for the log writers of cancelled activities at shutdown.
 const LOG_WRITERS_LIMIT: Duration = Duration::from_secs(5);
 /// Threads for the expressions and schemas of users, which nobody can stop.
@@ -65,7 +70,8 @@ pub(crate) async fn run(
         .clone()
         .unwrap_or_else(|| agent_task_queue(&args.install, &args.namespace, &args.agent));
     let identity = identity(&args);
-    let temporal = TemporalSettings::new(&args.temporal)?;
+    let polls = Polls::register(registry)?;
+    let temporal = TemporalSettings::new(&args.temporal)?.with_meter(polls.meter());
     let Some(connection) = connect_until_stopped(&temporal, &identity, &stop).await else {
         return Ok(());
     };
@@ -75,22 +81,17 @@ pub(crate) async fn run(
     let cache = Arc::new(SegmentCache::default());
     let activities = activities(&args, client.clone(), cache.clone(), revisions, registry, &stop)?;
     let writers = activities.writers.clone();
+    // Before this process has attempts of its own.
+    tokio::spawn(activities.attempts.clone().fail_those_before(client.clone())).await?;
     let probe = tokio::spawn(watch_temporal(client.clone(), temporal_ready, stop.clone()));
     let options = options(&args, &task_queue, activities, dynamic_activities, cache)?;
     tracing::info!(%task_queue, agent = %args.agent, "worker started");
-    polling.set(true);
-    let unready = tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            stop.cancelled().await;
-            polling.set(false);
-        }
-    });
+    let polls = tokio::spawn(polls.watch(Probe::new(client.clone(), &task_queue), polling, stop.clone()));
     serve(client, options, stop.clone()).await?;
     stop.cancel();
     writers.close(LOG_WRITERS_LIMIT).await;
     probe.await?;
-    unready.await?;
+    polls.await?;
     tracing::info!("worker stopped");
     Ok(())
 }
@@ -151,6 +152,7 @@ fn activities(
     Ok(Activities {
         cache,
         writers: LogWriters::new(log.clone()),
+        attempts: RunningAttempts::new(log.clone(), process_name(args)),
         log,
         revisions,
         model: ModelClient::new(credentials.clone(), &of_models, args.model_base_url.clone())?,
@@ -166,6 +168,18 @@ fn activities(
         spans: Spans::new(telemetry::tracer(), content),
         shutdown: stop.clone(),
     })
+}
+
+/// A name that only this process and its successor have. A host name is one if it is that of a pod of the agent: pods in
+/// the network of their node, and programs on one machine, share theirs.
+fn process_name(args: &Args) -> Option<String> {
+    let of_pod = || {
+        let name = args.hostname.as_ref().filter(|_| args.revisions.is_none())?;
+        let prefix = format!("agent-{}-", args.agent);
+        name.starts_with(&prefix).then(|| name.clone())
+    };
+    let name = args.process_name.clone().or_else(of_pod)?;
+    Some(format!("{}/{}/{name}", args.namespace, args.agent))
 }
 
 /// The agent with the last part of the pod's name, or with the process ID. Short, because several events of every
@@ -198,14 +212,24 @@ fn options(
         .register_workflow_with_factory::<AgentTask, _>(move || AgentTask::new(cache.clone()).serving(served.clone()))?
         .register_workflow::<DeliverMessage>()?
         .sticky_queue_schedule_to_start_timeout(STICKY_TIMEOUT)
-        .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))
-        .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(POLLERS))
+        .workflow_task_poller_behavior(poller_behavior())
+        .activity_task_poller_behavior(poller_behavior())
         .graceful_shutdown_period(Duration::from_secs(args.drain_timeout_seconds))
         .build();
     for activity in dynamic_activities {
         activity.register(&mut options);
     }
     Ok(options)
+}
+
+fn poller_behavior() -> PollerBehavior {
+    PollerBehavior::Autoscaling(
+        AutoscalingOptions::builder()
+            .minimum(1)
+            .initial(1)
+            .maximum(MOST_POLLS)
+            .build(),
+    )
 }
 
 /// Runs workflows on a thread of their own, because their futures are not `Send`; activities run on this runtime.

@@ -33,6 +33,10 @@ pub(crate) struct Args {
     /// Name of the pod; its last part is the worker's identity in Temporal.
     #[arg(long, env = "HOSTNAME")]
     pub(crate) hostname: Option<String>,
+    /// Name that this process and the one that takes its place after a crash have, and no other; in Kubernetes the name
+    /// of the pod.
+    #[arg(long, env = "STEADFAST_PROCESS_NAME")]
+    pub(crate) process_name: Option<String>,
     /// Directory with AgentRevision manifests, instead of Kubernetes.
     #[arg(long, env = "STEADFAST_REVISIONS")]
     pub(crate) revisions: Option<PathBuf>,

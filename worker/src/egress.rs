@@ -3,12 +3,12 @@
 //! `${env.NAME}` get into URLs, headers and bodies, and what is removed from what
 //! comes back. Makes no request of its own.
 
-mod pieces;
 mod text_header;
 mod url_text;
 
 pub(crate) mod credentials;
 pub(crate) mod http_client;
+pub(crate) mod pieces;
 pub(crate) mod policy;
 pub(crate) mod redaction;
 pub(crate) mod request_target;

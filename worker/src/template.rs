@@ -1,62 +1,151 @@
-//! Renders the templates of users, with a limit on their work. Pure.
+//! Renders the templates of users, with a limit on their work. A value is written as
+//! JSON: `true`, `null`, `["a",1]`; a text is written as it is. Pure.
 
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, value::Serde};
+mod decimal;
+mod values;
+
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value as TemplateValue, value::Kwargs};
 use serde::Serialize;
 use serde_json::Value;
 use steadfast_bounds::{OutOfBounds, template};
 
+use self::values::invalid;
+pub(crate) use self::values::{Digits, Scope};
+
 /// Limit for the instructions that a template executes.
 const FUEL: u64 = 100_000;
+/// Largest indentation of the filter `tojson`.
+const MAXIMUM_INDENT: usize = 16;
+/// Longest text that the filter `join` makes.
+const MAXIMUM_JOINED_BYTES: usize = 16 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RenderError {
     #[error("the template cannot be used")]
     OutOfBounds(#[from] OutOfBounds),
     #[error("render the template")]
-    Render(#[from] minijinja::Error),
+    Render(#[from] Error),
 }
 
 /// Renders a template with the variables of a context.
 pub(crate) fn render(source: &str, context: impl Serialize) -> Result<String, RenderError> {
-    template::parse_with(source, |source| environment().render_str(source, Serde(context)))?
-        .map_err(RenderError::Render)
+    let (context, digits) = Scope::of(context)?.into_value();
+    let environment = environment(&digits);
+    template::parse_with(source, |source| environment.render_str(source, context))?.map_err(RenderError::Render)
 }
 
 /// Renders a template to JSON. A template of one expression keeps the type of the expression; any other template
 /// gives a string.
 pub(crate) fn render_value(source: &str, context: impl Serialize) -> Result<Value, RenderError> {
     template::check(source)?;
-    let environment = environment();
-    let trimmed = source.trim();
-    let inside = trimmed.strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
+    let (context, digits) = Scope::of(context)?.into_value();
+    let environment = environment(&digits);
     // A text such as `{{ a }} and {{ b }}` has the braces of one expression and does not compile as one.
-    let expression = inside.and_then(|inside| environment.compile_expression(inside).ok());
+    let expression = only_expression(source).and_then(|inside| environment.compile_expression(inside).ok());
     let Some(expression) = expression else {
-        return render(source, context).map(Value::String);
+        let text = environment.render_str(source, context)?;
+        return Ok(Value::String(text));
     };
-    let value = expression.eval(Serde(context))?;
+    let value = expression.eval(context)?;
     if value.is_undefined() {
-        let undefined = minijinja::Error::new(ErrorKind::UndefinedError, format!("{trimmed} has no value"));
-        return Err(undefined.into());
+        let message = format!("{} has no value", source.trim());
+        return Err(Error::new(ErrorKind::UndefinedError, message).into());
     }
-    serde_json::to_value(&value)
-        .map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()).into())
+    Ok(digits.to_json(&value)?)
 }
 
-/// The limits of every template.
-pub(crate) fn environment() -> Environment<'static> {
+/// What stands between the braces of a template that is one tag: `{{ a }}`, `{{- a -}}`. The signs that remove the
+/// spaces around a tag belong to the tag.
+pub(crate) fn only_expression(source: &str) -> Option<&str> {
+    let inside = source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let inside = inside.strip_prefix(['-', '+']).unwrap_or(inside);
+    Some(inside.strip_suffix(['-', '+']).unwrap_or(inside))
+}
+
+/// The limits, the filters and the formatter of every template.
+pub(crate) fn environment(digits: &Digits) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
+    let of_formatter = digits.clone();
+    environment.set_formatter(move |output, _, value| Ok(output.write_str(&of_formatter.text(value)?)?));
+    let of_string = digits.clone();
+    environment.add_filter("string", move |value: TemplateValue| of_string.text(&value));
+    let of_join = digits.clone();
+    environment.add_filter(
+        "join",
+        move |value: TemplateValue, joiner: Option<TemplateValue>, attribute: Option<String>, options: Kwargs| {
+            let attribute = match attribute {
+                Some(attribute) => Some(attribute),
+                None => options.get("attribute")?,
+            };
+            options.assert_all_used()?;
+            let joiner = joiner.map(|joiner| of_join.text(&joiner)).transpose()?;
+            join(&of_join, &value, &joiner.unwrap_or_default(), attribute.as_deref())
+        },
+    );
+    let of_json = digits.clone();
+    environment.add_filter(
+        "tojson",
+        move |value: TemplateValue, indent: Option<usize>, options: Kwargs| to_json(&of_json, &value, indent, &options),
+    );
     environment
+}
+
+/// The filter `tojson`. In contrast to the engine's own it escapes nothing for HTML.
+fn to_json(
+    digits: &Digits,
+    value: &TemplateValue,
+    indent: Option<usize>,
+    options: &Kwargs,
+) -> Result<TemplateValue, Error> {
+    let indent = match indent {
+        Some(indent) => Some(indent),
+        None => options.get("indent")?,
+    };
+    options.assert_all_used()?;
+    let json = digits.to_json(value)?;
+    let text = match indent {
+        None => json.to_string(),
+        Some(width) => {
+            let width = " ".repeat(width.min(MAXIMUM_INDENT));
+            let formatter = serde_json::ser::PrettyFormatter::with_indent(width.as_bytes());
+            let mut text = Vec::new();
+            let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
+            json.serialize(&mut serializer)
+                .map_err(|_| invalid("the value of the expression is no JSON value"))?;
+            String::from_utf8_lossy(&text).into_owned()
+        }
+    };
+    Ok(TemplateValue::from_safe_string(text))
+}
+
+/// The filter `join`.
+fn join(digits: &Digits, value: &TemplateValue, joiner: &str, attribute: Option<&str>) -> Result<String, Error> {
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    let mut output = String::new();
+    for (index, item) in value.try_iter()?.enumerate() {
+        let names = attribute.iter().flat_map(|path| path.split('.'));
+        let item = names.into_iter().try_fold(item, |item, name| item.get_attr(name))?;
+        if index > 0 {
+            output.push_str(joiner);
+        }
+        output.push_str(&digits.text(&item)?);
+        if output.len() > MAXIMUM_JOINED_BYTES {
+            return Err(invalid("the output text is too long"));
+        }
+    }
+    Ok(output)
 }
 
 /// Renders a template in an environment of its own filters and formatter.
 pub(crate) fn render_with(
     environment: &Environment<'_>,
     source: &str,
-    context: impl Into<minijinja::Value>,
+    context: TemplateValue,
 ) -> Result<String, RenderError> {
     template::parse_with(source, |source| environment.render_str(source, context))?.map_err(RenderError::Render)
 }
@@ -106,6 +195,13 @@ mod tests {
             ("{{ none }}", json!(null)),
             ("{{ amount > 10 }}", json!(true)),
             ("{{ '}}' }}", json!("}}")),
+            ("{{- amount -}}", json!(12)),
+            ("{{-amount}}", json!(12)),
+            ("{{+ to }}", json!({"iban": "DE1"})),
+            ("{{ -amount }}", json!(-12)),
+            ("{{- -amount }}", json!(-12)),
+            ("{{ to.iban if to is defined else none }}", json!("DE1")),
+            ("{{ missing | default(none) }}", json!(null)),
             ("{{ amount }} EUR", json!("12 EUR")),
             ("{{ amount }}{{ note }}", json!("12hi")),
             ("{{ note | upper }}", json!("HI")),
@@ -115,6 +211,78 @@ mod tests {
         for (source, expected) in cases {
             assert_eq!(render_value(source, &scope).unwrap(), expected, "{source}");
         }
+    }
+
+    #[test]
+    fn values_are_written_as_json_also_within_a_text() {
+        let scope = json!({"yes": true, "none": null, "list": ["a", 1, null, 1.10], "map": {"k": false, "t": "ä\"<"}});
+        for (source, expected) in [
+            ("{{ yes }}, {{ none }}", "true, null"),
+            ("{{ list }} {{ map }}", r#"["a",1,null,1.1] {"k":false,"t":"ä\"<"}"#),
+            ("{{ [yes, {'a': none}] }}.", r#"[true,{"a":null}]."#),
+            ("{{ map.t }}!", "ä\"<!"),
+            ("{{ map | tojson }}!", r#"{"k":false,"t":"ä\"<"}!"#),
+            ("{{ list | join('-') }}", "a-1-null-1.1"),
+            ("{{ [map, map] | join(', ', attribute='k') }}", "false, false"),
+            ("{{ yes | string | length }}", "4"),
+            ("{{ list[-1] }}/{{ list | last }}/{{ list[1:3] }}", "1.1/1.1/[1,null]"),
+            (
+                "{% for name in map %}{{ name }}={{ map[name] }};{% endfor %}",
+                "k=false;t=ä\"<;",
+            ),
+            ("{% for name, value in map | items %}{{ name }}{% endfor %}", "kt"),
+            (
+                "{% if yes and map.k == false and 'a' in list and none is none %}ok{% endif %}",
+                "ok",
+            ),
+            (
+                "{{ map == {'k': false, 't': 'ä\"<'} }} {{ list | length }} {{ yes == true }}",
+                "true 4 true",
+            ),
+        ] {
+            assert_eq!(render(source, &scope).unwrap(), expected, "{source}");
+        }
+        assert_eq!(
+            render("{{ map | tojson(2) }}", &scope).unwrap(),
+            "{\n  \"k\": false,\n  \"t\": \"ä\\\"<\"\n}"
+        );
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let text = r#"{"big": 100000000000000000001, "rate": 1.10, "small": 1.1, "list": [1.10, {"r": 2.50}],
+                       "long": 0.1000000000000000055511151231257827, "id": "1.10"}"#;
+        let scope: Value = serde_json::from_str(text).unwrap();
+        for (source, expected) in [
+            ("{{ big }}", "100000000000000000001"),
+            ("{{ big + 1 }}", "100000000000000000002"),
+            ("{{ rate }}", "1.10"),
+            ("{{ small }}", "1.1"),
+            ("{{ long }}", "0.1000000000000000055511151231257827"),
+            ("{{ list }}", r#"[1.10,{"r":2.50}]"#),
+            ("{{ list | tojson }}", r#"[1.10,{"r":2.50}]"#),
+            (
+                "{{ {'to': list[1].r, 'n': big} }}",
+                r#"{"n":100000000000000000001,"to":2.50}"#,
+            ),
+            ("{{ id }}", "1.10"),
+            ("{{ rate * 2 }}", "2.2"),
+            ("{{ rate > 1 and big > 5 and rate == 1.1 }}", "true"),
+        ] {
+            assert_eq!(render(source, &scope).unwrap(), expected, "{source}");
+            let value = render_value(source, &scope).unwrap();
+            assert_eq!(
+                value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+                expected,
+                "{source}"
+            );
+        }
+        let mixed = "{{ rate }} {{ small }} {{ rate }} {{ big }} {% for n in list %}{{ n }} {% endfor %}";
+        assert_eq!(
+            render(mixed, &scope).unwrap(),
+            "1.10 1.1 1.10 100000000000000000001 1.10 {\"r\":2.50} "
+        );
+        assert_eq!(render_value("{{ id }}", &scope).unwrap(), json!("1.10"));
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub async fn publish_stream(log: EventLog, revision: &AgentRevisionSpec, api: Mo
         expiry: None,
         producer: "producer".to_owned(),
         outbox_producer: "outbox".to_owned(),
+        end_producer: "end".to_owned(),
         turn: 1,
         attempt: 1,
         agent: revision.agent.clone(),

@@ -39,6 +39,22 @@ async fn record(stack: &Stack, client: &Client, task: &Task, name: &str) {
         "{} exists already; a recorded history is never changed",
         file.display()
     );
+    // The log can tell the end of a turn before the history does.
+    wait::until("the task to settle", TIMEOUT, async || {
+        let events = stack.temporal().history(task.id(), None).await?;
+        let count = |kind: &str| events.iter().filter(|event| event["eventType"] == kind).count();
+        let open = count("EVENT_TYPE_ACTIVITY_TASK_SCHEDULED") - count("EVENT_TYPE_ACTIVITY_TASK_COMPLETED");
+        let decided = count("EVENT_TYPE_WORKFLOW_TASK_COMPLETED") + count("EVENT_TYPE_WORKFLOW_TASK_FAILED");
+        anyhow::ensure!(
+            count("EVENT_TYPE_WORKFLOW_TASK_SCHEDULED") == decided,
+            "a workflow task is open"
+        );
+        let ended = count("EVENT_TYPE_ACTIVITY_TASK_FAILED") + count("EVENT_TYPE_ACTIVITY_TASK_CANCELED");
+        anyhow::ensure!(open == ended, "{open} activities are open, {ended} have failed");
+        Ok(())
+    })
+    .await
+    .unwrap();
     let handle = client.get_workflow_handle::<UntypedWorkflow>(task.id());
     let history = handle
         .fetch_history(WorkflowFetchHistoryOptions::default())

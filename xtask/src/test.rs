@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
     /// Leaves out the stages that only read the sources: the checks and the charts.
     #[arg(long)]
     no_lint: bool,
-    /// Runs the tests once more, on the oldest versions of Kubernetes, Helm and Redis that are supported.
+    /// Runs the tests once more, on the oldest versions of Kubernetes, Helm and Redis that are supported; and those that
+    /// build another project first.
     #[arg(long)]
     long: bool,
     /// Runs only tests whose names contain this.
@@ -47,6 +48,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         stages.run("tests on the oldest versions", || {
             run_command(&mut tests(arguments, &cargo, Versions::Oldest))
         })?;
+        let package = ["test", "--package", "steadfast-e2e", "--profile", "ci", "--locked"];
+        let gitops = [&package[..], &["--test", "gitops", "--", "--ignored"]].concat();
+        stages.run("tests with other projects", || cargo.run(&gitops))?;
     }
     Ok(())
 }

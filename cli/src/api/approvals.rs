@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use reqwest::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use steadfast_events::{Approval, Verdict};
 
@@ -12,7 +12,7 @@ use super::{GatewayClient, error_message, explain_status};
 const PAGE_SIZE: usize = 200;
 
 /// An approval that nobody has decided yet.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PendingApproval {
     #[serde(flatten)]
     pub(crate) approval: Approval,

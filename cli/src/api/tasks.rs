@@ -86,6 +86,15 @@ impl GatewayClient {
         let task = require_success(&self.server, response).await?.json().await;
         task.with_context(|| format!("read the response to {action}"))
     }
+
+    /// Erases a task. A task that is gone already is an error of the gateway.
+    pub(crate) async fn delete_task(&self, id: &str) -> anyhow::Result<()> {
+        let url = self.url(&["tasks", id])?;
+        let response = self
+            .send_with_retries(|| self.authorize(self.http.delete(url.clone())))
+            .await?;
+        require_success(&self.server, response).await.map(|_| ())
+    }
 }
 
 #[cfg(test)]
@@ -122,6 +131,17 @@ mod tests {
         let tasks = listed.await.unwrap().unwrap();
         let agents = tasks[0].agents.as_deref().unwrap_or_default();
         assert_eq!((tasks[0].id.as_str(), agents[0].name.as_str()), ("t1", "weather"));
+    }
+
+    #[tokio::test]
+    async fn a_task_is_erased_by_a_request() {
+        let (client, listener) = client().await;
+        let deleted = tokio::spawn(async move { client.delete_task("t1").await });
+        let (head, mut connection) = next_request(&listener).await;
+        assert!(head.starts_with("delete /tasks/t1 "), "{head}");
+        respond(&mut connection, "200 OK", "{}").await;
+        drop(connection);
+        deleted.await.unwrap().unwrap();
     }
 
     #[tokio::test]

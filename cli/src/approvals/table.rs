@@ -3,21 +3,21 @@
 use jiff::Timestamp;
 
 use crate::api::PendingApproval;
-use crate::columns::{self, one_line, span};
+use crate::columns::{self, Width, one_line, span};
 
 const HEADER: [&str; 6] = ["ID", "AGENT", "TOOL", "REQUESTED", "EXPIRES", "ARGUMENTS"];
-/// Longer arguments are cut. `steadfast chat` and the API show them whole.
+/// Longer arguments are cut. `-o wide`, `steadfast chat` and the API show them whole.
 const MAX_ARGUMENTS_CHARACTERS: usize = 60;
 
 /// A header and one row per approval.
-pub(super) fn table(approvals: &[PendingApproval], now: Timestamp) -> String {
+pub(super) fn table(approvals: &[PendingApproval], width: Width, now: Timestamp) -> String {
     if approvals.is_empty() {
         return "no approvals are pending\n".to_owned();
     }
-    columns::render(HEADER, approvals.iter().map(|approval| row(approval, now)))
+    columns::render(HEADER, approvals.iter().map(|approval| row(approval, width, now)))
 }
 
-fn row(pending: &PendingApproval, now: Timestamp) -> [String; 6] {
+fn row(pending: &PendingApproval, width: Width, now: Timestamp) -> [String; 6] {
     let approval = &pending.approval;
     let expires = match approval.expires_at {
         None => "never".to_owned(),
@@ -30,7 +30,10 @@ fn row(pending: &PendingApproval, now: Timestamp) -> [String; 6] {
         one_line(&approval.tool),
         format!("{} ago", span(approval.requested_at, now)),
         expires,
-        cut(&one_line(&approval.arguments.to_string())),
+        match (width, one_line(&approval.arguments.to_string())) {
+            (Width::Narrow, arguments) => cut(&arguments),
+            (Width::Wide, arguments) => arguments,
+        },
     ]
 }
 
@@ -61,7 +64,7 @@ mod tests {
             pending("t.1.0.0", "pay", json!({"to": "東京"}), Some("2026-11-24T10:00:00Z")),
             pending("t.1.0.1", "wire_money", json!("\u{1b}[2J".repeat(20)), None),
         ];
-        let table = table(&approvals, "2026-11-23T10:05:00Z".parse().unwrap());
+        let table = table(&approvals, Width::Narrow, "2026-11-23T10:05:00Z".parse().unwrap());
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines[..2],
@@ -72,10 +75,15 @@ mod tests {
         );
         assert!(lines[2].starts_with("t.1.0.1  bank   wire_money  5m ago     never    \""));
         assert!(lines[2].ends_with('…') && !table.contains('\u{1b}'));
+        let wide = super::table(&approvals, Width::Wide, Timestamp::UNIX_EPOCH);
+        assert!(!wide.contains('…'), "{wide}");
     }
 
     #[test]
     fn an_empty_list_is_a_sentence() {
-        assert_eq!(table(&[], Timestamp::UNIX_EPOCH), "no approvals are pending\n");
+        assert_eq!(
+            table(&[], Width::Narrow, Timestamp::UNIX_EPOCH),
+            "no approvals are pending\n"
+        );
     }
 }

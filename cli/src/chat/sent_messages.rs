@@ -6,7 +6,7 @@ use steadfast_events::{Author, Event, EventKind, Message, TaskStatus};
 
 /// The effect of an event on the conversation, beyond its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(crate) enum Effect {
     None,
     /// A turn ended that answered a message of this program.
     OwnTurnEnded,
@@ -29,31 +29,31 @@ enum MessageState {
 
 /// The messages of this program whose turns have not ended, by idempotency key.
 #[derive(Debug, Default)]
-pub(super) struct SentMessages {
+pub(crate) struct SentMessages {
     open: BTreeMap<String, MessageState>,
     first_turn: Option<u32>,
     task_ended: bool,
 }
 
 impl SentMessages {
-    pub(super) fn add(&mut self, key: &str) {
+    pub(crate) fn add(&mut self, key: &str) {
         self.open.insert(key.to_owned(), MessageState::Sent);
     }
 
-    pub(super) fn all_answered(&self) -> bool {
+    pub(crate) fn all_answered(&self) -> bool {
         self.open.is_empty()
     }
 
-    pub(super) fn task_ended(&self) -> bool {
+    pub(crate) fn task_ended(&self) -> bool {
         self.task_ended
     }
 
     /// The turn of the first message of this program, once it is known.
-    pub(super) fn first_turn(&self) -> Option<u32> {
+    pub(crate) fn first_turn(&self) -> Option<u32> {
         self.first_turn
     }
 
-    pub(super) fn apply(&mut self, event: &Event) -> Effect {
+    pub(crate) fn apply(&mut self, event: &Event) -> Effect {
         if !event.path.is_empty() {
             // A turn of a nested agent is not a turn of the conversation.
             return Effect::None;
@@ -101,7 +101,7 @@ impl SentMessages {
     }
 
     /// Reads the turn of a message from the log.
-    pub(super) fn apply_message(&mut self, message: &Message) {
+    pub(crate) fn apply_message(&mut self, message: &Message) {
         if message.author == Author::User
             && let Some(key) = &message.idempotency_key
             && self.open.contains_key(key)

@@ -34,6 +34,8 @@ pub(super) struct Launch {
     pub(super) log: PathBuf,
     /// Locked while the program runs.
     pub(super) lock: PathBuf,
+    /// Where the program runs; the directory of this process when absent.
+    pub(super) directory: Option<PathBuf>,
 }
 
 /// A running program.
@@ -53,6 +55,7 @@ impl Launch {
             variables: BTreeMap::new(),
             log: state.log(file),
             lock: state.children_lock(),
+            directory: None,
         }
     }
 
@@ -69,7 +72,11 @@ impl Launch {
     /// The supervisor, and the pipe whose end it waits for.
     fn spawn(&self) -> anyhow::Result<(Process, ChildStdin)> {
         let own = std::env::current_exe().context("find this program")?;
-        let mut process = Command::new(own)
+        let mut command = Command::new(own);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let mut process = command
             .arg("supervise")
             .arg("--log")
             .arg(&self.log)

@@ -1,7 +1,11 @@
 //! The credentials of the Agents: environment variables and the file `.env`, in
 //! place of Secrets.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -25,54 +29,97 @@ const PASSED_ON: [&str; 11] = [
     "no_proxy",
 ];
 
+/// The variable of each key of a Secret.
+type KeysOfSecret<'a> = BTreeMap<&'a str, &'a str>;
+
 /// The variables of this process and of `.env`; the process has precedence.
 #[derive(Clone, Debug)]
-pub(super) struct Environment(BTreeMap<String, String>);
+pub(super) struct Environment {
+    all: BTreeMap<String, String>,
+    variables: Vec<(String, String)>,
+    file: PathBuf,
+    /// The file as it was read last; absent if there is none.
+    text: Option<String>,
+}
 
 impl Environment {
     /// A missing `.env` is no error.
     pub(super) fn read(variables: Vec<(String, String)>, file: &Path) -> anyhow::Result<Self> {
-        let mut all = match fs::read_to_string(file) {
-            Ok(text) => parse(&text).with_context(|| format!("read {}", file.display()))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(error) => return Err(error).with_context(|| format!("read {}", file.display())),
+        let mut environment = Self {
+            all: BTreeMap::new(),
+            variables,
+            file: file.to_owned(),
+            text: None,
         };
-        all.extend(variables);
-        Ok(Self(all))
+        environment.set(read_file(file)?)?;
+        Ok(environment)
+    }
+
+    /// Reads the file again. Returns whether it has changed. A file with an error changes nothing.
+    pub(super) fn reload(&mut self) -> anyhow::Result<bool> {
+        let text = read_file(&self.file)?;
+        if text == self.text {
+            return Ok(false);
+        }
+        self.set(text)?;
+        Ok(true)
+    }
+
+    fn set(&mut self, text: Option<String>) -> anyhow::Result<()> {
+        let parsed = parse(text.as_deref().unwrap_or_default());
+        // An error is told once for each change.
+        self.text = text;
+        let mut all = parsed.with_context(|| format!("read {}", self.file.display()))?;
+        all.extend(self.variables.iter().cloned());
+        self.all = all;
+        Ok(())
     }
 
     /// What every child process gets.
     pub(super) fn passed_on(&self) -> BTreeMap<String, String> {
         let passed_on = PASSED_ON.iter().filter_map(|name| {
-            let value = self.0.get(*name)?;
+            let value = self.all.get(*name)?;
             Some(((*name).to_owned(), value.clone()))
         });
         passed_on.collect()
     }
 
-    /// A value that is not empty.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    /// What a program gets that installs packages: where from, with which certificates and which cache.
+    pub(super) fn for_installers(&self) -> BTreeMap<String, String> {
+        let mut variables = self.passed_on();
+        let of_installers = self.all.iter().filter(|(name, _)| {
+            ["PIP_", "UV_", "CARGO_", "RUSTUP_", "XDG_", "GO", "NPM_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix))
+        });
+        variables.extend(of_installers.map(|(name, value)| (name.clone(), value.clone())));
+        variables
     }
 
-    /// The Secrets that the credentials of an Agent name, with the keys whose variables are set or have a stand-in.
+    /// A value that is not empty.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.all.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The Secrets that the credentials of the Agents name, with the keys whose variables are set or have a stand-in.
     /// Their values are the names of the variables: a revision depends on no value.
-    pub(super) fn secrets(
-        &self,
-        agent: &Agent,
-        namespace: &str,
-        origin: &Origin,
-        stand_in: Option<&str>,
-    ) -> Vec<Manifest> {
-        let mut secrets: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
-        for credential in &agent.spec.credentials {
-            let name = credential.env_var_name.as_str();
-            if self.get(name).is_some() || stand_in == Some(name) {
-                let keys = secrets.entry(&credential.secret_name).or_default();
-                keys.insert(&credential.secret_key, name);
+    pub(super) fn secrets(&self, agents: &[(Agent, Origin)], namespace: &str) -> Vec<Manifest> {
+        // Two Agents may read different keys of one Secret.
+        let mut secrets: BTreeMap<(&str, &str), (&Origin, KeysOfSecret<'_>)> = BTreeMap::new();
+        for (agent, origin) in agents {
+            let namespace = agent.metadata.namespace.as_deref().unwrap_or(namespace);
+            for credential in &agent.spec.credentials {
+                let name = credential.env_var_name.as_str();
+                if self.get(name).is_some() || agent.spec.model.api_key_env_var == name {
+                    let of_secret = (namespace, credential.secret_name.as_str());
+                    let (_, keys) = secrets
+                        .entry(of_secret)
+                        .or_insert_with(|| (origin, KeysOfSecret::new()));
+                    keys.insert(&credential.secret_key, name);
+                }
             }
         }
-        let manifests = secrets.into_iter().map(|(name, keys)| {
+        let manifests = secrets.into_iter().map(|((namespace, name), (origin, keys))| {
             let secret = json!({
                 "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
                 "stringData": keys,
@@ -80,6 +127,14 @@ impl Environment {
             Manifest::new(origin.clone(), secret)
         });
         manifests.collect()
+    }
+}
+
+fn read_file(file: &Path) -> anyhow::Result<Option<String>> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read {}", file.display())),
     }
 }
 
@@ -114,10 +169,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(".env");
         fs::write(&file, "# keys\nexport A=1\nB='two words'\n\nC=\"three\"\nD=\n").unwrap();
-        let environment = Environment::read(vec![("A".to_owned(), "9".to_owned())], &file).unwrap();
+        let mut environment = Environment::read(vec![("A".to_owned(), "9".to_owned())], &file).unwrap();
         let values: Vec<_> = ["A", "B", "C", "D", "E"].map(|name| environment.get(name)).into();
         assert_eq!(values, [Some("9"), Some("two words"), Some("three"), None, None]);
+        assert!(!environment.reload().unwrap());
+        fs::write(&file, "A=2\nE=5\n").unwrap();
+        assert!(environment.reload().unwrap());
+        assert_eq!(
+            (environment.get("A"), environment.get("B"), environment.get("E")),
+            (Some("9"), None, Some("5"))
+        );
         fs::write(&file, "nonsense\n").unwrap();
+        assert!(environment.reload().is_err());
+        assert!(!environment.reload().unwrap(), "an error is told once");
+        assert_eq!(environment.get("E"), Some("5"));
         let error = Environment::read(Vec::new(), &file).unwrap_err();
         assert!(format!("{error:#}").ends_with("line 1 is not NAME=value"), "{error:#}");
     }

@@ -14,12 +14,19 @@ use steadfast_crds::{
     names::revision_name,
 };
 use steadfast_operator::{
-    lint::{self, Severity},
-    offline,
+    lint::{Report, Severity},
+    offline::{self, Plan},
 };
 use steadfast_stand_in_model::Fixtures;
 
-use super::{INSTALL, environment::Environment, state_dir::StateDir, status};
+use super::{
+    INSTALL,
+    environment::Environment,
+    queues::{self, ToolQueue},
+    state_dir::StateDir,
+    status,
+};
+use crate::args::LocalArguments;
 
 /// Where an example has the answers of the stand-in for a model, beside its manifests.
 const FIXTURES: &str = "model/fixtures.json";
@@ -31,8 +38,17 @@ const STAND_IN_KEY: &str = "stand-in";
 pub(super) struct LocalAgent {
     pub(super) name: String,
     agent: Agent,
-    /// The variable of the API key that is not set: the stand-in answers.
-    pub(super) stand_in: Option<String>,
+    /// Why the stand-in answers; absent if the model does.
+    pub(super) stand_in: Option<StandIn>,
+}
+
+/// Why the stand-in answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StandIn {
+    /// The variable of the API key is not set.
+    NoKey,
+    /// The command line says so.
+    Wanted,
 }
 
 /// The Agents of the files.
@@ -47,23 +63,29 @@ pub(super) struct Fleet {
     order: Vec<String>,
     /// The files as they were read last.
     contents: BTreeMap<PathBuf, String>,
+    /// The task queues of the tools.
+    queues: Vec<ToolQueue>,
+    /// The stand-in answers in place of every model.
+    all_stand_in: bool,
 }
 
 impl Fleet {
     pub(super) fn new(
         paths: Vec<PathBuf>,
-        namespace: String,
+        arguments: &LocalArguments,
         environment: Environment,
         state: &StateDir,
     ) -> anyhow::Result<Self> {
         let fleet = Self {
             paths,
-            namespace,
+            namespace: arguments.namespace.clone(),
             environment,
             revisions: state.revisions(),
             agents: BTreeMap::new(),
             order: Vec::new(),
             contents: BTreeMap::new(),
+            queues: Vec::new(),
+            all_stand_in: arguments.stand_in,
         };
         fleet.files().context("read the manifests")?;
         Ok(fleet)
@@ -108,16 +130,46 @@ impl Fleet {
                 variables.insert(credential.env_var_name.clone(), value.to_owned());
             }
         }
-        if let Some(variable) = &agent.stand_in {
-            variables.insert(variable.clone(), STAND_IN_KEY.to_owned());
+        let key = &agent.agent.spec.model.api_key_env_var;
+        if agent.stand_in.is_some() && !key.is_empty() {
+            variables.insert(key.clone(), STAND_IN_KEY.to_owned());
         }
         variables
+    }
+
+    /// The environment and `.env`.
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The task queues of the tools.
+    pub(super) fn queues(&self) -> &[ToolQueue] {
+        &self.queues
+    }
+
+    /// The directories that the files are in.
+    pub(super) fn directories(&self) -> Vec<PathBuf> {
+        let mut directories: Vec<PathBuf> = Vec::new();
+        for path in &self.paths {
+            let directory = if path.is_dir() {
+                path.clone()
+            } else {
+                path.parent()
+                    .filter(|parent| *parent != Path::new(""))
+                    .map_or_else(|| PathBuf::from("."), Path::to_owned)
+            };
+            if !directories.contains(&directory) {
+                directories.push(directory);
+            }
+        }
+        directories
     }
 
     /// The fixtures beside the manifests.
     pub(super) fn fixtures(&self) -> anyhow::Result<Fixtures> {
         let mut fixtures = Fixtures::default();
-        for path in self.fixture_files() {
+        for directory in self.directories() {
+            let path = directory.join(FIXTURES);
             match fs::read_to_string(&path) {
                 Ok(text) => fixtures
                     .add(&text)
@@ -129,19 +181,6 @@ impl Fleet {
         Ok(fixtures)
     }
 
-    fn fixture_files(&self) -> Vec<PathBuf> {
-        let directories = self.paths.iter().map(|path| {
-            if path.is_dir() {
-                path.as_path()
-            } else {
-                path.parent().unwrap_or(Path::new("."))
-            }
-        });
-        let mut files: Vec<PathBuf> = directories.map(|directory| directory.join(FIXTURES)).collect();
-        files.dedup();
-        files
-    }
-
     /// Reads the files and writes the revisions that are new. What is wrong is printed; an Agent with errors keeps its
     /// last revision.
     pub(super) async fn load(&mut self) -> anyhow::Result<()> {
@@ -150,9 +189,13 @@ impl Fleet {
             return Ok(());
         };
         let with_secrets = self.with_secrets(&manifests);
-        let refused = self.report(&with_secrets).await?;
         let newest = self.newest_revisions()?;
-        let planned = offline::plan(&with_secrets, &self.namespace, INSTALL, &newest).await?;
+        let Plan {
+            report,
+            agents: planned,
+        } = offline::plan(&with_secrets, &self.namespace, INSTALL, &newest).await?;
+        let refused = print_report(report);
+        self.queues = queues::of_tools(&with_secrets);
         let mut order = Vec::new();
         // An Agent with errors goes on as it was.
         let mut agents = self.agents.clone();
@@ -182,7 +225,7 @@ impl Fleet {
                 status(&format!("{name}: revision {}", revision.spec.sequence));
             }
             let agent = self.local(name.clone(), planned.agent);
-            if !self.agents.contains_key(&name) {
+            if self.agents.get(&name).map(|known| &known.stand_in) != Some(&agent.stand_in) {
                 status(&model_line(&agent));
             }
             order.push(name.clone());
@@ -194,10 +237,15 @@ impl Fleet {
         Ok(())
     }
 
-    /// Reads the files again if one of them has changed. Returns whether they were read.
+    /// Reads the files again if one of them, or `.env`, has changed. Returns whether they were read.
     pub(super) async fn reload(&mut self) -> anyhow::Result<bool> {
         // An editor may replace a file in several steps; it can be read the next time.
-        let changed = self.files().is_ok_and(|contents| contents != self.contents);
+        let is_edited = self.files().is_ok_and(|contents| contents != self.contents);
+        let has_new_values = self.environment.reload().unwrap_or_else(|error| {
+            status(&format!("{error:#}"));
+            false
+        });
+        let changed = is_edited || has_new_values;
         if changed {
             self.load().await?;
         }
@@ -206,7 +254,11 @@ impl Fleet {
 
     fn local(&self, name: String, agent: Agent) -> LocalAgent {
         let variable = &agent.spec.model.api_key_env_var;
-        let stand_in = (!variable.is_empty() && self.environment.get(variable).is_none()).then(|| variable.clone());
+        let stand_in = if self.all_stand_in {
+            Some(StandIn::Wanted)
+        } else {
+            (!variable.is_empty() && self.environment.get(variable).is_none()).then_some(StandIn::NoKey)
+        };
         LocalAgent { name, agent, stand_in }
     }
 
@@ -252,44 +304,12 @@ impl Fleet {
             .filter(|manifest| manifest.kind() != "Secret")
             .cloned()
             .collect();
-        let mut secrets = Vec::new();
-        for manifest in manifests.iter().filter(|manifest| manifest.is::<Agent>()) {
-            if let Ok(agent) = manifest.decode::<Agent>() {
-                let key = agent.spec.model.api_key_env_var.clone();
-                let namespace = agent.metadata.namespace.as_deref().unwrap_or(&self.namespace);
-                secrets.extend(
-                    self.environment
-                        .secrets(&agent, namespace, &manifest.origin, Some(&key)),
-                );
-            }
-        }
-        all.extend(secrets);
+        let agents = manifests.iter().filter(|manifest| manifest.is::<Agent>());
+        let agents: Vec<_> = agents
+            .filter_map(|manifest| Some((manifest.decode::<Agent>().ok()?, manifest.origin.clone())))
+            .collect();
+        all.extend(self.environment.secrets(&agents, &self.namespace));
         all
-    }
-
-    /// Prints what `steadfast lint` finds. Returns the names of the Agents with errors.
-    async fn report(&self, manifests: &[Manifest]) -> anyhow::Result<BTreeSet<String>> {
-        let report = lint::lint(manifests, &self.namespace).await?;
-        let mut refused = BTreeSet::new();
-        for diagnostic in report.diagnostics {
-            if diagnostic.kind == "Agent" {
-                // Without a Secret, too, an Agent has no workers.
-                refused.insert(diagnostic.object.name.clone());
-            }
-            let message = match diagnostic.severity {
-                Severity::Error => diagnostic.message,
-                // In place of `kubectl create secret`.
-                Severity::Warning => format!(
-                    "{} (here: set the variable of the credential in the environment or in .env)",
-                    diagnostic.message
-                ),
-            };
-            status(&format!(
-                "{}: {} {}: {}: {message}",
-                diagnostic.origin, diagnostic.kind, diagnostic.object, diagnostic.reason
-            ));
-        }
-        Ok(refused)
     }
 
     fn newest_revisions(&self) -> anyhow::Result<Vec<AgentRevisionSpec>> {
@@ -341,14 +361,39 @@ impl Fleet {
     }
 }
 
+/// Prints what `steadfast lint` finds. Returns the names of the Agents with errors.
+fn print_report(report: Report) -> BTreeSet<String> {
+    let mut refused = BTreeSet::new();
+    for diagnostic in report.diagnostics {
+        if diagnostic.kind == "Agent" {
+            // Without a Secret, too, an Agent has no workers.
+            refused.insert(diagnostic.object.name.clone());
+        }
+        let message = match diagnostic.severity {
+            Severity::Error => diagnostic.message,
+            // In place of `kubectl create secret`.
+            Severity::Warning => format!(
+                "{} (here: set the variable of the credential in the environment or in .env)",
+                diagnostic.message
+            ),
+        };
+        status(&format!(
+            "{}: {} {}: {}: {message}",
+            diagnostic.origin, diagnostic.kind, diagnostic.object, diagnostic.reason
+        ));
+    }
+    refused
+}
+
 /// Which model answers.
 fn model_line(agent: &LocalAgent) -> String {
     let model = &agent.agent.spec.model;
     match &agent.stand_in {
-        Some(variable) => format!(
-            "{}: a stand-in answers in place of {}, because {variable} is not set",
-            agent.name, model.name
+        Some(StandIn::NoKey) => format!(
+            "{}: a stand-in answers in place of {}, because {} is not set",
+            agent.name, model.name, model.api_key_env_var
         ),
+        Some(StandIn::Wanted) => format!("{}: a stand-in answers in place of {}", agent.name, model.name),
         None => format!("{}: {} at {} answers", agent.name, model.name, model.base_url),
     }
 }

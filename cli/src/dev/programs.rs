@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use steadfast_wheels::{Pin, TEMPORAL, VALKEY};
 
 use super::status;
-use crate::args::DevArguments;
+use crate::args::LocalArguments;
 
 /// The paths of all programs.
 #[derive(Debug)]
@@ -15,12 +15,14 @@ pub(super) struct Programs {
     pub(super) valkey: PathBuf,
     pub(super) gateway: PathBuf,
     pub(super) worker: PathBuf,
+    /// The directory for virtual environments of workers of tools.
+    pub(super) environments: PathBuf,
 }
 
 impl Programs {
     /// Temporal and Valkey: the flag, or else PATH, or else the cache, to which they are downloaded once. The others:
     /// beside this program.
-    pub(super) fn find(arguments: &DevArguments) -> anyhow::Result<Self> {
+    pub(super) fn find(arguments: &LocalArguments) -> anyhow::Result<Self> {
         let path = arguments.path.as_deref().unwrap_or_default();
         let cache = arguments.cache_dir()?;
         Ok(Self {
@@ -34,6 +36,7 @@ impl Programs {
             )?,
             gateway: own("steadfast-gateway")?,
             worker: own("steadfast-worker")?,
+            environments: cache.join("environments"),
         })
     }
 }

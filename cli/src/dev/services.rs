@@ -19,8 +19,8 @@ use super::{
     fleet::{Fleet, LocalAgent},
     programs::Programs,
     state_dir::StateDir,
+    tool_workers::{OwnWorkers, TemporalAt},
 };
-use crate::args::DevArguments;
 
 /// From the start of a program until it is ready.
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -70,14 +70,15 @@ impl Services {
     pub(super) async fn start(
         programs: &Programs,
         state: &StateDir,
-        arguments: &DevArguments,
+        port: Option<u16>,
         fleet: &Fleet,
+        own_workers: &OwnWorkers,
     ) -> anyhow::Result<Self> {
         let ports = Ports {
             temporal: free_port()?,
             temporal_ui: free_port()?,
             valkey: free_port()?,
-            gateway: arguments.port.map_or_else(free_port, Ok)?,
+            gateway: port.map_or_else(free_port, Ok)?,
             stand_in: free_port()?,
         };
         let gateway_admin = free_port()?;
@@ -92,13 +93,13 @@ impl Services {
             _valkey: valkey,
             _temporal: temporal,
             ports,
-            namespace: arguments.namespace.clone(),
+            namespace: fleet.namespace().to_owned(),
         };
         until_listening("Temporal", ports.temporal, &state.log("temporal")).await?;
         until_listening("Valkey", ports.valkey, &state.log("valkey")).await?;
         let mut ready = vec![("gateway".to_owned(), gateway_admin, state.log("gateway"))];
         for agent in fleet.agents() {
-            let admin = services.start_worker(agent, programs, state, fleet)?;
+            let admin = services.start_worker(agent, programs, state, fleet, own_workers)?;
             ready.push((format!("worker of {}", agent.name), admin, state.log(&agent.name)));
         }
         for (name, admin, log) in ready {
@@ -114,14 +115,17 @@ impl Services {
         programs: &Programs,
         state: &StateDir,
         fleet: &Fleet,
+        own_workers: &OwnWorkers,
     ) -> anyhow::Result<u16> {
         let admin = free_port()?;
+        let own = own_workers.of(&agent.name);
         let mut launch = Launch::new(
             format!("the worker of {}", agent.name),
-            &programs.worker,
+            own.map_or(programs.worker.as_path(), |own| own.program.as_path()),
             state,
             &agent.name,
         );
+        launch.arguments = own.map(|own| own.arguments.clone()).unwrap_or_default();
         launch.variables = fleet.variables_of(agent);
         let mut launch = self
             .connected(launch, state)
@@ -158,6 +162,15 @@ impl Services {
     pub(super) fn gateway_url(&self) -> anyhow::Result<Url> {
         let url = format!("http://{}", local(self.ports.gateway));
         url.parse().context("the URL of the gateway")
+    }
+
+    /// Where Temporal is.
+    pub(super) fn temporal(&self, programs: &Programs) -> TemporalAt {
+        TemporalAt {
+            program: programs.temporal.clone(),
+            address: local(self.ports.temporal).to_string(),
+            namespace: TEMPORAL_NAMESPACE,
+        }
     }
 
     /// Where people reach the services.

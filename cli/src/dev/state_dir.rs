@@ -117,7 +117,12 @@ impl StateDir {
 
     /// The log of a child process.
     pub(super) fn log(&self, name: &str) -> PathBuf {
-        self.root.join("logs").join(format!("{name}.log"))
+        self.logs().join(format!("{name}.log"))
+    }
+
+    /// The logs of child processes.
+    pub(super) fn logs(&self) -> PathBuf {
+        self.root.join("logs")
     }
 
     /// The task that the chat with an agent continues.

@@ -4,8 +4,8 @@
 
 use std::{
     fs::File,
-    io::Write as _,
-    os::unix::process::CommandExt as _,
+    io::{Read as _, Write as _},
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
     process::{ExitCode, Stdio},
     time::Duration,
@@ -16,12 +16,15 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::{io::AsyncReadExt as _, process::Command, time::timeout};
+use tokio::{process::Command, sync::oneshot, time::timeout};
 
 use crate::args::SuperviseArguments;
 
 /// How long a program may take to end after SIGTERM.
 const END_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// The exit status of a program that a signal ended is this plus the number of the signal.
+const SIGNAL_BASE: i32 = 128;
 
 /// Ends with the program's exit status, or with success when it was told to end.
 pub(crate) async fn run(arguments: SuperviseArguments) -> anyhow::Result<ExitCode> {
@@ -45,7 +48,9 @@ pub(crate) async fn run(arguments: SuperviseArguments) -> anyhow::Result<ExitCod
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     tokio::select! {
         status = child.wait() => {
-            let code = status.context("wait for the program")?.code();
+            let status = status.context("wait for the program")?;
+            // As shells report it.
+            let code = status.code().or_else(|| Some(SIGNAL_BASE + status.signal()?));
             return Ok(code.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from));
         }
         () = parent_ended() => {}
@@ -60,10 +65,18 @@ pub(crate) async fn run(arguments: SuperviseArguments) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
+/// Waits for the end of standard input. In a thread of its own: a pending read would keep the runtime, and with it this
+/// program, from ending when its child has ended.
 async fn parent_ended() {
-    let mut byte = [0];
-    let mut stdin = tokio::io::stdin();
-    while matches!(stdin.read(&mut byte).await, Ok(read) if read > 0) {}
+    let (sender, ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut byte = [0];
+        let mut stdin = std::io::stdin().lock();
+        while matches!(stdin.read(&mut byte), Ok(read) if read > 0) {}
+        // Nobody waits any more when the program has ended first.
+        let _ = sender.send(());
+    });
+    let _ = ended.await;
 }
 
 /// A new log for each start; the last one would grow without end.

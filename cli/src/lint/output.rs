@@ -71,9 +71,9 @@ fn file(origin: &Origin) -> String {
 }
 
 pub(super) fn print(checked: usize, rows: &[Row], output: OutputFormat) -> anyhow::Result<()> {
-    match output {
-        OutputFormat::Text => stdout::print(&text(checked, rows)),
-        OutputFormat::Json => stdout::print_json(&json!({ "checked": checked, "diagnostics": rows })),
+    match output.structured() {
+        None => stdout::print(&text(checked, rows)),
+        Some(format) => stdout::print_structured(format, &json!({ "checked": checked, "diagnostics": rows })),
     }
 }
 

@@ -5,27 +5,36 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use crate::api::Task;
-use crate::columns::{self, one_line, span};
+use crate::columns::{self, Width, one_line, span};
 
 const HEADER: [&str; 5] = ["ID", "AGENT", "NAME", "STATUS", "AGE"];
+const WIDE_HEADER: [&str; 7] = ["ID", "AGENT", "NAME", "STATUS", "AGE", "UPDATED", "REASON"];
 
 /// A header and one row per task.
-pub(super) fn table(tasks: &[Task], now: Timestamp) -> String {
+pub(super) fn table(tasks: &[Task], width: Width, now: Timestamp) -> String {
     if tasks.is_empty() {
         return "no tasks\n".to_owned();
     }
-    columns::render(
-        HEADER,
-        tasks.iter().map(|task| {
-            [
-                one_line(&task.id),
-                one_line(&agents(task)),
-                one_line(task.name.as_deref().unwrap_or_default()),
-                one_line(&task.status),
-                span(task.created_at, now),
-            ]
-        }),
-    )
+    let narrow = tasks.iter().map(|task| {
+        vec![
+            one_line(&task.id),
+            one_line(&agents(task)),
+            one_line(task.name.as_deref().unwrap_or_default()),
+            one_line(&task.status),
+            span(task.created_at, now),
+        ]
+    });
+    match width {
+        Width::Narrow => columns::render(HEADER, narrow),
+        Width::Wide => columns::render(
+            WIDE_HEADER,
+            narrow.zip(tasks).map(|(mut row, task)| {
+                row.push(format!("{} ago", span(task.updated_at, now)));
+                row.push(one_line(task.status_reason.as_deref().unwrap_or_default()));
+                row
+            }),
+        ),
+    }
 }
 
 /// One member per line.
@@ -75,11 +84,25 @@ mod tests {
     fn a_task_is_a_row() {
         let table = table(
             &[task(Some("report\u{1b}"), &["weather"])],
+            Width::Narrow,
             "2026-11-23T12:00:00Z".parse().unwrap(),
         );
         assert_eq!(
             table,
             "ID  AGENT    NAME     STATUS   AGE\nt1  weather  report\u{fffd}  RUNNING  2h\n"
+        );
+    }
+
+    #[test]
+    fn a_wide_row_has_the_last_change_too() {
+        let table = table(
+            &[task(None, &["weather"])],
+            Width::Wide,
+            "2026-11-23T12:00:00Z".parse().unwrap(),
+        );
+        assert_eq!(
+            table,
+            "ID  AGENT    NAME  STATUS   AGE  UPDATED  REASON\nt1  weather        RUNNING  2h   1h ago\n"
         );
     }
 

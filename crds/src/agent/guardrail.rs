@@ -36,7 +36,8 @@ pub struct Guardrail {
     /// A Temporal activity. Its argument is `{stage, text, task_id, agent}`, its result `{tripped, reason}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<ActivityTool>,
-    /// A CEL expression over `text`, `stage` and `agent`, for example `text.size() > 10000`. The check trips when it is true.
+    /// A CEL expression over the texts `text`, `stage` and `agent`, for example `text.size() > 10000`, which counts
+    /// characters. The check trips when it is true; an expression that cannot be true is refused.
     /// At most 4096 bytes, 16 levels of brackets, 2 macros over lists within each other and 512 operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]

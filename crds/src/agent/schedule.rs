@@ -13,7 +13,8 @@ pub struct Schedule {
     /// Name of the schedule, unique in the Agent.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
-    /// Cron expression: five to seven fields, or `@hourly`, `@daily` … (docs.temporal.io/schedule#spec).
+    /// Cron expression as in a crontab: minute, hour, day of the month, month, day of the week; with a day of the month and a
+    /// day of the week, either one is enough. `MON#1` is the first Monday of the month. Or `@hourly`, `@daily`, `@every 90m`.
     #[schemars(length(min = 1, max = 256))]
     pub cron: String,
     /// Time zone of the cron expression: a name of the IANA database, for example `Europe/Berlin`.

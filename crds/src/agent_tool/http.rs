@@ -21,13 +21,13 @@ pub struct HttpTool {
     #[schemars(length(max = 64))]
     pub headers: Vec<HttpHeader>,
     /// Body of the request. In JSON, which is the default content type, an argument is one value, or inside of quotes a
-    /// part of the string. When absent, POST, PUT and PATCH send the arguments as a JSON object.
+    /// part of the string; a body that is no JSON is not sent. When absent, POST, PUT and PATCH send the arguments as a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]
     pub body: Option<String>,
     /// The result for the model after a successful response: a minijinja template over `status`, `headers` (names in
-    /// lower case), `body` (JSON, or text) and `args`, for example `{{ body.items | tojson }}`. A text that is JSON
-    /// becomes JSON. When absent, the result is the whole body.
+    /// lower case), `body` (JSON, or text) and `args`. One value, for example `{{ body.items }}`, keeps its type; a
+    /// template that is JSON gives JSON; anything else is a text. When absent, the result is the whole body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 65_536))]
     pub response: Option<String>,

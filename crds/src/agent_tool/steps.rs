@@ -13,7 +13,7 @@ use crate::{duration::Duration, schema};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.activity) != has(self.http)")
     .message("a step has exactly one of activity and http"))]
-#[x_kube(validation = Rule::new("!has(self.http) || self.http.execution == 'Activity'")
+#[x_kube(validation = Rule::new("!has(self.http) || !has(self.http.execution) || self.http.execution == 'Activity'")
     .message("a step is never local"))]
 #[serde(rename_all = "camelCase")]
 pub struct ToolStep {
@@ -47,7 +47,7 @@ pub struct ToolStep {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("has(self.activity) != has(self.http)")
     .message("a compensation has exactly one of activity and http"))]
-#[x_kube(validation = Rule::new("!has(self.http) || self.http.execution == 'Activity'")
+#[x_kube(validation = Rule::new("!has(self.http) || !has(self.http.execution) || self.http.execution == 'Activity'")
     .message("a compensation is never local"))]
 #[serde(rename_all = "camelCase")]
 pub struct Compensation {

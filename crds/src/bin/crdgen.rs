@@ -9,6 +9,7 @@ use std::{
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use steadfast_crds::yaml::{WriteYamlError, to_yaml};
 
 const SCHEMA_FILE: &str = "steadfast.schema.json";
 
@@ -17,7 +18,7 @@ enum Error {
     #[error("unknown argument {0:?}; usage: crdgen [--check] [DIRECTORY]")]
     UnknownArgument(String),
     #[error("render {file}")]
-    Render { file: String, source: serde_yaml_ng::Error },
+    Render { file: String, source: WriteYamlError },
     #[error("render {SCHEMA_FILE}")]
     RenderSchema(#[from] serde_json::Error),
     #[error("write {}", path.display())]
@@ -82,7 +83,7 @@ fn parse_arguments(arguments: impl Iterator<Item = String>) -> Result<(Mode, Pat
 
 fn render(definition: &CustomResourceDefinition) -> Result<(String, String), Error> {
     let file = format!("{}.yaml", definition.spec.names.plural);
-    let body = serde_yaml_ng::to_string(definition).map_err(|source| Error::Render {
+    let body = to_yaml(definition).map_err(|source| Error::Render {
         file: file.clone(),
         source,
     })?;

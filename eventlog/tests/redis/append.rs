@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_eventlog::{Batch, FirstBatch, LogRun, LogSettings, Snapshot, SpillPlace};
+use steadfast_eventlog::{Batch, FirstBatch, LogRun, LogSettings, Part, Snapshot, SpillPlace};
 use steadfast_events::{
     EntryId, LogId,
     testing::{event, message, text, text_done},
@@ -43,6 +43,7 @@ async fn the_first_entry_says_whether_the_log_is_complete() {
             messages: vec![message("a", text("a")), message("b", text("b"))],
             complete: true,
             ended: false,
+            turn_end: None,
             last: Some(appended.last)
         }
     );
@@ -51,8 +52,10 @@ async fn the_first_entry_says_whether_the_log_is_complete() {
     log.append(
         &other,
         Batch {
-            producer: "model",
-            events: &numbered(1, [done("c")]),
+            parts: &[Part {
+                producer: "model",
+                events: &numbered(1, [done("c")]),
+            }],
             cursor: None,
             first_batch: FirstBatch::No,
             run: RUN,
@@ -128,6 +131,29 @@ async fn an_overlapping_batch_adds_only_its_new_events() {
 }
 
 #[tokio::test]
+async fn the_producers_of_one_batch_append_in_its_order_and_each_only_what_is_new() {
+    let (_redis, log) = redis_and_log().await;
+    begin(&log, &numbered(1, [done("a")])).await;
+    let (outbox, model, end) = (
+        numbered(1, [done("a"), done("b")]),
+        numbered(1, [done("c"), done("d")]),
+        numbered(7, [done("e")]),
+    );
+    let part = |producer, events| Part { producer, events };
+    let batch = Batch {
+        parts: &[part("outbox", &outbox[..]), part("model", &model), part("end", &end)],
+        cursor: None,
+        first_batch: FirstBatch::No,
+        run: RUN,
+        expiry: None,
+    };
+    assert_eq!(log.append(&TASK, batch).await.unwrap().added, 4);
+    assert_eq!(log.append(&TASK, batch).await.unwrap().added, 0);
+    let snapshot = log.snapshot(&TASK).await.unwrap();
+    assert_eq!(ids(&snapshot.messages), ["a", "b", "c", "d", "e"]);
+}
+
+#[tokio::test]
 async fn a_log_that_ends_before_the_cursor_of_its_producer_opens_a_new_epoch() {
     let (redis, log) = redis_and_log().await;
     let first = begin(&log, &numbered(1, [done("a"), done("b")])).await;
@@ -164,8 +190,10 @@ async fn the_first_events_sent_again_do_not_make_a_lost_log_complete() {
     append(&log, "model", &numbered(1, [done("b")]), None).await.unwrap();
     let _: String = command(&redis, &["FLUSHALL"]).await;
     let batch = Batch {
-        producer: "outbox",
-        events: &numbered(1, [done("a")]),
+        parts: &[Part {
+            producer: "outbox",
+            events: &numbered(1, [done("a")]),
+        }],
         cursor: Some(first.last),
         first_batch: FirstBatch::Yes,
         run: RUN,
@@ -256,8 +284,10 @@ async fn a_task_whose_id_is_used_again_has_a_log_of_its_own() {
     assert_eq!(log.snapshot(&again).await.unwrap(), Snapshot::default());
     // The counters start at 1 again: nothing of the new task counts as a repetition.
     let batch = Batch {
-        producer: "outbox",
-        events: &numbered(1, [done("c")]),
+        parts: &[Part {
+            producer: "outbox",
+            events: &numbered(1, [done("c")]),
+        }],
         cursor: None,
         first_batch: FirstBatch::Yes,
         run: LogRun {
@@ -277,8 +307,10 @@ async fn a_run_that_follows_goes_on_and_a_run_that_was_reset_begins_anew() {
     let (_redis, log) = redis_and_log().await;
     let by = async |id: &'static str, follows: &'static str, first, texts: &[&str], first_batch| {
         let batch = Batch {
-            producer: "outbox",
-            events: &numbered(first, texts.iter().map(|text| done(text))),
+            parts: &[Part {
+                producer: "outbox",
+                events: &numbered(first, texts.iter().map(|text| done(text))),
+            }],
             cursor: None,
             first_batch,
             run: LogRun { id, follows },
@@ -377,8 +409,10 @@ async fn an_append_says_how_long_the_log_is_kept_and_others_keep_to_it() {
     let key = log.key(&TASK);
     let by = async |producer, expiry| {
         let batch = Batch {
-            producer,
-            events: &numbered(1, [done("a")]),
+            parts: &[Part {
+                producer,
+                events: &numbered(1, [done("a")]),
+            }],
             cursor: None,
             first_batch: FirstBatch::Yes,
             run: RUN,

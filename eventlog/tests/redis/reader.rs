@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use steadfast_eventlog::{Batch, FirstBatch, LogError, LogItem, LogReader, LogSettings, Snapshot, reader::From};
+use steadfast_eventlog::{Batch, FirstBatch, LogError, LogItem, LogReader, LogSettings, Part, Snapshot, reader::From};
 use steadfast_events::{EntryId, EventKind, LogId};
 use steadfast_testkit::{Redis, RedisData};
 
@@ -55,8 +55,10 @@ async fn a_subscription_that_joins_while_others_wait_gets_entries_at_once() {
     let second_task = LogId::new("second", "first-run");
     let mut second = reader.subscribe(&second_task, From::Tail).await.unwrap();
     let batch = Batch {
-        producer: "model",
-        events: &numbered(1, [done("b")]),
+        parts: &[Part {
+            producer: "model",
+            events: &numbered(1, [done("b")]),
+        }],
         cursor: None,
         first_batch: FirstBatch::Yes,
         run: RUN,
@@ -73,15 +75,20 @@ async fn a_key_of_another_type_stops_its_own_subscribers_alone() {
     let (redis, log) = redis_and_log().await;
     let reader = LogReader::start(log.clone());
     begin(&log, &[]).await;
-    let batch = |events| Batch {
-        producer: "model",
-        events,
+    let batch = |parts| Batch {
+        parts,
         cursor: None,
         first_batch: FirstBatch::Yes,
         run: RUN,
         expiry: None,
     };
     let (before, after) = (numbered(1, [done("before")]), numbered(2, [done("after")]));
+    let [before, after] = [&before, &after].map(|events| {
+        [Part {
+            producer: "model",
+            events,
+        }]
+    });
     let other = LogId::new("spoilt", "first-run");
     log.append(&other, batch(&before)).await.unwrap();
     let mut good = reader.subscribe(&TASK, From::Tail).await.unwrap();

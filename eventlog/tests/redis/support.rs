@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use futures::StreamExt as _;
 use steadfast_eventlog::{
-    Appended, Batch, EventLog, FirstBatch, LogError, LogItem, LogRun, LogSettings, Numbered, RedisConnector,
+    Appended, Batch, EventLog, FirstBatch, LogError, LogItem, LogRun, LogSettings, Numbered, Part, RedisConnector,
     Subscription,
 };
 use steadfast_events::{
@@ -46,8 +46,7 @@ pub(crate) async fn append(
     log.append(
         &TASK,
         Batch {
-            producer,
-            events,
+            parts: &[Part { producer, events }],
             cursor,
             first_batch: FirstBatch::No,
             run: RUN,
@@ -61,8 +60,10 @@ pub(crate) async fn begin(log: &EventLog, events: &[Numbered]) -> Appended {
     log.append(
         &TASK,
         Batch {
-            producer: "outbox",
-            events,
+            parts: &[Part {
+                producer: "outbox",
+                events,
+            }],
             cursor: None,
             first_batch: FirstBatch::Yes,
             run: RUN,

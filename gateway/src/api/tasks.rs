@@ -3,6 +3,7 @@
 pub(super) mod erase;
 pub(super) mod lifecycle;
 mod lookup;
+mod newest_first;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use steadfast_contract::start::WORKFLOW_TYPE;
 use utoipa::IntoParams;
 
+use self::newest_first::NewestFirst;
 pub(super) use self::{
     lifecycle::{cancel_task, interrupt_task},
     lookup::named,
@@ -29,8 +31,6 @@ use crate::{
     task::TaskRecord,
 };
 
-/// Pages of 200 tasks that Temporal lists for one request.
-const MAX_PAGES: usize = 50;
 /// Access reviews at a time, for one request.
 const CONCURRENT_REVIEWS: usize = 16;
 
@@ -51,8 +51,9 @@ pub(super) struct Filter {
     page_number: Option<usize>,
 }
 
-/// The tasks that the caller may see, newest first; without their `params`. Of the tasks that the
-/// filters select, the newest 10,000 are searched.
+/// The tasks that the caller may see, by `created_at`, newest first; without their `params`. In a list,
+/// `created_at` is the start of the newest run of the task's workflow. Of the tasks that the filters
+/// select, the newest 10,000 are searched.
 #[utoipa::path(
     get,
     path = "/tasks",
@@ -90,9 +91,8 @@ pub(super) async fn list(
         return Ok(Json(Vec::new()));
     }
     let mut tasks = Vec::new();
-    let mut token = Vec::new();
-    for _ in 0..MAX_PAGES {
-        let (page, next) = gateway.temporal.list(&query, token).await?;
+    let mut list = NewestFirst::new(&gateway.temporal, query);
+    while let Some(page) = list.next().await? {
         for record in page.into_iter().filter_map(TaskRecord::of_info) {
             // A task that works for another task is part of that conversation.
             if record.is_nested()
@@ -111,10 +111,6 @@ pub(super) async fn list(
                 return Ok(Json(tasks));
             }
         }
-        if next.is_empty() {
-            break;
-        }
-        token = next;
     }
     Ok(Json(tasks))
 }

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use steadfast_eventlog::{Batch, FirstBatch, LogRun, Numbered};
+use steadfast_eventlog::{Batch, FirstBatch, LogRun, Numbered, Part};
 use steadfast_events::{
     LogId, TaskStatus,
     testing::{event, text_done},
@@ -92,8 +92,10 @@ async fn a_name_used_again_shows_nothing_old_and_loses_nothing_new() {
         event: event(text_done("late", "another secret")),
     }];
     let batch = Batch {
-        producer: "worker",
-        events: &late,
+        parts: &[Part {
+            producer: "worker",
+            events: &late,
+        }],
         cursor: None,
         first_batch: FirstBatch::No,
         run: LogRun {

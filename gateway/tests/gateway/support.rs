@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
 use sse_stream::{Sse, SseByteStream};
 use steadfast_eventlog::{
-    Appended, Batch, EventLog, FirstBatch, LogReader, LogRun, LogSettings, Numbered, RedisConnector,
+    Appended, Batch, EventLog, FirstBatch, LogReader, LogRun, LogSettings, Numbered, Part, RedisConnector,
 };
 use steadfast_events::{EntryId, EventKind, LogId, testing};
 use steadfast_gateway::{
@@ -273,8 +273,10 @@ impl TestGateway {
         let first_batch = if first == 1 { FirstBatch::Yes } else { FirstBatch::No };
         let log = self.log_id(task_id).await;
         let batch = Batch {
-            producer: "worker",
-            events: &events,
+            parts: &[Part {
+                producer: "worker",
+                events: &events,
+            }],
             cursor: None,
             first_batch,
             run: LogRun {

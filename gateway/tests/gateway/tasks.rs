@@ -312,3 +312,39 @@ async fn a_task_without_a_worker_is_asked_to_end_and_told_as_it_is() {
     let answer = gateway.post(&format!("/tasks/{id}/interrupt"), "").await;
     assert_eq!((answer.status, &answer.body["id"]), (StatusCode::OK, &json!(id)));
 }
+
+#[tokio::test]
+async fn tasks_are_listed_newest_first_whether_they_have_ended_or_not() {
+    let redis = Redis::start().await.unwrap();
+    let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
+    let gateway = beside(&temporal, &redis, Access::Anonymous, SelfApproval::Allowed);
+    let mut created = Vec::new();
+    for _ in 0..4 {
+        created.insert(0, gateway.create_task().await);
+    }
+    // Temporal lists those that run first.
+    for ended in [&created[0], &created[2]] {
+        let end = ["workflow", "terminate", "--workflow-id", ended];
+        temporal.cli(&end).await.unwrap();
+    }
+    let listed = async |path: &str| {
+        let body = gateway.get(path).await.body;
+        let tasks = body.as_array().cloned().unwrap_or_default();
+        let entry = |task: &Value| (task["id"].clone(), task["status"].clone());
+        tasks.iter().map(entry).collect::<Vec<_>>()
+    };
+    let states = ["TERMINATED", "RUNNING", "TERMINATED", "RUNNING"];
+    let expected: Vec<_> = created
+        .iter()
+        .zip(states)
+        .map(|(id, state)| (json!(id), json!(state)))
+        .collect();
+    wait::until("visibility has all tasks as they are", TIMEOUT, async || {
+        let found = listed("/tasks").await;
+        anyhow::ensure!(found == expected, "{found:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(listed("/tasks?limit=2&page_number=2").await, expected[2..]);
+}

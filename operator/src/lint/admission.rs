@@ -5,12 +5,9 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{
-    CustomResourceExt as _,
-    core::cel::{ValidationErrors, Validator},
-};
+use kube::core::cel::{ValidationErrors, Validator};
 use serde_json::Value;
-use steadfast_crds::{Agent, AgentTool, json_schema, manifests::Manifest};
+use steadfast_crds::{Agent, AgentTool, definition, json_schema, manifests::Manifest};
 
 use super::Refused;
 
@@ -43,8 +40,8 @@ impl Schemas {
 impl Admission {
     pub(super) fn new() -> Self {
         Self {
-            agent: Schemas::of(&Agent::crd()),
-            tool: Schemas::of(&AgentTool::crd()),
+            agent: Schemas::of(&definition::<Agent>()),
+            tool: Schemas::of(&definition::<AgentTool>()),
         }
     }
 

@@ -16,7 +16,7 @@ use steadfast_events::{Content, TextFormat};
 use steadfast_temporal::Codec;
 use uuid::Uuid;
 
-use crate::{hashing::content_digest, kube::namespaced_name::NamespacedName};
+use crate::{hashing::content_digest, kube::namespaced_name::NamespacedName, schedules::cron};
 
 /// The schedules of one Agent, by schedule id.
 pub type AgentSchedules = BTreeMap<String, DesiredSchedule>;
@@ -28,8 +28,11 @@ pub struct DesiredSchedule {
     pub agent: String,
     /// Name of the schedule in the Agent.
     pub name: String,
-    /// Cron expression.
+    /// Cron expression of the Agent.
     pub cron: String,
+    /// Cron strings for Temporal, where they differ from the expression. A run starts at the times of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub translated: Vec<String>,
     /// Time zone of the cron expression.
     pub time_zone: String,
     /// What happens when the run before has not ended.
@@ -121,6 +124,7 @@ fn desired(id: &str, agent: &NamespacedName, schedule: &Schedule, install: &str)
     DesiredSchedule {
         agent: agent.to_string(),
         name: schedule.name.clone(),
+        translated: translated(schedule.cron.trim()),
         cron: schedule.cron.trim().to_owned(),
         time_zone: schedule.time_zone.trim().to_owned(),
         overlap: schedule.overlap,
@@ -130,6 +134,12 @@ fn desired(id: &str, agent: &NamespacedName, schedule: &Schedule, install: &str)
         workflow_id,
         workflow,
     }
+}
+
+/// Only schedules of accepted Agents are desired, and their expressions can be translated.
+fn translated(expression: &str) -> Vec<String> {
+    let strings = cron::translate(expression).unwrap_or_default();
+    if strings == [expression] { Vec::new() } else { strings }
 }
 
 fn start_task(agent: &NamespacedName, schedule: &Schedule, content: Content) -> Box<StartTask> {

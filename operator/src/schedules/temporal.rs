@@ -170,6 +170,14 @@ impl ScheduleClient {
     }
 }
 
+fn cron_strings(desired: &DesiredSchedule) -> Vec<String> {
+    if desired.translated.is_empty() {
+        vec![desired.cron.clone()]
+    } else {
+        desired.translated.clone()
+    }
+}
+
 fn build(desired: &DesiredSchedule, mark: &Mark) -> Result<Schedule, serde_json::Error> {
     let memo = [
         (MEMO_AGENT.to_owned(), plain_json(&desired.agent)?),
@@ -195,7 +203,7 @@ fn build(desired: &DesiredSchedule, mark: &Mark) -> Result<Schedule, serde_json:
     let catch_up = Duration::from_secs(desired.catch_up_seconds.max(SHORTEST_CATCH_UP_SECONDS));
     Ok(Schedule {
         spec: Some(ScheduleSpec {
-            cron_string: vec![desired.cron.clone()],
+            cron_string: cron_strings(desired),
             timezone_name: desired.time_zone.clone(),
             ..Default::default()
         }),
@@ -269,6 +277,17 @@ mod tests {
         let input: Value = serde_json::from_slice(&start.input.unwrap().payloads[0].data).unwrap();
         assert_eq!(input["messages"][0]["content"]["text"], "Go.");
         assert_eq!(start.memo.unwrap().fields[MEMO_AGENT].data, b"\"team/a\"");
+    }
+
+    #[test]
+    fn a_schedule_runs_when_crontab_would_run_it() {
+        let strings = |cron: &str| {
+            let schedule = build(&schedule(&json!({ "cron": cron })), &mark()).unwrap();
+            schedule.spec.unwrap().cron_string
+        };
+        assert_eq!(strings(" 0 9 * * MON-FRI "), ["0 9 * * MON-FRI"]);
+        assert_eq!(strings("0 9 13 * FRI"), ["0 9 13 * *", "0 9 * * FRI"]);
+        assert_eq!(strings("0 9 * * MON#1"), ["0 9 1-7 * 1"]);
     }
 
     #[test]

@@ -29,6 +29,7 @@ const COMPRESS_ABOVE_BYTES: usize = 8 * 1024;
 const UNPACKED_LIMIT_BYTES: usize = 256 * 1024 * 1024;
 const PLAIN: &[u8] = b"json/plain";
 const ZSTD: &[u8] = b"json/zstd";
+const PROTOBUF_JSON: &[u8] = b"json/protobuf";
 const NULL: &[u8] = b"binary/null";
 const LEVEL: i32 = 1;
 /// Marks a payload for a program that is not ours. Never reaches the server.
@@ -162,16 +163,39 @@ impl<T: DeserializeOwned> TemporalDeserializable for Packed<T> {
     }
 }
 
+/// Why the result of a program that is not ours cannot be read. The program has run all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableResult {
+    /// Its payload is no JSON.
+    #[error("the result of the tool has the encoding {0:?}, which is no JSON: return text, numbers, lists and objects")]
+    Encoding(String),
+    /// The JSON is malformed.
+    #[error("the result of the tool is no JSON: {0}")]
+    Json(ReadError),
+    /// The payload cannot be unpacked.
+    #[error("the result of the tool cannot be read: {0}")]
+    Payload(UnpackError),
+}
+
 /// The result of an activity in any language, as JSON. JSON that is too deep to be let in is its own text.
-pub fn foreign_result(payloads: &[Payload]) -> Value {
+pub fn foreign_result(payloads: &[Payload]) -> Result<Value, UnreadableResult> {
     let Some(payload) = payloads.first() else {
-        return Value::Null;
+        return Ok(Value::Null);
     };
-    let read = unpack_json(payload).and_then(|text| match json::read(&text) {
+    let encoding = payload.metadata.get(ENCODING).map(Vec::as_slice);
+    let text = match encoding {
+        // The JSON form of a protocol buffer.
+        Some(PROTOBUF_JSON) => payload.data.clone(),
+        None if !payload.data.is_empty() => return Err(UnreadableResult::Encoding(String::new())),
+        _ => unpack_json(payload).map_err(|error| match error {
+            UnpackError::UnknownEncoding(encoding) => UnreadableResult::Encoding(encoding),
+            error => UnreadableResult::Payload(error),
+        })?,
+    };
+    match json::read_foreign(&text) {
         Err(ReadError::TooDeep { .. }) => Ok(Value::String(String::from_utf8_lossy(&text).into_owned())),
-        read => read.map_err(UnpackError::Read),
-    });
-    read.unwrap_or_else(|error| Value::String(format!("[the tool's result cannot be read: {error}; answer with JSON]")))
+        read => read.map_err(UnreadableResult::Json),
+    }
 }
 
 /// The payload in a form that everybody reads: compressed JSON becomes plain JSON.
@@ -272,6 +296,49 @@ mod tests {
     }
 
     #[test]
+    fn a_foreign_result_is_its_json_and_anything_else_is_an_error() {
+        let result = |encoding: &str, data: &[u8]| {
+            let payload = Payload {
+                metadata: [(ENCODING.to_owned(), encoding.as_bytes().to_vec())].into(),
+                data: data.to_vec(),
+                ..Payload::default()
+            };
+            foreign_result(&[payload])
+                .map(|value| value.to_string())
+                .map_err(|error| error.to_string())
+        };
+        for (encoding, data, expected) in [
+            (
+                "json/plain",
+                &b"[100000000000000000001, 1.10]"[..],
+                "[100000000000000000001,1.10]",
+            ),
+            ("json/plain", br#"{"mean": NaN, "n": 3}"#, r#"{"mean":"NaN","n":3}"#),
+            ("json/protobuf", br#"{"n": 3}"#, r#"{"n":3}"#),
+            ("binary/null", b"", "null"),
+        ] {
+            assert_eq!(result(encoding, data).unwrap(), expected);
+        }
+        for (encoding, data, expected) in [
+            ("binary/plain", &b"\x00\x01"[..], "has the encoding \"binary/plain\""),
+            ("binary/protobuf", b"\x08\x01", "has the encoding \"binary/protobuf\""),
+            ("binary/encrypted", b"x", "is encrypted with the key"),
+            ("json/plain", b"{oops", "is no JSON"),
+            ("json/plain", b"", "is no JSON"),
+        ] {
+            let error = result(encoding, data).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        let bare = Payload {
+            data: vec![1],
+            ..Payload::default()
+        };
+        assert!(foreign_result(&[bare]).is_err());
+        assert_eq!(foreign_result(&[Payload::default()]).unwrap(), Value::Null);
+        assert_eq!(foreign_result(&[]).unwrap(), Value::Null);
+    }
+
+    #[test]
     fn small_values_stay_plain_json() {
         let payload = pack(&"hello").unwrap();
         assert_eq!(payload.metadata[ENCODING], PLAIN);
@@ -310,10 +377,10 @@ mod tests {
     fn a_result_that_is_too_deep_is_its_text() {
         let nested = |depth| (0..depth).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
         let within = nested(json::MAXIMUM_DEPTH);
-        assert_eq!(foreign_result(&[pack(&within).unwrap()]), within);
+        assert_eq!(foreign_result(&[pack(&within).unwrap()]).unwrap(), within);
         let beyond = nested(json::MAXIMUM_DEPTH + 1);
         assert_eq!(
-            foreign_result(&[pack(&beyond).unwrap()]),
+            foreign_result(&[pack(&beyond).unwrap()]).unwrap(),
             Value::String(beyond.to_string())
         );
     }

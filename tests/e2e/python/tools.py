@@ -37,6 +37,18 @@ async def reverse(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 @activity.defn
+async def measure(arguments: dict[str, Any]) -> dict[str, Any]:
+    """A result as Python writes it: with an integer of any size, and with a number that JSON does not have."""
+    return {"id": arguments["id"] + 1, "mean": float("nan")}
+
+
+@activity.defn
+async def picture(arguments: dict[str, Any]) -> bytes:
+    """A result that is no JSON."""
+    return b"\x89PNG"
+
+
+@activity.defn
 async def page(arguments: dict[str, Any]) -> dict[str, Any]:
     """The page of the given number, of the given size."""
     number, size = arguments["number"], arguments["size"]
@@ -126,7 +138,7 @@ async def main() -> None:
         task_queue=os.environ["TASK_QUEUE"],
         workflows=[Greeting],
         workflow_runner=UnsandboxedWorkflowRunner(),
-        activities=[nonce, reverse, page, noise, fail, effect, hook, judge, context],
+        activities=[nonce, reverse, measure, picture, page, noise, fail, effect, hook, judge, context],
         interceptors=[ReadHeaders()],
     ):
         await asyncio.Event().wait()

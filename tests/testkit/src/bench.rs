@@ -2,10 +2,12 @@
 //! JSON. No test run contains them; a test may run a small one.
 
 pub mod chaos;
+pub mod dev_memory;
 pub mod history_growth;
 pub mod interrupt_latency;
 pub mod peer;
 pub mod soak;
+pub mod turn;
 
 mod local_server;
 mod paced_model;

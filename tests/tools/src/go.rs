@@ -9,6 +9,7 @@ use crate::args::Environment;
 use crate::cache::Cache;
 use crate::command::output;
 use crate::files;
+use crate::lock::FileLock;
 use crate::versions::Versions;
 use crate::{Stage, pins};
 
@@ -199,6 +200,28 @@ fn build(module: Module, directory: &Path) -> anyhow::Result<()> {
         )
     })?;
     std::fs::rename(&unfinished, directory).with_context(|| format!("name {}", directory.display()))
+}
+
+/// A Go program of this repository, in `tests/tools/<name>`. It is built when its sources or its pins have changed.
+pub fn own_go_program(name: &str) -> anyhow::Result<PathBuf> {
+    let cache = Cache::open()?;
+    let directory = pins::cache_dir(&cache, name, &["go.mod", "go.sum", "main.go"])?;
+    let path = directory.join(name);
+    let _lock = FileLock::acquire(&cache.tools().join(format!(".{name}.lock")))?;
+    if path.is_file() {
+        return Ok(path);
+    }
+    files::create_dir(&directory)?;
+    let unfinished = path.with_extension("unfinished");
+    let mut command = Command::new("go");
+    command
+        .current_dir(pins::dir(name))
+        .args(["build", "-trimpath", "-ldflags", "-s -w", "-o"])
+        .arg(&unfinished)
+        .arg(".");
+    output(&mut command).with_context(|| format!("build {name} with Go (https://go.dev/doc/install)"))?;
+    std::fs::rename(&unfinished, &path).with_context(|| format!("name {}", path.display()))?;
+    Ok(path)
 }
 
 /// Kubernetes programs learn their version from the linker; without it they

@@ -32,7 +32,7 @@ use go::Module;
 use lock::FileLock;
 
 pub use debian::installed;
-pub use go::{GoProgram, go_program};
+pub use go::{GoProgram, go_program, own_go_program};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
 pub use python::{PythonEnvironment, litellm, python, python_of};
 pub use redis::{redis_server, redis_server_with_tls};

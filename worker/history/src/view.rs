@@ -10,8 +10,8 @@ use steadfast_agent_loop::{
 };
 use steadfast_contract::{
     activities::{
-        Append, HistoryRecord, HttpToolOutcome, McpToolOutcome, ModelCall, ModelOutcome, NewSegment, Revision,
-        StatePageRequest, StatePart, StepOutcome,
+        Append, HistoryRecord, HttpToolOutcome, LoadedRevision, McpToolOutcome, ModelCall, ModelOutcome, NewSegment,
+        Revision, StatePageRequest, StatePart, StepOutcome,
     },
     activity_ids::{is_step_activity_id, parse_tool_activity_id},
     activity_kind::ActivityKind,
@@ -20,7 +20,7 @@ use steadfast_contract::{
     start::StartTask,
     state::{DurableState, StatePages},
     text_parts::TextParts,
-    tool_calls::{bounded_result, tool_calls},
+    tool_calls::{bounded_result, content_of, tool_calls},
 };
 use steadfast_events::{Approval, Event, EventKind};
 use steadfast_payload::{foreign_result, read_json};
@@ -454,8 +454,8 @@ impl HistoryView {
         let segment = match scheduled.kind {
             Some(ActivityKind::InvokeModel) => self.model_segment(event, at, scheduled, result)?,
             Some(ActivityKind::LoadRevision) => {
-                let revision = read::<Option<Revision>>(event, "a revision", result)?;
-                self.adopt(revision.flatten());
+                let loaded = read::<LoadedRevision>(event, "a revision", result)?;
+                self.adopt(loaded.and_then(|loaded| loaded.revision));
                 None
             }
             Some(ActivityKind::FetchStatePage) => {
@@ -492,16 +492,19 @@ impl HistoryView {
                 | ActivityKind::Compact
                 | ActivityKind::RecordInHistory
                 | ActivityKind::CancelRunningCalls
-                | ActivityKind::LoadCapabilities
                 | ActivityKind::DeliverScheduledMessage,
             ) => None,
             None => {
-                let content = foreign_result(result.map_or(&[], |payloads| &payloads.payloads[..]));
+                let result = foreign_result(result.map_or(&[], |payloads| &payloads.payloads[..]));
                 if is_step_activity_id(&scheduled.activity_id) {
-                    self.take_step(&scheduled.activity_id, content);
+                    // No later step uses a result that cannot be read: the tool ends there.
+                    if let Ok(content) = result {
+                        self.take_step(&scheduled.activity_id, content);
+                    }
                     return Ok(());
                 }
-                self.tool_segment(scheduled, at, content, false)
+                let (content, is_error) = content_of(result);
+                self.tool_segment(scheduled, at, content, is_error)
             }
         };
         let Some(segment) = segment else {

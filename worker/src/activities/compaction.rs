@@ -219,6 +219,7 @@ mod tests {
             new: Vec::new(),
             revision: "a-1".into(),
             now: jiff::Timestamp::UNIX_EPOCH,
+            may_end_turn: None,
             append: Append::default(),
         }
     }

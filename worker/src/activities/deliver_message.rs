@@ -3,7 +3,7 @@
 use steadfast_contract::{
     scheduled::{DeliveredTo, ScheduledMessage},
     signals::ReceiveEvent,
-    start::StartTask,
+    start::{StartTask, WORKFLOW_TASK_TIMEOUT},
     visibility::{MEMO_AGENT, MEMO_NAME},
 };
 use steadfast_workflow::{AgentTask, deliver_message::delivered_before, task_input::TaskInput};
@@ -106,6 +106,7 @@ impl Sender {
             .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
             .id_conflict_policy(WorkflowIdConflictPolicy::UseExisting)
             .memo(memo)
+            .task_timeout(WORKFLOW_TASK_TIMEOUT)
             .build();
         let start = StartTask::new(task_id, &delivery.namespace, &delivery.agent);
         let sent = self

@@ -9,10 +9,11 @@ mod completion;
 use std::sync::Arc;
 
 use steadfast_contract::activities::{ModelCall, ModelOutcome};
+use steadfast_crds::AgentRevisionSpec;
 use steadfast_eventlog::SpillPlace;
 use steadfast_events::EventKind;
 
-use self::attempt::{AttemptOutcome, ModelAttempt};
+use self::attempt::{AttemptOutcome, LastWord, ModelAttempt};
 use super::{Activities, ActivityScope, measured_call::CallNumber, publish::LogPosition};
 use crate::{
     failure::ActivityFailure,
@@ -56,6 +57,13 @@ impl Activities {
             number,
             writer,
             gate: OutputGate::new(&revision.spec),
+            last_word: call
+                .may_end_turn
+                .filter(|_| !is_last_attempt(&revision.spec, number))
+                .map(|usage| LastWord {
+                    turn_usage: usage,
+                    turn_started_at: call.now,
+                }),
         };
         let own_log = start.own_log_id();
         let spill = SpillPlace {
@@ -80,11 +88,19 @@ impl Activities {
         };
         match attempt.call(&transcript, call.now, stop).await {
             Ok(AttemptOutcome::Completed(response)) => {
-                self.spill_response(spill, &response).await;
+                if !self.spill_response(spill, &response).await {
+                    // Another attempt could give another answer after the end of the turn.
+                    attempt.last_word = None;
+                }
                 attempt.complete(scope, response).await
             }
             Ok(AttemptOutcome::Interrupted(response)) => attempt.interrupted(scope, response).await,
             Err(failure) => Err(attempt.failed(scope, failure).await),
         }
     }
+}
+
+/// After the last attempt the turn fails, if the workflow does not learn of its answer.
+fn is_last_attempt(spec: &AgentRevisionSpec, number: CallNumber) -> bool {
+    number.attempt == spec.model.retry.maximum_attempts
 }

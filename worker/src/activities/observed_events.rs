@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use steadfast_contract::{interval::Interval, start::StartTask};
-use steadfast_eventlog::Numbered;
-use steadfast_events::EventKind;
+use steadfast_events::{Event, EventKind};
 use steadfast_process::{opentelemetry::trace::SpanId, trace_context::parse_traceparent};
 
 use super::{Activities, ActivityScope};
@@ -25,49 +24,58 @@ impl Activities {
             // The first attempt has counted them.
             return;
         }
-        let uncounted = |numbered: &&Numbered| numbered.counter >= outbox.first_uncounted;
-        for Numbered { counter, event } in outbox.events.iter().filter(uncounted) {
-            let interval = outbox.intervals.get(counter);
-            match &event.kind {
-                EventKind::TurnEnded { status, usage, error } => {
-                    self.metrics.turn_ended(&event.agent, *status);
-                    self.spans.record_turn(&TurnSpan {
-                        trace_id: spans::trace_id(scope.context),
-                        span_id: spans::turn_span_id(&start.task_id, event.turn),
-                        parent_span_id: parent_span_id(start),
-                        task_id: &start.task_id,
-                        turn: event.turn,
-                        agent: &event.agent,
-                        started_at: interval.map_or(event.time, |interval| interval.from),
-                        ended_at: event.time,
-                        status: *status,
-                        error: error.as_ref().map(|error| error.category.as_str()),
-                        usage: *usage,
-                    });
-                }
-                EventKind::ToolEnded {
-                    tool_call_id,
-                    name,
-                    is_error,
-                } => {
-                    let Some(interval) = interval else { continue };
-                    let call = ToolCallStart {
-                        agent: &event.agent,
-                        tool: name,
-                        call_id: tool_call_id,
-                        kind: ToolType::Function,
-                        turn: event.turn,
-                        step: interval.step,
-                        attempt: 1,
-                    };
-                    self.observe_tool_call(scope.context, call, *interval, is_error.then_some("tool_error"));
-                }
-                EventKind::ApprovalRequested { approval } => self.metrics.approval_requested(&approval.agent),
-                EventKind::ApprovalDecided { decision, .. } => {
-                    self.metrics.approval_decided(&event.agent, decision.verdict);
-                }
-                _ => {}
+        for event in outbox.events.iter().filter(|event| !event.is_counted) {
+            self.observe_event(scope, start, &event.numbered.event, event.interval);
+        }
+    }
+
+    /// Counts an event, which ends what ran in the interval.
+    pub(super) fn observe_event(
+        &self,
+        scope: &ActivityScope<'_>,
+        start: &StartTask,
+        event: &Event,
+        interval: Option<Interval>,
+    ) {
+        match &event.kind {
+            EventKind::TurnEnded { status, usage, error } => {
+                self.metrics.turn_ended(&event.agent, *status);
+                self.spans.record_turn(&TurnSpan {
+                    trace_id: spans::trace_id(scope.context),
+                    span_id: spans::turn_span_id(&start.task_id, event.turn),
+                    parent_span_id: parent_span_id(start),
+                    task_id: &start.task_id,
+                    turn: event.turn,
+                    agent: &event.agent,
+                    started_at: interval.map_or(event.time, |interval| interval.from),
+                    ended_at: event.time,
+                    status: *status,
+                    error: error.as_ref().map(|error| error.category.as_str()),
+                    usage: *usage,
+                });
             }
+            EventKind::ToolEnded {
+                tool_call_id,
+                name,
+                is_error,
+            } => {
+                let Some(interval) = interval else { return };
+                let call = ToolCallStart {
+                    agent: &event.agent,
+                    tool: name,
+                    call_id: tool_call_id,
+                    kind: ToolType::Function,
+                    turn: event.turn,
+                    step: interval.step,
+                    attempt: 1,
+                };
+                self.observe_tool_call(scope.context, call, interval, is_error.then_some("tool_error"));
+            }
+            EventKind::ApprovalRequested { approval } => self.metrics.approval_requested(&approval.agent),
+            EventKind::ApprovalDecided { decision, .. } => {
+                self.metrics.approval_decided(&event.agent, decision.verdict);
+            }
+            _ => {}
         }
     }
 

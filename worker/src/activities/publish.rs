@@ -14,8 +14,8 @@ use temporalio_sdk::activities::ActivityContext;
 
 use super::Activities;
 use crate::log::{
-    outbox::{OutboxEvents, producer, tool_ended},
-    writer::{LogWriter, WriterScope},
+    outbox::{OutboxEvents, end_producer, producer, tool_ended},
+    writer::{LogWriter, WriterScope, Written},
 };
 
 /// A log that expires sooner is lost to whoever looks at the answer.
@@ -56,6 +56,7 @@ impl Activities {
             expiry: log_expiry(start, Some(spec)),
             producer: format!("{path}{separator}{}#{}{restart}", info.activity_id, info.attempt),
             outbox_producer: producer(start),
+            end_producer: end_producer(start),
             turn: position.turn,
             attempt: info.attempt,
             agent: spec.agent.clone(),
@@ -67,11 +68,16 @@ impl Activities {
 
     /// Waits for a writer, and counts an activity whose events are late.
     pub(super) async fn finish(&self, writer: LogWriter, agent: &str) -> LogAck {
-        let ack = writer.finish().await;
-        if ack.lagging {
+        self.finish_turn(writer, agent).await.ack
+    }
+
+    /// The same for a writer that may have ended the turn.
+    pub(super) async fn finish_turn(&self, writer: LogWriter, agent: &str) -> Written {
+        let written = writer.finish().await;
+        if written.ack.lagging {
             self.metrics.log_lagging(agent);
         }
-        ack
+        written
     }
 
     /// Publishes the output of a tool call.

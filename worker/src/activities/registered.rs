@@ -12,17 +12,16 @@ use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use steadfast_contract::{
     activities::{
-        Append, CancelRequest, Capabilities, CelCheck, GuardrailResult, HistoryRecord, HttpToolCall, HttpToolOutcome,
-        LogAck, McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StatePageRequest,
-        StatePart, StatePartRequest, StepCall, StepOutcome, Summary, WebhookCall,
+        Append, CancelRequest, CelCheck, GuardrailResult, HistoryRecord, HttpToolCall, HttpToolOutcome, LoadedRevision,
+        LogAck, McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, RevisionRequest, StatePageRequest, StatePart,
+        StatePartRequest, StepCall, StepOutcome, Summary, WebhookCall,
     },
     scheduled::{DeliveredTo, ScheduledMessage},
 };
 use steadfast_payload::Packed;
 use steadfast_workflow::activities::{
     AppendEvents, CallHttpStep, CallHttpTool, CallMcpTool, CallWebhook, CancelRunningCalls, CheckCel, Compact,
-    DeliverScheduledMessage, FetchStatePage, FetchStatePart, InvokeModel, LoadCapabilities, LoadRevision,
-    RecordInHistory, RenderStep,
+    DeliverScheduledMessage, FetchStatePage, FetchStatePart, InvokeModel, LoadRevision, RecordInHistory, RenderStep,
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -45,6 +44,7 @@ impl Activities {
     ) -> Result<Packed<ModelOutcome>, ActivityError> {
         let context = task_context::current();
         let heartbeat = Heartbeat::start(&activity);
+        let _attempt = self.attempts.keep(&activity);
         let outcome = self.run_model(&self.scope(&activity, &context), call.0).await;
         drop(heartbeat);
         leave_note(&activity, &outcome).await;
@@ -171,19 +171,13 @@ impl Activities {
         packed(self.append_outbox(&self.scope(&activity, &context), append.0).await)
     }
 
-    #[expect(
-        clippy::unused_async,
-        reason = "the SDK runs a sync activity outside of the task context"
-    )]
     #[activity(definition = LoadRevision)]
     pub(crate) async fn load_revision(
         self: Arc<Self>,
         _activity: ActivityContext,
         request: Packed<RevisionRequest>,
-    ) -> Result<Packed<Option<Revision>>, ActivityError> {
-        let RevisionRequest { agent, known } = request.0;
-        let newest = self.revisions.newest_unless(&agent, known.as_deref());
-        packed(newest.map_err(|error| CallFailure::transient_error("revision_unavailable", &error).into()))
+    ) -> Result<Packed<LoadedRevision>, ActivityError> {
+        packed(self.load(request.0).await)
     }
 
     #[activity(definition = CancelRunningCalls)]
@@ -195,16 +189,6 @@ impl Activities {
         let CancelRequest { task_id, turn } = request.0;
         let cancelled = self.cancel_broadcast.cancel(&task_id, turn).await;
         packed(cancelled.map_err(|error| CallFailure::transient_error("redis_unavailable", &error).into()))
-    }
-
-    #[activity(definition = LoadCapabilities)]
-    pub(crate) async fn load_capabilities(
-        self: Arc<Self>,
-        _activity: ActivityContext,
-        _request: Packed<()>,
-    ) -> Result<Packed<Capabilities>, ActivityError> {
-        let search_attributes = self.search_attributes.are_registered().await;
-        Ok(Packed(Capabilities { search_attributes }))
     }
 
     #[activity(definition = DeliverScheduledMessage)]

@@ -10,12 +10,12 @@ use std::{
 
 use minijinja::{
     Error, ErrorKind, Value as TemplateValue,
-    value::{Object, Rest, Serde, ValueKind},
+    value::{Object, Rest},
 };
 use serde_json::{Map, Value};
 use steadfast_crds::environment::{Segment, segments, try_expand};
 
-use crate::template::{RenderError, environment, render_with};
+use crate::template::{Digits, RenderError, Scope, environment, render_with};
 
 /// The variable of the template that holds the names of environment variables.
 const ENVIRONMENT: &str = "__environment";
@@ -25,13 +25,24 @@ const CLOSE: char = '\u{fdd1}';
 
 /// A part of a rendered text.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// Text of the template's author.
     Text(String),
     /// The value of an expression: an argument, or made of arguments.
     Argument(Value),
     /// An environment variable.
     Variable(String),
+}
+
+impl Piece {
+    /// The piece in a text without a syntax of its own: a text as it is, and any other value as JSON.
+    pub(crate) fn plain(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Argument(Value::String(text)) => text.clone(),
+            Self::Argument(value) => value.to_string(),
+            Self::Variable(name) => format!("${{env.{name}}}"),
+        }
+    }
 }
 
 /// Splits a text that is no template.
@@ -48,34 +59,40 @@ pub(super) fn split(source: &str) -> Vec<Piece> {
 ///
 /// The filters `urlencode` and `tojson` change nothing: every piece is encoded for its place.
 pub(super) fn render(source: &str, scope: &Map<String, Value>) -> Result<Vec<Piece>, RenderError> {
-    if source.contains([OPEN, CLOSE]) {
-        return Err(invalid("the template contains a reserved character").into());
-    }
     let template = try_expand(source, |name| {
         Ok::<_, RenderError>(format!("{{{{ {ENVIRONMENT}[\"{name}\"] }}}}"))
     })?;
+    render_template(&template, context(source, scope))
+}
+
+/// Renders a template in which `${env.NAME}` has no meaning.
+pub(crate) fn render_values(source: &str, scope: &Map<String, Value>) -> Result<Vec<Piece>, RenderError> {
+    render_template(source, Scope::new(scope.clone()))
+}
+
+fn render_template(template: &str, scope: Scope) -> Result<Vec<Piece>, RenderError> {
+    if template.contains([OPEN, CLOSE]) {
+        return Err(invalid("the template contains a reserved character").into());
+    }
     let found = Arc::new(Mutex::new(Vec::new()));
-    let mut environment = environment();
+    let (context, digits) = scope.into_value();
+    let mut environment = environment(&digits);
     environment.add_filter("urlencode", unchanged);
     environment.add_filter("tojson", unchanged);
     let pieces = found.clone();
     environment.set_formatter(move |output, _, value| {
-        let piece = piece(value)?;
+        let piece = piece(value, &digits)?;
         let mut pieces = pieces.lock().unwrap_or_else(PoisonError::into_inner);
         output.write_str(&format!("{OPEN}{}{CLOSE}", pieces.len()))?;
         pieces.push(piece);
         Ok(())
     });
-    let text = render_with(&environment, &template, context(source, scope))?;
+    let text = render_with(&environment, template, context)?;
     let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
     Ok(join(&text, &found))
 }
 
-fn context(source: &str, scope: &Map<String, Value>) -> BTreeMap<String, TemplateValue> {
-    let mut context: BTreeMap<String, TemplateValue> = scope
-        .iter()
-        .map(|(name, value)| (name.clone(), TemplateValue::from(Serde(value))))
-        .collect();
+fn context(source: &str, scope: &Map<String, Value>) -> Scope {
     let variables = segments(source).filter_map(|segment| match segment {
         Segment::Variable(name) => {
             let variable = TemplateValue::from_object(EnvironmentVariable(name.to_owned()));
@@ -84,15 +101,16 @@ fn context(source: &str, scope: &Map<String, Value>) -> BTreeMap<String, Templat
         Segment::Text(_) => None,
     });
     let variables: BTreeMap<String, TemplateValue> = variables.collect();
-    context.insert(ENVIRONMENT.to_owned(), TemplateValue::from(variables));
-    context
+    let mut scope = Scope::new(scope.clone());
+    scope.add(ENVIRONMENT, TemplateValue::from(variables));
+    scope
 }
 
 fn unchanged(value: TemplateValue, _options: Rest<TemplateValue>) -> TemplateValue {
     value
 }
 
-fn piece(value: &TemplateValue) -> Result<Piece, Error> {
+fn piece(value: &TemplateValue, digits: &Digits) -> Result<Piece, Error> {
     if let Some(EnvironmentVariable(name)) = value.downcast_object_ref() {
         return Ok(Piece::Variable(name.clone()));
     }
@@ -102,12 +120,7 @@ fn piece(value: &TemplateValue) -> Result<Piece, Error> {
             "write the text where it belongs: a block or a macro cannot be used as a value here",
         ));
     }
-    if matches!(value.kind(), ValueKind::Bytes | ValueKind::Plain | ValueKind::Invalid) {
-        return Err(invalid("the value of the expression is no JSON value"));
-    }
-    let value =
-        serde_json::to_value(value).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
-    Ok(Piece::Argument(value))
+    digits.to_json(value).map(Piece::Argument)
 }
 
 /// Puts the pieces into the text that names them by their numbers.

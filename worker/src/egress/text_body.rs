@@ -4,6 +4,7 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use steadfast_bounds::json;
 
 use super::pieces::Piece;
 
@@ -14,6 +15,11 @@ pub(crate) enum TextBodyError {
     NotScalar,
     #[error("the body has a backslash before an argument, which would end the string")]
     AfterBackslash,
+    #[error(
+        "the body is no JSON ({0}) and its content type says that it is; nothing was sent: correct the tool's body, or \
+         set another Content-Type"
+    )]
+    NotJson(String),
 }
 
 /// How the content type of a body encodes values.
@@ -38,7 +44,7 @@ impl BodySyntax {
 }
 
 /// Builds a body; `value` returns the value of an environment variable.
-pub(super) fn build<E: From<TextBodyError>>(
+pub(crate) fn build<E: From<TextBodyError>>(
     syntax: BodySyntax,
     pieces: &[Piece],
     value: impl Fn(&str) -> Result<String, E>,
@@ -67,6 +73,26 @@ pub(super) fn build<E: From<TextBodyError>>(
         }
     }
     Ok(body)
+}
+
+/// Refuses a body that is not what its content type says. A server might read another thing out of it.
+pub(crate) fn check(content_type: &str, body: &str) -> Result<(), TextBodyError> {
+    let result = match essence(content_type).as_str() {
+        "application/json" | "text/json" => json::check(body),
+        kind if kind.ends_with("+json") => json::check(body),
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => body
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .try_for_each(json::check),
+        _ => Ok(()),
+    };
+    result.map_err(|error| TextBodyError::NotJson(error.to_string()))
+}
+
+/// The content type without its parameters.
+fn essence(content_type: &str) -> String {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().to_ascii_lowercase()
 }
 
 fn scalar(argument: &Value) -> Option<String> {
@@ -185,6 +211,29 @@ mod tests {
             body(BodySyntax::Form, "a={{ x }}", json!([1])),
             Err(TextBodyError::NotScalar)
         );
+    }
+
+    #[test]
+    fn a_body_is_what_its_content_type_says() {
+        for (content_type, body) in [
+            ("application/json", "{\"n\": 100000000000000000001}"),
+            ("application/merge-patch+json; charset=utf-8", " null\n"),
+            ("application/x-ndjson", "{}\n\n[1]\n"),
+            ("text/plain", "{oops"),
+            ("application/json-seq", "\u{1e}{}\n"),
+        ] {
+            assert_eq!(check(content_type, body), Ok(()), "{content_type}");
+        }
+        for (content_type, body) in [
+            ("application/json", "{oops"),
+            ("application/json", "{\"a\": True}"),
+            ("Application/JSON", "{} {}"),
+            ("application/vnd.api+json", "a=b"),
+            ("application/jsonl", "{}\n{"),
+        ] {
+            let refused = check(content_type, body).unwrap_err().to_string();
+            assert!(refused.contains("nothing was sent"), "{content_type}: {refused}");
+        }
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! Evaluates guardrails that are CEL expressions. A check that cannot be evaluated
-//! is an error and never a pass. CEL cannot limit the work of an expression, so only
-//! one within the bounds reaches it. Blocks, and needs a large stack; call it by
+//! is an error and never a pass. Blocks, and needs a large stack; call it by
 //! [`steadfast_process::BlockingWork`].
 
-use ::cel::{Context, Program, Value};
-use steadfast_bounds::{OutOfBounds, cel};
+use steadfast_bounds::OutOfBounds;
+use steadfast_cel::{CompileError, EvaluateError, Expression, Subject};
 use steadfast_contract::activities::{CelCheck, GuardrailResult};
 use steadfast_events::GuardrailStage;
 
@@ -22,39 +21,31 @@ pub(crate) enum GuardrailError {
 
 /// Evaluates every check on the text, also after one has tripped, so that people learn of all of them.
 pub(crate) fn check_cel(check: &CelCheck, text: &str) -> Result<Vec<GuardrailResult>, GuardrailError> {
-    let mut context = Context::default();
-    context.add_variable_from_value("text", text);
-    context.add_variable_from_value("stage", stage_name(check.stage));
-    context.add_variable_from_value("agent", check.agent.as_str());
+    let subject = Subject {
+        text,
+        stage: stage_name(check.stage),
+        agent: &check.agent,
+    };
     let results = check.checks.iter().map(|(name, expression)| {
         Ok(GuardrailResult {
             name: name.clone(),
-            tripped: evaluate(name, expression, &context)?,
+            tripped: evaluate(name, expression, subject)?,
             reason: String::new(),
         })
     });
     results.collect()
 }
 
-fn evaluate(name: &str, expression: &str, context: &Context<'_>) -> Result<bool, GuardrailError> {
+fn evaluate(name: &str, expression: &str, subject: Subject<'_>) -> Result<bool, GuardrailError> {
     let name = || name.to_owned();
-    let compiled = cel::parse_with(expression, Program::compile)
-        .map_err(|source| GuardrailError::OutOfBounds { name: name(), source })?;
-    let program = compiled.map_err(|error| GuardrailError::Compile {
-        name: name(),
-        reason: error.to_string(),
+    let compiled = Expression::compile(expression).map_err(|error| match error {
+        CompileError::OutOfBounds(source) => GuardrailError::OutOfBounds { name: name(), source },
+        CompileError::Syntax(reason) => GuardrailError::Compile { name: name(), reason },
     })?;
-    let value = program.execute(context).map_err(|error| GuardrailError::Evaluate {
-        name: name(),
-        reason: error.to_string(),
-    })?;
-    match value {
-        Value::Bool(tripped) => Ok(tripped),
-        other => Err(GuardrailError::NotBool {
-            name: name(),
-            kind: other.type_of().to_string(),
-        }),
-    }
+    compiled.evaluate(subject).map_err(|error| match error {
+        EvaluateError::Failed(reason) => GuardrailError::Evaluate { name: name(), reason },
+        EvaluateError::NotBool(kind) => GuardrailError::NotBool { name: name(), kind },
+    })
 }
 
 const fn stage_name(stage: GuardrailStage) -> &'static str {
@@ -68,6 +59,7 @@ const fn stage_name(stage: GuardrailStage) -> &'static str {
 mod tests {
     use super::*;
     use steadfast_agent_loop::SegmentRef;
+    use steadfast_bounds::cel;
 
     fn check(expressions: &[&str]) -> CelCheck {
         CelCheck {
@@ -121,6 +113,11 @@ mod tests {
             error.to_string(),
             "the guardrail \"c1\" returns the type int; it must return a bool"
         );
+    }
+
+    #[test]
+    fn the_size_of_a_text_is_its_number_of_characters() {
+        assert_eq!(tripped(&["text.size() > 4", "size(text) > 5"], "wörld"), [true, false]);
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Converts the entries of a task's outbox into events of the log.
 
-use std::collections::BTreeMap;
-
 use steadfast_agent_loop::Body;
 use steadfast_contract::{
     interval::Interval,
@@ -18,14 +16,29 @@ use crate::cache::run_history::{RunHistory, RunHistoryError};
 /// Limit for the events of one entry; the counters of the log are spaced by it.
 const EVENTS_PER_ENTRY: u64 = 1_024;
 
+/// An event that an activity appends to the log for the task.
+#[derive(Clone, Debug)]
+pub(crate) struct OutboxEvent {
+    pub numbered: Numbered,
+    counted_by: CountedBy,
+    /// When the work ran that the event ends.
+    pub interval: Option<Interval>,
+    /// An earlier activity has counted the event in its metrics.
+    pub is_counted: bool,
+}
+
+/// What gives an event its counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CountedBy {
+    Outbox,
+    /// The turn that it ends.
+    TurnEnd,
+}
+
 /// The events that an activity appends to the log for the task.
 #[derive(Clone, Debug)]
 pub(crate) struct OutboxEvents {
-    pub events: Vec<Numbered>,
-    /// When the calls ran that some events end, by the counter of the event.
-    pub intervals: BTreeMap<u64, Interval>,
-    /// An earlier activity has counted the events with lower counters in its metrics.
-    pub first_uncounted: u64,
+    pub events: Vec<OutboxEvent>,
     /// The number to acknowledge once the log has the events.
     pub last_number: u64,
     pub first_batch: FirstBatch,
@@ -35,11 +48,43 @@ impl OutboxEvents {
     pub(crate) fn none() -> Self {
         Self {
             events: Vec::new(),
-            intervals: BTreeMap::new(),
-            first_uncounted: 0,
             last_number: 0,
             first_batch: FirstBatch::No,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_task(events: impl IntoIterator<Item = Numbered>) -> Self {
+        let events: Vec<OutboxEvent> = events
+            .into_iter()
+            .map(|numbered| OutboxEvent {
+                numbered,
+                counted_by: CountedBy::Outbox,
+                interval: None,
+                is_counted: false,
+            })
+            .collect();
+        Self {
+            last_number: u64::try_from(events.len()).unwrap_or(u64::MAX),
+            events,
+            first_batch: FirstBatch::No,
+        }
+    }
+
+    /// The events in order, with the producer of each run of them.
+    pub(crate) fn into_parts(self, outbox_producer: &str, end_producer: &str) -> Vec<(String, Vec<Numbered>)> {
+        let mut parts: Vec<(String, Vec<Numbered>)> = Vec::new();
+        for event in self.events {
+            let producer = match event.counted_by {
+                CountedBy::Outbox => outbox_producer,
+                CountedBy::TurnEnd => end_producer,
+            };
+            match parts.last_mut() {
+                Some((name, events)) if name == producer => events.push(event.numbered),
+                _ => parts.push((producer.to_owned(), vec![event.numbered])),
+            }
+        }
+        parts
     }
 }
 
@@ -49,6 +94,12 @@ pub(crate) fn producer(start: &StartTask) -> String {
         "" => PRODUCER.to_owned(),
         path => format!("{path}:{PRODUCER}"),
     }
+}
+
+/// Name of the producer of the events that end the turns of a task: the model call that gives the last word, or the
+/// outbox. Each has the same counter from both, so that the log has it once.
+pub(crate) fn end_producer(start: &StartTask) -> String {
+    format!("{}:end", producer(start))
 }
 
 /// Converts the entries. An event gets the same counter in every activity that appends it.
@@ -71,16 +122,21 @@ pub(crate) async fn resolve(
     } else {
         FirstBatch::No
     };
-    let counted = entries.iter().rev().find(|entry| entry.redelivered);
-    let first_uncounted = counted.map_or(0, |entry| (entry.number + 1) * EVENTS_PER_ENTRY);
-    let mut events = Vec::with_capacity(entries.len());
-    let mut intervals = BTreeMap::new();
+    let mut events: Vec<OutboxEvent> = Vec::with_capacity(entries.len());
     for entry in entries {
         let first = entry.number * EVENTS_PER_ENTRY;
+        let is_counted = entry.redelivered;
+        let with_counter = |counter, event, counted_by| OutboxEvent {
+            numbered: Numbered { counter, event },
+            counted_by,
+            interval: None,
+            is_counted,
+        };
+        let before = events.len();
         match entry.pending {
-            Pending::Event(event) => events.push(Numbered {
-                counter: first,
-                event: *event,
+            Pending::Event(event) => events.push(match entry.turn_end {
+                None => with_counter(first, *event, CountedBy::Outbox),
+                Some(end) => with_counter(end.counter(event.turn), *event, CountedBy::TurnEnd),
             }),
             Pending::Messages(reference) => {
                 let segment = history.segment(&reference).await?;
@@ -97,19 +153,17 @@ pub(crate) async fn resolve(
                         path: start.path().to_owned(),
                         time: segment.at,
                     };
-                    events.push(Numbered { counter, event });
+                    events.push(with_counter(counter, event, CountedBy::Outbox));
                 }
             }
         }
         // The last event of an entry is the end of its call.
-        if let (Some(interval), Some(end)) = (entry.interval, events.last()) {
-            intervals.insert(end.counter, interval);
+        if let Some(end) = events[before..].last_mut() {
+            end.interval = entry.interval;
         }
     }
     Ok(OutboxEvents {
         events,
-        intervals,
-        first_uncounted,
         last_number,
         first_batch,
     })

@@ -1,29 +1,38 @@
-//! Writes the events of one activity attempt to the log of the task, in slices
-//! and beside the activity, which never waits for it. While Redis is slow or
-//! unavailable, deltas are dropped and their messages published again later;
-//! finished messages are kept.
+//! Writes the events of one activity attempt to the log of the task, beside the
+//! activity, which never waits for it. What comes while nothing is under way is sent
+//! at once; what comes meanwhile is gathered. While Redis is slow or unavailable,
+//! deltas are dropped and their messages published again later; finished messages are
+//! kept.
 
 mod attempt;
 mod inbox;
+mod send_window;
+mod store;
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
 use steadfast_contract::activities::LogAck;
-use steadfast_eventlog::{Batch, EventLog, FirstBatch, LogRun, Numbered};
+use steadfast_eventlog::{Appended, EventLog, FirstBatch, LogError, Numbered};
 use steadfast_events::{EntryId, Event, EventKind, LogId};
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
 use tokio_util::task::TaskTracker;
 
 use self::{
     attempt::{AttemptMessages, belongs_to_message, merge, without_deltas},
     inbox::{Command, Inbox},
+    send_window::{LONGEST_WINDOW, SendWindow, WindowMember},
+    store::{Append, Store},
 };
 use super::outbox::OutboxEvents;
 
-/// Time between two appends: short enough to look live, long enough to merge the deltas of a burst.
-const SLICE: Duration = Duration::from_millis(30);
 /// Delay after a failed append.
 const DELAY_AFTER_FAILURE: Duration = Duration::from_millis(500);
+/// Appends of one writer that are under way at once, where Redis takes longer than the longest window.
+const MOST_IN_FLIGHT: usize = 4;
 
 /// Identifies the attempt that publishes.
 #[derive(Clone, Debug)]
@@ -38,6 +47,8 @@ pub(crate) struct WriterScope {
     pub producer: String,
     /// Producer name of the task's outbox.
     pub outbox_producer: String,
+    /// Producer name of the events that end the turns of the task.
+    pub end_producer: String,
     pub turn: u32,
     pub attempt: u32,
     pub agent: String,
@@ -47,19 +58,11 @@ pub(crate) struct WriterScope {
     pub cursor: Option<EntryId>,
 }
 
-/// Whose events a writer appends.
-#[derive(Clone, Copy, Debug)]
-enum Producer {
-    /// The task's outbox.
-    Outbox,
-    /// The attempt that publishes.
-    Attempt,
-}
-
 /// Starts writers, and waits for those whose activities are gone.
 #[derive(Clone)]
 pub(crate) struct LogWriters {
     log: EventLog,
+    window: SendWindow,
     tasks: TaskTracker,
 }
 
@@ -67,6 +70,7 @@ impl LogWriters {
     pub(crate) fn new(log: EventLog) -> Self {
         Self {
             log,
+            window: SendWindow::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -74,16 +78,9 @@ impl LogWriters {
     /// Starts a writer; it appends the events of the task's outbox first.
     pub(crate) fn start(&self, scope: WriterScope, outbox: OutboxEvents) -> LogWriter {
         let inbox = Arc::new(Inbox::default());
-        let writer = Writer {
-            log: self.log.clone(),
-            scope,
-            counter: 0,
-            queue: Vec::new(),
-            attempt: AttemptMessages::default(),
-            retry_at: None,
-        };
+        let writer = Writer::new(self.log.clone(), self.window.join(), scope, outbox);
         LogWriter {
-            task: self.tasks.spawn(writer.run(inbox.clone(), outbox)),
+            task: self.tasks.spawn(writer.run(inbox.clone())),
             inbox,
         }
     }
@@ -105,7 +102,15 @@ impl LogWriters {
 /// The activity's handle to its writer. Dropping it ends the writer as soon as its events are written or refused.
 pub(crate) struct LogWriter {
     inbox: Arc<Inbox>,
-    task: JoinHandle<LogAck>,
+    task: JoinHandle<Written>,
+}
+
+/// What a writer has brought into the log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Written {
+    pub ack: LogAck,
+    /// The events that end the turn are in the log.
+    pub turn_ended: bool,
 }
 
 impl LogWriter {
@@ -119,14 +124,22 @@ impl LogWriter {
         self.inbox.push(Command::RetractAll);
     }
 
+    /// Publishes the events that end the turn, after all others of the attempt.
+    pub(crate) fn end_turn(&self, events: Vec<Numbered>) {
+        self.inbox.push(Command::EndTurn(events));
+    }
+
     /// Waits until the log has all events, or has refused them.
-    pub(crate) async fn finish(mut self) -> LogAck {
+    pub(crate) async fn finish(mut self) -> Written {
         self.inbox.close();
         (&mut self.task).await.unwrap_or_else(|error| {
             tracing::error!(%error, "the log writer panicked");
-            LogAck {
-                lagging: true,
-                ..LogAck::default()
+            Written {
+                ack: LogAck {
+                    lagging: true,
+                    ..LogAck::default()
+                },
+                turn_ended: false,
             }
         })
     }
@@ -138,50 +151,148 @@ impl Drop for LogWriter {
     }
 }
 
-struct Writer {
-    log: EventLog,
-    scope: WriterScope,
-    /// Counter of the last event that was appended, or may have been.
-    counter: u64,
-    /// Events that are not in the log yet.
-    queue: Vec<EventKind>,
-    /// The messages so far, in case the log loses them.
-    attempt: AttemptMessages,
-    retry_at: Option<Instant>,
+/// An append that has ended.
+struct Landed {
+    append: Append,
+    outcome: Result<Appended, LogError>,
+    sent_at: Instant,
+    /// No event was to follow.
+    is_last: bool,
 }
 
-impl Writer {
-    async fn run(mut self, inbox: Arc<Inbox>, outbox: OutboxEvents) -> LogAck {
-        let mut outbox_appended = outbox.events.is_empty();
-        let mut slice_end = Instant::now();
-        let mut batch = Vec::new();
-        loop {
-            if !outbox_appended && self.may_try() {
-                outbox_appended = self.append_outbox(&outbox).await;
-            }
-            if !inbox.receive(slice_end, &mut batch).await {
-                break;
-            }
-            for command in batch.drain(..) {
-                self.apply(command);
-            }
-            slice_end = Instant::now() + SLICE;
-            if outbox_appended && self.may_try() {
-                self.flush().await;
-            }
-        }
-        // The events of the outbox come before the events of the attempt that they led to.
-        outbox_appended = outbox_appended || self.append_outbox(&outbox).await;
-        let lagging = !outbox_appended || !self.flush().await;
-        LogAck {
-            acked: if outbox_appended { outbox.last_number } else { 0 },
-            cursor: self.scope.cursor.map(|cursor| cursor.to_string()),
-            lagging,
+struct Writer<S> {
+    store: S,
+    member: WindowMember,
+    scope: Arc<WriterScope>,
+    cursor: Option<EntryId>,
+    /// Counter of the last event that was appended, or may have been.
+    counter: u64,
+    /// The events of the task's outbox, until they are sent, and again when that has failed.
+    outbox: Vec<(String, Vec<Numbered>)>,
+    outbox_last_number: u64,
+    first_batch: FirstBatch,
+    /// Events that have not been sent.
+    queue: Vec<EventKind>,
+    /// The events that end the turn; sent when no other event will follow.
+    end: Vec<Numbered>,
+    turn_ended: bool,
+    /// The messages so far, in case the log loses them.
+    attempt: AttemptMessages,
+    in_flight: FuturesOrdered<BoxFuture<'static, Landed>>,
+    /// An append under way carries the outbox: nothing may come before its events.
+    outbox_in_flight: bool,
+    last_sent: Option<Instant>,
+    /// Events whose append has failed.
+    failed: Vec<EventKind>,
+    retry_at: Option<Instant>,
+    trouble: Trouble,
+}
+
+/// What has gone wrong and is not made good yet.
+#[derive(Default)]
+struct Trouble {
+    append_failed: bool,
+    /// The log has lost what this attempt appended before.
+    log_lost: bool,
+    /// The last append has failed: nothing is tried any more.
+    gave_up: bool,
+}
+
+impl<S: Store> Writer<S> {
+    fn new(store: S, member: WindowMember, scope: WriterScope, outbox: OutboxEvents) -> Self {
+        let (outbox_last_number, first_batch) = (outbox.last_number, outbox.first_batch);
+        Self {
+            store,
+            member,
+            cursor: scope.cursor,
+            counter: 0,
+            outbox: outbox.into_parts(&scope.outbox_producer, &scope.end_producer),
+            outbox_last_number,
+            first_batch,
+            queue: Vec::new(),
+            end: Vec::new(),
+            turn_ended: false,
+            attempt: AttemptMessages::default(),
+            in_flight: FuturesOrdered::new(),
+            outbox_in_flight: false,
+            last_sent: None,
+            failed: Vec::new(),
+            retry_at: None,
+            trouble: Trouble::default(),
+            scope: Arc::new(scope),
         }
     }
 
-    fn may_try(&self) -> bool {
-        self.retry_at.is_none_or(|at| Instant::now() >= at)
+    async fn run(mut self, inbox: Arc<Inbox>) -> Written {
+        let mut batch = Vec::new();
+        let mut open = true;
+        loop {
+            if open {
+                open = inbox.take(&mut batch);
+                for command in batch.drain(..) {
+                    self.apply(command);
+                }
+            }
+            if self.is_done(open) {
+                break;
+            }
+            let now = Instant::now();
+            let due = self.due_at(open, now);
+            if due.is_some_and(|due| due <= now) {
+                self.send(open, now);
+                continue;
+            }
+            tokio::select! {
+                biased;
+                Some(landed) = self.in_flight.next() => self.land(landed, Instant::now()),
+                () = inbox.ready(), if open => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+        }
+        self.written()
+    }
+
+    /// No event will follow, no answer is awaited, and there is nothing more to try.
+    fn is_done(&self, open: bool) -> bool {
+        !open && self.in_flight.is_empty() && (self.trouble.gave_up || !self.has_unsent(open))
+    }
+
+    fn written(&self) -> Written {
+        let outbox_appended = self.outbox.is_empty();
+        Written {
+            ack: LogAck {
+                acked: if outbox_appended { self.outbox_last_number } else { 0 },
+                cursor: self.cursor.map(|cursor| cursor.to_string()),
+                lagging: !outbox_appended || !self.queue.is_empty(),
+            },
+            turn_ended: self.turn_ended,
+        }
+    }
+
+    /// When to send next; `None` while there is nothing to send, or while an answer must come first.
+    fn due_at(&self, open: bool, now: Instant) -> Option<Instant> {
+        if !self.has_unsent(open) {
+            return None;
+        }
+        if !self.in_flight.is_empty() {
+            let waits = !open
+                || self.trouble.append_failed
+                || self.trouble.log_lost
+                || self.outbox_in_flight
+                || self.in_flight.len() >= MOST_IN_FLIGHT;
+            return self.last_sent.filter(|_| !waits).map(|sent| sent + LONGEST_WINDOW);
+        }
+        if !open {
+            // The activity waits for it.
+            return Some(now);
+        }
+        let window = self.last_sent.map(|sent| sent + self.member.shared().window());
+        Some(self.retry_at.into_iter().chain(window).max().unwrap_or(now))
+    }
+
+    /// Something waits to be sent. The end of the turn is sent when no other event will follow.
+    fn has_unsent(&self, open: bool) -> bool {
+        !self.queue.is_empty() || !self.outbox.is_empty() || (!open && !self.end.is_empty())
     }
 
     fn apply(&mut self, command: Command) {
@@ -192,6 +303,7 @@ impl Writer {
                     self.enqueue(event);
                 }
             }
+            Command::EndTurn(events) => self.end = events,
         }
     }
 
@@ -202,43 +314,12 @@ impl Writer {
         }
     }
 
-    async fn append_outbox(&mut self, outbox: &OutboxEvents) -> bool {
-        let opened_epoch = self.append(Producer::Outbox, &outbox.events, outbox.first_batch).await;
-        if opened_epoch == Some(true) && self.counter > 0 {
-            // The log has lost the events of this attempt.
-            let mut queue = self.attempt.republish_all();
-            queue.extend(self.queue.drain(..).filter(|event| !belongs_to_message(event)));
-            self.queue = queue;
-        }
-        opened_epoch.is_some()
-    }
-
-    async fn flush(&mut self) -> bool {
-        if self.queue.is_empty() {
-            return true;
-        }
-        let count = self.queue.len();
+    /// Sends what waits, in one call.
+    fn send(&mut self, open: bool, now: Instant) {
         let events = std::mem::take(&mut self.queue);
-        match self.append_events(events).await {
-            Err(events) => {
-                self.queue = without_deltas(events);
-                self.queue.extend(self.attempt.republish_open());
-                false
-            }
-            Ok(opened_epoch) if opened_epoch && self.counter > u64::try_from(count).unwrap_or(u64::MAX) => {
-                // The log has lost the events of this attempt.
-                let events = self.attempt.republish_all();
-                events.is_empty() || self.append_events(events).await.is_ok()
-            }
-            Ok(_) => true,
-        }
-    }
-
-    /// Appends events; returns whether the log opened an epoch, or the events if the append failed.
-    async fn append_events(&mut self, events: Vec<EventKind>) -> Result<bool, Vec<EventKind>> {
         let first = self.counter + 1;
         let time = jiff::Timestamp::now();
-        let numbered: Vec<Numbered> = (first..)
+        let attempt: Vec<Numbered> = (first..)
             .zip(events)
             .map(|(counter, kind)| Numbered {
                 counter,
@@ -252,73 +333,92 @@ impl Writer {
                 },
             })
             .collect();
-        let opened_epoch = self.append(Producer::Attempt, &numbered, FirstBatch::No).await;
         // A failed append may have reached Redis: its counters are not used again.
-        self.counter = first + u64::try_from(numbered.len()).unwrap_or(0) - 1;
-        opened_epoch.ok_or_else(|| numbered.into_iter().map(|numbered| numbered.event.kind).collect())
+        self.counter += u64::try_from(attempt.len()).unwrap_or(0);
+        let append = Append {
+            scope: self.scope.clone(),
+            cursor: self.cursor,
+            first_batch: if self.outbox.is_empty() {
+                FirstBatch::No
+            } else {
+                self.first_batch
+            },
+            outbox: std::mem::take(&mut self.outbox),
+            attempt,
+            end: if open {
+                Vec::new()
+            } else {
+                std::mem::take(&mut self.end)
+            },
+        };
+        self.outbox_in_flight |= !append.outbox.is_empty();
+        self.last_sent = Some(now);
+        let appending = self.store.append(append);
+        self.in_flight.push_back(Box::pin(async move {
+            let (append, outcome) = appending.await;
+            Landed {
+                append,
+                outcome,
+                sent_at: now,
+                is_last: !open,
+            }
+        }));
     }
 
-    async fn append(&mut self, producer: Producer, events: &[Numbered], first_batch: FirstBatch) -> Option<bool> {
-        let (run_id, run_before) = &self.scope.runs;
-        let batch = Batch {
-            producer: match producer {
-                Producer::Outbox => &self.scope.outbox_producer,
-                Producer::Attempt => &self.scope.producer,
-            },
-            events,
-            cursor: self.scope.cursor,
-            first_batch,
-            run: LogRun {
-                id: run_id,
-                follows: run_before,
-            },
-            expiry: self.scope.expiry,
-        };
-        match self.log.append(&self.scope.log, batch).await {
+    /// Takes in the outcome of the oldest append under way.
+    fn land(&mut self, landed: Landed, now: Instant) {
+        let Landed {
+            append,
+            outcome,
+            sent_at,
+            is_last,
+        } = landed;
+        let carried_outbox = !append.outbox.is_empty();
+        if carried_outbox {
+            self.outbox_in_flight = false;
+        }
+        match outcome {
             Ok(appended) => {
-                self.scope.cursor = Some(appended.last);
+                self.member.shared().answered(now.duration_since(sent_at));
+                self.cursor = Some(appended.last);
                 self.retry_at = None;
-                Some(appended.opened_epoch)
+                self.turn_ended |= !append.end.is_empty();
+                let appended_before = append.attempt.first().map_or(self.counter, |first| first.counter - 1);
+                self.trouble.log_lost |= appended.opened_epoch && appended_before > 0;
             }
             Err(error) => {
                 tracing::warn!(task_id = %self.scope.log.task_id, %error, "events not written to the log; retrying");
-                self.retry_at = Some(Instant::now() + DELAY_AFTER_FAILURE);
-                None
+                self.retry_at = Some(now + DELAY_AFTER_FAILURE);
+                self.trouble.append_failed = true;
+                self.trouble.gave_up = is_last;
+                if carried_outbox {
+                    self.outbox = append.outbox;
+                }
+                self.failed
+                    .extend(append.attempt.into_iter().map(|numbered| numbered.event.kind));
             }
+        }
+        if self.in_flight.is_empty() {
+            self.recover();
+        }
+    }
+
+    /// Queues again what the log lacks, once no append is under way.
+    fn recover(&mut self) {
+        if std::mem::take(&mut self.trouble.append_failed) {
+            let mut events = std::mem::take(&mut self.failed);
+            events.append(&mut self.queue);
+            self.queue = without_deltas(events);
+            self.queue.extend(self.attempt.republish_open());
+        }
+        if std::mem::take(&mut self.trouble.log_lost) {
+            let others = std::mem::take(&mut self.queue);
+            self.queue = self.attempt.republish_all();
+            self.queue
+                .extend(others.into_iter().filter(|event| !belongs_to_message(event)));
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use steadfast_eventlog::{LogSettings, RedisConnector};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn shutdown_waits_for_the_writer_of_an_activity_that_is_gone() {
-        // No server listens there.
-        let redis = RedisConnector::from_url("redis://127.0.0.1:1").unwrap();
-        let writers = LogWriters::new(EventLog::new(redis, LogSettings::default()));
-        let scope = WriterScope {
-            log: LogId::new("task", "run"),
-            runs: ("run".to_owned(), String::new()),
-            expiry: None,
-            producer: "producer".to_owned(),
-            outbox_producer: "outbox".to_owned(),
-            turn: 1,
-            attempt: 1,
-            agent: "haiku".to_owned(),
-            path: String::new(),
-            cursor: None,
-        };
-        let writer = writers.start(scope, OutboxEvents::none());
-        writer.publish(EventKind::ModelStarted { step: 0 });
-        drop(writer);
-        assert_eq!(writers.tasks.len(), 1);
-        writers.close(Duration::from_mins(1)).await;
-        assert!(writers.tasks.is_empty());
-    }
-}
+mod tests;

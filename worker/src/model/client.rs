@@ -134,7 +134,7 @@ impl ModelClient {
         let (key, redactor) = self.key(base_url, revision).await?;
         let authorization = Authorization::new(&revision.model, &key).map_err(|error| refused_authorization(&error))?;
         let config = OpenAIConfig::new()
-            .with_api_base(base_url.as_str().trim_end_matches('/'))
+            .with_api_base(without_query(base_url))
             // Otherwise the library sends OPENAI_ORG_ID and OPENAI_PROJECT_ID of the environment, to any host.
             .with_org_id("")
             .with_project_id("");
@@ -144,6 +144,7 @@ impl ModelClient {
         // The default client of the library would load the certificates of the system for each call.
         let client = Client::build(self.http.clone(), config).with_http_service(OneAttempt {
             http: self.http.clone(),
+            query: base_url.query().map(str::to_owned),
             body,
             authorization,
             traceparent: traceparent.and_then(|value| HeaderValue::try_from(value).ok()),
@@ -242,6 +243,14 @@ fn transport_error(error: OpenAIError) -> CallFailure {
         OpenAIError::Reqwest(error) => broken_connection(&ErrorChain(&error.without_url())),
         error => broken_connection(&error),
     }
+}
+
+/// The base URL that paths are added to. A query, such as Azure's `?api-version=`, belongs behind them.
+fn without_query(base_url: &Url) -> String {
+    let mut base = base_url.clone();
+    base.set_query(None);
+    base.set_fragment(None);
+    base.as_str().trim_end_matches('/').to_owned()
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub(super) const ERROR_BODY_BYTES: usize = 64 << 10;
 #[derive(Clone)]
 pub(super) struct OneAttempt {
     pub http: reqwest::Client,
+    /// The query of the base URL.
+    pub query: Option<String>,
     /// Set on the built request: the library would serialize it again, and it may be megabytes.
     pub body: Bytes,
     pub authorization: Authorization,
@@ -67,6 +69,9 @@ impl Service<HttpRequestFactory> for OneAttempt {
 impl OneAttempt {
     async fn send(self, mut request: reqwest::Request) -> Result<Response, CallFailure> {
         *request.body_mut() = Some(self.body.into());
+        if self.query.is_some() {
+            request.url_mut().set_query(self.query.as_deref());
+        }
         self.authorization.apply(request.headers_mut());
         if let Some(traceparent) = self.traceparent {
             request.headers_mut().insert("traceparent", traceparent);

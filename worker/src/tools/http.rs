@@ -3,6 +3,7 @@
 
 mod request;
 mod response;
+mod response_template;
 
 use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 

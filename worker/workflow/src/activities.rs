@@ -5,9 +5,9 @@ use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use steadfast_contract::{
     activities::{
-        Append, CancelRequest, Capabilities, CelCheck, GuardrailResult, HistoryRecord, HttpToolCall, HttpToolOutcome,
-        LogAck, McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, Revision, RevisionRequest, StatePageRequest,
-        StatePart, StatePartRequest, StepCall, StepOutcome, Summary, WebhookCall,
+        Append, CancelRequest, CelCheck, GuardrailResult, HistoryRecord, HttpToolCall, HttpToolOutcome, LoadedRevision,
+        LogAck, McpToolCall, McpToolOutcome, ModelCall, ModelOutcome, RevisionRequest, StatePageRequest, StatePart,
+        StatePartRequest, StepCall, StepOutcome, Summary, WebhookCall,
     },
     activity_kind::ActivityKind,
     scheduled::{DeliveredTo, ScheduledMessage},
@@ -30,7 +30,6 @@ pub struct FetchStatePage;
 pub struct FetchStatePart;
 pub struct RecordInHistory;
 pub struct CancelRunningCalls;
-pub struct LoadCapabilities;
 pub struct DeliverScheduledMessage;
 
 macro_rules! definition {
@@ -49,7 +48,7 @@ macro_rules! definition {
 definition!(InvokeModel, ModelCall => ModelOutcome);
 definition!(CallHttpTool, HttpToolCall => HttpToolOutcome);
 definition!(AppendEvents, Append => LogAck);
-definition!(LoadRevision, RevisionRequest => Option<Revision>);
+definition!(LoadRevision, RevisionRequest => LoadedRevision);
 definition!(CallMcpTool, McpToolCall => McpToolOutcome);
 definition!(CallHttpStep, StepCall => StepOutcome);
 definition!(RenderStep, StepCall => Value);
@@ -60,5 +59,4 @@ definition!(FetchStatePage, StatePageRequest => Vec<Segment>);
 definition!(FetchStatePart, StatePartRequest => StatePart);
 definition!(RecordInHistory, HistoryRecord => ());
 definition!(CancelRunningCalls, CancelRequest => ());
-definition!(LoadCapabilities, () => Capabilities);
 definition!(DeliverScheduledMessage, ScheduledMessage => DeliveredTo);

@@ -34,8 +34,6 @@ const CEL_TIMEOUT: Duration = Duration::from_secs(10);
 const RENDER_TIMEOUT: Duration = Duration::from_secs(10);
 /// One broadcast to all workers that cancels running calls.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// One attempt to ask the server for its capabilities.
-const CAPABILITIES_TIMEOUT: Duration = Duration::from_secs(10);
 /// One attempt of a delivery: three requests to Temporal at most.
 const DELIVER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Attempts of a compensation without a retry policy of its own. Many, because a tool that is half undone is the worst outcome.
@@ -44,6 +42,8 @@ const COMPENSATION_ATTEMPTS: u32 = 10;
 pub const NEXT_WORKFLOW_TASK: Duration = Duration::from_millis(1);
 /// One attempt to have something recorded in history; any worker of the task does it, and it does nothing.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A turn that has run for so long is shown as running to those who search tasks.
+pub const LONG_TURN: Duration = Duration::from_mins(1);
 /// How long a task that ends waits for its last events to reach the log.
 pub const FINAL_FLUSH: Duration = Duration::from_mins(1);
 /// How long a run that continues as new waits for that; the next run goes on with what the log lacks.
@@ -249,14 +249,6 @@ pub fn cancel_running_calls() -> LocalActivityOptions {
         .build()
 }
 
-pub fn load_capabilities() -> LocalActivityOptions {
-    LocalActivityOptions::builder()
-        .start_to_close_timeout(CAPABILITIES_TIMEOUT)
-        .retry_policy(RetryPolicy::builder().maximum_attempts(2).build())
-        .cancellation_token(WorkflowCancellationToken::new())
-        .build()
-}
-
 /// The options of reading the revision of another agent, by that agent's workers.
 pub fn load_revision_of(agent: &str, task_queue: String, token: WorkflowCancellationToken) -> ActivityOptions {
     let policy = RetryPolicy::builder()
@@ -294,6 +286,15 @@ pub fn append_events() -> ActivityOptions {
     ActivityOptions::with_close_timeouts(ActivityCloseTimeouts::StartToClose(APPEND_TIMEOUT))
         .retry_policy(policy)
         .cancellation_token(WorkflowCancellationToken::new())
+        .build()
+}
+
+/// The options of the first attempt to read the own revision.
+pub fn try_load_revision(token: WorkflowCancellationToken) -> LocalActivityOptions {
+    LocalActivityOptions::builder()
+        .start_to_close_timeout(REVISION_TIMEOUT)
+        .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
+        .cancellation_token(token)
         .build()
 }
 

@@ -13,9 +13,9 @@ use steadfast_agent_loop::{
     Admission, Guarded, Input, Limits, QueuedMessage, Receipt, Segment, SegmentRef, TurnOutcome,
 };
 use steadfast_contract::{
-    activities::{LogAck, Revision},
+    activities::{LoadedRevision, LogAck},
     interval::Interval,
-    outbox::Pending,
+    outbox::{Pending, TurnEndPlace},
     queries::{Phase, TaskState},
     signals::{AnswerParts, ReceiveEvent},
     start::{StartTask, TaskResult},
@@ -49,8 +49,8 @@ pub struct RunLocal {
     /// An activity of ours that takes the outbox along is about to be scheduled.
     pub piggyback_pending: bool,
     pub checkpoint_requested: bool,
-    /// Whether the server indexes our search attributes; asked once.
-    pub search_attributes: Option<bool>,
+    pub newest_revision: NewestRevision,
+    pub turn_end: TurnEnd,
     stop: stop::Stop,
     /// Segments of the pages that have been fetched so far.
     fetched: Vec<Segment>,
@@ -66,6 +66,23 @@ pub struct RunLocal {
     /// The log has events of this run.
     pub has_appended: bool,
     last_outcome: Option<TurnOutcome>,
+}
+
+/// Whether the newest revision has been read for the turn that begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NewestRevision {
+    #[default]
+    Unread,
+    Read,
+}
+
+/// Who brings the end of the running turn into the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TurnEnd {
+    #[default]
+    ByOutbox,
+    /// The model call that had the last word has done it.
+    ByModelCall,
 }
 
 impl Task {
@@ -88,7 +105,8 @@ impl Task {
             phase: Phase::Idle,
             piggyback_pending: false,
             checkpoint_requested: false,
-            search_attributes: None,
+            newest_revision: NewestRevision::default(),
+            turn_end: TurnEnd::default(),
             stop: stop::Stop::default(),
             fetched: Vec::new(),
             sent: Sent::default(),
@@ -219,9 +237,15 @@ impl Task {
         })
     }
 
-    pub fn adopt_revision(&mut self, revision: Revision) {
-        self.local.sink.put_revision(&self.local.run_id, &revision);
-        self.state.revision = Some(revision);
+    /// Takes in what the activity has read.
+    pub fn adopt_revision(&mut self, loaded: LoadedRevision) {
+        if let Some(revision) = loaded.revision {
+            self.local.sink.put_revision(&self.local.run_id, &revision);
+            self.state.revision = Some(revision);
+        }
+        if let Some(registered) = loaded.search_attributes {
+            self.state.search_attributes = registered;
+        }
     }
 
     /// The queue that the acting agent's activities run on; the task's own when absent.
@@ -270,15 +294,17 @@ impl Task {
         self.state.turn_sender.clear();
         self.state.interrupted = false;
         self.local.last_outcome = Some(outcome);
-        self.emit(
-            turn,
-            now,
-            EventKind::TurnEnded {
-                status,
-                usage: self.state.turn_usage,
-                error,
-            },
-        );
+        if std::mem::take(&mut self.local.turn_end) == TurnEnd::ByModelCall {
+            return;
+        }
+        let name = self.acting_agent().to_owned();
+        self.emit_end(turn, now, TurnEndPlace::Agent, EventKind::AgentEnded { name });
+        let ended = EventKind::TurnEnded {
+            status,
+            usage: self.state.turn_usage,
+            error,
+        };
+        self.emit_end(turn, now, TurnEndPlace::Turn, ended);
         if let Some(from) = started_at {
             self.state.outbox.record_interval(Interval {
                 step: 0,

@@ -92,7 +92,8 @@ mod tests {
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
             any::<u64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
+            // As it is read: serde_json writes 1e16 and reads 1e+16.
+            any::<f64>().prop_map(|float| json::read_or_text(Value::from(float).to_string())),
             ".*".prop_map(Value::from),
         ];
         let value = scalar.prop_recursive(4, 24, 4, |inner| {
@@ -207,7 +208,7 @@ mod tests {
             // Every way in: text that is parsed, a value of a library, the result of an activity.
             let let_in = json::read_or_text(value.to_string());
             prop_assert_eq!(&let_in, &json::or_text(value.clone()));
-            prop_assert_eq!(&let_in, &foreign_result(&[plain_json(&value).unwrap()]));
+            prop_assert_eq!(&let_in, &foreign_result(&[plain_json(&value).unwrap()]).unwrap());
 
             let first = task_with(&let_in);
             let next = carried(&first.continue_as_new().start);

@@ -20,10 +20,12 @@ use steadfast_testkit::{
     TemporalOptions, TemporalStorage,
     bench::{
         chaos::{self, ChaosOptions},
+        dev_memory::{self, DevMemoryOptions},
         history_growth::{self, HistoryOptions},
         interrupt_latency::{self, InterruptOptions},
         peer::generate_page,
         soak::{self, SoakOptions},
+        turn::{self, TurnOptions},
     },
     release::{Profile, build_programs},
     stack::{BinaryDir, Stack},
@@ -48,6 +50,12 @@ pub(crate) struct Arguments {
 enum Bench {
     /// Faults at random while conversations go on: what is lost, what happens twice, how long nothing moves.
     Chaos(ChaosArguments),
+    /// The memory of all of `steadfast dev` with three agents that do nothing.
+    DevMemory {
+        /// Seconds without any work before the memory is read.
+        #[arg(long, default_value_t = DevMemoryOptions::default().idle_seconds)]
+        idle_seconds: u64,
+    },
     /// How a task's history in Temporal, and the time of a model call, grow with each model call.
     History {
         /// Model calls that ask for a tool.
@@ -78,6 +86,18 @@ enum Bench {
         /// New conversations of two turns per second.
         #[arg(long, default_value_t = 2.0)]
         runs_per_second: f64,
+    },
+    /// What a turn with a tool call costs Temporal, and how late a viewer gets the deltas of an answer.
+    Turn {
+        /// Turns that begin at once.
+        #[arg(long, default_value_t = TurnOptions::default().turns)]
+        turns: usize,
+        /// Answers that stream at once.
+        #[arg(long, default_value_t = TurnOptions::default().streams)]
+        streams: usize,
+        /// Deltas of each answer.
+        #[arg(long, default_value_t = TurnOptions::default().deltas)]
+        deltas: usize,
     },
 }
 
@@ -119,7 +139,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if matches!(arguments.bench, Bench::Peer(_)) {
         tools::install(&[Kind::Peers])?;
     }
-    let packages = ["steadfast-gateway", "steadfast-worker", "xtask-platform"].map(str::to_owned);
+    let packages = ["steadfast", "steadfast-gateway", "steadfast-worker", "xtask-platform"].map(str::to_owned);
     let programs = build_programs(profile, &packages).await?;
     let error = process::Command::new(programs.join("xtask-platform"))
         .args(["bench", "--programs"])
@@ -133,6 +153,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow::Result<()> {
     match bench {
         Bench::Chaos(arguments) => measure_chaos(&arguments, programs).await,
+        Bench::DevMemory { idle_seconds } => {
+            print(&dev_memory::run(&programs, DevMemoryOptions { idle_seconds }).await?)
+        }
         Bench::History {
             model_calls,
             tool_result_bytes,
@@ -173,6 +196,11 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
                 ));
             }
             print(&report)
+        }
+        Bench::Turn { turns, streams, deltas } => {
+            let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
+            let options = TurnOptions { turns, streams, deltas };
+            print(&turn::run(&stack, options).await?)
         }
     }
 }

@@ -30,6 +30,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 28] = [
         "steadfast-contract",
         &["steadfast-agent-loop", "steadfast-crds", "steadfast-events"],
     ),
+    ("steadfast-cel", &["steadfast-bounds"]),
     ("steadfast-json-schema", &["steadfast-bounds"]),
     (
         "steadfast-eventlog",
@@ -84,6 +85,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 28] = [
         "steadfast-operator",
         &[
             "steadfast-bounds",
+            "steadfast-cel",
             "steadfast-contract",
             "steadfast-crds",
             "steadfast-events",
@@ -116,6 +118,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 28] = [
         &[
             "steadfast-agent-loop",
             "steadfast-bounds",
+            "steadfast-cel",
             "steadfast-contract",
             "steadfast-crds",
             "steadfast-eventlog",
@@ -183,9 +186,10 @@ const ACTING: [&str; 8] = [
 const WORKFLOW: [&str; 3] = ["steadfast-workflow", "temporalio-sdk", "temporalio-workflow"];
 
 /// Each member, and the crates that it must not link, directly or through others.
-const MUST_NOT_LINK: [(&str, &[&str]); 10] = [
+const MUST_NOT_LINK: [(&str, &[&str]); 11] = [
     ("steadfast-agent-loop", &ACTING),
     ("steadfast-bounds", &ACTING),
+    ("steadfast-cel", &ACTING),
     ("steadfast-contract", &ACTING),
     ("steadfast-crds", &ACTING),
     ("steadfast-events", &ACTING),

@@ -9,7 +9,7 @@ use steadfast_contract::{
     start::{StartTask, WORKFLOW_TYPE},
     visibility::{MEMO_AGENT, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME},
 };
-use steadfast_payload::pack;
+use steadfast_payload::{pack, plain_json};
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 use uuid::Uuid;
 
@@ -53,14 +53,14 @@ pub(super) async fn create_task(
     start.traceparent = traceparent(headers);
     start.params = task_params.clone().unwrap_or_default();
     let mut memo = vec![
-        (MEMO_AGENT, payload(&agent.name.to_string())?),
-        (MEMO_CREATOR, payload(&caller.name())?),
+        (MEMO_AGENT, memo_field(&agent.name.to_string())?),
+        (MEMO_CREATOR, memo_field(&caller.name())?),
     ];
     if let Some(name) = &name {
-        memo.push((MEMO_NAME, payload(name)?));
+        memo.push((MEMO_NAME, memo_field(name)?));
     }
     if let Some(metadata) = &metadata {
-        memo.push((MEMO_METADATA, payload(metadata)?));
+        memo.push((MEMO_METADATA, memo_field(metadata)?));
     }
     let request = StartRequest {
         workflow_id: id.clone(),
@@ -111,6 +111,11 @@ fn payload<T: Serialize>(value: &T) -> Result<Payload, ApiError> {
     pack(value).map_err(|error| ApiError::internal("a payload cannot be written", error))
 }
 
+/// Plain JSON whatever its size: clients in every language read the memo, and the workflow passes it on to its next run.
+fn memo_field<T: Serialize>(value: &T) -> Result<Payload, ApiError> {
+    plain_json(value).map_err(|error| ApiError::internal("a memo field cannot be written", error))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -123,6 +128,14 @@ mod tests {
     /// generates, which Agentex's is, and OpenAI's.
     fn is_repeated_by_clients(status: StatusCode) -> bool {
         status.is_server_error() || [408, 409, 429].contains(&status.as_u16())
+    }
+
+    #[test]
+    fn a_memo_field_is_plain_json_whatever_its_size() {
+        let metadata = serde_json::json!({"notes": "x".repeat(MAX_METADATA_BYTES)});
+        let field = memo_field(&metadata).unwrap();
+        assert_eq!(field.metadata["encoding"], b"json/plain");
+        assert_eq!(serde_json::from_slice::<Value>(&field.data).unwrap(), metadata);
     }
 
     #[test]

@@ -143,6 +143,18 @@ impl Output {
         }
     }
 
+    /// The events of an entry that stands before the position of the viewer: none has an id.
+    pub(super) fn earlier_entry(&mut self, entry: &Entry) -> [Option<SseEvent>; 2] {
+        let Self { protocol, buffer } = self;
+        match protocol {
+            Protocol::Agentex(frames) => {
+                let mut write = |frame: &Frame<'_>| data(buffer, SseEvent::default(), frame);
+                frames.frames(entry).map(|frame| frame.map(|frame| write(&frame)))
+            }
+            Protocol::Events => [Some(SseEvent::default().event(type_of(entry)).data(&*entry.json)), None],
+        }
+    }
+
     /// All messages of the task. `position` is absent where another event has the id already.
     pub(super) fn messages(&mut self, messages: &[Message], position: Option<Position>) -> SseEvent {
         let Self { protocol, buffer } = self;

@@ -150,8 +150,11 @@ impl Viewer {
                             event = self.reset(snapshot) => Ok(event),
                         };
                         match event {
-                            Ok(Some(event)) => yield event,
-                            Ok(None) => {}
+                            Ok(events) => {
+                                for event in events {
+                                    yield event;
+                                }
+                            }
                             Err(reason) => {
                                 yield self.output.error(&reason);
                                 return;
@@ -195,17 +198,23 @@ impl Viewer {
         self.output.entry(entry).into_iter().flatten()
     }
 
-    /// All messages after entries were lost; no event for a viewer who has just come to a task
-    /// without messages.
-    async fn reset(&mut self, snapshot: Snapshot) -> Option<SseEvent> {
-        let is_first = self.cursor.is_none();
+    /// All messages after entries were lost, and the end of a turn that the viewer has not seen among them; no event
+    /// for a viewer who has just come to a task without messages.
+    async fn reset(&mut self, mut snapshot: Snapshot) -> Vec<SseEvent> {
+        let before = self.cursor;
         let last = snapshot.last;
         self.cursor = last;
         self.incomplete = !snapshot.complete;
+        let turn_end = snapshot.turn_end.take().filter(|entry| before < Some(entry.id));
         match recovery::all_messages(&self.gateway, &self.task, snapshot).await {
-            Ok(messages) if is_first && last.is_none() && messages.is_empty() => None,
-            Ok(messages) => Some(self.output.messages(&messages, Some(Position::after(last)))),
-            Err(error) => Some(self.output.error(&error.message)),
+            Ok(messages) if before.is_none() && last.is_none() && messages.is_empty() => Vec::new(),
+            Ok(messages) => {
+                let messages = self.output.messages(&messages, Some(Position::after(last)));
+                let turn_end = turn_end.map(|entry| self.output.earlier_entry(&entry));
+                let turn_end = turn_end.into_iter().flatten().flatten();
+                std::iter::once(messages).chain(turn_end).collect()
+            }
+            Err(error) => vec![self.output.error(&error.message)],
         }
     }
 

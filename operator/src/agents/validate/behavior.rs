@@ -1,10 +1,8 @@
 //! Checks the parts of an Agent that would otherwise fail when a turn runs: the
 //! schema of the answer, the expressions of guardrails, the schedules. Pure.
 
-use std::panic::catch_unwind;
-
-use ::cel::Program;
-use steadfast_bounds::{OutOfBounds, cel};
+use steadfast_bounds::OutOfBounds;
+use steadfast_cel::{CompileError, Refusal, admit};
 use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
     Agent,
@@ -12,10 +10,10 @@ use steadfast_crds::{
     conditions::Reason,
 };
 
-use crate::validation::{ValidationError, json_schema};
-
-/// The number of fields in a cron expression: minute to weekday, optionally year and second.
-const CRON_FIELDS: std::ops::RangeInclusive<usize> = 5..=7;
+use crate::{
+    schedules::cron,
+    validation::{ValidationError, json_schema},
+};
 
 /// Adds all errors.
 pub(super) fn check(agent: &Agent, queues: &NamespaceQueues, errors: &mut Vec<ValidationError>) {
@@ -59,20 +57,15 @@ fn check_expression(stage: &str, guardrail: &Guardrail) -> Result<(), Validation
     let Some(expression) = guardrail.cel.as_deref() else {
         return Ok(());
     };
-    // The parser is generated code that can panic, and an expression must not end the reconciliation.
-    let parse = |expression| {
-        catch_unwind(|| {
-            Program::compile(expression)
-                .map(drop)
-                .map_err(|error| error.to_string())
-        })
-    };
-    let fault = match cel::parse_with(expression, parse) {
-        Ok(Ok(Ok(()))) => return Ok(()),
-        Ok(Ok(Err(message))) => format!("is not a CEL expression: {}", first_line(&message)),
-        Ok(Err(_)) => "is not a CEL expression: it cannot be parsed".to_owned(),
-        Err(OutOfBounds::Malformed(message)) => format!("is not a CEL expression: {message}"),
-        Err(bound) => format!("cannot be used: {bound}"),
+    let fault = match admit(expression) {
+        Ok(()) => return Ok(()),
+        Err(Refusal::Compile(
+            CompileError::Syntax(message) | CompileError::OutOfBounds(OutOfBounds::Malformed(message)),
+        )) => {
+            format!("is not a CEL expression: {message}")
+        }
+        Err(Refusal::Compile(CompileError::OutOfBounds(bound))) => format!("cannot be used: {bound}"),
+        Err(refusal) => format!("cannot trip as it is meant: {refusal}"),
     };
     Err(ValidationError::not_accepted(
         Reason::InvalidExpression,
@@ -80,24 +73,16 @@ fn check_expression(stage: &str, guardrail: &Guardrail) -> Result<(), Validation
     ))
 }
 
-/// The first line of the parser's message; the others draw the position.
-fn first_line(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    line.trim_start_matches("ERROR: <input>:").to_owned()
-}
-
 fn check_schedule(schedule: &Schedule) -> Result<(), ValidationError> {
-    let cron = schedule.cron.trim();
     let fault = if schedule.message.trim().is_empty() {
-        "message is empty"
+        "message is empty".to_owned()
     } else if schedule.time_zone.trim().is_empty() {
-        "timeZone is empty; the default is UTC"
-    } else if cron.is_empty() {
-        "cron is empty"
-    } else if !cron.starts_with('@') && !CRON_FIELDS.contains(&cron.split_whitespace().count()) {
-        "cron has neither 5 to 7 fields nor the form @daily"
+        "timeZone is empty; the default is UTC".to_owned()
     } else {
-        return Ok(());
+        match cron::translate(&schedule.cron) {
+            Ok(_) => return Ok(()),
+            Err(fault) => format!("cron {fault}"),
+        }
     };
     Err(ValidationError::not_accepted(
         Reason::InvalidSchedule,
@@ -109,6 +94,7 @@ fn check_schedule(schedule: &Schedule) -> Result<(), ValidationError> {
 mod tests {
     #![allow(clippy::needless_pass_by_value, reason = "tests")]
     use serde_json::{Value, json};
+    use steadfast_bounds::cel;
 
     use super::*;
 
@@ -153,6 +139,19 @@ mod tests {
             assert_eq!(*reason, Reason::InvalidExpression, "{broken}");
             let start = "guardrails.output[short].cel is not a CEL expression: ";
             assert!(message.starts_with(start) && !message.contains('\n'), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_expression_that_passes_every_text_in_silence_is_reported() {
+        for (cel, reason) in [
+            ("text.nope", "a string has no member \"nope\""),
+            ("text == 5", "it compares a string with an int, which are never equal"),
+            ("text.size()", "it returns an int; it must return a bool"),
+        ] {
+            let found = errors("guardrails", json!({ "input": [{ "name": "short", "cel": cel }] }));
+            let message = format!("guardrails.input[short].cel cannot trip as it is meant: {reason}");
+            assert_eq!(found, [(Reason::InvalidExpression, message)]);
         }
     }
 

@@ -40,6 +40,7 @@ mod stopping;
 mod task_identity;
 mod tools;
 mod tracing;
+mod turn_cost;
 mod visibility;
 mod whose_queue;
 mod worker_loss;

@@ -1,8 +1,15 @@
 //! The metrics of a worker.
 
+use std::time::Duration;
+
 use serde_json::json;
 use steadfast_e2e::backend::stack::{nonce_tool, shared_stack};
-use steadfast_testkit::{scripted_model::Reply, stack::AgentSetup};
+use steadfast_testkit::{
+    TemporalOptions,
+    scripted_model::Reply,
+    stack::{AgentSetup, BinaryDir, Stack, TIMEOUT},
+    wait,
+};
 
 /// The sum of all series with this name and these labels.
 fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
@@ -13,6 +20,38 @@ fn sum(page: &str, name: &str, labels: &[&str]) -> f64 {
     series
         .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
         .sum()
+}
+
+#[tokio::test]
+async fn an_idle_worker_has_three_long_polls_open_at_temporal() {
+    let setup = AgentSetup::new("idle", |_| Reply::text("Hello."));
+    let agent = shared_stack().await.agent(setup).await.unwrap();
+    let open = wait::until("three polls to be open", TIMEOUT, async || {
+        let page = agent.worker().admin("metrics").await?;
+        let open = |operation: &str| sum(&page, "steadfast_temporal_polls_open", &[operation]);
+        let open = ["PollWorkflowTaskQueue", "PollActivityTaskQueue", "Poll"].map(open);
+        anyhow::ensure!(open[0] > 1.5 && open[1] > 0.5, "open are {open:?}");
+        Ok(open)
+    })
+    .await
+    .unwrap();
+    assert!(open[2] < 3.5, "open are {open:?}");
+}
+
+#[tokio::test]
+async fn a_worker_whose_polls_are_refused_is_not_ready() {
+    let options = TemporalOptions {
+        // Temporal's own workers have as many polls in each namespace.
+        dynamic_config: vec!["frontend.namespaceCount=2".to_owned()],
+        ..TemporalOptions::default()
+    };
+    let stack = Stack::start_with(options, BinaryDir::of_this_test().unwrap())
+        .await
+        .unwrap();
+    let refused = stack.agent(AgentSetup::new("refused", |_| Reply::text("Hello.")));
+    // A worker is ready within a second; this is the length of a refusal, not of a wait for a condition.
+    let started = tokio::time::timeout(Duration::from_secs(8), refused).await;
+    assert!(started.is_err(), "the worker is ready although its polls are refused");
 }
 
 #[tokio::test]

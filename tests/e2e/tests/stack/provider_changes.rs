@@ -51,7 +51,8 @@ impl Journal {
 }
 
 fn frames(events: &[Value]) -> String {
-    events.iter().map(|event| format!("data: {event}\n\n")).collect()
+    let frames: Vec<String> = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    frames.concat()
 }
 
 fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
@@ -240,7 +241,7 @@ struct Provider {
 
 impl Provider {
     fn use_in(&self, spec: &mut AgentRevisionSpec) {
-        spec.model.name = self.name.to_owned();
+        self.name.clone_into(&mut spec.model.name);
         spec.model.api = self.api;
         spec.model.base_url = format!("{}/v1", self.url);
     }

@@ -130,6 +130,9 @@ async fn a_turn_continues_while_redis_is_frozen_and_the_viewer_gets_the_whole_an
     sleep_until(until).await;
     stack.redis().thaw().unwrap();
     task.check_nothing_is_lost().await;
+    // The model call could not tell the end of the turn; the workflow did later.
+    let seen = task.task.watch().await.unwrap().until_turn_ended(3).await.unwrap();
+    assert_eq!(seen.count("turn_ended"), 3, "{}", seen.summary());
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ impl BinaryDir {
         self.find("steadfast-gateway")
     }
 
-    pub(super) fn cli(&self) -> anyhow::Result<PathBuf> {
+    pub(crate) fn cli(&self) -> anyhow::Result<PathBuf> {
         self.find("steadfast")
     }
 

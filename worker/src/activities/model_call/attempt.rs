@@ -5,7 +5,7 @@ use std::{pin::pin, sync::Arc, time::Instant};
 use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use steadfast_contract::{activities::Revision, start::StartTask};
-use steadfast_events::EventKind;
+use steadfast_events::{EventKind, Usage};
 use url::Url;
 
 use crate::{
@@ -37,6 +37,16 @@ pub(super) struct ModelAttempt<'a> {
     pub number: CallNumber,
     pub writer: LogWriter,
     pub gate: OutputGate<'a>,
+    /// Set where the attempt ends the turn in the log, if its answer is the last word.
+    pub last_word: Option<LastWord>,
+}
+
+/// What the end of the turn says, besides the usage of the last call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastWord {
+    /// Usage of the turn before this call.
+    pub turn_usage: Usage,
+    pub turn_started_at: jiff::Timestamp,
 }
 
 /// How a call ended without a failure.

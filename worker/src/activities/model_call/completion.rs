@@ -9,15 +9,20 @@ use steadfast_bounds::json;
 use steadfast_contract::{
     activities::ModelOutcome,
     callee::{callee, required_approval},
+    interval::Interval,
     mcp::McpTarget,
+    outbox::TurnEndPlace,
     tool_calls::tool_calls,
 };
 use steadfast_crds::{AgentRevisionSpec, model::ModelRetry};
-use steadfast_eventlog::SpillPlace;
-use steadfast_events::{EventKind, Message, Usage};
+use steadfast_eventlog::{Numbered, SpillPlace};
+use steadfast_events::{Event, EventKind, Message, TurnStatus, Usage};
 use steadfast_projection::{HOSTED_RESPONSE, OUTPUT, Scope, messages_of, part_message_id};
 
-use super::{answer_parts, attempt::ModelAttempt};
+use super::{
+    answer_parts,
+    attempt::{LastWord, ModelAttempt},
+};
 use crate::{
     activities::{Activities, ActivityScope, repeated_failure::judge},
     failure::{ActivityFailure, CallFailure, RetryClass},
@@ -96,8 +101,71 @@ impl ModelAttempt<'_> {
         if outcome.item_parts.is_none() {
             outcome.items = items;
         }
-        outcome.log = self.activities.finish(self.writer, &spec.agent).await;
-        Ok(outcome)
+        let is_last_word = ends_turn
+            && outcome.unsupported.is_none()
+            && outcome.rejected.is_none()
+            && !outcome.withheld
+            && outcome.item_parts.is_none();
+        let last_word = self.last_word.filter(|_| is_last_word);
+        Ok(self.close(scope, outcome, last_word).await)
+    }
+
+    /// Waits for the log, which gets the end of the turn too if this was its last word.
+    async fn close(
+        self,
+        scope: &ActivityScope<'_>,
+        mut outcome: ModelOutcome,
+        last_word: Option<LastWord>,
+    ) -> ModelOutcome {
+        let end = last_word.map(|word| self.turn_end(word, outcome.usage));
+        if let Some(end) = &end {
+            self.writer.end_turn(end.to_vec());
+        }
+        let written = self
+            .activities
+            .finish_turn(self.writer, &self.revision.spec.agent)
+            .await;
+        outcome.log = written.ack;
+        outcome.turn_ended = written.turn_ended;
+        if let Some(([_, ended], word)) = end.zip(last_word).filter(|_| written.turn_ended) {
+            let interval = Interval {
+                step: 0,
+                from: word.turn_started_at,
+                until: ended.event.time,
+            };
+            self.activities
+                .observe_event(scope, self.start, &ended.event, Some(interval));
+        }
+        outcome
+    }
+
+    /// The events that end the turn, as the workflow would make them.
+    fn turn_end(&self, word: LastWord, usage: Usage) -> [Numbered; 2] {
+        let turn = self.number.turn;
+        let mut turn_usage = word.turn_usage;
+        turn_usage.add(usage);
+        let name = self.revision.spec.agent.clone();
+        let ended = EventKind::TurnEnded {
+            status: TurnStatus::Completed,
+            usage: turn_usage,
+            error: None,
+        };
+        let time = jiff::Timestamp::now();
+        [
+            (TurnEndPlace::Agent, EventKind::AgentEnded { name }),
+            (TurnEndPlace::Turn, ended),
+        ]
+        .map(|(place, kind)| Numbered {
+            counter: place.counter(turn),
+            event: Event {
+                kind,
+                turn,
+                attempt: 1,
+                agent: self.revision.spec.agent.clone(),
+                path: self.start.path().to_owned(),
+                time,
+            },
+        })
     }
 
     /// Validates a response on a thread of its own: the schemas are those of users and of MCP servers.
@@ -247,14 +315,17 @@ impl Activities {
         })
     }
 
-    /// Keeps a completed response in Redis, so that an attempt after a crash does not call the model again.
-    pub(super) async fn spill_response(&self, place: SpillPlace<'_>, response: &ModelResponse) {
+    /// Keeps a completed response in Redis, so that an attempt after a crash does not call the model again. Whether it
+    /// is there.
+    pub(super) async fn spill_response(&self, place: SpillPlace<'_>, response: &ModelResponse) -> bool {
         let Ok(bytes) = serde_json::to_vec(&(&response.items, &response.usage)) else {
-            return;
+            return false;
         };
-        if let Err(error) = self.log.put_spill(place, &bytes).await {
+        let kept = self.log.put_spill(place, &bytes).await;
+        if let Err(error) = &kept {
             tracing::warn!(%error, "completed model response not kept in Redis; a crash now would repeat the call");
         }
+        kept.is_ok()
     }
 }
 

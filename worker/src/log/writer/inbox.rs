@@ -1,13 +1,13 @@
 //! The queue between an activity and its writer.
 
-use std::sync::{Mutex, PoisonError};
-
-use steadfast_events::EventKind;
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
-use tokio_util::sync::CancellationToken;
+
+use steadfast_eventlog::Numbered;
+use steadfast_events::EventKind;
+use tokio::sync::Notify;
 
 use super::attempt::merge;
 
@@ -21,6 +21,8 @@ pub(super) enum Command {
     Publish(EventKind),
     /// Retract every message that the attempt has published.
     RetractAll,
+    /// Publish these events, which end the turn, after all others.
+    EndTurn(Vec<Numbered>),
 }
 
 /// Commands in order, for one reader. Its size is bounded by the response: consecutive deltas of a message are
@@ -29,7 +31,7 @@ pub(super) enum Command {
 pub(super) struct Inbox {
     commands: Mutex<Vec<Command>>,
     changed: Notify,
-    closed: CancellationToken,
+    closed: AtomicBool,
 }
 
 impl Inbox {
@@ -48,23 +50,24 @@ impl Inbox {
 
     /// No command follows.
     pub(super) fn close(&self) {
-        self.closed.cancel();
+        self.closed.store(true, Ordering::Release);
         self.changed.notify_one();
     }
 
-    /// Waits for the first command and then until `slice_end`, or until the inbox is closed; moves the commands into
-    /// `batch`, which is empty. Returns false when there is none and none will follow.
-    pub(super) async fn receive(&self, slice_end: Instant, batch: &mut Vec<Command>) -> bool {
-        while self.is_empty() {
-            if self.closed.is_cancelled() && self.is_empty() {
-                return false;
-            }
-            self.changed.notified().await;
-        }
-        drop(timeout_at(slice_end, self.closed.cancelled()).await);
+    /// Moves the commands into `batch`, which is empty. Returns false when none will follow.
+    pub(super) fn take(&self, batch: &mut Vec<Command>) -> bool {
+        // Before the commands are read: none is pushed after it.
+        let open = !self.closed.load(Ordering::Acquire);
         let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut *commands, batch);
-        true
+        open
+    }
+
+    /// Waits for a command, or until the inbox is closed.
+    pub(super) async fn ready(&self) {
+        while self.is_empty() && !self.closed.load(Ordering::Acquire) {
+            self.changed.notified().await;
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -74,8 +77,6 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures::FutureExt as _;
 
     use super::*;
@@ -91,27 +92,19 @@ mod tests {
     async fn deltas_are_merged_and_a_closed_inbox_is_drained_before_it_ends() {
         let inbox = Inbox::default();
         let mut batch = Vec::new();
+        assert!(inbox.ready().now_or_never().is_none());
         for text in ["Hel", "lo"] {
             inbox.push(delta(text));
         }
         inbox.push(Command::RetractAll);
-        inbox.close();
-        let later = Instant::now() + Duration::from_hours(1);
-        assert!(inbox.receive(later, &mut batch).await);
+        inbox.ready().await;
+        assert!(inbox.take(&mut batch));
         assert_eq!(batch, [delta("Hello"), Command::RetractAll]);
         batch.clear();
-        assert!(!inbox.receive(later, &mut batch).await);
-    }
-
-    #[tokio::test]
-    async fn a_batch_waits_for_the_end_of_its_slice() {
-        let inbox = Inbox::default();
-        let mut batch = Vec::new();
-        inbox.push(delta("a"));
-        let later = Instant::now() + Duration::from_hours(1);
-        assert!(inbox.receive(later, &mut batch).now_or_never().is_none());
-        inbox.push(delta("b"));
-        assert!(inbox.receive(Instant::now(), &mut batch).await);
-        assert_eq!(batch, [delta("ab")]);
+        inbox.push(delta("!"));
+        inbox.close();
+        inbox.ready().await;
+        assert!(!inbox.take(&mut batch));
+        assert_eq!(batch, [delta("!")]);
     }
 }

@@ -56,9 +56,14 @@ fn a_base_url_may_use_a_credential_that_may_be_sent_there() {
 
 /// Serves one request; returns the request, the events and the failure.
 async fn call(answer: impl Into<Vec<u8>>) -> (String, Vec<Value>, Option<CallFailure>) {
+    call_at("/v1", answer).await
+}
+
+/// The same with this behind the host of the base URL.
+async fn call_at(base: &str, answer: impl Into<Vec<u8>>) -> (String, Vec<Value>, Option<CallFailure>) {
     let answer = answer.into();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = Url::parse(&format!("http://{}/v1", listener.local_addr().unwrap())).unwrap();
+    let base_url = Url::parse(&format!("http://{}{base}", listener.local_addr().unwrap())).unwrap();
     let server = tokio::spawn(async move {
         let (mut connection, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
@@ -305,4 +310,20 @@ async fn a_library_that_stops_reading_is_a_failure_of_its_own() {
     };
     let stopped = read(Ending::default()).await;
     assert_eq!(stopped[1].as_ref().unwrap_err().category, "model_client_fault");
+}
+
+#[tokio::test]
+async fn the_query_of_a_base_url_stands_behind_the_path_of_the_api() {
+    for (base, line) in [
+        (
+            "/openai/deployments/d?api-version=2024-10-21",
+            "POST /openai/deployments/d/chat/completions?api-version=2024-10-21 HTTP/1.1",
+        ),
+        ("/v1/?a=1&b=%2F#part", "POST /v1/chat/completions?a=1&b=%2F HTTP/1.1"),
+        ("/v1/", "POST /v1/chat/completions HTTP/1.1"),
+    ] {
+        let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\ndata: [DONE]\n\n";
+        let (request, _, _) = call_at(base, answer).await;
+        assert_eq!(request.lines().next(), Some(line));
+    }
 }

@@ -10,8 +10,11 @@ use url::Url;
 
 use crate::egress::{
     request_target::{RequestTarget, RequestTargetError},
-    text_body::BodySyntax,
+    text_body::{self, BodySyntax},
 };
+
+/// The content type of a body whose tool names none.
+const JSON: &str = "application/json";
 
 /// The body of a request whose tool has no `body`.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,14 +42,19 @@ impl PreparedRequest {
         let (url, mut headers) = target.url_and_headers(&tool.url, &tool.headers)?;
         let content_type = headers
             .get(CONTENT_TYPE)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let syntax = content_type.map_or(BodySyntax::Json, |value| BodySyntax::of_content_type(&value));
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let content_type = content_type.unwrap_or_else(|| JSON.to_owned());
         let body = match &tool.body {
-            Some(body) => Some(target.body(body, syntax, &url)?),
+            Some(body) => Some(target.body(body, BodySyntax::of_content_type(&content_type), &url)?),
             None => default_body_of(tool.method, default_body),
         };
-        if body.is_some() && !headers.contains_key(CONTENT_TYPE) {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // An empty body is none: it is how a tool sends no arguments.
+        let body = body.filter(|body| !body.trim().is_empty());
+        if let Some(body) = &body {
+            text_body::check(&content_type, body)?;
+            if !headers.contains_key(CONTENT_TYPE) {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
+            }
         }
         let method = match tool.method {
             HttpMethod::Get => Method::GET,
@@ -136,6 +144,51 @@ mod tests {
         let form = "{method: POST, url: \"https://api.test/\", body: 'q={{ city }}',
                      headers: [{name: Content-Type, value: application/x-www-form-urlencoded}]}";
         assert_eq!(prepare(form, "[]").unwrap().body.as_deref(), Some("q=S%C3%A3o%20Paulo"));
+    }
+
+    #[test]
+    fn a_body_that_is_declared_json_and_is_none_is_refused() {
+        for broken in [
+            "{method: POST, url: \"https://api.test/\", body: 'to {{ city }}'}",
+            "{method: POST, url: \"https://api.test/\", body: '{\"to\": {{ city }}, }'}",
+            "{method: POST, url: \"https://api.test/\", body: '{\"on\": True}',
+              headers: [{name: Content-Type, value: application/merge-patch+json}]}",
+        ] {
+            let error = prepare(broken, "[]").unwrap_err().to_string();
+            assert!(error.contains("nothing was sent"), "{error}");
+        }
+        let text = "{method: POST, url: \"https://api.test/\", body: 'to {{ city }}',
+                     headers: [{name: Content-Type, value: text/plain}]}";
+        assert_eq!(prepare(text, "[]").unwrap().body.as_deref(), Some("to São Paulo"));
+        let empty = prepare("{method: POST, url: \"https://api.test/\", body: ''}", "[]").unwrap();
+        assert_eq!((empty.body, empty.headers.get(CONTENT_TYPE)), (None, None));
+    }
+
+    #[test]
+    fn numbers_of_the_arguments_keep_their_digits() {
+        let send = |tool: &str| {
+            let revision = revision(tool, "[]");
+            let arguments: Value = serde_json::from_str("{\"n\": 100000000000000000001, \"rate\": 1.10}").unwrap();
+            let target = RequestTarget {
+                credentials: &Credentials::default(),
+                policy: EgressPolicy::default(),
+                revision: &revision,
+                scope: arguments.as_object(),
+            };
+            let body = DefaultBody::CallArguments(arguments.clone());
+            let http = revision.tools[0].spec.http.as_ref().unwrap();
+            let prepared = PreparedRequest::new(http, target, body).unwrap();
+            (prepared.url.to_string(), prepared.body.unwrap_or_default())
+        };
+        assert_eq!(
+            send("{method: POST, url: \"https://api.test/{{ n }}?rate={{ rate }}\"}"),
+            (
+                "https://api.test/100000000000000000001?rate=1.10".to_owned(),
+                "{\"n\":100000000000000000001,\"rate\":1.10}".to_owned()
+            )
+        );
+        let body = "{method: POST, url: \"https://api.test/\", body: '{\"n\": {{ n }}, \"t\": \"{{ rate }}\"}'}";
+        assert_eq!(send(body).1, "{\"n\": 100000000000000000001, \"t\": \"1.10\"}");
     }
 
     #[test]

@@ -9,12 +9,10 @@ use serde_json::{Map, Value, json};
 use steadfast_bounds::json;
 use steadfast_process::ErrorChain;
 
-use crate::{
-    egress::{
-        redaction::Redactor,
-        response_body::{ResponseText, read_text},
-    },
-    template::render,
+use super::response_template::shape;
+use crate::egress::{
+    redaction::Redactor,
+    response_body::{ResponseText, read_text},
 };
 
 /// The result that the model gets.
@@ -90,10 +88,15 @@ impl<'a> HttpResponse<'a> {
                 is_error: false,
             };
         };
-        let scope = json!({"status": status, "headers": self.header_texts(), "body": body, "args": arguments});
-        match render(template, &scope) {
-            Ok(text) => HttpToolResult {
-                content: json::read_or_text(text),
+        let variables = Map::from_iter([
+            ("status".to_owned(), Value::from(status)),
+            ("headers".to_owned(), Value::Object(self.header_texts())),
+            ("body".to_owned(), body.clone()),
+            ("args".to_owned(), Value::Object(arguments.clone())),
+        ]);
+        match shape(template, &variables) {
+            Ok(content) => HttpToolResult {
+                content,
                 is_error: false,
             },
             // The request has had its effect: the model gets the response without the template.
@@ -106,7 +109,7 @@ impl<'a> HttpResponse<'a> {
 
     /// Parses JSON if the server declares it, and also an undeclared object or array. JSON that is too deep stays text.
     fn content(&self, is_json: bool) -> Value {
-        match json::read::<Value>(self.body.text.as_bytes()) {
+        match json::read_foreign(self.body.text.as_bytes()) {
             Ok(mut value) if is_json || value.is_object() || value.is_array() => {
                 self.redactor.value(&mut value);
                 value
@@ -167,6 +170,18 @@ mod tests {
         assert_eq!(content("{{ body.now | tojson }}"), json!({"celsius": 7}));
         assert_eq!(content("{{ body.now.celsius }}"), json!(7));
         assert_eq!(content("{{ status }} {{ headers.etag }}"), json!("200 v7"));
+    }
+
+    #[test]
+    fn a_response_keeps_its_digits_and_survives_what_json_does_not_have() {
+        let body = "{\"id\": 100000000000000000001, \"rate\": 1.10, \"mean\": NaN}";
+        let expected = "{\"id\":100000000000000000001,\"rate\":1.10,\"mean\":\"NaN\"}";
+        assert_eq!(result(200, body, None).content.to_string(), expected);
+        assert_eq!(result(200, body, Some("{{ body }}")).content.to_string(), expected);
+        assert_eq!(
+            result(200, body, Some("{{ body.id }}")).content.to_string(),
+            "100000000000000000001"
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use steadfast_agent_loop::{Failure, Input, Step, StepId, ToolCall, TurnOutcome};
 use steadfast_contract::{
-    activities::{Revision, RevisionRequest},
+    activities::{LoadedRevision, Revision, RevisionRequest},
     activity_ids::tool_activity_id,
     failures::{PROTOCOL_VIOLATION, START_REFUSED, TASK_TIMED_OUT},
     queries::Phase,
@@ -28,11 +28,13 @@ use steadfast_contract::{
     tool_targets::NamespaceQueues,
     visibility::{MEMO_AGENT, MEMO_CREATOR, MEMO_LOG, VisiblePhase},
 };
+use steadfast_crds::agent::HookEvent;
 use steadfast_events::{EventKind, TaskStatus};
 use steadfast_payload::Packed;
 use temporalio_workflow::{
     ContinueAsNewOptions, MemoValues, WorkflowCancellationToken, WorkflowContext, WorkflowResult, WorkflowTermination,
-    common::error::ApplicationFailure, workflows::select,
+    common::error::{ActivityExecutionError, ApplicationFailure},
+    workflows::select,
 };
 
 use crate::{
@@ -41,7 +43,7 @@ use crate::{
     agent_task::{AgentTask, start_check},
     failure::CallError,
     interceptor::{CallScope, CallScopeKey},
-    task::Task,
+    task::{NewestRevision, Task},
     task_input::TaskInput,
 };
 
@@ -138,6 +140,7 @@ async fn converse(ctx: &Context) -> Result<End, WorkflowTermination> {
             outbox_relay::flush(ctx, activity_options::CONTINUE_FLUSH).await;
             return Ok(End::ContinueAsNew(Box::new(state_pages::next_input(ctx).await?)));
         }
+        visibility::show_long_turn(ctx);
         match read(ctx, |task| task.state.agent_run.next_step()) {
             Step::AwaitMessage => match await_message(ctx).await? {
                 Next::Turn => start_turn(ctx).await?,
@@ -191,9 +194,15 @@ async fn prepare(ctx: &Context) -> Result<(), WorkflowTermination> {
         )?;
         return Ok(());
     }
-    load_revision(ctx, &ctx.cancellation_token()).await;
+    // Where a message has come with the start, the first model call takes the outbox along.
+    update(ctx, |task| task.local.piggyback_pending = true);
+    let loaded = load_revision(ctx, &ctx.cancellation_token()).await;
+    visibility::show(ctx, VisiblePhase::Idle);
     let now = now(ctx);
     update(ctx, |task| {
+        if loaded {
+            task.local.newest_revision = NewestRevision::Read;
+        }
         let welcome = task
             .state
             .revision
@@ -213,10 +222,18 @@ enum Next {
 }
 
 async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
-    update(ctx, |task| task.local.phase = Phase::Idle);
     ctx.set_current_details("waits for a message");
-    if read(ctx, |task| task.state.inbox.is_empty()) {
-        visibility::show(ctx, VisiblePhase::Idle).await;
+    let waits = update(ctx, |task| {
+        task.local.phase = Phase::Idle;
+        let waits = task.state.inbox.is_empty();
+        if waits {
+            task.local.piggyback_pending = false;
+            task.local.newest_revision = NewestRevision::Unread;
+        }
+        waits
+    });
+    if waits {
+        visibility::show(ctx, VisiblePhase::Idle);
     }
     let awaited = ctx
         .wait_condition(|state| {
@@ -244,17 +261,23 @@ async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
 
 /// Reads the newest revision and begins the turn of the oldest message on it.
 async fn start_turn(ctx: &Context) -> Result<(), WorkflowTermination> {
-    // The model call that follows takes the outbox along.
-    update(ctx, |task| task.local.piggyback_pending = true);
-    visibility::show(ctx, VisiblePhase::Running).await;
+    let is_loaded = update(ctx, |task| {
+        // The model call that follows takes the outbox along.
+        task.local.piggyback_pending = true;
+        std::mem::take(&mut task.local.newest_revision) == NewestRevision::Read
+    });
     // An interrupt that is known already stops the turn, which cannot begin without its revision.
     let loading = ctx.cancellation_token().child_token();
     if !read(ctx, Task::is_interrupted) {
         ctx.state_mut(|state| state.turn_token = Some(loading.clone()));
     }
-    if !load_revision(ctx, &loading).await {
+    if !is_loaded && !load_revision(ctx, &loading).await {
         // The loop asks again while the message waits; a cancelled task ends before that.
+        update(ctx, |task| task.local.piggyback_pending = false);
         return Ok(());
+    }
+    if read(ctx, |task| task.start.one_turn) {
+        visibility::show(ctx, VisiblePhase::Running);
     }
     let now = now(ctx);
     let agent = update(ctx, |task| match task.start_turn(now) {
@@ -283,38 +306,48 @@ async fn load_revision(ctx: &Context, token: &WorkflowCancellationToken) -> bool
         let request = RevisionRequest {
             known: known.map(|revision| revision.name.clone()),
             agent,
+            asks_search_attributes: !task.state.search_attributes,
         };
         (request, task.acting_queue())
     });
     let loaded = match queue {
-        None => {
-            ctx.execute_local_activity(
-                LoadRevision,
-                Packed(request),
-                activity_options::load_revision(token.clone()),
-            )
-            .await
-        }
-        // The other agent's workers watch its revisions.
+        None => load_own_revision(ctx, request, token).await,
+        // The other agent's workers watch its revisions. They may be away for long: the outbox must not wait for them.
         Some(queue) => {
+            update(ctx, |task| task.local.piggyback_pending = false);
             let options = activity_options::load_revision_of(&request.agent, queue, token.clone());
             ctx.execute_activity(LoadRevision, Packed(request), options).await
         }
     };
     match loaded {
-        Ok(Packed(revision)) => {
-            if let Some(revision) = revision {
-                update(ctx, |task| task.adopt_revision(revision));
-            }
+        Ok(Packed(loaded)) => {
+            update(ctx, |task| task.adopt_revision(loaded));
             true
         }
         Err(_) => false,
     }
 }
 
+async fn load_own_revision(
+    ctx: &Context,
+    request: RevisionRequest,
+    token: &WorkflowCancellationToken,
+) -> Result<Packed<LoadedRevision>, ActivityExecutionError> {
+    let options = activity_options::try_load_revision(token.clone());
+    let first = ctx.execute_local_activity(LoadRevision, Packed(request.clone()), options);
+    let loaded = first.await;
+    if loaded.is_ok() || token.is_cancelled() {
+        return loaded;
+    }
+    // It may take long until there is one: the outbox must not wait for it.
+    update(ctx, |task| task.local.piggyback_pending = false);
+    let options = activity_options::load_revision(token.clone());
+    ctx.execute_local_activity(LoadRevision, Packed(request), options).await
+}
+
 async fn close_turn(ctx: &Context, outcome: TurnOutcome) -> Result<(), WorkflowTermination> {
     let agent = read(ctx, |task| task.acting_agent().to_owned());
-    handoff::agent_ended(ctx, &agent).await;
+    hooks::tell(ctx, HookEvent::AgentEnded, || json!({"agent": agent})).await;
     let now = now(ctx);
     ctx.state_mut(|state| state.turn_token = None);
     update(ctx, |task| {

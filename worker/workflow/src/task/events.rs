@@ -1,7 +1,7 @@
 //! The events and messages that the task itself makes. They reach the log by way of the outbox.
 
 use steadfast_agent_loop::{Body, Segment};
-use steadfast_contract::outbox::Pending;
+use steadfast_contract::outbox::{Pending, TurnEndPlace};
 use steadfast_events::{
     Author, Content, Event, EventKind, Message, MessageStatus, TextFormat,
     id::{MessagePlace, message_id},
@@ -13,15 +13,25 @@ use super::Task;
 impl Task {
     /// Puts an event into the outbox.
     pub fn emit(&mut self, turn: u32, now: jiff::Timestamp, kind: EventKind) {
-        let event = Event {
+        let event = self.event(turn, now, kind);
+        self.state.outbox.push(Pending::Event(Box::new(event)));
+    }
+
+    /// Puts an event that ends the turn into the outbox.
+    pub(super) fn emit_end(&mut self, turn: u32, now: jiff::Timestamp, place: TurnEndPlace, kind: EventKind) {
+        let event = self.event(turn, now, kind);
+        self.state.outbox.push_turn_end(event, place);
+    }
+
+    fn event(&self, turn: u32, time: jiff::Timestamp, kind: EventKind) -> Event {
+        Event {
             kind,
             turn,
             attempt: 1,
             agent: self.acting_agent().to_owned(),
             path: self.start.path().to_owned(),
-            time: now,
-        };
-        self.state.outbox.push(Pending::Event(Box::new(event)));
+            time,
+        }
     }
 
     /// Publishes the messages of a segment.

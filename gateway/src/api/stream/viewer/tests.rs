@@ -143,3 +143,47 @@ async fn a_viewer_that_waits_for_temporal_ends_when_the_gateway_stops() {
         .unwrap();
     assert!(!has_next);
 }
+
+/// Who waits for the end of a turn does not get it after the messages, which cover its entry.
+#[tokio::test]
+async fn the_end_of_a_turn_that_a_reset_covers_is_told_after_it_and_once() {
+    let gateway = Arc::new(Gateway::without_services());
+    let at = |number| EntryId { epoch: 2, number };
+    let event = steadfast_events::testing::event(EventKind::TurnEnded {
+        status: steadfast_events::TurnStatus::Completed,
+        usage: steadfast_events::Usage::default(),
+        error: None,
+    });
+    let turn_end = Arc::new(Entry {
+        id: at(7),
+        json: serde_json::to_string(&event).unwrap().into(),
+        event,
+    });
+    for (seen, ends) in [(EntryId { epoch: 1, number: 9 }, 1), (at(7), 0)] {
+        let snapshot = Snapshot {
+            complete: true,
+            turn_end: Some(turn_end.clone()),
+            last: Some(at(8)),
+            ..Snapshot::default()
+        };
+        let place = gateway.load.stream(&Caller::Anonymous).await.unwrap();
+        let viewer = Viewer::new(
+            gateway.clone(),
+            Session::anonymous(),
+            testing::task(),
+            Format::Events,
+            place,
+        );
+        let items = stream::iter([LogItem::Reset(snapshot)]).chain(stream::pending());
+        let events = viewer.events(items, Start::After(seen), End::AfterEntry(at(8)));
+        let mut told = String::new();
+        for event in events.take(2 + ends).collect::<Vec<_>>().await {
+            told.push_str(&body_of(event).await);
+        }
+        let reset = told.find("event: log_reset").unwrap();
+        let ended: Vec<usize> = told.match_indices("event: turn_ended").map(|(at, _)| at).collect();
+        assert_eq!(ended.len(), ends, "{told}");
+        assert!(ended.iter().all(|at| *at > reset), "{told}");
+        assert_eq!(told.matches("id: 2-").count(), 1, "{told}");
+    }
+}

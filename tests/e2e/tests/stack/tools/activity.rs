@@ -117,3 +117,38 @@ async fn the_model_gets_the_error_of_a_failed_tool() {
     };
     assert!(content.to_string().contains("no such thing: unicorn"), "{content}");
 }
+
+#[tokio::test]
+async fn numbers_of_a_call_keep_their_digits_from_the_model_to_the_activity_and_back() {
+    let setup = AgentSetup::new("digits", |request| match request.number {
+        1 => Reply::stream().and_raw_call("measure", "{\"id\": 100000000000000000001}"),
+        2 => Reply::call("picture", &json!({})),
+        _ => Reply::text("Done."),
+    })
+    .tool(
+        "measure",
+        activity_tool("measure", TOOLS, &json!({"id": {"type": "integer"}})),
+    )
+    .tool("picture", activity_tool("picture", TOOLS, &json!({})));
+    let agent = shared_stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "Measure.").await.unwrap();
+
+    let calls = agent.model().journal();
+    let outputs = calls[2].request.tool_outputs();
+    assert_eq!(outputs[0], "{\"id\":100000000000000000002,\"mean\":\"NaN\"}");
+    assert!(outputs[1].contains("has the encoding \"binary/plain\""), "{outputs:?}");
+    let lines = task.lines().await.unwrap();
+    let shown = lines.iter().filter_map(|line| match line {
+        Line::ToolRequest { arguments, .. } => Some((arguments.to_string(), false)),
+        Line::ToolResponse { content, is_error, .. } => Some((content.to_string(), *is_error)),
+        _ => None,
+    });
+    let shown: Vec<(String, bool)> = shown.collect();
+    assert_eq!(shown[0], ("{\"id\":100000000000000000001}".to_owned(), false));
+    assert_eq!(
+        shown[1],
+        ("{\"id\":100000000000000000002,\"mean\":\"NaN\"}".to_owned(), false)
+    );
+    assert!(shown[3].1, "{shown:?}");
+}

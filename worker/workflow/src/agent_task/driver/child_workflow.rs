@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 use steadfast_agent_loop::TurnOutcome;
 use steadfast_contract::{
+    failures::TOOL_RESULT_UNREADABLE,
     signals::ReceiveEvent,
-    start::{Parent, StartTask, TaskResult},
+    start::{Parent, StartTask, TaskResult, WORKFLOW_TASK_TIMEOUT},
 };
 use steadfast_events::{Content, TextFormat};
 use steadfast_payload::foreign_result;
@@ -95,13 +96,14 @@ pub(super) async fn ask_agent(
             format!("agents ask agents more than {DEEPEST_PATH} deep; this question is not asked"),
         ));
     }
-    let options = options(
+    let mut options = options(
         workflow_id,
         asked.task_queue,
         asked.timeout,
         format!("asks {}", asked.agent),
         token,
     );
+    options.task_timeout = Some(WORKFLOW_TASK_TIMEOUT);
     let start = commands::admit(ctx, "the question", start)
         .await
         .map_err(|error| of_call(&error))?;
@@ -144,7 +146,7 @@ pub(super) async fn run_workflow(
         .await
         .map_err(|error| ChildFailure::new("workflow_not_started", error.to_string()))?;
     let result = started.result().await.map_err(|error| of_execution(&error))?;
-    Ok(foreign_result(&result.payloads))
+    foreign_result(&result.payloads).map_err(|error| ChildFailure::new(TOOL_RESULT_UNREADABLE, error.to_string()))
 }
 
 fn options(

@@ -276,7 +276,7 @@ impl Check<'_> {
             .ctx
             .execute_activity(UntypedActivity::new(&activity.name), arguments, options);
         let result = called.await.map_err(|error| CallError::from(error).describe().1)?;
-        Ok(foreign_result(&result.payloads))
+        foreign_result(&result.payloads).map_err(|error| error.to_string())
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) async fn tell(ctx: &Context, event: HookEvent, about: impl FnOnce() -
     if listening.is_empty() {
         return Effects::default();
     }
+    // Hooks may take long: the outbox must not wait for them.
+    update(ctx, |task| task.local.piggyback_pending = false);
     let now = now(ctx);
     let about = about();
     let told = read(ctx, |task| {
@@ -90,7 +92,10 @@ async fn call(ctx: &Context, index: u32, hook: &Hook, event: &Value) -> Answer {
             activity_options::hook(&activity.name, queue, timeout),
         );
         return match called.await {
-            Ok(result) => serde_json::from_value(foreign_result(&result.payloads)).unwrap_or_default(),
+            Ok(result) => foreign_result(&result.payloads)
+                .ok()
+                .and_then(|answer| serde_json::from_value(answer).ok())
+                .unwrap_or_default(),
             Err(_) => Answer::default(),
         };
     }

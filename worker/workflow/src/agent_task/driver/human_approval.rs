@@ -89,7 +89,7 @@ pub(super) async fn ask(
         if let Err(reason) = opened {
             return Ok(Asked::Refused(reason));
         }
-        index_approvals(ctx).await?;
+        index_approvals(ctx)?;
     }
     let asked = wait(ctx, &id, token).await;
     match asked {
@@ -105,7 +105,7 @@ pub(super) async fn ask(
         }
     }
     let decision = update(ctx, |task| task.state.approvals.take_decision(&id));
-    index_approvals(ctx).await?;
+    index_approvals(ctx)?;
     Ok(match decision {
         Some(decision) if decision.verdict != Verdict::Withdrawn => Asked::Decided(decision, on_timeout),
         _ => Asked::Stopped,
@@ -205,8 +205,8 @@ async fn wait(ctx: &Context, id: &str, token: &WorkflowCancellationToken) -> Wai
 }
 
 /// Writes the waiting approvals to the memo and the search attributes, where one visibility query finds them.
-async fn index_approvals(ctx: &Context) -> Result<(), WorkflowTermination> {
-    visibility::show(ctx, VisiblePhase::Running).await;
+fn index_approvals(ctx: &Context) -> Result<(), WorkflowTermination> {
+    visibility::show(ctx, VisiblePhase::Running);
     let memo = read(ctx, |task| task.state.approvals.memo());
     upsert_memo(ctx, [(MEMO_APPROVALS, memo)])
 }

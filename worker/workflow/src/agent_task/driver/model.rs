@@ -21,7 +21,7 @@ use crate::{
     activities::{Compact, InvokeModel},
     activity_options,
     failure::CallError,
-    task::Task,
+    task::{Task, TurnEnd},
 };
 
 pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), WorkflowTermination> {
@@ -47,7 +47,9 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
     let now_at_start = now(ctx);
     let (call, queue) = update(ctx, |task| {
         task.local.phase = Phase::CallingModel;
-        (announce(task, id, &revision, now_at_start), task.acting_queue())
+        let mut call = announce(task, id, &revision, now_at_start);
+        call.may_end_turn = may_end_turn(task, &revision).then_some(task.state.turn_usage);
+        (call, task.acting_queue())
     });
     let options = activity_options::model_call(
         model_activity_id(id.turn, id.step),
@@ -117,8 +119,20 @@ fn announce(task: &mut Task, id: StepId, revision: &Revision, now: jiff::Timesta
         new,
         revision: revision.name.clone(),
         now: task.state.turn_started_at.unwrap_or(now),
+        may_end_turn: None,
         append,
     }
+}
+
+/// Whether nothing is to reach the log between the last answer of the turn and its end.
+fn may_end_turn(task: &Task, revision: &Revision) -> bool {
+    let spec = &revision.spec;
+    let after_the_answer = [HookEvent::ModelEnded, HookEvent::AgentEnded];
+    let hooked = spec
+        .hooks
+        .iter()
+        .any(|hook| after_the_answer.iter().any(|event| hook.events.contains(event)));
+    !hooked && !spec.stream.model_calls && spec.guardrails.output.is_empty() && !task.state.outbox.has_unsent()
 }
 
 /// What the call took along was not taken.
@@ -162,6 +176,9 @@ fn take_answer(
         },
     };
     task.ack(&outcome.log);
+    if outcome.turn_ended {
+        task.local.turn_end = TurnEnd::ByModelCall;
+    }
     task.count_usage(outcome.usage);
     task.note_context(outcome.usage);
     for (index, target) in outcome.mcp {

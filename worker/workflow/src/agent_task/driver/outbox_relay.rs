@@ -70,7 +70,13 @@ pub(super) fn leave_in_history(ctx: &Context) {
 
 /// Waits until the relay has emptied the outbox, for a bounded time: a task does not depend on its log.
 pub(super) async fn flush(ctx: &Context, limit: Duration) {
-    update(ctx, |task| task.local.piggyback_pending = false);
+    let is_empty = update(ctx, |task| {
+        task.local.piggyback_pending = false;
+        task.state.outbox.is_empty()
+    });
+    if is_empty {
+        return;
+    }
     let detached = WorkflowCancellationToken::new();
     let emptied = ctx.wait_condition_with_options(
         |state| state.task.as_ref().is_none_or(|task| task.state.outbox.is_empty()),

@@ -6,21 +6,33 @@ use std::convert::Infallible;
 use steadfast_contract::visibility::{
     MEMO_QUEUE_FULL, SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE, VisiblePhase,
 };
-use steadfast_payload::Packed;
 use temporalio_workflow::{
     MemoValue, WaitConditionOptions, WorkflowCancellationToken, common::search_attributes::SearchAttributeKey,
 };
 
-use super::{Context, read, update};
-use crate::{activities::LoadCapabilities, activity_options};
+use super::{Context, now, read};
+use crate::activity_options;
 
 const AGENT: SearchAttributeKey<String> = SearchAttributeKey::keyword(SEARCH_AGENT);
 const PHASE: SearchAttributeKey<String> = SearchAttributeKey::keyword(SEARCH_PHASE);
 const PENDING_APPROVALS: SearchAttributeKey<i64> = SearchAttributeKey::int(SEARCH_PENDING_APPROVALS);
 
+/// Shows a turn that has run for long as running. Each change is an event of the history: a short turn is over before
+/// anybody looks.
+pub(super) fn show_long_turn(ctx: &Context) {
+    let now = now(ctx);
+    let began = read(ctx, |task| task.state.turn_started_at);
+    let is_long = began
+        .and_then(|began| began.checked_add(activity_options::LONG_TURN).ok())
+        .is_some_and(|long_since| now >= long_since);
+    if is_long {
+        show(ctx, VisiblePhase::Running);
+    }
+}
+
 /// Writes the search attributes that have changed.
-pub(super) async fn show(ctx: &Context, phase: VisiblePhase) {
-    if !are_indexed(ctx).await {
+pub(super) fn show(ctx: &Context, phase: VisiblePhase) {
+    if !read(ctx, |task| task.state.search_attributes) {
         return;
     }
     let pending = read(ctx, |task| task.state.approvals.count_waiting());
@@ -72,17 +84,4 @@ pub(super) async fn show_full_queue(ctx: &Context) -> Infallible {
             std::future::pending::<()>().await;
         }
     }
-}
-
-/// Asked once per run.
-async fn are_indexed(ctx: &Context) -> bool {
-    if let Some(indexed) = read(ctx, |task| task.local.search_attributes) {
-        return indexed;
-    }
-    let loaded = ctx
-        .execute_local_activity(LoadCapabilities, Packed(()), activity_options::load_capabilities())
-        .await;
-    let indexed = loaded.is_ok_and(|Packed(capabilities)| capabilities.search_attributes);
-    update(ctx, |task| task.local.search_attributes = Some(indexed));
-    indexed
 }

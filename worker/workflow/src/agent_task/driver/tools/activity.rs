@@ -1,7 +1,7 @@
 //! Tools of kind `activity`: Temporal activities of users, in any language.
 
 use steadfast_agent_loop::{StepId, ToolCall};
-use steadfast_contract::tool_calls::{OutputSource, bounded_result};
+use steadfast_contract::tool_calls::{OutputSource, bounded_result, content_of};
 use steadfast_crds::agent_tool::{ActivityTool, AgentToolSpec, ArgumentStyle};
 use steadfast_payload::foreign_result;
 use temporalio_workflow::common::{UntypedActivity, protos::temporal::api::common::v1::Payload};
@@ -46,8 +46,11 @@ pub(super) async fn call_activity(
     };
     match called.await {
         Ok(result) => {
-            let content = bounded_result(Some(&revision.spec), &call.name, foreign_result(&result.payloads));
-            finished(tool_call.done(content, OutputSource::ForeignActivity))
+            let (content, is_error) = content_of(foreign_result(&result.payloads));
+            let content = bounded_result(Some(&revision.spec), &call.name, content);
+            let mut done = tool_call.done(content, OutputSource::ForeignActivity);
+            done.output.is_error = is_error;
+            finished(done)
         }
         Err(error) => tool_call.failed(spec, error.describe()),
     }

@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 use steadfast_agent_loop::tool_call::bounded;
 use steadfast_contract::{
     activities::StepCall,
+    failures::TOOL_RESULT_UNREADABLE,
     tool_calls::{OutputSource, TurnFailure},
 };
 use steadfast_crds::agent_tool::{
     ActivityTool, AgentToolSpec, ArgumentStyle, Compensation, OnError, OnUnknownOutcome, StepAction, ToolRetry,
     ToolStep,
 };
-use steadfast_payload::{PAYLOAD_LIMIT_BYTES, Packed, foreign_result};
+use steadfast_payload::{PAYLOAD_LIMIT_BYTES, Packed, UnreadableResult, foreign_result};
 use temporalio_workflow::{WorkflowCancellationToken, common::UntypedActivity};
 
 use super::context::{self, CallOutcome, ToolCallContext};
@@ -51,6 +52,14 @@ struct StepFailure {
 }
 
 impl StepFailure {
+    /// The step has acted, and without its result nobody knows how.
+    fn unreadable(error: &UnreadableResult) -> Self {
+        Self {
+            reason: described((TOOL_RESULT_UNREADABLE.to_owned(), error.to_string())),
+            may_have_acted: true,
+        }
+    }
+
     /// The step has not acted: it was not begun, or its request was refused.
     fn without_effect(reason: impl Into<String>) -> Self {
         Self {
@@ -286,7 +295,7 @@ async fn act(
                 reason: described(error.describe()),
                 may_have_acted: error.may_have_acted(),
             })?;
-            Ok(foreign_result(&result.payloads))
+            foreign_result(&result.payloads).map_err(|error| StepFailure::unreadable(&error))
         }
     }
 }

@@ -1,0 +1,164 @@
+//! A directory with manifests and a state directory, and the command `steadfast`
+//! on it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use steadfast_testkit::tools::{self, WheelProgram, workspace};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
+    time::timeout,
+};
+
+/// Longer than pip takes to install what a worker in Python needs.
+const LINE_TIMEOUT: Duration = Duration::from_mins(3);
+
+pub(crate) struct Desk {
+    scratch: TempDir,
+}
+
+/// A `steadfast dev` that goes on. It ends when the value is dropped.
+pub(crate) struct Running {
+    _child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    seen: Vec<String>,
+}
+
+impl Desk {
+    pub(crate) fn empty() -> Self {
+        let scratch = TempDir::new().unwrap();
+        fs::create_dir(scratch.path().join("agents")).unwrap();
+        Self { scratch }
+    }
+
+    pub(crate) fn with_example(name: &str) -> Self {
+        let desk = Self::empty();
+        copy(&workspace::root().join("examples").join(name), &desk.agents());
+        desk
+    }
+
+    /// The directory of the manifests.
+    pub(crate) fn agents(&self) -> PathBuf {
+        self.scratch.path().join("agents")
+    }
+
+    pub(crate) fn agent_file(&self) -> PathBuf {
+        self.agents().join("agent.yaml")
+    }
+
+    /// Sends one message, to the end of its turn. Returns standard output and standard error.
+    pub(crate) async fn send(&self, message: &str) -> (String, String) {
+        let (stdout, stderr, success) = run(self.dev().args(["--message", message])).await;
+        assert!(success, "{stdout}\n{stderr}");
+        (stdout, stderr)
+    }
+
+    /// Runs the Agents without a chat.
+    pub(crate) fn start(&self) -> Running {
+        let mut child = self.dev().arg("--no-chat").stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Running {
+            _child: child,
+            lines,
+            seen: Vec::new(),
+        }
+    }
+
+    /// `steadfast test` of the manifests: output, standard error, and whether all passed.
+    pub(crate) async fn test(&self, arguments: &[&str]) -> (String, String, bool) {
+        let mut command = self.command("test");
+        self.add_services(&mut command);
+        run(command.arg(self.agents()).args(arguments)).await
+    }
+
+    /// The directory for downloads and virtual environments.
+    fn cache(&self) -> PathBuf {
+        self.scratch.path().join("cache")
+    }
+
+    fn dev(&self) -> Command {
+        let mut command = self.command("dev");
+        self.add_services(&mut command);
+        command
+            .arg(self.agents())
+            .arg("--state-dir")
+            .arg(self.scratch.path().join("state"));
+        command
+    }
+
+    fn add_services(&self, command: &mut Command) {
+        command
+            .arg("--temporal")
+            .arg(tools::wheel_program(WheelProgram::Temporal).unwrap())
+            .arg("--valkey")
+            .arg(tools::redis_server().unwrap())
+            .arg("--cache")
+            .arg(self.cache());
+    }
+
+    /// A command of `steadfast` with the settings of pip, and without keys of models.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(binaries().join("steadfast"));
+        command
+            .arg(name)
+            .env_remove("OPENAI_API_KEY")
+            .env_remove("ANTHROPIC_API_KEY")
+            .env_remove("GEMINI_API_KEY")
+            .current_dir(self.scratch.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+impl Running {
+    /// Waits for a line with this text.
+    pub(crate) async fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let next = timeout(LINE_TIMEOUT, self.lines.next_line()).await;
+            let Ok(Ok(Some(line))) = next else {
+                panic!("no line with {text:?}; the lines are\n{}", self.seen.join("\n"));
+            };
+            self.seen.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: &mut Command) -> (String, String, bool) {
+    let Output { status, stdout, stderr } = command.output().await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(stdout), text(stderr), status.success())
+}
+
+/// The directory of the programs under test.
+fn binaries() -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    this.parent().and_then(Path::parent).unwrap().to_owned()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+pub(crate) fn task(status: &str) -> &str {
+    status.lines().find_map(|line| line.strip_prefix("task ")).unwrap()
+}

@@ -1,0 +1,49 @@
+//! `steadfast dev`, `init`, `test` and `import`: Agents from files, without
+//! Kubernetes, with the real Temporal and Redis.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod desk;
+mod imports;
+mod scaffold;
+mod tool_workers;
+
+use desk::{Desk, task};
+
+#[tokio::test]
+async fn a_conversation_without_kubernetes_goes_on_with_the_next_start_and_the_edited_agent() {
+    let desk = Desk::with_example("haiku");
+    let (answer, first) = desk.send("A haiku about rain, please.").await;
+    assert!(answer.starts_with("haiku: The pod disappears;\n"), "{answer}");
+    assert!(
+        first.contains("a stand-in answers in place of gpt-5-mini, because OPENAI_API_KEY is not set"),
+        "{first}"
+    );
+    assert!(first.contains("haiku: revision 1\n"), "{first}");
+
+    let agent = std::fs::read_to_string(desk.agent_file()).unwrap();
+    std::fs::write(desk.agent_file(), agent.replace("gpt-5-mini", "gpt-5-nano")).unwrap();
+    let (_, second) = desk.send("And one about snow.").await;
+    assert!(second.contains("haiku: revision 2\n"), "{second}");
+    assert_eq!(task(&second), task(&first));
+
+    // An Agent with an error goes on as it was.
+    std::fs::write(desk.agent_file(), format!("{agent}  modelName: x\n")).unwrap();
+    let (_, third) = desk.send("And one about the sun.").await;
+    assert!(
+        third.contains("UnknownField: unknown field \"spec.modelName\""),
+        "{third}"
+    );
+    assert!(!third.contains("revision 3"), "{third}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_saved_in_the_env_file_is_used_at_once() {
+    let desk = Desk::with_example("haiku");
+    let mut running = desk.start();
+    running.line_with("a stand-in answers in place of gpt-5-mini").await;
+    running.line_with("Temporal UI").await;
+    std::fs::write(desk.agents().with_file_name(".env"), "OPENAI_API_KEY=unused\n").unwrap();
+    running
+        .line_with("haiku: gpt-5-mini at https://api.openai.com/v1 answers")
+        .await;
+}
