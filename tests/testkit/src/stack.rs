@@ -35,6 +35,7 @@ use crate::{
     redis::Redis,
     temporal::{Temporal, TemporalOptions, TemporalStorage},
     tls_proxy::TlsProxy,
+    tools::PythonEnvironment,
 };
 
 use connections::Connections;
@@ -241,6 +242,16 @@ impl Stack {
 
     /// Starts a Temporal worker in Python that runs the activities of tools.
     pub fn python_worker(&self, script: &Path, variables: &[(&str, &str)]) -> anyhow::Result<PythonWorker> {
-        PythonWorker::start(&self.temporal, script, variables)
+        self.python_worker_of(PythonEnvironment::Clients, script, variables)
+    }
+
+    /// Like [`python_worker`](Self::python_worker), in another environment.
+    pub(crate) fn python_worker_of(
+        &self,
+        environment: PythonEnvironment,
+        script: &Path,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<PythonWorker> {
+        PythonWorker::start(&self.temporal, environment, script, variables)
     }
 }

@@ -65,6 +65,8 @@ pub struct TemporalOptions {
     pub dynamic_config: Vec<String>,
     /// The port of the gRPC service; a free one if absent.
     pub port: Option<u16>,
+    /// Whether the server shows its own metrics.
+    pub metrics: bool,
 }
 
 /// The ports of a server.
@@ -73,6 +75,8 @@ pub(crate) struct TemporalPorts {
     pub(crate) grpc: Port,
     pub(crate) http: Port,
     pub(crate) ui: Port,
+    /// Only of a server that shows its metrics.
+    pub(crate) metrics: Option<Port>,
 }
 
 /// One Temporal server.
@@ -91,6 +95,7 @@ impl Temporal {
             grpc: Port::given_or_leased(options.port)?,
             http: Port::lease()?,
             ui: Port::lease()?,
+            metrics: options.metrics.then(Port::lease).transpose()?,
         };
         let temporal = Self::at(InstallRoot::of_this_process("temporal")?, ports, options)?;
         temporal.launch().await?;
@@ -145,6 +150,12 @@ impl Temporal {
     /// The URL of the server's HTTP API, for instance for `/api/v1/namespaces/default`.
     pub fn http_api_url(&self) -> String {
         format!("http://{}", self.at_port(&self.ports.http))
+    }
+
+    /// The URL of the server's own metrics, if it shows them.
+    pub fn metrics_url(&self) -> Option<String> {
+        let port = self.ports.metrics.as_ref()?;
+        Some(format!("http://{}/metrics", self.at_port(port)))
     }
 
     /// The process and its log.
@@ -253,6 +264,9 @@ fn launch(program: &Path, install_root: &InstallRoot, ports: &TemporalPorts, opt
         TemporalUi::Headless => launch.argument("--headless"),
         TemporalUi::Served => launch.flag("ui-port", ports.ui.number()),
     };
+    if let Some(port) = &ports.metrics {
+        launch = launch.flag("metrics-port", port.number());
+    }
     if options.storage == TemporalStorage::File {
         launch = launch.path_flag("db-filename", install_root.data().join(DATABASE));
     }

@@ -36,7 +36,7 @@ pub use debian::installed;
 pub use go::{GoProgram, go_program, own_go_program};
 pub use mcp_servers::{McpReference, mcp_reference};
 pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
-pub use python::{litellm, python};
+pub use python::{PythonEnvironment, litellm, python, python_of};
 pub use redis::{redis_server, redis_server_with_tls};
 pub use stage::{Outcome, Stage};
 pub use versions::Versions;
@@ -61,6 +61,8 @@ pub enum Kind {
     McpReferences,
     /// The Python clients that tests drive the system with.
     Python,
+    /// The agents in Python that the bench compares with ours.
+    Peers,
     /// LiteLLM's proxy, which tests put between the worker and a model.
     LiteLlm,
     /// Programs that check the sources, from Python wheels.
@@ -107,8 +109,13 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
                     stages.push(mcp_servers::install(&cache, server)?);
                 }
             }
-            Kind::Python => stages.push(python::install(&cache, python::Environment::Clients)?),
-            Kind::LiteLlm => stages.push(python::install(&cache, python::Environment::LiteLlm)?),
+            Kind::Python => stages.push(python::install(&cache, PythonEnvironment::Clients)?),
+            Kind::Peers => {
+                for environment in PythonEnvironment::PEERS {
+                    stages.push(python::install(&cache, environment)?);
+                }
+            }
+            Kind::LiteLlm => stages.push(python::install(&cache, PythonEnvironment::LiteLlm)?),
             Kind::Checks => {
                 for program in WheelProgram::CHECKS {
                     stages.push(wheel::install(&cache, program)?);

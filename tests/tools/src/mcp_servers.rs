@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use crate::cache::Cache;
 use crate::command::output;
 use crate::files;
-use crate::{Stage, npm, pins, python, python::Environment, workspace};
+use crate::{Stage, npm, pins, python, python::PythonEnvironment, workspace};
 
 /// A server on one SDK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ const NPM_PINS_AND_SERVER: [&str; 3] = ["package.json", "package-lock.json", "se
 
 /// How a server comes to be.
 enum Source {
-    Python(Environment),
+    Python(PythonEnvironment),
     /// Pins, and the script among what they install.
     Npm(&'static str, &'static [&'static str], &'static str),
     Go(&'static str),
@@ -53,8 +53,8 @@ impl McpReference {
 
     fn source(self) -> Source {
         match self {
-            Self::PythonNewest => Source::Python(Environment::Clients),
-            Self::PythonOlder => Source::Python(Environment::McpOlder),
+            Self::PythonNewest => Source::Python(PythonEnvironment::Clients),
+            Self::PythonOlder => Source::Python(PythonEnvironment::McpOlder),
             Self::TypescriptNewest => Source::Npm("mcp-typescript-newest", &NPM_PINS_AND_SERVER, "server.mjs"),
             Self::TypescriptOlder => Source::Npm(
                 "mcp-typescript-older",

@@ -1,5 +1,5 @@
-//! Python environments: the clients that tests drive the system with, and LiteLLM's
-//! proxy, which is a server between the worker and a model.
+//! Python environments: the clients that tests drive the system with, LiteLLM's proxy, which is a
+//! server between the worker and a model, and the agents that the bench compares with ours.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,52 +19,91 @@ const COMPLETE: &str = ".complete";
 
 /// An environment of its own, with its own pins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Environment {
+pub enum PythonEnvironment {
+    /// The clients that tests drive the system with.
     Clients,
+    /// LiteLLM's proxy.
     LiteLlm,
     /// An MCP server on an older SDK.
     McpOlder,
+    /// Temporal's SDK with its own plugin for the OpenAI Agents SDK.
+    PeerPlugin,
+    /// The package that follows that plugin, with streams through the workflow.
+    PeerWorkflowStream,
+    /// Agentex's own worker.
+    PeerAgentex,
 }
 
-impl Environment {
+impl PythonEnvironment {
+    /// The agents that the bench compares with ours.
+    pub const PEERS: [Self; 3] = [Self::PeerPlugin, Self::PeerWorkflowStream, Self::PeerAgentex];
+
     /// The directory of the pins.
-    fn name(self) -> &'static str {
+    const fn name(self) -> &'static str {
         match self {
             Self::Clients => "python",
             Self::LiteLlm => "litellm",
             Self::McpOlder => "mcp-python-older",
+            Self::PeerPlugin => "peer-plugin",
+            Self::PeerWorkflowStream => "peer-workflow-stream",
+            Self::PeerAgentex => "peer-agentex",
         }
     }
 
-    fn label(self) -> &'static str {
+    const fn label(self) -> &'static str {
         match self {
             Self::Clients => "Python environment",
             Self::LiteLlm => "LiteLLM",
             Self::McpOlder => "the MCP server on the older Python SDK",
+            Self::PeerPlugin => "Python environment of the plugin",
+            Self::PeerWorkflowStream => "Python environment of workflow streams",
+            Self::PeerAgentex => "Python environment of Agentex",
         }
+    }
+
+    /// The command that installs it.
+    const fn installed_by(self) -> &'static str {
+        match self {
+            Self::Clients | Self::LiteLlm | Self::McpOlder => "cargo xtask tools",
+            Self::PeerPlugin | Self::PeerWorkflowStream | Self::PeerAgentex => "cargo xtask bench peer",
+        }
+    }
+
+    /// Whether each pin has a hash.
+    const fn has_hashes(self) -> bool {
+        matches!(self, Self::PeerPlugin | Self::PeerWorkflowStream | Self::PeerAgentex)
     }
 }
 
 /// The interpreter of the environment of the clients, once installed.
 pub fn python() -> anyhow::Result<PathBuf> {
-    program(Environment::Clients, "python")
+    python_of(PythonEnvironment::Clients)
+}
+
+/// The interpreter of an environment, once installed.
+pub fn python_of(environment: PythonEnvironment) -> anyhow::Result<PathBuf> {
+    program(environment, "python")
 }
 
 /// LiteLLM's program, once installed.
 pub fn litellm() -> anyhow::Result<PathBuf> {
-    program(Environment::LiteLlm, "litellm")
+    program(PythonEnvironment::LiteLlm, "litellm")
 }
 
 /// A program of an environment, once installed.
-pub(crate) fn program(environment: Environment, name: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn program(environment: PythonEnvironment, name: &str) -> anyhow::Result<PathBuf> {
     let directory = pins::cache_dir(&Cache::open()?, environment.name(), &[PIN])?;
     if !directory.join(COMPLETE).is_file() {
-        bail!("{} is not installed yet: run `cargo xtask tools`", environment.label());
+        bail!(
+            "{} is not installed yet: run `{}`",
+            environment.label(),
+            environment.installed_by()
+        );
     }
     Ok(directory.join("bin").join(name))
 }
 
-pub(crate) fn install(cache: &Cache, environment: Environment) -> anyhow::Result<Stage> {
+pub(crate) fn install(cache: &Cache, environment: PythonEnvironment) -> anyhow::Result<Stage> {
     let directory = pins::cache_dir(cache, environment.name(), &[PIN])?;
     if directory.join(COMPLETE).is_file() {
         return Ok(Stage::already_installed(environment.label()));
@@ -72,13 +111,17 @@ pub(crate) fn install(cache: &Cache, environment: Environment) -> anyhow::Result
     Stage::install(environment.label(), || create(environment, &directory))
 }
 
-fn create(environment: Environment, directory: &Path) -> anyhow::Result<()> {
+fn create(environment: PythonEnvironment, directory: &Path) -> anyhow::Result<()> {
     let mut command = Command::new("python3");
     command.args(["-m", "venv", "--clear"]).arg(directory);
     output(&mut command).context("make a Python environment")?;
     let mut command = Command::new(directory.join("bin/python"));
+    command.args(["-m", "pip", "install", "--quiet", "--no-deps"]);
+    if environment.has_hashes() {
+        command.arg("--require-hashes");
+    }
     command
-        .args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"])
+        .arg("--requirement")
         .arg(pins::dir(environment.name()).join(PIN));
     output(&mut command).with_context(|| format!("install {} with pip", environment.label()))?;
     files::write(&directory.join(COMPLETE), "")

@@ -4,24 +4,32 @@
 //! What measures is compiled as what is measured: an unoptimised driver would be
 //! slower than the system it drives.
 
+mod before;
+mod peer;
+
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use steadfast_testkit::{
-    TemporalOptions,
+    TemporalOptions, TemporalStorage,
     bench::{
+        chaos::{self, ChaosOptions},
         dev_memory::{self, DevMemoryOptions},
         history_growth::{self, HistoryOptions},
         interrupt_latency::{self, InterruptOptions},
+        peer::generate_page,
+        soak::{self, SoakOptions},
         turn::{self, TurnOptions},
     },
     release::{Profile, build_programs},
     stack::{BinaryDir, Stack},
-    tools::{self, Kind},
+    tools::{self, Kind, progress},
 };
 
 use crate::image::ProfileArgument;
@@ -40,6 +48,14 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// Faults at random while conversations go on: what is lost, what happens twice, how long nothing moves.
+    Chaos(ChaosArguments),
+    /// The memory of all of `steadfast dev` with three agents that do nothing.
+    DevMemory {
+        /// Seconds without any work before the memory is read.
+        #[arg(long, default_value_t = DevMemoryOptions::default().idle_seconds)]
+        idle_seconds: u64,
+    },
     /// How a task's history in Temporal, and the time of a model call, grow with each model call.
     History {
         /// Model calls that ask for a tool.
@@ -58,11 +74,18 @@ enum Bench {
         #[arg(long, default_value_t = InterruptOptions::default().turns)]
         turns: usize,
     },
-    /// The memory of all of `steadfast dev` with three agents that do nothing.
-    DevMemory {
-        /// Seconds without any work before the memory is read.
-        #[arg(long, default_value_t = DevMemoryOptions::default().idle_seconds)]
-        idle_seconds: u64,
+    /// Generates docs/benchmarks.md from the recorded reports. Measures nothing.
+    Page,
+    /// Other workers and ours side by side: the same work, Temporal, Redis and model.
+    Peer(peer::Arguments),
+    /// The memory of every part under a constant load over a long time.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: u64,
+        /// New conversations of two turns per second.
+        #[arg(long, default_value_t = 2.0)]
+        runs_per_second: f64,
     },
     /// What a turn with a tool call costs Temporal, and how late a viewer gets the deltas of an answer.
     Turn {
@@ -78,13 +101,46 @@ enum Bench {
     },
 }
 
+#[derive(Debug, Args)]
+struct ChaosArguments {
+    /// At least so many conversations.
+    #[arg(long, default_value_t = ChaosOptions::default().runs)]
+    runs: usize,
+    /// At least so many faults of each kind; conversations go on until then.
+    #[arg(long, default_value_t = ChaosOptions::default().faults_per_kind)]
+    faults_per_kind: usize,
+    /// Conversations at once.
+    #[arg(long, default_value_t = ChaosOptions::default().concurrency)]
+    concurrency: usize,
+    /// Workers of the agent.
+    #[arg(long, default_value_t = ChaosOptions::default().workers)]
+    workers: usize,
+    /// The mean time from one fault to the next, in seconds.
+    #[arg(long, default_value_t = ChaosOptions::default().mean_pause.as_secs())]
+    mean_pause_seconds: u64,
+    /// Deltas of an answer, one every 50 ms.
+    #[arg(long, default_value_t = ChaosOptions::default().deltas)]
+    deltas: u32,
+    /// The same seed gives the same faults at the same times.
+    #[arg(long, default_value_t = ChaosOptions::default().seed)]
+    seed: u64,
+}
+
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let profile = Profile::from(arguments.profile);
+    if matches!(arguments.bench, Bench::Page) {
+        progress::print(&format!("generated {}", generate_page()?.display()));
+        return Ok(());
+    }
     if let Some(programs) = arguments.programs {
-        return measure(arguments.bench, BinaryDir::new(programs)).await;
+        return measure(arguments.bench, profile, BinaryDir::new(programs)).await;
     }
     tools::install(&[Kind::Temporal, Kind::Valkey, Kind::Python])?;
+    if matches!(arguments.bench, Bench::Peer(_)) {
+        tools::install(&[Kind::Peers])?;
+    }
     let packages = ["steadfast", "steadfast-gateway", "steadfast-worker", "xtask-platform"].map(str::to_owned);
-    let programs = build_programs(Profile::from(arguments.profile), &packages).await?;
+    let programs = build_programs(profile, &packages).await?;
     let error = process::Command::new(programs.join("xtask-platform"))
         .args(["bench", "--programs"])
         .arg(&programs)
@@ -94,38 +150,91 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     Err(error).context("start the bench")
 }
 
-async fn measure(bench: Bench, programs: BinaryDir) -> anyhow::Result<()> {
-    if let Bench::DevMemory { idle_seconds } = bench {
-        let report = dev_memory::run(&programs, DevMemoryOptions { idle_seconds }).await?;
-        return print(&serde_json::to_string_pretty(&report)?);
-    }
-    let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
-    let report = match bench {
-        Bench::DevMemory { .. } => return Ok(()),
+async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow::Result<()> {
+    match bench {
+        Bench::Chaos(arguments) => measure_chaos(&arguments, programs).await,
+        Bench::DevMemory { idle_seconds } => {
+            print(&dev_memory::run(&programs, DevMemoryOptions { idle_seconds }).await?)
+        }
         Bench::History {
             model_calls,
             tool_result_bytes,
             starting_text_bytes,
         } => {
+            let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
             let options = HistoryOptions {
                 model_calls,
                 tool_result_bytes,
                 starting_text_bytes,
             };
-            serde_json::to_string_pretty(&history_growth::run(&stack, options).await?)?
+            print(&history_growth::run(&stack, options).await?)
         }
         Bench::Interrupt { turns } => {
-            serde_json::to_string_pretty(&interrupt_latency::run(&stack, InterruptOptions { turns }).await?)?
+            let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
+            print(&interrupt_latency::run(&stack, InterruptOptions { turns }).await?)
+        }
+        Bench::Page => Ok(()),
+        Bench::Peer(arguments) => print(&peer::run(&arguments, profile, programs).await?),
+        Bench::Soak {
+            minutes,
+            runs_per_second,
+        } => {
+            ensure!(
+                runs_per_second.is_finite() && runs_per_second > 0.0,
+                "--runs-per-second must be greater than 0"
+            );
+            let stack = durable_stack(programs).await?;
+            let options = SoakOptions {
+                length: Duration::from_mins(minutes),
+                runs_per_second,
+            };
+            let report = soak::run(&stack, options).await?;
+            for (part, memory) in &report.parts {
+                progress::print(&format!(
+                    "{part}: {} MB at first, {} MB at last, {} MB per hour",
+                    memory.first_megabytes, memory.last_megabytes, memory.megabytes_per_hour
+                ));
+            }
+            print(&report)
         }
         Bench::Turn { turns, streams, deltas } => {
+            let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
             let options = TurnOptions { turns, streams, deltas };
-            serde_json::to_string_pretty(&turn::run(&stack, options).await?)?
+            print(&turn::run(&stack, options).await?)
         }
-    };
-    print(&report)
+    }
 }
 
-fn print(report: &str) -> anyhow::Result<()> {
+/// Fails after the report if a promise did not hold.
+async fn measure_chaos(arguments: &ChaosArguments, programs: BinaryDir) -> anyhow::Result<()> {
+    let options = ChaosOptions {
+        runs: arguments.runs,
+        faults_per_kind: arguments.faults_per_kind,
+        concurrency: arguments.concurrency.max(1),
+        workers: arguments.workers.max(1),
+        mean_pause: Duration::from_secs(arguments.mean_pause_seconds),
+        deltas: arguments.deltas,
+        seed: arguments.seed,
+    };
+    let stack = durable_stack(programs).await?;
+    let report = chaos::run(&stack, options).await?;
+    print(&report)?;
+    let broken = report.broken_promises();
+    ensure!(broken.is_empty(), "{}", broken.join("; "));
+    Ok(())
+}
+
+/// A stack whose Temporal keeps its state when it is killed.
+async fn durable_stack(programs: BinaryDir) -> anyhow::Result<Stack> {
+    let options = TemporalOptions {
+        storage: TemporalStorage::File,
+        ..TemporalOptions::default()
+    };
+    Stack::start_with(options, programs).await
+}
+
+fn print(report: &impl Serialize) -> anyhow::Result<()> {
+    let report = serde_json::to_string_pretty(report).context("write a report as JSON")?;
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{report}")?;
     Ok(())

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 
-use super::statistics::ratio;
+use super::{random::Random, statistics::ratio};
 
 /// The most frequent words of English. They make up half of a text.
 const FREQUENT: &str = "the of and to in a is that for it as was with be by on not he his but at are this have from \
@@ -38,7 +38,7 @@ pub(super) struct TextGenerator {
 
 impl TextGenerator {
     pub(super) fn new(seed: u64) -> Self {
-        let mut random = Random(seed ^ 0x9e37_79b9_7f4a_7c15);
+        let mut random = Random::new(seed);
         let mut words: Vec<String> = FREQUENT.split_whitespace().map(str::to_owned).collect();
         while words.len() < WORDS {
             let syllables = 1 + random.below(3);
@@ -103,36 +103,6 @@ impl TextGenerator {
 pub(super) fn compression_ratio(text: &str) -> anyhow::Result<f64> {
     let compressed = zstd::bulk::compress(text.as_bytes(), 1).context("compress a text")?;
     Ok(ratio(text.len(), compressed.len()))
-}
-
-/// A xorshift64* generator: small, seeded, sufficient for choosing words.
-#[derive(Clone, Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// In [0, 1).
-    fn fraction(&mut self) -> f64 {
-        f64::from(u32::try_from(self.next() >> 32).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
-    }
-
-    fn below(&mut self, bound: u32) -> u32 {
-        u32::try_from((self.next() >> 33) % u64::from(bound)).unwrap_or_default()
-    }
-
-    fn choose<'a>(&mut self, texts: &[&'a str]) -> &'a str {
-        let bound = u32::try_from(texts.len()).unwrap_or(1);
-        texts
-            .get(usize::try_from(self.below(bound)).unwrap_or_default())
-            .copied()
-            .unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ impl Platform {
                 grpc: Port::fixed(7233),
                 http: Port::fixed(7243),
                 ui: Port::fixed(8233),
+                metrics: None,
             },
             TemporalOptions {
                 storage: TemporalStorage::File,

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use steadfast_crds::agent_revision::AgentRevisionSpec;
 
 use super::{
-    API_KEY, INSTALL, NAMESPACE, Stack, TIMEOUT, client::Client, component::Component, revision_dir, task::Task,
+    API_KEY, INSTALL, NAMESPACE, Stack, TIMEOUT, binary_dir::BinaryDir, client::Client, component::Component,
+    revision_dir, task::Task,
 };
 use crate::{
     install_root::InstallRoot,
@@ -28,6 +29,7 @@ pub struct AgentSetup {
     workers: usize,
     changes: Vec<Change>,
     variables: Vec<(String, String)>,
+    programs: Option<BinaryDir>,
 }
 
 impl AgentSetup {
@@ -39,6 +41,7 @@ impl AgentSetup {
             workers: 1,
             changes: Vec::new(),
             variables: Vec::new(),
+            programs: None,
         }
     }
 
@@ -52,6 +55,13 @@ impl AgentSetup {
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Takes the worker from these programs instead of the stack's.
+    #[must_use]
+    pub(crate) fn programs(mut self, programs: BinaryDir) -> Self {
+        self.programs = Some(programs);
         self
     }
 
@@ -102,8 +112,9 @@ impl Agent {
         }
         let revisions = stack.revisions.path().to_path_buf();
         revision_dir::publish(&revisions, &spec)?;
+        let programs = setup.programs.as_ref().unwrap_or(&stack.binaries);
         let workers = (0..setup.workers)
-            .map(|_| worker(stack, &setup.name, &setup.variables))
+            .map(|_| worker(stack, &setup.name, &setup.variables, programs))
             .collect::<anyhow::Result<Vec<Component>>>()?;
         for worker in &workers {
             // Starts all of them before waiting for the first.
@@ -208,9 +219,14 @@ impl Drop for Agent {
     }
 }
 
-fn worker(stack: &Stack, agent: &str, variables: &[(String, String)]) -> anyhow::Result<Component> {
+fn worker(
+    stack: &Stack,
+    agent: &str,
+    variables: &[(String, String)],
+    programs: &BinaryDir,
+) -> anyhow::Result<Component> {
     let admin = Port::lease()?;
-    let launch = Launch::new("worker", stack.binaries.worker()?)
+    let launch = Launch::new("worker", programs.worker()?)
         .path_flag("revisions", stack.revisions.path())
         .variable("STEADFAST_INSTALL", INSTALL)
         .variable("STEADFAST_NAMESPACE", NAMESPACE)

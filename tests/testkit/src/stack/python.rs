@@ -15,7 +15,8 @@ use crate::{
     port::Port,
     process::{Launch, Service, output},
     temporal::Temporal,
-    tools, workspace,
+    tools::{self, PythonEnvironment},
+    workspace,
 };
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,9 +30,14 @@ pub struct PythonWorker {
 }
 
 impl PythonWorker {
-    pub(super) fn start(temporal: &Temporal, script: &Path, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        temporal: &Temporal,
+        environment: PythonEnvironment,
+        script: &Path,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let install_root = InstallRoot::of_this_process("python-worker")?;
-        let launch = Launch::new("python-worker", tools::python()?)
+        let launch = Launch::new("python-worker", tools::python_of(environment)?)
             .argument(script.display())
             .variable("TEMPORAL_ADDRESS", temporal.address())
             .variable("TEMPORAL_NAMESPACE", "default")

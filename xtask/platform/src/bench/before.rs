@@ -1,0 +1,67 @@
+//! The programs of an earlier commit, built once into the cache.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context as _;
+use steadfast_testkit::{
+    cache::Cache,
+    release::Profile,
+    tools::{
+        cargo::Cargo,
+        command::{output, run},
+        files, progress, workspace,
+    },
+};
+
+const COMMIT_LENGTH: usize = 12;
+
+/// An earlier commit: its short name, and the directory with its programs.
+pub(super) struct Before {
+    pub(super) commit: String,
+    pub(super) programs: PathBuf,
+}
+
+/// Checks the commit out beside the cache of tools, with a target directory of its own, and builds its worker.
+pub(super) fn build(commit: &str, profile: Profile) -> anyhow::Result<Before> {
+    let revision = format!("{commit}^{{commit}}");
+    let resolved = output(git().args(["rev-parse", "--verify", "--quiet", &revision]))
+        .with_context(|| format!("{commit} is no commit of this checkout"))?;
+    let commit: String = resolved.trim().chars().take(COMMIT_LENGTH).collect();
+    let dir = Cache::open()?.root().join("bench").join(format!("before-{commit}"));
+    let checkout = dir.join("checkout");
+    if !checkout.join("Cargo.toml").is_file() {
+        files::create_dir(&dir)?;
+        // A checkout that somebody deleted is still known to git.
+        output(git().args(["worktree", "prune"]))?;
+        output(git().args(["worktree", "add", "--detach"]).arg(&checkout).arg(&commit))
+            .with_context(|| format!("check out {commit}"))?;
+    }
+    progress::print(&format!("building the worker of {commit} (20 minutes the first time)"));
+    let cargo = Cargo::of_this_machine()?;
+    let target = dir.join("target");
+    let arguments = [
+        "build",
+        "--locked",
+        "--bins",
+        "--package",
+        "steadfast-worker",
+        "--profile",
+        profile.name(),
+    ];
+    run(cargo
+        .command(&arguments)
+        .current_dir(&checkout)
+        .env("CARGO_TARGET_DIR", &target))
+    .with_context(|| format!("build the worker of {commit}"))?;
+    Ok(Before {
+        commit,
+        programs: target.join(cargo.host()).join(profile.name()),
+    })
+}
+
+fn git() -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(workspace::root());
+    git
+}
