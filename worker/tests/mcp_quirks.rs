@@ -22,6 +22,8 @@ use steadfast_worker::test_api::{
     CallFailure, Credentials, Egress, EgressPolicy, McpCall, McpCallResult, McpClient, RetryClass,
 };
 
+type Answer = fn(&McpRequest) -> McpReply;
+
 fn client() -> McpClient {
     steadfast_process::crypto::install();
     let policy = EgressPolicy {
@@ -140,7 +142,7 @@ async fn a_tool_without_a_usable_schema_does_not_take_the_others_with_it() {
 
 #[tokio::test]
 async fn a_question_for_protocols_that_fails_in_any_way_leads_to_the_older_handshake_and_is_not_asked_again() {
-    let answers: [(&str, fn(&McpRequest) -> McpReply); 9] = [
+    let answers: [(&str, Answer); 9] = [
         ("HTTP 500", |_| {
             McpReply::text(500, "text/plain", "Internal Server Error")
         }),
@@ -286,7 +288,7 @@ async fn a_list_ends_whatever_its_cursors_are() {
 
 #[tokio::test]
 async fn an_answer_of_any_form_is_given_to_the_model_and_the_tool_acts_once() {
-    let answers: [(&str, fn(&McpRequest) -> McpReply, &str); 8] = [
+    let answers: [(&str, Answer, &str); 8] = [
         (
             "an unknown block",
             |request| request.result(&json!({"content": [{"type": "video", "caption": "a cat"}], "more": 1})),
@@ -357,7 +359,7 @@ async fn an_answer_of_any_form_is_given_to_the_model_and_the_tool_acts_once() {
 
 #[tokio::test]
 async fn a_call_that_may_have_acted_is_never_made_again() {
-    let answers: [(&str, fn(&McpRequest) -> McpReply); 7] = [
+    let answers: [(&str, Answer); 7] = [
         ("an error", |request| request.error(-32603, "Internal error")),
         ("HTTP 500", |_| McpReply::empty(500)),
         ("HTTP 504", |_| McpReply::text(504, "text/html", "<html>")),
@@ -479,7 +481,7 @@ async fn a_call_that_is_given_up_is_cancelled_at_the_server_at_once() {
         .unwrap();
         let client = client();
         let url = server.url();
-        let calling = call_with(&client, &url, json!({}), Duration::from_secs(60));
+        let calling = call_with(&client, &url, json!({}), Duration::from_mins(1));
         tokio::select! {
             made = calling => panic!("{name}: {made:?}"),
             called = server.until(|server| !server.of("tools/call").is_empty()) => called.unwrap(),

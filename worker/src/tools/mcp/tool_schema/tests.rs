@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "tests")]
+
 use super::*;
 
 fn made(schema: Value) -> Value {
