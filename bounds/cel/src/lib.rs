@@ -205,8 +205,8 @@ mod tests {
             ("text == 'a' || message == 'b'", "there is no variable \"message\""),
             ("input == text", "there is no variable \"input\""),
             (
-                "stage == 'inptu' && text == 'a'",
-                "stage is \"input\" or \"output\" and never \"inptu\"",
+                "stage == 'inlet' && text == 'a'",
+                "stage is \"input\" or \"output\" and never \"inlet\"",
             ),
             (
                 "stage in ['in', 'output']",

@@ -276,7 +276,7 @@ mod tests {
 
     use super::*;
 
-    fn tool(selected: serde_json::Value) -> AgentTool {
+    fn tool(selected: &serde_json::Value) -> AgentTool {
         serde_json::from_value(json!({
             "metadata": {"name": "docs", "namespace": "team"},
             "spec": {"description": "d", "mcp": {"url": "http://docs/mcp", "tools": selected}},
@@ -300,7 +300,7 @@ mod tests {
             agent: "a".to_owned(),
             offer,
         };
-        let (condition, status) = assess(&tool(selected), &seen);
+        let (condition, status) = assess(&tool(&selected), &seen);
         (condition.status.as_str(), condition.reason, status.problems)
     }
 
@@ -336,7 +336,7 @@ mod tests {
             agent: "a".to_owned(),
             offer: offer(&many, &many, &many, Some(&long)),
         };
-        let (_, status) = assess(&tool(json!([])), &seen);
+        let (_, status) = assess(&tool(&json!([])), &seen);
         assert!(serde_json::to_string(&status).unwrap().len() < 24 * 1024);
     }
 
@@ -359,7 +359,7 @@ mod tests {
         let known = KnownOffers::default();
         let existing = BTreeSet::from([docs.clone()]);
         let seen = BTreeMap::from([(docs.clone(), seen)]);
-        assert_eq!(known.update(seen.clone(), &existing), [docs.clone()]);
+        assert_eq!(known.update(seen.clone(), &existing), std::slice::from_ref(&docs));
         assert_eq!(known.update(seen, &existing), []);
         assert_eq!(known.update(BTreeMap::new(), &existing), []);
         assert!(known.get(&docs).is_some(), "nobody says anything");
