@@ -46,15 +46,19 @@ pub struct ApprovalPlace {
 }
 
 impl ApprovalPlace {
-    /// Id of the approval: `<task id>.<turn>.<step>.<index>`, and `~<round>` from the second round on.
-    pub fn approval_id(self, task_id: &str) -> String {
+    /// Id of the approval: `<task id>.<run>.<turn>.<step>.<index>`, and `~<round>` from the second round on. `<run>` is
+    /// the end of the id of the task's first run: whoever still has an approval of an earlier task of this name decides
+    /// nothing in this one.
+    pub fn approval_id(self, task_id: &str, first_run_id: &str) -> String {
         let Self {
             turn,
             step,
             index,
             round,
         } = self;
-        let id = format!("{task_id}.{turn}.{step}.{index}");
+        // The last group of a UUID is random in every version of UUID that Temporal makes.
+        let run = first_run_id.rsplit('-').next().unwrap_or_default();
+        let id = format!("{task_id}.{run}.{turn}.{step}.{index}");
         if round == 0 { id } else { format!("{id}~{round}") }
     }
 }
@@ -71,9 +75,10 @@ pub fn place_of_approval(approval_id: &str) -> Option<ApprovalPlace> {
 
 fn parse_approval_id(approval_id: &str) -> Option<(&str, ApprovalPlace)> {
     let (place, round) = approval_id.split_once('~').unwrap_or((approval_id, "0"));
-    let mut parts = place.rsplitn(4, '.');
+    let mut parts = place.rsplitn(5, '.');
     let mut number = || parts.next()?.parse().ok();
     let (index, step, turn) = (number()?, number()?, number()?);
+    parts.next().filter(|run| !run.is_empty())?;
     let task_id = parts.next().filter(|task_id| !task_id.is_empty())?;
     let place = ApprovalPlace {
         turn,
@@ -220,7 +225,7 @@ mod tests {
     fn approvals_until(expires_at: Option<jiff::Timestamp>) -> Approvals {
         let mut approvals = Approvals::default();
         let approval = Approval {
-            id: "t.1.0.0".into(),
+            id: "t.run.1.0.0".into(),
             kind: ApprovalKind::ToolCall,
             agent: "a".into(),
             turn: 1,
@@ -242,7 +247,7 @@ mod tests {
 
     fn decide(verdict: Verdict) -> Decide {
         Decide {
-            approval_id: "t.1.0.0".into(),
+            approval_id: "t.run.1.0.0".into(),
             decision: Decision {
                 by: "ada".into(),
                 ..Decision::new(verdict)
@@ -287,7 +292,7 @@ mod tests {
         let late = approvals.decide(decide(Verdict::Approved), seconds(61)).unwrap();
         assert_eq!((late.verdict, late.by.as_str()), (Verdict::Expired, ""));
         assert_eq!(approvals.decide(decide(Verdict::Approved), seconds(61)), None);
-        assert_eq!(approvals.take_decision("t.1.0.0").unwrap().verdict, Verdict::Expired);
+        assert_eq!(approvals.take_decision("t.run.1.0.0").unwrap().verdict, Verdict::Expired);
     }
 
     #[test]
@@ -295,12 +300,12 @@ mod tests {
         let mut approvals = approvals();
         assert!(approvals.decide(decide(Verdict::Rejected), NOW).is_some());
         assert_eq!(approvals.decide(decide(Verdict::Approved), NOW), None);
-        let taken = approvals.take_decision("t.1.0.0").unwrap();
+        let taken = approvals.take_decision("t.run.1.0.0").unwrap();
         assert_eq!(
             (taken.verdict, taken.by.as_str(), taken.at),
             (Verdict::Rejected, "ada", Some(NOW))
         );
-        assert_eq!(approvals.take_decision("t.1.0.0"), None);
+        assert_eq!(approvals.take_decision("t.run.1.0.0"), None);
         assert_eq!(approvals.decide(decide(Verdict::Approved), NOW), None);
     }
 
@@ -343,18 +348,21 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_names_its_task() {
+    fn an_approval_names_its_task_and_differs_between_two_tasks_of_one_name() {
         let place = |round| ApprovalPlace {
             turn: 1,
             step: 0,
             index: 2,
             round,
         };
-        assert_eq!(place(0).approval_id("a.b"), "a.b.1.0.2");
-        assert_eq!(task_of_approval("a.b.1.0.2"), Some("a.b"));
-        assert_eq!(task_of_approval(&place(3).approval_id("a.b")), Some("a.b"));
-        assert_eq!(place_of_approval("a.b.1.0.2~3"), Some(place(3)));
-        for id in ["1.2.3", "task.1.x.3", "task.1.2.3~", "task.1.2.3~x"] {
+        let run = "018f3a5c-7c1e-7b7a-9c50-0123456789ab";
+        let later = "018f3a5c-7c1e-7b7a-9c50-ba9876543210";
+        assert_ne!(place(0).approval_id("a", run), place(0).approval_id("a", later));
+        assert_eq!(place(0).approval_id("a.b", run), "a.b.0123456789ab.1.0.2");
+        assert_eq!(task_of_approval("a.b.0123456789ab.1.0.2"), Some("a.b"));
+        assert_eq!(task_of_approval(&place(3).approval_id("a.b", run)), Some("a.b"));
+        assert_eq!(place_of_approval("a.b.0123456789ab.1.0.2~3"), Some(place(3)));
+        for id in ["1.2.3", "task.1.2.3", "task..1.2.3", "task.r.1.x.3", "task.r.1.2.3~", "task.r.1.2.3~x"] {
             assert_eq!(task_of_approval(id), None, "{id}");
         }
     }

@@ -187,7 +187,7 @@ mod tests {
     fn only_the_same_decision_has_the_same_request_id() {
         let decide = |by: &str, verdict, reason: &str| {
             request_id(&Decide {
-                approval_id: "t.1.0.0".to_owned(),
+                approval_id: "t.run.1.0.0".to_owned(),
                 decision: Decision {
                     reason: reason.to_owned(),
                     by: by.to_owned(),

@@ -294,17 +294,17 @@ mod tests {
     #[test]
     fn an_approval_of_a_newer_version_does_not_hide_the_others() {
         let task = TaskRecord::of_info(info(&json!([
-            asked("t.1.0.0", "riddle"),
-            asked("t.1.0.1", "tool_call")
+            asked("t.run.1.0.0", "riddle"),
+            asked("t.run.1.0.1", "tool_call")
         ])))
         .unwrap();
         let ids: Vec<&str> = task.approvals.iter().map(|approval| approval.id.as_str()).collect();
-        assert_eq!(ids, ["t.1.0.1"]);
+        assert_eq!(ids, ["t.run.1.0.1"]);
     }
 
     #[test]
     fn a_task_that_has_ended_has_no_pending_approvals() {
-        let mut info = info(&json!([asked("t.1.0.0", "tool_call")]));
+        let mut info = info(&json!([asked("t.run.1.0.0", "tool_call")]));
         info.status = WorkflowExecutionStatus::Canceled.into();
         assert_eq!(TaskRecord::of_info(info).unwrap().approvals, []);
     }

@@ -23,7 +23,7 @@ const TASK_QUEUE: &str = "test/default/agent/haiku";
 
 fn asked(task_id: &str, index: u32, requested_at: &str) -> Approval {
     serde_json::from_value(json!({
-        "id": format!("{task_id}.1.0.{index}"), "kind": "tool_call", "agent": "haiku", "turn": 1, "tool": "publish",
+        "id": format!("{task_id}.run.1.0.{index}"), "kind": "tool_call", "agent": "haiku", "turn": 1, "tool": "publish",
         "tool_call_id": "c", "arguments": {"lines": 3}, "requested_at": requested_at,
     }))
     .unwrap()
@@ -110,7 +110,7 @@ async fn what_waits_is_listed_oldest_first_with_and_without_the_search_attribute
     assert_eq!(
         answer[0],
         json!({
-            "id": "t1.1.0.0", "kind": "tool_call", "agent": "haiku", "agent_name": "haiku", "task_id": "t1", "turn": 1,
+            "id": "t1.run.1.0.0", "kind": "tool_call", "agent": "haiku", "agent_name": "haiku", "task_id": "t1", "turn": 1,
             "tool": "publish", "tool_call_id": "c", "arguments": {"lines": 3}, "requested_at": "2026-11-23T10:00:00Z",
             "decision": "pending",
         })
@@ -158,7 +158,7 @@ async fn what_waits_is_listed_oldest_first_with_and_without_the_search_attribute
     wait::until("the attribute can be used", TIMEOUT, || temporal.cli(&arguments))
         .await
         .unwrap();
-    listed(&gateway, "/approvals", &["t4.1.0.0"]).await;
+    listed(&gateway, "/approvals", &["t4.run.1.0.0"]).await;
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn what_waits_no_longer_is_told_as_long_as_the_log_knows_it() {
         (shown.status, &shown.body["decision"], &shown.body["arguments"]),
         (StatusCode::OK, &json!("expired"), &json!({"lines": 3}))
     );
-    for unknown in ["late-1.1.0.7", "nobody.1.0.0", "late-1", "x.y"] {
+    for unknown in ["late-1.run.1.0.7", "nobody.run.1.0.0", "late-1", "x.y"] {
         for path in [
             format!("/approvals/{unknown}/approve"),
             format!("/approvals/{unknown}/reject"),
@@ -304,7 +304,7 @@ async fn cut_arguments_are_read_whole_from_the_history_or_nobody_can_approve_the
 
     // Nothing has them whole.
     let incomplete = Approval {
-        id: "long-2.1.0.0".to_owned(),
+        id: "long-2.run.1.0.0".to_owned(),
         ..cut[0].clone()
     };
     start_asking(&gateway, "long-2", "", std::slice::from_ref(&incomplete)).await;

@@ -93,7 +93,7 @@ async fn pending_approvals_are_listed_approved_and_rejected_from_the_command_lin
     assert_eq!(succeed(&cli, &approve).await, "approved\n");
     let late = fail(&cli, &["approvals", "reject", first[0]]).await;
     assert_eq!(late, "steadfast: the approval was already approved\n");
-    let unknown = fail(&cli, &["approvals", "approve", "nobody.1.0.0"]).await;
+    let unknown = fail(&cli, &["approvals", "approve", "nobody.run.1.0.0"]).await;
     assert!(unknown.contains("404 Not Found"), "{unknown}");
     let nothing = succeed(&cli, &["approvals", "list", "--task", tea.id()]).await;
     assert_eq!(nothing, "no approvals are pending\n");

@@ -250,7 +250,7 @@ fn decisions_that_wait_in_the_outbox_at_the_end_of_the_run_are_known() {
 fn cut_approval() -> (Approval, Value) {
     let arguments = json!({"note": "x".repeat(2_000), "amount": 120});
     let cut = serde_json::from_value(json!({
-        "id": "t.1.0.0", "kind": "tool_call", "agent": "a", "turn": 1, "tool": "pay", "tool_call_id": "c",
+        "id": "t.run.1.0.0", "kind": "tool_call", "agent": "a", "turn": 1, "tool": "pay", "tool_call_id": "c",
         "arguments": "{\"note\":\"xxx…", "arguments_truncated": true, "requested_at": "2026-01-01T00:00:00Z",
     }));
     (cut.unwrap(), arguments)

@@ -78,7 +78,9 @@ pub(super) async fn ask(
         index: call.index,
         round: question.round,
     };
-    let id = read(ctx, |task| place.approval_id(&task.start.task_id));
+    let id = read(ctx, |task| {
+        place.approval_id(&task.start.task_id, &task.start.first_run_id)
+    });
     let on_timeout = question.on_timeout;
     if read(ctx, |task| task.state.approvals.get(&id).is_none()) {
         let now = now(ctx);
