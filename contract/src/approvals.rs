@@ -292,7 +292,10 @@ mod tests {
         let late = approvals.decide(decide(Verdict::Approved), seconds(61)).unwrap();
         assert_eq!((late.verdict, late.by.as_str()), (Verdict::Expired, ""));
         assert_eq!(approvals.decide(decide(Verdict::Approved), seconds(61)), None);
-        assert_eq!(approvals.take_decision("t.run.1.0.0").unwrap().verdict, Verdict::Expired);
+        assert_eq!(
+            approvals.take_decision("t.run.1.0.0").unwrap().verdict,
+            Verdict::Expired
+        );
     }
 
     #[test]
@@ -362,7 +365,14 @@ mod tests {
         assert_eq!(task_of_approval("a.b.0123456789ab.1.0.2"), Some("a.b"));
         assert_eq!(task_of_approval(&place(3).approval_id("a.b", run)), Some("a.b"));
         assert_eq!(place_of_approval("a.b.0123456789ab.1.0.2~3"), Some(place(3)));
-        for id in ["1.2.3", "task.1.2.3", "task..1.2.3", "task.r.1.x.3", "task.r.1.2.3~", "task.r.1.2.3~x"] {
+        for id in [
+            "1.2.3",
+            "task.1.2.3",
+            "task..1.2.3",
+            "task.r.1.x.3",
+            "task.r.1.2.3~",
+            "task.r.1.2.3~x",
+        ] {
             assert_eq!(task_of_approval(id), None, "{id}");
         }
     }

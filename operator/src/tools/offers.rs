@@ -295,12 +295,12 @@ mod tests {
         }
     }
 
-    fn assessed(selected: serde_json::Value, offer: Offer) -> (&'static str, Reason, Vec<String>) {
+    fn assessed(selected: &serde_json::Value, offer: Offer) -> (&'static str, Reason, Vec<String>) {
         let seen = SeenOffer {
             agent: "a".to_owned(),
             offer,
         };
-        let (condition, status) = assess(&tool(&selected), &seen);
+        let (condition, status) = assess(&tool(selected), &seen);
         (condition.status.as_str(), condition.reason, status.problems)
     }
 
@@ -309,22 +309,22 @@ mod tests {
         let all = json!([]);
         let none: Vec<String> = Vec::new();
         assert_eq!(
-            assessed(all.clone(), offer(&["x"], &[], &[], None)),
+            assessed(&all, offer(&["x"], &[], &[], None)),
             ("True", Reason::Offered, none.clone())
         );
         let left_out = offer(&["x"], &[], &["y is left out"], None);
         assert_eq!(
-            assessed(all.clone(), left_out),
+            assessed(&all, left_out),
             ("True", Reason::Offered, vec!["y is left out".to_owned()])
         );
         assert_eq!(
-            assessed(all.clone(), offer(&[], &[], &[], None)),
+            assessed(&all, offer(&[], &[], &[], None)),
             ("False", Reason::NoUsableTool, none)
         );
-        let (status, reason, problems) = assessed(json!([{"name": "gone"}]), offer(&["x"], &["gone"], &[], None));
+        let (status, reason, problems) = assessed(&json!([{"name": "gone"}]), offer(&["x"], &["gone"], &[], None));
         assert_eq!((status, reason), ("False", Reason::SelectedToolMissing));
         assert_eq!(problems, ["the server does not offer the selected tool \"gone\""]);
-        let (status, reason, _) = assessed(all, offer(&[], &[], &[], Some("cannot reach docs")));
+        let (status, reason, _) = assessed(&all, offer(&[], &[], &[], Some("cannot reach docs")));
         assert_eq!((status, reason), ("False", Reason::ServerUnavailable));
     }
 

@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn an_approval_is_found_once_its_line_is_whole() {
-        let printed = "approval t.run.1.0.0 is pending; decide it with\n  steadfast approvals approve t.run.1.0.0\n  steadfast";
+        let printed =
+            "approval t.run.1.0.0 is pending; decide it with\n  steadfast approvals approve t.run.1.0.0\n  steadfast";
         assert_eq!(approval_in(printed), Some("t.run.1.0.0"));
         assert_eq!(approval_in("  steadfast approvals approve t.1.0"), None);
         assert_eq!(
