@@ -263,17 +263,27 @@ impl<'a> ChatInterpreter<'a> {
     }
 
     fn extend_content(&mut self, delta: &Value) {
-        for (kind, piece) in pieces_of_content(&delta["content"]) {
-            if kind == Kind::Text {
-                for (kind, piece) in self.think_tags.push(&piece) {
-                    self.add_text(kind, &piece);
+        match &delta["content"] {
+            // Nearly every chunk.
+            Value::String(text) => self.add_content(Kind::Text, text),
+            content => {
+                for (kind, piece) in pieces_of_content(content) {
+                    self.add_content(kind, &piece);
                 }
-            } else {
-                self.add_text(kind, &piece);
             }
         }
         if let Some(refusal) = delta["refusal"].as_str() {
             self.add_text(Kind::Refusal, refusal);
+        }
+    }
+
+    fn add_content(&mut self, kind: Kind, piece: &str) {
+        if kind != Kind::Text || self.think_tags.is_past() {
+            self.add_text(kind, piece);
+            return;
+        }
+        for (kind, piece) in self.think_tags.push(piece) {
+            self.add_text(kind, &piece);
         }
     }
 

@@ -32,6 +32,11 @@ enum State {
 }
 
 impl ThinkTags {
+    /// Whether the text has begun, so that no tag can follow and nothing is held back.
+    pub(super) fn is_past(&self) -> bool {
+        self.state == State::Text
+    }
+
     /// Reads the next piece of text; returns what it says.
     pub(super) fn push(&mut self, piece: &str) -> Vec<(Kind, String)> {
         let mut said = Vec::new();
