@@ -95,6 +95,11 @@ fn screen(no_color: bool) -> Screen {
     })
 }
 
+/// Prints a line that is not part of the conversation to standard error, and leaves the prompt below it.
+pub(crate) fn print_beside(line: &str) -> std::io::Result<()> {
+    input::print_above_prompt(line)
+}
+
 /// Prints a line about the conversation, to standard error.
 fn print_status(text: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stderr().lock(), "{text}")?)

@@ -17,7 +17,6 @@ pub(crate) mod supervisor;
 mod tool_workers;
 
 use std::{
-    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
@@ -202,5 +201,5 @@ async fn converse(arguments: &DevArguments, server: Url, state: &StateDir, agent
 /// Prints a line about the development mode, to standard error.
 fn status(line: &str) {
     // Without standard error there is nowhere to report this.
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = chat::print_beside(line);
 }

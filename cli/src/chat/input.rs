@@ -1,19 +1,24 @@
 //! Reads lines from standard input without blocking the conversation, and
 //! keeps the prompt in a line of its own.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::{
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::sync::mpsc;
 
 /// Moves the cursor to the first column and clears the line.
 const CLEAR_LINE: &str = "\r\x1b[2K";
 
+/// The prompt in the line of the cursor. There is one terminal, and others print lines above the prompt.
+static SHOWN: Mutex<Option<String>> = Mutex::new(None);
+
 pub(super) struct Input {
     lines: mpsc::Receiver<String>,
     at_end: bool,
     /// Standard input and output are terminals.
     interactive: bool,
-    prompt_is_shown: bool,
 }
 
 impl Input {
@@ -26,7 +31,6 @@ impl Input {
                 lines: mpsc::channel(1).1,
                 at_end: true,
                 interactive: false,
-                prompt_is_shown: false,
             }
         }
     }
@@ -47,14 +51,13 @@ impl Input {
             lines,
             at_end: false,
             interactive: is_interactive(),
-            prompt_is_shown: false,
         }
     }
 
     /// The next line. `None` at the end of the input.
     pub(super) async fn next_line(&mut self) -> Option<String> {
         let line = self.lines.recv().await;
-        self.prompt_is_shown = false;
+        *shown() = None;
         self.at_end = line.is_none();
         line
     }
@@ -70,8 +73,9 @@ impl Input {
 
     /// Shows a prompt, unless one is shown already or nobody can answer it.
     pub(super) fn show_prompt(&mut self, text: &str) -> std::io::Result<()> {
-        if self.interactive && !self.prompt_is_shown {
-            self.prompt_is_shown = true;
+        let mut shown = shown();
+        if self.interactive && shown.is_none() {
+            *shown = Some(text.to_owned());
             write_now(text)?;
         }
         Ok(())
@@ -79,12 +83,26 @@ impl Input {
 
     /// Removes the prompt, so that output can be printed in its line.
     pub(super) fn clear_prompt(&mut self) -> std::io::Result<()> {
-        if std::mem::take(&mut self.prompt_is_shown) {
+        if self.interactive && shown().take().is_some() {
             write_now(CLEAR_LINE)
         } else {
             Ok(())
         }
     }
+}
+
+/// Prints a line to standard error, above the prompt if one is shown.
+pub(super) fn print_above_prompt(line: &str) -> std::io::Result<()> {
+    let shown = shown();
+    let mut stderr = std::io::stderr().lock();
+    match &*shown {
+        Some(prompt) if stderr.is_terminal() => write!(stderr, "{CLEAR_LINE}{line}\n{prompt}"),
+        _ => writeln!(stderr, "{line}"),
+    }
+}
+
+fn shown() -> MutexGuard<'static, Option<String>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_interactive() -> bool {

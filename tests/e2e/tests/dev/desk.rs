@@ -82,14 +82,41 @@ impl Desk {
         self.scratch.path().join("cache")
     }
 
+    fn state(&self) -> PathBuf {
+        self.scratch.path().join("state")
+    }
+
+    /// Opens a chat.
     fn dev(&self) -> Command {
         let mut command = self.command("dev");
         self.add_services(&mut command);
+        command.arg(self.agents()).arg("--state-dir").arg(self.state());
         command
-            .arg(self.agents())
-            .arg("--state-dir")
-            .arg(self.scratch.path().join("state"));
-        command
+    }
+
+    /// Kills the worker of an agent, and nothing else. Returns its process id.
+    pub(crate) fn kill_worker(&self, agent: &str) -> String {
+        let id = self.worker(agent).expect("a worker");
+        let killed = std::process::Command::new("kill").args(["-9", &id]).status().unwrap();
+        assert!(killed.success());
+        id
+    }
+
+    /// The process id of the worker of an agent.
+    pub(crate) fn worker(&self, agent: &str) -> Option<String> {
+        let revisions = self.state().join("revisions");
+        let is_worker = |process: &Path| {
+            // A process may end just now.
+            let read = |file: &str| fs::read(process.join(file)).unwrap_or_default();
+            let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+            let program = fs::read_link(process.join("exe")).unwrap_or_default();
+            program.ends_with("steadfast-worker")
+                && has(&read("cmdline"), revisions.as_os_str().as_encoded_bytes())
+                && has(&read("environ"), format!("STEADFAST_AGENT={agent}\0").as_bytes())
+        };
+        let mut processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+        let worker = processes.find(|process| is_worker(process))?;
+        Some(worker.file_name()?.to_str()?.to_owned())
     }
 
     fn add_services(&self, command: &mut Command) {

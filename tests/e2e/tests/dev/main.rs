@@ -7,7 +7,11 @@ mod imports;
 mod scaffold;
 mod tool_workers;
 
+use std::time::Duration;
+
+use anyhow::Context as _;
 use desk::{Desk, task};
+use steadfast_testkit::wait;
 
 #[tokio::test]
 async fn a_conversation_without_kubernetes_goes_on_with_the_next_start_and_the_edited_agent() {
@@ -46,4 +50,19 @@ async fn a_key_that_is_saved_in_the_env_file_is_used_at_once() {
     running
         .line_with("haiku: gpt-5-mini at https://api.openai.com/v1 answers")
         .await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_is_started_again_while_the_program_goes_on() {
+    let desk = Desk::with_example("haiku");
+    let mut running = desk.start();
+    running.line_with("Temporal UI").await;
+    let killed = desk.kill_worker("haiku");
+    let line = running.line_with("the worker of haiku ended").await;
+    assert!(line.contains("(exit status: 137) and is started again"), "{line}");
+    let next = wait::until("the next worker", Duration::from_secs(20), || {
+        let worker = desk.worker("haiku").filter(|worker| *worker != killed);
+        async move { worker.context("no worker") }
+    });
+    next.await.unwrap();
 }
