@@ -91,7 +91,8 @@ impl Conversation {
         let mut items = follow_task(self.client.clone(), &self.task_id);
         let mut input = Input::from_stdin();
         loop {
-            if self.sent.all_answered() && self.prompt.text().is_none() {
+            // In the line of a text that still grows, the prompt would be removed with the text.
+            if self.sent.all_answered() && self.prompt.text().is_none() && !self.screen.has_open_line() {
                 input.show_prompt(MESSAGE_PROMPT)?;
             }
             match self.next(&mut items, &mut input).await? {

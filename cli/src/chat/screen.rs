@@ -262,6 +262,11 @@ impl Screen {
         );
     }
 
+    /// Whether the cursor stands behind the text of a message.
+    pub(super) fn has_open_line(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// A line break, if the cursor is in the line of a message.
     pub(super) fn close_line(&mut self) -> String {
         self.open.take().map_or_else(String::new, |_| "\n".to_owned())

@@ -5,8 +5,11 @@ use super::*;
 
 /// The text on a terminal after these events, printed one by one.
 fn terminal(events: &[Value]) -> String {
+    print_on(&mut Screen::new(Style::Plain), events)
+}
+
+fn print_on(screen: &mut Screen, events: &[Value]) -> String {
     let mut fold = Fold::default();
-    let mut screen = Screen::new(Style::Plain);
     let mut shown = String::new();
     for event in events {
         let mut event = event.clone();
@@ -37,6 +40,22 @@ fn done(id: &str, author: &str, content: impl Into<Value>) -> Value {
 
 fn text(text: &str) -> Value {
     json!({"type": "text", "text": text})
+}
+
+#[test]
+fn a_line_is_open_while_its_text_grows() {
+    let mut screen = Screen::new(Style::Plain);
+    print_on(&mut screen, &[started("a"), delta("a", "It is ")]);
+    assert!(screen.has_open_line());
+    print_on(
+        &mut screen,
+        &[
+            started("a"),
+            delta("a", "It is "),
+            done("a", "agent", text("It is 7 °C.")),
+        ],
+    );
+    assert!(!screen.has_open_line());
 }
 
 #[test]
