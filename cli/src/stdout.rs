@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use serde::Serialize;
+use steadfast_crds::yaml::PlainNumbers;
 
 use crate::args::Structured;
 
@@ -29,6 +30,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// A value as YAML, with a line feed at the end.
 pub(crate) fn to_yaml(value: &impl Serialize) -> anyhow::Result<String> {
-    let text = serde_saphyr::to_string(value).context("write YAML")?;
+    let json = serde_json::to_value(value)?;
+    let text = serde_saphyr::to_string(&PlainNumbers(&json)).context("write YAML")?;
     Ok(text.trim_end().to_owned() + "\n")
 }

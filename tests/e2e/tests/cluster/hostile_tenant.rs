@@ -127,8 +127,13 @@ async fn apply(hostile: &Namespace, manifest: &Manifest) -> anyhow::Result<()> {
     match (manifest.expected, applied) {
         (Expected::Refused(reason), Err(error)) => {
             let error = format!("{error:#}");
+            // Server-side apply names a field that the schema lacks in words of its own.
+            let unknown_field = reason
+                .strip_prefix("unknown field \"")
+                .and_then(|rest| rest.strip_suffix('"'))
+                .map(|field| format!(".{field}: field not declared in schema"));
             ensure!(
-                error.contains(reason),
+                error.contains(reason) || unknown_field.is_some_and(|told| error.contains(&told)),
                 "{} is refused with another reason: {error}",
                 manifest.name
             );

@@ -38,10 +38,11 @@ const DEFAULT_TTL: Duration = Duration::from_mins(1);
 const MINIMUM_TTL: Duration = Duration::from_secs(15);
 /// How long a list is cached at most, and how long it is used while the server does not answer.
 const MAXIMUM_TTL: Duration = Duration::from_mins(10);
-/// How long the first failure is cached; each further one twice as long.
-const FAILURE_TTL: Duration = Duration::from_secs(15);
+/// How long the first failure is cached; each further one twice as long. Short: a server that starts together with
+/// its agents is there a moment later, and a turn without its tools is a wrong turn.
+const FAILURE_TTL: Duration = Duration::from_secs(1);
 /// How often the time of a failure doubles.
-const MAXIMUM_DOUBLINGS: u32 = 4;
+const MAXIMUM_DOUBLINGS: u32 = 8;
 /// Limit for cached servers; those without a usable list are removed above it.
 const MAXIMUM_SERVERS: usize = 256;
 /// Most pages of a list.
