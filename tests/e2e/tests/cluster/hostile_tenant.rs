@@ -59,6 +59,7 @@ pub(crate) async fn broken_manifests_of_one_tenant_disturb_nobody_else(good: Nam
     until_revision(&good, &name(0), 2).await.unwrap();
     complete_turn_of_all(&tasks, 4).await.unwrap();
     until_all_are_told(&hostile, &manifests).await;
+    until_gateway_tells_the_reason(&hostile, "too-deep").await.unwrap();
 
     assert_eq!(self::workers(&good).await.unwrap(), workers, "a worker was restarted");
     assert!(workers.iter().all(|pod| pod.restarts == 0), "{workers:?}");
@@ -195,6 +196,17 @@ async fn until_revision(good: &Namespace, agent: &str, revision: i64) -> anyhow:
         Ok(())
     })
     .await
+}
+
+/// The gateway knows also an agent that the operator cannot decode.
+async fn until_gateway_tells_the_reason(hostile: &Namespace, agent: &str) -> anyhow::Result<()> {
+    let client = hostile.client(&hostile.user("mallory").await?)?;
+    hostile.until_agent_visible(&client, agent).await?;
+    let path = format!("/agents/name/{}", hostile.public_name(agent));
+    let shown = client.get(&path).await?.success()?;
+    let reason = shown["status_reason"].as_str().unwrap_or_default();
+    ensure!(reason.contains("nested too deeply"), "it shows {shown}");
+    Ok(())
 }
 
 async fn system(namespace: &Namespace, arguments: &[&str]) -> anyhow::Result<String> {

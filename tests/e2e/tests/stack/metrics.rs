@@ -1,7 +1,5 @@
 //! The metrics of a worker.
 
-use std::time::Duration;
-
 use serde_json::json;
 use steadfast_e2e::backend::stack::{nonce_tool, shared_stack};
 use steadfast_testkit::{
@@ -48,14 +46,15 @@ async fn a_worker_whose_polls_are_refused_is_not_ready() {
     let stack = Stack::start_with(options, BinaryDir::of_this_test().unwrap())
         .await
         .unwrap();
-    let refused = stack.agent(AgentSetup::new("refused", |_| Reply::text("Hello.")));
-    // A worker is ready within a second; this is the length of a refusal, not of a wait for a condition.
-    let Ok(started) = tokio::time::timeout(Duration::from_secs(8), refused).await else {
-        return;
-    };
-    // Its first polls came before those of Temporal's own workers.
-    let agent = started.unwrap();
-    wait::until("the worker to be no longer ready", TIMEOUT, async || {
+    let setup = AgentSetup::new("refused", |_| Reply::text("Hello.")).with_unready_workers();
+    let agent = stack.agent(setup).await.unwrap();
+    // The worker may be ready first: its first polls can come before those of Temporal's own workers.
+    wait::until("the worker to be refused and not ready", TIMEOUT, async || {
+        let log = std::fs::read_to_string(agent.worker().service().log())?;
+        anyhow::ensure!(
+            log.contains("frontend.namespaceCount"),
+            "its log does not name the limit"
+        );
         let ready = agent.worker().admin("readyz").await;
         anyhow::ensure!(ready.is_err(), "{ready:?}");
         Ok(())

@@ -30,6 +30,7 @@ pub struct AgentSetup {
     changes: Vec<Change>,
     variables: Vec<(String, String)>,
     programs: Option<BinaryDir>,
+    awaits_workers: bool,
 }
 
 impl AgentSetup {
@@ -42,7 +43,15 @@ impl AgentSetup {
             changes: Vec::new(),
             variables: Vec::new(),
             programs: None,
+            awaits_workers: true,
         }
+    }
+
+    /// Does not wait until the workers are ready: for those that never are.
+    #[must_use]
+    pub fn with_unready_workers(mut self) -> Self {
+        self.awaits_workers = false;
+        self
     }
 
     #[must_use]
@@ -120,8 +129,10 @@ impl Agent {
             // Starts all of them before waiting for the first.
             worker.service().start()?;
         }
-        for worker in &workers {
-            worker.launch().await?;
+        if setup.awaits_workers {
+            for worker in &workers {
+                worker.launch().await?;
+            }
         }
         let client = stack.client()?;
         let path = format!("/agents/name/{}", setup.name);

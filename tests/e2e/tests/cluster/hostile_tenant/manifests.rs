@@ -38,6 +38,7 @@ pub(super) enum Expected {
 pub(super) fn all(namespace: &Namespace) -> Vec<Manifest> {
     let mut all: Vec<Manifest> = bad_manifests::all()
         .into_iter()
+        .chain(bad_manifests::too_deep())
         .map(|bad| wrong(namespace, bad))
         .collect();
     all.extend(agents(namespace));
