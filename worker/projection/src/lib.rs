@@ -2,7 +2,7 @@
 //! log that is rebuilt from history get the same messages with the same ids.
 
 mod hosted;
-mod visibility;
+mod stream_filter;
 
 use serde_json::Value;
 use steadfast_agent_loop::{Body, Segment, UserContent, tool_call::arguments};
@@ -13,7 +13,7 @@ use steadfast_events::{
 };
 
 pub use hosted::begun_content;
-pub use visibility::is_shown;
+pub use stream_filter::is_shown;
 
 /// The task, agent and revision that messages belong to.
 #[derive(Clone, Copy, Debug)]
