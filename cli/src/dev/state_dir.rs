@@ -12,6 +12,8 @@ use anyhow::{Context as _, bail};
 /// The name that marks a directory as ours, so that `--clean` never deletes another one.
 const LOCK: &str = "lock";
 const CHILDREN: &str = "children.lock";
+/// How long the last run may take to end: Ctrl-C or `kill -9`, and the next start at once, is no error.
+const LAST_RUN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longer than a supervisor gives its program to end.
 const CHILDREN_TIMEOUT: Duration = Duration::from_secs(15);
 const POLL_PERIOD: Duration = Duration::from_millis(50);
@@ -36,15 +38,13 @@ impl StateDir {
             );
         }
         let lock = File::create(root.join(LOCK)).with_context(|| format!("write to {}", root.display()))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(
+        let is_free =
+            lock_within(LAST_RUN_TIMEOUT, || lock.try_lock()).with_context(|| format!("lock {}", root.display()))?;
+        if !is_free {
+            bail!(
                 "another `steadfast dev` uses {}: end it, or name another directory with --state-dir",
                 root.display()
-            ),
-            Err(TryLockError::Error(error)) => {
-                return Err(error).with_context(|| format!("lock {}", root.display()));
-            }
+            );
         }
         let state = Self { root, _lock: lock };
         state.wait_for_children()?;
@@ -62,22 +62,15 @@ impl StateDir {
     fn wait_for_children(&self) -> anyhow::Result<()> {
         let path = self.children_lock();
         let lock = File::create(&path).with_context(|| format!("write {}", path.display()))?;
-        let begin = Instant::now();
-        loop {
-            match lock.try_lock() {
-                Ok(()) => return Ok(()),
-                Err(TryLockError::WouldBlock) if begin.elapsed() < CHILDREN_TIMEOUT => {
-                    std::thread::park_timeout(POLL_PERIOD);
-                }
-                Err(TryLockError::WouldBlock) => bail!(
-                    "programs of the last run still use {}: end them (`pgrep -f {0}` lists them)",
-                    self.root.display()
-                ),
-                Err(TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("lock {}", path.display()));
-                }
-            }
+        let are_gone =
+            lock_within(CHILDREN_TIMEOUT, || lock.try_lock()).with_context(|| format!("lock {}", path.display()))?;
+        if !are_gone {
+            bail!(
+                "programs of the last run still use {}: end them (`pgrep -f {0}` lists them)",
+                self.root.display()
+            );
         }
+        Ok(())
     }
 
     /// The file that every program of a run locks, shared.
@@ -144,9 +137,38 @@ impl StateDir {
     }
 }
 
+/// Tries to lock until it succeeds or the time is over. Returns whether it has succeeded.
+fn lock_within(timeout: Duration, mut try_lock: impl FnMut() -> Result<(), TryLockError>) -> io::Result<bool> {
+    let begin = Instant::now();
+    loop {
+        match try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if begin.elapsed() < timeout => std::thread::park_timeout(POLL_PERIOD),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_is_just_ending_is_waited_for() {
+        let mut attempts = 0;
+        let locked = lock_within(LAST_RUN_TIMEOUT, || {
+            attempts += 1;
+            if attempts < 3 {
+                Err(TryLockError::WouldBlock)
+            } else {
+                Ok(())
+            }
+        });
+        assert!(locked.unwrap());
+        assert_eq!(attempts, 3);
+        assert!(!lock_within(Duration::ZERO, || Err(TryLockError::WouldBlock)).unwrap());
+    }
 
     #[test]
     fn a_task_is_remembered_until_the_state_is_cleaned() {

@@ -23,9 +23,9 @@ pub(crate) struct Desk {
     scratch: TempDir,
 }
 
-/// A `steadfast dev` that goes on. It ends when the value is dropped.
+/// A `steadfast dev` that goes on. It is killed when the value is dropped, but may take a moment to end.
 pub(crate) struct Running {
-    _child: Child,
+    child: Child,
     lines: Lines<BufReader<ChildStderr>>,
     seen: Vec<String>,
 }
@@ -64,7 +64,7 @@ impl Desk {
         let mut child = self.dev().arg("--no-chat").stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         Running {
-            _child: child,
+            child,
             lines,
             seen: Vec::new(),
         }
@@ -157,6 +157,11 @@ impl Running {
                 return line;
             }
         }
+    }
+
+    /// `kill -9`, and waits until the process is gone: its state can be used again.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
     }
 }
 

@@ -13,7 +13,7 @@ async fn a_worker_in_python_is_started_shown_and_started_again_when_it_changes()
     std::fs::write(&worker, text.replace("serving get_weather", "now serving get_weather")).unwrap();
     running.line_with("weather-tools: changed, starts again").await;
     running.line_with("now serving get_weather").await;
-    drop(running);
+    running.kill().await;
 
     let (answer, _) = desk.send("What is the weather like in Oslo?").await;
     assert!(answer.contains("\"temperature_celsius\":7"), "{answer}");
