@@ -8,6 +8,7 @@
 
 #![warn(missing_docs)]
 
+mod constant;
 mod functions;
 mod types;
 
@@ -74,6 +75,9 @@ pub enum Refusal {
     /// It is false whatever the text.
     #[error("it refers to nothing and is always false")]
     AlwaysFalse,
+    /// It is false at its stage, whatever the text.
+    #[error("it is always false at the stage {0:?}")]
+    NeverAtStage(String),
 }
 
 /// An expression that can be evaluated.
@@ -111,24 +115,26 @@ impl Expression {
     }
 }
 
-/// Checks that an expression can be used as a guardrail: that it can be evaluated for every text, and that it can trip.
-pub fn admit(expression: &str) -> Result<(), Refusal> {
+/// Checks that an expression can be used as a guardrail of a stage: that it can be evaluated for every text, and that it
+/// can trip.
+pub fn admit(expression: &str, stage: &str) -> Result<(), Refusal> {
     let compiled = Expression::compile(expression)?;
     let facts = types::check(compiled.expression()).map_err(Refusal::Type)?;
     let mut answers = Vec::new();
     for text in samples(facts.nested_loops) {
-        for stage in STAGES {
-            let subject = Subject {
-                text,
-                stage,
-                agent: "agent",
-            };
-            let answer = compiled.evaluate(subject);
-            answers.push(answer.map_err(|error| Refusal::Fails { text, error })?);
-        }
+        let subject = Subject {
+            text,
+            stage,
+            agent: "agent",
+        };
+        let answer = compiled.evaluate(subject);
+        answers.push(answer.map_err(|error| Refusal::Fails { text, error })?);
     }
     if facts.is_constant && answers.iter().all(|answer| !answer) {
         return Err(Refusal::AlwaysFalse);
+    }
+    if constant::answer(compiled.expression(), stage) == Some(false) {
+        return Err(Refusal::NeverAtStage(stage.to_owned()));
     }
     Ok(())
 }
@@ -153,7 +159,7 @@ mod tests {
     use super::*;
 
     fn refused(expression: &str) -> String {
-        match admit(expression) {
+        match admit(expression, "input") {
             Ok(()) => panic!("{expression} is admitted"),
             Err(refusal) => refusal.to_string(),
         }
@@ -177,7 +183,7 @@ mod tests {
             "text in {'a': true} || duration('1h') > duration('1m')",
             "true",
         ] {
-            assert_eq!(admit(expression), Ok(()), "{expression}");
+            assert_eq!(admit(expression, "input"), Ok(()), "{expression}");
         }
     }
 
@@ -238,6 +244,40 @@ mod tests {
     }
 
     #[test]
+    fn an_expression_that_is_false_whatever_the_text_is_refused() {
+        for expression in [
+            "stage == 'output'",
+            "stage != 'input' && text.contains('a')",
+            "'output' == stage && text.size() > 5",
+            "!(stage == 'input') && text.contains('a')",
+            "stage in ['output'] && text.contains('a')",
+            "stage == 'input' ? false : text.contains('a')",
+            "(text.contains('a') && stage == 'output') || text.size() < 0",
+            "text.size() < 0",
+            "size(text) == -1",
+            "0 > text.size()",
+            "text.size() <= -5 || false",
+            "text == 'yes' && text == 'no'",
+            "text.contains('a') && agent == 'a' && agent == 'b'",
+        ] {
+            let reason = "it is always false at the stage \"input\"";
+            assert!(refused(expression).contains(reason), "{expression}");
+        }
+        for expression in [
+            "stage == 'output' || text.contains('a')",
+            "stage == 'output' ? text.size() > 5 : text.size() > 3",
+            "!(stage == 'output') && text.contains('a')",
+            "text.size() > -1",
+            "text.size() == 0",
+            "text == 'yes' || text == 'no'",
+            "text == 'yes' && (agent == 'a' || agent == 'b')",
+        ] {
+            assert_eq!(admit(expression, "input"), Ok(()), "{expression}");
+        }
+        assert_eq!(admit("stage == 'output'", "output"), Ok(()));
+    }
+
+    #[test]
     fn the_size_of_a_text_is_its_number_of_characters() {
         let is = |expression: &str, text| {
             let subject = Subject {
@@ -255,13 +295,13 @@ mod tests {
     #[test]
     fn an_expression_that_is_none_is_refused_with_the_place() {
         assert!(matches!(
-            admit("text =="),
+            admit("text ==", "input"),
             Err(Refusal::Compile(CompileError::Syntax(_)))
         ));
         let levels = cel::MAXIMUM_NESTING + 1;
         let deep = format!("{}true{}", "(".repeat(levels), ")".repeat(levels));
         assert!(matches!(
-            admit(&deep),
+            admit(&deep, "input"),
             Err(Refusal::Compile(CompileError::OutOfBounds(_)))
         ));
     }

@@ -57,7 +57,7 @@ fn check_expression(stage: &str, guardrail: &Guardrail) -> Result<(), Validation
     let Some(expression) = guardrail.cel.as_deref() else {
         return Ok(());
     };
-    let fault = match admit(expression) {
+    let fault = match admit(expression, stage) {
         Ok(()) => return Ok(()),
         Err(Refusal::Compile(
             CompileError::Syntax(message) | CompileError::OutOfBounds(OutOfBounds::Malformed(message)),
@@ -116,7 +116,7 @@ mod tests {
         let rail = |cel: &str| json!({ "output": [{ "name": "short", "cel": cel }] });
         for valid in [
             "text.size() > 10000",
-            "stage == 'input' && text.contains('password')",
+            "stage == 'output' && text.contains('password')",
             "['a', 'b'].exists(word, text.contains(word))",
             "text.matches('[0-9]{16}')",
         ] {
@@ -148,6 +148,10 @@ mod tests {
             ("text.nope", "a string has no member \"nope\""),
             ("text == 5", "it compares a string with an int, which are never equal"),
             ("text.size()", "it returns an int; it must return a bool"),
+            (
+                "stage == 'output' && text.contains('a')",
+                "it is always false at the stage \"input\"",
+            ),
         ] {
             let found = errors("guardrails", json!({ "input": [{ "name": "short", "cel": cel }] }));
             let message = format!("guardrails.input[short].cel cannot trip as it is meant: {reason}");
