@@ -352,8 +352,14 @@ mod tests {
             "0 9 29 2 *",
             "0 9 * * * 2030",
             "30 0 9 * * 1 2030,2031",
+            "* * * * * * *",
+            "0 9 * jan-MAR,dec mon,WED",
+            "0 9 * * 7",
+            "0 9 * * 0-7",
+            "0 0-23/2 * * 1-5",
             "@daily",
             "@every 1h30m/10m",
+            "@every 2d",
         ] {
             assert_eq!(strings(cron), [cron]);
         }
@@ -383,6 +389,7 @@ mod tests {
     fn a_range_may_end_with_sunday() {
         assert_eq!(strings("0 9 * * FRI-SUN"), ["0 9 * * 5-7"]);
         assert_eq!(strings("0 9 * * SUN-TUE"), ["0 9 * * SUN-TUE"]);
+        assert_eq!(strings("0 9 * * 6-0"), ["0 9 * * 6-7"]);
     }
 
     #[test]
@@ -407,7 +414,22 @@ mod tests {
                 "0 9 * * 5L",
                 "has the day of the week \"5L\"; it is a number from 0 to 7 or a name such as MON",
             ),
+            ("0 9 LW * *", "has the day of the month \"LW\""),
+            ("0 9 L-3 * *", "has the day of the month \"L\""),
+            ("0 9 * * MONL", "has the day of the week \"MONL\""),
+            ("0 9 * * 1-5#2", "has the day of the week \"1-5\""),
             ("0 9 * * FRI-MON", "ends before it begins"),
+            ("0 22-2 * * *", "has the hour \"22-2\", which ends before it begins"),
+            ("0 9 * NOV-FEB *", "ends before it begins"),
+            ("0 9 * * MONDAYS", "has the day of the week \"MONDAYS\""),
+            ("0 9 * SEPT *", "has the month \"SEPT\""),
+            ("-1 9 * * *", "has the minute \"\""),
+            ("0.5 9 * * *", "has the minute \"0.5\""),
+            ("TZ=UTC 0 9 * * *", "write it in timeZone"),
+            ("0 9 * * * 1999", "has the year \"1999\""),
+            ("1 2 3 4 5 6 7 8", "has neither 5 to 7 fields"),
+            ("@daily 9", "does not exist"),
+            ("@every 90", "has no interval"),
             ("60 9 * * *", "has the minute \"60\"; it is a number from 0 to 59"),
             ("0 24 * * *", "has the hour"),
             ("0 9 0 * *", "has the day of the month"),
