@@ -3,9 +3,12 @@
 //! `${env.NAME}` get into URLs, headers and bodies, and what is removed from what
 //! comes back. Makes no request of its own.
 
+mod charset;
+mod content_coding;
 mod text_header;
 mod url_text;
 
+pub(crate) mod body_decoder;
 pub(crate) mod credentials;
 pub(crate) mod http_client;
 pub(crate) mod pieces;

@@ -66,6 +66,7 @@ async fn call(
         traceparent: Some(TRACE),
         answered,
         is_repeatable: false,
+        is_after_loss: false,
         timeout: Duration::from_secs(30),
         max_result_bytes: 65_536,
     };

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
+    io::Write as _,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use flate2::{Compression, write::GzEncoder};
 use serde_json::{Map, Value, json};
 use steadfast_crds::AgentRevisionSpec;
 use steadfast_process::BlockingWork;
@@ -53,17 +55,26 @@ async fn call_with(
     timeout: Duration,
 ) -> Result<McpCallResult, CallFailure> {
     let call = McpCall {
+        arguments: serde_json::from_value(arguments).unwrap(),
+        timeout,
+        ..plain_call()
+    };
+    client.call(&revision(url), call).await
+}
+
+fn plain_call() -> McpCall<'static> {
+    McpCall {
         server: "server",
         tool: "act",
-        arguments: serde_json::from_value(arguments).unwrap(),
+        arguments: Map::new(),
         idempotency_key: None,
         traceparent: None,
         answered: None,
         is_repeatable: false,
-        timeout,
+        is_after_loss: false,
+        timeout: Duration::from_secs(20),
         max_result_bytes: 65_536,
-    };
-    client.call(&revision(url), call).await
+    }
 }
 
 async fn call(server: &ScriptedMcp) -> Result<McpCallResult, CallFailure> {
@@ -127,6 +138,7 @@ async fn a_tool_without_a_usable_schema_does_not_take_the_others_with_it() {
             {"name": "no-schema"},
             {"name": "any-of", "inputSchema": {"type": "object", "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}},
             {"name": "text", "inputSchema": {"type": "string"}},
+            {"name": "other-name", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}},
             {"inputSchema": {"type": "object"}},
             act(),
         ]);
@@ -135,7 +147,7 @@ async fn a_tool_without_a_usable_schema_does_not_take_the_others_with_it() {
     .await
     .unwrap();
     let (functions, problems) = offered(&client(), &server).await;
-    assert_eq!(functions, ["no-schema", "any-of", "act"]);
+    assert_eq!(functions, ["no-schema", "any-of", "other-name", "act"]);
     assert_eq!(problems.len(), 2, "{problems:?}");
     assert!(problems[0].contains("\"text\" is left out"), "{problems:?}");
 }
@@ -258,6 +270,18 @@ async fn a_list_ends_whatever_its_cursors_are() {
     .unwrap();
     assert_eq!(offered(&client(), &server).await.0, ["one", "two"]);
     assert_eq!(server.of("tools/list").len(), 2);
+
+    // A cursor that is a number.
+    let server = ScriptedMcp::start(
+        move |request| match (request.method(), &request.body["params"]["cursor"]) {
+            ("tools/list", Value::Null) => page(request, &["one"], json!(1)),
+            ("tools/list", cursor) if *cursor == json!(1) => page(request, &["two"], Value::Null),
+            _ => newest(request, &json!([]), done),
+        },
+    )
+    .await
+    .unwrap();
+    assert_eq!(offered(&client(), &server).await.0, ["one", "two"]);
 
     // Always the same page, with a cursor that is new each time.
     let pages = AtomicUsize::new(0);
@@ -560,4 +584,166 @@ async fn both_the_text_and_the_structured_content_reach_the_model() {
     let made: Map<String, Value> = serde_json::from_value(call(&server).await.unwrap().content).unwrap();
     assert_eq!(made["content"], "Evidence is in the structured content.");
     assert_eq!(made["structuredContent"]["evidence"][1], 2);
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(text: &[u8]) -> Vec<u8> {
+    zstd::encode_all(text, 0).unwrap()
+}
+
+#[tokio::test]
+async fn a_content_coding_that_nobody_asked_for_is_decoded_in_every_kind_of_answer() {
+    type Code = fn(McpReply) -> McpReply;
+    let codings: [(&str, Code); 4] = [
+        ("gzip", |reply| reply.coded("gzip", gzip)),
+        ("zstd", |reply| reply.coded("zstd", zstd)),
+        ("gzip without its header", |reply| reply.coded("identity", gzip)),
+        ("a header that is not true", |reply| reply.coded("gzip", <[u8]>::to_vec)),
+    ];
+    for (name, code) in codings {
+        let server = ScriptedMcp::start(move |request| {
+            code(newest(
+                request,
+                &json!([act()]),
+                |request| match request.body["params"]["arguments"]["as"].as_str() {
+                    Some("events") => {
+                        let answer = json!({"jsonrpc": "2.0", "id": request.body["id"], "result": {"content": "né"}});
+                        McpReply::events(&format!("data: {answer}\n\n"))
+                    }
+                    Some("error") => {
+                        let error = json!({"code": -32602, "message": "no such né"});
+                        McpReply::json(
+                            400,
+                            &json!({"jsonrpc": "2.0", "id": request.body["id"], "error": error}),
+                        )
+                    }
+                    _ => request.result(&json!({"content": "né"})),
+                },
+            ))
+        })
+        .await
+        .unwrap();
+        let client = client();
+        assert_eq!(
+            offered(&client, &server).await,
+            (vec!["act".to_owned()], vec![]),
+            "{name}"
+        );
+        let call = async |form: &str| {
+            let arguments = json!({"as": form});
+            call_with(&client, &server.url(), arguments, Duration::from_secs(20)).await
+        };
+        assert_eq!(call("json").await.unwrap().content, "né", "{name}");
+        assert_eq!(call("events").await.unwrap().content, "né", "{name}");
+        let error = call("error").await.unwrap_err();
+        assert!(error.message.contains("no such né"), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_decoded_is_told_and_the_tool_acts_once() {
+    let server = ScriptedMcp::start(|request| {
+        newest(request, &json!([act()]), |request| {
+            done(request).header("content-encoding", "snappy")
+        })
+    })
+    .await
+    .unwrap();
+    let failure = call(&server).await.unwrap_err();
+    assert_eq!(failure.retry, RetryClass::Permanent);
+    assert!(failure.message.contains("snappy"), "{failure}");
+    assert_eq!(server.of("tools/call").len(), 1);
+}
+
+#[tokio::test]
+async fn numbers_keep_their_digits_in_arguments_headers_and_results() {
+    let tools = json!([{"name": "act", "inputSchema": {"type": "object", "properties": {
+        "id": {"type": "integer", "x-mcp-header": "Account"}, "rate": {"type": "number"},
+    }}}]);
+    let numbers = r#"{"id":100000000000000000001,"rate":1.10}"#;
+    let server = ScriptedMcp::start(move |request| {
+        newest(request, &tools, |request| {
+            let same: Value = serde_json::from_str(numbers).unwrap();
+            let block = json!({"type": "text", "text": "see"});
+            request.result(&json!({"content": [block], "structuredContent": same}))
+        })
+    })
+    .await
+    .unwrap();
+    let client = client();
+    offered(&client, &server).await;
+    let arguments = serde_json::from_str(numbers).unwrap();
+    let made = call_with(&client, &server.url(), arguments, Duration::from_secs(20)).await;
+    let sent = &server.of("tools/call")[0];
+    assert_eq!(sent.body["params"]["arguments"].to_string(), numbers);
+    assert_eq!(sent.headers["mcp-param-account"], "100000000000000000001");
+    assert_eq!(made.unwrap().content["structuredContent"].to_string(), numbers);
+}
+
+#[tokio::test]
+async fn text_that_is_laxer_than_json_costs_neither_a_list_nor_a_result() {
+    let server = ScriptedMcp::start(|request| match request.method() {
+        // Half of a character, as JavaScript writes it where a text is cut.
+        "tools/list" => {
+            let list = r#"{"tools": [{"name": "act", "description": "Smile \ud83d", "inputSchema": {}}]}"#;
+            let id = &request.body["id"];
+            McpReply::text(200, "application/json", &format!(r#"{{"jsonrpc": "2.0", "id": {id}, "result": {list}}}"#))
+        }
+        "tools/call" => {
+            let result = r#"{"content": [{"type": "text", "text": "cut \ud83d"}], "structuredContent": {"mean": NaN}, "isError": true}"#;
+            let id = &request.body["id"];
+            McpReply::events(&format!("data: {{\"jsonrpc\": \"2.0\", \"id\": {id}, \"result\": {result}}}\n\n"))
+        }
+        _ => newest(request, &json!([]), done),
+    })
+    .await
+    .unwrap();
+    assert_eq!(offered(&client(), &server).await.0, ["act"]);
+    let made = call(&server).await.unwrap();
+    assert!(made.is_error);
+    let expected = json!({"content": "cut \u{fffd}", "structuredContent": {"mean": "NaN"}});
+    assert_eq!(made.content, expected);
+}
+
+#[tokio::test]
+async fn a_call_after_the_loss_of_its_worker_is_made_only_if_that_is_safe() {
+    for (annotations, is_natural, calls) in [
+        (Value::Null, false, 0),
+        // What the protocol assumes of a tool that says nothing.
+        (
+            json!({"readOnlyHint": false, "destructiveHint": true, "idempotentHint": false}),
+            false,
+            0,
+        ),
+        (json!({"destructiveHint": false}), false, 0),
+        (json!({"readOnlyHint": true}), false, 1),
+        (json!({"idempotentHint": true}), false, 1),
+        (Value::Null, true, 1),
+    ] {
+        let tools = json!([{"name": "act", "annotations": annotations}]);
+        let server = ScriptedMcp::start(move |request| newest(request, &tools, done))
+            .await
+            .unwrap();
+        // The worker that makes the next attempt has seen no list.
+        let client = client();
+        let call = McpCall {
+            is_repeatable: is_natural,
+            is_after_loss: true,
+            ..plain_call()
+        };
+        let made = client.call(&revision(&server.url()), call).await;
+        assert_eq!(server.of("tools/call").len(), calls, "{annotations}");
+        match made {
+            Ok(made) => assert_eq!(made.content, "done"),
+            Err(failure) => {
+                assert_eq!(failure.retry, RetryClass::Permanent);
+                assert!(failure.message.contains("the tool may have acted"), "{failure}");
+            }
+        }
+    }
 }

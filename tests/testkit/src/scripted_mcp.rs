@@ -67,7 +67,7 @@ impl McpRequest {
 pub struct McpReply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    pub body: String,
+    pub body: Vec<u8>,
     pub end: End,
 }
 
@@ -96,7 +96,7 @@ impl McpReply {
         Self {
             status,
             headers: vec![("content-type".to_owned(), media_type.to_owned())],
-            body: body.to_owned(),
+            body: body.as_bytes().to_vec(),
             end: End::Complete,
         }
     }
@@ -120,6 +120,13 @@ impl McpReply {
     #[must_use]
     pub fn never() -> Self {
         Self::empty(200).ending(End::Never)
+    }
+
+    /// The same in a content coding: `encode` makes the bytes.
+    #[must_use]
+    pub fn coded(self, coding: &str, encode: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
+        let body = encode(&self.body);
+        Self { body, ..self }.header("content-encoding", coding)
     }
 
     #[must_use]

@@ -3,8 +3,6 @@
 //! as a line of JSON for each chunk, or as words that are no stream at all. Hands on
 //! plain `data:` frames with one line of JSON each, and `"[DONE]"` at the end.
 
-mod charset;
-mod content_coding;
 mod frames;
 mod json_values;
 mod text;

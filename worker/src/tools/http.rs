@@ -28,6 +28,7 @@ use crate::{
         policy::{EgressPolicy, find_denial},
         redaction::Redactor,
         request_target::{RequestTarget, host},
+        response_body::ReadBodyError,
     },
     failure::CallFailure,
 };
@@ -176,9 +177,15 @@ impl HttpToolClient {
         }
         let failed = |error: reqwest::Error| failure(&host, error);
         let response = builder.send().await.map_err(failed)?;
-        let response = HttpResponse::read(response, limits.bytes, redactor)
-            .await
-            .map_err(failed)?;
+        let read = HttpResponse::read(response, limits.bytes, redactor).await;
+        let response = read.map_err(|error| match error {
+            ReadBodyError::Connection(error) => failed(error),
+            // The server has acted and answered.
+            ReadBodyError::Coding(error) => {
+                let message = format!("the response of {host} cannot be read: {}", ErrorChain(&error));
+                CallFailure::permanent(REFUSED, message)
+            }
+        })?;
         if response.is_retryable() {
             let message = format!(
                 "{host} answered {}: {}",

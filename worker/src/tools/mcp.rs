@@ -85,6 +85,8 @@ pub struct McpCall<'a> {
     pub answered: Option<&'a McpAnswer>,
     /// Whether a second run of the call is safe, as the author of the AgentTool says; the server may say so too.
     pub is_repeatable: bool,
+    /// The attempt before this one was lost with its worker: the tool may have acted.
+    pub is_after_loss: bool,
     /// Limit for the attempt, the connection included.
     pub timeout: Duration,
     /// Texts are cut a little above it, so that the final cut shows that there was more.
@@ -118,6 +120,9 @@ impl McpClient {
         };
         let wire = self.wire(revision, tool)?;
         let server = self.inner.servers.get(call.server, &wire);
+        if call.is_after_loss && !self.may_be_repeated(&wire, &server, &call).await {
+            return Err(McpError::WorkerLost.failure(&wire.address, Repeatable::No));
+        }
         let limit = call.timeout;
         let attempt = timeout(limit, self.attempt(&wire, &server, &call)).await;
         attempt
@@ -132,6 +137,15 @@ impl McpClient {
                 };
                 error.failure(&wire.address, repeatable)
             })
+    }
+
+    /// Whether a second run of a call is safe: as the author of the AgentTool says, or as the server declares.
+    async fn may_be_repeated(&self, wire: &Wire, server: &Arc<Server>, call: &McpCall<'_>) -> bool {
+        if call.is_repeatable {
+            return true;
+        }
+        let listing = server.listing(wire, &self.inner.blocking).await.ok();
+        listing.is_some_and(|listing| listing.tool(call.tool).is_some_and(|tool| tool.idempotent))
     }
 
     /// What the servers of the revision that was listed last offered.

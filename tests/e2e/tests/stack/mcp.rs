@@ -1,6 +1,9 @@
 //! Tools of real MCP servers.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use steadfast_e2e::{
@@ -94,4 +97,76 @@ async fn an_interrupt_cancels_the_call_of_an_mcp_tool_at_its_server() {
     assert_eq!(called.len(), 1);
     let cancelled = &server.of("notifications/cancelled")[0];
     assert_eq!(cancelled.body["params"]["requestId"], called[0].body["id"]);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_lost_in_a_call_makes_it_again_only_if_the_server_says_that_this_is_safe() {
+    let (unknown, read_only) = tokio::join!(lose_worker("mcp-lost", false), lose_worker("mcp-lost-search", true));
+    let (calls, content, is_error) = unknown;
+    assert_eq!((calls, is_error), (1, true), "{content}");
+    assert!(
+        content.contains("the tool may have acted, so it is not called again"),
+        "{content}"
+    );
+    assert_eq!(read_only, (2, "\"found\"".to_owned(), false));
+}
+
+/// Kills the worker of an agent while its tool runs, and starts it again. How often the tool was called, and its result.
+async fn lose_worker(name: &str, is_read_only: bool) -> (usize, String, bool) {
+    let called = AtomicUsize::new(0);
+    let server = ScriptedMcp::start(move |request| match request.method() {
+        "server/discover" => request.result(&json!({"supportedVersions": ["2026-07-28"], "capabilities": {}})),
+        "tools/list" => {
+            let tool = json!({"name": "act", "annotations": {"readOnlyHint": is_read_only}});
+            request.result(&json!({"tools": [tool]}))
+        }
+        "tools/call" if called.fetch_add(1, Ordering::Relaxed) == 0 => McpReply::never(),
+        "tools/call" => request.result(&json!({"content": "found"})),
+        _ => McpReply::empty(202),
+    })
+    .await
+    .unwrap();
+    let tool = json!({
+        "description": "Acts.", "mcp": {"url": server.url()}, "timeout": "5s", "retry": {"initialInterval": "200ms"},
+    });
+    let setup = AgentSetup::new(name, call_then_repeat("act", json!({}))).tool("acting", tool);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.send("Act.").await.unwrap();
+    server
+        .until(|server| !server.of("tools/call").is_empty())
+        .await
+        .unwrap();
+    agent.worker().kill().await.unwrap();
+    agent.worker().launch().await.unwrap();
+    task.turn_completed(1).await.unwrap();
+    let lines = task.lines().await.unwrap();
+    let Line::ToolResponse { content, is_error, .. } = &lines[2] else {
+        panic!("{lines:#?}")
+    };
+    (server.of("tools/call").len(), content.to_string(), *is_error)
+}
+
+#[tokio::test]
+async fn a_call_that_has_not_reached_its_tool_is_made_again() {
+    let called = AtomicUsize::new(0);
+    let server = ScriptedMcp::start(move |request| match request.method() {
+        "server/discover" => request.result(&json!({"supportedVersions": ["2026-07-28"], "capabilities": {}})),
+        "tools/list" => request.result(&json!({"tools": [{"name": "act"}]})),
+        "tools/call" if called.fetch_add(1, Ordering::Relaxed) < 2 => McpReply::empty(503),
+        "tools/call" => request.result(&json!({"content": "done"})),
+        _ => McpReply::empty(202),
+    })
+    .await
+    .unwrap();
+    let tool = json!({
+        "description": "Acts.", "mcp": {"url": server.url()}, "retry": {"initialInterval": "100ms"},
+    });
+    let setup = AgentSetup::new("mcp-busy", call_then_repeat("act", json!({}))).tool("acting", tool);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "Act.").await.unwrap();
+    assert_eq!(server.of("tools/call").len(), 3);
+    let output = agent.model().journal()[1].request.last_tool_output().unwrap();
+    assert_eq!(output, "done");
 }

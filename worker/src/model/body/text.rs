@@ -8,39 +8,33 @@ use futures::{StreamExt as _, stream::BoxStream};
 use reqwest::Response;
 use steadfast_process::ErrorChain;
 
-use super::{charset::TextDecoder, content_coding::ContentDecoder};
 use crate::{
+    egress::body_decoder::BodyDecoder,
     failure::CallFailure,
     model::failures::{broken_connection, idle_error, stream_unreadable, too_long},
 };
 
 /// The most text that is read of one response.
 const LIMIT_BYTES: usize = 256 << 20;
+/// The most bytes that one chunk may become; more is an attack or a fault.
+const CHUNK_LIMIT_BYTES: usize = 64 << 20;
 
 /// Reads one body.
 pub(super) struct TextBody {
     /// Gone when the body has ended or failed.
     bytes: Option<BoxStream<'static, reqwest::Result<Bytes>>>,
-    coding: ContentDecoder,
-    charset: TextDecoder,
+    decoder: BodyDecoder,
     idle: Duration,
     read_bytes: usize,
 }
 
 impl TextBody {
     pub(super) fn new(response: Response, idle: Duration) -> Result<Self, CallFailure> {
-        let codings: Vec<&str> = response
-            .headers()
-            .get_all("content-encoding")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
-        let coding = ContentDecoder::new(&codings.join(",")).map_err(|error| stream_unreadable(&ErrorChain(&error)))?;
-        let charset = TextDecoder::new(header(&response, "content-type"));
+        let decoder = BodyDecoder::new(response.headers(), CHUNK_LIMIT_BYTES);
+        let decoder = decoder.map_err(|error| stream_unreadable(&ErrorChain(&error)))?;
         Ok(Self {
             bytes: Some(response.bytes_stream().boxed()),
-            coding,
-            charset,
+            decoder,
             idle,
             read_bytes: 0,
         })
@@ -57,20 +51,17 @@ impl TextBody {
         let chunk = chunk.map_err(|_| idle_error(self.idle))?.transpose();
         // The URL may hold a credential.
         let chunk = chunk.map_err(|error| broken_connection(&ErrorChain(&error.without_url())))?;
-        let decoded = match &chunk {
-            Some(chunk) => self.coding.push(chunk),
-            None => self.coding.finish(),
+        let text = match &chunk {
+            Some(chunk) => self.decoder.push(chunk),
+            None => self.decoder.finish(),
         };
-        let decoded = decoded.map_err(|error| stream_unreadable(&ErrorChain(&error)))?;
-        self.read_bytes += decoded.len();
-        if self.read_bytes > LIMIT_BYTES {
+        let text = text.map_err(|error| stream_unreadable(&ErrorChain(&error)))?;
+        self.read_bytes += text.len();
+        if self.decoder.is_full() || self.read_bytes > LIMIT_BYTES {
             return Err(too_long(LIMIT_BYTES));
         }
-        let mut text = self.charset.push(&decoded);
         if chunk.is_some() {
             self.bytes = Some(bytes);
-        } else {
-            text.push_str(&self.charset.finish());
         }
         Ok(text)
     }

@@ -12,7 +12,7 @@ use steadfast_process::ErrorChain;
 use super::response_template::shape;
 use crate::egress::{
     redaction::Redactor,
-    response_body::{ResponseText, read_text},
+    response_body::{ReadBodyError, ResponseText, read_text},
 };
 
 /// The result that the model gets.
@@ -38,7 +38,7 @@ impl<'a> HttpResponse<'a> {
         response: Response,
         limit_bytes: usize,
         redactor: &'a Redactor,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, ReadBodyError> {
         Ok(Self {
             status: response.status(),
             headers: response.headers().clone(),

@@ -35,6 +35,8 @@ pub(super) enum McpError {
     Status(u16),
     /// The server has ended the session.
     SessionLost,
+    /// The worker of the attempt before was lost in the middle of the call.
+    WorkerLost,
     /// The answer is a JSON-RPC error.
     Rpc { code: i64, message: String },
     /// The connection ended, or the time, before there was an answer.
@@ -54,7 +56,7 @@ impl McpError {
     /// Whether the server may have acted on the request and said nothing of it.
     pub(super) fn may_have_acted(&self) -> bool {
         match self {
-            Self::Broken(_) => true,
+            Self::Broken(_) | Self::WorkerLost => true,
             // Of a server that is too busy or away it is the gateway before it that answers.
             Self::Status(status) => *status >= 500 && *status != 503,
             _ => false,
@@ -111,6 +113,7 @@ impl McpError {
             Self::SessionLost => {
                 format!("{host} does not know the session that it has just begun; its replicas need session affinity")
             }
+            Self::WorkerLost => format!("the worker that called {host} was lost before it had the answer"),
             Self::Rpc { code, message } => format!("{host} answered: {message} (code {code})"),
             Self::Broken(text) => format!("{host} did not answer: {text}"),
             Self::Unreadable(text) => format!("{host} answered in a form that is not of the protocol: {text}"),
@@ -141,6 +144,7 @@ mod tests {
             McpError::Broken("x".to_owned()),
             McpError::Status(500),
             McpError::Status(504),
+            McpError::WorkerLost,
         ] {
             assert!(!is_repeated(&error, Repeatable::No), "{error:?}");
             assert!(is_repeated(&error, Repeatable::Yes), "{error:?}");

@@ -3,6 +3,7 @@
 
 use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
+use async_stream::try_stream;
 use bytes::Bytes;
 use futures::{StreamExt as _, stream::BoxStream};
 use reqwest::{
@@ -11,13 +12,15 @@ use reqwest::{
 };
 use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
+use steadfast_bounds::json;
 use steadfast_process::ErrorChain;
 use url::Url;
 
 use super::{address::ServerAddress, error::McpError};
 use crate::egress::{
+    body_decoder::BodyDecoder,
     policy::{EgressPolicy, find_denial},
-    response_body::read_text,
+    response_body::{ReadBodyError, read_text},
 };
 
 /// Header of the session of the protocols before 2026-07-28.
@@ -158,7 +161,7 @@ async fn read(response: Response) -> Result<Reply, McpError> {
     }
     let media_type = media_type(&response);
     let messages = if media_type == "text/event-stream" {
-        Messages::Events(Events::new(response))
+        Messages::Events(Events::new(response)?)
     } else {
         Messages::Body(body_messages(response, &media_type).await?)
     };
@@ -171,7 +174,7 @@ async fn http_error(response: Response) -> McpError {
         return McpError::Unauthorized;
     }
     let body = read_text(response, MAXIMUM_ERROR_BYTES).await.unwrap_or_default();
-    let error = serde_json::from_str::<Value>(&body.text).ok();
+    let error = json::read_foreign(body.text.as_bytes()).ok();
     match error.as_ref().and_then(rpc_error) {
         // The status says more than a code of the server's own: try again later, or not.
         Some(error) if !matches!(status, 408 | 425 | 429 | 502..=504) => error,
@@ -214,7 +217,11 @@ fn media_type(response: &Response) -> String {
 async fn body_messages(response: Response, media_type: &str) -> Result<VecDeque<Value>, McpError> {
     let body = read_text(response, MAXIMUM_ANSWER_BYTES)
         .await
-        .map_err(|error| McpError::Broken(ErrorChain(&error).to_string()))?;
+        .map_err(|error| match &error {
+            ReadBodyError::Connection(broken) => McpError::Broken(ErrorChain(broken).to_string()),
+            // The server has answered.
+            ReadBodyError::Coding(coding) => McpError::Unreadable(ErrorChain(coding).to_string()),
+        })?;
     if body.is_cut {
         return Err(too_large());
     }
@@ -222,7 +229,7 @@ async fn body_messages(response: Response, media_type: &str) -> Result<VecDeque<
     if text.is_empty() {
         return Ok(VecDeque::new());
     }
-    match serde_json::from_str(text) {
+    match read_message(text) {
         // Protocol 2025-03-26 had batches.
         Ok(Value::Array(messages)) => Ok(messages.into()),
         Ok(message) => Ok(VecDeque::from([message])),
@@ -237,6 +244,12 @@ async fn body_messages(response: Response, media_type: &str) -> Result<VecDeque<
             Err(McpError::Unreadable(format!("{media_type}: {quote:?}")))
         }
     }
+}
+
+/// A message, which may be laxer than JSON: servers in JavaScript cut texts within a character, those in Python write
+/// `NaN`.
+fn read_message(text: &str) -> serde_json::Result<Value> {
+    serde_json::from_str(text).or_else(|error| json::read_foreign(text.as_bytes()).map_err(|_| error))
 }
 
 fn too_large() -> McpError {
@@ -261,20 +274,33 @@ impl Messages {
 }
 
 impl Events {
-    fn new(response: Response) -> Self {
-        let mut bytes_left = MAXIMUM_ANSWER_BYTES;
-        let bytes = response.bytes_stream().map(move |chunk| -> io::Result<Bytes> {
-            let chunk = chunk.map_err(io::Error::other)?;
-            bytes_left = bytes_left
-                .checked_sub(chunk.len())
-                .ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
-            Ok(chunk)
-        });
-        Self {
-            stream: SseByteStream::new(bytes.boxed()).boxed(),
+    fn new(response: Response) -> Result<Self, McpError> {
+        let decoder = BodyDecoder::new(response.headers(), MAXIMUM_ANSWER_BYTES);
+        let mut decoder = decoder.map_err(|error| McpError::Unreadable(ErrorChain(&error).to_string()))?;
+        let bytes = try_stream! {
+            let mut bytes_left = MAXIMUM_ANSWER_BYTES;
+            let mut chunks = response.bytes_stream();
+            loop {
+                let chunk = chunks.next().await.transpose().map_err(io::Error::other)?;
+                let text = match &chunk {
+                    Some(chunk) => decoder.push(chunk),
+                    None => decoder.finish(),
+                };
+                let text = text.map_err(io::Error::other)?;
+                let left = bytes_left.checked_sub(text.len()).filter(|_| !decoder.is_full());
+                bytes_left = left.ok_or_else(|| io::Error::from(io::ErrorKind::FileTooLarge))?;
+                yield Bytes::from(text);
+                if chunk.is_none() {
+                    break;
+                }
+            }
+        };
+        let bytes: BoxStream<'static, io::Result<Bytes>> = bytes.boxed();
+        Ok(Self {
+            stream: SseByteStream::new(bytes).boxed(),
             last_id: None,
             retry: None,
-        }
+        })
     }
 
     async fn next(&mut self) -> Result<Option<Value>, McpError> {
@@ -295,7 +321,7 @@ impl Events {
             }
             let data = event.data.unwrap_or_default();
             if !data.trim().is_empty() {
-                return Ok(Some(serde_json::from_str(&data).unwrap_or(Value::String(data))));
+                return Ok(Some(read_message(&data).unwrap_or(Value::String(data))));
             }
         }
         Ok(None)

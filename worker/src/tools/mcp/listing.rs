@@ -10,7 +10,7 @@ use std::{
 };
 
 use reqwest::header::HeaderMap;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use steadfast_json_schema::CompiledSchema;
 use steadfast_process::BlockingWork;
 use tokio::{
@@ -309,10 +309,10 @@ async fn fetch_pages(server: &Server, wire: &Wire) -> Result<Pages, McpError> {
     };
     let mut names = BTreeSet::new();
     let mut cursors = BTreeSet::new();
-    let mut cursor: Option<String> = None;
+    let mut cursor: Option<Value> = None;
     let mut idle_pages = 0;
     for _ in 0..MAXIMUM_PAGES {
-        let page = match fetch_page(&mut connection, cursor.as_deref()).await {
+        let page = match fetch_page(&mut connection, cursor.as_ref()).await {
             Ok(page) => page,
             Err(error) if pages.tools.is_empty() => return Err(error),
             Err(error) => {
@@ -331,7 +331,7 @@ async fn fetch_pages(server: &Server, wire: &Wire) -> Result<Pages, McpError> {
         pages.ttl = page.ttl.into_iter().chain(pages.ttl).min();
         idle_pages = if names.len() == before { idle_pages + 1 } else { 0 };
         // An empty cursor is one like any other, but the first that comes again ends the list.
-        let Some(next) = page.next.filter(|next| cursors.insert(next.clone())) else {
+        let Some(next) = page.next.filter(|next| cursors.insert(next.to_string())) else {
             break;
         };
         if idle_pages >= MAXIMUM_IDLE_PAGES || pages.tools.len() > MAXIMUM_TOOLS {
@@ -350,14 +350,15 @@ async fn fetch_pages(server: &Server, wire: &Wire) -> Result<Pages, McpError> {
 
 struct Page {
     tools: Vec<Value>,
-    next: Option<String>,
+    /// A text, or whatever the server takes for one.
+    next: Option<Value>,
     ttl: Option<Duration>,
 }
 
-async fn fetch_page(connection: &mut Connection, cursor: Option<&str>) -> Result<Page, McpError> {
+async fn fetch_page(connection: &mut Connection, cursor: Option<&Value>) -> Result<Page, McpError> {
     let mut params = Map::new();
     if let Some(cursor) = cursor {
-        params.insert("cursor".to_owned(), json!(cursor));
+        params.insert("cursor".to_owned(), cursor.clone());
     }
     let request = Request {
         method: "tools/list",
@@ -391,7 +392,10 @@ fn read_page(mut result: Value) -> Result<Page, McpError> {
     let ttl = result["ttlMs"].as_f64().filter(|ttl| *ttl >= 0.0 && ttl.is_finite());
     Ok(Page {
         tools,
-        next: result["nextCursor"].as_str().map(str::to_owned),
+        next: result
+            .get("nextCursor")
+            .filter(|next| next.is_string() || next.is_number())
+            .cloned(),
         ttl: ttl.map(|ttl| Duration::from_secs_f64((ttl / 1_000.0).min(MAXIMUM_TTL.as_secs_f64()))),
     })
 }
@@ -420,7 +424,11 @@ fn server_tool(tool: &Value) -> Result<ServerTool, String> {
     let name = tool["name"].as_str().filter(|name| !name.is_empty());
     let name = name.ok_or("the server lists a tool without a name")?.to_owned();
     let unusable = |reason: String| format!("the tool {name:?} is left out: {reason}");
-    let mut schema = tool.get("inputSchema").cloned().unwrap_or_default();
+    // Some servers write the name that another protocol has.
+    let schema = ["inputSchema", "input_schema", "parameters"]
+        .iter()
+        .find_map(|name| tool.get(*name));
+    let mut schema = schema.cloned().unwrap_or_default();
     let headers = match &mut schema {
         Value::Object(schema) => param_headers::take(schema).map_err(unusable)?,
         _ => Vec::new(),

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 
 fn listing(tools: Value) -> Listing {
@@ -75,11 +77,15 @@ fn a_page_may_lack_everything_but_must_be_an_object() {
     let page = |result: Value| read_page(result).map(|page| (page.tools.len(), page.next, page.ttl));
     assert_eq!(page(json!({})), Ok((0, None, None)));
     assert_eq!(page(json!({"tools": null, "nextCursor": null})), Ok((0, None, None)));
-    assert_eq!(page(json!({"tools": {"a": {}}, "nextCursor": 7})), Ok((1, None, None)));
+    assert_eq!(
+        page(json!({"tools": {"a": {}}, "nextCursor": 7})),
+        Ok((1, Some(json!(7)), None))
+    );
+    assert_eq!(page(json!({"nextCursor": {"page": 2}})), Ok((0, None, None)));
     let ttl = Some(Duration::from_millis(1_500));
     assert_eq!(
         page(json!({"tools": [{}], "nextCursor": "", "ttlMs": 1_500})),
-        Ok((1, Some(String::new()), ttl))
+        Ok((1, Some(json!("")), ttl))
     );
     assert_eq!(page(json!({"tools": [], "ttlMs": -1})), Ok((0, None, None)));
     assert!(page(json!("tools")).is_err());

@@ -7,8 +7,6 @@ use std::io::{self, Write};
 use brotli_decompressor::DecompressorWriter;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-/// The most bytes that one chunk may become; more is an attack or a fault.
-const CHUNK_LIMIT_BYTES: usize = 64 << 20;
 /// Buffer of the brotli decoder.
 const BROTLI_BUFFER_BYTES: usize = 16 << 10;
 /// The first bytes that tell a coding apart from text.
@@ -18,7 +16,7 @@ const ZSTD_MAGIC: [u8; MAGIC_BYTES] = [0x28, 0xb5];
 
 /// Why a body cannot be decoded.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CodingError {
+pub(crate) enum CodingError {
     #[error("the content coding {0:?} is not supported; gzip, deflate, br and zstd are")]
     Unsupported(String),
     #[error("the body is not valid {coding}")]
@@ -29,11 +27,14 @@ pub(super) enum CodingError {
 pub(super) struct ContentDecoder {
     /// The outermost coding first.
     layers: Vec<Layer>,
+    chunk_limit_bytes: usize,
+    is_full: bool,
 }
 
 impl ContentDecoder {
-    /// For the value of the header `content-encoding`, which names the innermost coding first.
-    pub(super) fn new(header: &str) -> Result<Self, CodingError> {
+    /// For the value of the header `content-encoding`, which names the innermost coding first. One chunk becomes at most
+    /// so many bytes.
+    pub(super) fn new(header: &str, chunk_limit_bytes: usize) -> Result<Self, CodingError> {
         let mut layers = Vec::new();
         for name in header.split(',').map(|name| name.trim().to_ascii_lowercase()) {
             let coding = match name.as_str() {
@@ -50,14 +51,27 @@ impl ContentDecoder {
             // Some proxies forget the header.
             layers.push(Layer::Unknown(None, Vec::new()));
         }
-        Ok(Self { layers })
+        Ok(Self {
+            layers,
+            chunk_limit_bytes,
+            is_full: false,
+        })
+    }
+
+    /// Whether a chunk became more than the limit: its rest is lost, and nothing can follow.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Decodes the next chunk; returns what is decoded so far.
     pub(super) fn push(&mut self, chunk: &[u8]) -> Result<Vec<u8>, CodingError> {
-        self.layers
-            .iter_mut()
-            .try_fold(chunk.to_vec(), |bytes, layer| layer.push(&bytes))
+        let mut bytes = chunk.to_vec();
+        for layer in &mut self.layers {
+            let decoded = layer.push(&bytes, self.chunk_limit_bytes)?;
+            self.is_full |= decoded.is_full;
+            bytes = decoded.bytes;
+        }
+        Ok(bytes)
     }
 
     /// The body has ended: returns what was held back.
@@ -65,7 +79,9 @@ impl ContentDecoder {
         let mut bytes = Vec::new();
         for layer in &mut self.layers {
             if !bytes.is_empty() {
-                bytes = layer.push(&bytes)?;
+                let decoded = layer.push(&bytes, self.chunk_limit_bytes)?;
+                self.is_full |= decoded.is_full;
+                bytes = decoded.bytes;
             }
             bytes.extend(layer.finish());
         }
@@ -102,8 +118,18 @@ impl Coding {
         }
     }
 
-    fn decoder(self, first: &[u8]) -> io::Result<Box<dyn PushDecoder>> {
-        let sink = Sink::default();
+    fn malformed(self, source: io::Error) -> CodingError {
+        CodingError::Malformed {
+            coding: self.name(),
+            source,
+        }
+    }
+
+    fn decoder(self, first: &[u8], limit_bytes: usize) -> io::Result<Box<dyn PushDecoder>> {
+        let sink = Sink {
+            limit_bytes,
+            decoded: Decoded::default(),
+        };
         Ok(match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(sink)),
             // RFC 9110 means the zlib format; some servers send the bare one.
@@ -129,35 +155,34 @@ enum Layer {
 }
 
 impl Layer {
-    fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>, CodingError> {
+    fn push(&mut self, bytes: &[u8], limit_bytes: usize) -> Result<Decoded, CodingError> {
         let Self::Unknown(named, held) = self else {
             return self.decode(bytes);
         };
         held.extend_from_slice(bytes);
         if held.len() < MAGIC_BYTES {
-            return Ok(Vec::new());
+            return Ok(Decoded::default());
         }
         let (named, first) = (*named, std::mem::take(held));
         *self = match Coding::of(named, &first[..MAGIC_BYTES]) {
             None => Self::Plain,
             Some(coding) => {
-                let decoder = coding.decoder(&first).map_err(|source| CodingError::Malformed {
-                    coding: coding.name(),
-                    source,
-                })?;
+                let decoder = coding
+                    .decoder(&first, limit_bytes)
+                    .map_err(|source| coding.malformed(source))?;
                 Self::Coded(coding, decoder)
             }
         };
         self.decode(&first)
     }
 
-    fn decode(&mut self, bytes: &[u8]) -> Result<Vec<u8>, CodingError> {
+    fn decode(&mut self, bytes: &[u8]) -> Result<Decoded, CodingError> {
         match self {
-            Self::Coded(coding, decoder) => decoder.push(bytes).map_err(|source| CodingError::Malformed {
-                coding: coding.name(),
-                source,
+            Self::Coded(coding, decoder) => decoder.push(bytes).map_err(|source| coding.malformed(source)),
+            Self::Plain | Self::Unknown(..) => Ok(Decoded {
+                bytes: bytes.to_vec(),
+                is_full: false,
             }),
-            Self::Plain | Self::Unknown(..) => Ok(bytes.to_vec()),
         }
     }
 
@@ -171,21 +196,32 @@ impl Layer {
 
 trait PushDecoder: Send {
     /// Decodes all of the bytes, and returns what came of them.
-    fn push(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>>;
+    fn push(&mut self, bytes: &[u8]) -> io::Result<Decoded>;
+}
+
+/// What a chunk has become.
+#[derive(Default)]
+struct Decoded {
+    bytes: Vec<u8>,
+    /// There is more of it than the limit.
+    is_full: bool,
 }
 
 /// What a decoder writes to.
-#[derive(Default)]
-struct Sink(Vec<u8>);
+struct Sink {
+    limit_bytes: usize,
+    decoded: Decoded,
+}
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > CHUNK_LIMIT_BYTES {
-            return Err(io::Error::other(format!(
-                "one chunk becomes more than {CHUNK_LIMIT_BYTES} bytes"
-            )));
+        let decoded = &mut self.decoded;
+        let room = self.limit_bytes.saturating_sub(decoded.bytes.len());
+        decoded.bytes.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        if room < bytes.len() {
+            decoded.is_full = true;
+            return Err(io::Error::other("one chunk becomes more than its limit"));
         }
-        self.0.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -194,19 +230,26 @@ impl Write for Sink {
     }
 }
 
+/// Writes all of the bytes.
+fn write_all(decoder: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match decoder.write(bytes)? {
+            // Bytes after the end of the coded data.
+            0 => break,
+            count => bytes = &bytes[count..],
+        }
+    }
+    decoder.flush()
+}
+
 macro_rules! push_decoders {
     ($($decoder:ty),+) => {
         $(impl PushDecoder for $decoder {
-            fn push(&mut self, mut bytes: &[u8]) -> io::Result<Vec<u8>> {
-                while !bytes.is_empty() {
-                    match self.write(bytes)? {
-                        // Bytes after the end of the coded data.
-                        0 => break,
-                        count => bytes = &bytes[count..],
-                    }
-                }
-                self.flush()?;
-                Ok(std::mem::take(&mut self.get_mut().0))
+            fn push(&mut self, bytes: &[u8]) -> io::Result<Decoded> {
+                let written = write_all(self, bytes);
+                let decoded = std::mem::take(&mut self.get_mut().decoded);
+                // A full sink is no fault of the data.
+                if decoded.is_full { Ok(decoded) } else { written.map(|()| decoded) }
             }
         })+
     };
@@ -237,9 +280,11 @@ mod tests {
         0x4e, 0x45, 0x5d, 0x0a, 0x0a, 0x03,
     ];
 
+    const LIMIT_BYTES: usize = 1 << 20;
+
     /// Decodes byte by byte.
     fn decode(header: &str, bytes: &[u8]) -> String {
-        let mut decoder = ContentDecoder::new(header).unwrap();
+        let mut decoder = ContentDecoder::new(header, LIMIT_BYTES).unwrap();
         let mut text = Vec::new();
         for byte in bytes {
             text.extend(decoder.push(&[*byte]).unwrap());
@@ -285,17 +330,31 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(b"data: 1\n\n").unwrap();
         encoder.flush().unwrap();
-        let mut decoder = ContentDecoder::new("gzip").unwrap();
+        let mut decoder = ContentDecoder::new("gzip", LIMIT_BYTES).unwrap();
         assert_eq!(decoder.push(encoder.get_ref()).unwrap(), b"data: 1\n\n");
     }
 
     #[test]
     fn an_unknown_coding_and_malformed_bytes_are_errors() {
-        let unsupported = ContentDecoder::new("snappy").err().unwrap();
+        let unsupported = ContentDecoder::new("snappy", LIMIT_BYTES).err().unwrap();
         assert!(unsupported.to_string().contains("snappy"), "{unsupported}");
-        let mut decoder = ContentDecoder::new("gzip").unwrap();
+        let mut decoder = ContentDecoder::new("gzip", LIMIT_BYTES).unwrap();
         let mut bytes = gzip(TEXT.as_bytes());
         bytes[10..].fill(0xff);
         assert!(decoder.push(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_chunk_becomes_no_more_than_its_limit() {
+        let text = vec![b'a'; 100_000];
+        for (header, bytes) in [
+            ("gzip", gzip(&text)),
+            ("zstd", zstd::encode_all(text.as_slice(), 0).unwrap()),
+            ("zstd, gzip", gzip(&zstd::encode_all(text.as_slice(), 0).unwrap())),
+        ] {
+            let mut decoder = ContentDecoder::new(header, 1_000).unwrap();
+            assert_eq!(decoder.push(&bytes).unwrap(), vec![b'a'; 1_000], "{header}");
+            assert!(decoder.is_full());
+        }
     }
 }
