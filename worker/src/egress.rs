@@ -9,6 +9,7 @@ mod text_header;
 mod url_text;
 
 pub(crate) mod body_decoder;
+pub(crate) mod connection_fault;
 pub(crate) mod credentials;
 pub(crate) mod http_client;
 pub(crate) mod pieces;

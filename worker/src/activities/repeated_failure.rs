@@ -113,6 +113,13 @@ mod tests {
         for category in ["model_rate_limit", "model_unavailable", "model_connection"] {
             assert_eq!(attempts(|_| CallFailure::transient(category, "busy")), 20, "{category}");
         }
+        for category in ["model_unknown_host", "model_tls"] {
+            assert_eq!(
+                attempts(|_| CallFailure::transient(category, "no")),
+                MOST_IN_A_ROW,
+                "{category}"
+            );
+        }
         assert_eq!(attempts(|_| CallFailure::permanent("model_not_found", "no")), 1);
     }
 

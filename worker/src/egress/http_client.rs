@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use steadfast_process::outbound::{CONNECT_TIMEOUT, Outbound};
 
-use super::policy::EgressPolicy;
+use super::{connection_fault::lookup_error, policy::EgressPolicy};
 
 /// The egress policy of a kind of request, and the way out.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,7 @@ impl Resolve for PolicyResolver {
             policy.check_name(name)?;
             let mut allowed: Vec<SocketAddr> = Vec::new();
             let mut denied = None;
-            for address in found.await? {
+            for address in found.await.map_err(|error| lookup_error(name, error))? {
                 match policy.check_address(address.ip(), Some(name)) {
                     Ok(()) => allowed.push(address),
                     Err(error) => denied = Some(error),

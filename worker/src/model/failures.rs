@@ -14,12 +14,19 @@ use self::{
     provider_error::ProviderError,
     retry_delay::{delay_in_body, delay_in_headers},
 };
-use crate::failure::{CallFailure, RetryClass};
+use crate::{
+    egress::connection_fault::ConnectionFault,
+    failure::{CallFailure, RetryClass},
+};
 
 /// Type of a failure that the Agent's `model` must be mended for.
 pub(super) const CONFIGURATION: &str = "model_configuration";
 /// Type of a failure of the connection, which may be temporary.
 const CONNECTION: &str = "model_connection";
+/// The name of the server does not exist.
+const UNKNOWN_HOST: &str = "model_unknown_host";
+/// There is no TLS with the server: its certificate is not trusted, or it speaks no TLS.
+const TLS: &str = "model_tls";
 /// The provider takes no more requests for now.
 const RATE_LIMIT: &str = "model_rate_limit";
 /// The provider is overloaded or away.
@@ -28,7 +35,8 @@ const UNAVAILABLE: &str = "model_unavailable";
 const UNREADABLE: &str = "model_stream_unreadable";
 
 /// Whether a failure says that the provider is busy, away or not reachable, and nothing about the request: then the
-/// same failure again is no sign that the next attempt fails too.
+/// same failure again is no sign that the next attempt fails too. A name that does not exist and a certificate that is
+/// not trusted are no outage: a person has to mend them.
 pub(crate) fn is_outage(failure: &CallFailure) -> bool {
     matches!(failure.category, CONNECTION | RATE_LIMIT | UNAVAILABLE)
 }
@@ -105,10 +113,32 @@ fn classify_words(error: &ProviderError, status: StatusCode) -> CallFailure {
 
 /// The stream ended without an end of the response. `words` is what it said last that was no chunk.
 pub(crate) fn stream_ended(words: Option<&str>) -> CallFailure {
-    let words = words.map(|words| format!("; it said: {words}")).unwrap_or_default();
-    CallFailure::transient(
-        "model_stream_ended",
-        format!("the model's stream ended before the response was complete{words}"),
+    let message = "the model's stream ended before the response was complete";
+    with_words(CallFailure::transient("model_stream_ended", message), words)
+}
+
+/// The same failure with what the stream said last that was no chunk: some servers say an error in words, and then
+/// nothing.
+pub(crate) fn with_words(failure: CallFailure, words: Option<&str>) -> CallFailure {
+    let Some(words) = words else { return failure };
+    let message = format!("{}; it said: {words}", failure.message);
+    CallFailure {
+        refusal: failure.refusal,
+        ..CallFailure::new(failure.category, message, failure.retry)
+    }
+}
+
+/// The finish reason says that the model calls tools, and there is no call and nothing else.
+pub(crate) fn finished_without_call(reason: &str) -> CallFailure {
+    let message = format!("the model API ended its stream with finish_reason {reason:?} and without a tool call");
+    CallFailure::transient("model_stream_error", message)
+}
+
+/// The finish reason says that the conversation is too long.
+pub(crate) fn context_exceeded() -> CallFailure {
+    CallFailure::permanent(
+        CONTEXT_LENGTH_EXCEEDED,
+        "the conversation is longer than the context window of the model",
     )
 }
 
@@ -187,8 +217,13 @@ pub(crate) fn broken_connection(error: &dyn Display) -> CallFailure {
 }
 
 /// No connection to the model API.
-pub(crate) fn no_connection(host: &str, error: &dyn Display) -> CallFailure {
-    CallFailure::transient(CONNECTION, format!("cannot reach the model API at {host}: {error}"))
+pub(crate) fn no_connection(host: &str, fault: ConnectionFault, error: &dyn Display) -> CallFailure {
+    let category = match fault {
+        ConnectionFault::UnknownHost => UNKNOWN_HOST,
+        ConnectionFault::Tls => TLS,
+        ConnectionFault::Other => CONNECTION,
+    };
+    CallFailure::transient(category, format!("cannot reach the model API at {host}: {error}"))
 }
 
 /// The bytes of a response are not what its headers say.
@@ -241,7 +276,15 @@ fn is_context_overflow(code: Option<&str>, message: &str) -> bool {
 fn is_transient_code(code: &str) -> bool {
     matches!(
         code,
-        "error" | "408" | "409" | "429" | "slow_down" | "too_many_requests" | "api_error"
+        "error"
+            | "408"
+            | "409"
+            | "429"
+            | "slow_down"
+            | "too_many_requests"
+            | "api_error"
+            | "generation"
+            | "incomplete_generation"
     ) || (code.len() == 3 && code.starts_with('5'))
         || [
             "server_error",
@@ -423,6 +466,9 @@ mod tests {
             &serde_json::json!({"code": 529, "message": "Overloaded"})
         )));
         assert!(!is_outage(&stream_ended(None)));
-        assert!(is_outage(&no_connection("models.test", &"refused")));
+        let no_connection = |fault| no_connection("models.test", fault, &"no");
+        assert!(is_outage(&no_connection(ConnectionFault::Other)));
+        assert!(!is_outage(&no_connection(ConnectionFault::UnknownHost)));
+        assert!(!is_outage(&no_connection(ConnectionFault::Tls)));
     }
 }

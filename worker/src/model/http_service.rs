@@ -22,7 +22,7 @@ use super::{
     failures,
 };
 use crate::{
-    egress::{policy::find_denial, redaction::Redactor, request_target::host},
+    egress::{connection_fault::ConnectionFault, policy::find_denial, redaction::Redactor, request_target::host},
     failure::CallFailure,
 };
 
@@ -103,7 +103,7 @@ fn connection_error(url: &Url, error: reqwest::Error) -> CallFailure {
     if let Some(denied) = find_denial(&error) {
         return CallFailure::permanent(failures::CONFIGURATION, format!("model.baseUrl: {denied}"));
     }
-    failures::no_connection(&host, &ErrorChain(&error))
+    failures::no_connection(&host, ConnectionFault::of(&error), &ErrorChain(&error))
 }
 
 fn boxed(error: CallFailure) -> OpenAIError {

@@ -327,3 +327,35 @@ async fn the_query_of_a_base_url_stands_behind_the_path_of_the_api() {
         assert_eq!(request.lines().next(), Some(line));
     }
 }
+
+#[tokio::test]
+async fn a_server_that_is_away_and_one_without_tls_are_told_apart() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let plain = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        connection
+            .write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        // Until the client is gone.
+        while connection
+            .read_buf(&mut Vec::with_capacity(1_024))
+            .await
+            .is_ok_and(|count| count > 0)
+        {}
+    });
+    let revision = serde_yaml_ng::from_str(REVISION).unwrap();
+    let failure = async |url: String| {
+        let url = Url::parse(&url).unwrap();
+        let sent = client().stream(&revision, &url, Bytes::from_static(BODY), None).await;
+        sent.err().unwrap()
+    };
+    assert_eq!(failure(format!("https://{address}/v1")).await.category, "model_tls");
+    plain.await.unwrap();
+    // Nothing listens there any more.
+    assert_eq!(
+        failure(format!("http://{address}/v1")).await.category,
+        "model_connection"
+    );
+}
