@@ -83,7 +83,17 @@ pub fn arguments(item: &Value) -> Result<Value, ReadError> {
         Some(other) => other.clone(),
         None => Value::Null,
     };
-    Ok(if arguments.is_null() { json!({}) } else { arguments })
+    Ok(match arguments {
+        Value::Null => json!({}),
+        // PHP has one word for an empty list and an empty object.
+        Value::Array(values) if values.is_empty() => json!({}),
+        // Some servers write the text of the arguments as JSON once more.
+        Value::String(text) => match json::read(text.as_bytes()) {
+            Ok(object @ Value::Object(_)) => object,
+            _ => Value::String(text),
+        },
+        arguments => arguments,
+    })
 }
 
 impl ToolOutput {
@@ -169,11 +179,15 @@ mod tests {
 
     #[test]
     fn missing_empty_or_null_arguments_are_an_empty_object() {
-        for none in [json!(""), json!(" "), json!("null"), Value::Null] {
+        for none in [json!(""), json!(" "), json!("null"), json!("[]"), Value::Null] {
             assert_eq!(arguments(&json!({"arguments": none})).unwrap(), json!({}), "{none}");
         }
         assert_eq!(arguments(&json!({})).unwrap(), json!({}));
         assert!(arguments(&json!({"arguments": "{\"city\": "})).is_err());
+        let twice = json!({"arguments": json!("{\"n\": 1.10}").to_string()});
+        assert_eq!(arguments(&twice).unwrap().to_string(), "{\"n\":1.10}");
+        let text = json!({"arguments": "\"{oops}\""});
+        assert_eq!(arguments(&text).unwrap(), json!("{oops}"));
         let deep = format!(
             "{}{}",
             "[".repeat(json::MAXIMUM_DEPTH + 1),

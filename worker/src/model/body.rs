@@ -4,6 +4,7 @@
 //! plain `data:` frames with one line of JSON each, and `"[DONE]"` at the end.
 
 mod frames;
+mod half_characters;
 mod json_values;
 mod text;
 
@@ -23,6 +24,7 @@ use steadfast_crds::model::ModelApi;
 
 use self::{
     frames::{DONE, ErrorFields, frames_of},
+    half_characters::HalfCharacters,
     json_values::JsonValues,
     text::TextBody,
 };
@@ -152,10 +154,11 @@ fn frames_of_json(
 ) -> impl Stream<Item = Result<String, CallFailure>> + Send + 'static {
     try_stream! {
         let mut values = JsonValues::default();
+        let mut halves = HalfCharacters::default();
         let mut piece = head;
         loop {
             for value in values.push(&piece) {
-                for frame in frames_of("", &value, ModelApi::ChatCompletions)? {
+                for frame in frames_of("", &halves.join(&value), ModelApi::ChatCompletions)? {
                     yield frame;
                 }
             }
@@ -193,10 +196,11 @@ fn frames_of_events(
         error => stream_unreadable(&error),
     });
     try_stream! {
+        let mut halves = HalfCharacters::default();
         for await event in events {
             let event = event?;
             let name = event.event.unwrap_or_default();
-            for frame in frames_of(&name, &event.data.unwrap_or_default(), api)? {
+            for frame in frames_of(&name, &halves.join(&event.data.unwrap_or_default()), api)? {
                 let is_end = frame == DONE;
                 yield frame;
                 if is_end {

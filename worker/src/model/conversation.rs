@@ -402,7 +402,10 @@ fn is_bound(item: &Value) -> bool {
 fn valid_arguments(item: &Value) -> Cow<'_, str> {
     match arguments(item) {
         Ok(Value::Object(members)) => match &item["arguments"] {
-            Value::String(text) if !members.is_empty() || text.trim() == "{}" => Cow::Borrowed(text),
+            // What a model wrote goes back as it was, unless the object stands in a text.
+            Value::String(text) if text.starts_with('{') && (!members.is_empty() || text == "{}") => {
+                Cow::Borrowed(text)
+            }
             _ => Cow::Owned(Value::Object(members).to_string()),
         },
         _ => Cow::Borrowed("{}"),

@@ -45,6 +45,14 @@ impl<'a> Interpreter<'a> {
         }
     }
 
+    /// What the stream said last that was no event.
+    pub(crate) fn words(&self) -> Option<&str> {
+        match self {
+            Self::Responses(interpreter) => interpreter.words(),
+            Self::ChatCompletions(interpreter) => interpreter.words(),
+        }
+    }
+
     /// No event follows, because the response or the stream has ended; returns the last events for viewers.
     pub(crate) fn close(&mut self, now: jiff::Timestamp) -> Drain<'_, EventKind> {
         match self {

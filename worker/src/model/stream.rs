@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use steadfast_events::EventKind;
 use tokio::time::Instant;
 
-use super::{client::EventStream, interpreter::Interpreter, progress::Progress};
+use super::{client::EventStream, failures::with_words, interpreter::Interpreter, progress::Progress};
 use crate::failure::CallFailure;
 
 /// How long a stream may be silent after the end of the response. The usage comes in this time, or never.
@@ -66,7 +66,7 @@ pub(crate) async fn read_stream(
                 }
             }
             Some(Err(_)) if interpreter.progress() != Progress::Running => break,
-            Some(Err(failure)) => return Err(failure),
+            Some(Err(failure)) => return Err(with_words(failure, interpreter.words())),
         }
     }
     interpreter.close(jiff::Timestamp::now()).for_each(publish);
@@ -116,7 +116,10 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_breaks_within_the_response_is_a_failure() {
         let (end, ..) = read(vec![Ok(text()), Err(broken())], pending()).await;
-        assert_eq!(end.unwrap_err().category, "model_connection");
+        assert_eq!(end.unwrap_err(), broken());
+        // mistral.rs: an error in words, and then nothing.
+        let (end, ..) = read(vec![Ok(json!("n must be greater than 0")), Err(broken())], pending()).await;
+        assert_eq!(end.unwrap_err().message, "reset; it said: n must be greater than 0");
     }
 
     #[tokio::test]

@@ -46,7 +46,13 @@ fn frame_of(event: &str, data: &str, api: ModelApi) -> Option<String> {
     if data.trim_matches('"').eq_ignore_ascii_case("[DONE]") {
         return Some(DONE.to_owned());
     }
-    serde_json::from_str::<IgnoredAny>(data).ok()?;
+    if serde_json::from_str::<IgnoredAny>(data).is_err() {
+        // Servers in Python write NaN and Infinity, for instance as the probability of a token.
+        let mended = data
+            .starts_with('{')
+            .then(|| bounds::read_foreign(data.as_bytes()).ok());
+        return frame_of(event, &mended.flatten()?.to_string(), api);
+    }
     let lacks_type = api == ModelApi::Responses && !event.is_empty() && !data.contains("\"type\"");
     if event != "error" && !lacks_type {
         // A line end within JSON is blank space.
@@ -120,6 +126,11 @@ mod tests {
             ("{\"a\": 1}\n{\"b\": 2}", vec![r#"{"a": 1}"#, r#"{"b": 2}"#]),
             ("{\"a\": 1}\ndata: [DONE]", vec![r#"{"a": 1}"#, DONE]),
             ("upstream went away", vec!["\"upstream went away\""]),
+            (
+                r#"{"a": "Hi", "logprob": -Infinity}"#,
+                vec![r#"{"a":"Hi","logprob":"-Infinity"}"#],
+            ),
+            ("{oops}", vec![r#""{oops}""#]),
         ] {
             assert_eq!(chat("", data), frames, "{data}");
         }

@@ -51,6 +51,17 @@ async fn every_legal_form_of_an_event_stream_is_read_wherever_it_is_cut() {
 }
 
 #[tokio::test]
+async fn the_halves_of_a_character_are_one_character() {
+    let body = "data: {\"a\": \"Hi \\ud83d\"}\n\ndata: {\"a\": \"\\ude00\"}\n\ndata: {\"a\": \"!\", \"p\": NaN}\n\ndata: [DONE]\n\n";
+    let (frames, failure) = read(vec![body.as_bytes()], IDLE).await;
+    let texts = frames[..3].iter().map(|frame| {
+        let value: serde_json::Value = serde_json::from_str(frame).unwrap();
+        value["a"].as_str().unwrap().to_owned()
+    });
+    assert_eq!((texts.collect::<String>().as_str(), failure), ("Hi 😀!", None));
+}
+
+#[tokio::test]
 async fn what_follows_the_end_is_not_read() {
     let body = stream::iter([Ok(Bytes::from_static(b"data: [DONE]\n\n"))]).chain(stream::pending());
     assert_eq!(read_stream(body.boxed(), IDLE).await, (vec![DONE.to_owned()], None));

@@ -191,7 +191,10 @@ fn arguments_are_always_the_json_of_an_object() {
         ("null", "{}"),
         ("", "{}"),
         ("[1]", "{}"),
+        ("[]", "{}"),
         ("\"text\"", "{}"),
+        // The text of the object as JSON once more.
+        (r#""{\"n\": 1.10}""#, "{\"n\":1.10}"),
         ("{\"n\": NaN}", "{}"),
         ("{ }", "{}"),
         ("{\"n\": 1.10}", "{\"n\": 1.10}"),

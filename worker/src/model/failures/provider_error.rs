@@ -66,14 +66,15 @@ impl ProviderError {
     }
 }
 
-/// Some servers send an empty error with each chunk.
+/// Some servers send an error that says nothing with each chunk: empty, or with members that are.
 fn is_told(error: &Value) -> bool {
     match error {
-        Value::Object(members) => !members.is_empty(),
+        Value::Object(members) => members.values().any(is_told),
         Value::String(text) => !text.is_empty(),
         Value::Bool(is_error) => *is_error,
-        Value::Number(_) => true,
-        Value::Null | Value::Array(_) => false,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::Array(values) => values.iter().any(is_told),
+        Value::Null => false,
     }
 }
 
@@ -84,12 +85,20 @@ fn message_of(error: &Value) -> Option<String> {
 }
 
 fn code_of(error: &Value) -> Option<String> {
-    ["code", "type", "status", "error_code", "status_code", "statusCode"]
-        .iter()
-        .find_map(|name| match &error[*name] {
-            Value::Number(number) => Some(number.to_string()),
-            code => text(code),
-        })
+    [
+        "code",
+        "type",
+        "status",
+        "error_code",
+        "error_type",
+        "status_code",
+        "statusCode",
+    ]
+    .iter()
+    .find_map(|name| match &error[*name] {
+        Value::Number(number) => Some(number.to_string()),
+        code => text(code),
+    })
 }
 
 /// Words; FastAPI has a list of objects instead.
@@ -123,6 +132,8 @@ mod tests {
                 "no",
             ),
             (json!({"error": "no"}), "", "no"),
+            // Text Generation Inference.
+            (json!({"error": "no", "error_type": "validation"}), "validation", "no"),
             (json!({"error": true, "message": "no", "status": 503}), "503", "no"),
             (
                 json!({"object": "error", "message": "no", "type": "BadRequestError", "code": 400}),
@@ -171,6 +182,8 @@ mod tests {
             json!("ping"),
             json!({"choices": [], "error": null}),
             json!({"choices": [{"delta": {}}], "error": {}}),
+            json!({"choices": [{"delta": {}}], "error": {"code": 0, "message": "", "type": null}}),
+            json!({"choices": [{"delta": {}}], "error": 0}),
             json!({"choices": [{"delta": {}}], "error": "", "base_resp": {"status_code": 0}}),
             json!({"type": "ping"}),
             json!({"id": "x", "object": "chat.completion.chunk"}),

@@ -15,14 +15,14 @@ use steadfast_events::{Content, EventKind, MessageStatus, Usage};
 use self::{
     calls::{Call, Fragment, continued},
     content::{Kind, pieces_of_content, reasoning_of},
-    finish::{as_one_call, read_usage, unsuccessful},
+    finish::{as_one_call, is_of_calls, read_usage, reason_of, unsuccessful},
     think_tags::{CLOSING, ThinkTags},
 };
 use super::members::{self, Members};
 use crate::{
     failure::CallFailure,
     model::{
-        failures::{from_frame, stream_ended, told_error},
+        failures::{finished_without_call, from_frame, stream_ended, told_error},
         message_tracker::{KeptItem, MessageTracker},
         progress::{Progress, is_done},
         response::{CallIdentity, ModelResponse, incomplete_message},
@@ -59,6 +59,14 @@ pub(crate) struct ChatInterpreter<'a> {
 enum Last {
     Done,
     Usage,
+}
+
+/// Which kinds of parts a response has.
+#[derive(Clone, Copy)]
+struct Said {
+    reasoning: bool,
+    message: bool,
+    calls: bool,
 }
 
 enum Part {
@@ -112,8 +120,17 @@ impl<'a> ChatInterpreter<'a> {
             return;
         }
         self.identify(chunk);
-        let choice = &chunk["choices"][0];
-        self.count(chunk, choice);
+        let choices = chunk["choices"].as_array().map_or(&[][..], Vec::as_slice);
+        self.count(chunk, choices.first().unwrap_or(&Value::Null));
+        // One answer was asked for: some servers write its text and each of its calls as a choice.
+        let calls = self.said().calls;
+        for choice in choices {
+            self.apply_choice(choice, Said { calls, ..self.said() });
+        }
+    }
+
+    /// `said` is what a whole message says again.
+    fn apply_choice(&mut self, choice: &Value, said: Said) {
         if choice.is_null() {
             return;
         }
@@ -124,17 +141,16 @@ impl<'a> ChatInterpreter<'a> {
         // More after the usage: it was not the end.
         self.last = None;
         let (delta, message) = (&choice["delta"], &choice["message"]);
-        if delta.as_object().is_some_and(|delta| !delta.is_empty()) || !message.is_object() {
-            self.extend(delta);
-        } else {
+        let has_delta = delta.as_object().is_some_and(|delta| !delta.is_empty());
+        self.extend(delta);
+        if message.is_object() {
             // A server that does not stream sends the whole message in one chunk; some repeat it after the pieces.
-            self.extend_by_whole(message);
+            self.extend_by_whole(message, if has_delta { self.said() } else { said });
         }
-        if let Some(reason) = choice["finish_reason"].as_str().filter(|reason| !reason.is_empty()) {
-            match unsuccessful(reason) {
-                Some(failure) => self.fail(failure),
-                None => self.finish_reason = Some(reason.to_owned()),
-            }
+        let Some(reason) = reason_of(choice) else { return };
+        match unsuccessful(&reason) {
+            Some(failure) => self.fail(failure),
+            None => self.finish_reason = Some(reason.into_owned()),
         }
     }
 
@@ -147,6 +163,11 @@ impl<'a> ChatInterpreter<'a> {
                 self.last = Some(Last::Usage);
             }
         }
+    }
+
+    /// What the stream said last that was no event.
+    pub(crate) fn words(&self) -> Option<&str> {
+        self.words.as_deref()
     }
 
     /// How far the response is.
@@ -235,22 +256,28 @@ impl<'a> ChatInterpreter<'a> {
         self.extend_calls(delta);
     }
 
-    /// Takes of a whole message what no piece has said.
-    fn extend_by_whole(&mut self, message: &Value) {
+    /// The kinds of parts that there are.
+    fn said(&self) -> Said {
         let has = |of: fn(&Part) -> bool| self.parts.iter().any(of);
-        let has_reasoning = has(|part| matches!(part, Part::Reasoning(_)));
-        let has_message = has(|part| matches!(part, Part::Message { .. }));
-        let has_calls = has(|part| matches!(part, Part::Call(_)));
+        Said {
+            reasoning: has(|part| matches!(part, Part::Reasoning(_))),
+            message: has(|part| matches!(part, Part::Message { .. })),
+            calls: has(|part| matches!(part, Part::Call(_))),
+        }
+    }
+
+    /// Takes of a whole message what no piece has said.
+    fn extend_by_whole(&mut self, message: &Value, said: Said) {
         if self.parts.is_empty() {
             self.members.of_message(message);
         }
-        if !has_reasoning {
+        if !said.reasoning {
             self.extend_reasoning(message);
         }
-        if !has_message {
+        if !said.message {
             self.extend_content(message);
         }
-        if !has_calls {
+        if !said.calls {
             self.extend_calls(message);
         }
     }
@@ -427,6 +454,15 @@ impl<'a> ChatInterpreter<'a> {
             return;
         }
         self.drop_nameless_calls();
+        let is_thought = self.parts.iter().all(|part| matches!(part, Part::Reasoning(_)));
+        let reason = self.finish_reason.as_deref();
+        let without_call = reason
+            .filter(|reason| is_thought && is_of_calls(reason))
+            .map(finished_without_call);
+        if let Some(failure) = without_call {
+            self.fail(failure);
+            return;
+        }
         for (index, item) in (0..).zip(self.items()) {
             self.messages.finish(index, &item, now);
         }

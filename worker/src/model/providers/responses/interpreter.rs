@@ -32,6 +32,8 @@ struct StreamEvent {
     #[serde(default)]
     delta: Option<Value>,
     #[serde(default)]
+    arguments: Option<Value>,
+    #[serde(default)]
     item: Option<Value>,
     #[serde(default)]
     response: Option<Value>,
@@ -47,6 +49,10 @@ struct StreamEvent {
 pub(crate) struct ResponsesInterpreter<'a> {
     messages: MessageTracker<'a>,
     done: BTreeMap<u32, Value>,
+    /// The text of each message, and each call with its arguments, as their pieces told them: gateways forget them in
+    /// the events after the pieces.
+    texts: BTreeMap<u32, String>,
+    calls: BTreeMap<u32, Value>,
     response_id: Option<String>,
     model: Option<String>,
     /// The words of the stream that were no event.
@@ -59,6 +65,8 @@ impl<'a> ResponsesInterpreter<'a> {
         Self {
             messages: MessageTracker::new(call),
             done: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            calls: BTreeMap::new(),
             response_id: None,
             model: None,
             words: None,
@@ -118,9 +126,22 @@ impl<'a> ResponsesInterpreter<'a> {
         match event.kind.as_str() {
             "response.output_item.added" => self.start(index, event.item.as_ref()),
             kind if delta.is_empty() && kind.rsplit('.').next() == Some("delta") => {}
-            "response.output_text.delta" | "response.refusal.delta" => self.messages.text_delta(index, delta),
-            "response.function_call_arguments.delta" if self.messages.has_open_tool_request(index) => {
-                self.messages.arguments_delta(index, delta);
+            "response.output_text.delta" => {
+                self.texts.entry(index).or_default().push_str(&delta);
+                self.messages.text_delta(index, delta);
+            }
+            "response.refusal.delta" => self.messages.text_delta(index, delta),
+            "response.function_call_arguments.delta" => {
+                self.add_arguments(index, &delta);
+                if self.messages.has_open_tool_request(index) {
+                    self.messages.arguments_delta(index, delta);
+                }
+            }
+            "response.function_call_arguments.done" => {
+                if let (Some(call), Some(arguments @ Value::String(_))) = (self.calls.get_mut(&index), event.arguments)
+                {
+                    call["arguments"] = arguments;
+                }
             }
             "response.reasoning_summary_text.delta" => {
                 let part = event.summary_index.unwrap_or(0);
@@ -132,6 +153,7 @@ impl<'a> ResponsesInterpreter<'a> {
             }
             "response.output_item.done" => {
                 if let Some(item) = event.item {
+                    let item = self.whole(index, item);
                     self.messages.finish(index, &item, now);
                     self.done.insert(index, item);
                 }
@@ -148,6 +170,11 @@ impl<'a> ResponsesInterpreter<'a> {
     /// After [`Self::close`]: the response if the provider completed it, else a failure.
     pub(crate) fn finish(self) -> Result<ModelResponse, CallFailure> {
         self.end.unwrap_or_else(|| Err(stream_ended(self.words.as_deref())))
+    }
+
+    /// What the stream said last that was no event.
+    pub(crate) fn words(&self) -> Option<&str> {
+        self.words.as_deref()
     }
 
     /// How far the response is.
@@ -210,8 +237,57 @@ impl<'a> ResponsesInterpreter<'a> {
         }
     }
 
+    fn add_arguments(&mut self, index: u32, delta: &str) {
+        if let Some(Value::String(arguments)) = self.calls.get_mut(&index).map(|call| &mut call["arguments"]) {
+            arguments.push_str(delta);
+        }
+    }
+
+    /// An item with what its pieces have told, if it says less.
+    fn whole(&self, index: u32, mut item: Value) -> Value {
+        match item["type"].as_str() {
+            Some("message") => {
+                let parts = item["content"].as_array().map_or(&[][..], Vec::as_slice);
+                let own: Option<String> = parts.iter().map(|part| part["text"].as_str()).collect();
+                let text = self.texts.get(&index);
+                let is_cut = |text: &&String| own.is_some_and(|own| own.len() < text.len() && text.starts_with(&own));
+                if let Some(text) = text.filter(is_cut) {
+                    item["content"] = json!([{"type": "output_text", "text": text, "annotations": []}]);
+                }
+            }
+            Some("function_call") if item["arguments"].as_str().is_none_or(str::is_empty) => {
+                if let Some(call) = self.calls.get(&index) {
+                    item["arguments"] = call["arguments"].clone();
+                }
+            }
+            _ => {}
+        }
+        item
+    }
+
+    /// The items as the stream told them, where its last event has none.
+    fn items_of_stream(&mut self) -> Vec<Value> {
+        let mut items = std::mem::take(&mut self.calls);
+        for (index, text) in self.messages.unfinished_texts() {
+            items.entry(index).or_insert_with(|| complete_message(text));
+        }
+        for (index, item) in std::mem::take(&mut self.done) {
+            let item = self.whole(index, item);
+            items.insert(index, item);
+        }
+        items.into_values().collect()
+    }
+
     fn start(&mut self, index: u32, item: Option<&Value>) {
         let Some(item) = item else { return };
+        if item["type"] == "function_call" && item["name"].as_str().is_some_and(|name| !name.is_empty()) {
+            let mut call = item.clone();
+            call["status"] = json!("completed");
+            if !call["arguments"].is_string() {
+                call["arguments"] = json!("");
+            }
+            self.calls.entry(index).or_insert(call);
+        }
         let content = match item["type"].as_str() {
             Some("message") => Some(text_content()),
             Some("function_call") => {
@@ -241,8 +317,11 @@ impl<'a> ResponsesInterpreter<'a> {
         }
         let finish_reason = Some(status.unwrap_or("completed").to_owned());
         let items: Vec<Value> = match response.get_mut("output").map(Value::take) {
-            Some(Value::Array(output)) if !output.is_empty() => output,
-            _ => std::mem::take(&mut self.done).into_values().collect(),
+            Some(Value::Array(output)) if !output.is_empty() => {
+                let items = (0..).zip(output);
+                items.map(|(index, item)| self.whole(index, item)).collect()
+            }
+            _ => self.items_of_stream(),
         };
         for (index, item) in (0..).zip(&items) {
             self.messages.finish(index, item, now);

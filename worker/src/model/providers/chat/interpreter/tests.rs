@@ -207,7 +207,10 @@ fn a_call_without_an_id_gets_one() {
 
 #[test]
 fn a_call_that_never_gets_a_name_is_none() {
-    assert_eq!(calls_of(&[fragments(json!([{"index": 0, "id": "c1"}]))]), []);
+    let nameless = fragments(json!([{"index": 0, "id": "c1"}]));
+    assert_eq!(calls_of(&[delta(json!({"content": "I add."})), nameless.clone()]), []);
+    let failure = run(&[nameless, end("tool_calls")]).1.unwrap_err();
+    assert_eq!((failure.category, failure.retry), ("model_stream_error", TRANSIENT));
 }
 
 #[test]

@@ -3,10 +3,18 @@
 
 use super::content::Kind;
 
-const TAGS: [(&str, &str); 3] = [
+const TAGS: [(&str, &str); 9] = [
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
+    // Gemini's OpenAI endpoint.
+    ("<thought>", "</thought>"),
+    ("<reason>", "</reason>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    // Mistral and Kimi.
     ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
 ];
 
 /// The closing tag of reasoning whose opening tag was a part of the prompt.
@@ -103,7 +111,7 @@ fn partial(text: &str, tag: &str) -> usize {
     let longest = tag.len().min(text.len() + 1);
     (1..longest)
         .rev()
-        .find(|size| text.ends_with(&tag[..*size]))
+        .find(|size| tag.get(..*size).is_some_and(|beginning| text.ends_with(beginning)))
         .unwrap_or(0)
 }
 
@@ -117,13 +125,18 @@ mod tests {
             ("<think>hm < 3</think>\n\nHi", "hm < 3", "Hi"),
             (" \n<thinking>\nhm</thinking>Hi <think>", "\nhm", "Hi <think>"),
             ("[THINK]hm[/THINK]Hi", "hm", "Hi"),
+            ("<thought>hm</thought>Hi", "hm", "Hi"),
+            ("<reasoning>hm</reasoning>Hi", "hm", "Hi"),
+            ("<seed:think>hm</seed:think>Hi", "hm", "Hi"),
+            ("<|begin_of_thought|>hm<|end_of_thought|>Hi", "hm", "Hi"),
+            ("◁think▷hm ◁/thin◁/think▷Hi", "hm ◁/thin", "Hi"),
             ("<think></think>Hi", "", "Hi"),
             ("<think>only </thin", "only </thin", ""),
             ("<thin ice>", "", "<thin ice>"),
             ("<th", "", "<th"),
             ("  Hi", "", "  Hi"),
         ] {
-            for at in 0..whole.len() {
+            for at in (0..whole.len()).filter(|at| whole.is_char_boundary(*at)) {
                 let mut tags = ThinkTags::default();
                 let mut said = tags.push(&whole[..at]);
                 said.extend(tags.push(&whole[at..]));

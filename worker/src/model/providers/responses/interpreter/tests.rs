@@ -270,3 +270,76 @@ fn a_stream_whose_server_says_that_it_is_over_counts_if_its_items_are_whole() {
         assert_eq!(run(&events).1.unwrap_err().category, "model_stream_ended", "{events:?}");
     }
 }
+
+#[test]
+fn what_gateways_forget_after_the_pieces_is_kept() {
+    let added =
+        |index: u32, item: Value| json!({"type": "response.output_item.added", "output_index": index, "item": item});
+    let text = |delta: &str| json!({"type": "response.output_text.delta", "output_index": 0, "delta": delta});
+    let done = |item: Value| json!({"type": "response.output_item.done", "output_index": 0, "item": item});
+    let arguments = |kind: &str, member: &str, text: &str| json!({"type": format!("response.function_call_arguments.{kind}"), "output_index": 1, member: text});
+    let call =
+        json!({"type": "function_call", "call_id": "c1", "name": "add", "arguments": "", "status": "in_progress"});
+    let empty = json!({"type": "message", "role": "assistant", "content": []});
+    let completed =
+        |output: Value| json!({"type": "response.completed", "response": {"status": "completed", "output": output}});
+    for (gateway, events) in [
+        (
+            "no items at all",
+            vec![
+                added(0, json!({"type": "message"})),
+                text("Hel"),
+                text("lo"),
+                added(1, call.clone()),
+                arguments("delta", "delta", "{\"x\""),
+                arguments("delta", "delta", ":1}"),
+                completed(json!([])),
+            ],
+        ),
+        (
+            "an item without its text, and arguments at their end only",
+            vec![
+                added(0, json!({"type": "message"})),
+                text("Hello"),
+                done(empty.clone()),
+                added(1, call.clone()),
+                arguments("done", "arguments", "{\"x\":1}"),
+                completed(Value::Null),
+            ],
+        ),
+        (
+            "an item that ends before its text",
+            vec![
+                text("Hel"),
+                done(message_item("Hel")),
+                text("lo"),
+                added(1, call.clone()),
+                arguments("delta", "delta", "{\"x\":1}"),
+                completed(json!([])),
+            ],
+        ),
+        (
+            "a last event without what the pieces have told",
+            vec![
+                text("Hello"),
+                added(1, call.clone()),
+                arguments("delta", "delta", "{\"x\":1}"),
+                completed(json!([empty, call])),
+            ],
+        ),
+    ] {
+        let (messages, response) = run(&events);
+        let items = response.unwrap().items;
+        assert_eq!(items.len(), 2, "{gateway}");
+        assert_eq!(items[0]["content"][0]["text"], "Hello", "{gateway}");
+        assert_eq!(
+            (&items[1]["name"], &items[1]["arguments"]),
+            (&json!("add"), &json!("{\"x\":1}")),
+            "{gateway}"
+        );
+        // What is shown is what the projection of the response shows.
+        let shown: Vec<Content> = messages.into_iter().map(|message| message.content).collect();
+        let projected: Vec<Content> = items.iter().filter_map(steadfast_projection::content_of_item).collect();
+        assert_eq!(shown, projected, "{gateway}");
+    }
+}

@@ -167,6 +167,22 @@ fn fragments_of_a_call_belong_together_in_every_way_that_servers_write_them() {
             )],
         ),
         (
+            "ID and name empty after the first fragment",
+            vec![
+                json!({"index": 0, "id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": null}}),
+                json!({"index": 0, "id": "", "type": null, "function": {"name": "", "arguments": "{\"x\""}}),
+                json!({"index": 0, "id": null, "function": {"name": null, "arguments": ":1}"}}),
+            ],
+        ),
+        (
+            "an index that is null, below zero or a fraction",
+            vec![
+                json!({"index": null, "id": "c1", "function": {"name": "get_weather", "arguments": "{"}}),
+                json!({"index": -1, "id": "c1", "function": {"arguments": "\"x\""}}),
+                json!({"index": 0.5, "function": {"arguments": ":1}"}}),
+            ],
+        ),
+        (
             "no level `function`",
             vec![json!({"index": 0, "id": "c1", "name": "get_weather", "arguments": "{\"x\":1}"})],
         ),
@@ -414,7 +430,37 @@ fn a_response_without_a_reason_for_its_end_counts_where_the_server_says_that_it_
     let text = delta(json!({"content": "Hi"}));
     let whole_call = fragments(json!([piece(json!(0), "c1", "add", json!("{\"x\":1}"))]));
     let cut_call = fragments(json!([piece(json!(0), "c1", "add", json!("{\"x\":"))]));
+    let reason = |reason: Value| json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]});
     for (chunks, expected) in [
+        // Servers in front of Gemini: the number of the reason, also as a text, and 0 while there is none.
+        (vec![text.clone(), reason(json!(1))], Ok("stop")),
+        (
+            vec![reason(json!("0: ")), text.clone(), reason(json!("1: "))],
+            Ok("stop"),
+        ),
+        (vec![text.clone(), reason(json!(2))], Err("model_output_truncated")),
+        (vec![text.clone(), reason(json!("3"))], Err("content_policy")),
+        (
+            vec![text.clone(), reason(json!("FINISH_REASON_MAX_TOKENS"))],
+            Err("model_output_truncated"),
+        ),
+        (
+            vec![text.clone(), reason(json!("model_context_window_exceeded"))],
+            Err("context_length_exceeded"),
+        ),
+        (vec![text.clone(), reason(json!("aborted"))], Err("model_stream_error")),
+        // The absent reason as a text.
+        (vec![text.clone(), reason(json!("null"))], Err("model_stream_ended")),
+        (vec![text.clone(), reason(json!("None"))], Err("model_stream_ended")),
+        (vec![text.clone(), reason(json!("null")), done.clone()], Ok("stop")),
+        // vLLM: the model calls tools, and there is no call. A text is an answer.
+        (vec![reason(json!("tool_calls"))], Err("model_stream_error")),
+        (
+            vec![delta(json!({"reasoning": "hm"})), reason(json!("tool_calls"))],
+            Err("model_stream_error"),
+        ),
+        (vec![text.clone(), reason(json!("tool_calls"))], Ok("tool_calls")),
+        (vec![whole_call.clone(), reason(json!("stop"))], Ok("stop")),
         (vec![text.clone(), done.clone()], Ok("stop")),
         (vec![whole_call.clone(), done.clone()], Ok("stop")),
         (vec![text.clone(), usage()], Ok("stop")),
@@ -464,7 +510,34 @@ fn a_whole_message_after_its_pieces_is_not_said_again() {
         whole.clone(),
     ];
     assert_eq!(said(&pieces), ("hm".to_owned(), "Hi".to_owned()));
-    assert_eq!(said(&[whole]), ("hm".to_owned(), "Hi".to_owned()));
+    assert_eq!(said(std::slice::from_ref(&whole)), ("hm".to_owned(), "Hi".to_owned()));
+    // A delta that says nothing beside it.
+    let mut beside = whole;
+    beside["choices"][0]["delta"] = json!({"role": "assistant", "content": ""});
+    assert_eq!(said(&[beside]), ("hm".to_owned(), "Hi".to_owned()));
+}
+
+#[test]
+fn calls_of_a_whole_message_are_called_beside_pieces_of_text() {
+    let calls = json!([{"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{\"x\":1}"}}]);
+    let last = json!({"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "tool_calls",
+        "message": {"role": "assistant", "content": "I add.", "tool_calls": calls}}]});
+    let chunks = [delta(json!({"content": "I add."})), last];
+    assert_eq!(calls_of(&chunks), [call("c1", "add", "{\"x\":1}")]);
+}
+
+#[test]
+fn the_choices_of_one_chunk_are_one_answer() {
+    // GitHub Copilot in front of Claude: the text and each call in a choice of its own.
+    let choice = |message: Value| json!({"finish_reason": "tool_calls", "message": message});
+    let of = |id: &str| json!({"content": null, "tool_calls": [{"id": id, "type": "function", "function": {"name": "add", "arguments": "{}"}}]});
+    let chunk = json!({"choices": [choice(json!({"content": "I add."})), choice(of("c1")), choice(of("c2"))]});
+    assert_eq!(
+        calls_of(std::slice::from_ref(&chunk)),
+        [call("c1", "add", "{}"), call("c2", "add", "{}")]
+    );
+    let items = run(&[chunk]).1.unwrap().items;
+    assert_eq!(items[0]["content"][0]["text"], "I add.");
 }
 
 #[test]
@@ -525,6 +598,7 @@ fn the_usage_is_found_wherever_it_stands() {
         json!({"choices": [{"delta": {}, "usage": tokens}]}),
         json!({"choices": [{"delta": {}}], "x_groq": {"usage": tokens}}),
         json!({"choices": [{"delta": {}}], "usage": {"input_tokens": 5, "output_tokens": 3}}),
+        json!({"choices": null, "usage": {"prompt_tokens": 5.0, "completion_tokens": "3"}}),
     ] {
         let usage = run(&[delta(json!({"content": "Hi"})), end("stop"), chunk.clone()])
             .1
