@@ -80,6 +80,21 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_the_arguments_keep_their_digits() {
+        let pending: PendingApproval = serde_json::from_str(
+            r#"{"id": "t.1.0.0", "kind": "tool_call", "agent": "bank", "turn": 1, "tool": "pay", "tool_call_id": "c",
+                "arguments": {"to": 100000000000000000001, "amount": 1.10}, "requested_at": "2026-11-23T10:00:00Z",
+                "agent_name": "bank", "task_id": "t"}"#,
+        )
+        .unwrap();
+        let table = super::table(&[pending], Width::Narrow, Timestamp::UNIX_EPOCH);
+        assert!(
+            table.contains(r#"{"to":100000000000000000001,"amount":1.10}"#),
+            "{table}"
+        );
+    }
+
+    #[test]
     fn an_empty_list_is_a_sentence() {
         assert_eq!(
             table(&[], Width::Narrow, Timestamp::UNIX_EPOCH),

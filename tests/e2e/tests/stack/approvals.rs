@@ -4,13 +4,13 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use steadfast_contract::signals::SIGNAL_DECIDE;
 use steadfast_e2e::{
-    backend::stack::{nonce_tool, shared_stack, tools_worker},
+    backend::stack::{TOOLS, nonce_tool, shared_stack, tools_worker},
     scripts::{call_nonce_then_repeat, call_then_repeat},
 };
 use steadfast_testkit::{
     RedisData,
     scripted_model::Reply,
-    stack::{Agent, AgentSetup, Line, Stack, TIMEOUT, Task},
+    stack::{Agent, AgentSetup, Line, Stack, TIMEOUT, Task, activity_tool},
     wait,
 };
 
@@ -55,6 +55,55 @@ async fn an_approved_call_runs_with_the_arguments_that_were_shown() {
         (&json!("approved"), &json!("fine"))
     );
     assert!(task.pending_approvals().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn numbers_keep_their_digits_in_what_a_person_sees_approves_and_answers() {
+    const ARGUMENTS: &str = "{\"id\":100000000000000000001,\"rate\":1.10}";
+    let properties = json!({"id": {"type": "integer"}, "rate": {"type": "number"}});
+    let mut measure = activity_tool("measure", TOOLS, &properties);
+    measure["approval"] = json!({"required": true});
+    let form = json!({"type": "object", "properties": {"amount": {"type": "number"}}});
+    let question = json!({
+        "description": "Asks.", "parameters": {"type": "object", "properties": properties},
+        "human": {"prompt": "How much?", "form": form},
+    });
+    let setup = AgentSetup::new("digits-approved", |request| match request.number {
+        1 => Reply::stream().and_raw_call("measure", ARGUMENTS),
+        2 => Reply::stream().and_raw_call("ask", ARGUMENTS),
+        _ => Reply::text("Done."),
+    })
+    .tool("measure", measure)
+    .tool("ask", question);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.send("Measure.").await.unwrap();
+    let approval = task.until_approval_pending().await.unwrap();
+    assert_eq!(approval["arguments"].to_string(), ARGUMENTS);
+    approval.approve("fine").await.unwrap();
+    let question = wait::until("the question", TIMEOUT, async || {
+        let pending = task.pending_approvals().await?;
+        pending
+            .into_iter()
+            .find(|pending| pending["tool"] == "ask")
+            .context("it is not asked yet")
+    })
+    .await
+    .unwrap();
+    assert_eq!(question["arguments"].to_string(), ARGUMENTS);
+    let answer = serde_json::from_str("{\"amount\": 100000000000000000003.10}").unwrap();
+    question.answer(answer).await.unwrap();
+    task.turn_completed(1).await.unwrap();
+
+    let outputs = agent.model().journal()[2].request.tool_outputs();
+    assert!(outputs[0].contains("100000000000000000002"), "{outputs:?}");
+    assert!(outputs[1].contains("100000000000000000003.10"), "{outputs:?}");
+    let lines = task.lines().await.unwrap();
+    for line in &lines {
+        if let Line::ToolRequest { arguments, .. } = line {
+            assert_eq!(arguments.to_string(), ARGUMENTS, "{lines:#?}");
+        }
+    }
 }
 
 #[tokio::test]
