@@ -30,7 +30,7 @@ pub(crate) use self::{
     init::{InitArguments, ToolTemplate},
     lint::LintArguments,
     output::{OutputFormat, Structured},
-    supervise::SuperviseArguments,
+    supervise::{SuperviseArguments, SupervisedArguments},
     tasks::{
         ChangeTaskArguments, DeleteTaskArguments, FollowTaskArguments, ListTasksArguments, ShowTaskArguments,
         TaskStatusArgument, TasksCommand,
@@ -73,6 +73,9 @@ pub(crate) enum Command {
     /// Run one program until standard input closes.
     #[command(hide = true)]
     Supervise(SuperviseArguments),
+    /// Become a program that ends with its supervisor.
+    #[command(hide = true)]
+    Supervised(SupervisedArguments),
     /// Chat with an agent. Text and tool calls are printed as they happen.
     ///
     /// The conversation is stored in the cluster. You can leave at any time and

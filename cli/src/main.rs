@@ -37,6 +37,7 @@ async fn main() -> ExitCode {
         Command::Test(arguments) => Box::pin(scripts::run(arguments, args::environment())).await,
         Command::Import(command) => import::run(command),
         Command::Supervise(arguments) => dev::supervisor::run(arguments).await,
+        Command::Supervised(arguments) => dev::supervisor::become_program(&arguments),
         Command::Chat(arguments) => chat::run(arguments).await,
         Command::Approvals(command) => approvals::run(command).await.map(|()| ExitCode::SUCCESS),
         Command::Agents(command) => agents::run(command).await.map(|()| ExitCode::SUCCESS),

@@ -10,6 +10,10 @@ use std::{
 };
 
 use anyhow::Context as _;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use tokio::{
     process::{Child as Process, ChildStdin, Command},
     task::JoinHandle,
@@ -71,8 +75,7 @@ impl Launch {
 
     /// The supervisor, and the pipe whose end it waits for.
     fn spawn(&self) -> anyhow::Result<(Process, ChildStdin)> {
-        let own = std::env::current_exe().context("find this program")?;
-        let mut command = Command::new(own);
+        let mut command = Command::new(own_program()?);
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
@@ -91,7 +94,7 @@ impl Launch {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Not in the group that Ctrl-C at the terminal reaches.
+            // Not in the group that Ctrl-C at the terminal reaches; and everything that the program starts is in this one.
             .process_group(0)
             .spawn()
             .with_context(|| format!("start {}", self.name))?;
@@ -126,7 +129,9 @@ async fn keep(launch: Launch, first: (Process, ChildStdin)) {
     let mut pause = SHORTEST_PAUSE;
     loop {
         let begin = Instant::now();
+        let group = process.id();
         let ended = process.wait().await;
+        kill_rest(group);
         let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
         if begin.elapsed() > LONGEST_PAUSE {
             pause = SHORTEST_PAUSE;
@@ -134,7 +139,7 @@ async fn keep(launch: Launch, first: (Process, ChildStdin)) {
         status(&format!(
             "{} ended ({how}) and is started again; its log is {}",
             launch.name,
-            launch.log.display()
+            from_here(&launch.log).display()
         ));
         loop {
             sleep(pause).await;
@@ -148,6 +153,33 @@ async fn keep(launch: Launch, first: (Process, ChildStdin)) {
             }
         }
     }
+}
+
+/// Kills what an ended supervisor has left: with it, the program was not told to end if it was killed itself.
+fn kill_rest(group: Option<u32>) {
+    if let Some(group) = group.and_then(|id| i32::try_from(id).ok()) {
+        // Mostly nobody is left.
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+}
+
+/// This program, also after its file was replaced, as compilers do.
+pub(super) fn own_program() -> anyhow::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        Ok(PathBuf::from("/proc/self/exe"))
+    } else {
+        std::env::current_exe().context("find this program")
+    }
+}
+
+/// A path as people type it: from the present directory, if it is below.
+pub(super) fn from_here(path: &Path) -> &Path {
+    let below = |directory: PathBuf| path.strip_prefix(directory).ok();
+    std::env::current_dir()
+        .and_then(std::fs::canonicalize)
+        .ok()
+        .and_then(below)
+        .unwrap_or(path)
 }
 
 /// The last lines of a log, for an error.

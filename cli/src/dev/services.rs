@@ -15,7 +15,7 @@ use url::Url;
 
 use super::{
     INSTALL,
-    child::{Child, Launch, end_of_log},
+    child::{Child, Launch, end_of_log, from_here},
     fleet::{Fleet, LocalAgent},
     programs::Programs,
     state_dir::StateDir,
@@ -300,7 +300,7 @@ async fn until(name: &str, log: &Path, ready: impl AsyncFn() -> bool) -> anyhow:
             bail!(
                 "{name} is not ready after {} s; the end of {}:\n{}",
                 READY_TIMEOUT.as_secs(),
-                log.display(),
+                from_here(log).display(),
                 end_of_log(log)
             );
         }

@@ -29,7 +29,7 @@ use self::{
     output::Follower,
 };
 use super::{
-    child::{Child, Launch},
+    child::{Child, Launch, from_here},
     environment::Environment,
     queues::ToolQueue,
     state_dir::StateDir,
@@ -258,7 +258,7 @@ impl ToolWorkers {
             let log = self.state.logs.join(format!("tool-{name}.log"));
             return format!(
                 "Its worker {name} does not: see {}, or run it yourself: cd {} && {settings} {}",
-                log.display(),
+                from_here(&log).display(),
                 directory.display(),
                 command.join(" ")
             );
