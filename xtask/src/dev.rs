@@ -4,22 +4,44 @@
 //! answer counts here, not the thousandth.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Context as _;
+use clap::Args;
 use steadfast_tools::cargo::Cargo;
 use steadfast_tools::progress;
 
+use crate::build::build;
 use crate::forward::Forwarded;
 
 const PROGRAMS: [&str; 3] = ["steadfast", "steadfast-gateway", "steadfast-worker"];
 
-pub(crate) fn run(forwarded: &Forwarded) -> anyhow::Result<()> {
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Where the programs are, instead of building them.
+    #[arg(long, env = "STEADFAST_PROGRAMS", hide = true)]
+    programs: Option<PathBuf>,
+    #[command(flatten)]
+    forwarded: Forwarded,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let cargo = Cargo::of_this_machine()?;
+    let steadfast = match &arguments.programs {
+        Some(programs) => programs.join("steadfast"),
+        None => build_programs(&cargo)?,
+    };
+    // At the terminal and in the directory of the person, unlike a command of cargo.
+    let mut command = Command::new(steadfast);
+    cargo.configure(&mut command);
+    let error = command.arg("dev").args(&arguments.forwarded.arguments).exec();
+    Err(error).context("start steadfast")
+}
+
+fn build_programs(cargo: &Cargo) -> anyhow::Result<PathBuf> {
     progress::print("building steadfast, its gateway and its worker (several minutes the first time)");
-    let mut build = vec!["build", "--quiet", "--locked", "--bins"];
-    build.extend(PROGRAMS.iter().flat_map(|program| ["--package", program]));
-    cargo.run(&build)?;
-    let run = ["run", "--quiet", "--locked", "--package", "steadfast", "--", "dev"];
-    let error = cargo.command(&run).args(&forwarded.arguments).exec();
-    Err(error).context("start cargo")
+    let mut arguments = vec!["build", "--locked", "--bins"];
+    arguments.extend(PROGRAMS.iter().flat_map(|program| ["--package", program]));
+    Ok(build(cargo, &arguments)?.executable("steadfast")?.clone())
 }

@@ -43,7 +43,7 @@ enum Command {
     Demo(Forwarded),
     /// Builds the programs and runs `steadfast dev`: Agents on this machine, without Kubernetes.
     #[command(disable_help_flag = true)]
-    Dev(Forwarded),
+    Dev(dev::Arguments),
     /// Writes the files that are generated from the API types.
     Generate(generate::Arguments),
     /// Builds the container images.

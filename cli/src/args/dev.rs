@@ -25,7 +25,12 @@ pub(crate) struct DevArguments {
     #[arg(long)]
     pub(crate) new: bool,
     /// Directory for everything that the next start continues with.
-    #[arg(long, value_name = "DIRECTORY", default_value = ".steadfast")]
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        env = "STEADFAST_STATE_DIR",
+        default_value = ".steadfast"
+    )]
     pub(crate) state_dir: PathBuf,
     /// Remove the content of the state directory first.
     #[arg(long)]

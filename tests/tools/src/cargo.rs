@@ -55,19 +55,25 @@ impl Cargo {
     /// `cargo ARGUMENTS`, in the root of the workspace and without input.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("cargo");
+        self.configure(&mut command);
         command
             .args(arguments)
+            .current_dir(workspace::root())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Gives a program the variables with which the cargo that it starts shares what is compiled.
+    pub fn configure(&self, command: &mut Command) {
+        command
             .env("CARGO_BUILD_TARGET", &self.host)
             .env(flags_variable(&self.host), "-C target-feature=+crt-static")
             // Either would replace the flags for the target.
             .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .current_dir(workspace::root())
-            .stdin(Stdio::null());
+            .env_remove("CARGO_ENCODED_RUSTFLAGS");
         for variable in SET_BY_CARGO {
             command.env_remove(variable);
         }
-        command
     }
 
     /// Runs it to its end.
