@@ -4,6 +4,7 @@ Prints seconds from the command to the first streamed token of the answer. bare-
 on a machine with nothing but Rust and Python; it runs anywhere else too.
 """
 
+import fcntl
 import os
 import pathlib
 import re
@@ -62,6 +63,12 @@ def run(command, agent, message):
     return compiled, answered
 
 
+def wait_for_end():
+    """Waits until the programs of the last run have ended: nobody starts the next one in that second."""
+    with open(CHECKOUT / ".steadfast" / "children.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
 def main():
     command = first_command()
     agent = pathlib.Path(command[-1]).name
@@ -71,6 +78,7 @@ def main():
     subprocess.run(["cargo", "fetch", "--quiet", "--locked"], cwd=CHECKOUT, check=True)
     fetched = time.monotonic() - started
     compiled, answered = run(command, agent, message)
+    wait_for_end()
     _, warm = run(command, agent, message)
     rest = fetched + answered - compiled
     rows = [
