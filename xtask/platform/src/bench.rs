@@ -154,7 +154,15 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
     match bench {
         Bench::Chaos(arguments) => measure_chaos(&arguments, programs).await,
         Bench::DevMemory { idle_seconds } => {
-            print(&dev_memory::run(&programs, DevMemoryOptions { idle_seconds }).await?)
+            let report = dev_memory::run(&programs, DevMemoryOptions { idle_seconds }).await?;
+            print(&report)?;
+            ensure!(
+                report.megabytes <= report.at_most_megabytes,
+                "steadfast dev has {:.0} MB, more than {:.0}",
+                report.megabytes,
+                report.at_most_megabytes
+            );
+            Ok(())
         }
         Bench::History {
             model_calls,

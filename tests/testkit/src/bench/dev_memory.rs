@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, process::Stdio, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -11,6 +11,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::statistics::rounded;
 use crate::{
     stack::BinaryDir,
     temp_dir::TempDir,
@@ -18,7 +19,13 @@ use crate::{
 };
 
 const START_TIMEOUT: Duration = Duration::from_mins(1);
-const BYTES_PER_MEBIBYTE: f64 = 1024.0;
+/// Those of `examples/handoffs`.
+const AGENTS: usize = 3;
+const BYTES_PER_KIBIBYTE: f64 = 1024.0;
+const BYTES_PER_MEGABYTE: f64 = 1e6;
+
+/// What a laptop hardly notices.
+const AT_MOST_MEGABYTES: f64 = 300.0;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
@@ -33,12 +40,13 @@ impl Default for DevMemoryOptions {
     }
 }
 
-/// Memory in MiB. A page that several processes share counts in parts (PSS).
+/// Memory in megabytes of 10^6 bytes. A page that several processes share counts in parts (PSS).
 #[derive(Clone, Debug, Serialize)]
 pub struct DevMemoryReport {
     pub agents: usize,
     pub idle_seconds: u64,
-    pub mebibytes: f64,
+    pub megabytes: f64,
+    pub at_most_megabytes: f64,
     /// By program, with the number of its processes.
     pub parts: BTreeMap<String, Part>,
 }
@@ -47,7 +55,7 @@ pub struct DevMemoryReport {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Part {
     pub processes: usize,
-    pub mebibytes: f64,
+    pub megabytes: f64,
 }
 
 /// Runs the three agents of `examples/handoffs`, and reads their memory.
@@ -103,12 +111,19 @@ pub async fn run(programs: &BinaryDir, options: DevMemoryOptions) -> anyhow::Res
             })
             .or_default();
         part.processes += 1;
-        part.mebibytes += kibibytes / BYTES_PER_MEBIBYTE;
+        part.megabytes += kibibytes * BYTES_PER_KIBIBYTE / BYTES_PER_MEGABYTE;
+    }
+    let workers = parts.get("steadfast-worker").map_or(0, |part| part.processes);
+    ensure!(workers == AGENTS, "{workers} workers run, not {AGENTS}");
+    let megabytes = rounded(parts.values().map(|part| part.megabytes).sum());
+    for part in parts.values_mut() {
+        part.megabytes = rounded(part.megabytes);
     }
     Ok(DevMemoryReport {
-        agents: 3,
+        agents: AGENTS,
         idle_seconds: options.idle_seconds,
-        mebibytes: parts.values().map(|part| part.mebibytes).sum(),
+        megabytes,
+        at_most_megabytes: AT_MOST_MEGABYTES,
         parts,
     })
 }
