@@ -2,7 +2,14 @@
 //! for every branch of a condition, so a template is split into tags here, as the
 //! engine (minijinja, with its default delimiters) splits it, and refused before it is
 //! parsed. Text outside of tags may contain anything.
+//!
+//! The engine counts the work of a rendering and the texts that it makes, with one
+//! exception: where it turns a list or an object into a text by itself. What makes it do
+//! so is refused here: the operator `~`, and a value of unknown size before `in`.
 
+mod made_values;
+
+use self::made_values::MadeValues;
 use crate::OutOfBounds;
 
 /// Longest template.
@@ -15,6 +22,11 @@ pub const MAXIMUM_TOKENS: usize = 512;
 pub const MAXIMUM_NESTING: usize = 16;
 /// Deepest nesting of blocks; every `elif` counts as a level.
 pub const MAXIMUM_BLOCKS: usize = 32;
+/// Most work of one rendering: its instructions, one for each 64 bytes of text that the engine makes, and one for each
+/// 4 bytes of a list or an object that it writes. The largest payload can be written as it is.
+pub const MAXIMUM_WORK: u64 = 600_000;
+/// Most bytes of text and JSON that the values of one rendering are turned into, those on the way included.
+pub const MAXIMUM_TEXT_BYTES: usize = 64 << 20;
 
 /// Gives a template to `parse` if it is within the bounds.
 pub fn parse_with<'a, T>(template: &'a str, parse: impl FnOnce(&'a str) -> T) -> Result<T, OutOfBounds> {
@@ -33,6 +45,7 @@ pub fn check(template: &str) -> Result<(), OutOfBounds> {
     let mut rest = template;
     let mut tags = 0;
     let mut blocks = Blocks::default();
+    let mut made = MadeValues::default();
     while let Some((kind, inside)) = next_tag(rest) {
         if kind == Kind::Comment {
             rest = after(inside, "#}").ok_or_else(|| malformed("a comment has no end"))?;
@@ -54,6 +67,10 @@ pub fn check(template: &str) -> Result<(), OutOfBounds> {
         let tag = Tag::read(inside, if kind == Kind::Block { "%}" } else { "}}" })?;
         if kind == Kind::Block {
             blocks.add(&tag)?;
+        }
+        made.check(&tag.tokens)?;
+        if kind == Kind::Block {
+            made.add(&tag.tokens);
         }
         rest = tag.rest;
     }
@@ -105,8 +122,8 @@ fn after_raw(mut text: &str) -> Result<&str, OutOfBounds> {
 
 /// One tag.
 struct Tag<'a> {
-    /// Its first word.
-    word: &'a str,
+    /// Its words, numbers, texts and signs.
+    tokens: Vec<&'a str>,
     /// It has a `=` outside of brackets.
     assigns: bool,
     /// The text behind it.
@@ -117,11 +134,11 @@ impl<'a> Tag<'a> {
     /// Reads a tag up to `end`, which ends it outside of brackets and strings only.
     fn read(inside: &'a str, end: &str) -> Result<Self, OutOfBounds> {
         let mut tag = Self {
-            word: "",
+            tokens: Vec::new(),
             assigns: false,
             rest: inside,
         };
-        let (mut tokens, mut open) = (0, 0_usize);
+        let mut open = 0_usize;
         loop {
             tag.rest = tag.rest.trim_ascii_start();
             if open == 0
@@ -145,6 +162,12 @@ impl<'a> Tag<'a> {
                         .ok_or_else(|| malformed(format!("{first:?} closes a bracket that is not open")))?;
                 }
                 '=' if open == 0 => tag.assigns = true,
+                '~' => {
+                    return Err(OutOfBounds::not_allowed(
+                        "the operator ~",
+                        "write the values side by side, as in {{ a }}{{ b }}, or join them: [a, b] | join",
+                    ));
+                }
                 _ => {}
             }
             if open > MAXIMUM_NESTING {
@@ -153,11 +176,8 @@ impl<'a> Tag<'a> {
                     limit: MAXIMUM_NESTING,
                 });
             }
-            if tokens == 0 {
-                tag.word = &tag.rest[..length];
-            }
-            tokens += 1;
-            if tokens > MAXIMUM_TOKENS {
+            tag.tokens.push(&tag.rest[..length]);
+            if tag.tokens.len() > MAXIMUM_TOKENS {
                 return Err(OutOfBounds::TooMany {
                     what: "words, numbers, texts and signs in one tag",
                     limit: MAXIMUM_TOKENS,
@@ -195,7 +215,7 @@ struct Blocks(Vec<usize>);
 
 impl Blocks {
     fn add(&mut self, tag: &Tag<'_>) -> Result<(), OutOfBounds> {
-        match tag.word {
+        match tag.tokens.first().copied().unwrap_or_default() {
             "if" | "for" | "with" | "filter" => self.0.push(1),
             "set" if !tag.assigns => self.0.push(1),
             "elif" => self.0.last_mut().into_iter().for_each(|levels| *levels += 1),
@@ -244,7 +264,7 @@ mod tests {
             "Answer briefly :( :( :( { } {a} }} %}",
             "{{ user }}, today is {{ now | date('long') }}. {# (((((((((((((((((( #}",
             "{%- if params.vip -%}Be kind.{% elif x %}{% else %}Hurry.{%+ endif +%}",
-            "{% for a in args.list %}{{ loop.index }}: {{ a.b[0]['c'] ~ '}}' }}{% endfor %}",
+            "{% for a in args.list %}{{ loop.index }}: {{ a.b[0]['c'] + '}}' }}{% endfor %}",
             "{{ {\"a\": {\"b\": [1, (2)]}} }}",
             "{% set x = (a == b) %}{% set y %}text{% endset %}{{ x }}",
             "{% raw %}{{ {% if %} (((((((((((((((((((((({% endraw %}",
@@ -295,6 +315,17 @@ mod tests {
             "the tag \"include\" is not allowed; a template has the tags if, for, set, with, filter and raw"
         );
         refused("{%- macro m() %}{% endmacro %}");
+    }
+
+    #[test]
+    fn values_are_joined_without_the_sign_that_the_engine_does_not_count() {
+        assert_eq!(
+            refused("{{ a ~ b }}").to_string(),
+            "the operator ~ is not allowed; write the values side by side, as in {{ a }}{{ b }}, or join them: \
+             [a, b] | join"
+        );
+        refused("{% set x = 'a' ~ b %}");
+        accepted("{{ '~' }} ~ {# ~ #}{% raw %}{{ a ~ b }}{% endraw %}");
     }
 
     #[test]

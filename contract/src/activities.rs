@@ -252,9 +252,12 @@ pub struct StepCall {
 pub struct StepOutcome {
     /// The result, as JSON.
     pub content: Value,
-    /// The request was refused for good.
+    /// The request was refused for good, or its result cannot be used.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_error: bool,
+    /// The step may have acted all the same: in an earlier attempt, or before its result was lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_have_acted: bool,
 }
 
 /// Input of [`CheckCel`](crate::activity_kind::ActivityKind::CheckCel).

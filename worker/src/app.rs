@@ -164,7 +164,7 @@ fn activities(
         log,
         revisions,
         model: ModelClient::new(credentials.clone(), &of_models, args.model_base_url.clone())?,
-        http_tools: HttpToolClient::new(credentials.clone(), &of_tools)?,
+        http_tools: HttpToolClient::new(credentials.clone(), &of_tools, blocking.clone())?,
         mcp: McpClient::new(credentials.clone(), &of_tools, blocking.clone())?,
         webhooks: WebhookClient::new(credentials, &of_tools)?,
         cancel_broadcast: CancelBroadcast::start(redis, channel, running.clone(), stop.clone()),

@@ -1,23 +1,36 @@
-//! Renders the templates of users, with a limit on their work. A value is written as
-//! JSON: `true`, `null`, `["a",1]`; a text is written as it is. Pure.
+//! Renders the templates of users, with limits on their work and on what they make. A
+//! value is written as JSON: `true`, `null`, `["a",1]`; a text is written as it is. Pure.
 
 mod decimal;
+mod text_filters;
 mod values;
+
+use std::{io, time::Duration};
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value as TemplateValue, value::Kwargs};
 use serde::Serialize;
 use serde_json::Value;
 use steadfast_bounds::{OutOfBounds, template};
+use steadfast_process::{BlockingError, BlockingWork};
 
 use self::values::invalid;
 pub(crate) use self::values::{Digits, Scope};
 
-/// Limit for the instructions that a template executes.
-const FUEL: u64 = 100_000;
 /// Largest indentation of the filter `tojson`.
 const MAXIMUM_INDENT: usize = 16;
-/// Longest text that the filter `join` makes.
-const MAXIMUM_JOINED_BYTES: usize = 16 << 20;
+
+/// Limit for the templates of a request, of the arguments of a step, of a response, or of the instructions.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Evaluates templates on a thread of their own. `of` names them: late ones keep their thread, and are not begun again
+/// until they end.
+pub(crate) async fn evaluate<T: Send + 'static>(
+    blocking: &BlockingWork,
+    of: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BlockingError> {
+    blocking.run(of, DEADLINE, work).await
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RenderError {
@@ -67,7 +80,8 @@ pub(crate) fn environment(digits: &Digits) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(Some(FUEL));
+    environment.set_fuel(Some(template::MAXIMUM_WORK));
+    text_filters::add(&mut environment, digits);
     let of_formatter = digits.clone();
     environment.set_formatter(move |output, _, value| Ok(output.write_str(&of_formatter.text(value)?)?));
     let of_string = digits.clone();
@@ -111,14 +125,35 @@ fn to_json(
         Some(width) => {
             let width = " ".repeat(width.min(MAXIMUM_INDENT));
             let formatter = serde_json::ser::PrettyFormatter::with_indent(width.as_bytes());
-            let mut text = Vec::new();
+            let mut text = CountedText {
+                digits,
+                bytes: Vec::new(),
+            };
             let mut serializer = serde_json::Serializer::with_formatter(&mut text, formatter);
             json.serialize(&mut serializer)
-                .map_err(|_| invalid("the value of the expression is no JSON value"))?;
-            String::from_utf8_lossy(&text).into_owned()
+                .map_err(|_| invalid("the template makes too much text"))?;
+            String::from_utf8_lossy(&text.bytes).into_owned()
         }
     };
     Ok(TemplateValue::from_safe_string(text))
+}
+
+/// A text whose bytes count when they are written.
+struct CountedText<'a> {
+    digits: &'a Digits,
+    bytes: Vec<u8>,
+}
+
+impl io::Write for CountedText<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.digits.count(bytes.len()).map_err(io::Error::other)?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The filter `join`.
@@ -131,12 +166,10 @@ fn join(digits: &Digits, value: &TemplateValue, joiner: &str, attribute: Option<
         let names = attribute.iter().flat_map(|path| path.split('.'));
         let item = names.into_iter().try_fold(item, |item, name| item.get_attr(name))?;
         if index > 0 {
+            digits.count(joiner.len())?;
             output.push_str(joiner);
         }
         output.push_str(&digits.text(&item)?);
-        if output.len() > MAXIMUM_JOINED_BYTES {
-            return Err(invalid("the output text is too long"));
-        }
     }
     Ok(output)
 }
@@ -289,6 +322,47 @@ mod tests {
     fn an_expression_without_a_value_is_an_error() {
         assert!(render_value("{{ nobody }}", json!({})).is_err());
         assert!(render_value("{{ somebody.name }}", json!({"somebody": {}})).is_err());
+    }
+
+    #[test]
+    fn what_a_rendering_makes_of_its_values_is_bounded() {
+        let scope = json!({"text": "x".repeat(1 << 20), "list": ["y".repeat(1 << 20)]});
+        let times = template::MAXIMUM_TEXT_BYTES >> 20;
+        let of_list = |filter: &str| format!("{{{{ [{}] | {filter} | length }}}}", vec!["text"; times].join(", "));
+        let doubled = |levels: usize| {
+            let sets = "{% set list = [list, list] %}".repeat(levels);
+            format!("{sets}{{{{ list | string | length }}}}")
+        };
+        for source in [
+            of_list("join"),
+            of_list("string"),
+            of_list("tojson"),
+            of_list("upper"),
+            doubled(10),
+            format!("{{{{ [{}] }}}}", vec!["list"; times].join(", ")),
+            format!("{}{{{{ text }}}}", "{% set text = text + text %}".repeat(8)),
+            "{{ list | tojson(2) }}".repeat(times),
+            "{{ text | replace('x', '123456789') | length }}".repeat(times / 8),
+        ] {
+            let error = render(&source, &scope).unwrap_err();
+            assert!(matches!(error, RenderError::Render(_)), "{source}: {error:?}");
+        }
+        assert!(render_value(&format!("{{{{ [{}] }}}}", vec!["text"; times].join(", ")), &scope).is_err());
+        // What the largest payload holds is far below.
+        assert_eq!(render("{{ list | tojson | length }}", &scope).unwrap(), "1048580");
+        assert_eq!(
+            render(&doubled(2), &scope).unwrap().parse::<usize>().unwrap(),
+            4 * 1_048_580 + 9
+        );
+        let arguments = json!({"items": vec!["z".repeat(1_000); 1_000]});
+        assert_eq!(render("{{ items }}.", &arguments).unwrap().len(), 1_003_002);
+    }
+
+    #[test]
+    fn a_part_of_a_value_is_copied_once() {
+        let scope = json!({"items": {"list": vec!["x".repeat(1 << 20); 4]}});
+        let loops = "{% for i in range(9000) %}{{ items.list | length }}{% endfor %}";
+        assert_eq!(render(loops, &scope).unwrap().len(), 9_000);
     }
 
     #[test]

@@ -33,8 +33,8 @@ impl Activities {
         };
         let attempt = self.start_attempt(scope, &call, tool);
         let request = HttpCall {
-            revision: &call.revision.spec,
-            spec: &tool.spec,
+            revision: &call.revision,
+            tool,
             http,
             arguments: &call.arguments,
         };

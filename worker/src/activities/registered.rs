@@ -107,7 +107,7 @@ impl Activities {
         call: Packed<StepCall>,
     ) -> Result<Packed<Value>, ActivityError> {
         let context = task_context::current();
-        packed(steps::render(&self.scope(&activity, &context), call.0).await)
+        packed(steps::render(&self.scope(&activity, &context), &self.blocking, call.0).await)
     }
 
     #[activity(definition = CheckCel)]

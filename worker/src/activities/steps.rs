@@ -1,7 +1,7 @@
 //! Activities of a `steps` tool: one attempt of an HTTP step, and the arguments
 //! of a step that another activity runs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, error::Error};
 
 use serde_json::{Map, Value};
 use steadfast_contract::{
@@ -15,13 +15,15 @@ use steadfast_crds::{
     agent_tool::{HttpTool, ToolStep},
 };
 use steadfast_payload::{PAYLOAD_LIMIT_BYTES, json_size};
+use steadfast_process::{BlockingWork, ErrorChain};
 
 use super::{
     Activities, ActivityScope,
     tool_call::{CallPosition, RequestedCall},
 };
 use crate::{
-    failure::{ActivityFailure, CallFailure},
+    failure::{ActivityFailure, CallFailure, RetryClass},
+    template::evaluate,
     tools::{
         http::{CallHeaders, HttpStep},
         steps::render_arguments,
@@ -34,17 +36,29 @@ impl Activities {
         scope: &ActivityScope<'_>,
         input: StepCall,
     ) -> Result<StepOutcome, ActivityFailure> {
-        let call = load(scope, &input).await?;
+        let outcome = self.attempt_http_step(scope, &input).await;
+        if scope.activity.info().attempt > 1 {
+            return after_earlier_attempt(outcome);
+        }
+        outcome
+    }
+
+    async fn attempt_http_step(
+        &self,
+        scope: &ActivityScope<'_>,
+        input: &StepCall,
+    ) -> Result<StepOutcome, ActivityFailure> {
+        let call = load(scope, input).await?;
         let tool = call.tool(&input.tool)?;
-        let action = action(tool, &input)?;
+        let action = action(tool, input)?;
         let Some(http) = action.http else {
             let message = format!("the step {:?} has no http request", input.name);
             return Err(CallFailure::permanent("tool_missing", message).into());
         };
-        let results = results(scope, &input).await?;
+        let results = results(scope, input).await?;
         let step = HttpStep {
-            revision: &call.revision.spec,
-            spec: &tool.spec,
+            revision: &call.revision,
+            tool,
             http,
             arguments: action.arguments,
             call_arguments: &call.arguments,
@@ -62,20 +76,48 @@ impl Activities {
         Ok(StepOutcome {
             content: bounded_result(Some(&call.revision.spec), &input.tool, result.content),
             is_error: result.is_error,
+            may_have_acted: result.is_error && result.has_acted,
         })
     }
 }
 
+/// The outcome of an attempt that is not the first. An earlier one may have acted: its failure was one that is repeated,
+/// or nobody heard of it. A request that is refused now, or not sent, says nothing of that.
+fn after_earlier_attempt(outcome: Result<StepOutcome, ActivityFailure>) -> Result<StepOutcome, ActivityFailure> {
+    match outcome {
+        Ok(outcome) => Ok(StepOutcome {
+            may_have_acted: outcome.is_error,
+            ..outcome
+        }),
+        Err(ActivityFailure::Failed(failure)) if failure.retry == RetryClass::Permanent => Ok(StepOutcome {
+            content: Value::String(format!("{} ({})", failure.message, failure.category)),
+            is_error: true,
+            may_have_acted: true,
+        }),
+        Err(failure) => Err(failure),
+    }
+}
+
 /// The rendered arguments of a step or of its compensation.
-pub(super) async fn render(scope: &ActivityScope<'_>, input: StepCall) -> Result<Value, ActivityFailure> {
+pub(super) async fn render(
+    scope: &ActivityScope<'_>,
+    blocking: &BlockingWork,
+    input: StepCall,
+) -> Result<Value, ActivityFailure> {
     let call = load(scope, &input).await?;
     let action = action(call.tool(&input.tool)?, &input)?;
     let results = results(scope, &input).await?;
-    let arguments = render_arguments(action.arguments, &call.arguments, &results).map_err(|error| {
-        let failure = CallFailure::permanent_error("step_template", &error);
-        let message = format!("the arguments of the step {:?}: {}", input.name, failure.message);
-        CallFailure { message, ..failure }
-    })?;
+    let failed = |error: &(dyn Error + 'static)| {
+        let message = format!("the arguments of the step {:?}: {}", input.name, ErrorChain(error));
+        CallFailure::permanent("step_template", message)
+    };
+    let of = format!("{}/{}", call.revision.spec.agent, input.tool);
+    let (template, call_arguments) = (action.arguments.clone(), call.arguments.clone());
+    let render = move || render_arguments(&template, &call_arguments, &results);
+    let arguments = match evaluate(blocking, &of, render).await {
+        Ok(rendered) => rendered.map_err(|error| failed(&error))?,
+        Err(error) => return Err(failed(&error).into()),
+    };
     let size_bytes = json_size(&arguments);
     if size_bytes > PAYLOAD_LIMIT_BYTES {
         let message = format!(
@@ -133,4 +175,37 @@ fn action<'a>(tool: &'a RevisionTool, input: &StepCall) -> Result<Action<'a>, Ca
             timeout: step.timeout,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answered(is_error: bool) -> StepOutcome {
+        StepOutcome {
+            content: json!("answer"),
+            is_error,
+            may_have_acted: false,
+        }
+    }
+
+    #[test]
+    fn a_refusal_after_an_earlier_attempt_says_that_the_step_may_have_acted() {
+        let refused = after_earlier_attempt(Ok(answered(true))).unwrap();
+        assert!(refused.is_error && refused.may_have_acted);
+
+        let not_sent = after_earlier_attempt(Err(CallFailure::permanent("tool_refused", "no").into())).unwrap();
+        assert_eq!(not_sent.content, json!("no (tool_refused)"));
+        assert!(not_sent.is_error && not_sent.may_have_acted);
+    }
+
+    #[test]
+    fn a_success_and_a_failure_that_is_repeated_stay_what_they_are() {
+        assert_eq!(after_earlier_attempt(Ok(answered(false))).unwrap(), answered(false));
+        let transient = CallFailure::transient("tool_unavailable", "later");
+        let kept = after_earlier_attempt(Err(transient.clone().into()));
+        assert!(matches!(kept, Err(ActivityFailure::Failed(failure)) if failure == transient));
+    }
 }

@@ -5,15 +5,17 @@ use steadfast_contract::start::StartTask;
 
 use crate::template::{RenderError, render};
 
+/// Whether a text of instructions is more than text.
+pub(crate) fn is_template(instructions: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|open| instructions.contains(open))
+}
+
 /// Renders the template with the variables `user`, `task`, `params` and `now`, the fixed time of the turn.
 pub(crate) fn build_instructions(
     template: &str,
     start: &StartTask,
     now: jiff::Timestamp,
 ) -> Result<String, RenderError> {
-    if !template.contains("{{") && !template.contains("{%") && !template.contains("{#") {
-        return Ok(template.to_owned());
-    }
     let params = if start.params.is_null() {
         Value::Object(serde_json::Map::new())
     } else {

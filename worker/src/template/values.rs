@@ -5,7 +5,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use minijinja::{
@@ -14,6 +17,8 @@ use minijinja::{
 };
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
+use steadfast_bounds::template::MAXIMUM_TEXT_BYTES;
+use steadfast_payload::json_size;
 
 use super::decimal;
 
@@ -57,14 +62,20 @@ impl Scope {
             json: Value::Object(self.variables),
             extra: self.extra,
             digits: self.digits,
+            parts: Mutex::default(),
         };
         (TemplateValue::from_object(node), digits)
     }
 }
 
-/// The digits of the fractions that a template has read, by their values.
+/// What one rendering remembers.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Digits(Arc<Mutex<HashMap<u64, Written>>>);
+pub(crate) struct Digits {
+    /// The digits of the fractions that the template has read, by their values.
+    read: Arc<Mutex<HashMap<u64, Written>>>,
+    /// How much text and JSON its values have been turned into.
+    made_bytes: Arc<AtomicUsize>,
+}
 
 /// How a fraction was written.
 #[derive(Clone, Debug)]
@@ -75,8 +86,20 @@ struct Written {
 }
 
 impl Digits {
+    /// Counts what is about to be made.
+    pub(super) fn count(&self, bytes: usize) -> Result<(), Error> {
+        let made = self.made_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if made.saturating_add(bytes) > MAXIMUM_TEXT_BYTES {
+            // Nothing more is made, however small.
+            self.made_bytes.store(MAXIMUM_TEXT_BYTES, Ordering::Relaxed);
+            let message = format!("the template makes more than {MAXIMUM_TEXT_BYTES} bytes of text");
+            return Err(Error::new(ErrorKind::OutOfFuel, message));
+        }
+        Ok(())
+    }
+
     fn keep(&self, value: f64, text: &str) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let written = kept.entry(value.to_bits()).or_insert_with(|| Written {
             text: text.to_owned(),
             is_ambiguous: false,
@@ -88,7 +111,7 @@ impl Digits {
     }
 
     fn number(&self, value: f64) -> Result<Number, Error> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         match kept.get(&value.to_bits()) {
             Some(written) if written.is_ambiguous => Err(invalid(
                 "two numbers of the template differ only in digits that templates cannot tell apart; send them as texts",
@@ -109,6 +132,7 @@ impl Digits {
                 json: json.clone(),
                 extra: BTreeMap::new(),
                 digits: self.clone(),
+                parts: Mutex::default(),
             }),
         }
     }
@@ -134,9 +158,13 @@ impl Digits {
     }
 
     fn to_json_within(&self, value: &TemplateValue, depth: usize) -> Result<Value, Error> {
+        /// No value is shorter as JSON.
+        const SHORTEST_BYTES: usize = 4;
         if let Some(node) = value.downcast_object_ref::<Node>() {
+            self.count(json_size(&node.json))?;
             return Ok(node.json.clone());
         }
+        self.count(value.as_str().map_or(0, str::len) + SHORTEST_BYTES)?;
         let Some(inner) = depth.checked_sub(1) else {
             return Err(invalid("the value is nested too deep"));
         };
@@ -177,6 +205,7 @@ impl Digits {
     /// A value of a template as it is written into a text: a text as it is, and anything else as JSON.
     pub(crate) fn text(&self, value: &TemplateValue) -> Result<String, Error> {
         if let Some(text) = value.as_str() {
+            self.count(text.len())?;
             return Ok(text.to_owned());
         }
         Ok(self.to_json(value)?.to_string())
@@ -188,6 +217,19 @@ struct Node {
     json: Value,
     extra: BTreeMap<String, TemplateValue>,
     digits: Digits,
+    /// The lists and objects in it that have been read, so that none is copied twice.
+    parts: Mutex<HashMap<String, TemplateValue>>,
+}
+
+impl Node {
+    fn part(&self, name: &str, json: &Value) -> TemplateValue {
+        if !matches!(json, Value::Array(_) | Value::Object(_)) {
+            return self.digits.value(json);
+        }
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let part = parts.entry(name.to_owned());
+        part.or_insert_with(|| self.digits.value(json)).clone()
+    }
 }
 
 impl fmt::Debug for Node {
@@ -206,18 +248,18 @@ impl Object for Node {
     }
 
     fn get_value(self: &Arc<Self>, key: &TemplateValue) -> Option<TemplateValue> {
-        let part = match &self.json {
-            Value::Array(items) => items.get(key.as_usize()?)?,
+        match &self.json {
+            Value::Array(items) => {
+                let index = key.as_usize()?;
+                Some(self.part(&index.to_string(), items.get(index)?))
+            }
             Value::Object(members) => {
                 let name = key.as_str()?;
-                if let Some(value) = self.extra.get(name) {
-                    return Some(value.clone());
-                }
-                members.get(name)?
+                let given = self.extra.get(name).cloned();
+                given.or_else(|| Some(self.part(name, members.get(name)?)))
             }
-            _ => return None,
-        };
-        Some(self.digits.value(part))
+            _ => None,
+        }
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

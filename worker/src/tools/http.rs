@@ -8,17 +8,17 @@ mod response_template;
 use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
-use steadfast_contract::failures::TIMEOUT;
+use steadfast_contract::{activities::Revision, failures::TIMEOUT};
 use steadfast_crds::{
-    AgentRevisionSpec,
+    agent_revision::RevisionTool,
     agent_tool::{AgentToolSpec, HttpTool},
 };
-use steadfast_process::ErrorChain;
+use steadfast_process::{BlockingWork, ErrorChain};
 
 pub(crate) use self::response::HttpToolResult;
 use self::{
     request::{DefaultBody, PreparedRequest},
-    response::HttpResponse,
+    response::{HttpResponse, Received},
 };
 use super::steps;
 use crate::{
@@ -27,10 +27,11 @@ use crate::{
         http_client::Egress,
         policy::{EgressPolicy, find_denial},
         redaction::Redactor,
-        request_target::{RequestTarget, host},
+        request_target::{RequestTarget, RequestTargetError, host},
         response_body::ReadBodyError,
     },
     failure::CallFailure,
+    template::evaluate,
 };
 
 /// How much of a response is read beyond the tool's `maxResultBytes`, so that the model learns that it is cut.
@@ -51,14 +52,15 @@ pub(crate) struct HttpToolClient {
     http: reqwest::Client,
     credentials: Arc<Credentials>,
     policy: EgressPolicy,
+    /// Threads for templates.
+    blocking: BlockingWork,
 }
 
 /// A call of an `http` tool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HttpCall<'a> {
-    pub revision: &'a AgentRevisionSpec,
-    /// The tool.
-    pub spec: &'a AgentToolSpec,
+    pub revision: &'a Arc<Revision>,
+    pub tool: &'a RevisionTool,
     pub http: &'a HttpTool,
     /// The arguments of the call.
     pub arguments: &'a Map<String, Value>,
@@ -67,9 +69,8 @@ pub(crate) struct HttpCall<'a> {
 /// An HTTP request of a `steps` tool: of a step or of its compensation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HttpStep<'a> {
-    pub revision: &'a AgentRevisionSpec,
-    /// The tool.
-    pub spec: &'a AgentToolSpec,
+    pub revision: &'a Arc<Revision>,
+    pub tool: &'a RevisionTool,
     pub http: &'a HttpTool,
     /// The step's `arguments`, a template.
     pub arguments: &'a Map<String, Value>,
@@ -91,11 +92,16 @@ pub(crate) struct CallHeaders<'a> {
 }
 
 impl HttpToolClient {
-    pub(crate) fn new(credentials: Arc<Credentials>, egress: &Egress) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(
+        credentials: Arc<Credentials>,
+        egress: &Egress,
+        blocking: BlockingWork,
+    ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             http: egress.client()?,
             credentials,
             policy: egress.policy,
+            blocking,
         })
     }
 
@@ -105,17 +111,22 @@ impl HttpToolClient {
         call: HttpCall<'_>,
         headers: CallHeaders<'_>,
     ) -> Result<HttpToolResult, CallFailure> {
-        let redactor = self.credentials.redactor(call.revision);
-        let target = self.target(call.revision, call.arguments);
-        let body = DefaultBody::CallArguments(Value::Object(call.arguments.clone()));
-        let request = PreparedRequest::new(call.http, target, body).map_err(|error| refused(&error))?;
+        let redactor = self.credentials.redactor(&call.revision.spec);
+        let arguments = call.arguments.clone();
+        let rendering = self.rendering(call.revision, call.http);
+        let of = templates_of(call.revision, call.tool);
+        let request = self.evaluate(&of, move || {
+            let body = DefaultBody::CallArguments(Value::Object(arguments.clone()));
+            rendering.request(&arguments, body)
+        });
+        let request = request.await?.map_err(|error| refused(&error))?;
         let limits = ReadLimits {
-            bytes: read_limit(call.spec, call.http),
-            timeout: call.spec.timeout.as_std(),
+            bytes: read_limit(&call.tool.spec, call.http),
+            timeout: call.tool.spec.timeout.as_std(),
         };
         let sent = self.send(request, limits, headers, &redactor).await;
         let response = sent.map_err(|failure| failure.redacted(&redactor))?;
-        Ok(response.into_result(call.http.response.as_deref(), call.arguments))
+        Ok(self.shaped(response, call.http, call.arguments, &of).await)
     }
 
     /// Makes one attempt of a step or of its compensation.
@@ -124,32 +135,66 @@ impl HttpToolClient {
         step: HttpStep<'_>,
         headers: CallHeaders<'_>,
     ) -> Result<HttpToolResult, CallFailure> {
-        let scope = steps::scope(step.call_arguments, step.results);
-        let arguments = steps::render_arguments(step.arguments, step.call_arguments, step.results)
-            .map_err(|error| refused(&error))?;
-        let body = if step.arguments.is_empty() {
-            DefaultBody::CallArguments(arguments)
-        } else {
-            DefaultBody::StepArguments(arguments)
-        };
-        let redactor = self.credentials.redactor(step.revision);
-        let target = self.target(step.revision, &scope);
-        let request = PreparedRequest::new(step.http, target, body).map_err(|error| refused(&error))?;
+        let redactor = self.credentials.redactor(&step.revision.spec);
+        let (template, call_arguments) = (step.arguments.clone(), step.call_arguments.clone());
+        let results = step.results.clone();
+        let rendering = self.rendering(step.revision, step.http);
+        let of = templates_of(step.revision, step.tool);
+        let request = self.evaluate(&of, move || {
+            let arguments = steps::render_arguments(&template, &call_arguments, &results)?;
+            let body = if template.is_empty() {
+                DefaultBody::CallArguments(arguments)
+            } else {
+                DefaultBody::StepArguments(arguments)
+            };
+            rendering.request(&steps::scope(&call_arguments, &results), body)
+        });
+        let request = request.await?.map_err(|error| refused(&error))?;
         let limits = ReadLimits {
-            bytes: read_limit(step.spec, step.http),
+            bytes: read_limit(&step.tool.spec, step.http),
             timeout: step.timeout,
         };
         let sent = self.send(request, limits, headers, &redactor).await;
         let response = sent.map_err(|failure| failure.redacted(&redactor))?;
-        Ok(response.into_result(step.http.response.as_deref(), step.call_arguments))
+        Ok(self.shaped(response, step.http, step.call_arguments, &of).await)
     }
 
-    fn target<'a>(&'a self, revision: &'a AgentRevisionSpec, scope: &'a Map<String, Value>) -> RequestTarget<'a> {
-        RequestTarget {
-            credentials: &self.credentials,
+    fn rendering(&self, revision: &Arc<Revision>, http: &HttpTool) -> Rendering {
+        Rendering {
+            credentials: self.credentials.clone(),
             policy: self.policy,
-            revision,
-            scope: Some(scope),
+            revision: revision.clone(),
+            http: http.clone(),
+        }
+    }
+
+    /// Evaluates templates of a tool. Nothing is sent without them.
+    async fn evaluate<T: Send + 'static>(
+        &self,
+        of: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, CallFailure> {
+        evaluate(&self.blocking, of, work)
+            .await
+            .map_err(|error| CallFailure::permanent(REFUSED, format!("the tool's templates: {}", ErrorChain(&error))))
+    }
+
+    /// The result that the `response` template makes of a response, if the tool has one.
+    async fn shaped(
+        &self,
+        response: HttpResponse<'_>,
+        http: &HttpTool,
+        arguments: &Map<String, Value>,
+        of: &str,
+    ) -> HttpToolResult {
+        let shaping = match response.into_result(http.response.as_deref(), arguments) {
+            Received::Result(result) => return result,
+            Received::Unshaped(shaping) => shaping,
+        };
+        let unshaped = shaping.clone();
+        match evaluate(&self.blocking, of, move || shaping.shape()).await {
+            Ok(result) => result,
+            Err(error) => unshaped.failed(&error),
         }
     }
 
@@ -196,6 +241,31 @@ impl HttpToolClient {
         }
         Ok(response)
     }
+}
+
+/// What the templates of a request need.
+struct Rendering {
+    credentials: Arc<Credentials>,
+    policy: EgressPolicy,
+    revision: Arc<Revision>,
+    http: HttpTool,
+}
+
+impl Rendering {
+    fn request(&self, scope: &Map<String, Value>, body: DefaultBody) -> Result<PreparedRequest, RequestTargetError> {
+        let target = RequestTarget {
+            credentials: &self.credentials,
+            policy: self.policy,
+            revision: &self.revision.spec,
+            scope: Some(scope),
+        };
+        PreparedRequest::new(&self.http, target, body)
+    }
+}
+
+/// Names the templates of a tool.
+fn templates_of(revision: &Revision, tool: &RevisionTool) -> String {
+    format!("{}/{}", revision.spec.agent, tool.name)
 }
 
 /// The limits of one request.

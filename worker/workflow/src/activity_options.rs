@@ -163,12 +163,21 @@ pub fn local_tool_call(call: ToolCallOptions<'_>) -> LocalActivityOptions {
         .build()
 }
 
-fn tool_retry(retry: &ToolRetry, idempotency: Idempotency) -> RetryPolicy {
+/// Whether a tool call may have more than one attempt.
+pub fn is_repeated(retry: &ToolRetry, idempotency: Idempotency) -> bool {
+    attempts(retry, idempotency) != 1
+}
+
+fn attempts(retry: &ToolRetry, idempotency: Idempotency) -> u32 {
     // Nothing makes a second attempt safe: whether the first one acted cannot be known.
-    let attempts = match idempotency {
+    match idempotency {
         Idempotency::None => 1,
         Idempotency::Key | Idempotency::Natural => retry.maximum_attempts,
-    };
+    }
+}
+
+fn tool_retry(retry: &ToolRetry, idempotency: Idempotency) -> RetryPolicy {
+    let attempts = attempts(retry, idempotency);
     RetryPolicy::builder()
         .initial_interval(retry.initial_interval.as_std())
         .backoff_coefficient(retry.backoff_coefficient)

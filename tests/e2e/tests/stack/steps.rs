@@ -1,5 +1,11 @@
 //! Tools with several steps: their order, idempotency and compensation.
 
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Router,
+    http::{StatusCode, Uri},
+};
 use serde_json::{Value, json};
 use steadfast_e2e::{
     backend::stack::{TOOLS, shared_stack},
@@ -8,7 +14,7 @@ use steadfast_e2e::{
 };
 use steadfast_testkit::stack::{Agent, AgentSetup, Line, Task};
 
-use crate::ledger::Ledger;
+use crate::{http_server::serve, ledger::Ledger};
 
 /// A tool that withdraws and then deposits. The step `withdraw` has a compensation.
 fn move_money(withdrawals: &Ledger, deposits: &Ledger) -> Value {
@@ -164,4 +170,85 @@ async fn a_step_of_unknown_outcome_is_undone_where_its_tool_says_that_this_is_sa
         (&json!(["deposit", "withdraw"]), &json!([]), &json!([]))
     );
     deposits.release().await;
+}
+
+/// Withdraws, and then deposits with two attempts of one second, undone where the outcome is unknown.
+fn two_attempts(withdrawals: &Ledger, deposits: &Ledger) -> Value {
+    let mut tool = move_money(withdrawals, deposits);
+    tool["steps"][1]["timeout"] = json!("1s");
+    tool["steps"][1]["retry"] = json!({"initialInterval": "200ms", "maximumAttempts": 2});
+    tool["steps"][1]["compensate"] = tool["steps"][0]["compensate"].clone();
+    tool["steps"][1]["compensate"]["arguments"]["what"] = json!("take back");
+    tool["steps"][1]["compensate"]["onUnknownOutcome"] = json!("Compensate");
+    tool
+}
+
+#[tokio::test]
+async fn an_activity_that_fails_after_an_attempt_that_timed_out_may_have_acted() {
+    let withdrawals = Ledger::start().await;
+    // Records the deposit of the first attempt, and never answers.
+    let deposits = Ledger::held().await;
+    let tool = two_attempts(&withdrawals, &deposits);
+    let agent = bank("steps-second-attempt", tool, "closing").await;
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "Move it.").await.unwrap();
+    assert_eq!(deposits.effects().await, ["deposit 40"]);
+    let (content, is_error) = result(&task).await;
+    assert!(is_error);
+    assert!(
+        content["error"].as_str().unwrap().contains("the account is closed"),
+        "{content}"
+    );
+    assert_eq!(
+        (&content["undone"], &content["unknown_outcome"]),
+        (&json!(["deposit", "withdraw"]), &json!([]))
+    );
+    assert_eq!(
+        withdrawals.effects().await,
+        ["withdraw 40", "take back 40", "give back 40"]
+    );
+    deposits.release().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_after_an_attempt_without_an_answer_may_have_acted() {
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = requests.clone();
+    let answer = async move |uri: Uri| {
+        let count = {
+            let mut seen = seen.lock().unwrap();
+            seen.push(uri.path().to_owned());
+            seen.len()
+        };
+        match count {
+            1 => std::future::pending().await,
+            2 => StatusCode::CONFLICT,
+            _ => StatusCode::OK,
+        }
+    };
+    let url = serve(Router::new().fallback(answer)).await;
+    let http = |path: &str| json!({"method": "POST", "url": format!("{url}{path}")});
+    let tool = json!({
+        "description": "Deposits money.",
+        "parameters": {"type": "object"},
+        "steps": [{
+            "name": "deposit",
+            "http": http("/deposit"),
+            "timeout": "1s",
+            "retry": {"initialInterval": "200ms", "maximumAttempts": 2},
+            "compensate": {"http": http("/undo"), "onUnknownOutcome": "Compensate"},
+        }],
+    });
+    let setup = AgentSetup::new("steps-refused-later", call_then_repeat("deposit", json!({}))).tool("deposit", tool);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "Deposit it.").await.unwrap();
+    assert_eq!(*requests.lock().unwrap(), ["/deposit", "/deposit", "/undo"]);
+    let (content, is_error) = result(&task).await;
+    assert!(is_error);
+    assert_eq!(
+        (&content["undone"], &content["unknown_outcome"]),
+        (&json!(["deposit"]), &json!([]))
+    );
+    assert!(content["error"].as_str().unwrap().contains("409"), "{content}");
 }

@@ -1,11 +1,12 @@
 //! The stream of one attempt: from the request to the end of the response.
 
-use std::{pin::pin, sync::Arc, time::Instant};
+use std::{error::Error, pin::pin, sync::Arc, time::Instant};
 
 use serde_json::Value;
 use steadfast_agent_loop::Segment;
 use steadfast_contract::{activities::Revision, start::StartTask};
 use steadfast_events::{EventKind, Usage};
+use steadfast_process::ErrorChain;
 use url::Url;
 
 use crate::{
@@ -18,11 +19,12 @@ use crate::{
     model::{
         CallIdentity, Interpreter, ModelResponse, RequestContext,
         conversation::Past,
-        instructions::build_instructions,
+        instructions::{build_instructions, is_template},
         learning::Question,
         stream::{StreamEnd, read_stream},
     },
     task_context::TaskContext,
+    template::evaluate,
     tools::functions::ListedTool,
 };
 
@@ -65,11 +67,7 @@ impl ModelAttempt<'_> {
         stop: impl Future<Output = ()>,
     ) -> Result<AttemptOutcome, ActivityFailure> {
         let spec = &self.revision.spec;
-        let instructions = build_instructions(&spec.instructions, self.start, now).map_err(|error| {
-            let failure = CallFailure::permanent_error("instructions_template", &error);
-            let message = format!("the agent's instructions: {}", failure.message);
-            CallFailure { message, ..failure }
-        })?;
+        let instructions = self.instructions(now).await?;
         let base_url = self.activities.model.base_url(spec)?;
         let mut measured = self.activities.measure(self.context, spec, &base_url, self.number);
         measured.record_input(|| {
@@ -87,6 +85,26 @@ impl ModelAttempt<'_> {
             Err(ActivityFailure::ShuttingDown | ActivityFailure::Cancelled) => measured.shut_down(),
         }
         end
+    }
+
+    async fn instructions(&self, now: jiff::Timestamp) -> Result<String, CallFailure> {
+        let instructions = &self.revision.spec.instructions;
+        if !is_template(instructions) {
+            return Ok(instructions.clone());
+        }
+        let failed = |error: &(dyn Error + 'static)| {
+            CallFailure::permanent(
+                "instructions_template",
+                format!("the agent's instructions: {}", ErrorChain(error)),
+            )
+        };
+        let (template, start) = (instructions.clone(), self.start.clone());
+        let of = format!("{}/instructions", self.revision.spec.agent);
+        let build = move || build_instructions(&template, &start, now);
+        match evaluate(&self.activities.blocking, &of, build).await {
+            Ok(built) => built.map_err(|error| failed(&error)),
+            Err(error) => Err(failed(&error)),
+        }
     }
 
     async fn stream(

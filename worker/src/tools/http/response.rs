@@ -1,6 +1,8 @@
 //! Reads the response of a server up to a limit, and shapes it by the tool's
 //! `response` template if it has one.
 
+use std::error::Error;
+
 use reqwest::{
     Response, StatusCode,
     header::{CONTENT_TYPE, HeaderMap},
@@ -21,6 +23,49 @@ pub(crate) struct HttpToolResult {
     pub content: Value,
     /// The server refused the request, or the `response` template failed.
     pub is_error: bool,
+    /// The request has had its effect, whatever became of the `response` template.
+    pub has_acted: bool,
+}
+
+/// What became of a response.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// The model gets it as it is.
+    Result(HttpToolResult),
+    /// The tool's template is to make the result.
+    Unshaped(Box<Shaping>),
+}
+
+/// A successful response, and the template that makes the result.
+#[derive(Clone, Debug)]
+pub(super) struct Shaping {
+    template: String,
+    variables: Map<String, Value>,
+}
+
+impl Shaping {
+    pub(super) fn shape(self) -> HttpToolResult {
+        match shape(&self.template, &self.variables) {
+            Ok(content) => HttpToolResult {
+                content,
+                is_error: false,
+                has_acted: true,
+            },
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// The request has had its effect: the model gets the response without the template.
+    pub(super) fn failed(mut self, error: &(dyn Error + 'static)) -> HttpToolResult {
+        let status = self.variables.remove("status");
+        let body = self.variables.remove("body");
+        let error = format!("the tool's response template: {}", ErrorChain(error));
+        HttpToolResult {
+            content: json!({"status": status, "body": body, "error": error}),
+            is_error: true,
+            has_acted: true,
+        }
+    }
 }
 
 /// A response with its body, without the values of credentials.
@@ -69,7 +114,7 @@ impl<'a> HttpResponse<'a> {
             || matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
     }
 
-    pub(super) fn into_result(self, template: Option<&str>, arguments: &Map<String, Value>) -> HttpToolResult {
+    pub(super) fn into_result(self, template: Option<&str>, arguments: &Map<String, Value>) -> Received {
         let is_json = self
             .headers
             .get(CONTENT_TYPE)
@@ -77,34 +122,28 @@ impl<'a> HttpResponse<'a> {
         let status = self.status.as_u16();
         let body = self.content(is_json);
         if !self.status.is_success() {
-            return HttpToolResult {
+            return Received::Result(HttpToolResult {
                 content: json!({"status": status, "body": body}),
                 is_error: true,
-            };
+                has_acted: false,
+            });
         }
         let Some(template) = template else {
-            return HttpToolResult {
+            return Received::Result(HttpToolResult {
                 content: body,
                 is_error: false,
-            };
+                has_acted: true,
+            });
         };
-        let variables = Map::from_iter([
-            ("status".to_owned(), Value::from(status)),
-            ("headers".to_owned(), Value::Object(self.header_texts())),
-            ("body".to_owned(), body.clone()),
-            ("args".to_owned(), Value::Object(arguments.clone())),
-        ]);
-        match shape(template, &variables) {
-            Ok(content) => HttpToolResult {
-                content,
-                is_error: false,
-            },
-            // The request has had its effect: the model gets the response without the template.
-            Err(error) => HttpToolResult {
-                content: json!({"status": status, "body": body, "error": format!("the tool's response template: {}", ErrorChain(&error))}),
-                is_error: true,
-            },
-        }
+        Received::Unshaped(Box::new(Shaping {
+            template: template.to_owned(),
+            variables: Map::from_iter([
+                ("status".to_owned(), Value::from(status)),
+                ("headers".to_owned(), Value::Object(self.header_texts())),
+                ("body".to_owned(), body),
+                ("args".to_owned(), Value::Object(arguments.clone())),
+            ]),
+        }))
     }
 
     /// Parses JSON if the server declares it, and also an undeclared object or array. JSON that is too deep stays text.
@@ -152,7 +191,10 @@ mod tests {
             redactor: &Redactor::new([("TOKEN", "tok-12345678")]),
         };
         let arguments = json!({"city": "Bonn"});
-        received.into_result(template, arguments.as_object().unwrap())
+        match received.into_result(template, arguments.as_object().unwrap()) {
+            Received::Result(result) => result,
+            Received::Unshaped(shaping) => shaping.shape(),
+        }
     }
 
     fn content(template: &str) -> Value {
@@ -187,7 +229,7 @@ mod tests {
     #[test]
     fn a_failed_response_template_keeps_the_response() {
         let result = result(200, "{\"id\": 3}", Some("{{ body.nobody }}"));
-        assert!(result.is_error);
+        assert!(result.is_error && result.has_acted);
         assert_eq!(result.content["body"], json!({"id": 3}));
         let error = result.content["error"].as_str().unwrap();
         assert!(error.contains("undefined value"), "{error}");
@@ -213,7 +255,8 @@ mod tests {
             result(404, "{\"no\": 1}", Some("{{ body.id }}")),
             HttpToolResult {
                 content: json!({"status": 404, "body": {"no": 1}}),
-                is_error: true
+                is_error: true,
+                has_acted: false,
             }
         );
     }

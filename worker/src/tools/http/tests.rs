@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
-use steadfast_crds::AgentRevisionSpec;
+use steadfast_contract::activities::Revision;
+use steadfast_process::BlockingWork;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpListener,
@@ -56,21 +57,29 @@ fn key(key: &str) -> CallHeaders<'_> {
 }
 
 fn client(loopback: bool) -> HttpToolClient {
+    client_with(loopback, BlockingWork::new(2))
+}
+
+fn client_with(loopback: bool, blocking: BlockingWork) -> HttpToolClient {
     steadfast_process::crypto::install();
     let policy = EgressPolicy {
         loopback,
         ..EgressPolicy::default()
     };
     let variables = [("TOKEN".to_owned(), "tok-12345678".to_owned())];
-    HttpToolClient::new(Arc::new(Credentials::new(variables)), &Egress::from(policy)).unwrap()
+    let credentials = Arc::new(Credentials::new(variables));
+    HttpToolClient::new(credentials, &Egress::from(policy), blocking).unwrap()
 }
 
-fn revision(kind: &str) -> AgentRevisionSpec {
-    serde_yaml_ng::from_str(&format!(
+fn revision(kind: &str) -> Arc<Revision> {
+    let spec = serde_yaml_ng::from_str(&format!(
         "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q,
           credentials: [{{envVarName: TOKEN}}], tools: [{{name: t, spec: {{description: d, {kind}}}}}]}}"
-    ))
-    .unwrap()
+    ));
+    Arc::new(Revision {
+        name: "a-1".to_owned(),
+        spec: spec.unwrap(),
+    })
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -79,11 +88,11 @@ fn object(value: Value) -> Map<String, Value> {
 
 async fn call(client: &HttpToolClient, http: &str) -> Result<HttpToolResult, CallFailure> {
     let revision = revision(&format!("http: {http}"));
-    let spec = &revision.tools[0].spec;
+    let tool = &revision.spec.tools[0];
     let call = HttpCall {
         revision: &revision,
-        spec,
-        http: spec.http.as_ref().unwrap(),
+        tool,
+        http: tool.spec.http.as_ref().unwrap(),
         arguments: &object(json!({"city": "Bonn"})),
     };
     client.call(call, key("k1")).await
@@ -112,15 +121,15 @@ async fn an_argument_does_not_leave_its_path_segment() {
     let url = echo().await;
     let http = format!("{{url: \"{url}/orders/{{{{ city | urlencode }}}}/refund\"}}");
     let revision = revision(&format!("http: {http}"));
-    let spec = &revision.tools[0].spec;
+    let tool = &revision.spec.tools[0];
     let call = |city: &str| {
         let arguments = object(json!({"city": city}));
         let revision = &revision;
         async move {
             let call = HttpCall {
                 revision,
-                spec,
-                http: spec.http.as_ref().unwrap(),
+                tool,
+                http: tool.spec.http.as_ref().unwrap(),
                 arguments: &arguments,
             };
             client(true).call(call, key("k1")).await
@@ -151,11 +160,11 @@ async fn a_step_reads_earlier_results_and_sends_its_own_arguments() {
         "steps: [{{name: refund, http: {{method: DELETE, url: \"{url}/{{{{ steps.withdraw.receipt }}}}\"}},
                    arguments: {{amount: \"{{{{ amount }}}}\"}}}}]"
     ));
-    let spec = &revision.tools[0].spec;
-    let refund = &spec.steps.as_ref().unwrap()[0];
+    let tool = &revision.spec.tools[0];
+    let refund = &tool.spec.steps.as_ref().unwrap()[0];
     let step = HttpStep {
         revision: &revision,
-        spec,
+        tool,
         http: refund.http.as_ref().unwrap(),
         arguments: &refund.arguments,
         call_arguments: &object(json!({"amount": 12})),
@@ -167,4 +176,22 @@ async fn a_step_reads_earlier_results_and_sends_its_own_arguments() {
         result.content,
         json!({"line": "delete /7 http/1.1", "key": "k1/undo", "body": "{\"amount\":12}"})
     );
+}
+
+#[tokio::test]
+async fn nothing_is_sent_while_templates_of_the_tool_are_late() {
+    let blocking = BlockingWork::new(2);
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let late = blocking
+        .run("a/t", Duration::from_millis(20), move || released.recv().is_ok())
+        .await;
+    assert!(late.is_err(), "{late:?}");
+    let http = format!("{{url: \"{}/{{{{ city }}}}\"}}", echo().await);
+    let refused = call(&client_with(true, blocking), &http).await.unwrap_err();
+    assert_eq!(
+        (refused.category, refused.retry),
+        ("tool_refused", RetryClass::Permanent)
+    );
+    assert!(refused.message.starts_with("the tool's templates"), "{refused}");
+    drop(release);
 }

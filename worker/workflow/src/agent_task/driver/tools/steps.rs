@@ -6,7 +6,7 @@
 //! A step that has begun is not cancelled with the turn. Between two steps the turn may be stopped,
 //! and then the finished ones are compensated.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
 use steadfast_agent_loop::tool_call::bounded;
@@ -26,7 +26,7 @@ use super::context::{self, CallOutcome, ToolCallContext};
 use crate::{
     activities::{CallHttpStep, RenderStep},
     activity_options::{self, ToolCallOptions},
-    agent_task::driver::{commands, read, scoped},
+    agent_task::driver::{commands, now, read, scoped},
     arguments::{object_arguments, positional_arguments},
     failure::CallError,
     task::Task,
@@ -40,7 +40,7 @@ struct Action<'a> {
     name: &'a str,
     undo: bool,
     does: StepAction<'a>,
-    timeout: std::time::Duration,
+    timeout: Duration,
     retry: ToolRetry,
 }
 
@@ -264,10 +264,10 @@ async fn act(
                 may_have_acted: !error.is_permanent(),
             })?;
             if outcome.is_error {
-                return Err(StepFailure::without_effect(format!(
-                    "the request was refused: {}",
-                    outcome.content
-                )));
+                return Err(StepFailure {
+                    reason: format!("the request failed: {}", outcome.content),
+                    may_have_acted: outcome.may_have_acted,
+                });
             }
             Ok(outcome.content)
         }
@@ -283,20 +283,51 @@ async fn act(
                 options.task_queue.clone_from(&activity.task_queue);
             }
             options.heartbeat = activity.heartbeat_timeout.map(Into::into);
+            let attempts = Attempts::of(&options);
             let called = async {
                 let arguments = commands::admit_plain(ctx, "the arguments of the step", arguments).await?;
+                let scheduled_at = now(ctx);
                 let running = scoped(ctx, id, Some((call, &part)), || {
                     let options = activity_options::tool_call(options);
                     ctx.execute_activity(UntypedActivity::new(&activity.name), arguments, options)
                 });
-                running.await.map_err(CallError::from)
+                Ok::<_, CallError>((scheduled_at, running.await.map_err(CallError::from)))
             };
-            let result = called.await.map_err(|error| StepFailure {
-                reason: described(error.describe()),
-                may_have_acted: error.may_have_acted(),
-            })?;
+            let unknown_if = |may_have_acted| {
+                move |error: CallError| StepFailure {
+                    reason: described(error.describe()),
+                    may_have_acted: may_have_acted || error.may_have_acted(),
+                }
+            };
+            let (scheduled_at, called) = called.await.map_err(unknown_if(false))?;
+            let ran = Duration::try_from(scheduled_at.duration_until(now(ctx))).unwrap_or_default();
+            let result = called.map_err(unknown_if(attempts.may_have_timed_out_within(ran)))?;
             foreign_result(&result.payloads).map_err(|error| StepFailure::unreadable(&error))
         }
+    }
+}
+
+/// The attempts of an activity that is not ours: the failure of the last one is all that is known of them.
+#[derive(Clone, Copy, Debug)]
+struct Attempts {
+    /// Whether there can be more than one.
+    are_repeated: bool,
+    /// How long one lasts at least of which nobody hears.
+    shortest_timeout: Duration,
+}
+
+impl Attempts {
+    fn of(options: &ToolCallOptions<'_>) -> Self {
+        let heartbeat = options.heartbeat.unwrap_or(options.timeout);
+        Self {
+            are_repeated: activity_options::is_repeated(options.retry, options.idempotency),
+            shortest_timeout: heartbeat.min(options.timeout),
+        }
+    }
+
+    /// Whether an attempt before the last one may have timed out, and have acted.
+    fn may_have_timed_out_within(self, ran: Duration) -> bool {
+        self.are_repeated && ran >= self.shortest_timeout
     }
 }
 
@@ -323,4 +354,22 @@ fn payloads(
 
 fn described((category, message): (String, String)) -> String {
     format!("{message} ({category})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_of_which_nobody_hears_lasts_at_least_its_timeout() {
+        let seconds = Duration::from_secs;
+        let attempts = |are_repeated| Attempts {
+            are_repeated,
+            shortest_timeout: seconds(10),
+        };
+        assert!(!attempts(true).may_have_timed_out_within(seconds(9)));
+        assert!(attempts(true).may_have_timed_out_within(seconds(10)));
+        // The failure of the only attempt is its own word.
+        assert!(!attempts(false).may_have_timed_out_within(seconds(60)));
+    }
 }
