@@ -129,8 +129,15 @@ impl Outbox {
         self.waiting.back().is_some_and(|entry| entry.number > self.in_flight)
     }
 
-    /// The batch for the next activity; at least one entry if any waits.
+    /// The batch for the next activity, which is scheduled at once; at least one entry if any waits.
     pub fn take_batch(&mut self) -> Vec<OutboxEntry> {
+        let batch = self.next_batch();
+        self.send(&batch);
+        batch
+    }
+
+    /// The same for an activity that is not scheduled yet: see [`Outbox::send`].
+    pub fn next_batch(&self) -> Vec<OutboxEntry> {
         let mut size_bytes = 0;
         let mut batch = Vec::new();
         for entry in &self.waiting {
@@ -143,9 +150,32 @@ impl Outbox {
                 ..entry.clone()
             });
         }
-        self.in_flight = self.in_flight.max(batch.last().map_or(0, |entry| entry.number));
-        self.sent_through = self.sent_through.max(self.in_flight);
         batch
+    }
+
+    /// The activity that takes the batch along is scheduled now. False if another one has taken it along meanwhile.
+    pub fn send(&mut self, batch: &[OutboxEntry]) -> bool {
+        let last = batch.last().map_or(0, |entry| entry.number);
+        if last <= self.in_flight {
+            return false;
+        }
+        self.in_flight = last;
+        self.sent_through = self.sent_through.max(last);
+        true
+    }
+
+    /// Highest number that any activity has taken along.
+    pub fn sent_through(&self) -> u64 {
+        self.sent_through
+    }
+
+    /// Takes back a batch whose activity was never scheduled: no history holds its entries. The numbers are those of
+    /// [`Outbox::sent_through`] before the batch was taken and after.
+    pub fn take_back(&mut self, before: u64, after: u64) {
+        if self.sent_through == after {
+            self.sent_through = before;
+        }
+        self.in_flight = 0;
     }
 
     /// The entries that no activity has ever taken along, in batches.
@@ -211,6 +241,38 @@ mod tests {
         );
         outbox.ack(2);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_batch_whose_activity_was_never_scheduled_is_recorded_at_the_end() {
+        let mut outbox = Outbox::default();
+        outbox.push(pending("recorded"));
+        outbox.take_batch();
+        outbox.ack(0);
+        outbox.push(pending("a"));
+        let before = outbox.sent_through();
+        assert_eq!(outbox.take_batch().len(), 2);
+        outbox.take_back(before, outbox.sent_through());
+        assert!(outbox.has_unsent());
+        let batches = outbox.take_unrecorded();
+        let entries: Vec<_> = batches
+            .iter()
+            .flatten()
+            .map(|entry| (entry.number, entry.redelivered))
+            .collect();
+        assert_eq!(entries, [(2, false)]);
+    }
+
+    #[test]
+    fn a_batch_that_another_activity_took_along_first_is_not_sent_again() {
+        let mut outbox = Outbox::default();
+        outbox.push(pending("a"));
+        let waiting = outbox.next_batch();
+        assert!(outbox.has_unsent());
+        outbox.take_batch();
+        assert!(!outbox.send(&waiting));
+        outbox.ack(0);
+        assert!(outbox.send(&waiting));
     }
 
     #[test]

@@ -24,7 +24,6 @@ use std::sync::Arc;
 use steadfast_contract::activities::{Append, LoadedRevision, LogAck, RevisionRequest};
 use steadfast_eventlog::{Batch, EventLog, LogRun, Part};
 use steadfast_process::BlockingWork;
-use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_sdk::activities::ActivityContext;
 use tokio_util::sync::CancellationToken;
 
@@ -157,15 +156,5 @@ impl Activities {
             cursor: Some(appended.last.to_string()),
             lagging: false,
         })
-    }
-}
-
-/// The server's message for a workflow that does not exist. A missing namespace does not count: it may come back.
-fn not_found(error: &WorkflowInteractionError) -> Option<&str> {
-    match error {
-        WorkflowInteractionError::NotFound(status) => {
-            Some(status.message()).filter(|message| !message.starts_with("Namespace"))
-        }
-        _ => None,
     }
 }

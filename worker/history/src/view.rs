@@ -46,6 +46,8 @@ const MARKER_DATA: &str = "data";
 #[derive(Clone, Debug, Default)]
 pub struct HistoryView {
     pub start: Option<StartTask>,
+    /// The run that this one continues; empty in the first.
+    pub run_before: String,
     pub segments: BTreeMap<SegmentRef, Segment>,
     pub revisions: BTreeMap<String, Revision>,
     /// Results of the steps of `steps` tools, by activity id.
@@ -156,6 +158,7 @@ impl HistoryView {
         };
         match attributes {
             Attributes::WorkflowExecutionStartedEventAttributes(started) => {
+                self.run_before.clone_from(&started.continued_execution_run_id);
                 if let Some(mut start) = read::<StartTask>(event, "the input", started.input.as_ref())? {
                     if start.task_id.is_empty() {
                         // A schedule started the task and gave the workflow its id.

@@ -14,10 +14,9 @@ use temporalio_client::{
 use temporalio_common::{HasWorkflowDefinition, MemoValues, UntypedWorkflow};
 use temporalio_sdk::activities::ActivityContext;
 
-use super::not_found;
 use crate::{
     failure::{ActivityFailure, CallFailure},
-    fetch_history::fetch_history,
+    fetch_history::{fetch_history, not_found},
 };
 
 /// Returns the task that has got the message. Every attempt sends the same message ID, so that the task accepts it

@@ -24,6 +24,7 @@ impl Activities {
             // The first attempt has counted them.
             return;
         }
+        self.metrics.log_messages_lost(&start.agent, outbox.lost);
         for event in outbox.events.iter().filter(|event| !event.is_counted) {
             self.observe_event(scope, start, &event.numbered.event, event.interval);
         }

@@ -7,14 +7,12 @@ use steadfast_contract::{
     failures::STATE_LOST,
 };
 use steadfast_history::HistoryView;
-use temporalio_client::{WorkflowExecutionInfo, WorkflowHandle, errors::WorkflowInteractionError};
-use temporalio_common::UntypedWorkflow;
+use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_sdk::activities::ActivityContext;
 
-use super::not_found;
 use crate::{
     failure::{ActivityFailure, CallFailure},
-    fetch_history::fetch_history,
+    fetch_history::{fetch_history, not_found, run_of},
 };
 
 pub(super) async fn fetch(
@@ -47,15 +45,7 @@ pub(super) async fn fetch_part(
 }
 
 async fn read_run(activity: &ActivityContext, run_id: &str) -> Result<HistoryView, CallFailure> {
-    let workflow_id = activity.info().workflow_id.clone().unwrap_or_default();
-    let client = activity.client();
-    let run = WorkflowExecutionInfo::builder()
-        .namespace(client.options().namespace.clone())
-        .workflow_id(workflow_id)
-        .run_id(run_id)
-        .build();
-    let handle: WorkflowHandle<_, UntypedWorkflow> = WorkflowHandle::new(client.clone(), run);
-    let events = fetch_history(&handle)
+    let events = fetch_history(&run_of(activity, run_id))
         .await
         .map_err(|error| fetch_failure(&error, run_id))?;
     HistoryView::read(&events).map_err(|error| CallFailure::transient_error("history_unreadable", &error))

@@ -17,9 +17,12 @@ use temporalio_sdk::activities::ActivityContext;
 use super::segments::SegmentCache;
 use crate::{
     failure::{ActivityFailure, CallFailure},
-    fetch_history::fetch_history,
+    fetch_history::{fetch_history, not_found, run_of},
     task_context::TaskContext,
 };
+
+/// How many earlier runs are searched for a segment.
+const SEARCHED_RUNS: usize = 20;
 
 /// The history of the run that an activity belongs to.
 pub(crate) struct RunHistory<'a> {
@@ -72,6 +75,40 @@ impl<'a> RunHistory<'a> {
             .ok_or_else(|| RunHistoryError::Missing {
                 what: format!("the segment {reference:?}"),
             })
+    }
+
+    /// A segment of this run, or of an earlier one: a summary takes segments out of the transcript that the next run
+    /// begins with. `None` if no history that is left has it.
+    pub(crate) async fn segment_of_any_run(
+        &self,
+        reference: &SegmentRef,
+    ) -> Result<Option<Arc<Segment>>, RunHistoryError> {
+        match self.segment(reference).await {
+            Err(RunHistoryError::Missing { .. }) => {}
+            found => return found.map(Some),
+        }
+        let mut run_before = self.store.run_before(&self.context.run_id);
+        for _ in 0..SEARCHED_RUNS {
+            let Some(run_id) = run_before.filter(|run_id| !run_id.is_empty()) else {
+                break;
+            };
+            if let Some(segment) = self.store.segment(&run_id, reference) {
+                return Ok(Some(segment));
+            }
+            let events = match fetch_history(&run_of(self.activity, &run_id)).await {
+                Ok(events) => events,
+                Err(error) if not_found(&error).is_some() => break,
+                Err(error) => return Err(RunHistoryError::Fetch(error.to_string())),
+            };
+            let view = HistoryView::read(&events)?;
+            let segment = view.segments.get(reference).cloned().map(Arc::new);
+            run_before = Some(view.run_before.clone());
+            self.store.fill(&run_id, view);
+            if segment.is_some() {
+                return Ok(segment);
+            }
+        }
+        Ok(None)
     }
 
     /// The result of a step of a `steps` tool, by its activity id.

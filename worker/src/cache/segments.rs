@@ -35,6 +35,8 @@ struct Run {
     segments: HashMap<SegmentRef, Arc<Segment>>,
     revisions: HashMap<String, Arc<Revision>>,
     start: Option<Arc<StartTask>>,
+    /// The run that it continues, once its history has been read; empty in the first.
+    run_before: Option<String>,
     /// The results of the steps of `steps` tools, by activity id.
     steps: HashMap<String, Arc<Value>>,
     /// The transcript of the last model call.
@@ -66,6 +68,11 @@ impl SegmentCache {
 
     pub(crate) fn segment(&self, run_id: &str, reference: &SegmentRef) -> Option<Arc<Segment>> {
         self.lock().runs.get(run_id)?.segments.get(reference).cloned()
+    }
+
+    /// The run that a run continues, if its history has been read; empty for the first.
+    pub(crate) fn run_before(&self, run_id: &str) -> Option<String> {
+        self.lock().runs.get(run_id)?.run_before.clone()
     }
 
     pub(crate) fn step(&self, run_id: &str, activity_id: &str) -> Option<Arc<Value>> {
@@ -110,6 +117,7 @@ impl SegmentCache {
                 run.insert_step(activity_id, result);
             }
             run.start = view.start.map(Arc::new);
+            run.run_before = Some(view.run_before);
             let segments = &run.segments;
             run.transcript = view
                 .transcript

@@ -1,6 +1,8 @@
 //! Converts the entries of a task's outbox into events of the log.
 
-use steadfast_agent_loop::Body;
+use std::{collections::BTreeMap, sync::Arc};
+
+use steadfast_agent_loop::{Body, Segment, SegmentRef};
 use steadfast_contract::{
     interval::Interval,
     outbox::{OutboxEntry, PRODUCER, Pending},
@@ -42,6 +44,8 @@ pub(crate) struct OutboxEvents {
     /// The number to acknowledge once the log has the events.
     pub last_number: u64,
     pub first_batch: FirstBatch,
+    /// How many entries have no events, since no history has their messages any more.
+    pub lost: u64,
 }
 
 impl OutboxEvents {
@@ -50,6 +54,7 @@ impl OutboxEvents {
             events: Vec::new(),
             last_number: 0,
             first_batch: FirstBatch::No,
+            lost: 0,
         }
     }
 
@@ -68,6 +73,7 @@ impl OutboxEvents {
             last_number: u64::try_from(events.len()).unwrap_or(u64::MAX),
             events,
             first_batch: FirstBatch::No,
+            lost: 0,
         }
     }
 
@@ -109,6 +115,25 @@ pub(crate) async fn resolve(
     revision: Option<&AgentRevisionSpec>,
     history: &RunHistory<'_>,
 ) -> Result<OutboxEvents, RunHistoryError> {
+    let mut segments = Segments::new();
+    for entry in &entries {
+        if let Pending::Messages(reference) = &entry.pending {
+            let segment = history.segment_of_any_run(reference).await?;
+            segments.insert(reference.clone(), segment);
+        }
+    }
+    Ok(events_of(entries, start, revision, &segments))
+}
+
+/// The segments of entries. Those without one are gone.
+type Segments = BTreeMap<SegmentRef, Option<Arc<Segment>>>;
+
+fn events_of(
+    entries: Vec<OutboxEntry>,
+    start: &StartTask,
+    revision: Option<&AgentRevisionSpec>,
+    segments: &Segments,
+) -> OutboxEvents {
     let scope = Scope {
         task_id: &start.task_id,
         agent: revision.map_or(&start.agent, |revision| &revision.agent),
@@ -123,6 +148,7 @@ pub(crate) async fn resolve(
         FirstBatch::No
     };
     let mut events: Vec<OutboxEvent> = Vec::with_capacity(entries.len());
+    let mut lost = 0;
     for entry in entries {
         let first = entry.number * EVENTS_PER_ENTRY;
         let is_counted = entry.redelivered;
@@ -139,8 +165,17 @@ pub(crate) async fn resolve(
                 Some(end) => with_counter(end.counter(event.turn), *event, CountedBy::TurnEnd),
             }),
             Pending::Messages(reference) => {
-                let segment = history.segment(&reference).await?;
-                let messages = messages_of(scope, &segment)
+                let Some(segment) = segments.get(&reference).and_then(Option::as_ref) else {
+                    tracing::error!(
+                        task_id = %start.task_id,
+                        entry = entry.number,
+                        segment = ?reference,
+                        "no history has these messages of the task any more; its log goes on without them"
+                    );
+                    lost += 1;
+                    continue;
+                };
+                let messages = messages_of(scope, segment)
                     .into_iter()
                     .map(|message| EventKind::MessageDone { message });
                 let kinds = messages.chain(tool_ended(&segment.body));
@@ -162,11 +197,12 @@ pub(crate) async fn resolve(
             end.interval = entry.interval;
         }
     }
-    Ok(OutboxEvents {
+    OutboxEvents {
         events,
         last_number,
         first_batch,
-    })
+        lost,
+    }
 }
 
 /// The end of a tool call, if the segment is its output.
@@ -180,5 +216,51 @@ pub(crate) fn tool_ended(body: &Body) -> Option<EventKind> {
         Body::User { .. } | Body::Model { .. } | Body::Note { .. } | Body::Handoff { .. } | Body::Summary { .. } => {
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_agent_loop::UserContent;
+
+    use super::*;
+
+    fn segment(text: &str) -> Segment {
+        Segment {
+            turn: 1,
+            step: 0,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            body: Body::User {
+                message_id: text.to_owned(),
+                idempotency_key: None,
+                content: UserContent::Text(text.to_owned()),
+                sender: String::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn an_entry_whose_segment_is_gone_holds_up_no_other() {
+        let numbered = [(4, segment("gone")), (5, segment("kept"))];
+        let entries = numbered.iter().map(|(number, segment)| OutboxEntry {
+            number: *number,
+            pending: Pending::Messages(segment.reference()),
+            interval: None,
+            turn_end: None,
+            redelivered: false,
+        });
+        let segments = Segments::from([
+            (segment("gone").reference(), None),
+            (segment("kept").reference(), Some(Arc::new(segment("kept")))),
+        ]);
+        let start = StartTask::new("t-1", "default", "weather");
+        let outbox = events_of(entries.collect(), &start, None, &segments);
+        assert_eq!((outbox.lost, outbox.last_number), (1, 5));
+        let counters: Vec<u64> = outbox.events.iter().map(|event| event.numbered.counter).collect();
+        assert_eq!(counters, [5 * EVENTS_PER_ENTRY]);
+        let EventKind::MessageDone { message } = &outbox.events[0].numbered.event.kind else {
+            panic!("{outbox:?}");
+        };
+        assert_eq!(message.turn, 1);
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Metrics {
     approvals_requested: IntCounterVec,
     approvals_decided: IntCounterVec,
     log_lagging: IntCounterVec,
+    log_messages_lost: IntCounterVec,
 }
 
 /// How a tool call ended.
@@ -94,6 +95,11 @@ impl Metrics {
             log_lagging: counter(
                 "steadfast_log_lagging_total",
                 "Activities that ended before the log had all their events; a later activity appends them",
+                &["agent"],
+            )?,
+            log_messages_lost: counter(
+                "steadfast_log_messages_lost_total",
+                "Segments that the log lacks and no history in Temporal has any more",
                 &["agent"],
             )?,
         })
@@ -170,6 +176,13 @@ impl Metrics {
         self.log_lagging.with_label_values(&[agent]).inc();
     }
 
+    /// The log goes on without so many segments.
+    pub(crate) fn log_messages_lost(&self, agent: &str, count: u64) {
+        if count > 0 {
+            self.log_messages_lost.with_label_values(&[agent]).inc_by(count);
+        }
+    }
+
     fn model_call_ended(&self, agent: &str, model: &str, duration: Duration, outcome: &'static str) {
         let seconds = &self.model_call_seconds;
         seconds
@@ -238,11 +251,13 @@ mod tests {
         metrics.approval_decided(AGENT, Verdict::Expired);
         metrics.tool_call_ended(AGENT, "get-weather", second, ToolCallOutcome::Success);
         metrics.log_lagging(AGENT);
+        metrics.log_messages_lost(AGENT, 2);
         metrics.turn_ended(AGENT, TurnStatus::Completed);
         let expected = [
             "steadfast_approvals_decided_total{agent=\"weather\",decision=\"expired\"} 1",
             "steadfast_approvals_requested_total{agent=\"weather\"} 1",
             "steadfast_log_lagging_total{agent=\"weather\"} 1",
+            "steadfast_log_messages_lost_total{agent=\"weather\"} 2",
             "steadfast_model_call_seconds_count{agent=\"weather\",model=\"gpt-5-mini\",outcome=\"error\"} 1",
             "steadfast_model_call_seconds_count{agent=\"weather\",model=\"gpt-5-mini\",outcome=\"interrupted\"} 1",
             "steadfast_model_call_seconds_count{agent=\"weather\",model=\"gpt-5-mini\",outcome=\"success\"} 1",

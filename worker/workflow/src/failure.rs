@@ -21,6 +21,8 @@ pub enum CallError {
         what: String,
         size_bytes: usize,
     },
+    /// It was not made: the turn was stopped while it waited for a workflow task that could carry it.
+    Stopped,
     /// Its result names parts that have not arrived.
     PartsMissing,
     Failed(Box<ActivityExecutionError>),
@@ -40,6 +42,7 @@ impl CallError {
                 PAYLOAD_TOO_LARGE.to_owned(),
                 format!("{what}: {size_bytes} bytes are more than the {PAYLOAD_LIMIT_BYTES} that can be sent"),
             ),
+            Self::Stopped => ("canceled".to_owned(), "the turn was stopped before it".to_owned()),
             Self::PartsMissing => (
                 "unreadable_result".to_owned(),
                 "parts of the result have not arrived".to_owned(),
@@ -56,6 +59,11 @@ impl CallError {
         }
     }
 
+    /// Whether the activity was never scheduled: no history holds what it was to carry.
+    pub fn was_not_made(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Stopped)
+    }
+
     /// Whether the activity may have acted all the same: it began and did not report back in time, or the
     /// server refused its result.
     pub fn may_have_acted(&self) -> bool {
@@ -70,7 +78,7 @@ impl CallError {
     /// that they did not send.
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::TooLarge { .. } => true,
+            Self::TooLarge { .. } | Self::Stopped => true,
             Self::PartsMissing => false,
             Self::Failed(_) => self.innermost().is_some_and(|failure| match &failure.failure_info {
                 Some(FailureInfo::ApplicationFailureInfo(info)) => info.non_retryable,
@@ -81,7 +89,7 @@ impl CallError {
 
     fn innermost(&self) -> Option<&Failure> {
         match self {
-            Self::TooLarge { .. } | Self::PartsMissing => None,
+            Self::TooLarge { .. } | Self::Stopped | Self::PartsMissing => None,
             Self::Failed(error) => error.failure().map(innermost),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use steadfast_contract::activity_kind::ActivityKind;
 use steadfast_e2e::{
-    backend::stack::{nonce_tool, tools_worker},
+    backend::stack::{continue_as_new, nonce_tool, runs, tools_worker},
     history::scheduled_activities,
 };
 use steadfast_testkit::{
@@ -169,4 +169,113 @@ async fn messages_can_be_read_while_redis_is_down() {
     stack.redis().restart(RedisData::Empty).await.unwrap();
     task.until_lines(&expected).await.unwrap();
     assert_eq!(agent.model().journal().len(), 2);
+}
+
+/// Ends a task while Redis is away: from before its last turn until the task has ended, and with it its last flush.
+async fn ends_without_redis(data: RedisData) {
+    let stack = Stack::start().await.unwrap();
+    let _tools = tools_worker(&stack);
+    let setup = AgentSetup::new("ends-without-redis", |request| match request.last_tool_output() {
+        None => Reply::call("nonce", &json!({"of": request.last_user_text()})),
+        Some(output) => Reply::text(output),
+    })
+    .tool("nonce", nonce_tool());
+    let agent = stack.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "one").await.unwrap();
+    let viewer = task.watch().await.unwrap();
+    viewer.until_turn_ended(1).await.unwrap();
+    let before = task.lines().await.unwrap();
+
+    stack.redis().kill().await.unwrap();
+    task.send("two").await.unwrap();
+    let lines = wait::until("the answer", TIMEOUT, async || {
+        let lines = task.lines().await?;
+        anyhow::ensure!(lines.len() == 2 * before.len(), "{lines:#?}");
+        Ok(lines)
+    });
+    let lines = lines.await.unwrap();
+    assert_eq!(lines[..before.len()], before);
+    task.complete().await.unwrap();
+    // A task waits a minute for its log, and ends without it.
+    wait::until("the end of the task", Duration::from_mins(3), async || {
+        let task = task.describe().await?;
+        anyhow::ensure!(task["status"] == "completed", "{task}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    stack.redis().restart(data).await.unwrap();
+
+    assert_eq!(task.lines().await.unwrap(), lines);
+    assert_eq!(viewer.until_task_ended().await.unwrap(), "completed");
+    let seen = viewer
+        .until("all messages", |seen| seen.lines() == lines)
+        .await
+        .unwrap();
+    assert!(
+        seen.count("turn_ended") > 1 || seen.count("log_reset") > 0,
+        "{}",
+        seen.summary()
+    );
+    let late = task.watch().await.unwrap();
+    assert_eq!(late.until_task_ended().await.unwrap(), "completed");
+    let seen = late.until("all messages", |seen| seen.lines() == lines).await.unwrap();
+    assert_eq!(agent.model().journal().len(), 4, "{}", seen.summary());
+}
+
+#[tokio::test]
+async fn a_task_that_ends_while_redis_is_away_is_shown_whole_when_it_is_back() {
+    ends_without_redis(RedisData::Keep).await;
+}
+
+#[tokio::test]
+async fn a_task_that_ends_while_redis_is_away_is_shown_whole_when_it_is_back_empty() {
+    ends_without_redis(RedisData::Empty).await;
+}
+
+#[tokio::test]
+async fn messages_that_a_summary_took_away_before_the_log_had_them_reach_it_from_an_earlier_run() {
+    let stack = Stack::start().await.unwrap();
+    let _tools = tools_worker(&stack);
+    // Each call reports 18 tokens: the window of 20 is full after every call.
+    let setup = AgentSetup::new("summed-up-without-redis", |request| {
+        if request.last_user_text().starts_with("Sum up the conversation") {
+            return Reply::text("Summary.");
+        }
+        match request.tool_outputs_of_turn().len() {
+            0 => Reply::call("nonce", &json!({"of": request.last_user_text()})),
+            _ => Reply::text(format!("Answer to {}.", request.last_user_text())),
+        }
+    })
+    .tool("nonce", nonce_tool())
+    .configure(|spec| spec.context.window_tokens = 20);
+    let agent = stack.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "one").await.unwrap();
+    let viewer = task.watch().await.unwrap();
+    viewer.until_turn_ended(1).await.unwrap();
+
+    stack.redis().kill().await.unwrap();
+    for text in ["two", "three"] {
+        task.send(text).await.unwrap();
+        let answer = Line::agent(format!("Answer to {text}."));
+        wait::until("the answer", TIMEOUT, async || {
+            let lines = task.lines().await?;
+            anyhow::ensure!(lines.last() == Some(&answer), "{lines:#?}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+    let lines = task.lines().await.unwrap();
+    let before = runs(&stack, &task).await.unwrap();
+    continue_as_new(&stack, &task, before + 1).await;
+    stack.redis().restart(RedisData::Keep).await.unwrap();
+
+    task.complete_turn(4, "four").await.unwrap();
+    let seen = viewer.until_turn_ended(4).await.unwrap();
+    assert_eq!(seen.lines()[..lines.len()], lines, "{}", seen.summary());
+    assert_eq!(task.lines().await.unwrap(), seen.lines());
+    assert_eq!(agent.model().violations(), Vec::<String>::new());
 }

@@ -45,11 +45,11 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
     }
     ctx.set_current_details(format!("turn {}: calls {}", id.turn, revision.spec.model.name));
     let now_at_start = now(ctx);
-    let (call, queue) = update(ctx, |task| {
+    let (call, announced, queue) = update(ctx, |task| {
         task.local.phase = Phase::CallingModel;
-        let mut call = announce(task, id, &revision, now_at_start);
+        let (mut call, announced) = announce(task, id, &revision, now_at_start);
         call.may_end_turn = may_end_turn(task, &revision).then_some(task.state.turn_usage);
-        (call, task.acting_queue())
+        (call, announced, task.acting_queue())
     });
     let options = activity_options::model_call(
         model_activity_id(id.turn, id.step),
@@ -58,9 +58,9 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
         token.clone(),
     );
     let activity_id = model_activity_id(id.turn, id.step);
-    let base = call.base;
     let result = async {
         let call = commands::admit(ctx, "the request of a model call", call).await?;
+        not_stopped(&token)?;
         let running = scoped(ctx, id, None, || ctx.execute_activity(InvokeModel, call, options));
         let Packed(outcome) = running.await?;
         update(ctx, |task| with_items(task, &activity_id, outcome))
@@ -82,7 +82,7 @@ pub(super) async fn call_model(ctx: &Context, id: StepId) -> Result<(), Workflow
             update(ctx, |task| record(task, input))
         }
         Err(error) => {
-            update(ctx, |task| not_called(task, base, &error));
+            update(ctx, |task| not_called(task, announced, &error));
             let failure = failed_step(ctx, &token, &error);
             let too_long = error.describe().0 == CONTEXT_LENGTH_EXCEEDED && !token.is_cancelled();
             update(ctx, |task| {
@@ -104,15 +104,33 @@ fn stopped_before(ctx: &Context, token: &WorkflowCancellationToken) -> Option<Re
     })
 }
 
-fn announce(task: &mut Task, id: StepId, revision: &Revision, now: jiff::Timestamp) -> ModelCall {
+/// The same for a call that has waited until a workflow task could carry it.
+fn not_stopped(token: &WorkflowCancellationToken) -> Result<(), CallError> {
+    if token.is_cancelled() {
+        return Err(CallError::Stopped);
+    }
+    Ok(())
+}
+
+/// What the log and the model calls had been told before a call.
+#[derive(Clone, Copy, Debug)]
+struct Announced {
+    /// Segments of the transcript.
+    base: u32,
+    /// Entries of the outbox: before the call, and with it.
+    sent_through: (u64, u64),
+}
+
+fn announce(task: &mut Task, id: StepId, revision: &Revision, now: jiff::Timestamp) -> (ModelCall, Announced) {
     let (base, new) = task.state.transcript.announce();
+    let sent_before = task.state.outbox.sent_through();
     let append = Append {
         outbox: task.state.outbox.take_batch(),
         cursor: task.state.log_cursor.clone(),
         revision: None,
     };
     task.local.piggyback_pending = false;
-    ModelCall {
+    let call = ModelCall {
         turn: id.turn,
         step: id.step,
         base,
@@ -121,7 +139,9 @@ fn announce(task: &mut Task, id: StepId, revision: &Revision, now: jiff::Timesta
         now: task.state.turn_started_at.unwrap_or(now),
         may_end_turn: None,
         append,
-    }
+    };
+    let sent_through = (sent_before, task.state.outbox.sent_through());
+    (call, Announced { base, sent_through })
 }
 
 /// Whether nothing is to reach the log between the last answer of the turn and its end.
@@ -136,10 +156,12 @@ fn may_end_turn(task: &Task, revision: &Revision) -> bool {
 }
 
 /// What the call took along was not taken.
-fn not_called(task: &mut Task, base: u32, error: &CallError) {
+fn not_called(task: &mut Task, announced: Announced, error: &CallError) {
     task.state.outbox.ack(0);
-    if matches!(error, CallError::TooLarge { .. }) {
-        task.state.transcript.not_announced(base);
+    if error.was_not_made() {
+        let (before, after) = announced.sent_through;
+        task.state.outbox.take_back(before, after);
+        task.state.transcript.not_announced(announced.base);
     }
 }
 
@@ -223,17 +245,18 @@ pub(super) async fn compact(ctx: &Context, id: StepId) -> Result<(), WorkflowTer
     }
     ctx.set_current_details(format!("turn {}: sums up the conversation", id.turn));
     let now_at_start = now(ctx);
-    let (call, queue, kept) = update(ctx, |task| {
+    let (call, announced, queue, kept) = update(ctx, |task| {
         task.local.phase = Phase::Compacting;
         // The message of this turn is kept as it is while the turn has no other segment.
         let newest = task.state.transcript.segments().next_back();
         let kept = usize::from(newest.is_some_and(|segment| matches!(segment.body, Body::User { .. })));
-        (announce(task, id, &revision, now_at_start), task.acting_queue(), kept)
+        let (call, announced) = announce(task, id, &revision, now_at_start);
+        (call, announced, task.acting_queue(), kept)
     });
     let options = activity_options::compact(id, &revision.spec, queue, token.clone());
-    let base = call.base;
     let result = async {
         let call = commands::admit(ctx, "the request of a summary", call).await?;
+        not_stopped(&token)?;
         let running = scoped(ctx, id, None, || ctx.execute_activity(Compact, call, options));
         running.await.map_err(CallError::from)
     };
@@ -255,7 +278,7 @@ pub(super) async fn compact(ctx: &Context, id: StepId) -> Result<(), WorkflowTer
         Err(error) => {
             let failure = failed_step(ctx, &token, &error);
             update(ctx, |task| {
-                not_called(task, base, &error);
+                not_called(task, announced, &error);
                 record(task, Input::Failed(failure))
             })
         }

@@ -31,18 +31,23 @@ pub(super) async fn run(ctx: &Context) -> std::convert::Infallible {
         if waited.is_err() {
             continue;
         }
-        let append = update(ctx, |task| Append {
-            outbox: task.state.outbox.take_batch(),
+        let append = read(ctx, |task| Append {
+            outbox: task.state.outbox.next_batch(),
             cursor: task.state.log_cursor.clone(),
             revision: task.display_revision(),
         });
         let appended = async {
             let append = commands::admit(ctx, "the events for the log", append).await?;
+            // It may have waited for that, and the task may end before it is scheduled.
+            if !update(ctx, |task| task.state.outbox.send(&append.0.outbox)) {
+                return Ok(None);
+            }
             let running = ctx.execute_activity(AppendEvents, append, activity_options::append_events());
-            running.await.map_err(CallError::from)
+            running.await.map(Some).map_err(CallError::from)
         };
         match appended.await {
-            Ok(Packed(ack)) => update(ctx, |task| task.ack(&ack)),
+            Ok(Some(Packed(ack))) => update(ctx, |task| task.ack(&ack)),
+            Ok(None) => {}
             Err(_) => update(ctx, |task| task.state.outbox.ack(0)),
         }
     }
