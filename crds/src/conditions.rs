@@ -100,6 +100,8 @@ reasons! {
     ForbiddenTarget,
     /// Approval is required of a hosted tool, which the model's provider runs without waiting.
     ApprovalImpossible,
+    /// The client of the model's provider must run the hosted tool, and nobody here does.
+    UnsupportedHostedTool,
     /// `worker.podTemplate` is invalid.
     InvalidPodTemplate,
     /// Two of the tools, agents and handoffs have the same name for the model.

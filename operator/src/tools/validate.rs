@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
-    agent_tool::{AgentToolSpec, Compensation, HttpTool, StepAction, ToolKind},
+    agent_tool::{AgentToolSpec, Compensation, HostedTool, HttpTool, StepAction, ToolKind},
     conditions::Reason,
     environment::referenced_variables,
     url_template::has_fixed_host,
@@ -31,6 +31,9 @@ pub(crate) fn check(tool: &AgentToolSpec, queues: &NamespaceQueues) -> Result<()
     if let ToolKind::Human(human) = kind {
         json_schema::check("human.form", &human.form)?;
     }
+    if let ToolKind::Hosted(hosted) = kind {
+        check_hosted(hosted)?;
+    }
     check_approval(tool)?;
     let target = queues.check_tool(tool);
     target.map_err(|error| ValidationError::not_accepted(Reason::ForbiddenTarget, error.to_string()))?;
@@ -39,6 +42,28 @@ pub(crate) fn check(tool: &AgentToolSpec, queues: &NamespaceQueues) -> Result<()
         .filter(|field| field.syntax.is_template())
     {
         check_template(&field.path, field.text)?;
+    }
+    Ok(())
+}
+
+/// Checks that the provider itself runs a tool, as far as its type says.
+fn check_hosted(hosted: &HostedTool) -> Result<(), ValidationError> {
+    let setting = |name: &str| hosted.settings.get(name);
+    let is_run_by_client = match hosted.tool_type.as_str() {
+        "apply_patch" | "computer" | "computer_use_preview" | "custom" | "function" | "local_shell" => true,
+        "shell" => setting("environment").is_none_or(|environment| environment["type"] == "local"),
+        "tool_search" => setting("execution").is_some_and(|execution| execution == "client"),
+        _ => false,
+    };
+    if is_run_by_client {
+        return Err(ValidationError::not_accepted(
+            Reason::UnsupportedHostedTool,
+            format!(
+                "hosted.type: the provider does not run {:?} itself, and nothing here does: write an activity, http or mcp \
+                 tool instead",
+                hosted.tool_type
+            ),
+        ));
     }
     Ok(())
 }
@@ -299,6 +324,31 @@ mod tests {
         let error = checked(&of_kind(json!({ "human": { "form": form } }))).unwrap_err();
         assert_eq!(error.reason, Reason::InvalidSchema);
         assert_eq!(checked(&of_kind(json!({ "human": {} }))), Ok(()));
+    }
+
+    #[test]
+    fn a_hosted_tool_that_nobody_runs_is_refused() {
+        let of = |hosted: Value| checked(&of_kind(json!({ "hosted": hosted })));
+        for run_by_client in [
+            json!({ "type": "computer" }),
+            json!({ "type": "custom", "settings": { "name": "sql" } }),
+            json!({ "type": "local_shell" }),
+            json!({ "type": "apply_patch" }),
+            json!({ "type": "shell" }),
+            json!({ "type": "shell", "settings": { "environment": { "type": "local" } } }),
+            json!({ "type": "tool_search", "settings": { "execution": "client" } }),
+        ] {
+            let error = of(run_by_client.clone()).unwrap_err();
+            assert_eq!(error.reason, Reason::UnsupportedHostedTool, "{run_by_client}");
+        }
+        for run_by_provider in [
+            json!({ "type": "web_search" }),
+            json!({ "type": "shell", "settings": { "environment": { "type": "container_auto" } } }),
+            json!({ "type": "tool_search" }),
+            json!({ "type": "levitation" }),
+        ] {
+            assert_eq!(of(run_by_provider.clone()), Ok(()), "{run_by_provider}");
+        }
     }
 
     #[test]

@@ -81,6 +81,11 @@ pub(super) fn not_accepted() -> Vec<BadManifest> {
             reason(Reason::ApprovalImpossible),
         ),
         (
+            "hosted-by-nobody",
+            json!({"hosted": {"type": "computer"}}),
+            reason(Reason::UnsupportedHostedTool),
+        ),
+        (
             "queue-of-temporal",
             json!({"activity": {"name": "act", "taskQueue": "/of-temporal"}}),
             reason(Reason::ForbiddenTarget),
