@@ -4,12 +4,12 @@
 //! comes back. Makes no request of its own.
 
 mod charset;
-mod content_coding;
 mod text_header;
 mod url_text;
 
 pub(crate) mod body_decoder;
 pub(crate) mod connection_fault;
+pub(crate) mod content_coding;
 pub(crate) mod credentials;
 pub(crate) mod http_client;
 pub(crate) mod pieces;

@@ -28,7 +28,6 @@ use crate::{
         policy::{EgressPolicy, find_denial},
         redaction::Redactor,
         request_target::{RequestTarget, RequestTargetError, host},
-        response_body::ReadBodyError,
     },
     failure::CallFailure,
     template::evaluate,
@@ -222,15 +221,9 @@ impl HttpToolClient {
         }
         let failed = |error: reqwest::Error| failure(&host, error);
         let response = builder.send().await.map_err(failed)?;
-        let read = HttpResponse::read(response, limits.bytes, redactor).await;
-        let response = read.map_err(|error| match error {
-            ReadBodyError::Connection(error) => failed(error),
-            // The server has acted and answered.
-            ReadBodyError::Coding(error) => {
-                let message = format!("the response of {host} cannot be read: {}", ErrorChain(&error));
-                CallFailure::permanent(REFUSED, message)
-            }
-        })?;
+        let response = HttpResponse::read(response, limits.bytes, redactor)
+            .await
+            .map_err(failed)?;
         if response.is_retryable() {
             let message = format!(
                 "{host} answered {}: {}",

@@ -13,6 +13,7 @@ use steadfast_process::ErrorChain;
 
 use super::response_template::shape;
 use crate::egress::{
+    content_coding::CodingError,
     redaction::Redactor,
     response_body::{ReadBodyError, ResponseText, read_text},
 };
@@ -73,7 +74,8 @@ impl Shaping {
 pub(super) struct HttpResponse<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: ResponseText,
+    /// The text, or why the bytes are no text: they are not what the headers say.
+    pub(super) body: Result<ResponseText, CodingError>,
     pub(super) redactor: &'a Redactor,
 }
 
@@ -83,11 +85,17 @@ impl<'a> HttpResponse<'a> {
         response: Response,
         limit_bytes: usize,
         redactor: &'a Redactor,
-    ) -> Result<Self, ReadBodyError> {
+    ) -> Result<Self, reqwest::Error> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = match read_text(response, limit_bytes).await {
+            Ok(text) => Ok(text),
+            Err(ReadBodyError::Coding(error)) => Err(error),
+            Err(ReadBodyError::Connection(error)) => return Err(error),
+        };
         Ok(Self {
-            status: response.status(),
-            headers: response.headers().clone(),
-            body: read_text(response, limit_bytes).await?,
+            status,
+            headers,
+            body,
             redactor,
         })
     }
@@ -100,11 +108,10 @@ impl<'a> HttpResponse<'a> {
     }
 
     fn redacted_text(&self) -> String {
-        let ResponseText { text, is_cut } = &self.body;
-        if *is_cut {
-            self.redactor.cut_text(text)
-        } else {
-            self.redactor.text(text)
+        match &self.body {
+            Ok(ResponseText { text, is_cut: true }) => self.redactor.cut_text(text),
+            Ok(ResponseText { text, is_cut: false }) => self.redactor.text(text),
+            Err(error) => unreadable(error),
         }
     }
 
@@ -120,6 +127,13 @@ impl<'a> HttpResponse<'a> {
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.to_str().is_ok_and(|kind| kind.contains("json")));
         let status = self.status.as_u16();
+        if let Err(error) = &self.body {
+            return Received::Result(HttpToolResult {
+                content: json!({"status": status, "error": unreadable(error)}),
+                is_error: true,
+                has_acted: self.status.is_success(),
+            });
+        }
         let body = self.content(is_json);
         if !self.status.is_success() {
             return Received::Result(HttpToolResult {
@@ -148,7 +162,8 @@ impl<'a> HttpResponse<'a> {
 
     /// Parses JSON if the server declares it, and also an undeclared object or array. JSON that is too deep stays text.
     fn content(&self, is_json: bool) -> Value {
-        match json::read_foreign(self.body.text.as_bytes()) {
+        let text = self.body.as_ref().map_or("", |body| &body.text);
+        match json::read_foreign(text.as_bytes()) {
             Ok(mut value) if is_json || value.is_object() || value.is_array() => {
                 self.redactor.value(&mut value);
                 value
@@ -171,6 +186,10 @@ impl<'a> HttpResponse<'a> {
     }
 }
 
+fn unreadable(error: &CodingError) -> String {
+    format!("the response cannot be read: {}", ErrorChain(error))
+}
+
 #[cfg(test)]
 mod tests {
     use reqwest::header::HeaderValue;
@@ -178,16 +197,21 @@ mod tests {
     use super::*;
 
     fn result(status: u16, text: &str, template: Option<&str>) -> HttpToolResult {
+        let text = ResponseText {
+            text: text.to_owned(),
+            is_cut: false,
+        };
+        result_of(status, Ok(text), template)
+    }
+
+    fn result_of(status: u16, body: Result<ResponseText, CodingError>, template: Option<&str>) -> HttpToolResult {
         let received = HttpResponse {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::from_iter([
                 (CONTENT_TYPE, HeaderValue::from_static("application/json")),
                 (reqwest::header::ETAG, HeaderValue::from_static("v7")),
             ]),
-            body: ResponseText {
-                text: text.to_owned(),
-                is_cut: false,
-            },
+            body,
             redactor: &Redactor::new([("TOKEN", "tok-12345678")]),
         };
         let arguments = json!({"city": "Bonn"});
@@ -224,6 +248,18 @@ mod tests {
             result(200, body, Some("{{ body.id }}")).content.to_string(),
             "100000000000000000001"
         );
+    }
+
+    #[test]
+    fn a_response_that_cannot_be_read_is_an_error_of_a_request_that_has_acted() {
+        let unreadable = || Err(CodingError::Unsupported("lzma".to_owned()));
+        let accepted = result_of(200, unreadable(), Some("{{ body.id }}"));
+        assert!(accepted.is_error && accepted.has_acted);
+        assert_eq!(
+            accepted.content["error"],
+            "the response cannot be read: the content coding \"lzma\" is not supported; gzip, deflate, br and zstd are"
+        );
+        assert!(!result_of(404, unreadable(), None).has_acted);
     }
 
     #[test]
