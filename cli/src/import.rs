@@ -16,6 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use steadfast_crds::yaml;
 
 use self::report::Document;
 use crate::{
@@ -73,7 +74,7 @@ fn import_all(
 
 /// The manifests go to standard output or to a file, the report to standard error.
 fn write(arguments: &ImportArguments, imported: &Imported) -> anyhow::Result<()> {
-    let manifests = yaml(&imported.manifests)?;
+    let manifests = documents(&imported.manifests)?;
     if let Some(file) = &arguments.to {
         fs::write(file, &manifests).with_context(|| format!("write {}", file.display()))?;
     }
@@ -89,8 +90,8 @@ fn write(arguments: &ImportArguments, imported: &Imported) -> anyhow::Result<()>
 }
 
 /// Several documents of one YAML stream.
-fn yaml(manifests: &[Value]) -> anyhow::Result<String> {
-    let documents: Vec<String> = manifests.iter().map(stdout::to_yaml).collect::<anyhow::Result<_>>()?;
+fn documents(manifests: &[Value]) -> anyhow::Result<String> {
+    let documents: Vec<String> = manifests.iter().map(yaml::to_string).collect::<Result<_, _>>()?;
     Ok(documents.join("---\n"))
 }
 

@@ -2,9 +2,8 @@
 
 use std::io::Write as _;
 
-use anyhow::Context as _;
 use serde::Serialize;
-use steadfast_crds::yaml::PlainNumbers;
+use steadfast_crds::yaml;
 
 use crate::args::Structured;
 
@@ -19,18 +18,11 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 pub(crate) fn print_structured(format: Structured, value: &impl Serialize) -> anyhow::Result<()> {
     match format {
         Structured::Json => print_json(value),
-        Structured::Yaml => print(&to_yaml(value)?),
+        Structured::Yaml => print(&yaml::to_string(value)?),
     }
 }
 
 /// Prints a value as JSON.
 pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&(serde_json::to_string_pretty(value)? + "\n"))
-}
-
-/// A value as YAML, with a line feed at the end.
-pub(crate) fn to_yaml(value: &impl Serialize) -> anyhow::Result<String> {
-    let json = serde_json::to_value(value)?;
-    let text = serde_saphyr::to_string(&PlainNumbers(&json)).context("write YAML")?;
-    Ok(text.trim_end().to_owned() + "\n")
 }

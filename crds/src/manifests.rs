@@ -18,6 +18,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use self::located::{Lines, Located};
+use crate::yaml::{self, ReadYamlError};
 
 /// One object of a manifest, as it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +70,7 @@ pub enum ManifestError {
         /// The document.
         origin: Origin,
         /// The cause.
-        source: Box<serde_saphyr::Error>,
+        source: ReadYamlError,
     },
     /// A document is not a Kubernetes object.
     #[error("{origin}: the document has no apiVersion or no kind; every document must be a Kubernetes object")]
@@ -213,13 +214,11 @@ pub fn parse(file: &Path, text: &str) -> Result<Vec<Manifest>, ManifestError> {
         line: u32::try_from(line).unwrap_or(u32::MAX),
     };
     let mut manifests = Vec::new();
-    // By default, keys that stand twice are refused, and documents without content are left out.
-    let options = serde_saphyr::options! { with_snippet: false };
-    for document in serde_saphyr::read_with_options::<_, Spanned<Located>>(&mut text.as_bytes(), options) {
-        let document = document.map_err(|error| ManifestError::Parse {
-            origin: place(error.location().map_or(1, |location| location.line())),
-            source: Box::new(error),
-        })?;
+    let documents = yaml::documents::<Spanned<Located>>(text).map_err(|error| ManifestError::Parse {
+        origin: place(error.line().unwrap_or(1)),
+        source: error,
+    })?;
+    for document in documents {
         let origin = place(document.referenced.line());
         flatten(origin, document.value, &mut manifests)?;
     }

@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 use steadfast_contract::mcp::McpAnswer;
-use steadfast_crds::AgentRevisionSpec;
+use steadfast_crds::{AgentRevisionSpec, yaml};
 use steadfast_process::BlockingWork;
 use steadfast_testkit::{McpServer, tools::McpReference};
 use steadfast_worker::test_api::{
@@ -37,7 +37,7 @@ fn revision(servers: &[(&str, String)]) -> AgentRevisionSpec {
         .iter()
         .map(|(name, settings)| format!("{{name: {name}, spec: {{description: d, mcp: {settings}}}}}"))
         .collect();
-    serde_yaml_ng::from_str(&format!(
+    yaml::from_str(&format!(
         "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q, tools: [{}]}}",
         tools.join(", ")
     ))

@@ -14,7 +14,7 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Map, Value, json};
-use steadfast_crds::AgentRevisionSpec;
+use steadfast_crds::{AgentRevisionSpec, yaml};
 use steadfast_process::BlockingWork;
 use steadfast_testkit::{
     ScriptedMcp,
@@ -41,7 +41,7 @@ fn client() -> McpClient {
 }
 
 fn revision(url: &str) -> AgentRevisionSpec {
-    serde_yaml_ng::from_str(&format!(
+    yaml::from_str(&format!(
         "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q, \
          tools: [{{name: server, spec: {{description: d, mcp: {{url: \"{url}\"}}}}}}]}}"
     ))

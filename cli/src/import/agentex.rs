@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use steadfast_crds::{AgentSpec, Quantity, agent::Credential, model::ModelApi, worker::WorkerResources};
+use steadfast_crds::{AgentSpec, Quantity, agent::Credential, model::ModelApi, worker::WorkerResources, yaml};
 
 use super::{
     Imported,
@@ -61,9 +61,7 @@ const PROVIDERS: [(&str, ModelApi, Option<&str>, &str); 6] = [
 
 /// Reads one manifest.
 pub(super) fn import(file: &Path, text: &str) -> anyhow::Result<Imported> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let value: Value =
-        serde_saphyr::from_str_with_options(text, options).with_context(|| format!("{}: not YAML", file.display()))?;
+    let value: Value = yaml::from_str(text).with_context(|| format!("{}: not YAML", file.display()))?;
     if value["agent"]["name"].as_str().is_none() {
         bail!(
             "{}: no agent.name: is this the manifest.yaml of an Agentex agent?",

@@ -121,7 +121,7 @@ async fn manifests_shaped_like_public_ones_pass_lint() {
                 assert!(!made.documents[0].notes.is_empty(), "{}", file.display());
                 continue;
             }
-            let text = yaml(&made.manifests).unwrap();
+            let text = documents(&made.manifests).unwrap();
             let objects_read = manifests::parse(&file, &text).unwrap();
             let objects: Vec<&Value> = objects_read.iter().map(|manifest| &manifest.object).collect();
             assert_eq!(objects, made.manifests.iter().collect::<Vec<_>>(), "{text}");

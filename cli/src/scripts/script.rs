@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde_json::Value;
-use steadfast_crds::Duration;
+use steadfast_crds::{Duration, yaml};
 use steadfast_events::TurnStatus;
 
 /// The directory of scripts beside the manifests.
@@ -122,8 +122,7 @@ impl Script {
 }
 
 fn parse(text: &str) -> anyhow::Result<Script> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let script: Script = serde_saphyr::from_str_with_options(text, options)?;
+    let script: Script = yaml::from_str(text)?;
     if script.turns.is_empty() {
         bail!("a script needs turns");
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use steadfast_crds::yaml::{WriteYamlError, to_yaml};
+use steadfast_crds::yaml::{self, WriteYamlError};
 
 const SCHEMA_FILE: &str = "steadfast.schema.json";
 
@@ -83,7 +83,7 @@ fn parse_arguments(arguments: impl Iterator<Item = String>) -> Result<(Mode, Pat
 
 fn render(definition: &CustomResourceDefinition) -> Result<(String, String), Error> {
     let file = format!("{}.yaml", definition.spec.names.plural);
-    let body = to_yaml(definition).map_err(|source| Error::Render {
+    let body = yaml::to_string(definition).map_err(|source| Error::Render {
         file: file.clone(),
         source,
     })?;

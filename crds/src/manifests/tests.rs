@@ -76,7 +76,7 @@ fn every_manifest_file_is_read_in_the_order_of_names_and_nothing_else() {
         ("a.yaml", &revision("first-1")),
         (
             "b.json",
-            &serde_json::to_string(&serde_saphyr::from_str::<Value>(&revision("second-1")).unwrap()).unwrap(),
+            &serde_json::to_string(&yaml::from_str::<Value>(&revision("second-1")).unwrap()).unwrap(),
         ),
         ("empty.yaml", "---\n# nothing\n"),
         ("README.md", "not a manifest"),

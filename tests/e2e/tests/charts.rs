@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use serde::Deserialize as _;
+use steadfast_crds::yaml;
 use steadfast_testkit::{
     ControlPlane,
     install::Example,
@@ -164,9 +164,11 @@ fn rendered(settings: &[&str]) -> String {
 
 /// The documents of a kind.
 fn documents(rendered: &str, kind: &str) -> Vec<serde_json::Value> {
-    let documents = serde_yaml_ng::Deserializer::from_str(rendered)
-        .map(|document| serde_json::Value::deserialize(document).unwrap());
-    documents.filter(|document| document["kind"] == kind).collect()
+    let documents: Vec<serde_json::Value> = yaml::documents(rendered).unwrap();
+    documents
+        .into_iter()
+        .filter(|document| document["kind"] == kind)
+        .collect()
 }
 
 fn named(rendered: &str, kind: &str, name: &str) -> serde_json::Value {

@@ -12,8 +12,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use serde::Deserialize as _;
 use serde_json::{Value, json};
+use steadfast_crds::yaml;
 use steadfast_testkit::{tools::own_go_program, workspace};
 
 /// Asks the program all at once; the answers are in the order of the requests.
@@ -39,8 +39,9 @@ fn ask(requests: &[Value]) -> Vec<Value> {
 
 fn objects(file: &PathBuf) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap();
-    serde_yaml_ng::Deserializer::from_str(&text)
-        .map(|document| Value::deserialize(document).unwrap())
+    let documents: Vec<Value> = yaml::documents(&text).unwrap();
+    documents
+        .into_iter()
         .filter(|object| object["apiVersion"] == "steadfast.dev/v1alpha1")
         .collect()
 }

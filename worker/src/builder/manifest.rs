@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
-use steadfast_crds::yaml::to_yaml;
+use steadfast_crds::yaml;
 
 /// One AgentTool.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ impl ToolManifest {
 pub(super) fn print(manifests: &[ToolManifest]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     for ToolManifest(manifest) in manifests {
-        writeln!(stdout, "---\n{}", to_yaml(manifest)?.trim_end())?;
+        write!(stdout, "---\n{}", yaml::to_string(manifest)?)?;
     }
     Ok(())
 }

@@ -153,10 +153,12 @@ fn listed<'a>(name: &str, revision: &'a AgentRevisionSpec) -> Option<&'a Revisio
 
 #[cfg(test)]
 mod tests {
+    use steadfast_crds::yaml;
+
     use super::*;
 
     fn revision(hosts: &str) -> AgentRevisionSpec {
-        serde_yaml_ng::from_str(&format!(
+        yaml::from_str(&format!(
             "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q,
               credentials: [{{envVarName: KEY, hosts: {hosts}}}]}}"
         ))

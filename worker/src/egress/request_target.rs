@@ -208,10 +208,12 @@ pub(crate) fn host(url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
+    use steadfast_crds::yaml;
+
     use super::*;
 
     fn revision(hosts: &str) -> AgentRevisionSpec {
-        serde_yaml_ng::from_str(&format!(
+        yaml::from_str(&format!(
             "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q,
               credentials: [{{envVarName: BASE, hosts: {hosts}}}, {{envVarName: METADATA}}, {{envVarName: OTHER}}]}}"
         ))

@@ -93,10 +93,12 @@ fn may_be_sent(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use steadfast_crds::yaml;
+
     use super::*;
 
     fn header(auth: &str, key: &str) -> Vec<(String, String)> {
-        let model: ModelSpec = serde_yaml_ng::from_str(&format!("{{name: m, auth: {auth}}}")).unwrap();
+        let model: ModelSpec = yaml::from_str(&format!("{{name: m, auth: {auth}}}")).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer of the library"));
         Authorization::new(&model, key).unwrap().apply(&mut headers);

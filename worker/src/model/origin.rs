@@ -34,10 +34,12 @@ pub(crate) fn short_digest(text: &str, bytes: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use steadfast_crds::yaml;
+
     use super::*;
 
     fn at(model: &str, url: &str) -> String {
-        let model: ModelSpec = serde_yaml_ng::from_str(model).unwrap();
+        let model: ModelSpec = yaml::from_str(model).unwrap();
         origin(&model, &Url::parse(url).unwrap())
     }
 

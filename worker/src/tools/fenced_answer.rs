@@ -53,6 +53,8 @@ fn fenced_json(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use steadfast_crds::yaml;
+
     use super::*;
 
     #[test]
@@ -83,7 +85,7 @@ mod tests {
     #[test]
     fn only_a_final_answer_with_a_schema_is_unwrapped() {
         let revision = |output: &str| -> AgentRevisionSpec {
-            serde_yaml_ng::from_str(&format!(
+            yaml::from_str(&format!(
                 "{{agent: a, sequence: 1, taskQueue: q, model: {{name: m}}{output}}}"
             ))
             .unwrap()

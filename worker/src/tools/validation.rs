@@ -185,11 +185,12 @@ fn excerpt(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use steadfast_crds::yaml;
 
     use super::*;
 
     fn revision() -> AgentRevisionSpec {
-        serde_yaml_ng::from_str(
+        yaml::from_str(
             "
             {agent: a, sequence: 1, instructions: hi, model: {name: m}, taskQueue: q, tools: [
               {name: get_weather, spec: {description: d, activity: {name: get_weather, taskQueue: w},

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
+use steadfast_crds::yaml;
 
 /// Its place beside the manifests. A directory of its own: manifests are read from one directory only.
 pub(super) const FILE: &str = "worker/dev.yaml";
@@ -79,8 +80,7 @@ impl Description {
 }
 
 fn parse(text: &str, directory: &Path) -> anyhow::Result<Vec<ToolWorker>> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let mut description: Description = serde_saphyr::from_str_with_options(text, options)?;
+    let mut description: Description = yaml::from_str(text)?;
     for worker in &mut description.workers {
         if worker.command.is_empty() {
             bail!("{} has no command", worker.name);

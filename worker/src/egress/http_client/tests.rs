@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use steadfast_crds::AgentRevisionSpec;
+use steadfast_crds::{AgentRevisionSpec, yaml};
 use steadfast_process::outbound::{Outbound, OutboundArgs};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -125,10 +125,9 @@ async fn tls_server(name: &str) -> (u16, String) {
 }
 
 fn checked(policy: EgressPolicy, url: &str) -> Result<Url, RequestTargetError> {
-    let revision: AgentRevisionSpec = serde_yaml_ng::from_str(
-        "{agent: a, sequence: 1, instructions: hi, model: {name: m}, taskQueue: q, credentials: []}",
-    )
-    .unwrap();
+    let revision: AgentRevisionSpec =
+        yaml::from_str("{agent: a, sequence: 1, instructions: hi, model: {name: m}, taskQueue: q, credentials: []}")
+            .unwrap();
     let target = RequestTarget {
         credentials: &Credentials::default(),
         policy,

@@ -2,6 +2,7 @@ use std::{io::Write as _, time::Duration};
 
 use flate2::write::GzEncoder;
 use serde_json::json;
+use steadfast_crds::yaml;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -26,7 +27,7 @@ fn client() -> ModelClient {
 }
 
 fn base_url(template: &str, hosts: &str) -> Result<Url, CallFailure> {
-    let revision = serde_yaml_ng::from_str(&format!(
+    let revision = yaml::from_str(&format!(
         "{{agent: a, sequence: 1, taskQueue: q, model: {{name: m, baseUrl: '{template}'}},
           credentials: [{{envVarName: WHERE, hosts: {hosts}}}]}}"
     ))
@@ -79,7 +80,7 @@ async fn call_at(base: &str, answer: impl Into<Vec<u8>>) -> (String, Vec<Value>,
         drop(listener);
         String::from_utf8(request).unwrap()
     });
-    let revision = serde_yaml_ng::from_str(REVISION).unwrap();
+    let revision = yaml::from_str(REVISION).unwrap();
     let (mut events, mut error) = (Vec::new(), None);
     match client()
         .stream(&revision, &base_url, Bytes::from_static(BODY), None)
@@ -156,7 +157,7 @@ async fn an_error_that_echoes_the_key_is_redacted_and_read_up_to_a_limit() {
 
 #[tokio::test]
 async fn a_key_that_no_header_holds_is_refused_by_its_name() {
-    let revision = serde_yaml_ng::from_str(
+    let revision = yaml::from_str(
         "{agent: a, sequence: 1, taskQueue: q, model: {name: m, apiKeyEnvVar: BROKEN},
           credentials: [{envVarName: BROKEN}]}",
     )
@@ -174,7 +175,7 @@ async fn a_key_that_no_header_holds_is_refused_by_its_name() {
 #[tokio::test]
 async fn a_base_url_at_a_local_address_needs_the_permission_of_the_installation() {
     let revision = |url: &str| -> AgentRevisionSpec {
-        serde_yaml_ng::from_str(&format!(
+        yaml::from_str(&format!(
             "{{agent: a, sequence: 1, taskQueue: q, model: {{name: m, baseUrl: '{url}', apiKeyEnvVar: ''}}}}"
         ))
         .unwrap()
@@ -299,11 +300,7 @@ async fn the_wait_that_a_provider_asks_for_is_at_most_the_longest_interval() {
 
 #[tokio::test]
 async fn a_library_that_stops_reading_is_a_failure_of_its_own() {
-    let redactor = || {
-        client()
-            .credentials
-            .redactor(&serde_yaml_ng::from_str(REVISION).unwrap())
-    };
+    let redactor = || client().credentials.redactor(&yaml::from_str(REVISION).unwrap());
     let read = async |ending: Ending| -> Vec<Result<Value, CallFailure>> {
         let library: LibraryStream = Box::pin(futures::stream::iter([Ok(json!({"a": 1}))]));
         events(library, ending, redactor()).collect().await

@@ -2,7 +2,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use serde_json::{Value, json};
 use steadfast_agent_loop::{Body, CallKind, ModelText, ToolOutput, UserContent};
-use steadfast_crds::AgentRevisionSpec;
+use steadfast_crds::{AgentRevisionSpec, yaml};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -59,7 +59,7 @@ fn client() -> ModelClient {
 }
 
 fn revision(model: &str) -> AgentRevisionSpec {
-    serde_yaml_ng::from_str(&format!(
+    yaml::from_str(&format!(
         "{{agent: a, sequence: 1, taskQueue: q, model: {{name: m, apiKeyEnvVar: '', {model}}},
           tools: [{{name: t, spec: {{description: d, activity: {{name: t, taskQueue: w}}, parameters: {{type: object}}}}}}]}}"
     ))

@@ -82,13 +82,13 @@ fn default_body_of(method: HttpMethod, default_body: DefaultBody) -> Option<Stri
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use steadfast_crds::AgentRevisionSpec;
+    use steadfast_crds::{AgentRevisionSpec, yaml};
 
     use super::*;
     use crate::egress::{credentials::Credentials, policy::EgressPolicy};
 
     fn revision(tool: &str, hosts: &str) -> AgentRevisionSpec {
-        serde_yaml_ng::from_str(&format!(
+        yaml::from_str(&format!(
             "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q,
               credentials: [{{envVarName: TOKEN, hosts: {hosts}}}],
               tools: [{{name: t, spec: {{description: d, parameters: {{type: object}}, http: {tool}}}}}]}}"

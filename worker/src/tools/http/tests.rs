@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 use steadfast_contract::activities::Revision;
+use steadfast_crds::yaml;
 use steadfast_process::BlockingWork;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -72,7 +73,7 @@ fn client_with(loopback: bool, blocking: BlockingWork) -> HttpToolClient {
 }
 
 fn revision(kind: &str) -> Arc<Revision> {
-    let spec = serde_yaml_ng::from_str(&format!(
+    let spec = yaml::from_str(&format!(
         "{{agent: a, sequence: 1, instructions: hi, model: {{name: m}}, taskQueue: q,
           credentials: [{{envVarName: TOKEN}}], tools: [{{name: t, spec: {{description: d, {kind}}}}}]}}"
     ));

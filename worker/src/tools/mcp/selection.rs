@@ -85,6 +85,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde_json::Map;
+    use steadfast_crds::yaml;
 
     use super::*;
 
@@ -103,7 +104,7 @@ mod tests {
 
     /// The selected functions with their tools, and the problems.
     fn selected(settings: &str, names: &[&str], taken: &[&str]) -> (Vec<(String, String)>, Vec<String>) {
-        let settings: McpTool = serde_yaml_ng::from_str(settings).unwrap();
+        let settings: McpTool = yaml::from_str(settings).unwrap();
         let mut problems = Vec::new();
         let mut taken = taken.iter().map(|name| (*name).to_owned()).collect();
         let listed = select("s", &settings, &offered(names), &mut taken, |reason| {

@@ -103,14 +103,14 @@ fn tool_choice(choice: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use steadfast_crds::model::ModelDialect;
+    use steadfast_crds::{model::ModelDialect, yaml};
     use url::Url;
 
     use super::*;
     use crate::model::dialect::Lesson;
 
     fn build(settings: &str, more: &str, dialect: &Dialect) -> Result<Value, CallFailure> {
-        let revision: AgentRevisionSpec = serde_yaml_ng::from_str(&format!(
+        let revision: AgentRevisionSpec = yaml::from_str(&format!(
             "{{agent: a, sequence: 1, taskQueue: q, model: {{name: m, api: ChatCompletions, settings: {settings}}}, {more}}}"
         ))
         .unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use steadfast_agent_loop::{Body, Segment, UserContent};
-use steadfast_crds::AgentRevisionSpec;
+use steadfast_crds::{AgentRevisionSpec, yaml};
 
 use crate::{
     failure::CallFailure,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 fn revision(settings: &str) -> AgentRevisionSpec {
-    serde_yaml_ng::from_str(&format!(
+    yaml::from_str(&format!(
         "{{agent: a, sequence: 1, instructions: hi, taskQueue: q, model: {{name: gpt-5-mini, settings: {settings}}},
           tools: [{{name: t, spec: {{description: d, activity: {{name: t, taskQueue: w}}, parameters: {{type: object}}}}}}]}}"
     ))
@@ -105,7 +105,7 @@ fn omit_leaves_members_out() {
 #[test]
 fn a_server_without_structured_output_is_told_the_schema() {
     let mut revision = revision("{verbosity: low}");
-    revision.output = serde_yaml_ng::from_str("{schema: {type: object}}").unwrap();
+    revision.output = yaml::from_str("{schema: {type: object}}").unwrap();
     let mut dialect = Dialect::default();
     dialect.learn(&Lesson::Omit("text.format".to_owned()));
     let body = build_for(&revision, 0, &dialect).unwrap();
@@ -162,7 +162,7 @@ fn extra_body_can_replace_or_remove_the_conversation() {
 #[test]
 fn structured_output_and_verbosity_share_the_member_text() {
     let mut revision = revision("{verbosity: low}");
-    revision.output = serde_yaml_ng::from_str("{schema: {type: object}}").unwrap();
+    revision.output = yaml::from_str("{schema: {type: object}}").unwrap();
     let body = build_for(&revision, 0, &Dialect::default()).unwrap();
     assert_eq!(
         body["text"],
@@ -174,7 +174,7 @@ fn structured_output_and_verbosity_share_the_member_text() {
 #[test]
 fn hosted_tools_are_sent_with_expanded_variables() {
     let mut revision = revision("{toolChoice: web}");
-    revision.tools = serde_yaml_ng::from_str(
+    revision.tools = yaml::from_str(
         "[{name: web, spec: {description: d, hosted: {type: web_search}}},
           {name: docs, spec: {description: d, hosted: {type: mcp, settings: {server_label: s, headers: {Authorization: 'Bearer ${env.TOKEN}!'}}}}}]",
     )
@@ -186,7 +186,7 @@ fn hosted_tools_are_sent_with_expanded_variables() {
             {"type": "mcp", "server_label": "s", "headers": {"Authorization": "Bearer ${env.OTHER}!"}}])
     );
     assert_eq!(body["tool_choice"], json!({"type": "web_search"}));
-    let hosted = serde_yaml_ng::from_str("{type: mcp, settings: {token: '${env.NOBODY}'}}").unwrap();
+    let hosted = yaml::from_str("{type: mcp, settings: {token: '${env.NOBODY}'}}").unwrap();
     revision.tools[0].spec.hosted = Some(hosted);
     assert_eq!(
         build_for(&revision, 0, &Dialect::default()).unwrap_err().category,
