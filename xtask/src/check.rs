@@ -5,7 +5,9 @@ mod deny;
 mod dependency_direction;
 mod doc;
 mod features;
+mod members;
 mod module_cycles;
+mod references;
 mod retired_words;
 mod sources;
 mod spelling;
@@ -38,6 +40,8 @@ pub(crate) enum Check {
     Spelling,
     /// No retired name is used.
     RetiredWords,
+    /// Files, headings, tests and decisions that pages name exist.
+    References,
     /// No module depends on itself through its siblings.
     ModuleCycles,
     /// Crates depend only on crates that they may depend on.
@@ -60,10 +64,11 @@ pub(crate) enum Check {
 
 impl Check {
     /// Those that need no network.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Format,
         Self::Spelling,
         Self::RetiredWords,
+        Self::References,
         Self::ModuleCycles,
         Self::DependencyDirection,
         Self::UnusedDependencies,
@@ -79,6 +84,7 @@ impl Check {
             Self::Format => "format",
             Self::Spelling => "spelling",
             Self::RetiredWords => "retired words",
+            Self::References => "references",
             Self::ModuleCycles => "module cycles",
             Self::DependencyDirection => "dependency direction",
             Self::UnusedDependencies => "unused dependencies",
@@ -97,6 +103,7 @@ impl Check {
             Self::Format => cargo.run(&["fmt", "--all", "--check"]),
             Self::Spelling => spelling::check(&root),
             Self::RetiredWords => retired_words::check(&root),
+            Self::References => references::check(&root),
             Self::ModuleCycles => module_cycles::check(&root),
             Self::DependencyDirection => dependency_direction::check(cargo),
             Self::UnusedDependencies => unused_dependencies::check(&root),

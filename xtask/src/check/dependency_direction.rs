@@ -8,10 +8,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail};
-use serde::Deserialize;
+use anyhow::bail;
 use steadfast_tools::cargo::Cargo;
 use steadfast_tools::command;
+
+use super::members::{self, Member};
 
 /// Each member, and the members that it may depend on.
 const MAY_DEPEND_ON: [(&str, &[&str]); 29] = [
@@ -201,12 +202,10 @@ const MUST_NOT_LINK: [(&str, &[&str]); 11] = [
 ];
 
 pub(super) fn check(cargo: &Cargo) -> anyhow::Result<()> {
-    let metadata =
-        command::output(&mut cargo.command(&["metadata", "--no-deps", "--locked", "--format-version", "1"]))?;
-    let Metadata { packages: members } = serde_json::from_str(&metadata).context("read cargo's metadata")?;
+    let members = members::list(cargo)?;
     let mut problems = wrong_dependencies(&members);
     for (member, banned) in MUST_NOT_LINK {
-        if members.iter().any(|package| package.name == member) {
+        if members.iter().any(|found| found.name == member) {
             let tree = [
                 "tree",
                 "--locked",
@@ -235,28 +234,10 @@ pub(super) fn check(cargo: &Cargo) -> anyhow::Result<()> {
     )
 }
 
-#[derive(Debug, Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Package {
-    name: String,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Dependency {
-    name: String,
-    /// `dev`, `build` or nothing.
-    kind: Option<String>,
-}
-
-fn wrong_dependencies(members: &[Package]) -> Vec<String> {
+fn wrong_dependencies(members: &[Member]) -> Vec<String> {
     let table: BTreeMap<&str, &[&str]> = MAY_DEPEND_ON.into_iter().collect();
     let mut problems = Vec::new();
-    for Package { name, dependencies } in members {
+    for Member { name, dependencies } in members {
         let Some(allowed) = table.get(name.as_str()) else {
             problems.push(format!("{name} is not in the table of members"));
             continue;
@@ -288,13 +269,14 @@ fn wrong_links(member: &str, banned: &[&str], tree: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::members::Dependency;
 
-    fn member(name: &str, dependencies: &[(&str, Option<&str>)]) -> Package {
+    fn member(name: &str, dependencies: &[(&str, Option<&str>)]) -> Member {
         let dependency = |(name, kind): &(&str, Option<&str>)| Dependency {
             name: (*name).to_owned(),
             kind: kind.map(str::to_owned),
         };
-        Package {
+        Member {
             name: name.to_owned(),
             dependencies: dependencies.iter().map(dependency).collect(),
         }

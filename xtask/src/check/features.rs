@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, bail};
-use serde::Deserialize;
+use anyhow::bail;
 use steadfast_tools::cargo::Cargo;
 use steadfast_tools::command;
+
+use super::members;
 
 const HACK: &str = "steadfast-workspace-hack";
 
@@ -17,12 +18,9 @@ const HACK: &str = "steadfast-workspace-hack";
 type Features = BTreeMap<String, BTreeSet<String>>;
 
 pub(super) fn check(cargo: &Cargo) -> anyhow::Result<()> {
-    let metadata =
-        command::output(&mut cargo.command(&["metadata", "--no-deps", "--locked", "--format-version", "1"]))?;
-    let Metadata { packages } = serde_json::from_str(&metadata).context("read cargo's metadata")?;
     let workspace = tree(cargo, &["--workspace"])?;
     let mut problems = BTreeSet::new();
-    for member in packages {
+    for member in members::list(cargo)? {
         if member.dependencies.iter().any(|dependency| dependency.name == HACK) {
             let features = tree(cargo, &["--package", &member.name])?;
             problems.extend(differences(&member.name, &features, &workspace));
@@ -36,22 +34,6 @@ pub(super) fn check(cargo: &Cargo) -> anyhow::Result<()> {
          (cargo install --locked cargo-hakari)\n{}",
         Vec::from_iter(problems).join("\n")
     )
-}
-
-#[derive(Debug, Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Package {
-    name: String,
-    dependencies: Vec<Dependency>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Dependency {
-    name: String,
 }
 
 fn tree(cargo: &Cargo, selection: &[&str]) -> anyhow::Result<Features> {
