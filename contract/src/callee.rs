@@ -76,8 +76,6 @@ mod tests {
                     ]},
                 }},
             ],
-            "handoffs": [{"name": "transfer_to_b", "agent": "b", "taskQueue": "r"}],
-            "stream": {"hiddenTools": ["internal_*"], "reasoning": false},
         }))
         .unwrap()
     }

@@ -1,10 +1,10 @@
 //! Connections to a real Temporal server behind TLS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use clap::Parser;
-use steadfast_process::crypto;
+use steadfast_process::{ErrorChain, crypto};
 use steadfast_temporal::{TemporalArgs, TemporalClient, TemporalError, TemporalSettings, connect_until_stopped};
 use steadfast_testkit::{CertificateAuthority, ClientCertificates, Temporal, TemporalOptions, TlsProxy};
 use temporalio_client::grpc::WorkflowService;
@@ -80,16 +80,6 @@ async fn describe_namespace(settings: TemporalSettings) -> Result<String, Tempor
     Ok(response.namespace_info.unwrap().name)
 }
 
-fn chain(error: &TemporalError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_authority_is_trusted_when_it_is_set() {
     let front = Front::start(&["localhost"], ClientCertificates::Optional).await;
@@ -107,7 +97,8 @@ async fn a_server_of_an_unknown_authority_is_refused() {
         .await
         .unwrap_err();
     assert!(matches!(error, TemporalError::Connect(_)), "{error:?}");
-    assert!(chain(&error).contains("UnknownIssuer"), "{}", chain(&error));
+    let chain = ErrorChain(&error).to_string();
+    assert!(chain.contains("UnknownIssuer"), "{chain}");
     assert_eq!(front.proxy.authorizations(), []);
 }
 
@@ -117,7 +108,8 @@ async fn a_server_name_that_differs_from_the_address_can_be_set() {
     let error = describe_namespace(settings([front.address(), front.trust()]))
         .await
         .unwrap_err();
-    assert!(chain(&error).contains("NotValidForName"), "{}", chain(&error));
+    let chain = ErrorChain(&error).to_string();
+    assert!(chain.contains("NotValidForName"), "{chain}");
     let name = "--temporal-tls-server-name=frontend.temporal.example".to_owned();
     let settings = settings([front.address(), front.trust(), name]);
     assert_eq!(describe_namespace(settings).await.unwrap(), "default");

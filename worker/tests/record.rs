@@ -15,6 +15,7 @@ use steadfast_temporal::TemporalSettings;
 use steadfast_testkit::{
     scripted_model::{Gate, ModelRequest, Reply},
     stack::{Agent, AgentSetup, INSTALL, NAMESPACE, Stack, TIMEOUT, Task, activity_tool, example},
+    temporal::count_events,
     wait,
 };
 use temporalio_client::{Client, ClientOptions, WorkflowDescribeOptions, WorkflowFetchHistoryOptions};
@@ -42,14 +43,11 @@ async fn record(stack: &Stack, client: &Client, task: &Task, name: &str) {
     // The log can tell the end of a turn before the history does.
     wait::until("the task to settle", TIMEOUT, async || {
         let events = stack.temporal().history(task.id(), None).await?;
-        let count = |kind: &str| events.iter().filter(|event| event["eventType"] == kind).count();
-        let open = count("EVENT_TYPE_ACTIVITY_TASK_SCHEDULED") - count("EVENT_TYPE_ACTIVITY_TASK_COMPLETED");
-        let decided = count("EVENT_TYPE_WORKFLOW_TASK_COMPLETED") + count("EVENT_TYPE_WORKFLOW_TASK_FAILED");
-        anyhow::ensure!(
-            count("EVENT_TYPE_WORKFLOW_TASK_SCHEDULED") == decided,
-            "a workflow task is open"
-        );
-        let ended = count("EVENT_TYPE_ACTIVITY_TASK_FAILED") + count("EVENT_TYPE_ACTIVITY_TASK_CANCELED");
+        let count = |kind: &str| count_events(&events, kind);
+        let open = count("ACTIVITY_TASK_SCHEDULED") - count("ACTIVITY_TASK_COMPLETED");
+        let decided = count("WORKFLOW_TASK_COMPLETED") + count("WORKFLOW_TASK_FAILED");
+        anyhow::ensure!(count("WORKFLOW_TASK_SCHEDULED") == decided, "a workflow task is open");
+        let ended = count("ACTIVITY_TASK_FAILED") + count("ACTIVITY_TASK_CANCELED");
         anyhow::ensure!(open == ended, "{open} activities are open, {ended} have failed");
         Ok(())
     })

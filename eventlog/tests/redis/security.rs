@@ -1,10 +1,10 @@
 //! Redis behind TLS, with ACL users, and found by Sentinel.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use clap::Parser;
 use steadfast_eventlog::{EventLog, LogError, LogReader, LogSettings, RedisArgs, RedisConnector, reader::From};
-use steadfast_process::crypto;
+use steadfast_process::{ErrorChain, crypto};
 use steadfast_testkit::{
     CertificateAuthority, ClientCertificates, Redis, RedisOptions, RedisTls, Sentinel, wait::until,
 };
@@ -46,16 +46,6 @@ fn trust(authority: &CertificateAuthority) -> String {
     format!("--redis-tls-ca-path={}", authority.certificate().display())
 }
 
-fn chain(error: &LogError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
 #[tokio::test]
 async fn a_private_authority_is_trusted_only_when_it_is_set() {
     let authority = CertificateAuthority::new().unwrap();
@@ -63,7 +53,8 @@ async fn a_private_authority_is_trusted_only_when_it_is_set() {
     let log_of_stranger = log([tls_url(&redis)]);
     let error = log_of_stranger.ping().await.unwrap_err();
     assert!(matches!(error, LogError::Connect(_)), "{error:?}");
-    assert!(chain(&error).contains("UnknownIssuer"), "{}", chain(&error));
+    let chain = ErrorChain(&error).to_string();
+    assert!(chain.contains("UnknownIssuer"), "{chain}");
     let log = log([tls_url(&redis), trust(&authority)]);
     log.ping().await.unwrap();
 }

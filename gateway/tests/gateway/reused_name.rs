@@ -15,18 +15,6 @@ use super::{
     support::{TIMEOUT, TestGateway, beside},
 };
 
-/// A server that takes notice within a second of what it has done, which a deletion waits for; 30 s is its default.
-async fn temporal_that_deletes_soon() -> Temporal {
-    let processors = ["transfer", "visibility"];
-    let options = TemporalOptions {
-        dynamic_config: processors
-            .map(|name| format!("history.{name}ProcessorUpdateAckInterval=\"1s\""))
-            .to_vec(),
-        ..TemporalOptions::default()
-    };
-    Temporal::start(options).await.unwrap()
-}
-
 /// Waits until no task has this id.
 async fn until_gone(gateway: &TestGateway, id: &str) {
     wait::until("the task to be gone", TIMEOUT, async || {
@@ -55,7 +43,7 @@ async fn texts(gateway: &TestGateway, id: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_name_used_again_shows_nothing_old_and_loses_nothing_new() {
-    let temporal = temporal_that_deletes_soon().await;
+    let temporal = Temporal::start(TemporalOptions::that_deletes_soon()).await.unwrap();
     let redis = Redis::start().await.unwrap();
     let gateway = beside(&temporal, &redis, Access::Anonymous, SelfApproval::Allowed);
     let id = create(&gateway).await;
@@ -123,7 +111,7 @@ async fn a_name_used_again_shows_nothing_old_and_loses_nothing_new() {
 
 #[tokio::test]
 async fn a_viewer_of_a_deleted_task_is_not_shown_the_next_one() {
-    let temporal = temporal_that_deletes_soon().await;
+    let temporal = Temporal::start(TemporalOptions::that_deletes_soon()).await.unwrap();
     let redis = Redis::start().await.unwrap();
     let gateway = beside(&temporal, &redis, Access::Anonymous, SelfApproval::Allowed);
     let id = create(&gateway).await;
@@ -193,7 +181,7 @@ impl Users {
 
 #[tokio::test]
 async fn two_users_of_one_name_have_a_task_each() {
-    let temporal = temporal_that_deletes_soon().await;
+    let temporal = Temporal::start(TemporalOptions::that_deletes_soon()).await.unwrap();
     let redis = Redis::start().await.unwrap();
     let users = Users::start(&temporal, &redis).await;
     let (alice, bob, dora) = (

@@ -4,11 +4,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{ConfigMap, Pod, Secret},
-    rbac::v1::Role,
-};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, rbac::v1::Role};
 use kube::{
     Resource, ResourceExt as _,
     core::{NamespaceResourceScope, PartialObjectMeta},
@@ -45,8 +41,22 @@ pub(crate) fn watches(
 ) -> Vec<BoxFuture<'static, ()>> {
     vec![
         watch_agents(context, scope, feed, queue).boxed(),
-        watch_secrets(context, scope, queue).boxed(),
-        watch_config_maps(context, scope, queue).boxed(),
+        watch_referenced(
+            context,
+            scope,
+            queue,
+            |context| &context.secrets.objects,
+            Reference::Secret,
+        )
+        .boxed(),
+        watch_referenced(
+            context,
+            scope,
+            queue,
+            |context| &context.config_maps.objects,
+            Reference::ConfigMap,
+        )
+        .boxed(),
         watch_pods(context, scope, queue).boxed(),
         watch_roles(context, scope).boxed(),
         watch_deployments(context, scope, queue).boxed(),
@@ -106,38 +116,25 @@ fn index_references(context: &Context, event: &Event<GuardedAgent>) {
     }
 }
 
-fn watch_secrets(
+/// The watch of one kind of objects that Agents refer to, without their content.
+fn watch_referenced<K>(
     context: &Arc<Context>,
     scope: &WatchScope,
     queue: &AgentQueue,
-) -> impl Future<Output = ()> + Send + 'static {
+    cache: impl Fn(&Context) -> &ObjectCache<PartialObjectMeta<K>> + Send + 'static,
+    reference: fn(String) -> Reference,
+) -> impl Future<Output = ()> + Send + 'static
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Send + Sync + 'static,
+{
     let (context, queue) = (Arc::clone(context), queue.clone());
-    scope
-        .watch::<PartialObjectMeta<Secret>>(&context.client)
-        .run(move |event| {
-            let changed = metadata_event(event).map(|event| context.secrets.objects.observe(event));
-            for secret in changed.into_iter().flatten() {
-                let namespace = secret.namespace().unwrap_or_default();
-                queue.push_dependents(&context, &namespace, Reference::Secret(secret.name_any()));
-            }
-        })
-}
-
-fn watch_config_maps(
-    context: &Arc<Context>,
-    scope: &WatchScope,
-    queue: &AgentQueue,
-) -> impl Future<Output = ()> + Send + 'static {
-    let (context, queue) = (Arc::clone(context), queue.clone());
-    scope
-        .watch::<PartialObjectMeta<ConfigMap>>(&context.client)
-        .run(move |event| {
-            let changed = metadata_event(event).map(|event| context.config_maps.objects.observe(event));
-            for config_map in changed.into_iter().flatten() {
-                let namespace = config_map.namespace().unwrap_or_default();
-                queue.push_dependents(&context, &namespace, Reference::ConfigMap(config_map.name_any()));
-            }
-        })
+    scope.watch::<PartialObjectMeta<K>>(&context.client).run(move |event| {
+        let changed = metadata_event(event).map(|event| cache(&context).observe(event));
+        for object in changed.into_iter().flatten() {
+            let namespace = object.namespace().unwrap_or_default();
+            queue.push_dependents(&context, &namespace, reference(object.name_any()));
+        }
+    })
 }
 
 fn watch_pods(

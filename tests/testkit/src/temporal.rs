@@ -69,6 +69,19 @@ pub struct TemporalOptions {
     pub metrics: bool,
 }
 
+impl TemporalOptions {
+    /// A server that takes notice within a second of what it has done, which a deletion waits for; 30 s is its default.
+    pub fn that_deletes_soon() -> Self {
+        let processors = ["transfer", "visibility"];
+        Self {
+            dynamic_config: processors
+                .map(|name| format!("history.{name}ProcessorUpdateAckInterval=\"1s\""))
+                .to_vec(),
+            ..Self::default()
+        }
+    }
+}
+
 /// The ports of a server.
 #[derive(Debug)]
 pub(crate) struct TemporalPorts {
@@ -86,6 +99,15 @@ pub struct Temporal {
     ports: TemporalPorts,
     options: TemporalOptions,
     install_root: InstallRoot,
+}
+
+/// How many events of a [`Temporal::history`] are of a kind, for instance `TIMER_STARTED`.
+pub fn count_events(history: &[Value], kind: &str) -> usize {
+    let kind = format!("EVENT_TYPE_{kind}");
+    history
+        .iter()
+        .filter(|event| event["eventType"] == kind.as_str())
+        .count()
 }
 
 impl Temporal {

@@ -1,6 +1,6 @@
 //! Runs programs to their end.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 
@@ -12,6 +12,11 @@ pub fn output(command: &mut Command) -> anyhow::Result<String> {
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("start {shown}"))?;
+    stdout(&shown, &output)
+}
+
+/// The standard output of a program that has ended; an error if it failed.
+pub fn stdout(shown: &str, output: &Output) -> anyhow::Result<String> {
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);

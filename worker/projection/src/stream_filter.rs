@@ -24,15 +24,6 @@ mod tests {
     fn revision() -> AgentRevisionSpec {
         serde_json::from_value(json!({
             "agent": "a", "sequence": 1, "model": {"name": "m"}, "taskQueue": "q",
-            "tools": [
-                {"name": "internal_audit", "spec": {"description": "d", "activity": {"name": "x", "taskQueue": "q"}}},
-                {"name": "files", "spec": {
-                    "description": "d", "approval": {"required": true, "timeout": "1h"},
-                    "mcp": {"url": "https://m.test", "tools": [
-                        {"name": "read"}, {"name": "write", "approval": {"required": true, "timeout": "5m"}},
-                    ]},
-                }},
-            ],
             "handoffs": [{"name": "transfer_to_b", "agent": "b", "taskQueue": "r"}],
             "stream": {"hiddenTools": ["internal_*"], "reasoning": false},
         }))

@@ -12,6 +12,7 @@ use steadfast_testkit::{
     RedisData,
     scripted_model::{Gate, Reply, Text},
     stack::{Agent, AgentSetup, Line, Stack, TIMEOUT, Task, Viewer},
+    temporal::count_events,
     wait,
 };
 use tokio::time::{Instant, sleep_until};
@@ -77,11 +78,10 @@ impl StreamingTask {
             TIMEOUT,
             async || {
                 let events = stack.temporal().history(self.task.id(), None).await?;
-                let count = |kind: &str| events.iter().filter(|event| event["eventType"] == kind).count();
                 // The first turn has two model calls and a tool call. All other activities append to the log.
                 let (calls, open) = (
                     scheduled_activities(&events, ActivityKind::InvokeModel).len(),
-                    count("EVENT_TYPE_ACTIVITY_TASK_SCHEDULED") - count("EVENT_TYPE_ACTIVITY_TASK_COMPLETED"),
+                    count_events(&events, "ACTIVITY_TASK_SCHEDULED") - count_events(&events, "ACTIVITY_TASK_COMPLETED"),
                 );
                 anyhow::ensure!(
                     calls == 3 && open <= 1,

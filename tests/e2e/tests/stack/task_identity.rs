@@ -16,17 +16,8 @@ use steadfast_testkit::{
     wait,
 };
 
-/// A stack whose Temporal takes notice within a second of what it has done, which a deletion waits for; 30 s is its
-/// default.
 async fn stack_that_deletes_soon() -> Stack {
-    let processors = ["transfer", "visibility"];
-    let options = TemporalOptions {
-        dynamic_config: processors
-            .map(|name| format!("history.{name}ProcessorUpdateAckInterval=\"1s\""))
-            .to_vec(),
-        ..TemporalOptions::default()
-    };
-    Stack::start_with(options, BinaryDir::of_this_test().unwrap())
+    Stack::start_with(TemporalOptions::that_deletes_soon(), BinaryDir::of_this_test().unwrap())
         .await
         .unwrap()
 }

@@ -15,6 +15,7 @@ use steadfast_events::{Content, TextFormat};
 use steadfast_testkit::{
     scripted_model::Reply,
     stack::{AgentSetup, INSTALL, NAMESPACE, Stack, TIMEOUT},
+    temporal::count_events,
     wait,
 };
 
@@ -55,14 +56,6 @@ async fn signal_with_start(stack: &Stack, agent: &str, task_id: &str) {
     stack.temporal().cli(&arguments).await.unwrap();
 }
 
-fn count(events: &[Value], kind: &str) -> usize {
-    let kind = format!("EVENT_TYPE_{kind}");
-    events
-        .iter()
-        .filter(|event| event["eventType"] == kind.as_str())
-        .count()
-}
-
 /// The history of a task whose log tells the end of a turn and which has nothing under way any more.
 async fn history_after(stack: &Stack, task_id: &str, turn: usize) -> Vec<Value> {
     wait::until(format!("turn {turn} to be over"), TIMEOUT, async || {
@@ -72,7 +65,7 @@ async fn history_after(stack: &Stack, task_id: &str, turn: usize) -> Vec<Value> 
         let log = stack.redis().command(&format!("XRANGE {key} - +")).await?;
         let ended = log.matches(r#""type":"turn_ended""#).count();
         anyhow::ensure!(ended == turn, "{ended} turns have ended in the log");
-        let open = count(&events, "ACTIVITY_TASK_SCHEDULED") - count(&events, "ACTIVITY_TASK_COMPLETED");
+        let open = count_events(&events, "ACTIVITY_TASK_SCHEDULED") - count_events(&events, "ACTIVITY_TASK_COMPLETED");
         let last = events.last().map(|event| event["eventType"].clone());
         anyhow::ensure!(
             open == 0 && last == Some(json!("EVENT_TYPE_WORKFLOW_TASK_COMPLETED")),
@@ -93,8 +86,8 @@ fn check_turn(events: &[Value], most_events: usize) {
         .collect();
     let model = ActivityKind::InvokeModel.type_name();
     assert_eq!(activities, [model, "nonce", model], "{kinds:#?}");
-    assert_eq!(count(events, "WORKFLOW_TASK_SCHEDULED"), 4, "{kinds:#?}");
-    assert_eq!(count(events, "TIMER_STARTED"), 0, "{kinds:#?}");
+    assert_eq!(count_events(events, "WORKFLOW_TASK_SCHEDULED"), 4, "{kinds:#?}");
+    assert_eq!(count_events(events, "TIMER_STARTED"), 0, "{kinds:#?}");
     assert!(events.len() <= most_events, "{} events: {kinds:#?}", events.len());
 }
 

@@ -12,6 +12,7 @@ use super::statistics::{milliseconds, rounded};
 use crate::{
     scripted_model::{Gate, Reply, Text},
     stack::{AgentSetup, Stack, TIMEOUT, Task, activity_tool},
+    temporal::count_events,
     wait, workspace,
 };
 
@@ -83,8 +84,8 @@ pub async fn run(stack: &Stack, options: TurnOptions) -> anyhow::Result<TurnRepo
         turns: options.turns,
         turns_per_second,
         events: spread(&<[Value]>::len),
-        activity_tasks: spread(&|events| count(events, "ACTIVITY_TASK_SCHEDULED")),
-        workflow_tasks: spread(&|events| count(events, "WORKFLOW_TASK_SCHEDULED")),
+        activity_tasks: spread(&|events| count_events(events, "ACTIVITY_TASK_SCHEDULED")),
+        workflow_tasks: spread(&|events| count_events(events, "WORKFLOW_TASK_SCHEDULED")),
         events_by_type: by_type(turns.first().map_or(&[], Vec::as_slice)),
         delta_of_one: stream(stack, "one", 1, options.deltas).await?,
         streams: options.streams,
@@ -124,8 +125,9 @@ async fn burst(stack: &Stack, turns: usize) -> anyhow::Result<(f64, Vec<Vec<Valu
 async fn settled(stack: &Stack, task: &Task) -> anyhow::Result<Vec<Value>> {
     wait::until("the task to settle", TIMEOUT, async || {
         let events = stack.temporal().history(task.id(), None).await?;
-        let open = count(&events, "ACTIVITY_TASK_SCHEDULED") - count(&events, "ACTIVITY_TASK_COMPLETED");
-        let undecided = count(&events, "WORKFLOW_TASK_SCHEDULED") - count(&events, "WORKFLOW_TASK_COMPLETED");
+        let open = count_events(&events, "ACTIVITY_TASK_SCHEDULED") - count_events(&events, "ACTIVITY_TASK_COMPLETED");
+        let undecided =
+            count_events(&events, "WORKFLOW_TASK_SCHEDULED") - count_events(&events, "WORKFLOW_TASK_COMPLETED");
         ensure!(
             open == 0 && undecided == 0,
             "{open} activities and {undecided} workflow tasks are open"
@@ -133,14 +135,6 @@ async fn settled(stack: &Stack, task: &Task) -> anyhow::Result<Vec<Value>> {
         Ok(events)
     })
     .await
-}
-
-fn count(events: &[Value], kind: &str) -> usize {
-    let kind = format!("EVENT_TYPE_{kind}");
-    events
-        .iter()
-        .filter(|event| event["eventType"] == kind.as_str())
-        .count()
 }
 
 fn by_type(events: &[Value]) -> BTreeMap<String, usize> {

@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::Serialize;
 
 use super::lifetime::Lifetime;
@@ -142,17 +142,7 @@ pub(crate) async fn output(command: &mut tokio::process::Command) -> anyhow::Res
         .output()
         .await
         .with_context(|| format!("start {shown}"))?;
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "{shown} failed ({}): {}\n{}",
-            output.status,
-            stdout.trim(),
-            stderr.trim()
-        );
-    }
-    Ok(stdout)
+    steadfast_tools::command::stdout(&shown, &output)
 }
 
 fn find(program: &OsString, environment: &Environment) -> anyhow::Result<PathBuf> {

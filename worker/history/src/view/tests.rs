@@ -16,36 +16,8 @@ use crate::whole_approval;
 
 /// What the SDK and the server write of a call of `search`, made by the first answer of a model.
 fn history_with(marker: MarkerRecordedEventAttributes) -> Vec<HistoryEvent> {
-    let payloads = |value: Value| Some(pack(&value).unwrap().into());
-    let scheduled = ActivityTaskScheduledEventAttributes {
-        activity_id: model_activity_id(1, 0),
-        activity_type: Some(ActivityKind::InvokeModel.type_name().into()),
-        input: payloads(json!({
-            "turn": 1, "step": 0, "base": 0, "new": [], "revision": "a-1", "now": "2026-01-01T00:00:00Z",
-        })),
-        ..ActivityTaskScheduledEventAttributes::default()
-    };
-    let completed = ActivityTaskCompletedEventAttributes {
-        scheduled_event_id: 0,
-        result: payloads(json!({
-            "items": [{"type": "function_call", "call_id": "c", "name": "search", "arguments": "{}"}],
-            "usage": {}, "log": {},
-        })),
-        ..ActivityTaskCompletedEventAttributes::default()
-    };
-    let attributes = [
-        Attributes::ActivityTaskScheduledEventAttributes(scheduled),
-        Attributes::ActivityTaskCompletedEventAttributes(completed),
-        Attributes::MarkerRecordedEventAttributes(marker),
-    ];
-    (0..)
-        .zip(attributes)
-        .map(|(event_id, attributes)| HistoryEvent {
-            event_id,
-            attributes: Some(attributes),
-            ..HistoryEvent::default()
-        })
-        .collect()
+    let marker = Attributes::MarkerRecordedEventAttributes(marker);
+    run_of(&new_task(), [model_answer("search", &json!({})), vec![marker]].concat())
 }
 
 fn marker_of_tool_call(result: Option<Value>) -> MarkerRecordedEventAttributes {
@@ -286,27 +258,17 @@ fn the_whole_arguments_of_an_approval_are_in_the_event_the_inherited_state_or_th
 
 /// The first model call of a run, which calls a tool.
 fn model_answer(tool: &str, arguments: &Value) -> Vec<Attributes> {
-    let payloads = |value: Value| Some(pack(&value).unwrap().into());
-    let scheduled = ActivityTaskScheduledEventAttributes {
-        activity_id: model_activity_id(1, 0),
-        activity_type: Some(ActivityKind::InvokeModel.type_name().into()),
-        input: payloads(json!({
-            "turn": 1, "step": 0, "base": 0, "new": [], "revision": "a-1", "now": "2026-01-01T00:00:00Z",
-        })),
-        ..ActivityTaskScheduledEventAttributes::default()
-    };
-    let completed = ActivityTaskCompletedEventAttributes {
-        // `run_of` numbers the events from 1, and the first is the start.
-        scheduled_event_id: 2,
-        result: payloads(json!({
-            "items": [{"type": "function_call", "call_id": "c", "name": tool, "arguments": arguments.to_string()}],
-            "usage": {}, "log": {},
-        })),
-        ..ActivityTaskCompletedEventAttributes::default()
-    };
+    let input = json!({
+        "turn": 1, "step": 0, "base": 0, "new": [], "revision": "a-1", "now": "2026-01-01T00:00:00Z",
+    });
+    let answer = json!({
+        "items": [{"type": "function_call", "call_id": "c", "name": tool, "arguments": arguments.to_string()}],
+        "usage": {}, "log": {},
+    });
+    // `run_of` numbers the events from 1, and the first is the start.
     vec![
-        Attributes::ActivityTaskScheduledEventAttributes(scheduled),
-        Attributes::ActivityTaskCompletedEventAttributes(completed),
+        scheduled(ActivityKind::InvokeModel, &model_activity_id(1, 0), &input),
+        completed(2, &answer),
     ]
 }
 
