@@ -1,12 +1,17 @@
-//! The log in Redis: appends by one script, reads by range, and keeps the results
-//! of finished model calls ("spills"). Every call ends within the time limit.
-//! Nothing here retries: the caller knows which loss matters.
+//! The log in Redis: appends by one script, and reads by range. Beside the logs it
+//! keeps the results of finished model calls (`spill.rs`) and the attempts that run
+//! (`attempts.rs`). Every call ends within the time limit. Nothing here retries: the
+//! caller knows which loss matters.
+
+mod attempts;
+mod spill;
 
 use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, ErrorKind, ServerErrorKind, cmd};
 use steadfast_events::{EntryId, Event, EventKind, Fold, LogId, Message, TaskStatus};
 
+pub use self::spill::SpillPlace;
 use crate::{
     connection::Connection,
     connector::RedisConnector,
@@ -16,18 +21,10 @@ use crate::{
 
 const APPEND: &str = include_str!("append.lua");
 /// The field `@erased` of the producers' hash is known to `append.lua`.
-const PUT_SPILL: &str = "
-    if redis.call('HEXISTS', KEYS[2], '@erased') == 0 then
-        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-    end";
 const ERASE: &str = "
     redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
     redis.call('HSET', KEYS[2], '@erased', '1')
     redis.call('PEXPIRE', KEYS[2], ARGV[1])";
-const TAKE_ATTEMPTS: &str = "
-    local attempts = redis.call('HKEYS', KEYS[1])
-    redis.call('DEL', KEYS[1])
-    return attempts";
 /// Every attempt of an activity is a producer of its own; older ones no longer retry.
 const MAX_PRODUCERS: usize = 512;
 /// Entries read at once.
@@ -370,53 +367,6 @@ impl EventLog {
         })
     }
 
-    /// Stores the result of a finished model call until its activity has completed. A task has one model call at a
-    /// time: the result replaces that of the call before.
-    pub async fn put_spill(&self, place: SpillPlace<'_>, value: &[u8]) -> Result<(), LogError> {
-        let settings = &self.inner.settings;
-        let mut spill = place.header().into_bytes();
-        spill.extend_from_slice(value);
-        self.query(
-            cmd("EVAL")
-                .arg(PUT_SPILL)
-                .arg(2)
-                .arg(self.spill_key(place.log))
-                .arg(self.producers_key(place.log))
-                .arg(spill)
-                .arg(milliseconds(settings.spill_expiry)),
-        )
-        .await
-    }
-
-    /// The result of a model call that an earlier attempt of the activity finished.
-    pub async fn get_spill(&self, place: SpillPlace<'_>) -> Result<Option<Vec<u8>>, LogError> {
-        let spill: Option<Vec<u8>> = self.query(cmd("GET").arg(self.spill_key(place.log))).await?;
-        Ok(spill.and_then(|spill| spill.strip_prefix(place.header().as_bytes()).map(<[u8]>::to_vec)))
-    }
-
-    /// Remembers an attempt of an activity, by its token, that a process of this name runs.
-    pub async fn put_attempt(&self, process: &str, token: &[u8]) -> Result<(), LogError> {
-        let key = self.attempts_key(process);
-        self.query::<()>(cmd("HSET").arg(&key).arg(token).arg(1)).await?;
-        let expiry = milliseconds(self.inner.settings.spill_expiry);
-        self.query(cmd("PEXPIRE").arg(&key).arg(expiry)).await
-    }
-
-    /// Forgets an attempt, which has ended.
-    pub async fn remove_attempt(&self, process: &str, token: &[u8]) -> Result<(), LogError> {
-        self.query(cmd("HDEL").arg(self.attempts_key(process)).arg(token)).await
-    }
-
-    /// The attempts that a process of this name has left; they are forgotten.
-    pub async fn take_attempts(&self, process: &str) -> Result<Vec<Vec<u8>>, LogError> {
-        self.query(cmd("EVAL").arg(TAKE_ATTEMPTS).arg(1).arg(self.attempts_key(process)))
-            .await
-    }
-
-    fn attempts_key(&self, process: &str) -> String {
-        format!("{}@attempts:{process}", self.inner.settings.spill_prefix)
-    }
-
     /// Deletes a log and the spill of its task. Activities that still run append nothing to it any more.
     pub async fn erase(&self, log: &LogId) -> Result<(), LogError> {
         self.query(
@@ -432,19 +382,6 @@ impl EventLog {
     }
 }
 
-/// The model call that a spill belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SpillPlace<'a> {
-    /// The log of the task that calls the model.
-    pub log: &'a LogId,
-    /// The run of that task.
-    pub run_id: &'a str,
-    /// Turn of the task.
-    pub turn: u32,
-    /// Step of the turn.
-    pub step: u32,
-}
-
 /// Whether an event says that the task has ended; not an agent that runs as one of its tools.
 fn tells_end(event: &Event) -> bool {
     let is_end = matches!(event.kind, EventKind::TaskUpdated { status, .. } if status != TaskStatus::Running);
@@ -454,14 +391,6 @@ fn tells_end(event: &Event) -> bool {
 /// Whether a turn of the task itself has ended.
 fn is_turn_end(event: &Event) -> bool {
     event.path.is_empty() && matches!(event.kind, EventKind::TurnEnded { .. })
-}
-
-impl SpillPlace<'_> {
-    /// The line before the value.
-    fn header(self) -> String {
-        let Self { run_id, turn, step, .. } = self;
-        format!("{run_id} {turn} {step}\n")
-    }
 }
 
 fn keyed(prefix: &str, LogId { task_id, first_run_id }: &LogId) -> String {

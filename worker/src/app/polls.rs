@@ -4,9 +4,11 @@
 //! The metrics of the Temporal client tell which polls are open, not why one has ended. Where none stays open, a probe
 //! asks: a poll of a task queue that has no tasks.
 
+mod meter;
+mod probe;
+
 use std::{
     collections::BTreeMap,
-    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,26 +17,14 @@ use steadfast_process::{
     ReadinessGauge,
     prometheus::{self, IntGaugeVec, Opts, Registry},
 };
-use temporalio_client::{
-    Client, RetryOptions,
-    request_extensions::RetryConfigForCall,
-    tonic::{Code, Request, Status},
-};
-use temporalio_common::{
-    protos::temporal::api::{
-        taskqueue::v1::TaskQueue,
-        workflowservice::v1::{PollActivityTaskQueueRequest, PollWorkflowTaskQueueRequest},
-    },
-    telemetry::{
-        TaskQueueLabelStrategy,
-        metrics::{
-            CoreMeter, Counter, CounterBase, Gauge, GaugeF64, Histogram, HistogramDuration, HistogramDurationBase,
-            HistogramF64, MetricAttributable, MetricAttributes, MetricParameters, NewAttributes, NoOpCoreMeter,
-            NoOpInstrument, TemporalMeter, UpDownCounter,
-        },
-    },
+use temporalio_common::telemetry::{
+    TaskQueueLabelStrategy,
+    metrics::{NewAttributes, TemporalMeter},
 };
 use tokio_util::sync::CancellationToken;
+
+pub(super) use self::probe::Probe;
+use self::{meter::PollMeter, probe::advice};
 
 /// The poll for workflow tasks. There are two: for new tasks, and for those of the workflows in memory, which have a
 /// task queue of their own.
@@ -42,26 +32,14 @@ const WORKFLOWS: &str = "PollWorkflowTaskQueue";
 const ACTIVITIES: &str = "PollActivityTaskQueue";
 /// The polls that a worker cannot be without, by the name of the gRPC method.
 const NEEDED: [&str; 2] = [WORKFLOWS, ACTIVITIES];
-/// All polls.
-const OPERATIONS: [&str; 3] = [WORKFLOWS, ACTIVITIES, "PollNexusTaskQueue"];
 /// Time between two checks of the polls.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Checks in a row that find a poll open: a refused one is open for milliseconds.
 const CHECKS_UNTIL_TAKEN: u32 = 2;
 /// Checks between two probes.
 const CHECKS_BETWEEN_PROBES: u32 = 4;
-/// A poll that stays open for so long is not refused.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Refused probes in a row, a good second apart: a rate limit may refuse one poll of many at any time.
 const REFUSALS_UNTIL_UNREADY: u32 = 3;
-
-/// Names that the Temporal client gives to its metrics and labels.
-mod names {
-    pub(super) const STARTED: &str = "long_request";
-    pub(super) const ENDED: &str = "long_request_latency";
-    pub(super) const OPERATION: &str = "operation";
-    pub(super) const TASK_QUEUE: &str = "task_queue";
-}
 
 /// The long polls of one process. Cheap to clone.
 #[derive(Clone)]
@@ -112,9 +90,8 @@ impl Polls {
 
     /// The meter for the connection whose polls are counted.
     pub(super) fn meter(&self) -> TemporalMeter {
-        let meter = PollMeter { polls: self.clone() };
         TemporalMeter::new(
-            Arc::new(meter),
+            Arc::new(PollMeter::new(self.clone())),
             NewAttributes::default(),
             TaskQueueLabelStrategy::UseNormalAndSticky,
         )
@@ -225,87 +202,6 @@ impl Refusals {
     }
 }
 
-/// Polls a task queue that has no tasks.
-pub(super) struct Probe {
-    client: Client,
-    task_queue: String,
-}
-
-impl Probe {
-    pub(super) fn new(client: Client, task_queue: &str) -> Self {
-        Self {
-            client,
-            task_queue: format!("{task_queue}/probe"),
-        }
-    }
-
-    /// Whether the server takes a poll of this kind. An unavailable server is the matter of another check.
-    async fn poll(&self, operation: &str) -> Result<(), Status> {
-        let mut service = self.client.connection().workflow_service();
-        let namespace = self.client.options().namespace.clone();
-        let task_queue = Some(TaskQueue {
-            name: self.task_queue.clone(),
-            ..TaskQueue::default()
-        });
-        let polled = async {
-            if operation == WORKFLOWS {
-                let request = PollWorkflowTaskQueueRequest {
-                    namespace,
-                    task_queue,
-                    ..PollWorkflowTaskQueueRequest::default()
-                };
-                service.poll_workflow_task_queue(once(request)).await.map(drop)
-            } else {
-                let request = PollActivityTaskQueueRequest {
-                    namespace,
-                    task_queue,
-                    ..PollActivityTaskQueueRequest::default()
-                };
-                service.poll_activity_task_queue(once(request)).await.map(drop)
-            }
-        };
-        match tokio::time::timeout(PROBE_TIMEOUT, polled).await {
-            Ok(Err(status)) if is_refusal(status.code()) => Err(status),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A request that is not repeated.
-fn once<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    let retries = RetryConfigForCall(RetryOptions::no_retries());
-    request.extensions_mut().insert(retries);
-    request
-}
-
-fn is_refusal(code: Code) -> bool {
-    matches!(
-        code,
-        Code::ResourceExhausted
-            | Code::PermissionDenied
-            | Code::Unauthenticated
-            | Code::NotFound
-            | Code::InvalidArgument
-            | Code::FailedPrecondition
-    )
-}
-
-/// What to do when polls are refused.
-fn advice(code: Code) -> &'static str {
-    match code {
-        Code::ResourceExhausted => {
-            "the Temporal server refuses the polls of this worker, which gets no tasks: raise the frontend's limit of \
-             concurrent polls (frontend.namespaceCount) or of requests per second, or run fewer workers in this namespace"
-        }
-        Code::PermissionDenied | Code::Unauthenticated => {
-            "the Temporal server refuses the polls of this worker, which gets no tasks: its API key or certificate may \
-             not poll in this namespace"
-        }
-        _ => "the Temporal server refuses the polls of this worker, which gets no tasks",
-    }
-}
-
 /// The kind of a poll.
 #[derive(Clone, Debug)]
 struct PollOf {
@@ -313,163 +209,9 @@ struct PollOf {
     task_queue: String,
 }
 
-/// Gets the metrics of a Temporal client, and keeps those of polls.
-struct PollMeter {
-    polls: Polls,
-}
-
-impl fmt::Debug for PollMeter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PollMeter")
-    }
-}
-
-impl CoreMeter for PollMeter {
-    fn new_attributes(&self, attributes: NewAttributes) -> MetricAttributes {
-        NoOpCoreMeter.new_attributes(attributes)
-    }
-
-    fn extend_attributes(&self, existing: MetricAttributes, attributes: NewAttributes) -> MetricAttributes {
-        NoOpCoreMeter.extend_attributes(existing, attributes)
-    }
-
-    fn counter(&self, parameters: MetricParameters) -> Counter {
-        match parameters.name.as_ref() {
-            names::STARTED => Counter::new(Arc::new(self.instrument(PollMetric::Started))),
-            _ => NoOpCoreMeter.counter(parameters),
-        }
-    }
-
-    fn histogram(&self, parameters: MetricParameters) -> Histogram {
-        NoOpCoreMeter.histogram(parameters)
-    }
-
-    fn histogram_f64(&self, parameters: MetricParameters) -> HistogramF64 {
-        NoOpCoreMeter.histogram_f64(parameters)
-    }
-
-    fn histogram_duration(&self, parameters: MetricParameters) -> HistogramDuration {
-        match parameters.name.as_ref() {
-            names::ENDED => HistogramDuration::new(Arc::new(self.instrument(PollMetric::Ended))),
-            _ => NoOpCoreMeter.histogram_duration(parameters),
-        }
-    }
-
-    fn gauge(&self, parameters: MetricParameters) -> Gauge {
-        NoOpCoreMeter.gauge(parameters)
-    }
-
-    fn gauge_f64(&self, parameters: MetricParameters) -> GaugeF64 {
-        NoOpCoreMeter.gauge_f64(parameters)
-    }
-
-    fn up_down_counter(&self, parameters: MetricParameters) -> UpDownCounter {
-        NoOpCoreMeter.up_down_counter(parameters)
-    }
-}
-
-impl PollMeter {
-    fn instrument(&self, metric: PollMetric) -> Instrument {
-        Instrument {
-            polls: self.polls.clone(),
-            metric,
-        }
-    }
-}
-
-/// What a metric of the client says when it is recorded.
-#[derive(Clone, Copy)]
-enum PollMetric {
-    Started,
-    Ended,
-}
-
-struct Instrument {
-    polls: Polls,
-    metric: PollMetric,
-}
-
-/// An instrument with the attributes of one request.
-struct BoundInstrument {
-    polls: Polls,
-    metric: PollMetric,
-    poll: PollOf,
-}
-
-impl Instrument {
-    fn bind(&self, attributes: &MetricAttributes) -> Option<BoundInstrument> {
-        let MetricAttributes::NoOp(labels) = attributes else {
-            return None;
-        };
-        let name = labels.get(names::OPERATION)?;
-        let operation = OPERATIONS.into_iter().find(|known| known == name)?;
-        Some(BoundInstrument {
-            polls: self.polls.clone(),
-            metric: self.metric,
-            poll: PollOf {
-                operation,
-                task_queue: labels.get(names::TASK_QUEUE).cloned().unwrap_or_default(),
-            },
-        })
-    }
-}
-
-impl MetricAttributable<Box<dyn CounterBase>> for Instrument {
-    fn with_attributes(
-        &self,
-        attributes: &MetricAttributes,
-    ) -> Result<Box<dyn CounterBase>, Box<dyn std::error::Error>> {
-        Ok(match self.bind(attributes) {
-            Some(bound) => Box::new(bound),
-            None => Box::new(NoOpInstrument),
-        })
-    }
-}
-
-impl MetricAttributable<Box<dyn HistogramDurationBase>> for Instrument {
-    fn with_attributes(
-        &self,
-        attributes: &MetricAttributes,
-    ) -> Result<Box<dyn HistogramDurationBase>, Box<dyn std::error::Error>> {
-        Ok(match self.bind(attributes) {
-            Some(bound) => Box::new(bound),
-            None => Box::new(NoOpInstrument),
-        })
-    }
-}
-
-impl BoundInstrument {
-    fn record(&self) {
-        match self.metric {
-            PollMetric::Started => self.polls.started(&self.poll),
-            PollMetric::Ended => self.polls.ended(&self.poll),
-        }
-    }
-}
-
-impl CounterBase for BoundInstrument {
-    fn adds(&self, _: u64) {
-        self.record();
-    }
-}
-
-impl HistogramDurationBase for BoundInstrument {
-    fn records(&self, _: Duration) {
-        self.record();
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use temporalio_common::telemetry::metrics::MetricKeyValue;
-
     use super::*;
-
-    fn polls() -> Polls {
-        Polls::register(&Registry::new()).unwrap()
-    }
 
     fn of(operation: &'static str) -> PollOf {
         PollOf {
@@ -480,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_poll_of_each_kind_stays_open_or_one_is_named_that_does_not() {
-        let polls = polls();
+        let polls = Polls::register(&Registry::new()).unwrap();
         let sticky = PollOf {
             operation: WORKFLOWS,
             task_queue: "sticky".to_owned(),
@@ -509,21 +251,5 @@ mod tests {
         assert_eq!(refusals.verdict(true), None);
         assert_eq!(refusals.verdict(false), Some(Verdict::Ready));
         assert_eq!(refusals.verdict(true), None);
-    }
-
-    #[test]
-    fn the_metrics_of_the_client_are_counted() {
-        let polls = polls();
-        let mut meter = polls.meter();
-        let attribute = |name: &str, value: &str| [MetricKeyValue::new(name.to_owned(), value.to_owned())];
-        meter.merge_attributes(attribute(names::OPERATION, WORKFLOWS).into());
-        let attributes = meter.get_default_attributes().clone();
-        meter.counter(names::STARTED.into()).add(1, &attributes);
-        let open = || polls.inner.open.with_label_values(&[WORKFLOWS]).get();
-        assert_eq!(open(), 1);
-        let latency = meter.histogram_duration(names::ENDED.into());
-        let latency = latency.with_attributes(&attributes).unwrap();
-        latency.records(Duration::ZERO);
-        assert_eq!(open(), 0);
     }
 }

@@ -13,6 +13,7 @@ mod listing;
 mod offers;
 mod param_headers;
 mod selection;
+mod servers;
 mod tool_schema;
 
 use std::{sync::Arc, time::Duration};
@@ -36,8 +37,9 @@ use self::{
     elicitation::Elicitations,
     error::{HEADER_MISMATCH, McpError, Repeatable, refused},
     http::Wire,
-    listing::{Listing, Server, Servers},
+    listing::Listing,
     selection::{other_functions, select},
+    servers::{Server, Servers},
 };
 pub use self::{content::McpCallResult, listing::ServerTool};
 use super::functions::ListedTool;

@@ -1,11 +1,7 @@
-//! The tools that MCP servers list. A list is cached for a minute, or for as long
-//! as the server says within bounds; a failure too, the longer the more often it
-//! happens, so that a broken server costs little and removes only its own tools.
-//! Each server is asked once at a time, and nobody holds a lock meanwhile.
+//! The tools that an MCP server lists, page by page, and which of them models can use.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -13,13 +9,9 @@ use reqwest::header::HeaderMap;
 use serde_json::{Map, Value};
 use steadfast_json_schema::CompiledSchema;
 use steadfast_process::BlockingWork;
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
 
 use super::{
-    connection::{Answer, Connection, ProtocolMemory, Request, late},
+    connection::{Answer, Connection, ProtocolMemory, Request},
     elicitation::Elicitations,
     error::{McpError, Repeatable, unavailable},
     http::Wire,
@@ -28,23 +20,12 @@ use super::{
 };
 use crate::{egress::redaction::Redactor, failure::CallFailure};
 
-/// Limit for listing the tools of a server, the connection included.
-const LIST_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a caller waits for a new list while there is an older one, or while the server fails.
-const WAIT_BESIDE_OLDER: Duration = Duration::from_secs(2);
 /// How long a list is cached if the server does not say.
 const DEFAULT_TTL: Duration = Duration::from_mins(1);
 /// How long a list is cached at least: many servers say 0.
-const MINIMUM_TTL: Duration = Duration::from_secs(15);
+pub(super) const MINIMUM_TTL: Duration = Duration::from_secs(15);
 /// How long a list is cached at most, and how long it is used while the server does not answer.
-const MAXIMUM_TTL: Duration = Duration::from_mins(10);
-/// How long the first failure is cached; each further one twice as long. Short: a server that starts together with
-/// its agents is there a moment later, and a turn without its tools is a wrong turn.
-const FAILURE_TTL: Duration = Duration::from_secs(1);
-/// How often the time of a failure doubles.
-const MAXIMUM_DOUBLINGS: u32 = 8;
-/// Limit for cached servers; those without a usable list are removed above it.
-const MAXIMUM_SERVERS: usize = 256;
+pub(super) const MAXIMUM_TTL: Duration = Duration::from_mins(10);
 /// Most pages of a list.
 const MAXIMUM_PAGES: usize = 100;
 /// Most pages in a row without a new tool: the cursor of some servers never ends.
@@ -86,199 +67,17 @@ impl Listing {
     }
 }
 
-/// A server and its headers: with other credentials it may list other tools. Has no `Debug`: it holds secrets.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct CacheKey {
-    server: String,
-    url: String,
-    headers: Vec<(String, Vec<u8>)>,
-}
-
-/// What this process knows of the servers.
-#[derive(Default)]
-pub(super) struct Servers(Mutex<BTreeMap<CacheKey, Arc<Server>>>);
-
-/// What this process knows of one server.
-#[derive(Default)]
-pub(super) struct Server {
-    pub(super) protocol: ProtocolMemory,
-    state: Mutex<ServerState>,
-}
-
-#[derive(Default)]
-struct ServerState {
-    listing: Option<CachedListing>,
-    failure: Option<CachedFailure>,
-    /// Becomes true when the request that runs has ended.
-    running: Option<watch::Receiver<bool>>,
-}
-
-struct CachedListing {
-    listing: Arc<Listing>,
-    expires_at: Instant,
-    /// Until then it is used while the server does not answer.
-    usable_until: Instant,
-}
-
-struct CachedFailure {
-    failure: CallFailure,
-    retry_at: Instant,
-    times: u32,
-}
-
-impl Servers {
-    pub(super) fn get(&self, name: &str, wire: &Wire) -> Arc<Server> {
-        let headers = wire.address.headers.iter();
-        let key = CacheKey {
-            server: name.to_owned(),
-            url: wire.address.url.to_string(),
-            headers: headers
-                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-                .collect(),
-        };
-        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if servers.len() >= MAXIMUM_SERVERS && !servers.contains_key(&key) {
-            let now = Instant::now();
-            // A server with another owner is in use.
-            servers.retain(|_, server| Arc::strong_count(server) > 1 || server.state().is_of_use(now));
-        }
-        servers.entry(key).or_default().clone()
-    }
-}
-
-impl ServerState {
-    fn is_of_use(&self, now: Instant) -> bool {
-        self.listing.as_ref().is_some_and(|cached| cached.usable_until > now)
-    }
-
-    /// The answer that needs no request.
-    fn fresh(&self, now: Instant) -> Option<Result<Arc<Listing>, CallFailure>> {
-        let fresh = self.listing.as_ref().filter(|cached| cached.expires_at > now);
-        if let Some(cached) = fresh {
-            return Some(Ok(cached.listing.clone()));
-        }
-        let failure = self.failure.as_ref().filter(|cached| cached.retry_at > now)?;
-        Some(self.usable(now).ok_or_else(|| failure.failure.clone()))
-    }
-
-    /// The newest list, however old it may be.
-    fn usable(&self, now: Instant) -> Option<Arc<Listing>> {
-        let usable = self.listing.as_ref().filter(|cached| cached.usable_until > now);
-        usable.map(|cached| cached.listing.clone())
-    }
-
-    fn succeeded(&mut self, now: Instant, ttl: Duration, listing: Listing) {
-        self.listing = Some(CachedListing {
-            listing: Arc::new(listing),
-            expires_at: now + ttl,
-            usable_until: now + MAXIMUM_TTL,
-        });
-        self.failure = None;
-    }
-
-    fn failed(&mut self, now: Instant, failure: CallFailure) {
-        let times = self.failure.as_ref().map_or(0, |failure| failure.times + 1);
-        self.failure = Some(CachedFailure {
-            failure,
-            retry_at: now + FAILURE_TTL * 2_u32.pow(times.min(MAXIMUM_DOUBLINGS)),
-            times,
-        });
-    }
-}
-
-impl Server {
-    fn state(&self) -> MutexGuard<'_, ServerState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The list of the server, from the cache or from the server.
-    pub(super) async fn listing(
-        self: &Arc<Self>,
-        wire: &Wire,
-        blocking: &BlockingWork,
-    ) -> Result<Arc<Listing>, CallFailure> {
-        let (mut ended, longest_wait) = {
-            let mut state = self.state();
-            let now = Instant::now();
-            if let Some(answer) = state.fresh(now) {
-                return answer;
-            }
-            let is_waited_for = state.usable(now).is_none() && state.failure.is_none();
-            let longest_wait = if is_waited_for { LIST_TIMEOUT } else { WAIT_BESIDE_OLDER };
-            let running = state.running.as_ref().filter(|running| running.has_changed().is_ok());
-            let ended = running.cloned().unwrap_or_else(|| {
-                let ended = self.ask(wire, blocking);
-                state.running = Some(ended.clone());
-                ended
-            });
-            (ended, longest_wait)
-        };
-        // The time is over, or the request has ended; both are seen in the state.
-        let _ = timeout(longest_wait, ended.wait_for(|ended| *ended)).await;
-        let state = self.state();
-        if let Some(listing) = state.usable(Instant::now()) {
-            return Ok(listing);
-        }
-        Err(state.failure.as_ref().map_or_else(
-            || {
-                unavailable(format!(
-                    "{} did not list its tools: {}",
-                    wire.address.host,
-                    late(longest_wait)
-                ))
-            },
-            |cached| cached.failure.clone(),
-        ))
-    }
-
-    /// The list as it was last seen, without asking.
-    pub(super) fn last_listing(&self) -> Option<Arc<Listing>> {
-        self.state().usable(Instant::now())
-    }
-
-    /// Lets the next caller ask the server.
-    pub(super) fn expire_listing(&self) {
-        if let Some(cached) = &mut self.state().listing {
-            cached.expires_at = Instant::now();
-        }
-    }
-
-    /// Asks the server, for all who wait.
-    fn ask(self: &Arc<Self>, wire: &Wire, blocking: &BlockingWork) -> watch::Receiver<bool> {
-        let (sender, receiver) = watch::channel(false);
-        let (server, wire, blocking) = (self.clone(), wire.clone(), blocking.clone());
-        tokio::spawn(async move {
-            let fetched = timeout(LIST_TIMEOUT, fetch(&server, &wire, &blocking)).await;
-            let fetched = fetched.unwrap_or_else(|_| {
-                let host = &wire.address.host;
-                Err(unavailable(format!(
-                    "{host} did not list its tools: {}",
-                    late(LIST_TIMEOUT)
-                )))
-            });
-            {
-                let mut state = server.state();
-                match fetched {
-                    Ok((ttl, listing)) => state.succeeded(Instant::now(), ttl, listing),
-                    Err(failure) => {
-                        tracing::warn!(host = wire.address.host, error = %failure, "tools of an MCP server not listed");
-                        state.failed(Instant::now(), failure);
-                    }
-                }
-                state.running = None;
-            }
-            let _ = sender.send(true);
-        });
-        receiver
-    }
-}
-
-async fn fetch(server: &Server, wire: &Wire, blocking: &BlockingWork) -> Result<(Duration, Listing), CallFailure> {
+/// Asks the server for all pages. The time is that for which the list may be cached.
+pub(super) async fn fetch(
+    protocol: &ProtocolMemory,
+    wire: &Wire,
+    blocking: &BlockingWork,
+) -> Result<(Duration, Listing), CallFailure> {
     let failed = |error: McpError| error.failure(&wire.address, Repeatable::Yes);
-    let mut pages = fetch_pages(server, wire).await;
+    let mut pages = fetch_pages(protocol, wire).await;
     if matches!(&pages, Err(error) if error.is_of_version()) {
-        server.protocol.forget();
-        pages = fetch_pages(server, wire).await;
+        protocol.forget();
+        pages = fetch_pages(protocol, wire).await;
     }
     let Pages { tools, ttl, problems } = pages.map_err(failed)?;
     let ttl = ttl.unwrap_or(DEFAULT_TTL);
@@ -300,8 +99,8 @@ struct Pages {
     problems: Vec<String>,
 }
 
-async fn fetch_pages(server: &Server, wire: &Wire) -> Result<Pages, McpError> {
-    let mut connection = Connection::open(wire.clone(), &server.protocol).await?;
+async fn fetch_pages(protocol: &ProtocolMemory, wire: &Wire) -> Result<Pages, McpError> {
+    let mut connection = Connection::open(wire.clone(), protocol).await?;
     let mut pages = Pages {
         tools: Vec::new(),
         ttl: None,

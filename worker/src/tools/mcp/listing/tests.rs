@@ -91,26 +91,3 @@ fn a_page_may_lack_everything_but_must_be_an_object() {
     assert!(page(json!("tools")).is_err());
     assert!(page(json!({"tools": "a"})).is_err());
 }
-
-#[test]
-fn a_failure_is_remembered_longer_each_time_and_the_last_list_is_used_meanwhile() {
-    let mut state = ServerState::default();
-    let mut now = Instant::now();
-    let failure = || unavailable("away");
-    state.failed(now, failure());
-    assert!(matches!(state.fresh(now), Some(Err(_))));
-    now += FAILURE_TTL;
-    assert!(state.fresh(now).is_none());
-    state.failed(now, failure());
-    now += FAILURE_TTL;
-    assert!(state.fresh(now).is_some(), "twice as long");
-
-    state.succeeded(now, MINIMUM_TTL, Listing::default());
-    now += MINIMUM_TTL;
-    assert!(state.fresh(now).is_none());
-    state.failed(now, failure());
-    assert!(matches!(state.fresh(now), Some(Ok(_))), "the last list");
-    now += MAXIMUM_TTL;
-    state.failed(now, failure());
-    assert!(matches!(state.fresh(now), Some(Err(_))), "it is too old");
-}
