@@ -24,7 +24,7 @@ struct Run {
 
 /// What belongs to a task. The newest run of the task is first, and every run comes after the run that names it.
 #[derive(Debug, Default)]
-struct Belongings {
+struct TaskData {
     runs: Vec<Run>,
     logs: Vec<LogId>,
 }
@@ -35,19 +35,19 @@ pub(crate) async fn erase(gateway: &Gateway, task: &TaskRecord) -> Result<(), Ap
     // The task may have continued as new before it was ended.
     let newest = TaskRecord::read(gateway.temporal.describe(&task.id).await?).filter(|newest| newest.is_same_as(task));
     let newest = newest.ok_or_else(|| ApiError::not_found("the task"))?;
-    let belongings = collect(gateway, Run::new(newest.id, newest.run_id)).await?;
-    for log in &belongings.logs {
+    let data = collect(gateway, Run::new(newest.id, newest.run_id)).await?;
+    for log in &data.logs {
         gateway.log.erase(log).await?;
     }
-    for Run { workflow_id, run_id } in belongings.runs.iter().rev() {
+    for Run { workflow_id, run_id } in data.runs.iter().rev() {
         ended(gateway.temporal.delete(workflow_id, run_id).await)?;
     }
     Ok(())
 }
 
 /// Ends every run that belongs to the run, and finds what they name.
-async fn collect(gateway: &Gateway, newest: Run) -> Result<Belongings, ApiError> {
-    let mut belongings = Belongings::default();
+async fn collect(gateway: &Gateway, newest: Run) -> Result<TaskData, ApiError> {
+    let mut data = TaskData::default();
     let mut known: BTreeSet<Run> = BTreeSet::from([newest.clone()]);
     let mut waiting = vec![newest];
     while let Some(run) = waiting.pop() {
@@ -67,8 +67,8 @@ async fn collect(gateway: &Gateway, newest: Run) -> Result<Belongings, ApiError>
             };
             for event in &events {
                 if let Some(first_run_id) = first_run_of(event) {
-                    belongings.runs.push(run.clone());
-                    belongings.logs.push(LogId::new(&run.workflow_id, first_run_id));
+                    data.runs.push(run.clone());
+                    data.logs.push(LogId::new(&run.workflow_id, first_run_id));
                 }
                 waiting.extend(named_in(event, &run).filter(|named| known.insert(named.clone())));
             }
@@ -78,11 +78,9 @@ async fn collect(gateway: &Gateway, newest: Run) -> Result<Belongings, ApiError>
             token = next;
         }
     }
-    belongings
-        .logs
-        .sort_unstable_by(|a, b| a.first_run_id.cmp(&b.first_run_id));
-    belongings.logs.dedup();
-    Ok(belongings)
+    data.logs.sort_unstable_by(|a, b| a.first_run_id.cmp(&b.first_run_id));
+    data.logs.dedup();
+    Ok(data)
 }
 
 impl Run {

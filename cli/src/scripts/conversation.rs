@@ -37,7 +37,7 @@ pub(super) async fn hold(client: &GatewayClient, script: &Script, agent: &str) -
 
 async fn turns(client: &GatewayClient, script: &Script, agent: &str) -> anyhow::Result<Vec<String>> {
     let task_id = client.create_task(agent).await?;
-    let mut talk = Talk {
+    let mut conversation = Conversation {
         items: follow_task(client.clone(), &task_id),
         client,
         agent,
@@ -46,7 +46,7 @@ async fn turns(client: &GatewayClient, script: &Script, agent: &str) -> anyhow::
     };
     for (index, turn) in script.turns.iter().enumerate() {
         let limit = script.timeout.as_std();
-        let observed = timeout(limit, talk.turn(turn)).await.with_context(|| {
+        let observed = timeout(limit, conversation.turn(turn)).await.with_context(|| {
             format!(
                 "turn {} ({:?}) has not ended after {} s",
                 index + 1,
@@ -65,7 +65,7 @@ async fn turns(client: &GatewayClient, script: &Script, agent: &str) -> anyhow::
     Ok(Vec::new())
 }
 
-struct Talk<'a> {
+struct Conversation<'a> {
     client: &'a GatewayClient,
     agent: &'a str,
     task_id: String,
@@ -73,7 +73,7 @@ struct Talk<'a> {
     fold: Fold,
 }
 
-impl Talk<'_> {
+impl Conversation<'_> {
     /// Sends a message, decides approvals, and waits for the end of the turn.
     async fn turn(&mut self, turn: &Turn) -> anyhow::Result<Observed> {
         let key = uuid::Uuid::new_v4().to_string();

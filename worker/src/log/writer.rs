@@ -152,7 +152,7 @@ impl Drop for LogWriter {
 }
 
 /// An append that has ended.
-struct Landed {
+struct FinishedAppend {
     append: Append,
     outcome: Result<Appended, LogError>,
     sent_at: Instant,
@@ -178,19 +178,19 @@ struct Writer<S> {
     turn_ended: bool,
     /// The messages so far, in case the log loses them.
     attempt: AttemptMessages,
-    in_flight: FuturesOrdered<BoxFuture<'static, Landed>>,
+    in_flight: FuturesOrdered<BoxFuture<'static, FinishedAppend>>,
     /// An append under way carries the outbox: nothing may come before its events.
     outbox_in_flight: bool,
     last_sent: Option<Instant>,
     /// Events whose append has failed.
     failed: Vec<EventKind>,
     retry_at: Option<Instant>,
-    trouble: Trouble,
+    failures: Failures,
 }
 
 /// What has gone wrong and is not made good yet.
 #[derive(Default)]
-struct Trouble {
+struct Failures {
     append_failed: bool,
     /// The log has lost what this attempt appended before.
     log_lost: bool,
@@ -218,7 +218,7 @@ impl<S: Store> Writer<S> {
             last_sent: None,
             failed: Vec::new(),
             retry_at: None,
-            trouble: Trouble::default(),
+            failures: Failures::default(),
             scope: Arc::new(scope),
         }
     }
@@ -244,7 +244,7 @@ impl<S: Store> Writer<S> {
             }
             tokio::select! {
                 biased;
-                Some(landed) = self.in_flight.next() => self.land(landed, Instant::now()),
+                Some(finished) = self.in_flight.next() => self.finish_append(finished, Instant::now()),
                 () = inbox.ready(), if open => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
@@ -254,7 +254,7 @@ impl<S: Store> Writer<S> {
 
     /// No event will follow, no answer is awaited, and there is nothing more to try.
     fn is_done(&self, open: bool) -> bool {
-        !open && self.in_flight.is_empty() && (self.trouble.gave_up || !self.has_unsent(open))
+        !open && self.in_flight.is_empty() && (self.failures.gave_up || !self.has_unsent(open))
     }
 
     fn written(&self) -> Written {
@@ -276,8 +276,8 @@ impl<S: Store> Writer<S> {
         }
         if !self.in_flight.is_empty() {
             let waits = !open
-                || self.trouble.append_failed
-                || self.trouble.log_lost
+                || self.failures.append_failed
+                || self.failures.log_lost
                 || self.outbox_in_flight
                 || self.in_flight.len() >= MOST_IN_FLIGHT;
             return self.last_sent.filter(|_| !waits).map(|sent| sent + LONGEST_WINDOW);
@@ -356,7 +356,7 @@ impl<S: Store> Writer<S> {
         let appending = self.store.append(append);
         self.in_flight.push_back(Box::pin(async move {
             let (append, outcome) = appending.await;
-            Landed {
+            FinishedAppend {
                 append,
                 outcome,
                 sent_at: now,
@@ -366,13 +366,13 @@ impl<S: Store> Writer<S> {
     }
 
     /// Takes in the outcome of the oldest append under way.
-    fn land(&mut self, landed: Landed, now: Instant) {
-        let Landed {
+    fn finish_append(&mut self, finished: FinishedAppend, now: Instant) {
+        let FinishedAppend {
             append,
             outcome,
             sent_at,
             is_last,
-        } = landed;
+        } = finished;
         let carried_outbox = !append.outbox.is_empty();
         if carried_outbox {
             self.outbox_in_flight = false;
@@ -384,13 +384,13 @@ impl<S: Store> Writer<S> {
                 self.retry_at = None;
                 self.turn_ended |= !append.end.is_empty();
                 let appended_before = append.attempt.first().map_or(self.counter, |first| first.counter - 1);
-                self.trouble.log_lost |= appended.opened_epoch && appended_before > 0;
+                self.failures.log_lost |= appended.opened_epoch && appended_before > 0;
             }
             Err(error) => {
                 tracing::warn!(task_id = %self.scope.log.task_id, %error, "events not written to the log; retrying");
                 self.retry_at = Some(now + DELAY_AFTER_FAILURE);
-                self.trouble.append_failed = true;
-                self.trouble.gave_up = is_last;
+                self.failures.append_failed = true;
+                self.failures.gave_up = is_last;
                 if carried_outbox {
                     self.outbox = append.outbox;
                 }
@@ -405,13 +405,13 @@ impl<S: Store> Writer<S> {
 
     /// Queues again what the log lacks, once no append is under way.
     fn recover(&mut self) {
-        if std::mem::take(&mut self.trouble.append_failed) {
+        if std::mem::take(&mut self.failures.append_failed) {
             let mut events = std::mem::take(&mut self.failed);
             events.append(&mut self.queue);
             self.queue = without_deltas(events);
             self.queue.extend(self.attempt.republish_open());
         }
-        if std::mem::take(&mut self.trouble.log_lost) {
+        if std::mem::take(&mut self.failures.log_lost) {
             let others = std::mem::take(&mut self.queue);
             self.queue = self.attempt.republish_all();
             self.queue

@@ -5,13 +5,13 @@ use steadfast_payload::foreign_json;
 use temporalio_workflow::common::protos::temporal::api::common::v1::Payload;
 
 /// One payload with the whole object.
-pub fn object_arguments(arguments: &Value) -> Result<Vec<Payload>, String> {
+pub(crate) fn object_arguments(arguments: &Value) -> Result<Vec<Payload>, String> {
     Ok(vec![plain(arguments)?])
 }
 
 /// One payload for each parameter: the required ones in the order of `required`, then the
 /// others by name. Trailing ones that the model left out are left out.
-pub fn positional_arguments(arguments: &Value, schema: &Map<String, Value>) -> Result<Vec<Payload>, String> {
+pub(crate) fn positional_arguments(arguments: &Value, schema: &Map<String, Value>) -> Result<Vec<Payload>, String> {
     let Value::Object(arguments) = arguments else {
         return Err("the arguments are not a JSON object".to_owned());
     };

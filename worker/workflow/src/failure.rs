@@ -15,7 +15,7 @@ const MESSAGE_LIMIT_BYTES: usize = 2_000;
 
 /// Why an activity has no result.
 #[derive(Debug)]
-pub enum CallError {
+pub(crate) enum CallError {
     /// It was not made: what it would carry is more than a payload holds.
     TooLarge {
         what: String,
@@ -36,7 +36,7 @@ impl From<ActivityExecutionError> for CallError {
 
 impl CallError {
     /// A category and a message.
-    pub fn describe(&self) -> (String, String) {
+    pub(crate) fn describe(&self) -> (String, String) {
         match self {
             Self::TooLarge { what, size_bytes } => (
                 PAYLOAD_TOO_LARGE.to_owned(),
@@ -66,7 +66,7 @@ impl CallError {
 
     /// Whether the activity may have acted all the same: it began and did not report back in time, or the
     /// server refused its result.
-    pub fn may_have_acted(&self) -> bool {
+    pub(crate) fn may_have_acted(&self) -> bool {
         self.innermost().is_some_and(|failure| match &failure.failure_info {
             Some(FailureInfo::TimeoutFailureInfo(info)) => info.timeout_type() != TimeoutType::ScheduleToStart,
             Some(FailureInfo::ServerFailureInfo(_)) => true,
@@ -76,7 +76,7 @@ impl CallError {
 
     /// Whether the activity was not made, or says that another attempt is pointless, as ours do of requests
     /// that they did not send.
-    pub fn is_permanent(&self) -> bool {
+    pub(crate) fn is_permanent(&self) -> bool {
         match self {
             Self::TooLarge { .. } | Self::Stopped => true,
             Self::PartsMissing => false,
@@ -104,7 +104,7 @@ fn innermost(failure: &Failure) -> &Failure {
 }
 
 /// A category and a message, for a failed child workflow.
-pub fn describe_child(error: &ChildWorkflowExecutionError) -> (String, String) {
+pub(crate) fn describe_child(error: &ChildWorkflowExecutionError) -> (String, String) {
     match error {
         ChildWorkflowExecutionError::Serialization(error) => (
             "unreadable_result".to_owned(),

@@ -4,12 +4,12 @@
 pub mod activities;
 pub mod activity_options;
 pub mod agent_task;
-pub mod arguments;
+mod arguments;
 mod command_size;
 pub mod deliver_message;
-pub mod failure;
+mod failure;
 pub mod interceptor;
-pub mod segment_sink;
+mod segment_sink;
 mod state_pages;
 pub mod task;
 pub mod task_input;

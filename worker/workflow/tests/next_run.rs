@@ -146,8 +146,8 @@ fn history_of(task: &Task) -> BTreeMap<SegmentRef, Segment> {
 
 /// Continues as new as the driver does, with the histories in place of the activities.
 fn continued(before: &Task) -> (Task, usize) {
-    let handover = before.continue_as_new();
-    let payload = pack(&handover.start).unwrap();
+    let next_run = before.continue_as_new();
+    let payload = pack(&next_run.start).unwrap();
     assert!(
         payload.data.len() <= PAYLOAD_LIMIT_BYTES,
         "{} bytes",
@@ -156,7 +156,7 @@ fn continued(before: &Task) -> (Task, usize) {
     let mut after = task("two", unpack(&payload).unwrap());
     if after.awaits_state() {
         let mut text = TextParts::default();
-        for (number, part) in (0..).zip(&handover.parts) {
+        for (number, part) in (0..).zip(&next_run.parts) {
             assert!(packed_size(part) <= PAYLOAD_LIMIT_BYTES);
             text.add(number, part.clone());
         }
@@ -182,7 +182,7 @@ fn continued(before: &Task) -> (Task, usize) {
         after.take_page(segments);
     }
     after.restore_pages();
-    (after, handover.parts.len())
+    (after, next_run.parts.len())
 }
 
 /// The states but for what one run does not tell the next.

@@ -184,7 +184,7 @@ mod tests {
         ] {
             assert_eq!(problems(text), 1, "{text}");
         }
-        assert_eq!(problems("// the hand is overlooked, a handover"), 0);
+        assert_eq!(problems("// the hand is overlooked, a handoff"), 0);
     }
 
     #[test]

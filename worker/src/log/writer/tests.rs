@@ -166,9 +166,9 @@ impl Running {
                 let answer = self.answers.pop_front().unwrap_or(Answer::Success);
                 let sender = self.store.0.lock().unwrap().open.pop_front().unwrap();
                 assert!(sender.send(answer).is_ok());
-                let landed = self.writer.in_flight.next().now_or_never().flatten().unwrap();
+                let finished = self.writer.in_flight.next().now_or_never().flatten().unwrap();
                 let now = self.instant();
-                self.writer.land(landed, now);
+                self.writer.finish_append(finished, now);
                 continue;
             }
             let now = self.instant();

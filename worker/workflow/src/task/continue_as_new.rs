@@ -26,8 +26,8 @@ const MANY_EVENTS: u32 = 1_000;
 /// Outputs that the task itself made travel whole in the next model call up to this size, and stand apart beyond it.
 const WHOLE_OUTPUTS_BYTES: usize = 128 * 1024;
 
-/// What a run leaves to the next.
-pub struct Handover {
+/// What a run passes to the next.
+pub struct NextRun {
     pub start: StartTask,
     /// Parts of the state, which are to be recorded in the history of this run before it ends.
     pub parts: Vec<String>,
@@ -121,13 +121,13 @@ impl Task {
         }
     }
 
-    /// What the next run is left. Call it with no activity in flight.
-    pub fn continue_as_new(&self) -> Handover {
+    /// What the next run gets. Call it with no activity in flight.
+    pub fn continue_as_new(&self) -> NextRun {
         let mut whole = self.state.clone();
         whole.detach_from_run();
         let start = self.next_start(whole);
         if packed_size(&start) <= PAYLOAD_LIMIT_BYTES {
-            return Handover {
+            return NextRun {
                 start,
                 parts: Vec::new(),
             };
@@ -137,7 +137,7 @@ impl Task {
         let text = serde_json::to_string(&state).unwrap_or_default();
         let start = self.next_start(state);
         if packed_size(&start) <= PAYLOAD_LIMIT_BYTES {
-            return Handover {
+            return NextRun {
                 start,
                 parts: Vec::new(),
             };
@@ -150,7 +150,7 @@ impl Task {
             }),
             ..DurableState::default()
         };
-        Handover {
+        NextRun {
             start: self.next_start(state),
             parts,
         }

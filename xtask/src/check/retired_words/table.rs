@@ -56,6 +56,7 @@ const fn function(word: &'static str, instead: &'static str) -> Retired {
 pub(super) const TABLE: &[Retired] = &[
     // Continue-as-new.
     everywhere("hand over", "continue as new (Temporal), or handoff (between agents)"),
+    everywhere("handover", "continue as new (Temporal), or handoff (between agents)"),
     everywhere(
         "handed over",
         "continued as new (Temporal), or handed off (between agents)",

@@ -92,12 +92,12 @@ pub(super) async fn next_input(ctx: &Context) -> Result<StartTask, WorkflowTermi
     }
     let mut recorded = Vec::new();
     loop {
-        let handover = read(ctx, Task::continue_as_new);
+        let next_run = read(ctx, Task::continue_as_new);
         // Nothing may come between the state and the end of the run.
-        if handover.parts == recorded {
-            return Ok(handover.start);
+        if next_run.parts == recorded {
+            return Ok(next_run.start);
         }
-        recorded = handover.parts;
+        recorded = next_run.parts;
         for (number, text) in (0..).zip(recorded.clone()) {
             record(ctx, HistoryRecord::StatePart(StatePart { number, text })).await?;
         }
