@@ -1,7 +1,7 @@
 //! Reads and writes YAML, for the whole workspace.
 //!
-//! Reading does what Kubernetes does: `on` and `yes` are booleans, an integer has 64 bits, any other number is a float of
-//! 64 bits, and a key that stands twice is an error. Writing keeps every digit of a number, and quotes a text that a
+//! Reading takes `on`, `yes` and `n` for booleans, as Kubernetes does. An integer has 64 bits, any other number is a
+//! float of 64 bits, and a key that stands twice is an error. Writing keeps every digit of a number, and quotes a text that a
 //! reader of YAML 1.1 or 1.2 could take for another type.
 
 use std::{

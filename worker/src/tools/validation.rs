@@ -199,7 +199,7 @@ mod tests {
               {name: web, spec: {description: d, hosted: {type: web_search}}}],
              agents: [{name: ask_bob, agent: bob, taskQueue: b}],
              handoffs: [{name: transfer_to_eve, agent: eve, taskQueue: e}, {name: transfer_to_dan, agent: dan, taskQueue: d}],
-             output: {schema: {type: object, properties: {n: {type: integer}}, required: [n]}}}",
+             output: {schema: {type: object, properties: {'n': {type: integer}}, required: ['n']}}}",
         )
         .unwrap()
     }
