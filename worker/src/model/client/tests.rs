@@ -342,7 +342,7 @@ async fn a_server_that_is_away_and_one_without_tls_are_told_apart() {
             .is_ok_and(|count| count > 0)
         {}
     });
-    let revision = serde_yaml_ng::from_str(REVISION).unwrap();
+    let revision = yaml::from_str(REVISION).unwrap();
     let failure = async |url: String| {
         let url = Url::parse(&url).unwrap();
         let sent = client().stream(&revision, &url, Bytes::from_static(BODY), None).await;
