@@ -210,20 +210,57 @@ async fn permanent_errors_are_not_retried_and_transient_errors_are() {
     }
 }
 
-/// A server, and the argument of its tool that repeats a text.
-const REFERENCES: [(McpReference, &str); 6] = [
-    (McpReference::PythonNewest, "text"),
-    (McpReference::PythonOlder, "text"),
-    (McpReference::TypescriptNewest, "text"),
-    (McpReference::TypescriptOlder, "message"),
-    (McpReference::GoNewest, "text"),
-    (McpReference::GoOlder, "text"),
+/// A server, its protocol, and the argument of its tool that repeats a text. docs/mcp.md has the same table.
+const REFERENCES: [(McpReference, &str, &str); 8] = [
+    (McpReference::PythonNewest, "2026-07-28", "text"),
+    (McpReference::PythonOlder, "2025-06-18", "text"),
+    (McpReference::TypescriptNewest, "2026-07-28", "text"),
+    (McpReference::TypescriptOlder, "2025-06-18", "message"),
+    (McpReference::GoNewest, "2025-11-25", "text"),
+    (McpReference::GoOlder, "2025-11-25", "text"),
+    (McpReference::RustNewest, "2026-07-28", "text"),
+    (McpReference::RustOlder, "2025-03-26", "text"),
 ];
+
+/// The newest protocol of a server, as it says itself.
+async fn newest_protocol(url: &str) -> String {
+    steadfast_process::crypto::install();
+    let http = reqwest::Client::builder().build().unwrap();
+    let ask = async |method: &str, mut params: Value| {
+        let version = params["protocolVersion"].as_str().unwrap_or_default().to_owned();
+        if method == "server/discover" {
+            params["_meta"] = json!({
+                "io.modelcontextprotocol/protocolVersion": version,
+                "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+                "io.modelcontextprotocol/clientCapabilities": {},
+            });
+        }
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let sent = http
+            .post(url)
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", version)
+            .header("mcp-method", method)
+            .json(&request);
+        sent.send().await.unwrap().text().await.unwrap()
+    };
+    let newest = "2026-07-28";
+    let discovered = ask("server/discover", json!({ "protocolVersion": newest })).await;
+    if discovered.contains("supportedVersions") && discovered.contains(newest) {
+        return newest.to_owned();
+    }
+    let client = json!({"name": "test", "version": "1"});
+    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client});
+    let shaken = ask("initialize", params).await;
+    let version = shaken.split("\"protocolVersion\":\"").nth(1);
+    version.unwrap_or_else(|| panic!("{shaken}"))[..newest.len()].to_owned()
+}
 
 #[tokio::test]
 async fn servers_on_every_sdk_list_their_tools_and_answer_calls() {
-    for (reference, argument) in REFERENCES {
+    for (reference, protocol, argument) in REFERENCES {
         let server = McpServer::reference(reference).await.unwrap();
+        assert_eq!(newest_protocol(&server.url()).await, protocol, "{reference:?}");
         let revision = at(&server.url());
         let client = client(true);
         let (listed, problems) = client.listed_tools(&revision).await;

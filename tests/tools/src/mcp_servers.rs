@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use crate::cache::Cache;
+use crate::cargo::Cargo;
 use crate::command::output;
 use crate::files;
 use crate::{Stage, npm, pins, python, python::PythonEnvironment, workspace};
@@ -26,9 +27,23 @@ pub enum McpReference {
     GoNewest,
     /// `github.com/modelcontextprotocol/go-sdk` 1.2.
     GoOlder,
+    /// `rmcp` 3 of crates.io.
+    RustNewest,
+    /// `rmcp` 0.8 of crates.io.
+    RustOlder,
 }
 
 const GO_PINS: [&str; 3] = ["go.mod", "go.sum", "main.go"];
+/// Two packages in one workspace, which share what they compile.
+const RUST: &str = "mcp-rust";
+const RUST_PINS: [&str; 6] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "newest/Cargo.toml",
+    "newest/main.rs",
+    "older/Cargo.toml",
+    "older/main.rs",
+];
 const NPM_PINS: [&str; 2] = ["package.json", "package-lock.json"];
 const NPM_PINS_AND_SERVER: [&str; 3] = ["package.json", "package-lock.json", "server.mjs"];
 
@@ -38,17 +53,21 @@ enum Source {
     /// Pins, and the script among what they install.
     Npm(&'static str, &'static [&'static str], &'static str),
     Go(&'static str),
+    /// A program of the workspace of [`RUST`].
+    Rust(&'static str),
 }
 
 impl McpReference {
     /// Every server.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::PythonNewest,
         Self::PythonOlder,
         Self::TypescriptNewest,
         Self::TypescriptOlder,
         Self::GoNewest,
         Self::GoOlder,
+        Self::RustNewest,
+        Self::RustOlder,
     ];
 
     fn source(self) -> Source {
@@ -63,6 +82,8 @@ impl McpReference {
             ),
             Self::GoNewest => Source::Go("mcp-go-newest"),
             Self::GoOlder => Source::Go("mcp-go-older"),
+            Self::RustNewest => Source::Rust("newest"),
+            Self::RustOlder => Source::Rust("older"),
         }
     }
 
@@ -88,6 +109,10 @@ pub fn mcp_reference(server: McpReference) -> anyhow::Result<Vec<PathBuf>> {
         }
         Source::Go(name) => {
             let program = pins::cache_dir(&cache, name, &GO_PINS)?.join("server");
+            Ok(vec![installed(server, program)?])
+        }
+        Source::Rust(name) => {
+            let program = pins::cache_dir(&cache, RUST, &RUST_PINS)?.join(name);
             Ok(vec![installed(server, program)?])
         }
     }
@@ -119,6 +144,13 @@ pub(crate) fn install(cache: &Cache, server: McpReference) -> anyhow::Result<Sta
             }
             Stage::install(label, || build_go(name, &directory))
         }
+        Source::Rust(name) => {
+            let directory = pins::cache_dir(cache, RUST, &RUST_PINS)?;
+            if directory.join(name).is_file() {
+                return Ok(Stage::already_installed(label));
+            }
+            Stage::install("MCP servers on the Rust SDK", || build_rust(&directory))
+        }
     }
 }
 
@@ -131,4 +163,26 @@ fn build_go(name: &str, directory: &Path) -> anyhow::Result<()> {
         .arg(directory.join("server"))
         .arg(".");
     output(&mut command).map(drop).with_context(|| format!("build {name}"))
+}
+
+/// Builds all programs of the workspace with one command.
+fn build_rust(directory: &Path) -> anyhow::Result<()> {
+    // Under another name until it is whole.
+    let unfinished = directory.with_extension("unfinished");
+    files::remove_dir(&unfinished)?;
+    files::create_dir(&unfinished)?;
+    let cargo = Cargo::of_this_machine()?;
+    let target = unfinished.join("target");
+    let mut command = cargo.command(&["build", "--quiet", "--locked", "--manifest-path"]);
+    command
+        .arg(pins::dir(RUST).join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target);
+    output(&mut command).context("build the MCP servers on the Rust SDK")?;
+    let built = target.join(cargo.host()).join("debug");
+    for program in ["newest", "older"] {
+        std::fs::rename(built.join(program), unfinished.join(program)).with_context(|| format!("move {program}"))?;
+    }
+    files::remove_dir(&target)?;
+    std::fs::rename(&unfinished, directory).with_context(|| format!("name {}", directory.display()))
 }
