@@ -26,6 +26,8 @@ struct StreamEvent {
     #[serde(default)]
     output_index: Option<u32>,
     #[serde(default)]
+    item_id: Option<String>,
+    #[serde(default)]
     content_index: Option<u32>,
     #[serde(default)]
     summary_index: Option<u32>,
@@ -48,6 +50,8 @@ struct StreamEvent {
 /// Reads one stream.
 pub(crate) struct ResponsesInterpreter<'a> {
     messages: MessageTracker<'a>,
+    /// The indices of items by their IDs.
+    indices: BTreeMap<String, u32>,
     done: BTreeMap<u32, Value>,
     /// The text of each message, and each call with its arguments, as their pieces told them: gateways forget them in
     /// the events after the pieces.
@@ -64,6 +68,7 @@ impl<'a> ResponsesInterpreter<'a> {
     pub(crate) fn new(call: CallIdentity<'a>) -> Self {
         Self {
             messages: MessageTracker::new(call),
+            indices: BTreeMap::new(),
             done: BTreeMap::new(),
             texts: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -118,7 +123,7 @@ impl<'a> ResponsesInterpreter<'a> {
         if let Some(response) = &event.response {
             self.identify(response);
         }
-        let index = event.output_index.unwrap_or(0);
+        let index = self.index(&event);
         let delta = match event.delta.take() {
             Some(Value::String(delta)) => delta,
             _ => String::new(),
@@ -165,6 +170,24 @@ impl<'a> ResponsesInterpreter<'a> {
             // Announcements, and event types that providers add later.
             _ => {}
         }
+    }
+
+    /// The index of the item that an event is about. llama.cpp sends none: the IDs tell its items apart, which begin in
+    /// the order that they have in the response.
+    fn index(&mut self, event: &StreamEvent) -> u32 {
+        let id = match &event.item {
+            Some(item) => item["id"].as_str(),
+            None => event.item_id.as_deref(),
+        };
+        let known = id.and_then(|id| self.indices.get(id)).copied();
+        let index = event.output_index.or(known).unwrap_or_else(|| {
+            let last = self.indices.values().max();
+            last.filter(|_| id.is_some()).map_or(0, |last| last + 1)
+        });
+        if let Some(id) = id.filter(|_| known != Some(index)) {
+            self.indices.insert(id.to_owned(), index);
+        }
+        index
     }
 
     /// After [`Self::close`]: the response if the provider completed it, else a failure.

@@ -240,6 +240,13 @@ fn only_a_finished_response_is_a_success() {
         (Some(end("length")), "model_output_truncated", PERMANENT),
         (Some(end("content_filter")), "content_policy", PERMANENT),
         (Some(end("error")), "model_stream_error", TRANSIENT),
+        // Mistral; DeepSeek.
+        (Some(end("model_length")), "model_output_truncated", PERMANENT),
+        (
+            Some(end("insufficient_system_resource")),
+            "model_stream_error",
+            TRANSIENT,
+        ),
         (
             Some(json!({"error": {"code": 503, "message": "busy"}})),
             "model_unavailable",

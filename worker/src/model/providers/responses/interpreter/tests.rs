@@ -72,6 +72,41 @@ fn text_streams_and_ends_as_one_message() {
 }
 
 #[test]
+fn items_without_indices_are_told_apart_by_their_ids() {
+    // llama.cpp: an item ends after the one that follows it has begun.
+    let reasoning = json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "",
+        "content": [{"type": "reasoning_text", "text": "I look."}]});
+    let call = json!({"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "add", "arguments": "{\"x\":1}"});
+    let (shown, interpreter) = read(&[
+        json!({"type": "response.created", "response": {"id": "resp_1"}}),
+        json!({"type": "response.output_item.added", "item": {"type": "reasoning", "id": "rs_1", "summary": []}}),
+        json!({"type": "response.reasoning_text.delta", "item_id": "rs_1", "delta": "I look."}),
+        json!({"type": "response.output_item.added",
+            "item": {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "add", "arguments": ""}}),
+        json!({"type": "response.function_call_arguments.delta", "item_id": "fc_1", "delta": "{\"x\":1}"}),
+        json!({"type": "response.output_item.done", "item": reasoning}),
+        json!({"type": "response.output_item.done", "item": call}),
+        json!({"type": "response.completed", "response": {"status": "completed", "output": [reasoning, call]}}),
+    ]);
+    let kinds: Vec<&str> = shown
+        .iter()
+        .map(|event| match event {
+            EventKind::MessageStarted { .. } => "started",
+            EventKind::ReasoningDelta { .. } => "thought",
+            EventKind::ToolArgumentsDelta { .. } => "arguments",
+            EventKind::MessageDone { .. } => "done",
+            _ => "other",
+        })
+        .collect();
+    assert_eq!(kinds, ["started", "thought", "started", "arguments", "done", "done"]);
+    let messages = fold(&logged(shown));
+    assert_eq!(messages.len(), 2);
+    assert!(matches!(&messages[0].content, Content::Reasoning { content, .. } if *content == ["I look."]));
+    assert!(matches!(&messages[1].content, Content::ToolRequest { name, .. } if name == "add"));
+    assert_eq!(interpreter.finish().unwrap().items, [reasoning, call]);
+}
+
+#[test]
 fn a_stream_without_a_last_word_is_retried() {
     let (_, response) = run(&[
         json!({"type": "response.output_item.added", "output_index": 0, "item": {"type": "message"}}),
