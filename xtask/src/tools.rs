@@ -10,6 +10,9 @@ pub(crate) struct Arguments {
     /// Installs the oldest supported versions of Kubernetes and Helm too.
     #[arg(long)]
     oldest: bool,
+    /// Installs the servers of models that `cargo xtask test --long` runs too.
+    #[arg(long)]
+    model_servers: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -17,6 +20,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     stages.extend(steadfast_tools::install(&Kind::ALL)?);
     if arguments.oldest {
         stages.extend(steadfast_tools::install(&[Kind::Oldest])?);
+    }
+    if arguments.model_servers {
+        stages.extend(steadfast_tools::install(&[Kind::ModelServers])?);
     }
     let mut stdout = std::io::stdout().lock();
     for stage in stages {

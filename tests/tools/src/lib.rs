@@ -57,7 +57,7 @@ pub enum Kind {
     FakeModel,
     /// An MCP server, from npm; it runs on the fake model's Node.js.
     McpServer,
-    /// MCP servers on the SDKs of Python, TypeScript and Go, in their newest and in an older version.
+    /// MCP servers on the SDKs of Python, TypeScript, Go and Rust, in their newest and in an older version.
     McpReferences,
     /// The Python clients that tests drive the system with.
     Python,
@@ -65,6 +65,8 @@ pub enum Kind {
     Peers,
     /// LiteLLM's proxy, which tests put between the worker and a model.
     LiteLlm,
+    /// Servers of models, which only `cargo xtask test --long` runs.
+    ModelServers,
     /// Programs that check the sources, from Python wheels.
     Checks,
     /// The oldest versions that are supported, beside Debian's Redis: Kubernetes and Helm.
@@ -116,6 +118,7 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
                 }
             }
             Kind::LiteLlm => stages.push(python::install(&cache, PythonEnvironment::LiteLlm)?),
+            Kind::ModelServers => stages.push(python::install(&cache, PythonEnvironment::LlamaCpp)?),
             Kind::Checks => {
                 for program in WheelProgram::CHECKS {
                     stages.push(wheel::install(&cache, program)?);

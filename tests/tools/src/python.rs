@@ -1,5 +1,5 @@
 //! Python environments: the clients that tests drive the system with, LiteLLM's proxy, which is a
-//! server between the worker and a model, and the agents that the bench compares with ours.
+//! server between the worker and a model, servers of models, and the agents that the bench compares with ours.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +24,8 @@ pub enum PythonEnvironment {
     Clients,
     /// LiteLLM's proxy.
     LiteLlm,
+    /// llama.cpp's server.
+    LlamaCpp,
     /// An MCP server on an older SDK.
     McpOlder,
     /// Temporal's SDK with its own plugin for the OpenAI Agents SDK.
@@ -43,6 +45,7 @@ impl PythonEnvironment {
         match self {
             Self::Clients => "python",
             Self::LiteLlm => "litellm",
+            Self::LlamaCpp => "llama-cpp",
             Self::McpOlder => "mcp-python-older",
             Self::PeerPlugin => "peer-plugin",
             Self::PeerWorkflowStream => "peer-workflow-stream",
@@ -54,6 +57,7 @@ impl PythonEnvironment {
         match self {
             Self::Clients => "Python environment",
             Self::LiteLlm => "LiteLLM",
+            Self::LlamaCpp => "llama.cpp's server",
             Self::McpOlder => "the MCP server on the older Python SDK",
             Self::PeerPlugin => "Python environment of the plugin",
             Self::PeerWorkflowStream => "Python environment of workflow streams",
@@ -65,13 +69,17 @@ impl PythonEnvironment {
     const fn installed_by(self) -> &'static str {
         match self {
             Self::Clients | Self::LiteLlm | Self::McpOlder => "cargo xtask tools",
+            Self::LlamaCpp => "cargo xtask tools --model-servers",
             Self::PeerPlugin | Self::PeerWorkflowStream | Self::PeerAgentex => "cargo xtask bench peer",
         }
     }
 
     /// Whether each pin has a hash.
     const fn has_hashes(self) -> bool {
-        matches!(self, Self::PeerPlugin | Self::PeerWorkflowStream | Self::PeerAgentex)
+        matches!(
+            self,
+            Self::LlamaCpp | Self::PeerPlugin | Self::PeerWorkflowStream | Self::PeerAgentex
+        )
     }
 }
 

@@ -30,6 +30,7 @@ mod mcp;
 mod metrics;
 mod model_faults;
 mod model_quirks;
+mod model_servers;
 mod noise;
 mod provider_changes;
 mod redis_loss;
