@@ -18,6 +18,11 @@ use crate::build::build;
 use crate::check::{Check, run_checks};
 use crate::stages::Stages;
 
+/// Tests that install or build other projects first: package, target and module.
+const WITH_OTHER_PROJECTS: [(&str, &str, &str); 2] = [
+    ("steadfast-operator", "control_plane", "gitops"),
+    ("steadfast-e2e", "stack", "model_servers"),
+];
 const BUILD: [&str; 4] = ["--workspace", "--profile", "ci", "--locked"];
 
 #[derive(Debug, Args)]
@@ -48,9 +53,24 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         stages.run("tests on the oldest versions", || {
             run_command(&mut tests(arguments, &cargo, Versions::Oldest))
         })?;
-        let package = ["test", "--package", "steadfast-e2e", "--profile", "ci", "--locked"];
-        let gitops = [&package[..], &["--test", "gitops", "--", "--ignored"]].concat();
-        stages.run("tests with other projects", || cargo.run(&gitops))?;
+        let installed = stages.run("other projects", || steadfast_tools::install(&[Kind::ModelServers]))?;
+        stages.detail(installed);
+        for (package, target, module) in WITH_OTHER_PROJECTS {
+            let tests = [
+                "test",
+                "--package",
+                package,
+                "--profile",
+                "ci",
+                "--locked",
+                "--test",
+                target,
+                module,
+            ];
+            stages.run("tests with other projects", || {
+                cargo.run(&[&tests[..], &["--", "--ignored"]].concat())
+            })?;
+        }
     }
     Ok(())
 }

@@ -1,47 +1,160 @@
 //! What GitOps tools make of our resources, with their own libraries: Argo CD's
-//! comparison (gitops-engine) and kstatus, with which Flux and Helm 4 wait. That no
+//! comparison (gitops-engine) and kstatus, with which Flux and Helm 4 wait. The objects
+//! are those of a real API server, before and after the operator has seen them. That no
 //! default stands within a list and that a status is never absent are tested in
 //! `crds/src/definition.rs` too, in milliseconds.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
     collections::BTreeSet,
     fs,
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
+use anyhow::ensure;
+use kube::ResourceExt as _;
 use serde_json::{Value, json};
-use steadfast_crds::yaml;
-use steadfast_testkit::{tools::own_go_program, workspace};
+use steadfast_crds::{Agent, AgentTool, conditions::ConditionType, manifests};
+use steadfast_operator::{args::LeaderElection, conditions::find};
+use steadfast_testkit::{tools::own_go_program, wait, workspace};
+use tempfile::TempDir;
 
-/// Asks the program all at once; the answers are in the order of the requests.
-fn ask(requests: &[Value]) -> Vec<Value> {
-    let definitions = ["crds/agents.yaml", "crds/agenttools.yaml"].map(|file| workspace::root().join(file));
-    let mut program = Command::new(own_go_program("gitops").unwrap())
-        .args(definitions)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = requests.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n";
-    let mut input = program.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()).unwrap());
-    let output = program.wait_with_output().unwrap();
-    writer.join().unwrap();
-    assert!(output.status.success(), "gitops failed");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(answers.len(), requests.len());
-    answers
+use crate::harness::{Cluster, TIMEOUT, agent, tool};
+
+/// Argo CD's name as a manager of fields.
+const MANAGER: &str = "--field-manager=argocd-controller";
+
+/// The program that has the libraries.
+struct GitOps {
+    /// Has the API server's OpenAPI document.
+    dir: TempDir,
 }
 
-fn objects(file: &PathBuf) -> Vec<Value> {
+impl GitOps {
+    async fn of(cluster: &Cluster) -> Self {
+        // The document follows new definitions after a moment.
+        let document = wait::until("the definitions in the OpenAPI document", TIMEOUT, async || {
+            let document = cluster.kubectl(&["get", "--raw", "/openapi/v2"]).await?;
+            for kind in ["Agent", "AgentTool"] {
+                ensure!(
+                    document.contains(&format!("\"dev.steadfast.v1alpha1.{kind}\"")),
+                    "{kind} is missing"
+                );
+            }
+            Ok(document)
+        })
+        .await
+        .unwrap();
+        let dir = TempDir::new().unwrap();
+        fs::write(dir.path().join("openapi.json"), document).unwrap();
+        Self { dir }
+    }
+
+    /// Asks all at once; the answers are in the order of the requests.
+    fn ask(&self, requests: &[Value]) -> Vec<Value> {
+        let mut program = Command::new(own_go_program("gitops").unwrap())
+            .arg(self.dir.path().join("openapi.json"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = requests.iter().map(Value::to_string).collect::<Vec<_>>().join("\n") + "\n";
+        let mut input = program.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()).unwrap());
+        let output = program.wait_with_output().unwrap();
+        writer.join().unwrap();
+        assert!(output.status.success(), "gitops failed");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(answers.len(), requests.len());
+        answers
+    }
+
+    /// In which ways of comparing Argo CD finds a difference between manifests and cluster.
+    async fn out_of_sync(&self, cluster: &Cluster, desired: &[Value]) -> Vec<(String, Value)> {
+        let file = self.write(desired);
+        let arguments = ["--server-side", "--force-conflicts", "--dry-run=server", MANAGER];
+        let predicted = apply(cluster, &file, &arguments).await;
+        let live = stored(cluster).await;
+        let requests: Vec<Value> = desired
+            .iter()
+            .map(|desired| {
+                let (live, predicted) = (like(&live, desired), like(&predicted, desired));
+                json!({ "diff": { "desired": desired, "live": live, "predicted": predicted } })
+            })
+            .collect();
+        let answers = self.ask(&requests);
+        let ways = desired
+            .iter()
+            .zip(answers)
+            .map(|(desired, answer)| (name(desired), answer["outOfSync"].clone()));
+        ways.filter(|(_, ways)| *ways != json!([])).collect()
+    }
+
+    /// What kstatus says of every object of the namespace.
+    async fn status(&self, cluster: &Cluster) -> Vec<(String, String)> {
+        let live = stored(cluster).await;
+        let requests: Vec<Value> = live.iter().map(|object| json!({ "status": object })).collect();
+        let answers = self.ask(&requests).into_iter();
+        live.iter()
+            .map(name)
+            .zip(answers.map(|answer| answer["status"].as_str().unwrap().to_owned()))
+            .collect()
+    }
+
+    async fn status_of(&self, cluster: &Cluster, wanted: &str) -> String {
+        let all = self.status(cluster).await;
+        let found = all.iter().find(|(name, _)| name == wanted);
+        found
+            .unwrap_or_else(|| panic!("{wanted} is missing: {all:?}"))
+            .1
+            .clone()
+    }
+
+    /// One file of these objects.
+    fn write(&self, objects: &[Value]) -> PathBuf {
+        let file = self.dir.path().join("manifests.json");
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects });
+        fs::write(&file, list.to_string()).unwrap();
+        file
+    }
+}
+
+/// Applies a file, and returns the objects as the API server answers.
+async fn apply(cluster: &Cluster, file: &Path, arguments: &[&str]) -> Vec<Value> {
+    let file = format!("--filename={}", file.display());
+    let common = ["apply", &file, "--output=json", "--show-managed-fields"];
+    let text = cluster.kubectl(&[&common, arguments].concat()).await.unwrap();
+    items(&text)
+}
+
+/// Every Agent and AgentTool of the namespace.
+async fn stored(cluster: &Cluster) -> Vec<Value> {
+    let arguments = ["get", "agents,agenttools", "--output=json", "--show-managed-fields"];
+    items(&cluster.kubectl(&arguments).await.unwrap())
+}
+
+fn items(text: &str) -> Vec<Value> {
+    let list: Value = serde_json::from_str(text).unwrap();
+    list["items"].as_array().unwrap().clone()
+}
+
+/// `Agent/weather`.
+fn name(object: &Value) -> String {
+    let part = |value: &Value| value.as_str().unwrap().to_owned();
+    format!("{}/{}", part(&object["kind"]), part(&object["metadata"]["name"]))
+}
+
+fn like<'a>(objects: &'a [Value], wanted: &Value) -> &'a Value {
+    let found = objects.iter().find(|object| name(object) == name(wanted));
+    found.unwrap_or_else(|| panic!("{} is missing", name(wanted)))
+}
+
+fn objects(file: &Path) -> Vec<Value> {
     let text = fs::read_to_string(file).unwrap();
-    let documents: Vec<Value> = yaml::documents(&text).unwrap();
-    documents
-        .into_iter()
+    let read = manifests::parse(file, &text).unwrap().into_iter();
+    read.map(|manifest| manifest.object)
         .filter(|object| object["apiVersion"] == "steadfast.dev/v1alpha1")
         .collect()
 }
@@ -115,90 +228,180 @@ fn the_manifest_of_every_list_uses_every_list() {
     assert_eq!(missing, BTreeSet::new());
 }
 
-/// The object as the operator and the API server leave it.
-fn reconciled(mut live: Value) -> Value {
-    live["metadata"]["uid"] = json!("8a7c");
-    live["metadata"]["resourceVersion"] = json!("12");
-    live["metadata"]["generation"] = json!(1);
-    live["metadata"]["creationTimestamp"] = json!("2026-11-27T12:00:00Z");
-    live["status"] = status(&live, &[("Accepted", "True"), ("Ready", "True")]);
-    live
-}
-
-fn status(object: &Value, conditions: &[(&str, &str)]) -> Value {
-    let conditions: Vec<Value> = conditions
+/// Creates every Secret that the Agents name.
+async fn create_secrets(cluster: &Cluster, desired: &[Value]) {
+    let credentials = desired
         .iter()
-        .map(|(kind, status)| {
-            json!({
-                "type": kind, "status": status, "reason": "Any", "message": "any",
-                "lastTransitionTime": "2026-11-27T12:00:00Z", "observedGeneration": 1,
-            })
-        })
-        .collect();
-    json!({ "observedGeneration": object["metadata"]["generation"], "conditions": conditions })
-}
-
-#[test]
-#[ignore = "builds gitops-engine, two minutes: cargo xtask test --long"]
-fn argo_cd_finds_no_difference_before_and_after_a_reconciliation() {
-    let desired: Vec<Value> = examples().into_iter().chain(every_list()).collect();
-    let stored = ask(&desired
-        .iter()
-        .map(|object| json!({ "default": object }))
-        .collect::<Vec<_>>());
-    let pairs = desired.iter().zip(&stored).flat_map(|(desired, live)| {
-        [live.clone(), reconciled(live.clone())].map(|live| json!({ "diff": { "desired": desired, "live": live } }))
-    });
-    let pairs: Vec<Value> = pairs.collect();
-    for (pair, answer) in pairs.iter().zip(ask(&pairs)) {
-        assert_eq!(answer, json!({ "outOfSync": null }), "{}", pair["diff"]["desired"]);
+        .flat_map(|object| object["spec"]["credentials"].as_array());
+    let mut secrets = serde_json::Map::new();
+    for credential in credentials.flatten() {
+        let part = |name: &str| credential[name].as_str().unwrap().to_owned();
+        secrets.entry(part("secretName")).or_insert_with(|| json!({}))[part("secretKey")] = json!("secret");
     }
-    // An edit is a difference.
-    let mut edited = stored[0].clone();
-    edited["spec"]["description"] = json!("edited by hand");
-    let mut wanted = desired[0].clone();
-    wanted["spec"]["description"] = json!("as in git");
-    let answer = ask(&[json!({ "diff": { "desired": wanted, "live": edited } })]);
-    assert_eq!(answer[0]["outOfSync"].as_array().unwrap().len(), 3, "{answer:?}");
+    for (name, values) in secrets {
+        cluster.secret(&name, values).await;
+    }
 }
 
-#[test]
+/// Waits until the operator has accepted a tool.
+async fn accepted(cluster: &Cluster, tool: &str) {
+    let api = cluster.api::<AgentTool>();
+    wait::until(format!("AgentTool {tool} to be Ready"), TIMEOUT, async || {
+        let status = api.get(tool).await?.status.unwrap_or_default();
+        let ready = find(&status.conditions, ConditionType::Ready);
+        ensure!(ready.is_some_and(|ready| ready.status == "True"), "it is {ready:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
 #[ignore = "builds gitops-engine, two minutes: cargo xtask test --long"]
-fn kstatus_knows_each_state_of_an_agent_and_of_a_tool() {
-    for object in every_list() {
-        let mut stored = ask(&[json!({ "default": object })]).remove(0);
-        stored["metadata"]["generation"] = json!(1);
-        let with = |conditions: &[(&str, &str)]| {
-            let mut object = stored.clone();
-            object["status"] = status(&object, conditions);
-            object
-        };
-        let mut edited = with(&[("Ready", "True")]);
-        edited["metadata"]["generation"] = json!(2);
-        let mut deleted = with(&[("Ready", "True")]);
-        deleted["metadata"]["deletionTimestamp"] = json!("2026-11-27T12:00:00Z");
-        let states = [
-            ("nobody has seen it", stored.clone(), "InProgress"),
-            (
-                "its workers start",
-                with(&[("Ready", "False"), ("Reconciling", "True")]),
-                "InProgress",
-            ),
-            (
-                "it waits for a Secret",
-                with(&[("Ready", "False"), ("Stalled", "True")]),
-                "Failed",
-            ),
-            ("it is ready", with(&[("Ready", "True")]), "Current"),
-            ("its newest spec is not seen yet", edited, "InProgress"),
-            ("it is being deleted", deleted, "Terminating"),
-        ];
-        let requests: Vec<Value> = states
-            .iter()
-            .map(|(_, object, _)| json!({ "status": object }))
-            .collect();
-        for ((state, _, expected), answer) in states.iter().zip(ask(&requests)) {
-            assert_eq!(answer["status"], *expected, "{state}: {answer}");
+async fn argo_cd_finds_no_difference_before_and_after_a_reconciliation() {
+    let ways: [(&str, &[&str]); 2] = [
+        ("gitops-client-side", &[MANAGER]),
+        ("gitops-server-side", &["--server-side", MANAGER]),
+    ];
+    for (namespace, arguments) in ways {
+        let cluster = Cluster::new(namespace).await;
+        let gitops = GitOps::of(&cluster).await;
+        let mut desired: Vec<Value> = examples().into_iter().chain(every_list()).collect();
+        for object in &mut desired {
+            object["metadata"]["namespace"] = json!(namespace);
         }
+        apply(&cluster, &gitops.write(&desired), arguments).await;
+        assert_eq!(gitops.out_of_sync(&cluster, &desired).await, [], "before");
+
+        create_secrets(&cluster, &desired).await;
+        let operator = cluster.start_operator(LeaderElection::Disabled).await;
+        for object in &desired {
+            let name = object["metadata"]["name"].as_str().unwrap();
+            match object["kind"].as_str().unwrap() {
+                "Agent" => cluster.make_ready(name).await,
+                _ => accepted(&cluster, name).await,
+            }
+        }
+        assert_eq!(gitops.out_of_sync(&cluster, &desired).await, [], "after");
+        let states = gitops.status(&cluster).await;
+        let not_current: Vec<_> = states.iter().filter(|(_, state)| state != "Current").collect();
+        assert!(not_current.is_empty(), "{not_current:?}");
+
+        // An edit is a difference.
+        cluster
+            .edit::<Agent>("haiku", json!({ "spec": { "instructions": "Edited by hand." } }))
+            .await;
+        let found = gitops.out_of_sync(&cluster, &desired).await;
+        let every_way = json!(["two-way", "three-way", "structured merge", "server-side"]);
+        assert_eq!(found, [("Agent/haiku".to_owned(), every_way)]);
+        operator.stop().await;
     }
+}
+
+#[tokio::test]
+#[ignore = "builds gitops-engine, two minutes: cargo xtask test --long"]
+async fn kstatus_knows_each_state_of_an_agent() {
+    let cluster = Cluster::new("kstatus").await;
+    let gitops = GitOps::of(&cluster).await;
+    let credentials = json!([{ "envVarName": "KEY", "secretName": "openai", "secretKey": "api-key" }]);
+    cluster.agent("weather", json!({ "credentials": credentials })).await;
+    let status = async || gitops.status_of(&cluster, "Agent/weather").await;
+    assert_eq!(status().await, "InProgress", "nobody has seen it");
+
+    let operator = cluster.start_operator(LeaderElection::Disabled).await;
+    cluster
+        .condition("weather", ConditionType::Ready, "False", "SecretNotFound")
+        .await;
+    assert_eq!(status().await, "Failed", "it waits for a Secret");
+
+    cluster.secret("openai", json!({ "api-key": "sk-1" })).await;
+    cluster.deployment("weather", |_| true).await;
+    cluster
+        .condition("weather", ConditionType::CredentialsResolved, "True", "Resolved")
+        .await;
+    assert_eq!(status().await, "InProgress", "its workers start");
+
+    let failed = json!({
+        "phase": "Pending",
+        "containerStatuses": [{
+            "name": "worker", "image": "worker:1", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "waiting": { "reason": "ImagePullBackOff", "message": "Back-off pulling image" } },
+        }],
+    });
+    cluster.set_pods_status("weather", &failed).await;
+    cluster
+        .condition("weather", ConditionType::Ready, "False", "ImagePullFailed")
+        .await;
+    assert_eq!(status().await, "InProgress", "its image may be pulled yet");
+
+    cluster.make_ready("weather").await;
+    assert_eq!(status().await, "Current", "it is ready");
+
+    cluster
+        .edit::<Agent>("weather", json!({ "spec": { "instructions": "Answer {{ nothing." } }))
+        .await;
+    cluster
+        .condition("weather", ConditionType::Accepted, "False", "InvalidTemplate")
+        .await;
+    assert_eq!(status().await, "Failed", "its spec is wrong");
+
+    let scaled = json!({ "spec": { "instructions": "Answer.", "worker": { "replicas": 0 } } });
+    cluster.edit::<Agent>("weather", scaled).await;
+    cluster
+        .condition("weather", ConditionType::Ready, "True", "ScaledToZero")
+        .await;
+    assert_eq!(status().await, "Current", "it shall have no worker");
+
+    operator.stop().await;
+    cluster
+        .edit::<Agent>("weather", json!({ "spec": { "worker": { "replicas": 1 } } }))
+        .await;
+    assert_eq!(status().await, "InProgress", "its newest spec is not seen yet");
+
+    let held = json!({ "metadata": { "finalizers": ["steadfast.dev/test"] } });
+    cluster.edit::<Agent>("weather", held).await;
+    cluster.delete::<Agent>("weather").await;
+    assert_eq!(status().await, "Terminating", "it is being deleted");
+    cluster
+        .edit::<Agent>("weather", json!({ "metadata": { "finalizers": null } }))
+        .await;
+}
+
+#[tokio::test]
+#[ignore = "builds gitops-engine, two minutes: cargo xtask test --long"]
+async fn kstatus_knows_each_state_of_a_tool() {
+    let cluster = Cluster::new("kstatus-tool").await;
+    let gitops = GitOps::of(&cluster).await;
+    let wrong = json!({ "parameters": { "properties": { "city": { "type": "text" } } } });
+    let created: AgentTool = cluster.create(tool("get-weather", wrong)).await.unwrap();
+    let status = async || gitops.status_of(&cluster, "AgentTool/get-weather").await;
+    assert_eq!(status().await, "InProgress", "nobody has seen it");
+
+    // A tool is looked at whether an Agent uses it or not.
+    cluster
+        .create::<Agent>(agent("weather", json!({ "tools": [{ "tool": created.name_any() }] })))
+        .await
+        .unwrap();
+    let operator = cluster.start_operator(LeaderElection::Disabled).await;
+    cluster
+        .condition("weather", ConditionType::ReferencesResolved, "False", "ToolNotAccepted")
+        .await;
+    let api = cluster.api::<AgentTool>();
+    wait::until("the condition Stalled", TIMEOUT, async || {
+        let status = api.get("get-weather").await?.status.unwrap_or_default();
+        ensure!(
+            find(&status.conditions, ConditionType::Stalled).is_some(),
+            "it is {status:?}"
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(status().await, "Failed", "its schema is wrong");
+
+    let mended = json!({ "spec": { "parameters": { "properties": { "city": { "type": "string" } } } } });
+    cluster.edit::<AgentTool>("get-weather", mended).await;
+    accepted(&cluster, "get-weather").await;
+    assert_eq!(status().await, "Current", "it is accepted");
+    operator.stop().await;
 }

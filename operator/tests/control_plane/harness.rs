@@ -128,6 +128,15 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// Runs kubectl in this namespace as the administrator and returns its standard output.
+    pub(crate) async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let control_plane = CONTROL_PLANE.get().context("no control plane runs")?;
+        let namespace = format!("--namespace={}", self.namespace);
+        control_plane
+            .kubectl(&[arguments, &[namespace.as_str()]].concat())
+            .await
+    }
+
     /// Creates an object from its JSON.
     pub(crate) async fn create<K>(&self, object: Value) -> Result<K, kube::Error>
     where

@@ -1,5 +1,5 @@
 //! The operator with a real API server and controller manager: repair of errors,
-//! rollouts, ownership, revisions, and no writes at rest.
+//! rollouts, ownership, revisions, what GitOps tools see, and no writes at rest.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,6 +11,7 @@
 mod harness;
 
 mod admission;
+mod gitops;
 mod healing;
 mod leading;
 mod lint;

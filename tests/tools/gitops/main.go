@@ -1,18 +1,20 @@
 // Command gitops answers what the tools of GitOps make of a resource, with their own
-// libraries: the API server's defaults, Argo CD's comparison, and kstatus, with which
-// Flux and Helm 4 wait.
+// libraries: Argo CD's comparison, and kstatus, with which Flux and Helm 4 wait.
 //
-// Usage: gitops DEFINITION.yaml...
+// Usage: gitops OPENAPI.json
 //
-// It reads one JSON document per line and answers each with one:
+// The file is the API server's OpenAPI document, version 2. It reads one JSON document
+// per line and answers each with one:
 //
-//	{"default": OBJECT}                    the object as the API server stores it
-//	{"diff": {"desired": O, "live": O}}    whether Argo CD calls it OutOfSync, and why
-//	{"status": OBJECT}                     kstatus: InProgress, Failed, Current, Terminating
+//	{"diff": {"desired": O, "live": O, "predicted": O}}    in which ways of comparing Argo CD calls it OutOfSync
+//	{"status": OBJECT}                                     kstatus: InProgress, Failed, Current, Terminating
+//
+// Predicted is what the API server answers to a server-side apply of the desired object that is not carried out.
 package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,31 +23,28 @@ import (
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/diff"
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	openapi "github.com/google/gnostic-models/openapiv2"
-	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
-	"k8s.io/apiextensions-apiserver/pkg/controller/openapi/builder"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	kubejson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/kube-openapi/pkg/util/proto"
-	"sigs.k8s.io/yaml"
 )
 
-// The longest line: a resource of the largest size.
-const maximumLineBytes = 4 << 20
+const (
+	// The longest line: three resources of the largest size.
+	maximumLineBytes = 12 << 20
+	// Argo CD's field manager.
+	manager = "argocd-controller"
+)
 
 type request struct {
-	Default map[string]any `json:"default"`
-	Diff    *pair          `json:"diff"`
-	Status  map[string]any `json:"status"`
+	Diff   *comparison    `json:"diff"`
+	Status map[string]any `json:"status"`
 }
 
-type pair struct {
-	Desired map[string]any `json:"desired"`
-	Live    map[string]any `json:"live"`
+type comparison struct {
+	Desired   map[string]any `json:"desired"`
+	Live      map[string]any `json:"live"`
+	Predicted map[string]any `json:"predicted"`
 }
 
 func main() {
@@ -55,20 +54,13 @@ func main() {
 	}
 }
 
-// definition is what a definition says about its objects.
-type definition struct {
-	structural *schema.Structural
-	parser     *managedfields.GvkParser
-}
-
-func run(files []string) error {
-	definitions := map[string]definition{}
-	for _, file := range files {
-		kind, definition, err := readDefinition(file)
-		if err != nil {
-			return fmt.Errorf("read %s: %w", file, err)
-		}
-		definitions[kind] = definition
+func run(arguments []string) error {
+	if len(arguments) != 1 {
+		return errors.New("usage: gitops OPENAPI.json")
+	}
+	parser, err := readParser(arguments[0])
+	if err != nil {
+		return fmt.Errorf("read %s: %w", arguments[0], err)
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, maximumLineBytes)
@@ -78,7 +70,7 @@ func run(files []string) error {
 		if err := kubejson.Unmarshal(lines.Bytes(), &asked); err != nil {
 			return err
 		}
-		answer, err := answer(definitions, asked)
+		answer, err := answer(parser, asked)
 		if err != nil {
 			return err
 		}
@@ -89,36 +81,9 @@ func run(files []string) error {
 	return lines.Err()
 }
 
-func readDefinition(file string) (string, definition, error) {
+// readParser makes of the document what Argo CD makes of it.
+func readParser(file string) (*managedfields.GvkParser, error) {
 	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", definition{}, err
-	}
-	var read apiextensionsv1.CustomResourceDefinition
-	if err := yaml.UnmarshalStrict(text, &read); err != nil {
-		return "", definition{}, err
-	}
-	var internal apiextensions.JSONSchemaProps
-	version := read.Spec.Versions[0]
-	props := version.Schema.OpenAPIV3Schema
-	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(props, &internal, nil); err != nil {
-		return "", definition{}, err
-	}
-	structural, err := schema.NewStructural(&internal)
-	if err != nil {
-		return "", definition{}, err
-	}
-	parser, err := parserOf(&read, version.Name)
-	return read.Spec.Names.Kind, definition{structural, parser}, err
-}
-
-// parserOf makes what Argo CD makes of the API server's OpenAPI document.
-func parserOf(read *apiextensionsv1.CustomResourceDefinition, version string) (*managedfields.GvkParser, error) {
-	swagger, err := builder.BuildOpenAPIV2(read, version, builder.Options{V2: true})
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(swagger)
 	if err != nil {
 		return nil, err
 	}
@@ -133,20 +98,10 @@ func parserOf(read *apiextensionsv1.CustomResourceDefinition, version string) (*
 	return managedfields.NewGVKParser(models, false)
 }
 
-func answer(definitions map[string]definition, asked request) (any, error) {
+func answer(parser *managedfields.GvkParser, asked request) (any, error) {
 	switch {
-	case asked.Default != nil:
-		object := unstructured.Unstructured{Object: asked.Default}
-		known, found := definitions[object.GetKind()]
-		if !found {
-			return nil, fmt.Errorf("no definition of the kind %q", object.GetKind())
-		}
-		pruning.Prune(object.Object, known.structural, true)
-		defaulting.PruneNonNullableNullsWithoutDefaults(object.Object, known.structural)
-		defaulting.Default(object.Object, known.structural)
-		return object.Object, nil
 	case asked.Diff != nil:
-		return compare(definitions, asked.Diff)
+		return compare(parser, asked.Diff)
 	case asked.Status != nil:
 		result, err := status.Compute(&unstructured.Unstructured{Object: asked.Status})
 		if err != nil {
@@ -154,42 +109,56 @@ func answer(definitions map[string]definition, asked request) (any, error) {
 		}
 		return map[string]any{"status": result.Status, "message": result.Message}, nil
 	default:
-		return nil, errors.New("the request has none of default, diff and status")
+		return nil, errors.New("the request has neither diff nor status")
 	}
 }
 
-// compare asks in all ways in which Argo CD compares objects by itself: without an annotation of the last apply, with it,
-// and as for an application with the option ServerSideApply.
-func compare(definitions map[string]definition, pair *pair) (any, error) {
-	desired := &unstructured.Unstructured{Object: pair.Desired}
-	live := &unstructured.Unstructured{Object: pair.Live}
-	lastApplied, err := json.Marshal(pair.Desired)
+// dryRun answers with what the API server answered before.
+type dryRun struct{ predicted map[string]any }
+
+func (d dryRun) Run(context.Context, *unstructured.Unstructured, string) (string, error) {
+	text, err := json.Marshal(d.predicted)
+	return string(text), err
+}
+
+// compare asks in all ways in which Argo CD compares objects: without an annotation of the last apply, with it, as for an
+// application with the option ServerSideApply, and as for one with the option ServerSideDiff.
+func compare(parser *managedfields.GvkParser, asked *comparison) (any, error) {
+	plain := &unstructured.Unstructured{Object: asked.Live}
+	lastApplied, err := json.Marshal(asked.Desired)
 	if err != nil {
 		return nil, err
 	}
-	applied := live.DeepCopy()
-	annotations := applied.GetAnnotations()
+	annotated := plain.DeepCopy()
+	annotations := annotated.GetAnnotations()
 	if annotations == nil {
 		annotations = map[string]string{}
 	}
-	annotations["kubectl.kubernetes.io/last-applied-configuration"] = string(lastApplied)
-	applied.SetAnnotations(annotations)
-	structured := []diff.Option{
-		diff.WithStructuredMergeDiff(true),
-		diff.WithGVKParser(definitions[desired.GetKind()].parser),
-		diff.WithManager("argocd-controller"),
-	}
-	var outOfSync []string
+	annotations[diff.AnnotationLastAppliedConfig] = string(lastApplied)
+	annotated.SetAnnotations(annotations)
+	plain = plain.DeepCopy()
+	unstructured.RemoveNestedField(plain.Object, "metadata", "annotations", diff.AnnotationLastAppliedConfig)
+
+	common := []diff.Option{diff.WithGVKParser(parser), diff.WithManager(manager)}
+	structured := append([]diff.Option{diff.WithStructuredMergeDiff(true)}, common...)
+	serverSide := append([]diff.Option{
+		diff.WithServerSideDiff(true),
+		diff.WithServerSideDryRunner(dryRun{asked.Predicted}),
+		diff.WithIgnoreMutationWebhook(true),
+	}, common...)
+	outOfSync := []string{}
 	for _, way := range []struct {
 		name    string
 		live    *unstructured.Unstructured
 		options []diff.Option
 	}{
-		{"two-way", live, nil},
-		{"three-way", applied, nil},
-		{"structured merge", live, structured},
+		{"two-way", plain, nil},
+		{"three-way", annotated, nil},
+		{"structured merge", plain, structured},
+		{"server-side", plain, serverSide},
 	} {
-		result, err := diff.Diff(desired, way.live, way.options...)
+		desired := (&unstructured.Unstructured{Object: asked.Desired}).DeepCopy()
+		result, err := diff.Diff(desired, way.live.DeepCopy(), way.options...)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", way.name, err)
 		}
