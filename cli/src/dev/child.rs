@@ -139,7 +139,8 @@ async fn keep(launch: Launch, first: (Process, ChildStdin)) {
         status(&format!(
             "{} ended ({how}) and is started again; its log is {}",
             launch.name,
-            from_here(&launch.log).display()
+            // The next start has a new one.
+            from_here(&previous_log(&launch.log)).display()
         ));
         loop {
             sleep(pause).await;
@@ -170,6 +171,11 @@ pub(super) fn own_program() -> anyhow::Result<PathBuf> {
     } else {
         std::env::current_exe().context("find this program")
     }
+}
+
+/// The log of the start before.
+pub(super) fn previous_log(log: &Path) -> PathBuf {
+    log.with_extension("previous.log")
 }
 
 /// A path as people type it: from the present directory, if it is below.

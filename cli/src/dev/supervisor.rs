@@ -6,8 +6,8 @@
 //! starting process kills then; and on Linux the kernel kills the program itself.
 
 use std::{
-    fs::File,
-    io::{Read as _, Write as _},
+    fs::{self, File},
+    io::{self, Read as _},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
     process::{ExitCode, Stdio},
@@ -26,7 +26,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::child::own_program;
+use super::child::{own_program, previous_log};
 use crate::args::{SuperviseArguments, SupervisedArguments};
 
 /// How long a program may take to end after SIGTERM.
@@ -118,7 +118,7 @@ async fn parent_ended() {
     let (sender, ended) = oneshot::channel();
     std::thread::spawn(move || {
         let mut byte = [0];
-        let mut stdin = std::io::stdin().lock();
+        let mut stdin = io::stdin().lock();
         while matches!(stdin.read(&mut byte), Ok(read) if read > 0) {}
         // Nobody waits any more when the program has ended first.
         let _ = sender.send(());
@@ -126,9 +126,12 @@ async fn parent_ended() {
     let _ = ended.await;
 }
 
-/// A new log for each start; the last one would grow without end.
+/// A new log for each start; one would grow without end. The one before says why the program ended.
 fn open(path: &Path) -> anyhow::Result<File> {
-    let mut log = File::create(path).with_context(|| format!("write {}", path.display()))?;
-    log.flush().context("write the log")?;
-    Ok(log)
+    if let Err(error) = fs::rename(path, previous_log(path))
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error).with_context(|| format!("rename {}", path.display()));
+    }
+    File::create(path).with_context(|| format!("write {}", path.display()))
 }

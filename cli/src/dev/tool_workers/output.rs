@@ -2,7 +2,8 @@
 
 use std::{
     io::{self, SeekFrom},
-    path::PathBuf,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::super::status;
+use super::super::{child::previous_log, status};
 use crate::printable::printable;
 
 const PERIOD: Duration = Duration::from_millis(200);
@@ -49,18 +50,38 @@ impl Drop for Follower {
 /// How far a log was read.
 #[derive(Debug, Default)]
 struct Position {
+    /// Each start of the program has a file of its own.
+    inode: u64,
     bytes: u64,
     /// The line without an end.
     rest: Vec<u8>,
 }
 
 impl Position {
-    async fn new_lines(&mut self, log: &PathBuf) -> io::Result<Vec<String>> {
+    async fn new_lines(&mut self, log: &Path) -> io::Result<Vec<String>> {
         let mut file = File::open(log).await?;
-        if file.metadata().await?.len() < self.bytes {
-            // The program was started again with an empty log.
-            *self = Self::default();
+        let inode = file.metadata().await?.ino();
+        let mut lines = Vec::new();
+        if self.inode != inode {
+            // What the program printed last, before it was started again, often says why it ended.
+            if let Ok(mut last) = File::open(previous_log(log)).await
+                && last.metadata().await?.ino() == self.inode
+            {
+                lines = self.read(&mut last).await?;
+                if !self.rest.is_empty() {
+                    lines.push(String::from_utf8_lossy(&self.rest).into_owned());
+                }
+            }
+            *self = Self {
+                inode,
+                ..Self::default()
+            };
         }
+        lines.extend(self.read(&mut file).await?);
+        Ok(lines)
+    }
+
+    async fn read(&mut self, file: &mut File) -> io::Result<Vec<String>> {
         file.seek(SeekFrom::Start(self.bytes)).await?;
         let mut new = Vec::new();
         file.read_to_end(&mut new).await?;
@@ -88,7 +109,12 @@ mod tests {
         assert_eq!(position.new_lines(&log).await.unwrap(), ["one"]);
         std::fs::write(&log, "one\ntwo\n").unwrap();
         assert_eq!(position.new_lines(&log).await.unwrap(), ["two"]);
-        std::fs::write(&log, "new\n").unwrap();
-        assert_eq!(position.new_lines(&log).await.unwrap(), ["new"]);
+        // As long as the last one, whose end was not read yet.
+        std::fs::write(&log, "one\ntwo\nfailed").unwrap();
+        std::fs::rename(&log, previous_log(&log)).unwrap();
+        std::fs::write(&log, "new\nnew\nstarted\n").unwrap();
+        let lines = position.new_lines(&log).await.unwrap();
+        assert_eq!(lines, ["failed", "new", "new", "started"]);
+        assert!(position.new_lines(&log).await.unwrap().is_empty());
     }
 }
