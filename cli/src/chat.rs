@@ -7,8 +7,9 @@ mod notices;
 mod prompt;
 mod screen;
 pub(crate) mod sent_messages;
+mod terminal;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use url::Url;
@@ -16,6 +17,7 @@ use url::Url;
 use crate::api::GatewayClient;
 use crate::args::{ChatArguments, FollowTaskArguments};
 use crate::connect;
+use crate::progress;
 use conversation::Conversation;
 use screen::{Screen, Style};
 
@@ -95,12 +97,12 @@ fn screen(no_color: bool) -> Screen {
     })
 }
 
-/// Prints a line that is not part of the conversation to standard error, and leaves the prompt below it.
+/// Prints a line that is not part of the conversation to standard error, above the prompt or the growing text.
 pub(crate) fn print_beside(line: &str) -> std::io::Result<()> {
-    input::print_above_prompt(line)
+    progress::above(|| terminal::print_above(line))
 }
 
 /// Prints a line about the conversation, to standard error.
 fn print_status(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stderr().lock(), "{text}")?)
+    Ok(terminal::print_above(text)?)
 }

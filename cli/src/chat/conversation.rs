@@ -13,8 +13,8 @@ use super::print_status;
 use super::prompt::{ApprovalPrompt, Reply};
 use super::screen::Screen;
 use super::sent_messages::{Effect, SentMessages};
+use super::terminal::print;
 use crate::api::{DecisionOutcome, DecisionRequest, Filter, GatewayClient, StreamItem, follow_task};
-use crate::stdout::print;
 
 const MESSAGE_PROMPT: &str = "> ";
 /// An approval is opened when no event came for this long. In a log of the past, the
@@ -144,7 +144,7 @@ impl Conversation {
                 input.clear_prompt()?;
                 self.open_approval(input)?;
             }
-            line = input.next_line(), if !input.is_at_end() => match line {
+            line = input.next_line(), if !input.is_at_end() => match line? {
                 Some(line) if self.prompt.text().is_some() => self.read_reply(&line).await?,
                 Some(line) => return Ok(Next::Line(line)),
                 None => self.prompt.close(),

@@ -1,18 +1,11 @@
-//! Reads lines from standard input without blocking the conversation, and
-//! keeps the prompt in a line of its own.
+//! Reads lines from standard input without blocking the conversation, and shows
+//! prompts where a person can answer them.
 
-use std::{
-    io::{BufRead as _, IsTerminal as _, Write as _},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::io::{BufRead as _, IsTerminal as _};
 
 use tokio::sync::mpsc;
 
-/// Moves the cursor to the first column and clears the line.
-const CLEAR_LINE: &str = "\r\x1b[2K";
-
-/// The prompt in the line of the cursor. There is one terminal, and others print lines above the prompt.
-static SHOWN: Mutex<Option<String>> = Mutex::new(None);
+use super::terminal;
 
 pub(super) struct Input {
     lines: mpsc::Receiver<String>,
@@ -55,11 +48,17 @@ impl Input {
     }
 
     /// The next line. `None` at the end of the input.
-    pub(super) async fn next_line(&mut self) -> Option<String> {
+    pub(super) async fn next_line(&mut self) -> anyhow::Result<Option<String>> {
         let line = self.lines.recv().await;
-        *shown() = None;
         self.at_end = line.is_none();
-        line
+        if self.interactive {
+            if self.at_end {
+                terminal::leave_prompt()?;
+            } else {
+                terminal::line_was_entered();
+            }
+        }
+        Ok(line)
     }
 
     pub(super) fn is_at_end(&self) -> bool {
@@ -72,45 +71,22 @@ impl Input {
     }
 
     /// Shows a prompt, unless one is shown already or nobody can answer it.
-    pub(super) fn show_prompt(&mut self, text: &str) -> std::io::Result<()> {
-        let mut shown = shown();
-        if self.interactive && shown.is_none() {
-            *shown = Some(text.to_owned());
-            write_now(text)?;
+    pub(super) fn show_prompt(&self, text: &str) -> anyhow::Result<()> {
+        if self.interactive {
+            terminal::show_prompt(text)?;
         }
         Ok(())
     }
 
     /// Removes the prompt, so that output can be printed in its line.
-    pub(super) fn clear_prompt(&mut self) -> std::io::Result<()> {
-        if self.interactive && shown().take().is_some() {
-            write_now(CLEAR_LINE)
-        } else {
-            Ok(())
+    pub(super) fn clear_prompt(&self) -> anyhow::Result<()> {
+        if self.interactive {
+            terminal::clear_prompt()?;
         }
+        Ok(())
     }
-}
-
-/// Prints a line to standard error, above the prompt if one is shown.
-pub(super) fn print_above_prompt(line: &str) -> std::io::Result<()> {
-    let shown = shown();
-    let mut stderr = std::io::stderr().lock();
-    match &*shown {
-        Some(prompt) if stderr.is_terminal() => write!(stderr, "{CLEAR_LINE}{line}\n{prompt}"),
-        _ => writeln!(stderr, "{line}"),
-    }
-}
-
-fn shown() -> MutexGuard<'static, Option<String>> {
-    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
-}
-
-fn write_now(text: &str) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()
 }

@@ -2,7 +2,8 @@
 //! on it.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::{Output, Stdio},
     time::Duration,
@@ -16,11 +17,15 @@ use tokio::{
     time::timeout,
 };
 
+use super::processes::{self, Process};
+
 /// Longer than pip takes to install what a worker in Python needs.
 const LINE_TIMEOUT: Duration = Duration::from_mins(3);
 
 pub(crate) struct Desk {
     scratch: TempDir,
+    /// The directory of the manifests, from the scratch directory.
+    agents: PathBuf,
 }
 
 /// A `steadfast dev` that goes on. It is killed when the value is dropped, but may take a moment to end.
@@ -32,9 +37,7 @@ pub(crate) struct Running {
 
 impl Desk {
     pub(crate) fn empty() -> Self {
-        let scratch = TempDir::new().unwrap();
-        fs::create_dir(scratch.path().join("agents")).unwrap();
-        Self { scratch }
+        Self::with_directory("agents")
     }
 
     pub(crate) fn with_example(name: &str) -> Self {
@@ -43,9 +46,40 @@ impl Desk {
         desk
     }
 
+    /// With an example where a checkout has it.
+    pub(crate) fn in_checkout(name: &str) -> Self {
+        let example = Path::new("examples").join(name);
+        let desk = Self::with_directory(&example);
+        copy(&workspace::root().join(example), &desk.agents());
+        desk
+    }
+
+    fn with_directory(agents: impl Into<PathBuf>) -> Self {
+        let scratch = TempDir::new().unwrap();
+        let desk = Self {
+            scratch,
+            agents: agents.into(),
+        };
+        fs::create_dir_all(desk.agents()).unwrap();
+        desk
+    }
+
     /// The directory of the manifests.
     pub(crate) fn agents(&self) -> PathBuf {
-        self.scratch.path().join("agents")
+        self.scratch.path().join(&self.agents)
+    }
+
+    /// Replaces a part of the Agent, as an editor does.
+    pub(crate) fn edit_agent(&self, part: &str, replacement: &str) {
+        let text = fs::read_to_string(self.agent_file()).unwrap();
+        assert!(text.contains(part), "{text}");
+        fs::write(self.agent_file(), text.replace(part, replacement)).unwrap();
+    }
+
+    /// Describes the workers of tools, in place of those of the example.
+    pub(crate) fn describe_workers(&self, description: &str) {
+        fs::create_dir_all(self.agents().join("worker")).unwrap();
+        fs::write(self.agents().join("worker/dev.yaml"), description).unwrap();
     }
 
     pub(crate) fn agent_file(&self) -> PathBuf {
@@ -82,8 +116,9 @@ impl Desk {
         self.scratch.path().join("cache")
     }
 
-    fn state(&self) -> PathBuf {
-        self.scratch.path().join("state")
+    /// Where `steadfast dev` has its state by default.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.scratch.path().join(".steadfast")
     }
 
     /// Opens a chat.
@@ -95,28 +130,76 @@ impl Desk {
     }
 
     /// Kills the worker of an agent, and nothing else. Returns its process id.
-    pub(crate) fn kill_worker(&self, agent: &str) -> String {
+    pub(crate) fn kill_worker(&self, agent: &str) -> u32 {
         let id = self.worker(agent).expect("a worker");
-        let killed = std::process::Command::new("kill").args(["-9", &id]).status().unwrap();
-        assert!(killed.success());
+        processes::kill([id]);
         id
     }
 
     /// The process id of the worker of an agent.
-    pub(crate) fn worker(&self, agent: &str) -> Option<String> {
-        let revisions = self.state().join("revisions");
-        let is_worker = |process: &Path| {
-            // A process may end just now.
-            let read = |file: &str| fs::read(process.join(file)).unwrap_or_default();
-            let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-            let program = fs::read_link(process.join("exe")).unwrap_or_default();
-            program.ends_with("steadfast-worker")
-                && has(&read("cmdline"), revisions.as_os_str().as_encoded_bytes())
-                && has(&read("environ"), format!("STEADFAST_AGENT={agent}\0").as_bytes())
-        };
-        let mut processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-        let worker = processes.find(|process| is_worker(process))?;
-        Some(worker.file_name()?.to_str()?.to_owned())
+    pub(crate) fn worker(&self, agent: &str) -> Option<u32> {
+        let mut processes = processes::with_argument_below(&self.state()).into_iter();
+        let worker = processes.find(|process| {
+            process.program.ends_with("steadfast-worker") && process.has_variable("STEADFAST_AGENT", agent)
+        })?;
+        Some(worker.id)
+    }
+
+    /// The process id of the supervisor whose program has this log.
+    pub(crate) fn supervisor(&self, log: &str) -> Option<u32> {
+        let log = self.state().join("logs").join(log);
+        let mut processes = processes::with_argument_below(&log).into_iter();
+        Some(processes.find(Process::is_supervisor)?.id)
+    }
+
+    /// The process ids of all supervisors.
+    pub(crate) fn supervisors(&self) -> Vec<u32> {
+        let processes = processes::with_argument_below(&self.state()).into_iter();
+        processes
+            .filter(Process::is_supervisor)
+            .map(|process| process.id)
+            .collect()
+    }
+
+    /// The process ids of all programs that are supervised.
+    pub(crate) fn programs(&self) -> Vec<u32> {
+        self.supervisors().into_iter().flat_map(processes::children).collect()
+    }
+
+    /// A shell for a person at a terminal, with `steadfast`, `cargo xtask`, Temporal and Valkey on PATH.
+    pub(crate) fn shell(&self) -> Command {
+        let bin = self.scratch.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        for (name, program) in [
+            ("steadfast", binaries().join("steadfast")),
+            ("temporal", tools::wheel_program(WheelProgram::Temporal).unwrap()),
+            ("valkey-server", tools::redis_server().unwrap()),
+        ] {
+            symlink(program, bin.join(name)).unwrap();
+        }
+        // The alias in `.cargo/config.toml`; xtask is compiled already.
+        let cargo = bin.join("cargo");
+        let xtask = binaries().join("xtask");
+        assert!(xtask.is_file(), "{} is missing", xtask.display());
+        fs::write(&cargo, format!("#!/bin/sh\nshift\nexec {} \"$@\"\n", xtask.display())).unwrap();
+        fs::set_permissions(&cargo, Permissions::from_mode(0o755)).unwrap();
+        let mut shell = Command::new("sh");
+        shell
+            // Bash, because every `sh` says something else when Ctrl-C ends a program.
+            .args([
+                "-c",
+                "PATH=\"$0:$PATH\" exec setsid --ctty bash --norc --noprofile --noediting -i",
+            ])
+            .arg(&bin)
+            .env("STEADFAST_CACHE", self.cache())
+            .env("STEADFAST_PROGRAMS", binaries())
+            .env("TERM", "xterm-256color")
+            .env("LANG", "C.UTF-8")
+            .env("PS1", "$ ")
+            .env("HISTFILE", "/dev/null")
+            .env_remove("NO_COLOR");
+        self.at_the_desk(&mut shell);
+        shell
     }
 
     fn add_services(&self, command: &mut Command) {
@@ -132,15 +215,17 @@ impl Desk {
     /// A command of `steadfast` with the settings of pip, and without keys of models.
     pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(binaries().join("steadfast"));
+        self.at_the_desk(command.arg(name).stdin(Stdio::null()));
         command
-            .arg(name)
+    }
+
+    fn at_the_desk(&self, command: &mut Command) {
+        command
             .env_remove("OPENAI_API_KEY")
             .env_remove("ANTHROPIC_API_KEY")
             .env_remove("GEMINI_API_KEY")
             .current_dir(self.scratch.path())
-            .stdin(Stdio::null())
             .kill_on_drop(true);
-        command
     }
 }
 
@@ -157,6 +242,11 @@ impl Running {
                 return line;
             }
         }
+    }
+
+    /// The process id of `steadfast dev`.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
     }
 
     /// `kill -9`, and waits until the process is gone: its state can be used again.

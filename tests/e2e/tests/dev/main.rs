@@ -3,8 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod desk;
+mod end;
 mod imports;
+mod picture;
+mod processes;
+mod recording;
 mod scaffold;
+mod session;
+mod terminal;
 mod tool_workers;
 
 use std::time::Duration;
