@@ -6,6 +6,7 @@ pub mod dev_memory;
 pub mod history_growth;
 pub mod interrupt_latency;
 pub mod peer;
+pub mod polls;
 pub mod soak;
 pub mod turn;
 
@@ -15,4 +16,5 @@ mod process_usage;
 mod random;
 mod stamps;
 mod statistics;
+mod temporal_api;
 mod text_generator;

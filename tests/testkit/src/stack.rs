@@ -232,6 +232,22 @@ impl Stack {
         Ok(Cli::new(self.binaries.cli()?, self.url()))
     }
 
+    /// The operator of the agents' namespace in the cluster of this kubeconfig file. It is not started yet.
+    pub(crate) fn operator(&self, kubeconfig: &Path) -> anyhow::Result<Component> {
+        let admin = Port::lease()?;
+        let launch = Launch::new("operator", self.binaries.operator()?)
+            .variable("KUBECONFIG", kubeconfig.display())
+            .variable("STEADFAST_INSTALL", INSTALL)
+            .variable("STEADFAST_WATCH_NAMESPACES", NAMESPACE)
+            .variable("STEADFAST_OPERATOR_NAMESPACE", NAMESPACE)
+            .variable("STEADFAST_WORKER_IMAGE", "worker:1")
+            .variable("STEADFAST_ALLOW_LOCAL_MODELS", true)
+            .variable("STEADFAST_ADMIN_ADDRESS", format_args!("127.0.0.1:{}", admin.number()))
+            .variable("STEADFAST_LOG_FORMAT", "compact");
+        let launch = self.connections.apply(launch);
+        Component::new(launch, admin, InstallRoot::of_this_process("operator")?)
+    }
+
     /// Publishes the agent's first revision and starts its workers.
     pub async fn agent(&self, setup: AgentSetup) -> anyhow::Result<Agent> {
         let name = setup.name().to_owned();

@@ -19,11 +19,12 @@ use serde::Serialize;
 use steadfast_testkit::{
     TemporalOptions, TemporalStorage,
     bench::{
-        chaos::{self, ChaosOptions},
+        chaos::{self, ChaosOptions, Operator},
         dev_memory::{self, DevMemoryOptions},
         history_growth::{self, HistoryOptions},
         interrupt_latency::{self, InterruptOptions},
         peer::generate_page,
+        polls::{self, PollsOptions},
         soak::{self, SoakOptions},
         turn::{self, TurnOptions},
     },
@@ -78,6 +79,21 @@ enum Bench {
     Page,
     /// Other workers and ours side by side: the same work, Temporal, Redis and model.
     Peer(peer::Arguments),
+    /// Many idle workers at one frontend of Temporal: what they cost, and whether turns still begin at once.
+    Polls {
+        /// Idle workers, each with a task queue of its own; 20 MB of memory each.
+        #[arg(long, default_value_t = PollsOptions::default().workers)]
+        workers: usize,
+        /// Workers that start at the same time.
+        #[arg(long, default_value_t = PollsOptions::default().at_once)]
+        at_once: usize,
+        /// Turns of another worker, without and with the idle ones.
+        #[arg(long, default_value_t = PollsOptions::default().turns)]
+        turns: usize,
+        /// How long the processor time is measured, in seconds.
+        #[arg(long, default_value_t = PollsOptions::default().length.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+    },
     /// The memory of every part under a constant load over a long time.
     Soak {
         /// How long.
@@ -87,18 +103,32 @@ enum Bench {
         #[arg(long, default_value_t = 2.0)]
         runs_per_second: f64,
     },
-    /// What a turn with a tool call costs Temporal, and how late a viewer gets the deltas of an answer.
-    Turn {
-        /// Turns that begin at once.
-        #[arg(long, default_value_t = TurnOptions::default().turns)]
-        turns: usize,
-        /// Answers that stream at once.
-        #[arg(long, default_value_t = TurnOptions::default().streams)]
-        streams: usize,
-        /// Deltas of each answer.
-        #[arg(long, default_value_t = TurnOptions::default().deltas)]
-        deltas: usize,
-    },
+    /// What a turn with a tool call costs, how late a viewer gets what happens, and the memory of the worker.
+    Turn(TurnArguments),
+}
+
+#[derive(Debug, Args)]
+struct TurnArguments {
+    /// Turns that begin at once.
+    #[arg(long, default_value_t = TurnOptions::default().turns)]
+    turns: usize,
+    /// Answers that stream at once; 0 leaves out what viewers see.
+    #[arg(long, default_value_t = TurnOptions::default().streams)]
+    streams: usize,
+    /// Deltas of each answer.
+    #[arg(long, default_value_t = TurnOptions::default().deltas)]
+    deltas: usize,
+    /// Seconds without work, before the memory of the worker is read once more.
+    #[arg(long, default_value_t = TurnOptions::default().rest.as_secs())]
+    rest_seconds: u64,
+    /// An environment variable of the worker; may be given several times.
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
+    variables: Vec<(String, String)>,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +154,9 @@ struct ChaosArguments {
     /// The same seed gives the same faults at the same times.
     #[arg(long, default_value_t = ChaosOptions::default().seed)]
     seed: u64,
+    /// Leaves out the operator and the API server that it needs.
+    #[arg(long)]
+    without_operator: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -136,10 +169,18 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         return measure(arguments.bench, profile, BinaryDir::new(programs)).await;
     }
     tools::install(&[Kind::Temporal, Kind::Valkey, Kind::Python])?;
-    if matches!(arguments.bench, Bench::Peer(_)) {
-        tools::install(&[Kind::Peers])?;
+    let mut packages = vec!["steadfast", "steadfast-gateway", "steadfast-worker", "xtask-platform"];
+    match &arguments.bench {
+        Bench::Peer(_) => {
+            tools::install(&[Kind::Peers])?;
+        }
+        Bench::Chaos(chaos) if chaos.operator() == Operator::Present => {
+            tools::install(&[Kind::Debian, Kind::Go])?;
+            packages.push("steadfast-operator");
+        }
+        _ => {}
     }
-    let packages = ["steadfast", "steadfast-gateway", "steadfast-worker", "xtask-platform"].map(str::to_owned);
+    let packages: Vec<String> = packages.into_iter().map(str::to_owned).collect();
     let programs = build_programs(profile, &packages).await?;
     let error = process::Command::new(programs.join("xtask-platform"))
         .args(["bench", "--programs"])
@@ -183,6 +224,21 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
         }
         Bench::Page => Ok(()),
         Bench::Peer(arguments) => print(&peer::run(&arguments, profile, programs).await?),
+        Bench::Polls {
+            workers,
+            at_once,
+            turns,
+            seconds,
+        } => {
+            let stack = Stack::start_with(polls::temporal_options(), programs).await?;
+            let options = PollsOptions {
+                workers,
+                at_once: at_once.max(1),
+                turns,
+                length: Duration::from_secs(seconds),
+            };
+            print(&polls::run(&stack, options).await?)
+        }
         Bench::Soak {
             minutes,
             runs_per_second,
@@ -205,10 +261,26 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
             }
             print(&report)
         }
-        Bench::Turn { turns, streams, deltas } => {
+        Bench::Turn(arguments) => {
             let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
-            let options = TurnOptions { turns, streams, deltas };
-            print(&turn::run(&stack, options).await?)
+            let options = TurnOptions {
+                turns: arguments.turns,
+                streams: arguments.streams,
+                deltas: arguments.deltas,
+                rest: Duration::from_secs(arguments.rest_seconds),
+                variables: arguments.variables,
+            };
+            print(&turn::run(&stack, &options).await?)
+        }
+    }
+}
+
+impl ChaosArguments {
+    fn operator(&self) -> Operator {
+        if self.without_operator {
+            Operator::Absent
+        } else {
+            Operator::Present
         }
     }
 }
@@ -223,6 +295,7 @@ async fn measure_chaos(arguments: &ChaosArguments, programs: BinaryDir) -> anyho
         mean_pause: Duration::from_secs(arguments.mean_pause_seconds),
         deltas: arguments.deltas,
         seed: arguments.seed,
+        operator: arguments.operator(),
     };
     let stack = durable_stack(programs).await?;
     let report = chaos::run(&stack, options).await?;

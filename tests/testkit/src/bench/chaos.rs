@@ -1,11 +1,10 @@
 //! Faults at random while conversations go on, and what came of it: who completed, what happened twice, what viewers
 //! missed, how long nothing moved.
-//!
-//! The stack has no operator, which takes no part in conversations: its loss is not covered here.
 
 mod conversation;
 mod gaps;
 mod ledger;
+mod operator;
 mod plan;
 
 use std::{
@@ -30,6 +29,7 @@ use crate::{
 };
 use conversation::Outcome;
 use ledger::Ledger;
+use operator::{Edits, OperatedAgent};
 use plan::{Plan, PlannedFault};
 
 pub use gaps::Gaps;
@@ -39,6 +39,8 @@ pub use plan::Fault;
 const RESTART_LIMIT: Duration = Duration::from_mins(3);
 /// A call whose answer was complete so shortly before its worker died may not have reached it.
 const IN_FLIGHT: Duration = Duration::from_millis(100);
+/// The name of the agent.
+const AGENT: &str = "chaos";
 /// Problems that the report shows in full.
 const SHOWN_PROBLEMS: usize = 20;
 const PACE_MS: u32 = 50;
@@ -59,6 +61,27 @@ pub struct ChaosOptions {
     /// Deltas of an answer, one every 50 ms.
     pub deltas: u32,
     pub seed: u64,
+    /// Whether an operator takes part.
+    pub operator: Operator,
+}
+
+/// Whether an operator takes part, which needs an API server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Operator {
+    /// The workers read the revisions that it makes of an Agent that is edited all the time.
+    #[default]
+    Present,
+    /// The workers read revisions from a directory.
+    Absent,
+}
+
+impl ChaosOptions {
+    /// The kinds of faults that happen.
+    fn kinds(&self) -> Vec<Fault> {
+        let mut kinds = Fault::ALL.to_vec();
+        kinds.retain(|kind| self.operator == Operator::Present || *kind != Fault::KillOperator);
+        kinds
+    }
 }
 
 impl Default for ChaosOptions {
@@ -71,6 +94,7 @@ impl Default for ChaosOptions {
             mean_pause: Duration::from_secs(10),
             deltas: 160,
             seed: 1,
+            operator: Operator::default(),
         }
     }
 }
@@ -87,6 +111,9 @@ pub struct ChaosReport {
     pub faults: BTreeMap<Fault, usize>,
     pub effects: Effects,
     pub model_calls: ModelCalls,
+    /// The edits of the Agent; absent without an operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edits: Option<EditReport>,
     /// Of all viewers.
     pub viewers: Gaps,
     /// The longest time in which a viewer saw nothing new, in runs that were hit.
@@ -106,6 +133,27 @@ pub struct Effects {
     pub deliveries: usize,
     /// Effects beyond one per call.
     pub duplicates: usize,
+}
+
+/// What became of the edits of the Agent.
+#[derive(Clone, Debug, Serialize)]
+pub struct EditReport {
+    pub edits: usize,
+    /// From an edit to its revision.
+    pub milliseconds: Percentiles,
+    /// The edit that did not become a revision, in words.
+    pub problem: Option<String>,
+}
+
+impl EditReport {
+    fn of(edits: Edits) -> Self {
+        let delays: Vec<f64> = edits.delays.into_iter().map(milliseconds).collect();
+        Self {
+            edits: delays.len() + usize::from(edits.problem.is_some()),
+            milliseconds: Percentiles::of(&delays),
+            problem: edits.problem,
+        }
+    }
 }
 
 /// What the model counted.
@@ -157,12 +205,23 @@ impl ChaosReport {
                 self.viewers.doubles > 0,
                 format!("{} doubles at viewers", self.viewers.doubles),
             ),
+            (
+                self.edits.as_ref().is_some_and(|edits| edits.problem.is_some()),
+                "an edit of the Agent did not become a revision".to_owned(),
+            ),
         ];
         checks
             .into_iter()
             .filter_map(|(broken, text)| broken.then_some(text))
             .collect()
     }
+}
+
+/// What fails.
+struct Parts<'a> {
+    stack: &'a Stack,
+    agent: &'a Agent,
+    operated: Option<&'a OperatedAgent>,
 }
 
 /// A fault that has happened.
@@ -178,22 +237,44 @@ pub async fn run(stack: &Stack, options: ChaosOptions) -> anyhow::Result<ChaosRe
     let model = PacedModel::start()?;
     let ledger = Ledger::start()?;
     let base_url = model.base_url();
-    let setup = AgentSetup::new("chaos", |_| Reply::text("The model of the bench answers instead."))
+    let tool = effect_tool(&ledger.url());
+    let operated = match options.operator {
+        Operator::Present => Some(OperatedAgent::start(stack, AGENT, &base_url, (TOOL, &tool)).await?),
+        Operator::Absent => None,
+    };
+    let mut setup = AgentSetup::new(AGENT, |_| Reply::text("The model of the bench answers instead."))
         .workers(options.workers)
-        .tool(TOOL, effect_tool(&ledger.url()))
+        .named_processes()
+        .tool(TOOL, tool)
         .configure(move |spec| spec.model.base_url = base_url);
+    if let Some(operated) = &operated {
+        setup = setup.in_cluster(operated.kubeconfig());
+    }
     let agent = stack.agent(setup).await?;
     let began = Instant::now();
     let (happened, seen) = watch::channel(Vec::new());
-    let (outcomes, ()) = tokio::try_join!(
+    let parts = Parts {
+        stack,
+        agent: &agent,
+        operated: operated.as_ref(),
+    };
+    let (outcomes, (), edits) = tokio::try_join!(
         async {
             let outcomes = converse(&agent, options, seen).await;
             anyhow::Ok(outcomes)
         },
-        inject(stack, &agent, options, &happened)
+        inject(&parts, options, &happened),
+        async {
+            match &operated {
+                Some(operated) => operated.edit(&happened).await.map(Some),
+                None => Ok(None),
+            }
+        }
     )?;
     let happened = happened.borrow().clone();
-    Ok(report(options, began, &outcomes, &happened, &model, &ledger))
+    let mut report = report(options, began, &outcomes, &happened, &model, &ledger);
+    report.edits = edits.map(EditReport::of);
+    Ok(report)
 }
 
 /// The tool: a request to the ledger, with the key that is the same for all attempts of a call.
@@ -216,8 +297,10 @@ async fn converse(agent: &Agent, options: ChaosOptions, seen: watch::Receiver<Ve
     let mut open = FuturesUnordered::new();
     let mut outcomes = Vec::new();
     let mut started = 0;
+    let kinds = options.kinds();
     loop {
-        let enough = started >= options.runs && plan::each_happened(&counts(&seen.borrow()), options.faults_per_kind);
+        let enough =
+            started >= options.runs && plan::each_happened(&counts(&seen.borrow()), &kinds, options.faults_per_kind);
         while !enough && open.len() < options.concurrency {
             started += 1;
             let work = Work {
@@ -247,18 +330,17 @@ async fn converse(agent: &Agent, options: ChaosOptions, seen: watch::Receiver<Ve
 
 /// Faults until nobody looks at them any more.
 async fn inject(
-    stack: &Stack,
-    agent: &Agent,
+    parts: &Parts<'_>,
     options: ChaosOptions,
     happened: &watch::Sender<Vec<Happened>>,
 ) -> anyhow::Result<()> {
-    for planned in Plan::new(options.seed, options.mean_pause) {
+    for planned in Plan::new(options.seed, options.mean_pause, &options.kinds()) {
         tokio::select! {
             () = tokio::time::sleep(planned.after) => {}
             () = happened.closed() => break,
         }
         let at = Instant::now();
-        cause(stack, agent, planned).await?;
+        cause(parts, planned).await?;
         happened.send_modify(|all| {
             all.push(Happened {
                 fault: planned.fault,
@@ -271,7 +353,8 @@ async fn inject(
 }
 
 /// Causes the fault and waits until the part is back.
-async fn cause(stack: &Stack, agent: &Agent, planned: PlannedFault) -> anyhow::Result<()> {
+async fn cause(parts: &Parts<'_>, planned: PlannedFault) -> anyhow::Result<()> {
+    let Parts { stack, agent, operated } = *parts;
     tracing::info!("{:?} for {:?}", planned.fault, planned.lasts);
     let outage = tokio::time::sleep(planned.lasts);
     match planned.fault {
@@ -310,6 +393,12 @@ async fn cause(stack: &Stack, agent: &Agent, planned: PlannedFault) -> anyhow::R
             stack.temporal().freeze()?;
             outage.await;
             stack.temporal().thaw()
+        }
+        Fault::KillOperator => {
+            let Some(operated) = operated else { return Ok(()) };
+            operated.operator.kill().await?;
+            outage.await;
+            come_back(&operated.operator).await
         }
     }
 }
@@ -370,6 +459,7 @@ fn report(
             paid_twice: repeated.len(),
             paid_twice_in_flight: in_flight.count(),
         },
+        edits: None,
         viewers: Gaps {
             gaps: outcomes.iter().map(|outcome| outcome.gaps.gaps).sum(),
             doubles: outcomes.iter().map(|outcome| outcome.gaps.doubles).sum(),

@@ -8,7 +8,6 @@ mod log_reader;
 mod measure;
 mod report;
 mod side_server;
-mod temporal_api;
 
 use std::{
     path::{Path, PathBuf},
@@ -69,9 +68,13 @@ pub async fn run(stack: &Stack, options: &PeerOptions) -> anyhow::Result<PeerRep
     let arena = Arena::new(stack, before)?;
     let mut rounds = Vec::new();
     for round in 1..=options.rounds {
-        for contestant in &options.contestants {
+        // Nobody is always the first: the server gets slower with what it keeps.
+        let mut contestants = options.contestants.clone();
+        let places = contestants.len().max(1);
+        contestants.rotate_left((round - 1) % places);
+        for contestant in contestants {
             tracing::info!("round {round} of {}: {contestant}", options.rounds);
-            rounds.push(measure(&arena, *contestant, round, options).await);
+            rounds.push(measure(&arena, contestant, round, options).await);
         }
     }
     Ok(PeerReport {
@@ -105,9 +108,10 @@ async fn measure(arena: &Arena<'_>, contestant: Contestant, round: usize, option
             }
         };
         note("the idle worker", measurer.idle().await);
-        note("latency", measurer.latency().await);
+        note("warm-up", measurer.warm_up().await);
         note("burst", measurer.burst().await);
         note("rest", measurer.rest().await);
+        note("latency", measurer.latency().await);
         note("messages", measurer.messages().await);
         note("kill", measurer.kill().await);
         // Once is enough for what takes minutes.

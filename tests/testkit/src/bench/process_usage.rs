@@ -18,9 +18,29 @@ pub(super) fn cpu(service: &Service) -> anyhow::Result<Duration> {
 
 /// The resident memory of a service's process, in megabytes of 10^6 bytes.
 pub(super) fn resident_megabytes(service: &Service) -> anyhow::Result<f64> {
+    Ok(memory(service)?.megabytes)
+}
+
+/// The resident memory of a process, in megabytes of 10^6 bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ResidentMemory {
+    pub(super) megabytes: f64,
+    /// The part that is no page of a file.
+    pub(super) anonymous_megabytes: f64,
+}
+
+/// The resident memory of a service's process.
+pub(super) fn memory(service: &Service) -> anyhow::Result<ResidentMemory> {
     let path = format!("/proc/{}/status", running(service)?.id());
     let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    resident_of(&status).with_context(|| format!("find VmRSS in {path}"))
+    memory_of(&status).with_context(|| format!("find the resident memory in {path}"))
+}
+
+/// The memory of a service's process in megabytes, in which a page that several processes share counts in parts (PSS).
+pub(super) fn proportional_megabytes(service: &Service) -> anyhow::Result<f64> {
+    let path = format!("/proc/{}/smaps_rollup", running(service)?.id());
+    let rollup = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    megabytes_of(&rollup, "Pss:").with_context(|| format!("find Pss in {path}"))
 }
 
 fn running(service: &Service) -> anyhow::Result<ProcessId> {
@@ -42,8 +62,15 @@ fn cpu_of(stat: &str) -> Option<Duration> {
     Some(Duration::from_secs(1) * total / TICKS_PER_SECOND)
 }
 
-fn resident_of(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+fn memory_of(status: &str) -> Option<ResidentMemory> {
+    Some(ResidentMemory {
+        megabytes: megabytes_of(status, "VmRSS:")?,
+        anonymous_megabytes: megabytes_of(status, "RssAnon:")?,
+    })
+}
+
+fn megabytes_of(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u32 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(f64::from(kibibytes) * 1024.0 / 1e6)
 }
@@ -61,7 +88,12 @@ mod tests {
 
     #[test]
     fn resident_memory_is_read_in_megabytes() {
-        assert_eq!(resident_of("Name:\ta\nVmRSS:\t  125000 kB\nThreads:\t1\n"), Some(128.0));
-        assert_eq!(resident_of("Name:\ta\n"), None);
+        let status = "Name:\ta\nVmRSS:\t  125000 kB\nRssAnon:\t  62500 kB\nThreads:\t1\n";
+        let memory = ResidentMemory {
+            megabytes: 128.0,
+            anonymous_megabytes: 64.0,
+        };
+        assert_eq!(memory_of(status), Some(memory));
+        assert_eq!(memory_of("Name:\ta\n"), None);
     }
 }

@@ -29,6 +29,8 @@ pub struct AgentSetup {
     workers: usize,
     changes: Vec<Change>,
     variables: Vec<(String, String)>,
+    named_processes: bool,
+    kubeconfig: Option<PathBuf>,
     programs: Option<BinaryDir>,
     awaits_workers: bool,
 }
@@ -42,6 +44,8 @@ impl AgentSetup {
             workers: 1,
             changes: Vec::new(),
             variables: Vec::new(),
+            named_processes: false,
+            kubeconfig: None,
             programs: None,
             awaits_workers: true,
         }
@@ -64,6 +68,20 @@ impl AgentSetup {
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Gives each worker a name that it keeps when it is started again, as the container of a pod does.
+    #[must_use]
+    pub(crate) fn named_processes(mut self) -> Self {
+        self.named_processes = true;
+        self
+    }
+
+    /// Lets the workers read the revisions of this cluster, in place of those that the stack publishes.
+    #[must_use]
+    pub(crate) fn in_cluster(mut self, kubeconfig: PathBuf) -> Self {
+        self.kubeconfig = Some(kubeconfig);
         self
     }
 
@@ -122,8 +140,20 @@ impl Agent {
         let revisions = stack.revisions.path().to_path_buf();
         revision_dir::publish(&revisions, &spec)?;
         let programs = setup.programs.as_ref().unwrap_or(&stack.binaries);
+        let revisions_of_workers = match setup.kubeconfig {
+            Some(kubeconfig) => ("KUBECONFIG".to_owned(), kubeconfig.display().to_string()),
+            None => ("STEADFAST_REVISIONS".to_owned(), revisions.display().to_string()),
+        };
+        let variables = |number: usize| {
+            let mut variables = setup.variables.clone();
+            variables.push(revisions_of_workers.clone());
+            if setup.named_processes {
+                variables.push(("STEADFAST_PROCESS_NAME".to_owned(), format!("{}-{number}", setup.name)));
+            }
+            variables
+        };
         let workers = (0..setup.workers)
-            .map(|_| worker(stack, &setup.name, &setup.variables, programs))
+            .map(|number| worker(stack, &setup.name, &variables(number), programs))
             .collect::<anyhow::Result<Vec<Component>>>()?;
         for worker in &workers {
             // Starts all of them before waiting for the first.
@@ -166,6 +196,15 @@ impl Agent {
 
     pub fn workers(&self) -> &[Component] {
         &self.workers
+    }
+
+    /// Another worker, which serves a task queue that has no tasks. It is not started yet.
+    pub(crate) fn idle_worker(&self, stack: &Stack, task_queue: &str) -> anyhow::Result<Component> {
+        let variables = [
+            ("STEADFAST_TASK_QUEUE".to_owned(), task_queue.to_owned()),
+            ("STEADFAST_REVISIONS".to_owned(), self.revisions.display().to_string()),
+        ];
+        worker(stack, &self.name(), &variables, &stack.binaries)
     }
 
     /// A client of the gateway.
@@ -238,7 +277,6 @@ fn worker(
 ) -> anyhow::Result<Component> {
     let admin = Port::lease()?;
     let launch = Launch::new("worker", programs.worker()?)
-        .path_flag("revisions", stack.revisions.path())
         .variable("STEADFAST_INSTALL", INSTALL)
         .variable("STEADFAST_NAMESPACE", NAMESPACE)
         .variable("STEADFAST_AGENT", agent)

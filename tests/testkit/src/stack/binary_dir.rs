@@ -34,6 +34,10 @@ impl BinaryDir {
         self.find("steadfast-gateway")
     }
 
+    pub(super) fn operator(&self) -> anyhow::Result<PathBuf> {
+        self.find("steadfast-operator")
+    }
+
     pub(crate) fn cli(&self) -> anyhow::Result<PathBuf> {
         self.find("steadfast")
     }

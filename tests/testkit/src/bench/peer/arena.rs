@@ -12,15 +12,12 @@ use steadfast_crds::names::agent_task_queue;
 use steadfast_events::{Content, TextFormat};
 use tools::PythonEnvironment;
 
-use super::{
-    contestant::Contestant,
-    side_server,
-    temporal_api::{SignalWithStart, TemporalApi},
-};
+use super::{contestant::Contestant, side_server};
 use crate::{
     bench::{
         local_server::LocalServer,
         paced_model::{PacedModel, TOOL, Work},
+        temporal_api::{SignalWithStart, TemporalApi},
     },
     port::Port,
     process::Service,
@@ -175,6 +172,7 @@ impl<'stack> Arena<'stack> {
         let base_url = self.model.base_url();
         let mut setup = AgentSetup::new(name, |_| Reply::text("The model of the bench answers instead."))
             .tool(TOOL, tool(&format!("{}/look_up", self.side_server.url())))
+            .named_processes()
             .configure(move |spec| spec.model.base_url = base_url);
         if let Some(programs) = programs {
             setup = setup.programs(programs);
@@ -233,6 +231,11 @@ impl Running {
             Contestant::Python | Contestant::WorkflowStream => format!("peer:{task_id}"),
             Contestant::ThisBuild | Contestant::Before => format!("{INSTALL}:stream:{{{task_id}}}:{run_id}"),
         }
+    }
+
+    /// Where the log of a task may be instead: earlier commits had one log for all runs of an id.
+    pub(super) fn other_log_key(&self, task_id: &str) -> Option<String> {
+        (self.contestant == Contestant::Before).then(|| format!("{INSTALL}:stream:{{{task_id}}}"))
     }
 
     /// The start of a task with its message. `text` follows the description of the work.

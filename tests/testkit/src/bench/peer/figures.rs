@@ -14,7 +14,9 @@ pub enum Line {
     RunsPerSecond,
     ServerCpuPerRun,
     WorkerCpuPerRun,
+    RedisCpuPerRun,
     EventsPerRun,
+    MostEvents,
     WorkerIdle,
     WorkerAfterBurst,
     WorkerAfterRest,
@@ -32,11 +34,13 @@ pub enum Line {
 }
 
 impl Line {
-    pub(super) const ALL: [Self; 18] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::RunsPerSecond,
         Self::ServerCpuPerRun,
         Self::WorkerCpuPerRun,
+        Self::RedisCpuPerRun,
         Self::EventsPerRun,
+        Self::MostEvents,
         Self::WorkerIdle,
         Self::WorkerAfterBurst,
         Self::WorkerAfterRest,
@@ -59,7 +63,9 @@ impl Line {
             Self::RunsPerSecond => "runs/s of a burst",
             Self::ServerCpuPerRun => "Temporal server CPU per run, ms",
             Self::WorkerCpuPerRun => "worker CPU per run, ms",
+            Self::RedisCpuPerRun => "Redis CPU per run, ms",
             Self::EventsPerRun => "events of history per run",
+            Self::MostEvents => "events of the longest history",
             Self::WorkerIdle => "worker memory, idle, MB",
             Self::WorkerAfterBurst => "worker memory after the burst, MB",
             Self::WorkerAfterRest => "worker memory after the rest, MB",

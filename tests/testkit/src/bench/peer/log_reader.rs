@@ -28,6 +28,8 @@ type RawEntry = (String, Vec<(String, Vec<u8>)>);
 pub(super) struct LogReader {
     connection: MultiplexedConnection,
     positions: BTreeMap<String, String>,
+    /// Where the log of a key may be instead.
+    other_keys: BTreeMap<String, String>,
 }
 
 impl LogReader {
@@ -42,6 +44,7 @@ impl LogReader {
         Ok(Self {
             connection,
             positions: BTreeMap::new(),
+            other_keys: BTreeMap::new(),
         })
     }
 
@@ -50,8 +53,21 @@ impl LogReader {
         self.positions.entry(key).or_insert_with(|| START.to_owned());
     }
 
+    /// Watches another key too: its entries are those of the log `key`.
+    pub(super) fn watch_also(&mut self, other: String, key: String) {
+        self.watch(other.clone());
+        self.other_keys.insert(other, key);
+    }
+
     pub(super) fn forget(&mut self, key: &str) {
         self.positions.remove(key);
+        let positions = &mut self.positions;
+        self.other_keys.retain(|other, log| {
+            if log == key {
+                positions.remove(other);
+            }
+            log != key
+        });
     }
 
     /// Appends an entry with one field.
@@ -94,9 +110,10 @@ impl LogReader {
             if let Some((last, _)) = raw.last() {
                 self.positions.insert(key.clone(), last.clone());
             }
+            let log = self.other_keys.get(&key).unwrap_or(&key);
             let fields = raw.into_iter().flat_map(|(_, fields)| fields);
             entries.extend(fields.map(|(_, bytes)| LogEntry {
-                key: key.clone(),
+                key: log.clone(),
                 read_at,
                 bytes,
             }));

@@ -1,7 +1,7 @@
 //! The measurements of one contestant in one round.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
@@ -14,13 +14,13 @@ use super::{
     arena::{Arena, Running},
     figures::{Figure, Line},
     log_reader::LogReader,
-    temporal_api::SignalWithStart,
 };
 use crate::{
     bench::{
         paced_model::Work,
         process_usage, stamps,
         statistics::{float, median, milliseconds, percentile},
+        temporal_api::SignalWithStart,
         text_generator::TextGenerator,
     },
     stack::TIMEOUT,
@@ -31,6 +31,8 @@ use crate::{
 const STARTS_AT_ONCE: usize = 32;
 /// Between two reads of the logs of a burst.
 const BURST_PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks at the lengths of histories.
+const HISTORY_PAUSE: Duration = Duration::from_millis(500);
 /// The longest wait of one read.
 const READ_WAIT: Duration = Duration::from_millis(100);
 /// The longest time in which a burst, or a run, may make no progress.
@@ -117,10 +119,13 @@ impl<'arena> Measurer<'arena> {
         Ok(())
     }
 
+    /// The first run of a worker pays for what the worker has not loaded yet.
+    pub(super) async fn warm_up(&mut self) -> anyhow::Result<()> {
+        self.deltas_of(1, 10).await.map(drop)
+    }
+
     /// Latency of the deltas of one run, and of many at once.
     pub(super) async fn latency(&mut self) -> anyhow::Result<()> {
-        // The first run of a worker pays for what the worker has not loaded yet.
-        self.deltas_of(1, 10).await?;
         let alone = self.deltas_of(1, self.options.deltas).await?;
         self.record_percentiles(alone, Line::DeltaP50Alone, Line::DeltaP99Alone)?;
         let crowded = self
@@ -167,14 +172,17 @@ impl<'arena> Measurer<'arena> {
         let runs = self.options.runs;
         let requests = self.requests(runs, 20)?;
         let temporal = self.arena.stack.temporal().service();
+        let redis = self.arena.stack.redis().service();
         let server_before = process_usage::cpu(temporal)?;
+        let redis_before = process_usage::cpu(redis)?;
         let worker_before = process_usage::cpu(self.running.worker())?;
         let began = Instant::now();
         let mut open = self.start_all(&requests).await?;
-        let mut last_end = Instant::now();
+        let (mut last_end, mut last_progress) = (Instant::now(), Instant::now());
         while !open.is_empty() {
             tokio::time::sleep(BURST_PAUSE).await;
             for entry in self.log.read(Duration::from_millis(1)).await? {
+                last_progress = Instant::now();
                 if self.running.contestant.ends_with(&entry.bytes) {
                     self.log.forget(&entry.key);
                     open.remove(&entry.key);
@@ -182,45 +190,48 @@ impl<'arena> Measurer<'arena> {
                 }
             }
             ensure!(
-                last_end.elapsed() < STALLED,
-                "{} of {runs} runs have not ended",
+                last_progress.elapsed() < STALLED,
+                "{} of {runs} runs have not ended, and no log grows",
                 open.len()
             );
         }
         let events = self.events_of(&requests).await?;
         let server = process_usage::cpu(temporal)?.saturating_sub(server_before);
         let worker = process_usage::cpu(self.running.worker())?.saturating_sub(worker_before);
+        let redis = process_usage::cpu(redis)?.saturating_sub(redis_before);
         let memory = process_usage::resident_megabytes(self.running.worker())?;
+        let total: u32 = events.iter().sum();
         self.record(
             Line::RunsPerSecond,
             float(runs) / last_end.duration_since(began).as_secs_f64(),
         );
         self.record(Line::ServerCpuPerRun, milliseconds(server) / float(runs));
         self.record(Line::WorkerCpuPerRun, milliseconds(worker) / float(runs));
-        self.record(Line::EventsPerRun, events);
+        self.record(Line::RedisCpuPerRun, milliseconds(redis) / float(runs));
+        self.record(Line::EventsPerRun, f64::from(total) / float(runs));
+        let most = events.iter().max().copied().unwrap_or_default();
+        self.record(Line::MostEvents, f64::from(most));
         self.record(Line::WorkerAfterBurst, memory);
         Ok(())
     }
 
-    /// The mean length of the histories, once they no longer grow: the last workflow task comes after the end of the
-    /// turn.
-    async fn events_of(&self, requests: &[SignalWithStart]) -> anyhow::Result<f64> {
-        let before = Cell::new(0);
-        let total = wait::until("the histories to be complete", TIMEOUT, async || {
-            let total = self.total_events(requests).await?;
-            ensure!(before.replace(total) == total, "they grow");
-            Ok(total)
+    /// The lengths of the histories, once they no longer grow: the last workflow task comes after the end of the turn.
+    async fn events_of(&self, requests: &[SignalWithStart]) -> anyhow::Result<Vec<u32>> {
+        let before = RefCell::new(Vec::new());
+        wait::until("the histories to be complete", TIMEOUT, async || {
+            let lengths: Vec<u32> = stream::iter(requests)
+                .map(|request| self.arena.api.history_length(&request.workflow_id))
+                .buffered(STARTS_AT_ONCE)
+                .try_collect()
+                .await?;
+            if before.replace(lengths.clone()) != lengths {
+                // A busy worker may take this long for its next step.
+                tokio::time::sleep(HISTORY_PAUSE).await;
+                anyhow::bail!("they grow");
+            }
+            Ok(lengths)
         })
-        .await?;
-        Ok(f64::from(total) / float(requests.len()))
-    }
-
-    async fn total_events(&self, requests: &[SignalWithStart]) -> anyhow::Result<u32> {
-        stream::iter(requests)
-            .map(|request| self.arena.api.history_length(&request.workflow_id))
-            .buffer_unordered(STARTS_AT_ONCE)
-            .try_fold(0, async |sum, length| Ok(sum + length))
-            .await
+        .await
     }
 
     /// Memory after some time without work.
@@ -357,6 +368,9 @@ impl<'arena> Measurer<'arena> {
             .await?;
         for started in &started {
             self.log.watch(started.log_key.clone());
+            if let Some(other) = running.other_log_key(&started.task_id) {
+                self.log.watch_also(other, started.log_key.clone());
+            }
             if let Some((key, field)) = running.watched() {
                 self.log.append(key, field, &started.task_id).await?;
             }

@@ -1,4 +1,4 @@
-//! What the bench asks of Temporal, over its HTTP API: the same for every contestant.
+//! What benches ask of Temporal, over its HTTP API.
 
 use std::time::Duration;
 
@@ -68,6 +68,22 @@ impl TemporalApi {
         let length = workflow["workflowExecutionInfo"]["historyLength"].as_str();
         let length = length.context("find the length of a history")?;
         length.parse().context("read the length of a history")
+    }
+
+    /// The whole history of a workflow.
+    pub(super) async fn history(&self, workflow_id: &str) -> anyhow::Result<Vec<Value>> {
+        let mut events = Vec::new();
+        let mut token = String::new();
+        loop {
+            let request = self.http.get(format!("{}/workflows/{workflow_id}/history", self.url));
+            let page = send(request.query(&[("nextPageToken", &token)]), "a history").await?;
+            let of_page = page["history"]["events"].as_array();
+            events.extend(of_page.context("find the events of a history")?.iter().cloned());
+            match page["nextPageToken"].as_str() {
+                Some(next) if !next.is_empty() => next.clone_into(&mut token),
+                _ => return Ok(events),
+            }
+        }
     }
 
     /// Ends a workflow, so that what is left of it does not disturb the next measurement.
