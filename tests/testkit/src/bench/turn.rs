@@ -254,7 +254,8 @@ async fn settled(api: &TemporalApi, task: &Task) -> anyhow::Result<Vec<Value>> {
     wait::until("the task to settle", TIMEOUT, async || {
         let events = api.history(task.id()).await?;
         let open = count_events(&events, "ACTIVITY_TASK_SCHEDULED").saturating_sub(closed(&events, "ACTIVITY_TASK"));
-        let undecided = count_events(&events, "WORKFLOW_TASK_SCHEDULED").saturating_sub(closed(&events, "WORKFLOW_TASK"));
+        let undecided =
+            count_events(&events, "WORKFLOW_TASK_SCHEDULED").saturating_sub(closed(&events, "WORKFLOW_TASK"));
         ensure!(
             open == 0 && undecided == 0,
             "{open} activities and {undecided} workflow tasks are open"
@@ -266,7 +267,9 @@ async fn settled(api: &TemporalApi, task: &Task) -> anyhow::Result<Vec<Value>> {
 
 fn closed(events: &[Value], task: &str) -> usize {
     let ends = ["COMPLETED", "FAILED", "TIMED_OUT", "CANCELED"];
-    ends.iter().map(|end| count_events(events, &format!("{task}_{end}"))).sum()
+    ends.iter()
+        .map(|end| count_events(events, &format!("{task}_{end}")))
+        .sum()
 }
 
 fn by_type(events: &[Value]) -> BTreeMap<String, usize> {
