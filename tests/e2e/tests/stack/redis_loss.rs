@@ -200,7 +200,7 @@ async fn ends_without_redis(data: RedisData) {
     // A task waits a minute for its log, and ends without it.
     wait::until("the end of the task", Duration::from_mins(3), async || {
         let task = task.describe().await?;
-        anyhow::ensure!(task["status"] == "completed", "{task}");
+        anyhow::ensure!(task["status"] == "COMPLETED", "{task}");
         Ok(())
     })
     .await
@@ -237,18 +237,13 @@ async fn a_task_that_ends_while_redis_is_away_is_shown_whole_when_it_is_back_emp
 #[tokio::test]
 async fn messages_that_a_summary_took_away_before_the_log_had_them_reach_it_from_an_earlier_run() {
     let stack = Stack::start().await.unwrap();
-    let _tools = tools_worker(&stack);
     // Each call reports 18 tokens: the window of 20 is full after every call.
     let setup = AgentSetup::new("summed-up-without-redis", |request| {
         if request.last_user_text().starts_with("Sum up the conversation") {
             return Reply::text("Summary.");
         }
-        match request.tool_outputs_of_turn().len() {
-            0 => Reply::call("nonce", &json!({"of": request.last_user_text()})),
-            _ => Reply::text(format!("Answer to {}.", request.last_user_text())),
-        }
+        Reply::text(format!("Answer to {}.", request.last_user_text()))
     })
-    .tool("nonce", nonce_tool())
     .configure(|spec| spec.context.window_tokens = 20);
     let agent = stack.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
