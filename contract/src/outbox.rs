@@ -171,7 +171,7 @@ impl Outbox {
 
     /// Takes back a batch whose activity was never scheduled: no history holds its entries. The numbers are those of
     /// [`Outbox::sent_through`] before the batch was taken and after.
-    pub fn take_back(&mut self, before: u64, after: u64) {
+    pub fn not_scheduled(&mut self, before: u64, after: u64) {
         if self.sent_through == after {
             self.sent_through = before;
         }
@@ -252,7 +252,7 @@ mod tests {
         outbox.push(pending("a"));
         let before = outbox.sent_through();
         assert_eq!(outbox.take_batch().len(), 2);
-        outbox.take_back(before, outbox.sent_through());
+        outbox.not_scheduled(before, outbox.sent_through());
         assert!(outbox.has_unsent());
         let batches = outbox.take_unrecorded();
         let entries: Vec<_> = batches

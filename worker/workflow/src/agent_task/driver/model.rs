@@ -160,7 +160,7 @@ fn not_called(task: &mut Task, announced: Announced, error: &CallError) {
     task.state.outbox.ack(0);
     if error.was_not_made() {
         let (before, after) = announced.sent_through;
-        task.state.outbox.take_back(before, after);
+        task.state.outbox.not_scheduled(before, after);
         task.state.transcript.not_announced(announced.base);
     }
 }
