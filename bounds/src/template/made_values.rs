@@ -86,7 +86,8 @@ impl<'a> MadeValues<'a> {
             let before = place.checked_sub(1).map(|before| tokens[before]);
             let is_filter = before == Some("|");
             match *token {
-                "*" | "+" | "{" => return false,
+                // The last two are items that a loop has been given, or has made.
+                "*" | "+" | "{" | "previtem" | "nextitem" => return false,
                 "(" if !(place >= 2 && tokens[place - 2] == "|") => return false,
                 "(" | "[" => {
                     let is_list = *token == "["
@@ -97,8 +98,6 @@ impl<'a> MadeValues<'a> {
                 }
                 ")" | "]" => lists -= usize::from(open.pop().unwrap_or_default()),
                 word if is_filter && !COUNTED_FILTERS.contains(&word) => return false,
-                // The items that a loop has been given or made.
-                "previtem" | "nextitem" => return false,
                 word if is_word(word) && lists > 0 => return false,
                 word if before != Some(".") && self.0.contains(word) => return false,
                 _ => {}

@@ -238,7 +238,7 @@ async fn act(
     };
     let own = tool_call.options(spec);
     let title = format!("{}{}", call.name, part);
-    let mut options = ToolCallOptions {
+    let options = ToolCallOptions {
         id: format!("{}{part}", own.id),
         name: &title,
         timeout: action.timeout,
@@ -271,40 +271,50 @@ async fn act(
             }
             Ok(outcome.content)
         }
-        StepAction::Activity(activity) => {
-            // Its result is a command too.
-            commands::reserve(ctx, PAYLOAD_LIMIT_BYTES).await;
-            let rendered = ctx.execute_local_activity(RenderStep, Packed(request), activity_options::render_step());
-            let Packed(arguments) = rendered
-                .await
-                .map_err(|error| StepFailure::without_effect(described(CallError::from(error).describe())))?;
-            let arguments = payloads(activity, &arguments).map_err(StepFailure::without_effect)?;
-            if activity.task_queue.is_some() {
-                options.task_queue.clone_from(&activity.task_queue);
-            }
-            options.heartbeat = activity.heartbeat_timeout.map(Into::into);
-            let attempts = Attempts::of(&options);
-            let called = async {
-                let arguments = commands::admit_plain(ctx, "the arguments of the step", arguments).await?;
-                let scheduled_at = now(ctx);
-                let running = scoped(ctx, id, Some((call, &part)), || {
-                    let options = activity_options::tool_call(options);
-                    ctx.execute_activity(UntypedActivity::new(&activity.name), arguments, options)
-                });
-                Ok::<_, CallError>((scheduled_at, running.await.map_err(CallError::from)))
-            };
-            let unknown_if = |may_have_acted| {
-                move |error: CallError| StepFailure {
-                    reason: described(error.describe()),
-                    may_have_acted: may_have_acted || error.may_have_acted(),
-                }
-            };
-            let (scheduled_at, called) = called.await.map_err(unknown_if(false))?;
-            let ran = Duration::try_from(scheduled_at.duration_until(now(ctx))).unwrap_or_default();
-            let result = called.map_err(unknown_if(attempts.may_have_timed_out_within(ran)))?;
-            foreign_result(&result.payloads).map_err(|error| StepFailure::unreadable(&error))
-        }
+        StepAction::Activity(activity) => act_by_activity(tool_call, activity, request, options, &part).await,
     }
+}
+
+/// The same by an activity that is not ours.
+async fn act_by_activity(
+    tool_call: &ToolCallContext<'_>,
+    activity: &ActivityTool,
+    request: StepCall,
+    mut options: ToolCallOptions<'_>,
+    part: &str,
+) -> Result<Value, StepFailure> {
+    let ToolCallContext { ctx, id, call, .. } = *tool_call;
+    // Its result is a command too.
+    commands::reserve(ctx, PAYLOAD_LIMIT_BYTES).await;
+    let rendered = ctx.execute_local_activity(RenderStep, Packed(request), activity_options::render_step());
+    let Packed(arguments) = rendered
+        .await
+        .map_err(|error| StepFailure::without_effect(described(CallError::from(error).describe())))?;
+    let arguments = payloads(activity, &arguments).map_err(StepFailure::without_effect)?;
+    if activity.task_queue.is_some() {
+        options.task_queue.clone_from(&activity.task_queue);
+    }
+    options.heartbeat = activity.heartbeat_timeout.map(Into::into);
+    let attempts = Attempts::of(&options);
+    let called = async {
+        let arguments = commands::admit_plain(ctx, "the arguments of the step", arguments).await?;
+        let scheduled_at = now(ctx);
+        let running = scoped(ctx, id, Some((call, part)), || {
+            let options = activity_options::tool_call(options);
+            ctx.execute_activity(UntypedActivity::new(&activity.name), arguments, options)
+        });
+        Ok::<_, CallError>((scheduled_at, running.await.map_err(CallError::from)))
+    };
+    let unknown_if = |may_have_acted| {
+        move |error: CallError| StepFailure {
+            reason: described(error.describe()),
+            may_have_acted: may_have_acted || error.may_have_acted(),
+        }
+    };
+    let (scheduled_at, called) = called.await.map_err(unknown_if(false))?;
+    let ran = Duration::try_from(scheduled_at.duration_until(now(ctx))).unwrap_or_default();
+    let result = called.map_err(unknown_if(attempts.may_have_timed_out_within(ran)))?;
+    foreign_result(&result.payloads).map_err(|error| StepFailure::unreadable(&error))
 }
 
 /// The attempts of an activity that is not ours: the failure of the last one is all that is known of them.
