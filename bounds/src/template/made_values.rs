@@ -68,12 +68,12 @@ impl<'a> MadeValues<'a> {
         // A recursive loop gives its variable to values of its body.
         let is_recursive = names.last() == Some(&"recursive");
         if is_recursive || !self.is_bounded(&names[place + 1..]) {
-            let named = if sign == "in" || tokens[0] == "set" {
+            let targets = if sign == "in" || tokens[0] == "set" {
                 &names[..place]
             } else {
                 names
             };
-            self.0.extend(named.iter().copied().filter(|token| is_word(token)));
+            self.0.extend(targets.iter().copied().filter(|token| is_word(token)));
         }
     }
 
@@ -114,9 +114,10 @@ fn operand_before<'t, 'a>(tokens: &'t [&'a str]) -> &'t [&'a str] {
     for (place, token) in tokens.iter().enumerate().rev() {
         match *token {
             ")" | "]" | "}" => depth += 1,
-            "(" | "[" | "{" if depth == 0 => return &tokens[place + 1..],
+            "(" | "[" | "{" | "and" | "or" | "not" | "if" | "elif" | "else" | "," | "=" if depth == 0 => {
+                return &tokens[place + 1..];
+            }
             "(" | "[" | "{" => depth -= 1,
-            "and" | "or" | "not" | "if" | "elif" | "else" | "," | "=" if depth == 0 => return &tokens[place + 1..],
             _ => {}
         }
     }
