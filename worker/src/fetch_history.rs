@@ -29,7 +29,7 @@ pub(crate) fn run_of(activity: &ActivityContext, run_id: &str) -> WorkflowHandle
         .workflow_id(activity.info().workflow_id.clone().unwrap_or_default())
         .run_id(run_id)
         .build();
-    WorkflowHandle::new(client.clone(), run)
+    WorkflowHandle::new(client, run)
 }
 
 /// All events of a run.

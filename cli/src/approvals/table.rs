@@ -87,7 +87,7 @@ mod tests {
                 "agent_name": "bank", "task_id": "t"}"#,
         )
         .unwrap();
-        let table = super::table(&[pending], Width::Narrow, Timestamp::UNIX_EPOCH);
+        let table = table(&[pending], Width::Narrow, Timestamp::UNIX_EPOCH);
         assert!(
             table.contains(r#"{"to":100000000000000000001,"amount":1.10}"#),
             "{table}"

@@ -87,7 +87,10 @@ impl Activities {
     ) -> Result<Packed<McpToolOutcome>, ActivityError> {
         let context = task_context::current();
         let scope = self.scope(&activity, &context);
-        packed(self.until_cancelled(&activity, self.run_mcp_tool(&scope, call.0)).await)
+        packed(
+            self.until_cancelled(&activity, Box::pin(self.run_mcp_tool(&scope, call.0)))
+                .await,
+        )
     }
 
     #[activity(definition = CallHttpStep)]

@@ -36,7 +36,7 @@ struct Run {
     revisions: HashMap<String, Arc<Revision>>,
     start: Option<Arc<StartTask>>,
     /// The run that it continues, once its history has been read; empty in the first.
-    run_before: Option<String>,
+    continues: Option<String>,
     /// The results of the steps of `steps` tools, by activity id.
     steps: HashMap<String, Arc<Value>>,
     /// The transcript of the last model call.
@@ -72,7 +72,7 @@ impl SegmentCache {
 
     /// The run that a run continues, if its history has been read; empty for the first.
     pub(crate) fn run_before(&self, run_id: &str) -> Option<String> {
-        self.lock().runs.get(run_id)?.run_before.clone()
+        self.lock().runs.get(run_id)?.continues.clone()
     }
 
     pub(crate) fn step(&self, run_id: &str, activity_id: &str) -> Option<Arc<Value>> {
@@ -117,7 +117,7 @@ impl SegmentCache {
                 run.insert_step(activity_id, result);
             }
             run.start = view.start.map(Arc::new);
-            run.run_before = Some(view.run_before);
+            run.continues = Some(view.run_before);
             let segments = &run.segments;
             run.transcript = view
                 .transcript

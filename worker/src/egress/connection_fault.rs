@@ -48,7 +48,7 @@ pub(super) fn lookup_error(name: &str, error: io::Error) -> Box<dyn Error + Send
 impl ConnectionFault {
     /// The fault that an error of the HTTP client tells.
     pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
-        if causes(error).any(|cause| cause.is::<UnknownHost>()) {
+        if causes(error).any(<dyn Error>::is::<UnknownHost>) {
             Self::UnknownHost
         } else if is_tls_error(error) {
             Self::Tls

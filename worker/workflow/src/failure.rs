@@ -60,7 +60,7 @@ impl CallError {
     }
 
     /// Whether the activity was never scheduled: no history holds what it was to carry.
-    pub fn was_not_made(&self) -> bool {
+    pub(crate) fn was_not_made(&self) -> bool {
         matches!(self, Self::TooLarge { .. } | Self::Stopped)
     }
 

@@ -20,11 +20,15 @@ const TABLES: [&str; 2] = ["docs/verification.md", "docs/parity.md"];
 /// The page on which nothing is promised without a test.
 const PROMISES: &str = "docs/verification.md";
 
+fn is_markdown(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|extension| extension == "md")
+}
+
 pub(super) fn check(root: &Path) -> anyhow::Result<()> {
     let checkout = Checkout::read(root)?;
     let mut problems = Vec::new();
     for (page, text) in &checkout.texts {
-        if page.ends_with(".md") {
+        if is_markdown(page) {
             problems.extend(checkout.broken_links(page, text));
         }
     }
@@ -74,7 +78,7 @@ impl Checkout {
                     resolve(page, path)
                 };
                 let leads_somewhere = if path.is_empty() || self.files_below(&path).next().is_some() {
-                    let page = self.texts.get(&path).filter(|_| path.ends_with(".md"));
+                    let page = self.texts.get(&path).filter(|_| is_markdown(&path));
                     heading.is_empty() || page.is_none_or(|text| has_heading(text, heading))
                 } else {
                     false

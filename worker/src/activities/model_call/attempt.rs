@@ -102,7 +102,7 @@ impl ModelAttempt<'_> {
         let of = format!("{}/instructions", self.revision.spec.agent);
         let build = move || build_instructions(&template, &start, now);
         match evaluate(&self.activities.blocking, &of, build).await {
-            Ok(built) => built.map_err(|error| failed(&error)),
+            Ok(instructions) => instructions.map_err(|error| failed(&error)),
             Err(error) => Err(failed(&error)),
         }
     }
