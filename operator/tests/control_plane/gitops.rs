@@ -232,7 +232,7 @@ fn the_manifest_of_every_list_uses_every_list() {
 async fn create_secrets(cluster: &Cluster, desired: &[Value]) {
     let credentials = desired
         .iter()
-        .flat_map(|object| object["spec"]["credentials"].as_array());
+        .filter_map(|object| object["spec"]["credentials"].as_array());
     let mut secrets = serde_json::Map::new();
     for credential in credentials.flatten() {
         let part = |name: &str| credential[name].as_str().unwrap().to_owned();

@@ -247,19 +247,11 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
                 runs_per_second.is_finite() && runs_per_second > 0.0,
                 "--runs-per-second must be greater than 0"
             );
-            let stack = durable_stack(programs).await?;
             let options = SoakOptions {
                 length: Duration::from_mins(minutes),
                 runs_per_second,
             };
-            let report = soak::run(&stack, options).await?;
-            for (part, memory) in &report.parts {
-                progress::print(&format!(
-                    "{part}: {} MB at first, {} MB at last, {} MB per hour",
-                    memory.first_megabytes, memory.last_megabytes, memory.megabytes_per_hour
-                ));
-            }
-            print(&report)
+            measure_soak(options, programs).await
         }
         Bench::Turn(arguments) => {
             let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
@@ -273,6 +265,18 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
             print(&turn::run(&stack, &options).await?)
         }
     }
+}
+
+async fn measure_soak(options: SoakOptions, programs: BinaryDir) -> anyhow::Result<()> {
+    let stack = durable_stack(programs).await?;
+    let report = soak::run(&stack, options).await?;
+    for (part, memory) in &report.parts {
+        progress::print(&format!(
+            "{part}: {} MB at first, {} MB at last, {} MB per hour",
+            memory.first_megabytes, memory.last_megabytes, memory.megabytes_per_hour
+        ));
+    }
+    print(&report)
 }
 
 impl ChaosArguments {

@@ -143,7 +143,7 @@ fn a_recording_is_read_as_it_was_written_and_played_without_long_pauses() {
     let mut recording = Recording::new(NonZeroU16::new(80).unwrap(), NonZeroU16::new(24).unwrap());
     recording.add_output(Duration::from_millis(500), "$ \u{1b}[1mls\u{1b}[0m\r\n".to_owned());
     recording.add_marker(Duration::from_millis(4500), "a pause");
-    recording.add_output(Duration::from_millis(5000), "127.0.0.1:4711\r\n".to_owned());
+    recording.add_output(Duration::from_secs(5), "127.0.0.1:4711\r\n".to_owned());
     assert_eq!(Recording::parse(&recording.to_cast()), recording);
     let seconds: Vec<_> = recording.without_pauses().iter().map(|event| event.seconds).collect();
     assert_eq!(seconds, [0.5, 2.0, 2.5]);
