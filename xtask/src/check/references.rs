@@ -237,6 +237,12 @@ fn has_heading(text: &str, heading: &str) -> bool {
 }
 
 fn has_test(text: &str, name: &str) -> bool {
+    // A suite with a main function of its own has a list of its tests.
+    let is_listed = text.contains(&format!("::{name} in \""));
+    is_listed || has_test_function(text, name)
+}
+
+fn has_test_function(text: &str, name: &str) -> bool {
     text.match_indices(&format!("fn {name}(")).any(|(start, _)| {
         let before = text[..start].rsplit_once('\n').map_or("", |(before, _)| before);
         let mut attributes = before
@@ -254,7 +260,7 @@ mod tests {
     use crate::check::fixture::Workspace;
 
     const TABLE: &str = "| promise | verified by |\n| --- | --- |\n";
-    const SUITE: &str = "#[test]\nfn it_holds() {}\n\nfn helper() {}\n";
+    const SUITE: &str = "#[test]\nfn it_holds() {}\n\nfn helper() {}\n\ntests![part::it_is_listed in \"place\"];\n";
 
     fn with_row(cell: &str) -> Workspace {
         Workspace::new()
@@ -269,6 +275,7 @@ mod tests {
         for cell in [
             "`src/tests.rs`: `it_holds`, a property",
             "`src`: `it_holds`, `tests`",
+            "`src/tests.rs`: `it_is_listed`",
             "`stack`: `tools`; `cargo xtask bench turn`",
             "`stack/tools`; `tests/e2e/tests/stack/tools.rs`",
         ] {
