@@ -165,8 +165,16 @@ impl Checkout {
         self.files_of(place).any(|file| {
             let below = Path::new(file.strip_prefix(place).unwrap_or_default());
             let names_a_file = below.with_extension("").iter().any(|part| part == name);
-            names_a_file || self.texts.get(file).is_some_and(|text| has_test(text, name))
+            let is_test = |text: &String| has_test(text, name) || has_function(text, name) && self.is_listed(name);
+            names_a_file || self.texts.get(file).is_some_and(is_test)
         })
+    }
+
+    /// Whether a suite with a main function of its own lists a test.
+    fn is_listed(&self, name: &str) -> bool {
+        let (in_namespace, as_text) = (format!("::{name} in \""), format!("::{name}\""));
+        let mut mains = self.texts.iter().filter(|(file, _)| file.ends_with("/main.rs"));
+        mains.any(|(_, text)| text.contains(&in_namespace) || text.contains(&as_text))
     }
 
     fn numbers_of_decisions(&self) -> Vec<String> {
@@ -236,13 +244,11 @@ fn has_heading(text: &str, heading: &str) -> bool {
     })
 }
 
-fn has_test(text: &str, name: &str) -> bool {
-    // A suite with a main function of its own has a list of its tests.
-    let is_listed = text.contains(&format!("::{name} in \""));
-    is_listed || has_test_function(text, name)
+fn has_function(text: &str, name: &str) -> bool {
+    text.contains(&format!("fn {name}("))
 }
 
-fn has_test_function(text: &str, name: &str) -> bool {
+fn has_test(text: &str, name: &str) -> bool {
     text.match_indices(&format!("fn {name}(")).any(|(start, _)| {
         let before = text[..start].rsplit_once('\n').map_or("", |(before, _)| before);
         let mut attributes = before
@@ -260,13 +266,18 @@ mod tests {
     use crate::check::fixture::Workspace;
 
     const TABLE: &str = "| promise | verified by |\n| --- | --- |\n";
-    const SUITE: &str = "#[test]\nfn it_holds() {}\n\nfn helper() {}\n\ntests![part::it_is_listed in \"place\"];\n";
+    const SUITE: &str = "#[test]\nfn it_holds() {}\n\nfn helper() {}\n";
 
     fn with_row(cell: &str) -> Workspace {
         Workspace::new()
             .in_git()
             .source("tests.rs", SUITE)
             .file("tests/e2e/tests/stack/tools.rs", "")
+            .file(
+                "tests/e2e/tests/cluster/main.rs",
+                "tests![part::it_is_listed in \"place\"]",
+            )
+            .file("tests/e2e/tests/cluster/part.rs", "fn it_is_listed() {}")
             .file("docs/verification.md", &format!("{TABLE}| It holds | {cell} |\n"))
     }
 
@@ -275,7 +286,7 @@ mod tests {
         for cell in [
             "`src/tests.rs`: `it_holds`, a property",
             "`src`: `it_holds`, `tests`",
-            "`src/tests.rs`: `it_is_listed`",
+            "`cluster/part`: `it_is_listed`",
             "`stack`: `tools`; `cargo xtask bench turn`",
             "`stack/tools`; `tests/e2e/tests/stack/tools.rs`",
         ] {
