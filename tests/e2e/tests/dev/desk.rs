@@ -185,10 +185,11 @@ impl Desk {
         fs::set_permissions(&cargo, Permissions::from_mode(0o755)).unwrap();
         let mut shell = Command::new("sh");
         shell
-            // Bash, because every `sh` says something else when Ctrl-C ends a program.
+            // Bash, because every `sh` says something else when Ctrl-C ends a program. Whoever starts the tests in the
+            // background ignores Ctrl-C, and its children inherit that.
             .args([
                 "-c",
-                "PATH=\"$0:$PATH\" exec setsid --ctty bash --norc --noprofile --noediting -i",
+                "PATH=\"$0:$PATH\" exec env --default-signal setsid --ctty bash --norc --noprofile --noediting -i",
             ])
             .arg(&bin)
             .env("STEADFAST_CACHE", self.cache())

@@ -103,7 +103,7 @@ async fn record() {
 #[tokio::test]
 async fn lines_of_a_log_come_above_an_answer_that_grows() {
     let desk = Desk::in_checkout("human-in-the-loop");
-    desk.describe_workers("workers: [{name: ticker, command: [sh, -c, 'while :; do echo tick; sleep 0.05; done']}]\n");
+    desk.describe_workers("workers: [{name: ticker, command: [sh, -c, 'while :; do echo tick; sleep 0.2; done']}]\n");
     // The answer has several rows.
     let mut terminal = Terminal::open(desk.shell(), 40).await;
     terminal.types("cargo xtask dev examples/human-in-the-loop").await;

@@ -150,15 +150,20 @@ impl Terminal {
     }
 
     async fn until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        while !is_so(self) {
-            let Ok(Some(bytes)) = timeout(TIMEOUT, self.output.recv()).await else {
-                panic!(
-                    "the terminal does not show {what}:\n{}",
-                    self.screen.screen().contents()
-                );
-            };
-            self.show(&bytes);
-        }
+        let is_shown = timeout(TIMEOUT, async {
+            while !is_so(self) {
+                match self.output.recv().await {
+                    Some(bytes) => self.show(&bytes),
+                    None => return false,
+                }
+            }
+            true
+        });
+        assert!(
+            is_shown.await == Ok(true),
+            "the terminal does not show {what}:\n{}",
+            self.screen.screen().contents()
+        );
     }
 
     fn show(&mut self, bytes: &[u8]) {
