@@ -27,18 +27,27 @@ pub(crate) async fn messages(gateway: &Gateway, task: &TaskRecord) -> Result<Vec
         }
         Err(error) => return Err(error.into()),
     };
-    // A log that was away when the task ended lacks its last messages.
+    complete(gateway, task, judged(task, snapshot)).await
+}
+
+/// All messages of a task that has ended, if its log lacks some of them.
+pub(crate) async fn missing_at_the_end(gateway: &Gateway, task: &TaskRecord) -> Result<Option<Vec<Message>>, ApiError> {
+    let snapshot = judged(task, gateway.log.snapshot(&task.own_log()).await?);
+    if snapshot.complete {
+        return Ok(None);
+    }
+    let in_log = snapshot.messages.clone();
+    let all = complete(gateway, task, snapshot).await?;
+    Ok((all != in_log).then_some(all))
+}
+
+/// A log that was away when the task ended lacks its last messages.
+fn judged(task: &TaskRecord, snapshot: Snapshot) -> Snapshot {
     let lacks_end = task.status.is_terminal() && !snapshot.ended;
-    let complete_so_far = snapshot.complete && !lacks_end;
-    complete(
-        gateway,
-        task,
-        Snapshot {
-            complete: complete_so_far,
-            ..snapshot
-        },
-    )
-    .await
+    Snapshot {
+        complete: snapshot.complete && !lacks_end,
+        ..snapshot
+    }
 }
 
 /// The messages of a task as of an entry of its log.

@@ -32,6 +32,7 @@ use crate::{
     access::{Action, Session},
     app::Gateway,
     error::{ApiError, ErrorBody},
+    messages,
     task::TaskRecord,
 };
 
@@ -131,7 +132,13 @@ async fn open(
     } else {
         End::WithTask
     };
-    if has_seen_all(position, end) {
+    let has_all = match position {
+        Some(Position::After(_)) if has_all_entries(position, end) => {
+            messages::missing_at_the_end(&gateway, &task).await?.is_none()
+        }
+        _ => has_all_entries(position, end),
+    };
+    if has_all {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let from = match position {
@@ -165,8 +172,8 @@ async fn open(
     Ok(response)
 }
 
-/// Whether a client that comes back has everything of a task that has ended.
-fn has_seen_all(position: Option<Position>, end: End) -> bool {
+/// Whether a client that comes back has everything that the log of a task that has ended has.
+fn has_all_entries(position: Option<Position>, end: End) -> bool {
     match (position, end) {
         (Some(Position::After(seen)), End::AfterEntry(last)) => seen >= last,
         (Some(Position::End), End::AfterReset | End::AfterEntry(_)) => true,

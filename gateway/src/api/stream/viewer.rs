@@ -174,14 +174,35 @@ impl Viewer {
                     }
                 }
             }
-            // The log is gone or does not record the end of the task: Temporal does.
-            self.refresh_task().await;
-            if !self.gone && self.task.status.is_terminal() {
-                // Without a log, no entry tells a client that comes back that it has all.
-                let position = self.cursor.is_none().then_some(Position::End);
-                yield self.output.task_updated(&self.task, position);
+            for event in self.end_of_task().await {
+                yield event;
             }
         }
+    }
+
+    /// The log is gone or does not record the end of the task: Temporal does.
+    async fn end_of_task(&mut self) -> Vec<SseEvent> {
+        self.refresh_task().await;
+        if self.gone || !self.task.status.is_terminal() {
+            return Vec::new();
+        }
+        let missing = if self.cursor.is_some() {
+            messages::missing_at_the_end(&self.gateway, &self.task).await
+        } else {
+            Ok(None)
+        };
+        let missing = match missing {
+            Ok(missing) => missing,
+            // The client comes back.
+            Err(error) => return vec![self.output.error(&error.message)],
+        };
+        // Where the log lacks the end, no entry tells a client that comes back that it has all.
+        let position = (self.cursor.is_none() || missing.is_some()).then_some(Position::End);
+        let missing = missing.map(|all| self.output.messages(&all, None));
+        missing
+            .into_iter()
+            .chain([self.output.task_updated(&self.task, position)])
+            .collect()
     }
 
     fn has_reached(&self, end: End) -> bool {
