@@ -1,7 +1,7 @@
 //! The state that one run of a task leaves to the next. It is also the durable part of a running
 //! task: continue-as-new moves it whole.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use steadfast_agent_loop::{AgentRun, Inbox, Segment};
@@ -24,7 +24,7 @@ pub struct DurableState {
     pub transcript: Transcript,
     /// The revision of the agent that has the turn.
     #[serde(default)]
-    pub revision: Option<Revision>,
+    pub revision: Option<Arc<Revision>>,
     /// When the running turn began; absent between turns.
     #[serde(default)]
     pub turn_started_at: Option<jiff::Timestamp>,

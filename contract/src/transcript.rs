@@ -1,7 +1,7 @@
 //! The transcript of a task: its segments in order, which of them the model calls of this run have
 //! been given, and where each one stands in the history.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use steadfast_agent_loop::{Body, ModelText, Segment, SegmentRef, StepId, ToolCal
 use crate::{activities::NewSegment, tool_calls::tool_calls};
 
 /// The transcript of a task: ordered segments. As JSON it is their list; what belongs to one run is
-/// not written, and a transcript that is read begins a run.
+/// not written, and a transcript that is read begins a run. Its segments are shared with the activities of the process.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(from = "Vec<Segment>")]
 pub struct Transcript {
@@ -23,7 +23,7 @@ pub struct Transcript {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Entry {
-    segment: Segment,
+    segment: Arc<Segment>,
     /// Its index among the segments that this run inherited from the run before.
     inherited_as: Option<u32>,
 }
@@ -33,7 +33,7 @@ impl From<Vec<Segment>> for Transcript {
     fn from(segments: Vec<Segment>) -> Self {
         let mut transcript = Self::default();
         for (index, segment) in (0..).zip(segments) {
-            transcript.add(segment, Some(index));
+            transcript.add(Arc::new(segment), Some(index));
         }
         transcript
     }
@@ -47,11 +47,11 @@ impl Serialize for Transcript {
 
 impl Transcript {
     /// Adds what has come into being in this run.
-    pub fn push(&mut self, segment: Segment) {
-        self.add(segment, None);
+    pub fn push(&mut self, segment: impl Into<Arc<Segment>>) {
+        self.add(segment.into(), None);
     }
 
-    fn add(&mut self, segment: Segment, inherited_as: Option<u32>) {
+    fn add(&mut self, segment: Arc<Segment>, inherited_as: Option<u32>) {
         match &segment.body {
             Body::Model { items, .. } => {
                 for call in tool_calls(items, &BTreeMap::new()) {
@@ -85,10 +85,10 @@ impl Transcript {
     }
 
     /// Puts a summary in the place of everything but the last `kept` segments.
-    pub fn compact(&mut self, summary: Segment, kept: usize) {
+    pub fn compact(&mut self, summary: impl Into<Arc<Segment>>, kept: usize) {
         let tail = self.entries.split_off(self.entries.len().saturating_sub(kept));
         self.entries = vec![Entry {
-            segment: summary,
+            segment: summary.into(),
             inherited_as: None,
         }];
         self.entries.extend(tail);
@@ -97,6 +97,11 @@ impl Transcript {
 
     /// The segments, oldest first.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> {
+        self.shared().map(Arc::as_ref)
+    }
+
+    /// The segments, oldest first, to be kept elsewhere too.
+    pub fn shared(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment>> {
         self.entries.iter().map(|entry| &entry.segment)
     }
 
@@ -175,7 +180,7 @@ impl Entry {
     fn refer(&self) -> NewSegment {
         match self.inherited_as {
             Some(index) => NewSegment::Ref(SegmentRef::Inherited(index)),
-            None if self.segment.body.is_by_task() => NewSegment::Whole(Box::new(self.segment.clone())),
+            None if self.segment.body.is_by_task() => NewSegment::Whole(Box::new(Segment::clone(&self.segment))),
             None => NewSegment::Ref(self.segment.reference()),
         }
     }

@@ -7,16 +7,23 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_crds::names::agent_task_queue;
 use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
-use steadfast_process::{BlockingWork, Readiness, ReadinessGauge, outbound::Outbound, prometheus::Registry, telemetry};
+use steadfast_process::{
+    BlockingWork, Readiness, ReadinessGauge, memory_limit,
+    outbound::Outbound,
+    prometheus::{IntCounter, Registry},
+    telemetry,
+};
 use steadfast_temporal::{TemporalSettings, connect_until_stopped};
 use steadfast_workflow::{
     AgentTask, DeliverMessage, ServedAgent, interceptor::ContextInterceptor as WorkflowContextInterceptor,
 };
-use temporalio_client::{Client, ClientOptions};
+use temporalio_client::{Client, ClientOptions, NamespacedClient as _};
 use temporalio_sdk::{
-    Runtime, Worker, WorkerOptions,
-    runtime::{AutoscalingOptions, PollerBehavior, RuntimeOptions},
+    Worker, WorkerOptions,
+    runtime::{AutoscalingOptions, CoreWorker, PollerBehavior},
 };
+use temporalio_sdk_core::{CoreRuntime, RuntimeOptions, init_worker};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -26,7 +33,7 @@ use self::{
 use crate::{
     activities::{Activities, RunningAttempts},
     args::{Args, environment},
-    cache::segments::SegmentCache,
+    cache::segments::{CacheLimits, SegmentCache},
     cancel_broadcast::{CancelBroadcast, RunningCalls, channel_name},
     dynamic_activity::DynamicActivity,
     egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
@@ -47,13 +54,16 @@ use crate::{
 };
 
 /// How long the server waits for a killed worker before another worker gets the next workflow task.
-const STICKY_TIMEOUT: Duration = Duration::from_secs(2);
+const STICKY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most concurrent polls for activities, for new workflow tasks and for those of the tasks in memory. One of each is
 /// open while nothing is to do, because every frontend of Temporal allows a limited number; the server says when more
 /// are of use.
 const MOST_POLLS: usize = 20;
 /// Limit for the log writers of cancelled activities at shutdown.
 const LOG_WRITERS_LIMIT: Duration = Duration::from_secs(5);
+/// The least and the most memory for the tasks, where nobody says how much.
+const LEAST_CACHE_BYTES: usize = 16 << 20;
+const MOST_CACHE_BYTES: usize = 128 << 20;
 /// Threads for the expressions and schemas of users, which nobody can stop.
 const BLOCKING_THREADS: usize = 16;
 
@@ -83,19 +93,22 @@ pub(crate) async fn run(
     temporal_ready.set(true);
     let client_options = ClientOptions::new(temporal.namespace()).data_converter(temporal.codec().data_converter());
     let client = Client::new(connection, client_options.build())?;
-    let cache = Arc::new(SegmentCache::default());
+    let (cache, evicted) = SegmentCache::new(cache_limits(args.cache_mib, memory_limit()));
+    let cache = Arc::new(cache);
+    tokio::spawn(stop.clone().run_until_cancelled_owned(cache.clone().remove_idle()));
     let mut activities = activities(&args, client.clone(), cache.clone(), revisions.clone(), registry, &stop)?;
     activities.mcp = activities.mcp.reporting_to(offers);
     let asking = keep_asking(activities.mcp.clone(), revisions, args.agent.clone());
     tokio::spawn(stop.clone().run_until_cancelled_owned(asking));
     let writers = activities.writers.clone();
+    let evictions = activities.metrics.workflows_evicted.clone();
     // Before this process has attempts of its own.
     tokio::spawn(activities.attempts.clone().fail_those_before(client.clone())).await?;
     let probe = tokio::spawn(watch_temporal(client.clone(), temporal_ready, stop.clone()));
     let options = options(&args, &task_queue, activities, dynamic_activities, cache)?;
     tracing::info!(%task_queue, agent = %args.agent, "worker started");
     let polls = tokio::spawn(polls.watch(Probe::new(client.clone(), &task_queue), polling, stop.clone()));
-    serve(client, options, stop.clone()).await?;
+    serve(client, options, evicted, evictions, stop.clone()).await?;
     stop.cancel();
     writers.close(LOG_WRITERS_LIMIT).await;
     probe.await?;
@@ -178,6 +191,21 @@ fn activities(
     })
 }
 
+/// Most of a worker's memory is of tasks; activities and buffers take the rest of the container's.
+fn cache_limits(cache_mib: Option<u16>, memory_limit: Option<usize>) -> CacheLimits {
+    let default = || {
+        memory_limit.map_or(MOST_CACHE_BYTES, |limit| {
+            (limit / 4).clamp(LEAST_CACHE_BYTES, MOST_CACHE_BYTES)
+        })
+    };
+    let all = cache_mib.map_or_else(default, |mib| usize::from(mib) << 20);
+    CacheLimits {
+        all,
+        resting: all / 32,
+        idle: all / 64,
+    }
+}
+
 /// A name that only this process and its successor have. A host name is one if it is that of a pod of the agent: pods in
 /// the network of their node, and programs on one machine, share theirs.
 fn process_name(args: &Args) -> Option<String> {
@@ -241,15 +269,27 @@ fn poller_behavior() -> PollerBehavior {
 }
 
 /// Runs workflows on a thread of their own, because their futures are not `Send`; activities run on this runtime.
-async fn serve(client: Client, options: WorkerOptions, stop: CancellationToken) -> anyhow::Result<()> {
-    let runtime = Runtime::from_current_tokio(RuntimeOptions::default())?;
+///
+/// The SDK's worker is built on a core of ours, because only the core can remove a workflow from memory
+/// (docs/decisions/0033-tasks-in-memory.md).
+async fn serve(
+    client: Client,
+    options: WorkerOptions,
+    evicted: mpsc::UnboundedReceiver<String>,
+    evictions: IntCounter,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let runtime = CoreRuntime::new_assume_tokio(RuntimeOptions::default())?;
+    let core = core_worker(&runtime, &client, &options)?;
+    let evicting = tokio::spawn(evict(core.clone(), evicted, evictions));
     let handle = tokio::runtime::Handle::current();
     let (done, ended) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("workflows".to_owned())
         .spawn(move || {
             let result = handle.block_on(async {
-                let mut worker = Worker::new(&runtime, client, options).map_err(|error| anyhow::anyhow!("{error}"))?;
+                let mut worker = Worker::new_from_core_options(core, client.options().clone(), options)
+                    .map_err(|error| anyhow::anyhow!("{error}"))?;
                 let shut_down = worker.shutdown_handle();
                 let stopping = tokio::spawn(async move {
                     stop.cancelled().await;
@@ -262,5 +302,22 @@ async fn serve(client: Client, options: WorkerOptions, stop: CancellationToken) 
             // The receiver is gone if the process is being torn down.
             drop(done.send(result));
         })?;
-    ended.await?
+    let result = ended.await?;
+    evicting.abort();
+    result
+}
+
+fn core_worker(runtime: &CoreRuntime, client: &Client, options: &WorkerOptions) -> anyhow::Result<Arc<CoreWorker>> {
+    let config = options
+        .to_core_options(client.namespace(), client.identity())
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(Arc::new(init_worker(runtime, config, client.connection().clone())?))
+}
+
+/// Removes from memory the workflows of the runs that the cache has chosen.
+async fn evict(core: Arc<CoreWorker>, mut chosen: mpsc::UnboundedReceiver<String>, evictions: IntCounter) {
+    while let Some(run_id) = chosen.recv().await {
+        core.request_workflow_eviction(&run_id);
+        evictions.inc();
+    }
 }

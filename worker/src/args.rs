@@ -47,6 +47,10 @@ pub(crate) struct Args {
     /// The most MiB of events that the log of a task keeps in Redis; older events are read from Temporal.
     #[arg(long, env = "STEADFAST_LOG_MAX_MIB", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) log_max_mib: u16,
+    /// The most MiB of tasks in memory; a task above it is removed and replayed when it goes on [default: a quarter of
+    /// the container's memory limit, from 16 to 128].
+    #[arg(long, env = "STEADFAST_CACHE_MIB", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) cache_mib: Option<u16>,
     /// Base URL of all model calls, instead of `model.baseUrl` of the Agent: for tests and local models.
     #[arg(long, env = "STEADFAST_MODEL_BASE_URL")]
     pub(crate) model_base_url: Option<Url>,

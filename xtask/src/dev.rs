@@ -5,7 +5,7 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -43,5 +43,15 @@ fn build_programs(cargo: &Cargo) -> anyhow::Result<PathBuf> {
     progress::print("building steadfast, its gateway and its worker (several minutes the first time)");
     let mut arguments = vec!["build", "--locked", "--bins"];
     arguments.extend(PROGRAMS.iter().flat_map(|program| ["--package", program]));
+    if !has_make() {
+        // The worker's allocator, the one feature that these programs have, is compiled with it.
+        arguments.push("--no-default-features");
+    }
     Ok(build(cargo, &arguments)?.executable("steadfast")?.clone())
+}
+
+fn has_make() -> bool {
+    let mut make = Command::new("make");
+    let make = make.arg("--version").stdin(Stdio::null()).stdout(Stdio::null());
+    make.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }

@@ -1,7 +1,10 @@
 //! Reads the history of a run: the segments of its transcript, its revisions, and the events that
 //! the workflow made itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -49,7 +52,7 @@ pub struct HistoryView {
     /// The run that this one continues; empty in the first.
     pub run_before: String,
     pub segments: BTreeMap<SegmentRef, Segment>,
-    pub revisions: BTreeMap<String, Revision>,
+    pub revisions: BTreeMap<String, Arc<Revision>>,
     /// Results of the steps of `steps` tools, by activity id.
     pub steps: BTreeMap<String, Value>,
     /// Parts of the state that the run has recorded for the next run, by number.
@@ -267,7 +270,7 @@ impl HistoryView {
         Ok(())
     }
 
-    fn adopt(&mut self, revision: Option<Revision>) {
+    fn adopt(&mut self, revision: Option<Arc<Revision>>) {
         if let Some(revision) = revision {
             self.revision = Some(revision.name.clone());
             self.revisions.insert(revision.name.clone(), revision);
@@ -458,7 +461,7 @@ impl HistoryView {
             Some(ActivityKind::InvokeModel) => self.model_segment(event, at, scheduled, result)?,
             Some(ActivityKind::LoadRevision) => {
                 let loaded = read::<LoadedRevision>(event, "a revision", result)?;
-                self.adopt(loaded.and_then(|loaded| loaded.revision));
+                self.adopt(loaded.and_then(|loaded| loaded.revision).map(Arc::new));
                 None
             }
             Some(ActivityKind::FetchStatePage) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use steadfast_events::{TurnStatus, Usage, Verdict};
 use steadfast_process::prometheus::{
-    self, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry,
+    self, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
     core::{Collector, Metric, MetricVec, MetricVecBuilder},
     exponential_buckets,
 };
@@ -25,6 +25,7 @@ pub(crate) struct Metrics {
     approvals_decided: IntCounterVec,
     log_lagging: IntCounterVec,
     log_messages_lost: IntCounterVec,
+    pub(crate) workflows_evicted: IntCounter,
 }
 
 /// How a tool call ended.
@@ -47,6 +48,11 @@ impl Metrics {
             let options = HistogramOpts::new(name, help).buckets(buckets);
             registered(registry, HistogramVec::new(options, labels)?)
         };
+        let workflows_evicted = IntCounter::new(
+            "steadfast_workflows_evicted_total",
+            "Tasks that were removed from memory to keep within its limit; each is replayed when it goes on",
+        )?;
+        registry.register(Box::new(workflows_evicted.clone()))?;
         Ok(Self {
             tokens: counter(
                 "steadfast_tokens_total",
@@ -102,6 +108,7 @@ impl Metrics {
                 "Segments that the log lacks and no history in Temporal has any more",
                 &["agent"],
             )?,
+            workflows_evicted,
         })
     }
 
@@ -269,6 +276,7 @@ mod tests {
             "steadfast_tokens_total{agent=\"weather\",model=\"gpt-5-mini\",type=\"reasoning\"} 5",
             "steadfast_tool_call_seconds_count{agent=\"weather\",outcome=\"success\",tool=\"get-weather\"} 1",
             "steadfast_turns_total{agent=\"weather\",status=\"completed\"} 1",
+            "steadfast_workflows_evicted_total 0",
         ];
         assert_eq!(samples(&registry), expected);
     }

@@ -13,7 +13,7 @@ use steadfast_agent_loop::{
     Admission, Guarded, Input, Limits, QueuedMessage, Receipt, Segment, SegmentRef, TurnOutcome,
 };
 use steadfast_contract::{
-    activities::{LoadedRevision, LogAck},
+    activities::{LoadedRevision, LogAck, Revision},
     interval::Interval,
     outbox::{Pending, TurnEndPlace},
     queries::{Phase, TaskState},
@@ -68,6 +68,12 @@ pub struct RunLocal {
     last_outcome: Option<TurnOutcome>,
 }
 
+impl Drop for RunLocal {
+    fn drop(&mut self) {
+        self.sink.forget(&self.run_id);
+    }
+}
+
 /// Whether the newest revision has been read for the turn that begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NewestRevision {
@@ -119,6 +125,9 @@ impl Task {
         };
         let mut task = Self { start, state, local };
         task.offer_state();
+        if let Some(revision) = task.state.revision.take() {
+            task.set_revision(revision);
+        }
         if is_new {
             let status = TaskStatus::Running;
             task.emit(0, now, EventKind::TaskUpdated { status, reason: None });
@@ -135,13 +144,10 @@ impl Task {
         for message in self.state.inbox.queued() {
             self.offer_message(message);
         }
-        if let Some(revision) = &self.state.revision {
-            self.local.sink.put_revision(&self.local.run_id, revision);
-        }
     }
 
     fn offer_inherited(&self) {
-        for (index, segment) in (0..).zip(self.state.transcript.segments()) {
+        for (index, segment) in (0..).zip(self.state.transcript.shared()) {
             self.local.sink.put_inherited(&self.local.run_id, index, segment);
         }
     }
@@ -150,7 +156,7 @@ impl Task {
         let reference = SegmentRef::Message(message.message_id.clone());
         self.local
             .sink
-            .put_segment(&self.local.run_id, reference, &message.to_segment());
+            .put_segment(&self.local.run_id, reference, &Arc::new(message.to_segment()));
     }
 
     /// Offers the result of a step of a `steps` tool to the activities of this process.
@@ -240,12 +246,26 @@ impl Task {
     /// Takes in what the activity has read.
     pub fn adopt_revision(&mut self, loaded: LoadedRevision) {
         if let Some(revision) = loaded.revision {
-            self.local.sink.put_revision(&self.local.run_id, &revision);
-            self.state.revision = Some(revision);
+            self.set_revision(Arc::new(revision));
         }
         if let Some(registered) = loaded.search_attributes {
             self.state.search_attributes = registered;
         }
+    }
+
+    fn set_revision(&mut self, revision: Arc<Revision>) {
+        let shared = self.local.sink.put_revision(&self.local.run_id, revision);
+        self.state.revision = Some(shared);
+    }
+
+    /// The task waits for a message.
+    pub fn rest(&self) {
+        self.local.sink.rest(&self.local.run_id);
+    }
+
+    /// The wait for a message is over.
+    pub fn wake(&self) {
+        self.local.sink.wake(&self.local.run_id);
     }
 
     /// The queue that the acting agent's activities run on; the task's own when absent.
@@ -264,6 +284,7 @@ impl Task {
     /// Adds a segment to the transcript.
     pub fn append_segment(&mut self, segment: Segment) {
         self.local.grown_bytes += json_size(&segment);
+        let segment = Arc::new(segment);
         self.local
             .sink
             .put_segment(&self.local.run_id, segment.reference(), &segment);

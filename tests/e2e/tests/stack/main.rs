@@ -39,6 +39,7 @@ mod server_limits;
 mod steps;
 mod stopping;
 mod task_identity;
+mod tasks_in_memory;
 mod tools;
 mod tracing;
 mod turn_cost;

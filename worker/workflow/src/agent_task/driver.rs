@@ -14,7 +14,10 @@ mod state_pages;
 mod tools;
 mod visibility;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::json;
 
@@ -85,7 +88,6 @@ pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskR
         never = cancels => match never {},
         never = queue => match never {},
     };
-    ctx.state(|state| state.sink.forget(ctx.run_id()));
     match end {
         End::Completed => Ok(read(ctx, Task::result)),
         End::Canceled => Err(WorkflowTermination::cancelled()),
@@ -235,6 +237,9 @@ async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
     if waits {
         visibility::show(ctx, VisiblePhase::Idle);
     }
+    if waits {
+        read(ctx, Task::rest);
+    }
     let awaited = ctx
         .wait_condition(|state| {
             state.task.as_ref().is_some_and(|task| {
@@ -245,6 +250,9 @@ async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
             })
         })
         .await;
+    if waits {
+        read(ctx, Task::wake);
+    }
     // With a message in the queue the wait is over before it sees the cancellation.
     if awaited.is_err() || ctx.cancellation_token().is_cancelled() {
         return Ok(Next::End(TaskStatus::Canceled));
@@ -402,7 +410,7 @@ fn stopped(ctx: &Context) -> Failure {
 }
 
 /// The token and the revision of the running turn; `None` between turns.
-fn turn_scope(ctx: &Context) -> Option<(WorkflowCancellationToken, Revision)> {
+fn turn_scope(ctx: &Context) -> Option<(WorkflowCancellationToken, Arc<Revision>)> {
     let revision = read(ctx, |task| task.state.revision.clone())?;
     Some((ensure_turn_token(ctx), revision))
 }

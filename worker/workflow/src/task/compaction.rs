@@ -1,5 +1,7 @@
 //! When the transcript is compacted, and how a task counts its tokens.
 
+use std::sync::Arc;
+
 use steadfast_agent_loop::{Body, Segment, StepId, UserContent};
 use steadfast_events::{EventKind, Usage};
 
@@ -17,12 +19,12 @@ impl Task {
         self.state.context_tokens = 0;
         let generation = self.state.generation;
         let text = if kept == 0 { self.with_request(text) } else { text };
-        let segment = Segment {
+        let segment = Arc::new(Segment {
             turn: id.turn,
             step: id.step,
             at: now,
             body: Body::Summary { generation, text },
-        };
+        });
         self.local
             .sink
             .put_segment(&self.local.run_id, segment.reference(), &segment);

@@ -1,7 +1,10 @@
 //! Continue-as-new: the durable state that the next run receives, whole, as pages or in parts, and how
 //! that run puts it together again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use serde_json::Value;
 use steadfast_agent_loop::{Body, QueuedMessage, Segment, Step, StepId};
@@ -88,7 +91,7 @@ impl Task {
     fn restore_finished_call(&mut self, segment: Segment) {
         self.local
             .sink
-            .put_segment(&self.local.run_id, segment.reference(), &segment);
+            .put_segment(&self.local.run_id, segment.reference(), &Arc::new(segment.clone()));
         if let Body::Tool { index, output, .. } = segment.body
             && let Some(call) = self.state.finished_calls.get_mut(&index)
         {
@@ -113,7 +116,7 @@ impl Task {
     pub fn output_is_recorded(&mut self, segment: &Segment) {
         self.local
             .sink
-            .put_segment(&self.local.run_id, segment.reference(), segment);
+            .put_segment(&self.local.run_id, segment.reference(), &Arc::new(segment.clone()));
         if let Body::Tool { index, .. } = &segment.body
             && let Some(call) = self.state.finished_calls.get_mut(index)
         {
