@@ -132,7 +132,9 @@ async fn send(request: reqwest::RequestBuilder, path: &str) -> anyhow::Result<Va
 /// The sum of the gauge `pending_polls` over the queues whose name starts with this; sticky queues have names of
 /// their own, and count under the label of the queue that they belong to.
 fn pending_polls(page: &str, task_queue: &str) -> f64 {
-    let label = format!("taskqueue=\"{}", task_queue.replace('"', ""));
+    // The server writes every other character of a label's value as an underscore.
+    let name = task_queue.replace(|character: char| !character.is_ascii_alphanumeric(), "_");
+    let label = format!("taskqueue=\"{name}");
     page.lines()
         .filter(|line| line.starts_with("pending_polls{") && line.contains(&label))
         .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
@@ -146,10 +148,10 @@ mod tests {
     #[test]
     fn the_polls_of_one_task_queue_are_added() {
         let page = "# TYPE pending_polls gauge\n\
-            pending_polls{namespace=\"default\",partition=\"0\",task_type=\"Workflow\",taskqueue=\"peer-a\"} 2\n\
-            pending_polls{namespace=\"default\",partition=\"__sticky__\",task_type=\"Workflow\",taskqueue=\"peer-a\"} 3\n\
+            pending_polls{namespace=\"default\",partition=\"0\",task_type=\"Workflow\",taskqueue=\"peer_a\"} 2\n\
+            pending_polls{namespace=\"default\",partition=\"__sticky__\",task_type=\"Workflow\",taskqueue=\"peer_a\"} 3\n\
             pending_polls{namespace=\"default\",partition=\"0\",task_type=\"Activity\",taskqueue=\"other\"} 5\n\
-            other{taskqueue=\"peer-a\"} 7\n";
+            other{taskqueue=\"peer_a\"} 7\n";
         assert!((pending_polls(page, "peer-a") - 5.0).abs() < f64::EPSILON);
     }
 }
