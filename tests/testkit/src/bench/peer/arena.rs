@@ -173,7 +173,11 @@ impl<'stack> Arena<'stack> {
         let mut setup = AgentSetup::new(name, |_| Reply::text("The model of the bench answers instead."))
             .tool(TOOL, tool(&format!("{}/look_up", self.side_server.url())))
             .named_processes()
-            .configure(move |spec| spec.model.base_url = base_url);
+            .configure(move |spec| {
+                spec.model.base_url = base_url;
+                // The long conversation is one turn.
+                spec.limits.max_model_calls_per_turn = 10_000;
+            });
         if let Some(programs) = programs {
             setup = setup.programs(programs);
         }
