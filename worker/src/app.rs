@@ -191,7 +191,7 @@ fn activities(
     })
 }
 
-/// Most of a worker's memory is of tasks; activities and buffers take the rest of the container's.
+/// The tasks get a quarter of the container's memory: the program, running activities and their buffers need the rest.
 fn cache_limits(cache_mib: Option<u16>, memory_limit: Option<usize>) -> CacheLimits {
     let default = || {
         memory_limit.map_or(MOST_CACHE_BYTES, |limit| {

@@ -18,7 +18,7 @@ enum Sign {
 }
 
 /// Every package, by what it is needed for.
-const PACKAGES: [(&str, Sign); 17] = [
+const PACKAGES: [(&str, Sign); 18] = [
     ("etcd-server", Sign::Program("etcd")),
     ("containerd", Sign::Program("containerd")),
     ("runc", Sign::Program("runc")),
@@ -35,6 +35,8 @@ const PACKAGES: [(&str, Sign); 17] = [
         "busybox-static",
         Sign::Succeeds("dpkg-query", &["--status", "busybox-static"]),
     ),
+    // Compiles the allocator of the worker.
+    ("make", Sign::Program("make")),
     ("redis-server", Sign::Program("redis-server")),
     ("npm", Sign::Program("npm")),
     ("python3-pip", Sign::Succeeds("python3", &["-m", "pip", "--version"])),

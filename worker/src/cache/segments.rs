@@ -32,7 +32,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// replayed when it goes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CacheLimits {
-    /// All tasks. Where the others are not enough, tasks that are at work are removed too.
+    /// All tasks, also those that are at work.
     pub(crate) all: usize,
     /// The tasks that wait for a message.
     pub(crate) resting: usize,
@@ -43,7 +43,7 @@ pub(crate) struct CacheLimits {
 /// Segments and revisions by run, limited in size. The least recently used run is removed first.
 pub(crate) struct SegmentCache {
     limits: CacheLimits,
-    /// Receives the runs whose workflows are to be removed from memory.
+    /// Where the cache sends the runs whose workflows are to be removed from memory.
     evictions: mpsc::UnboundedSender<String>,
     inner: Mutex<Inner>,
 }

@@ -236,8 +236,6 @@ async fn await_message(ctx: &Context) -> Result<Next, WorkflowTermination> {
     });
     if waits {
         visibility::show(ctx, VisiblePhase::Idle);
-    }
-    if waits {
         read(ctx, Task::rest);
     }
     let awaited = ctx
