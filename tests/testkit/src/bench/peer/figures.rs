@@ -18,8 +18,11 @@ pub enum Line {
     EventsPerRun,
     MostEvents,
     WorkerIdle,
+    WorkerIdleAnonymous,
     WorkerAfterBurst,
+    WorkerAfterBurstAnonymous,
     WorkerAfterRest,
+    WorkerAfterRestAnonymous,
     DeltaP50Alone,
     DeltaP99Alone,
     DeltaP50Crowded,
@@ -34,7 +37,7 @@ pub enum Line {
 }
 
 impl Line {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 23] = [
         Self::RunsPerSecond,
         Self::ServerCpuPerRun,
         Self::WorkerCpuPerRun,
@@ -42,8 +45,11 @@ impl Line {
         Self::EventsPerRun,
         Self::MostEvents,
         Self::WorkerIdle,
+        Self::WorkerIdleAnonymous,
         Self::WorkerAfterBurst,
+        Self::WorkerAfterBurstAnonymous,
         Self::WorkerAfterRest,
+        Self::WorkerAfterRestAnonymous,
         Self::DeltaP50Alone,
         Self::DeltaP99Alone,
         Self::DeltaP50Crowded,
@@ -67,8 +73,11 @@ impl Line {
             Self::EventsPerRun => "events of history per run",
             Self::MostEvents => "events of the longest history",
             Self::WorkerIdle => "worker memory, idle, MB",
+            Self::WorkerIdleAnonymous => "of that, heap and stacks, idle, MB",
             Self::WorkerAfterBurst => "worker memory after the burst, MB",
+            Self::WorkerAfterBurstAnonymous => "of that, heap and stacks, after the burst, MB",
             Self::WorkerAfterRest => "worker memory after the rest, MB",
+            Self::WorkerAfterRestAnonymous => "of that, heap and stacks, after the rest, MB",
             Self::DeltaP50Alone => "added latency per delta, one run, p50, ms",
             Self::DeltaP99Alone => "added latency per delta, one run, p99, ms",
             Self::DeltaP50Crowded => "added latency per delta, 50 runs, p50, ms",

@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
-    PeerOptions,
+    Contestant, PeerOptions,
     arena::{Arena, Running},
     figures::{Figure, Line},
     log_reader::LogReader,
@@ -42,7 +42,7 @@ const CROWD: usize = 50;
 /// How long a worker is left alone before it counts as idle.
 const IDLE: Duration = Duration::from_secs(5);
 /// Samples of the way from a message to the model.
-const MESSAGES: usize = 20;
+const MESSAGES: usize = 100;
 /// As many bytes of English are about 200,000 tokens.
 const LONG_TEXT_BYTES: usize = 835_000;
 const LONG_RESULT_BYTES: u32 = 5_000;
@@ -91,6 +91,13 @@ impl<'arena> Measurer<'arena> {
         self.figures.insert(line, Figure::exact(value));
     }
 
+    fn record_memory(&mut self, resident: Line, anonymous: Line) -> anyhow::Result<()> {
+        let memory = process_usage::memory(self.running.worker())?;
+        self.record(resident, memory.megabytes);
+        self.record(anonymous, memory.anonymous_megabytes);
+        Ok(())
+    }
+
     fn record_percentiles(&mut self, values: Vec<f64>, p50: Line, p99: Line) -> anyhow::Result<()> {
         self.record(p50, percentile(values.clone(), 50).context("nothing was measured")?);
         self.record(p99, percentile(values, 99).context("nothing was measured")?);
@@ -114,8 +121,7 @@ impl<'arena> Measurer<'arena> {
         tokio::time::sleep(IDLE).await;
         let polls = self.arena.api.pending_polls(&self.running.task_queue()).await?;
         self.record(Line::LongPolls, polls);
-        let memory = process_usage::resident_megabytes(self.running.worker())?;
-        self.record(Line::WorkerIdle, memory);
+        self.record_memory(Line::WorkerIdle, Line::WorkerIdleAnonymous)?;
         Ok(())
     }
 
@@ -199,7 +205,7 @@ impl<'arena> Measurer<'arena> {
         let server = process_usage::cpu(temporal)?.saturating_sub(server_before);
         let worker = process_usage::cpu(self.running.worker())?.saturating_sub(worker_before);
         let redis = process_usage::cpu(redis)?.saturating_sub(redis_before);
-        let memory = process_usage::resident_megabytes(self.running.worker())?;
+        self.record_memory(Line::WorkerAfterBurst, Line::WorkerAfterBurstAnonymous)?;
         let total: u32 = events.iter().sum();
         self.record(
             Line::RunsPerSecond,
@@ -211,7 +217,6 @@ impl<'arena> Measurer<'arena> {
         self.record(Line::EventsPerRun, f64::from(total) / float(runs));
         let most = events.iter().max().copied().unwrap_or_default();
         self.record(Line::MostEvents, f64::from(most));
-        self.record(Line::WorkerAfterBurst, memory);
         Ok(())
     }
 
@@ -237,9 +242,7 @@ impl<'arena> Measurer<'arena> {
     /// Memory after some time without work.
     pub(super) async fn rest(&mut self) -> anyhow::Result<()> {
         tokio::time::sleep(self.options.rest).await;
-        let memory = process_usage::resident_megabytes(self.running.worker())?;
-        self.record(Line::WorkerAfterRest, memory);
-        Ok(())
+        self.record_memory(Line::WorkerAfterRest, Line::WorkerAfterRestAnonymous)
     }
 
     /// `kill -9` in the middle of an answer, an immediate restart, and the time until tokens flow again.
@@ -279,10 +282,14 @@ impl<'arena> Measurer<'arena> {
         self.arena.api.terminate(&task.task_id).await
     }
 
-    /// From the request of a client to the request at the model. Only our builds have a gateway.
+    /// From the request of a client to the request at the model. Only our builds have a gateway, and that of this build
+    /// does not read the logs of an earlier one.
     pub(super) async fn messages(&mut self) -> anyhow::Result<()> {
         let running = self.running;
-        let Some(agent) = running.agent() else { return Ok(()) };
+        let agent = match (running.contestant, running.agent()) {
+            (Contestant::ThisBuild, Some(agent)) => agent,
+            _ => return Ok(()),
+        };
         let (mut to_new, mut to_waiting) = (Vec::new(), Vec::new());
         for _ in 0..MESSAGES.min(self.options.runs) {
             let task = agent.task().await?;
