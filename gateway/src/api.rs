@@ -12,6 +12,7 @@ mod messages;
 mod openapi;
 mod paging;
 mod rpc;
+mod server_sent_events;
 mod stream;
 mod tasks;
 

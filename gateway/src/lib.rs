@@ -11,6 +11,7 @@ mod app;
 mod approvals;
 mod erasure;
 mod error;
+mod follow;
 mod load;
 mod messages;
 mod metrics;

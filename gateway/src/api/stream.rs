@@ -3,41 +3,36 @@
 //! gets none twice. Where the log cannot promise that, the viewer gets all messages at once
 //! and goes on from there.
 
+mod boundary;
 mod format;
-mod keep_alive;
-mod recovery;
-mod revocation;
-mod viewer;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Extension,
     extract::{Path, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{IntoResponse as _, Response, sse::Sse},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response, sse::Event as SseEvent},
 };
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use serde::Deserialize;
-use steadfast_eventlog::reader::From;
+use steadfast_eventlog::{Entry, reader::From};
 use utoipa::IntoParams;
 
 use self::{
-    format::{Format, Position},
-    keep_alive::with_keep_alive,
-    viewer::{End, Start, Viewer},
+    boundary::boundary,
+    format::{Format, Output},
 };
-use super::{extractors::Params, tasks};
+use super::{extractors::Params, server_sent_events::response, tasks};
 use crate::{
     access::{Action, Session},
     app::Gateway,
     error::{ApiError, ErrorBody},
+    follow::{End, Follower, Position, Update},
     messages,
     task::TaskRecord,
 };
 
-/// A stream that is silent for this long gets a comment.
-const PING: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: &str = "last-event-id";
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -150,26 +145,62 @@ async fn open(
     };
     let place = gateway.load.stream(&session.caller).await?;
     let subscription = gateway.reader.subscribe(&task.own_log(), from).await?;
-    let start = match from {
+    let (cursor, told) = match from {
         // A viewer of the tail who loses the connection before the first entry can still resume.
-        From::Tail => Start::Told(Position::after(subscription.begins_after())),
-        From::Start => Start::First,
-        From::After(id) => Start::After(id),
+        From::Tail => (None, Some(Position::after(subscription.begins_after()))),
+        From::Start => (None, None),
+        From::After(id) => (Some(id), None),
     };
-    let events = Viewer::new(gateway, session, task, format, place).events(subscription, start, end);
-    let mut response = Sse::new(events.map(Ok::<_, Infallible>))
-        .into_response()
-        .map(|body| with_keep_alive(body, PING));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, no-transform"),
-    );
-    headers.insert(
-        HeaderName::from_static("x-accel-buffering"),
-        HeaderValue::from_static("no"),
-    );
-    Ok(response)
+    let follower = Follower::new(gateway.clone(), session, task.clone(), place, cursor);
+    let updates = follower.updates(subscription, end);
+    Ok(response(events(gateway, task, format, told, updates)))
+}
+
+/// What the viewer gets. `told` is a position that the viewer does not know yet.
+fn events(
+    gateway: Arc<Gateway>,
+    task: TaskRecord,
+    format: Format,
+    told: Option<Position>,
+    mut updates: impl Stream<Item = Update> + Send + Unpin + 'static,
+) -> impl Stream<Item = SseEvent> + Send + 'static {
+    async_stream::stream! {
+        let mut output = Output::new(format, &task);
+        yield output.connected(&task.id, told);
+        while let Some(update) = updates.next().await {
+            match update {
+                Update::Entry(entry) => {
+                    learn_start(&gateway, &task, &mut output, &entry).await;
+                    for event in output.entry(&entry).into_iter().flatten() {
+                        yield event;
+                    }
+                }
+                Update::Messages(all) => {
+                    yield output.messages(&all.messages, all.position);
+                    // Who waits for the end of a turn does not get it after the messages, which cover its entry.
+                    let turn_end = all.turn_end.map(|entry| output.earlier_entry(&entry));
+                    for event in turn_end.into_iter().flatten().flatten() {
+                        yield event;
+                    }
+                }
+                Update::Ended(ended) => {
+                    if let Some(all) = ended.missing {
+                        yield output.messages(&all, None);
+                    }
+                    yield output.task_updated(&ended.task, ended.position);
+                }
+                Update::Error(reason) => yield output.error(&reason),
+            }
+        }
+    }
+}
+
+/// Looks up how the message of an entry started, where the viewer came later.
+async fn learn_start(gateway: &Gateway, task: &TaskRecord, output: &mut Output, entry: &Entry) {
+    if let Some(message_id) = output.missing_start(entry) {
+        let boundary = boundary(gateway, task, message_id, entry.id).await;
+        output.remember_start(entry, boundary.as_ref().map(|boundary| &boundary.event));
+    }
 }
 
 /// Whether a client that comes back has everything that the log of a task that has ended has.
@@ -178,5 +209,49 @@ fn has_all_entries(position: Option<Position>, end: End) -> bool {
         (Some(Position::After(seen)), End::AfterEntry(last)) => seen >= last,
         (Some(Position::End), End::AfterReset | End::AfterEntry(_)) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use steadfast_events::{EntryId, EventKind, TurnStatus, Usage, testing};
+
+    use super::*;
+    use crate::{follow::AllMessages, task};
+
+    #[tokio::test]
+    async fn the_end_of_a_turn_that_all_messages_cover_is_told_after_them_and_without_an_id() {
+        let at = |number| EntryId { epoch: 2, number };
+        let event = testing::event(EventKind::TurnEnded {
+            status: TurnStatus::Completed,
+            usage: Usage::default(),
+            error: None,
+        });
+        let turn_end = Arc::new(Entry {
+            id: at(7),
+            json: serde_json::to_string(&event).unwrap().into(),
+            event,
+        });
+        let all = Update::Messages(AllMessages {
+            messages: Vec::new(),
+            position: Some(Position::After(at(8))),
+            turn_end: Some(turn_end),
+        });
+        let gateway = Arc::new(Gateway::without_services());
+        let events = events(
+            gateway,
+            task::testing::task(),
+            Format::Events,
+            None,
+            stream::iter([all]),
+        );
+        let body = axum::body::to_bytes(response(events).into_body(), usize::MAX)
+            .await
+            .unwrap();
+        let told = String::from_utf8(body.to_vec()).unwrap();
+        let (reset, ended) = (told.find("event: log_reset"), told.find("event: turn_ended"));
+        assert!(reset.is_some() && reset < ended, "{told}");
+        assert_eq!(told.matches("id: ").count(), 1, "{told}");
     }
 }

@@ -1,20 +1,17 @@
 //! What a viewer gets as server-sent events: Agentex's frames, or the events of the log as
 //! they are. Pure.
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Write as _},
-    str::FromStr,
-};
+use std::{borrow::Cow, fmt::Write as _};
 
 use axum::response::sse::Event as SseEvent;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use steadfast_eventlog::Entry;
-use steadfast_events::{EntryId, Event, Message, ParseEntryIdError};
+use steadfast_events::{Event, Message};
 
 use crate::{
     agentex::{frames::AgentexFrames, wire::Frame},
+    follow::Position,
     task::TaskRecord,
 };
 
@@ -30,48 +27,6 @@ pub(super) enum Format {
     Agentex,
     /// The events of the log as they are.
     Events,
-}
-
-/// How far a viewer has come, as the id of an event says it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
-    /// `0`: before the first entry.
-    Start,
-    /// The last entry that the viewer has.
-    After(EntryId),
-    /// `end`: the viewer has all of a task that has ended and has no log.
-    End,
-}
-
-const START: &str = "0";
-const END: &str = "end";
-
-impl Position {
-    pub(super) fn after(last: Option<EntryId>) -> Self {
-        last.map_or(Self::Start, Self::After)
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start => f.write_str(START),
-            Self::After(id) => id.fmt(f),
-            Self::End => f.write_str(END),
-        }
-    }
-}
-
-impl FromStr for Position {
-    type Err = ParseEntryIdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            START => Ok(Self::Start),
-            END => Ok(Self::End),
-            id => id.parse().map(Self::After),
-        }
-    }
 }
 
 /// Writes the events of one viewer.

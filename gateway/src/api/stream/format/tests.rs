@@ -1,5 +1,5 @@
 use allocation_counter::measure;
-use steadfast_events::{EventKind, testing};
+use steadfast_events::{EntryId, EventKind, testing};
 
 use super::*;
 use crate::task;

@@ -1,6 +1,5 @@
-use std::{convert::Infallible, fs, path::Path};
+use std::{fs, path::Path};
 
-use axum::response::{IntoResponse as _, sse::Sse};
 use futures::stream;
 use tokio::time::timeout;
 
@@ -42,25 +41,21 @@ fn watchful(cluster: &FakeCluster, revisions: &Path) -> Arc<Gateway> {
 async fn told_after(change: impl FnOnce(&FakeCluster, &Path)) -> String {
     let (cluster, revisions) = (FakeCluster::with_user("alice"), tempfile::tempdir().unwrap());
     let gateway = watchful(&cluster, revisions.path());
-    let viewer = viewer(&gateway, Session::of_user("alice")).await;
-    let mut events = viewer.events(stream::pending(), Start::First, End::WithTask);
-    assert!(events.next().await.is_some(), "the connection is confirmed");
-    let quiet = timeout(Duration::from_millis(50), events.next()).await;
+    let viewer = viewer(&gateway, Session::of_user("alice"), None).await;
+    let mut updates = viewer.updates(stream::pending(), End::WithTask);
+    let quiet = timeout(Duration::from_millis(50), updates.next()).await;
     assert!(quiet.is_err(), "the stream ended although nothing had changed");
     change(&cluster, revisions.path());
-    let event = timeout(Duration::from_secs(5), events.next()).await.unwrap().unwrap();
-    assert!(events.next().await.is_none(), "the stream ends");
-    body_of(event).await
-}
-
-async fn body_of(event: SseEvent) -> String {
-    let response = Sse::new(stream::iter([Ok::<_, Infallible>(event)])).into_response();
-    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    String::from_utf8(body.to_vec()).unwrap()
+    let update = timeout(Duration::from_secs(5), updates.next()).await.unwrap().unwrap();
+    assert!(updates.next().await.is_none(), "the stream ends");
+    match update {
+        Update::Error(reason) => reason,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn error(reason: &str) -> String {
-    format!("data: {{\"type\":\"error\",\"message\":\"the stream ends: {reason}\"}}\n\n")
+    format!("the stream ends: {reason}")
 }
 
 #[tokio::test]
@@ -97,15 +92,12 @@ async fn a_busy_stream_ends_too() {
         tokio::task::yield_now().await;
         entry
     });
-    let viewer = viewer(&gateway, Session::of_user("alice")).await;
-    let mut events = viewer.events(
-        entries.boxed(),
-        Start::After(EntryId { epoch: 1, number: 0 }),
-        End::WithTask,
-    );
-    assert!(events.next().await.is_some());
+    let cursor = EntryId { epoch: 1, number: 0 };
+    let viewer = viewer(&gateway, Session::of_user("alice"), Some(cursor)).await;
+    let mut updates = viewer.updates(entries.boxed(), End::WithTask);
+    assert!(updates.next().await.is_some());
     cluster.remove_binding("alice");
-    let rest = async { while events.next().await.is_some() {} };
+    let rest = async { while updates.next().await.is_some() {} };
     timeout(Duration::from_secs(5), rest).await.expect("the stream ends");
 }
 
@@ -113,27 +105,25 @@ async fn a_busy_stream_ends_too() {
 async fn an_outage_of_the_api_server_ends_no_stream() {
     let (cluster, revisions) = (FakeCluster::with_user("alice"), tempfile::tempdir().unwrap());
     let gateway = watchful(&cluster, revisions.path());
-    let viewer = viewer(&gateway, Session::of_user("alice")).await;
-    let mut events = viewer.events(stream::pending(), Start::First, End::WithTask);
-    assert!(events.next().await.is_some());
+    let viewer = viewer(&gateway, Session::of_user("alice"), None).await;
+    let mut updates = viewer.updates(stream::pending(), End::WithTask);
     cluster.stop_answering();
-    let quiet = timeout(Duration::from_millis(50), events.next()).await;
+    let quiet = timeout(Duration::from_millis(50), updates.next()).await;
     assert!(quiet.is_err(), "the stream ended");
 }
 
-async fn viewer(gateway: &Arc<Gateway>, session: Session) -> Viewer {
+async fn viewer(gateway: &Arc<Gateway>, session: Session, cursor: Option<EntryId>) -> Follower {
     let place = gateway.load.stream(&Caller::Anonymous).await.unwrap();
-    Viewer::new(gateway.clone(), session, testing::task(), Format::Agentex, place)
+    Follower::new(gateway.clone(), session, testing::task(), place, cursor)
 }
 
 #[tokio::test]
 async fn a_viewer_that_waits_for_temporal_ends_when_the_gateway_stops() {
     let gateway = Arc::new(Gateway::without_services());
     let lost = stream::iter([LogItem::Reset(Snapshot::default())]).chain(stream::pending());
-    let viewer = viewer(&gateway, Session::anonymous()).await;
-    let mut events = viewer.events(lost, Start::First, End::WithTask);
-    assert!(events.next().await.is_some(), "the connection is confirmed");
-    let next = tokio::spawn(async move { events.next().await.is_some() });
+    let viewer = viewer(&gateway, Session::anonymous(), None).await;
+    let mut updates = viewer.updates(lost, End::WithTask);
+    let next = tokio::spawn(async move { updates.next().await.is_some() });
     // Temporal is unreachable, so the messages cannot be recovered.
     assert!(!next.is_finished());
     gateway.stopping.cancel();
@@ -146,7 +136,7 @@ async fn a_viewer_that_waits_for_temporal_ends_when_the_gateway_stops() {
 
 /// Who waits for the end of a turn does not get it after the messages, which cover its entry.
 #[tokio::test]
-async fn the_end_of_a_turn_that_a_reset_covers_is_told_after_it_and_once() {
+async fn the_end_of_a_turn_that_a_reset_covers_is_told_with_it_and_once() {
     let gateway = Arc::new(Gateway::without_services());
     let at = |number| EntryId { epoch: 2, number };
     let event = steadfast_events::testing::event(EventKind::TurnEnded {
@@ -159,31 +149,20 @@ async fn the_end_of_a_turn_that_a_reset_covers_is_told_after_it_and_once() {
         json: serde_json::to_string(&event).unwrap().into(),
         event,
     });
-    for (seen, ends) in [(EntryId { epoch: 1, number: 9 }, 1), (at(7), 0)] {
+    for (seen, is_told) in [(EntryId { epoch: 1, number: 9 }, true), (at(7), false)] {
         let snapshot = Snapshot {
             complete: true,
             turn_end: Some(turn_end.clone()),
             last: Some(at(8)),
             ..Snapshot::default()
         };
-        let place = gateway.load.stream(&Caller::Anonymous).await.unwrap();
-        let viewer = Viewer::new(
-            gateway.clone(),
-            Session::anonymous(),
-            testing::task(),
-            Format::Events,
-            place,
-        );
         let items = stream::iter([LogItem::Reset(snapshot)]).chain(stream::pending());
-        let events = viewer.events(items, Start::After(seen), End::AfterEntry(at(8)));
-        let mut told = String::new();
-        for event in events.take(2 + ends).collect::<Vec<_>>().await {
-            told.push_str(&body_of(event).await);
-        }
-        let reset = told.find("event: log_reset").unwrap();
-        let ended: Vec<usize> = told.match_indices("event: turn_ended").map(|(at, _)| at).collect();
-        assert_eq!(ended.len(), ends, "{told}");
-        assert!(ended.iter().all(|at| *at > reset), "{told}");
-        assert_eq!(told.matches("id: 2-").count(), 1, "{told}");
+        let viewer = viewer(&gateway, Session::anonymous(), Some(seen)).await;
+        let update = viewer.updates(items, End::AfterEntry(at(8))).next().await.unwrap();
+        let Update::Messages(all) = update else {
+            panic!("{update:?}");
+        };
+        assert_eq!(all.position, Some(Position::After(at(8))));
+        assert_eq!(all.turn_end.as_ref().map(|entry| entry.id), is_told.then(|| at(7)));
     }
 }

@@ -1,19 +1,46 @@
-//! Keeps proxies from closing a quiet stream.
+//! Responses of server-sent events: the headers, and what keeps proxies from closing a quiet one.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use axum::body::{Body, Bytes};
-use futures::StreamExt as _;
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderName, HeaderValue, header},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, Sse},
+    },
+};
+use futures::{Stream, StreamExt as _};
 use tokio::time::timeout;
+
+/// A stream that is silent for this long gets a comment.
+const PING: Duration = Duration::from_secs(15);
 
 /// A comment (HTML Standard, section 9.2.6). It ends with one newline: after an event with an id,
 /// agentex-client 0.28 takes every empty line for an event, and fails on one without data
 /// (`findings/agentex-client-comment-events.sh`).
 const COMMENT: Bytes = Bytes::from_static(b": ping\n");
 
+/// A response that is open for as long as there are events.
+pub(super) fn response(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    let mut response = Sse::new(events.map(Ok::<_, Infallible>))
+        .into_response()
+        .map(|body| with_keep_alive(body, PING));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}
+
 /// Sends a comment whenever the body has been silent for this long. Each chunk of the body must be
 /// a whole event.
-pub(super) fn with_keep_alive(body: Body, interval: Duration) -> Body {
+fn with_keep_alive(body: Body, interval: Duration) -> Body {
     Body::from_stream(async_stream::stream! {
         let mut events = body.into_data_stream();
         loop {
