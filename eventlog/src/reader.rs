@@ -30,6 +30,8 @@ const WAITING_JOINS: usize = 256;
 pub enum From {
     /// The first entry. A log that is missing or incomplete yields [`LogItem::Reset`] first.
     Start,
+    /// The first entry of a task that has just begun: its log may be missing yet.
+    Beginning,
     /// The entry after this one.
     After(EntryId),
     /// The next entry that is appended.
@@ -78,6 +80,7 @@ impl LogReader {
         };
         let (cursor, missing) = match from {
             From::Start => (None, tail.is_none()),
+            From::Beginning => (None, false),
             From::After(id) => (Some(id), false),
             From::Tail => (tail, false),
         };

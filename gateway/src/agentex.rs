@@ -2,4 +2,5 @@
 //! events of a log become.
 
 pub(crate) mod frames;
+pub(crate) mod message_filter;
 pub(crate) mod wire;

@@ -2,13 +2,13 @@
 //! that no handler takes.
 #![expect(unused_qualifications, reason = "utoipa's macros qualify the types of parameters")]
 
-mod acknowledgement;
 mod agents;
 mod approvals;
 mod codec;
 mod extractors;
 mod health;
 mod messages;
+mod openai;
 mod openapi;
 mod paging;
 mod rpc;
@@ -50,10 +50,9 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
     guarded
         .merge(open)
         .fallback(|method: Method, request: Request| async move {
-            ApiError::new(
-                StatusCode::NOT_FOUND,
-                format!("there is no {method} {}", request.uri().path()),
-            )
+            let path = request.uri().path();
+            openai::agents::without_counterpart(path)
+                .unwrap_or_else(|| ApiError::new(StatusCode::NOT_FOUND, format!("there is no {method} {path}")))
         })
         .method_not_allowed_fallback(|method: Method| async move {
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
@@ -66,6 +65,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
                 .retryable(false)
                 .into_response()
         }))
+        .layer(middleware::from_fn(openai::envelope))
         .layer(middleware::from_fn_with_state(gateway.clone(), measure))
         .with_state(gateway)
 }
@@ -91,7 +91,37 @@ fn guarded() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(approvals::decide::approve))
         .routes(routes!(approvals::decide::reject))
         .routes(routes!(messages::list))
+        .routes(routes!(messages::paginated))
         .routes(routes!(messages::by_id))
+        .routes(routes!(openai::models::list))
+        .routes(routes!(openai::models::by_name))
+        .routes(routes!(openai::responses::create))
+        .routes(routes!(openai::responses::by_id, openai::responses::delete))
+        .routes(routes!(openai::responses::cancel))
+        .routes(routes!(openai::responses::input_items))
+        .routes(routes!(openai::chat::create))
+        .routes(routes!(openai::conversations::create))
+        .routes(routes!(openai::conversations::by_id, openai::conversations::delete))
+        .routes(routes!(openai::conversations::items))
+        .routes(routes!(openai::conversations::item))
+        .routes(routes!(openai::agents::list, openai::agents::create))
+        .routes(routes!(
+            openai::agents::by_id,
+            openai::agents::update,
+            openai::agents::delete
+        ))
+        .routes(routes!(openai::sessions::list, openai::sessions::create))
+        .routes(routes!(
+            openai::sessions::by_id,
+            openai::sessions::update,
+            openai::sessions::delete
+        ))
+        .routes(routes!(openai::sessions::events::stream, openai::sessions::input::send))
+        .routes(routes!(openai::sessions::items))
+        .routes(routes!(openai::sessions::turns))
+        .routes(routes!(openai::sessions::turn))
+        .routes(routes!(openai::sessions::turn_items))
+        .routes(routes!(openai::sessions::parts))
 }
 
 /// The routes for everybody.

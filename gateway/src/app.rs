@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::HeaderName;
 use steadfast_eventlog::{EventLog, LogReader};
 use steadfast_process::BlockingWork;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
@@ -35,6 +36,8 @@ pub struct Gateway {
     pub load: Load,
     /// Threads for the forms of users.
     pub blocking: BlockingWork,
+    /// Headers whose value names a conversation of a client of OpenAI's APIs, the first one first.
+    pub conversation_headers: Vec<HeaderName>,
     /// Ends the streams, which otherwise last as long as their tasks.
     pub stopping: CancellationToken,
 }
@@ -125,15 +128,13 @@ impl Gateway {
 
     /// A UUIDv7 older than the retention period names a task that may have existed.
     async fn unknown_or_expired(&self, id: &str) -> ApiError {
-        let created = Uuid::parse_str(id)
-            .ok()
-            .and_then(|id| id.get_timestamp())
-            .map(|time| time.to_unix().0);
+        let made = Uuid::parse_str(id).ok().and_then(|id| id.get_timestamp());
+        let Some((created, _)) = made.map(|time| time.to_unix()) else {
+            return ApiError::not_found("the task");
+        };
         let now = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
-        match (created, self.temporal.retention().await) {
-            (Some(created), Ok(Some(retention))) if created + retention.as_secs() < now => {
-                ApiError::task_expired(Some(retention))
-            }
+        match self.temporal.retention().await {
+            Ok(Some(retention)) if created + retention.as_secs() < now => ApiError::task_expired(Some(retention)),
             _ => ApiError::not_found("the task"),
         }
     }
@@ -159,6 +160,7 @@ impl Gateway {
             metrics,
             load: Load::default(),
             blocking: BlockingWork::new(1),
+            conversation_headers: Vec::new(),
             stopping: CancellationToken::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderName, HeaderValue};
 use clap::Parser;
 use steadfast_eventlog::RedisArgs;
 use steadfast_gateway::HistoryLimits;
@@ -61,6 +61,16 @@ pub(crate) struct Args {
     /// use it.
     #[arg(long, env = "STEADFAST_CODEC_ORIGINS", value_delimiter = ',')]
     pub codec_origins: Vec<HeaderValue>,
+
+    /// Headers whose value names a conversation of a client of OpenAI's APIs that sends the conversation again with each
+    /// message, separated by commas: each value is one task.
+    #[arg(
+        long,
+        env = "STEADFAST_CONVERSATION_HEADERS",
+        value_delimiter = ',',
+        default_value = "x-conversation-id,x-openwebui-chat-id"
+    )]
+    pub conversation_headers: Vec<HeaderName>,
 
     /// Accept every request without a token. For local use only.
     #[arg(long)]

@@ -30,8 +30,27 @@ pub(crate) struct ApiError {
     pub(crate) retryable: Option<bool>,
     /// When the client may try again.
     retry_after: Option<Duration>,
+    /// What OpenAI's error has besides; on the heap as well.
+    detail: Option<Box<Detail>>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What is wrong, for programs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Detail {
+    code: Option<&'static str>,
+    param: Option<&'static str>,
+}
+
+/// What a response tells of its error to the layers around it.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    /// A code of its own, where the status says too little.
+    pub(crate) code: Option<&'static str>,
+    /// The parameter that is wrong.
+    pub(crate) param: Option<&'static str>,
 }
 
 /// The body of an error.
@@ -53,6 +72,7 @@ impl ApiError {
             data: Box::default(),
             retryable: None,
             retry_after: None,
+            detail: None,
             source: None,
         }
     }
@@ -130,6 +150,7 @@ impl ApiError {
             data: error.data.clone(),
             retryable: error.retryable,
             retry_after: error.retry_after,
+            detail: error.detail.clone(),
             source: Some(error.clone().into()),
             ..Self::new(error.status, error.message.clone())
         }
@@ -147,6 +168,32 @@ impl ApiError {
     pub(crate) fn retry_after(self, pause: Duration) -> Self {
         Self {
             retry_after: Some(pause),
+            ..self
+        }
+    }
+
+    /// Adds a code for clients of OpenAI's APIs.
+    #[must_use]
+    pub(crate) fn code(self, code: &'static str) -> Self {
+        let detail = self.detail.as_deref().copied().unwrap_or_default();
+        Self {
+            detail: Some(Box::new(Detail {
+                code: Some(code),
+                ..detail
+            })),
+            ..self
+        }
+    }
+
+    /// Names the parameter that is wrong, for clients of OpenAI's APIs.
+    #[must_use]
+    pub(crate) fn param(self, param: &'static str) -> Self {
+        let detail = self.detail.as_deref().copied().unwrap_or_default();
+        Self {
+            detail: Some(Box::new(Detail {
+                param: Some(param),
+                ..detail
+            })),
             ..self
         }
     }
@@ -195,6 +242,12 @@ impl ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, pause.as_secs().into());
         }
+        let Detail { code, param } = self.detail.as_deref().copied().unwrap_or_default();
+        response.extensions_mut().insert(Failure {
+            message: self.message.clone(),
+            code,
+            param,
+        });
         response
     }
 }

@@ -33,7 +33,7 @@ pub(crate) enum Update {
     /// All messages: what the viewer was told before may be wrong or incomplete.
     Messages(AllMessages),
     /// The task has ended, and its log does not say so.
-    Ended(EndedTask),
+    Ended(Box<EndedTask>),
     /// The updates end early, or something is missing: why.
     Error(String),
 }
@@ -248,12 +248,12 @@ impl Follower {
             Ok(None)
         };
         Some(match missing {
-            Ok(missing) => Update::Ended(EndedTask {
+            Ok(missing) => Update::Ended(Box::new(EndedTask {
                 task: self.task.clone(),
                 // Where the log lacks the end, no entry tells a client that comes back that it has all.
                 position: (self.cursor.is_none() || missing.is_some()).then_some(Position::End),
                 missing,
-            }),
+            })),
             // The client comes back.
             Err(error) => Update::Error(error.message),
         })

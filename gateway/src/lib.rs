@@ -1,8 +1,10 @@
-//! The HTTP surfaces of Steadfast: Agentex's REST, JSON-RPC and streams, and approvals.
+//! The HTTP surfaces of Steadfast: Agentex's REST, JSON-RPC and streams, OpenAI's Responses and Chat
+//! Completions, and approvals.
 //! Authenticates and authorises callers, turns requests into starts and signals of workflows,
 //! and logs into messages and streams. Stores nothing: any number of replicas may run.
 
 mod access;
+mod acknowledgement;
 mod admission;
 mod agentex;
 mod agents;
@@ -15,7 +17,10 @@ mod follow;
 mod load;
 mod messages;
 mod metrics;
+mod openai;
+mod send;
 mod server;
+mod start;
 mod task;
 mod temporal;
 

@@ -100,6 +100,7 @@ async fn build(
         metrics,
         load: Load::default(),
         blocking: BlockingWork::new(BLOCKING_THREADS),
+        conversation_headers: args.conversation_headers.clone(),
         stopping: stop.clone(),
     })
 }

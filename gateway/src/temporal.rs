@@ -16,8 +16,8 @@ use temporalio_common::protos::temporal::api::{
     workflowservice::v1::{
         DeleteWorkflowExecutionRequest, DescribeNamespaceRequest, DescribeWorkflowExecutionRequest,
         DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest,
-        RequestCancelWorkflowExecutionRequest, SignalWorkflowExecutionRequest, StartWorkflowExecutionRequest,
-        TerminateWorkflowExecutionRequest,
+        RequestCancelWorkflowExecutionRequest, SignalWithStartWorkflowExecutionRequest, SignalWorkflowExecutionRequest,
+        StartWorkflowExecutionRequest, TerminateWorkflowExecutionRequest,
     },
 };
 
@@ -130,6 +130,57 @@ impl Temporal {
             Ok(_) | Err(TemporalError::AlreadyExists(_)) => Ok(Started::Existing),
             Err(error) => Err(error),
         }
+    }
+
+    /// Starts a workflow with a signal; one that runs under its id gets the signal alone. A workflow that has ended
+    /// is [`TemporalError::AlreadyExists`]. `request_id` makes repeating it harmless.
+    pub async fn signal_with_start(
+        &self,
+        start: StartRequest,
+        signal: &str,
+        input: Payload,
+        request_id: String,
+    ) -> Result<Started, TemporalError> {
+        let memo = start
+            .memo
+            .into_iter()
+            .map(|(name, payload)| (name.to_owned(), payload))
+            .collect();
+        let request = SignalWithStartWorkflowExecutionRequest {
+            namespace: self.client.namespace().to_owned(),
+            workflow_id: start.workflow_id,
+            workflow_type: Some(WorkflowType {
+                name: start.workflow_type.to_owned(),
+            }),
+            task_queue: Some(TaskQueue {
+                name: start.task_queue,
+                ..Default::default()
+            }),
+            input: Some(Payloads {
+                payloads: vec![start.input],
+            }),
+            identity: self.client.identity().to_owned(),
+            request_id,
+            workflow_id_reuse_policy: WorkflowIdReusePolicy::RejectDuplicate.into(),
+            workflow_id_conflict_policy: WorkflowIdConflictPolicy::UseExisting.into(),
+            signal_name: signal.to_owned(),
+            signal_input: Some(Payloads { payloads: vec![input] }),
+            memo: Some(Memo { fields: memo }),
+            workflow_task_timeout: WORKFLOW_TASK_TIMEOUT.try_into().ok(),
+            ..Default::default()
+        };
+        let answer = self
+            .call(
+                "signal_with_start_workflow_execution",
+                request,
+                <dyn WorkflowService>::signal_with_start_workflow_execution,
+            )
+            .await?;
+        Ok(if answer.started {
+            Started::New
+        } else {
+            Started::Existing
+        })
     }
 
     /// Signals a running workflow. `request_id` makes repeating it harmless.

@@ -155,17 +155,21 @@ mod tests {
             "unknown",
             &json!({"description": "Writes.", "model": "of a later version"}),
         );
+        let deep = (0..300).fold(json!("deep"), |inner, _| json!([inner]));
+        let model = json!({"name": "m", "settings": deep});
+        let deep = agent_with("deep", &json!({"description": "Sinks.", "model": model}));
         let wrong = agent_with("wrong", &json!({"description": ["of a later version"]}));
         for event in [
             Init,
             InitApply(unknown),
+            InitApply(deep),
             InitApply(wrong),
             InitApply(agent("good")),
             InitDone,
         ] {
             feed.apply(event);
         }
-        assert_eq!(names(&index), ["good", "unknown", "wrong"]);
+        assert_eq!(names(&index), ["deep", "good", "unknown", "wrong"]);
         let index = index.read().unwrap();
         let description = |name| {
             index
@@ -175,6 +179,7 @@ mod tests {
                 .clone()
         };
         assert_eq!(description("unknown"), "Writes.");
+        assert_eq!(description("deep"), "Sinks.");
         assert_eq!(description("wrong"), "");
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use kube::Resource as _;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{json, value::RawValue};
 use steadfast_crds::{AgentRevision, names};
 use steadfast_watch::RawObject;
 use uuid::Uuid;
@@ -94,6 +94,14 @@ struct AgentView {
 struct SpecView {
     #[serde(default)]
     description: String,
+    /// Whatever stands there, however deep: an Agent is listed before the operator has looked at it.
+    model: Option<Box<RawValue>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ModelView {
+    #[serde(default)]
+    name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +118,8 @@ pub(crate) struct AgentEntry {
     pub(crate) name: AgentName,
     pub(crate) client_name: String,
     pub(crate) description: String,
+    /// Name of its model.
+    pub(crate) model: String,
     /// Temporal task queue of the agent's workers.
     pub(crate) task_queue: String,
     pub(crate) status: wire::AgentStatus,
@@ -137,6 +147,7 @@ impl AgentEntry {
             client_name: naming.client_name(&name),
             name,
             description: spec.description,
+            model: spec.model.map(|model| name_of(&model)).unwrap_or_default(),
             status: match ready.map(|ready| ready.status.as_str()) {
                 Some("True") => wire::AgentStatus::Ready,
                 Some("False") => wire::AgentStatus::Unhealthy,
@@ -165,6 +176,7 @@ impl AgentEntry {
             client_name: naming.client_name(&name),
             name,
             description: revision.spec.description.clone(),
+            model: revision.spec.model.name.clone(),
             status: wire::AgentStatus::Ready,
             status_reason: None,
             created_at,
@@ -204,6 +216,11 @@ impl AgentEntry {
         // JSON keeps the parts apart, whatever they contain.
         Uuid::new_v5(&self.id, json!(parts).to_string().as_bytes()).to_string()
     }
+}
+
+fn name_of(model: &RawValue) -> String {
+    let model: ModelView = serde_json::from_str(model.get()).unwrap_or_default();
+    model.name
 }
 
 fn created_at(metadata: &ObjectMeta) -> Timestamp {

@@ -1,12 +1,11 @@
-//! Reads requests: bodies within a limit, queries, the content of a message and the trace
-//! context.
+//! Reads requests: bodies within a limit, queries and the content of a message.
 
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::{Body, BodyDataStream, HttpBody as _},
     extract::{FromRequest, FromRequestParts, Query, Request},
-    http::{HeaderMap, StatusCode, request::Parts},
+    http::{StatusCode, request::Parts},
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
@@ -17,10 +16,8 @@ use steadfast_events::{Content, TextFormat};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::{access::Caller, app::Gateway, error::ApiError, load::Permit};
+use crate::{access::Caller, app::Gateway, error::ApiError, load::Permit, send::MAX_MESSAGE_BYTES};
 
-/// Longest text or data of a message.
-pub(super) const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// The longest message with room for what surrounds it, and for characters that are escaped.
 pub(super) const MAX_BODY_BYTES: u32 = 2 * 1024 * 1024;
 /// Bodies up to this length are read at once; longer ones wait for their share of the memory.
@@ -275,26 +272,6 @@ pub(super) fn read_content(content: Option<&Value>) -> Result<Content, ContentEr
     }
 }
 
-/// The W3C trace context of a request. A malformed one is ignored, as the standard demands.
-pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
-    const ID_LENGTHS: [usize; 3] = [32, 16, 2];
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let mut parts = text.split('-');
-    if parts.next()? != "00" {
-        return None;
-    }
-    for length in ID_LENGTHS {
-        let part = parts.next()?;
-        let is_hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        let is_id = length > 2;
-        if part.len() != length || !part.bytes().all(is_hexadecimal) || (is_id && part.bytes().all(|byte| byte == b'0'))
-        {
-            return None;
-        }
-    }
-    parts.next().is_none().then(|| text.to_owned())
-}
-
 #[cfg(test)]
 impl JsonBody {
     pub(super) fn of(body: &'static str) -> Self {
@@ -336,30 +313,6 @@ mod tests {
 
     fn read(content: &Value) -> Result<Content, ContentError> {
         read_content(Some(content))
-    }
-
-    #[test]
-    fn a_malformed_trace_context_is_ignored() {
-        let read = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", value.parse().unwrap());
-            traceparent(&headers)
-        };
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(read(good).as_deref(), Some(good));
-        assert_eq!(traceparent(&HeaderMap::new()), None);
-        for bad in [
-            "",
-            "00",
-            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e473-00f067aa0ba902b7-01",
-        ] {
-            assert_eq!(read(bad), None, "{bad}");
-        }
     }
 
     #[test]

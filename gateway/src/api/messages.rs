@@ -7,13 +7,16 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse as _, Response},
 };
-use serde::Deserialize;
-use utoipa::IntoParams;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use steadfast_bounds::json;
+use steadfast_events::Message;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{extractors::Params, paging::Page};
 use crate::{
     access::{Action, Caller},
-    agentex::wire,
+    agentex::{message_filter::MessageFilters, wire},
     app::Gateway,
     error::{ApiError, ErrorBody},
     messages,
@@ -29,7 +32,8 @@ pub(super) struct Filter {
     /// `desc` (the default) or `asc`.
     #[param(value_type = Option<String>)]
     order_direction: Option<OrderDirection>,
-    /// Not supported.
+    /// A JSON list of partial messages such as `[{"content": {"type": "text"}}]`; those with `"exclude": true` leave
+    /// messages out.
     filters: Option<String>,
     // `#[serde(flatten)]` would read the numbers as strings.
     /// Entries of a page; 50 by default, and at most 1000.
@@ -66,9 +70,7 @@ pub(super) async fn list(
     let task_id = filter
         .task_id
         .ok_or_else(|| ApiError::bad_request("task_id is required"))?;
-    if filter.filters.is_some() {
-        return Err(ApiError::bad_request("filters are not supported"));
-    }
+    let filters = read_filters(filter.filters.as_deref())?;
     if filter.order_by.is_some_and(|field| field != "created_at") {
         return Err(ApiError::bad_request("messages can be ordered by created_at only"));
     }
@@ -81,12 +83,138 @@ pub(super) async fn list(
     if filter.order_direction.unwrap_or_default() == OrderDirection::Desc {
         messages.reverse();
     }
-    let messages = page.apply(messages)?;
-    let messages: Vec<_> = messages
-        .iter()
-        .map(|message| wire::TaskMessage::new(&task.id, message))
-        .collect();
-    Ok(Json(messages).into_response())
+    let messages = wanted(&task.id, &messages, &filters)?;
+    Ok(Json(page.apply(messages)?).into_response())
+}
+
+fn read_filters(text: Option<&str>) -> Result<MessageFilters, ApiError> {
+    let filters = text.map(MessageFilters::read).transpose();
+    Ok(filters
+        .map_err(|error| ApiError::bad_request(error.to_string()))?
+        .unwrap_or_default())
+}
+
+/// The messages that the filters want, as clients see them.
+fn wanted<'a>(
+    task_id: &'a str,
+    messages: &'a [Message],
+    filters: &MessageFilters,
+) -> Result<Vec<wire::TaskMessage<'a>>, ApiError> {
+    let mut wanted = Vec::new();
+    for message in messages {
+        let message = wire::TaskMessage::new(task_id, message);
+        if *filters == MessageFilters::default() || filters.matches(&serde_json::to_value(&message)?) {
+            wanted.push(message);
+        }
+    }
+    Ok(wanted)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CursorFilter {
+    /// Required.
+    task_id: Option<String>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// `older` (the default): from the newest message, or from the cursor, into the past. `newer`: from the oldest, or
+    /// from the cursor, towards now.
+    #[param(value_type = Option<String>)]
+    direction: Option<Direction>,
+    /// As in `GET /messages`.
+    filters: Option<String>,
+    /// Messages of a page; 50 by default, and at most 1000.
+    limit: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Direction {
+    #[default]
+    Older,
+    Newer,
+}
+
+/// A position between messages, opaque to clients.
+#[derive(Debug, Deserialize, Serialize)]
+struct Cursor {
+    /// Version of its form.
+    v: u32,
+    /// The last message of the page before.
+    id: String,
+}
+
+/// A page of messages, and where the next one begins.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CursorPage<'a> {
+    data: Vec<wire::TaskMessage<'a>>,
+    next_cursor: Option<String>,
+    has_more: bool,
+}
+
+/// The messages of a task, page by page.
+#[utoipa::path(
+    get,
+    path = "/messages/paginated",
+    operation_id = "list_messages_paginated",
+    tag = "messages",
+    params(CursorFilter),
+    responses(
+        (status = OK, description = "A page of the messages.", body = CursorPage<'static>),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
+pub(super) async fn paginated(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Params(filter): Params<CursorFilter>,
+) -> Result<Response, ApiError> {
+    let task_id = filter
+        .task_id
+        .ok_or_else(|| ApiError::bad_request("task_id is required"))?;
+    let filters = read_filters(filter.filters.as_deref())?;
+    let (_, limit) = Page::new(filter.limit, None).bounds()?;
+    let cursor = filter.cursor.as_deref().map(read_cursor).transpose()?;
+    let task = gateway.task(&caller, Action::ReadTasks, &task_id).await?;
+    let _turn = gateway.load.heavy_request(&caller).await?;
+    let mut messages = messages::messages(&gateway, &task).await?;
+    if filter.direction.unwrap_or_default() == Direction::Older {
+        messages.reverse();
+    }
+    if let Some(cursor) = cursor {
+        let place = messages.iter().position(|message| message.id == cursor.id);
+        let place = place.ok_or_else(|| ApiError::bad_request("the message of the cursor is gone"))?;
+        messages.drain(..=place);
+    }
+    let mut data = wanted(&task.id, &messages, &filters)?;
+    let has_more = data.len() > limit;
+    data.truncate(limit);
+    let next_cursor = match data.last() {
+        Some(last) if has_more => Some(write_cursor(last.id)?),
+        _ => None,
+    };
+    Ok(Json(CursorPage {
+        data,
+        next_cursor,
+        has_more,
+    })
+    .into_response())
+}
+
+fn read_cursor(text: &str) -> Result<Cursor, ApiError> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+    let cursor: Option<Cursor> = bytes.and_then(|bytes| json::read(&bytes).ok());
+    cursor
+        .filter(|cursor| cursor.v == 1)
+        .ok_or_else(|| ApiError::bad_request("cursor must be next_cursor of a page"))
+}
+
+fn write_cursor(id: &str) -> Result<String, ApiError> {
+    let cursor = Cursor {
+        v: 1,
+        id: id.to_owned(),
+    };
+    Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor)?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -3,7 +3,7 @@
 //! status 200; its body has the members of an RPC error and of a REST error.
 
 mod create_task;
-mod params;
+pub(super) mod params;
 mod send_event;
 
 use std::sync::Arc;

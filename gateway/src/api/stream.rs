@@ -148,7 +148,7 @@ async fn open(
     let (cursor, told) = match from {
         // A viewer of the tail who loses the connection before the first entry can still resume.
         From::Tail => (None, Some(Position::after(subscription.begins_after()))),
-        From::Start => (None, None),
+        From::Start | From::Beginning => (None, None),
         From::After(id) => (Some(id), None),
     };
     let follower = Follower::new(gateway.clone(), session, task.clone(), place, cursor);

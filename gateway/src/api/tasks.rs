@@ -5,7 +5,7 @@ pub(super) mod lifecycle;
 mod lookup;
 mod newest_first;
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use axum::{
     Extension, Json,
@@ -84,35 +84,69 @@ pub(super) async fn list(
         .relationships
         .is_some_and(|names| names.split(',').any(|name| name == "agents"));
     let (mut skip, limit) = Page::new(filter.limit, filter.page_number).bounds()?;
-    let query = query(agent.as_deref(), filter.status.as_deref())?;
-
     let _turn = gateway.load.heavy_request(&caller).await?;
-    if agent.is_none() && !may_see_tasks(&gateway, &caller).await? {
-        return Ok(Json(Vec::new()));
-    }
+    let mut newest = Newest::of(&gateway, &caller, agent.as_deref(), filter.status.as_deref()).await?;
     let mut tasks = Vec::new();
-    let mut list = NewestFirst::new(&gateway.temporal, query);
-    while let Some(page) = list.next().await? {
-        for record in page.into_iter().filter_map(TaskRecord::of_info) {
-            // A task that works for another task is part of that conversation.
-            if record.is_nested()
-                || agent.as_ref().is_some_and(|agent| agent.name != record.agent)
-                || !gateway.owns(&record)
-                || !gateway.allows(&caller, Action::ReadTasks, &record).await?
-            {
-                continue;
-            }
-            if skip > 0 {
-                skip -= 1;
-                continue;
-            }
+    while tasks.len() < limit
+        && let Some(record) = newest.next().await?
+    {
+        if skip > 0 {
+            skip -= 1;
+        } else {
             tasks.push(summary(&gateway, &record, with_agents));
-            if tasks.len() == limit {
-                return Ok(Json(tasks));
-            }
         }
     }
     Ok(Json(tasks))
+}
+
+/// The tasks that a caller may see, newest first; without those that work for another task, which are part of that
+/// conversation.
+pub(super) struct Newest<'a> {
+    gateway: &'a Gateway,
+    caller: &'a Caller,
+    agent: Option<&'a AgentEntry>,
+    list: NewestFirst<'a>,
+    page: VecDeque<TaskRecord>,
+    sees_any: bool,
+}
+
+impl<'a> Newest<'a> {
+    pub(super) async fn of(
+        gateway: &'a Gateway,
+        caller: &'a Caller,
+        agent: Option<&'a AgentEntry>,
+        status: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        Ok(Self {
+            gateway,
+            caller,
+            agent,
+            list: NewestFirst::new(&gateway.temporal, query(agent, status)?),
+            page: VecDeque::new(),
+            sees_any: agent.is_some() || may_see_tasks(gateway, caller).await?,
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<TaskRecord>, ApiError> {
+        if !self.sees_any {
+            return Ok(None);
+        }
+        loop {
+            while let Some(record) = self.page.pop_front() {
+                if !record.is_nested()
+                    && self.agent.is_none_or(|agent| agent.name == record.agent)
+                    && self.gateway.owns(&record)
+                    && self.gateway.allows(self.caller, Action::ReadTasks, &record).await?
+                {
+                    return Ok(Some(record));
+                }
+            }
+            match self.list.next().await? {
+                Some(page) => self.page.extend(page.into_iter().filter_map(TaskRecord::of_info)),
+                None => return Ok(None),
+            }
+        }
+    }
 }
 
 /// Whether the caller may see tasks of any agent. Whoever may not gets an empty list at once.

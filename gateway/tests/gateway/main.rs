@@ -7,6 +7,7 @@ mod approvals;
 mod bad_input;
 mod codec;
 mod metrics;
+mod openai;
 mod reused_name;
 mod server;
 mod streams;

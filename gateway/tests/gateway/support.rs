@@ -98,6 +98,7 @@ fn with_temporal(
         metrics: metrics.clone(),
         load: Load::default(),
         blocking: BlockingWork::new(4),
+        conversation_headers: vec!["x-conversation-id".parse().unwrap()],
         stopping: stopping.clone(),
     };
     let gateway = Arc::new(gateway);
@@ -254,11 +255,13 @@ impl TestGateway {
 
     /// The frames of a stream.
     pub(crate) async fn stream(&self, path: &str, last_event_id: Option<&str>) -> Frames {
-        let response = self.open_stream(path, last_event_id).await;
-        assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
-        assert_eq!(response.headers()["x-accel-buffering"], "no");
-        Frames(Box::pin(SseByteStream::new(response.into_body().into_data_stream())))
+        Frames::of(self.open_stream(path, last_event_id).await)
+    }
+
+    /// The frames of a stream that a request with a body opens.
+    pub(crate) async fn post_stream(&self, path: &str, body: &Value) -> Frames {
+        let request = Request::post(path).body(Body::from(body.to_string())).unwrap();
+        Frames::of(self.router.clone().oneshot(request).await.unwrap())
     }
 
     /// Appends as the task's worker would, counting from `first`.
@@ -307,6 +310,13 @@ pub(crate) struct Frame {
 pub(crate) struct Frames(Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>);
 
 impl Frames {
+    fn of(response: Response) -> Self {
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
+        Self(Box::pin(SseByteStream::new(response.into_body().into_data_stream())))
+    }
+
     /// The next frame; `None` at the end of the stream. Skips pings.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         loop {
@@ -318,7 +328,8 @@ impl Frames {
                 return Some(Frame {
                     id: event.id,
                     event: event.event,
-                    data: serde_json::from_str(&data).unwrap(),
+                    // What is no JSON is a text: `[DONE]`.
+                    data: serde_json::from_str(&data).unwrap_or(Value::String(data)),
                 });
             }
         }

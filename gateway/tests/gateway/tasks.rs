@@ -254,6 +254,44 @@ async fn messages_come_newest_first_and_in_pages() {
 }
 
 #[tokio::test]
+async fn messages_come_by_cursor_and_by_filters() {
+    let redis = Redis::start().await.unwrap();
+    let gateway = with_redis(&redis).await;
+    let id = gateway.create_task().await;
+    let texts = ["a", "b", "c", "d", "e"];
+    gateway.append(&id, 1, texts.map(|text| text_done(text, text))).await;
+    let page = async |query: &str| {
+        gateway
+            .get(&format!("/messages/paginated?task_id={id}&{query}"))
+            .await
+            .body
+    };
+    let ids = |page: &Value| {
+        let messages = page["data"].as_array().unwrap();
+        messages
+            .iter()
+            .map(|message| message["id"].as_str().unwrap())
+            .collect::<String>()
+    };
+    for (direction, expected) in [("older", ["ed", "cb", "a"]), ("newer", ["ab", "cd", "e"])] {
+        let mut cursor = String::new();
+        for (number, expected) in expected.into_iter().enumerate() {
+            let page = page(&format!("limit=2&direction={direction}{cursor}")).await;
+            assert_eq!((ids(&page).as_str(), &page["has_more"]), (expected, &json!(number < 2)));
+            cursor = format!("&cursor={}", page["next_cursor"].as_str().unwrap_or_default());
+        }
+    }
+    let filter = |content: &str| json!({"content": {"content": content}}).to_string().replace('"', "%22");
+    let filtered = page(&format!("filters=[{},{}]", filter("b"), filter("d"))).await;
+    assert_eq!(ids(&filtered), "db");
+    let without = filter("b").replacen('{', "{%22exclude%22:true,", 1);
+    let listed = gateway
+        .get(&format!("/messages?task_id={id}&filters=[{without}]"))
+        .await;
+    assert_eq!(listed.body.as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
 async fn messages_are_rebuilt_from_history_when_the_log_is_gone() {
     let redis = Redis::start().await.unwrap();
     let gateway = with_redis(&redis).await;

@@ -309,10 +309,11 @@ fn the_encryption_keys_are_mounted_and_named_to_the_workers() {
 }
 
 #[test]
-fn audiences_and_origins_reach_the_gateway() {
+fn audiences_origins_and_headers_reach_the_gateway() {
     let rendered = rendered(&[
         "gateway.tokenAudiences={steadfast,other}",
         "gateway.codecOrigins={https://temporal.example.com}",
+        "gateway.conversationHeaders={x-chat}",
     ]);
     let deployment = named(&rendered, "Deployment", "steadfast-gateway");
     let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
@@ -322,6 +323,7 @@ fn audiences_and_origins_reach_the_gateway() {
     for (name, value) in [
         ("STEADFAST_TOKEN_AUDIENCES", "steadfast,other"),
         ("STEADFAST_CODEC_ORIGINS", "https://temporal.example.com"),
+        ("STEADFAST_CONVERSATION_HEADERS", "x-chat"),
     ] {
         assert!(
             env.contains(&serde_json::json!({"name": name, "value": value})),

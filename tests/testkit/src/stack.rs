@@ -49,7 +49,7 @@ pub use component::Component;
 pub use connections::{REDIS_USER, TEMPORAL_API_KEY};
 pub use encryption_keys::EncryptionKeys;
 pub use line::Line;
-pub use python::{PythonServer, PythonWorker, example, run_script};
+pub use python::{PythonServer, PythonWorker, example, run_node_script, run_script};
 pub use revision_dir::{RevisionDir, activity_tool};
 pub use task::Task;
 pub use turn_end::TurnEnd;

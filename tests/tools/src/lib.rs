@@ -35,7 +35,7 @@ use lock::FileLock;
 pub use debian::installed;
 pub use go::{GoProgram, go_program, own_go_program};
 pub use mcp_servers::{McpReference, mcp_reference};
-pub use npm::{FakeModelTool, McpServerTool, fake_model, mcp_server};
+pub use npm::{FakeModelTool, McpServerTool, NodeClients, fake_model, mcp_server, node_clients};
 pub use python::{PythonEnvironment, litellm, python, python_of};
 pub use redis::{redis_server, redis_server_with_tls};
 pub use stage::{Outcome, Stage};
@@ -59,6 +59,8 @@ pub enum Kind {
     McpServer,
     /// MCP servers on the SDKs of Python, TypeScript, Go and Rust, in their newest and in an older version.
     McpReferences,
+    /// The clients from npm that tests drive the system with; they run on the fake model's Node.js.
+    NodeClients,
     /// The Python clients that tests drive the system with.
     Python,
     /// The agents in Python that the bench compares with ours.
@@ -75,7 +77,7 @@ pub enum Kind {
 
 impl Kind {
     /// Everything that the platform and the tests run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Debian,
         Self::Temporal,
         Self::Valkey,
@@ -83,6 +85,7 @@ impl Kind {
         Self::FakeModel,
         Self::McpServer,
         Self::McpReferences,
+        Self::NodeClients,
         Self::Python,
         Self::LiteLlm,
     ];
@@ -111,6 +114,7 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
                     stages.push(mcp_servers::install(&cache, server)?);
                 }
             }
+            Kind::NodeClients => stages.push(npm::install_clients(&cache)?),
             Kind::Python => stages.push(python::install(&cache, PythonEnvironment::Clients)?),
             Kind::Peers => {
                 for environment in PythonEnvironment::PEERS {

@@ -1,5 +1,5 @@
 //! What comes from npm, all of it pinned: the fake model API with the Node.js that
-//! runs it, and an MCP server that the same Node.js runs.
+//! runs it, and an MCP server and clients that the same Node.js runs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,7 @@ use crate::{Stage, pins};
 
 const NAME: &str = "aimock";
 const MCP_SERVER: &str = "mcp-server";
+const CLIENTS: &str = "node-clients";
 const PINS: [&str; 2] = ["package.json", "package-lock.json"];
 
 /// The two files a fake model is started from.
@@ -62,6 +63,26 @@ pub fn mcp_server() -> anyhow::Result<McpServerTool> {
     Ok(McpServerTool { node, script })
 }
 
+/// The clients that tests drive the system with.
+#[derive(Clone, Debug)]
+pub struct NodeClients {
+    pub node: PathBuf,
+    /// `package.json`, from which Node.js finds the packages.
+    pub package: PathBuf,
+}
+
+/// Where the clients are, once installed with the fake model, whose Node.js they need.
+pub fn node_clients() -> anyhow::Result<NodeClients> {
+    let directory = pins::cache_dir(&Cache::open()?, CLIENTS, &PINS)?;
+    if !directory.join("node_modules").is_dir() {
+        bail!("the clients from npm are not installed yet: run `cargo xtask tools`");
+    }
+    Ok(NodeClients {
+        node: fake_model()?.node,
+        package: directory.join("package.json"),
+    })
+}
+
 fn mcp_script(directory: &Path) -> PathBuf {
     directory.join("node_modules/@modelcontextprotocol/server-everything/dist/index.js")
 }
@@ -80,6 +101,14 @@ pub(crate) fn install_mcp_server(cache: &Cache) -> anyhow::Result<Stage> {
         return Ok(Stage::already_installed("MCP server"));
     }
     Stage::install("MCP server", || fetch(MCP_SERVER, &PINS, &directory))
+}
+
+pub(crate) fn install_clients(cache: &Cache) -> anyhow::Result<Stage> {
+    let directory = pins::cache_dir(cache, CLIENTS, &PINS)?;
+    if directory.join("node_modules").is_dir() {
+        return Ok(Stage::already_installed("clients from npm"));
+    }
+    Stage::install("clients from npm", || fetch(CLIENTS, &PINS, &directory))
 }
 
 pub(crate) fn fetch(name: &str, pins: &[&str], directory: &Path) -> anyhow::Result<()> {

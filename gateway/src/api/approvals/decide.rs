@@ -23,11 +23,9 @@ use utoipa::ToSchema;
 use super::{task_of, unknown};
 use crate::{
     access::{Action, Caller, SelfApproval},
+    acknowledgement,
     admission::{Outgoing, admit},
-    api::{
-        acknowledgement,
-        extractors::{ReasonBody, UnreadBody, cut_reason},
-    },
+    api::extractors::{ReasonBody, UnreadBody, cut_reason},
     app::Gateway,
     approvals::{ApprovalState, asking_agent, look_up, mismatch, request_id, whole},
     error::{ApiError, ErrorBody},
@@ -93,7 +91,8 @@ pub(in crate::api) async fn approve(
         )));
     }
     let decide = decide(&caller, id, Verdict::Approved, reason, answer);
-    deliver(&gateway, &caller, decide).await
+    let state = deliver(&gateway, &caller, &decide).await?;
+    Ok(respond(&decide, state.as_ref()))
 }
 
 /// Refuses the call or the question.
@@ -123,7 +122,8 @@ pub(in crate::api) async fn reject(
     let ((), body) = body.read_after(permission, &gateway, &caller).await?;
     let ReasonBody { reason } = body.read()?;
     let decide = decide(&caller, id, Verdict::Rejected, reason, Value::Null);
-    deliver(&gateway, &caller, decide).await
+    let state = deliver(&gateway, &caller, &decide).await?;
+    Ok(respond(&decide, state.as_ref()))
 }
 
 /// Refuses a caller who may not decide a pending approval, before the body is read. Whether it is still pending then is
@@ -141,6 +141,19 @@ async fn may_decide(gateway: &Gateway, caller: &Caller, approval_id: &str) -> Re
     }
 }
 
+/// Approves or rejects.
+pub(in crate::api) async fn decide_approval(
+    gateway: &Gateway,
+    caller: &Caller,
+    approval_id: String,
+    verdict: Verdict,
+    reason: Option<String>,
+    answer: Value,
+) -> Result<(), ApiError> {
+    let decide = decide(caller, approval_id, verdict, reason, answer);
+    deliver(gateway, caller, &decide).await.map(drop)
+}
+
 fn decide(caller: &Caller, approval_id: String, verdict: Verdict, reason: Option<String>, answer: Value) -> Decide {
     Decide {
         approval_id,
@@ -154,10 +167,11 @@ fn decide(caller: &Caller, approval_id: String, verdict: Verdict, reason: Option
     }
 }
 
-async fn deliver(gateway: &Gateway, caller: &Caller, decide: Decide) -> Result<Response, ApiError> {
+/// Delivers a decision. `None` where the task has not taken it yet; an error where another one came first.
+async fn deliver(gateway: &Gateway, caller: &Caller, decide: &Decide) -> Result<Option<ApprovalState>, ApiError> {
     let task = task_of(gateway, &decide.approval_id).await?;
     let Some(pending) = task.approval(&decide.approval_id) else {
-        return decided_before(gateway, caller, &task, &decide).await;
+        return decided_before(gateway, caller, &task, decide).await.map(Some);
     };
     let asking = asking_agent(&task, pending);
     if !gateway.access.allows(caller, Action::DecideApprovals, &asking).await? {
@@ -167,7 +181,7 @@ async fn deliver(gateway: &Gateway, caller: &Caller, decide: Decide) -> Result<R
         refuse_own(caller, &task, pending)?;
     }
     if decide.decided_at.is_some_and(|time| pending.is_expired_at(time)) {
-        return Err(conflict(&decide, &ApprovalState::EXPIRED));
+        return Err(conflict(decide, &ApprovalState::EXPIRED));
     }
     if decide.decision.verdict == Verdict::Approved
         && pending.arguments_truncated
@@ -181,11 +195,11 @@ async fn deliver(gateway: &Gateway, caller: &Caller, decide: Decide) -> Result<R
         .retryable(false));
     }
     if decide.decision.verdict == Verdict::Approved {
-        check_answer(gateway, pending, &decide).await?;
+        check_answer(gateway, pending, decide).await?;
     }
-    match signal(gateway, &task, &decide).await? {
-        Some(state) => respond(&decide, &state),
-        None => Ok(response(StatusCode::ACCEPTED, &decide, &ApprovalState::PENDING)),
+    match signal(gateway, &task, decide).await? {
+        Some(state) => own(decide, state).map(Some),
+        None => Ok(None),
     }
 }
 
@@ -223,20 +237,20 @@ async fn check_answer(gateway: &Gateway, pending: &Approval, decide: &Decide) ->
     }
 }
 
-/// The response for an approval that is not pending.
+/// The decision about an approval that is not pending.
 async fn decided_before(
     gateway: &Gateway,
     caller: &Caller,
     task: &TaskRecord,
     decide: &Decide,
-) -> Result<Response, ApiError> {
+) -> Result<ApprovalState, ApiError> {
     let logged = look_up(&gateway.log, &task.log, &decide.approval_id).await?;
     let asking = logged
         .request
         .map_or_else(|| task.agent.clone(), |request| asking_agent(task, &request));
     let may_decide = gateway.access.allows(caller, Action::DecideApprovals, &asking).await?;
     match logged.decided {
-        Some(state) if may_decide => respond(decide, &state),
+        Some(state) if may_decide => own(decide, state),
         _ => Err(unknown()),
     }
 }
@@ -277,12 +291,20 @@ async fn signal(gateway: &Gateway, task: &TaskRecord, decide: &Decide) -> Result
     Ok(timeout(acknowledgement::TIMEOUT, decided).await.ok().flatten())
 }
 
-/// Success if the decision is the caller's own; a conflict if another came first.
-fn respond(decide: &Decide, state: &ApprovalState) -> Result<Response, ApiError> {
+/// The state if the decision is the caller's own; a conflict if another came first.
+fn own(decide: &Decide, state: ApprovalState) -> Result<ApprovalState, ApiError> {
     if state.repeats(&decide.decision) {
-        return Ok(response(StatusCode::OK, decide, state));
+        Ok(state)
+    } else {
+        Err(conflict(decide, &state))
     }
-    Err(conflict(decide, state))
+}
+
+fn respond(decide: &Decide, state: Option<&ApprovalState>) -> Response {
+    match state {
+        Some(state) => response(StatusCode::OK, decide, state),
+        None => response(StatusCode::ACCEPTED, decide, &ApprovalState::PENDING),
+    }
 }
 
 fn conflict(decide: &Decide, state: &ApprovalState) -> ApiError {

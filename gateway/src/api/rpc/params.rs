@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Longest name of a task, and longest idempotency key.
-const MAX_NAME_BYTES: usize = 255;
+pub(in crate::api) const MAX_NAME_BYTES: usize = 255;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The task that `task_id` or `task_name` names, if it is one of the agent's.
@@ -71,7 +71,7 @@ pub(super) fn object(params: &Map<String, Value>, field: &str, max_bytes: usize)
     }
 }
 
-pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+pub(in crate::api) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };

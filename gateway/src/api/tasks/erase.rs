@@ -79,7 +79,7 @@ pub(in crate::api) async fn by_name(
     Ok(Json(erase(&gateway, task).await?))
 }
 
-async fn erase(gateway: &Gateway, task: TaskRecord) -> Result<Erased, ApiError> {
+pub(in crate::api) async fn erase(gateway: &Gateway, task: TaskRecord) -> Result<Erased, ApiError> {
     if task.is_nested() {
         return Err(ApiError::bad_request(format!(
             "this agent works as a tool of the task {}: delete that task",

@@ -60,6 +60,11 @@ pub fn python(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
 }
 
+/// The path of a script for Node.js of these suites.
+pub fn node(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("node").join(name)
+}
+
 /// The number of runs of a task so far.
 pub async fn runs(stack: &Stack, task: &Task) -> anyhow::Result<usize> {
     let query = format!("WorkflowId = '{}'", task.id());

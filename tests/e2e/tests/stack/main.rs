@@ -32,6 +32,7 @@ mod model_faults;
 mod model_quirks;
 mod model_servers;
 mod noise;
+mod openai_api;
 mod provider_changes;
 mod redis_loss;
 mod secured;

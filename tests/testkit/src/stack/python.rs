@@ -120,6 +120,15 @@ pub async fn run_script<T: DeserializeOwned>(script: &Path, arguments: &[&str]) 
     serde_json::from_str(&printed).with_context(|| format!("read the output of {}: {printed}", script.display()))
 }
 
+/// The same for a script of Node.js, which finds the packages of `NODE_CLIENTS`.
+pub async fn run_node_script<T: DeserializeOwned>(script: &Path, arguments: &[&str]) -> anyhow::Result<T> {
+    let clients = tools::node_clients()?;
+    let mut command = tokio::process::Command::new(clients.node);
+    command.arg(script).args(arguments).env("NODE_CLIENTS", clients.package);
+    let printed = output(&mut command).await?;
+    serde_json::from_str(&printed).with_context(|| format!("read the output of {}: {printed}", script.display()))
+}
+
 /// A file of the documented examples.
 pub fn example(path: &str) -> PathBuf {
     workspace::root().join("examples").join(path)

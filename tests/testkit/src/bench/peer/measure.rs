@@ -286,9 +286,8 @@ impl<'arena> Measurer<'arena> {
     /// does not read the logs of an earlier one.
     pub(super) async fn messages(&mut self) -> anyhow::Result<()> {
         let running = self.running;
-        let agent = match (running.contestant, running.agent()) {
-            (Contestant::ThisBuild, Some(agent)) => agent,
-            _ => return Ok(()),
+        let (Contestant::ThisBuild, Some(agent)) = (running.contestant, running.agent()) else {
+            return Ok(());
         };
         let (mut to_new, mut to_waiting) = (Vec::new(), Vec::new());
         for _ in 0..MESSAGES.min(self.options.runs) {

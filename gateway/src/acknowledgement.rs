@@ -11,12 +11,12 @@ use tokio::time::timeout;
 use crate::app::Gateway;
 
 /// How long a request waits for the task.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a request waits for Redis before it signals without a subscription.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Subscribes to the log before a signal is sent; `None` when Redis is slow or down.
-pub(super) async fn subscribe(gateway: &Gateway, log: &LogId) -> Option<Subscription> {
+pub(crate) async fn subscribe(gateway: &Gateway, log: &LogId) -> Option<Subscription> {
     timeout(SUBSCRIBE_TIMEOUT, gateway.reader.subscribe(log, From::Tail))
         .await
         .ok()?
@@ -24,7 +24,7 @@ pub(super) async fn subscribe(gateway: &Gateway, log: &LogId) -> Option<Subscrip
 }
 
 /// The first answer that `find` finds in the log. Waits without a limit: the caller sets one.
-pub(super) async fn wait<T>(mut subscription: Subscription, find: impl Fn(&LogItem) -> Option<T>) -> Option<T> {
+pub(crate) async fn wait<T>(mut subscription: Subscription, find: impl Fn(&LogItem) -> Option<T>) -> Option<T> {
     while let Some(item) = subscription.next().await {
         let found = find(&item);
         if found.is_some() {

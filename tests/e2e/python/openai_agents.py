@@ -1,0 +1,165 @@
+"""OpenAI's Agents API through the public client `openai`, unmodified.
+
+Usage: openai_agents.py GATEWAY_URL AGENT_NAME
+
+Works like any program for `client.beta.agents`: agents, sessions, streams and their helpers, an approval, a function
+of the client, cancelling, lists, and what is refused. Prints what it got as one JSON object.
+"""
+
+import json
+import sys
+
+import openai
+from openai import OpenAI
+
+NONE = {"type": "none"}
+
+
+def main() -> None:
+    url, agent = sys.argv[1:3]
+    client = OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
+    print(
+        json.dumps(
+            {
+                "agents": agents(client, agent),
+                "created": created(client, agent),
+                "polled": polled(client, agent),
+                "helper": helper(client, agent),
+                "asked": asked(client, agent),
+                "canceled": canceled(client, agent),
+                "lists": lists(client, agent),
+                "errors": errors(client, agent),
+            }
+        )
+    )
+
+
+def agents(client: OpenAI, agent: str) -> dict:
+    listed = [found.name for found in client.beta.agents.list(limit=1)]
+    by_name = client.beta.agents.retrieve(agent)
+    by_id = client.beta.agents.retrieve(by_name.id)
+    return {"listed": listed, "name": by_id.name, "same": by_id.id == by_name.id}
+
+
+def created(client: OpenAI, agent: str) -> dict:
+    types, deltas = [], []
+    with client.beta.agents.sessions.create(
+        environment=NONE, agent_id=agent, input="One", stream=True, metadata={"k": "v"}
+    ) as stream:
+        for event in stream:
+            types.append(event.type)
+            if event.type == "agent.session.turn.output_text.delta":
+                deltas.append(event.delta)
+    return {"first": types[0], "last": types[-1], "deltas": "".join(deltas)}
+
+
+def polled(client: OpenAI, agent: str) -> dict:
+    session = client.beta.agents.sessions.create(environment=NONE, agent_id=agent, input="One")
+    first = session.status
+    while session.status == "in_progress":
+        session = client.beta.agents.sessions.retrieve(session.id)
+    items = list(client.beta.agents.sessions.items.list(session.id, order="asc"))
+    turns = list(client.beta.agents.sessions.turns.list(session.id))
+    of_turn = list(client.beta.agents.sessions.turns.items.list(turns[0].id, session_id=session.id, limit=1))
+    return {
+        "first": first,
+        "last": session.status,
+        "texts": [item.content[0].text for item in items],
+        "turns": [turn.status for turn in turns],
+        "items_of_turn": len(of_turn),
+    }
+
+
+def helper(client: OpenAI, agent: str) -> list:
+    session = client.beta.agents.sessions.create(environment=NONE, agent_id=agent)
+    texts = []
+    for number in range(5):
+        with client.beta.agents.sessions.stream(session.id, input=f"Number {number}") as stream:
+            texts.append(stream.get_final_result().output_text)
+    return texts
+
+
+def asked(client: OpenAI, agent: str) -> dict:
+    """A question of the agent is a function of the client; a call that needs leave is an approval."""
+    session = client.beta.agents.sessions.create(environment=NONE, agent_id=agent)
+    arguments = []
+
+    def answer(asked: dict) -> str:
+        arguments.append(asked)
+        return "certainly"
+
+    with client.beta.agents.sessions.stream(
+        session.id, input="ask a person", tool_handlers={"ask": answer}
+    ) as stream:
+        answered = stream.get_final_result().output_text
+
+    decided = []
+    for decision in ["approve", "deny"]:
+        session = client.beta.agents.sessions.create(environment=NONE, agent_id=agent)
+        text = ""
+        with client.beta.agents.sessions.stream(session.id, input="look it up") as stream:
+            for event in stream:
+                if event.type == "agent.session.requires_action":
+                    for action in event.session.required_actions:
+                        client.beta.agents.sessions.events.create(
+                            session.id,
+                            events=[
+                                {
+                                    "type": "agent.session.input.mcp_approval_request_result",
+                                    "request_id": action.request_id,
+                                    "response": {"type": "mcp_tool_call", "decision": decision},
+                                }
+                            ],
+                        )
+                if event.type == "agent.session.turn.output_text.done":
+                    text = event.text
+        decided.append(text)
+    return {"prompt": arguments[0]["prompt"], "answered": answered, "decided": decided}
+
+
+def canceled(client: OpenAI, agent: str) -> list:
+    session = client.beta.agents.sessions.create(environment=NONE, agent_id=agent)
+    types = []
+    with client.beta.agents.sessions.stream(session.id, input="endlessly") as stream:
+        for event in stream:
+            if event.type == "agent.session.turn.output_text.delta" and "cancel" not in types:
+                types.append("cancel")
+                client.beta.agents.sessions.events.create(session.id, events=[{"type": "agent.session.input.cancel"}])
+            if event.type in ["agent.session.turn.cancelled", "agent.session.idle"]:
+                types.append(event.type)
+    return types
+
+
+def lists(client: OpenAI, agent: str) -> dict:
+    sessions = client.beta.agents.sessions
+    session = sessions.create(environment=NONE, agent_id=agent, metadata={"list": "yes"})
+    listed = []
+    while session.id not in listed:
+        listed = [found.id for found in sessions.list(agent_id=agent, metadata={"list": "yes"}, limit=1)]
+    empty = [list(sessions.subagents.list(session.id)), list(sessions.artifacts.list(session.id))]
+    deleted = sessions.delete(session.id).deleted
+    return {"found": listed == [session.id], "empty": empty, "deleted": deleted}
+
+
+def errors(client: OpenAI, agent: str) -> dict:
+    def error(call) -> list:
+        try:
+            call()
+        except openai.APIStatusError as error:
+            return [type(error).__name__, error.code, error.param]
+        return []
+
+    beta = client.beta
+    return {
+        "unknown": error(lambda: beta.agents.retrieve("nobody")),
+        "create": error(lambda: beta.agents.create(model="x")),
+        "environment": error(
+            lambda: beta.agents.sessions.create(environment={"type": "openai_hosted"}, agent_id=agent)
+        ),
+        "vault": error(lambda: beta.agents.vaults.create(name="x")),
+        "session": error(lambda: beta.agents.sessions.retrieve("sess_0")),
+    }
+
+
+if __name__ == "__main__":
+    main()
