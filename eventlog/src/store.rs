@@ -306,19 +306,43 @@ impl EventLog {
         Ok(entries.into_iter().filter_map(parse_raw).collect())
     }
 
-    /// A page of the entries before `before`, latest first.
-    pub async fn page_before(&self, log: &LogId, before: EntryId) -> Result<Vec<Entry>, LogError> {
+    /// A page of the entries before `before`, or of the last ones; latest first.
+    pub async fn page_before(&self, log: &LogId, before: Option<EntryId>) -> Result<Vec<Entry>, LogError> {
+        let end = before.map_or_else(|| "+".to_owned(), |id| format!("({id}"));
         let entries: Vec<RawEntry> = self
             .query(
                 cmd("XREVRANGE")
                     .arg(self.key(log))
-                    .arg(format!("({before}"))
+                    .arg(end)
                     .arg("-")
                     .arg("COUNT")
                     .arg(PAGE),
             )
             .await?;
         Ok(entries.into_iter().filter_map(parse_raw).collect())
+    }
+
+    /// What `find` finds first in the entries before `before`, or in all, latest first; `None` where so many pages do
+    /// not have it.
+    pub async fn find_back<T>(
+        &self,
+        log: &LogId,
+        mut before: Option<EntryId>,
+        pages: usize,
+        mut find: impl FnMut(&Entry) -> Option<T>,
+    ) -> Result<Option<T>, LogError> {
+        for _ in 0..pages {
+            // On the heap: whoever searches would carry the size of a read, and of all that it waits for.
+            let page = Box::pin(self.page_before(log, before)).await?;
+            if let Some(found) = page.iter().find_map(&mut find) {
+                return Ok(Some(found));
+            }
+            match page.last() {
+                Some(entry) => before = Some(entry.id),
+                None => break,
+            }
+        }
+        Ok(None)
     }
 
     /// Reads and folds the whole log of a task.

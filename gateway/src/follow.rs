@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use futures::{Stream, StreamExt as _, stream::BoxStream};
-use steadfast_eventlog::{Entry, LogItem, Snapshot};
+use steadfast_eventlog::{Entry, LogError, LogItem, Snapshot};
 use steadfast_events::{EntryId, EventKind, Message, ParseEntryIdError};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
 use tokio::time::{Instant, timeout_at};
@@ -109,6 +109,17 @@ pub(crate) enum End {
     AfterEntry(EntryId),
     /// After all messages of a task that has ended and has no log.
     AfterReset,
+}
+
+impl End {
+    /// Where the updates of a task end as it is now.
+    pub(crate) async fn of(gateway: &Gateway, task: &TaskRecord) -> Result<Self, LogError> {
+        if !task.status.is_terminal() {
+            return Ok(Self::WithTask);
+        }
+        let last = gateway.log.tail(&task.own_log()).await?;
+        Ok(last.map_or(Self::AfterReset, Self::AfterEntry))
+    }
 }
 
 /// One viewer of a task.

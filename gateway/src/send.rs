@@ -97,18 +97,9 @@ impl OutgoingMessage<'_> {
 
     /// The task acknowledges a message once, however often it is sent.
     pub(crate) async fn earlier_outcome(&self, gateway: &Gateway) -> Option<Outcome> {
-        let mut before = EntryId {
-            epoch: u64::MAX,
-            number: u64::MAX,
-        };
-        for _ in 0..PAGES_BACK {
-            let page = gateway.log.page_before(&self.log, before).await.ok()?;
-            if let Some(outcome) = page.iter().find_map(|entry| self.outcome_in(entry)) {
-                return Some(outcome);
-            }
-            before = page.last()?.id;
-        }
-        None
+        let log = &gateway.log;
+        let found = log.find_back(&self.log, None, PAGES_BACK, |entry| self.outcome_in(entry));
+        found.await.ok().flatten()
     }
 
     pub(crate) fn outcome_in(&self, entry: &Entry) -> Option<Outcome> {

@@ -14,6 +14,9 @@ use serde_json::{Map, Value};
 pub(super) use self::envelope::envelope;
 use crate::{error::ApiError, start::MAX_METADATA_BYTES};
 
+/// What ends a stream.
+const DONE: &str = "[DONE]";
+
 /// The metadata of a task.
 fn read_metadata(metadata: Option<Map<String, Value>>) -> Result<Option<Value>, ApiError> {
     let metadata = metadata.map(Value::Object);

@@ -119,14 +119,7 @@ async fn open(
     if !has_ended && gateway.agents.by_name(&task.agent).is_none() {
         return Err(ApiError::not_found("the agent of the task"));
     }
-    let end = if has_ended {
-        match gateway.log.tail(&task.own_log()).await? {
-            Some(last) => End::AfterEntry(last),
-            None => End::AfterReset,
-        }
-    } else {
-        End::WithTask
-    };
+    let end = End::of(&gateway, &task).await?;
     let has_all = match position {
         Some(Position::After(_)) if has_all_entries(position, end) => {
             messages::missing_at_the_end(&gateway, &task).await?.is_none()

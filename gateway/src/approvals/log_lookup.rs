@@ -2,7 +2,7 @@
 //! approvals, with cut arguments; the log has whole requests and decisions.
 
 use steadfast_eventlog::{EventLog, LogError};
-use steadfast_events::{Approval, EntryId, EventKind, LogId};
+use steadfast_events::{Approval, EventKind, LogId};
 
 use super::ApprovalState;
 
@@ -20,26 +20,16 @@ pub(crate) struct LoggedApproval {
 /// Searches a log backwards, up to the request of the approval.
 pub(crate) async fn look_up(log: &EventLog, id: &LogId, approval_id: &str) -> Result<LoggedApproval, LogError> {
     let mut found = LoggedApproval::default();
-    let mut before = EntryId {
-        epoch: u64::MAX,
-        number: u64::MAX,
-    };
-    for _ in 0..PAGES_BACK {
-        let page = log.page_before(id, before).await?;
-        let Some(last) = page.last() else { break };
-        before = last.id;
-        for entry in page {
-            // The page is in reverse order, and the first decision counts.
-            if let Some(decided) = ApprovalState::of_event(&entry.event, approval_id) {
-                found.decided = Some(decided);
-            }
-            if let EventKind::ApprovalRequested { approval } = entry.event.kind
-                && approval.id == approval_id
-            {
-                found.request = Some(approval);
-                return Ok(found);
-            }
+    let request = log.find_back(id, None, PAGES_BACK, |entry| {
+        // The entries are in reverse order, and the first decision counts.
+        if let Some(decided) = ApprovalState::of_event(&entry.event, approval_id) {
+            found.decided = Some(decided);
         }
-    }
+        match &entry.event.kind {
+            EventKind::ApprovalRequested { approval } if approval.id == approval_id => Some(approval.clone()),
+            _ => None,
+        }
+    });
+    found.request = request.await?;
     Ok(found)
 }

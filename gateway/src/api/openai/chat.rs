@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    DONE,
     responses::{Place, id_of, refuse_tools, thread},
     turn::{Turn, take_in, until_ended},
 };
@@ -31,8 +32,6 @@ use crate::{
         side_request,
     },
 };
-
-const DONE: &str = "[DONE]";
 
 /// The body of a request. Settings of the model are those of the agent: what a client sends of them is ignored.
 #[derive(Debug, Default, Deserialize)]

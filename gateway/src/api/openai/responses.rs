@@ -22,6 +22,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::{
+    DONE,
     conversations::begun,
     read_metadata,
     turn::{Sent, Thread, Turn, beginning, last_message, take_in, turn_status, until_ended, updates_of},
@@ -51,9 +52,6 @@ use crate::{
     task::TaskRecord,
     temporal::TemporalError,
 };
-
-/// What ends a stream.
-const DONE: &str = "[DONE]";
 
 /// The body of a request. Settings of the model are those of the agent: what a client sends of them is ignored.
 #[derive(Debug, Default, Deserialize)]
@@ -397,7 +395,7 @@ pub(in crate::api) async fn by_id(
     let head = head_of(&gateway, &task, id);
     if retrieval.stream.unwrap_or_default() {
         if start.is_none() {
-            known(&gateway, &task, id).await?;
+            messages_of(&gateway, &task, id).await?;
         }
         let updates = updates_of(&gateway, &session, task, start.unwrap_or(From::Start)).await?;
         return Ok(response(events(
@@ -442,8 +440,7 @@ async fn read(
             }
         }
     } else {
-        known(gateway, task, id).await?;
-        writer.catch_up(&messages::messages(gateway, task).await?, None);
+        writer.catch_up(&messages_of(gateway, task, id).await?, None);
     }
     if task.status.is_terminal() {
         writer.end_unseen(turn_status(task.status));
@@ -451,13 +448,14 @@ async fn read(
     Ok(writer)
 }
 
-/// Whether the task was ever sent the message of a response: one that waits for a worker is in no log yet.
-async fn known(gateway: &Gateway, task: &TaskRecord, id: ResponseId) -> Result<(), ApiError> {
+/// The messages of the task, if it was ever sent the message of a response: one that waits for a worker is not among
+/// them yet.
+async fn messages_of(gateway: &Gateway, task: &TaskRecord, id: ResponseId) -> Result<Vec<Message>, ApiError> {
     let message_id = id.message_id();
     let messages = messages::messages(gateway, task).await?;
     let is_accepted = |message: &Message| message.author == Author::User && message.id == message_id;
     if messages.iter().any(is_accepted) {
-        return Ok(());
+        return Ok(messages);
     }
     let history = match gateway.temporal.history(&task.id, &task.run_id).await {
         Ok(history) => history,
@@ -475,7 +473,7 @@ async fn known(gateway: &Gateway, task: &TaskRecord, id: ResponseId) -> Result<(
         _ => false,
     });
     if is_sent {
-        Ok(())
+        Ok(messages)
     } else {
         Err(ApiError::not_found("the response"))
     }
@@ -549,15 +547,12 @@ pub(in crate::api) async fn input_items(
     let task = task_of(&gateway, &session, Action::ReadTasks, id).await?;
     let _turn = gateway.load.heavy_request(&session.caller).await?;
     let message_id = id.message_id();
-    let messages = messages::messages(&gateway, &task).await?;
+    let messages = messages_of(&gateway, &task, id).await?;
     let items: Vec<Value> = messages
         .iter()
         .filter(|message| message.author == Author::User && message.id == message_id)
         .map(user_item)
         .collect();
-    if items.is_empty() {
-        known(&gateway, &task, id).await?;
-    }
     let item_id = items.first().map(|item| item["id"].clone());
     Ok(Json(json!({
         "object": "list", "data": items, "first_id": item_id, "last_id": item_id, "has_more": false,

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use axum::http::{HeaderMap, StatusCode};
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use serde_json::Value;
-use steadfast_eventlog::{LogItem, reader::From};
+use steadfast_eventlog::{Entry, LogItem, reader::From};
 use steadfast_events::{Author, Content, EntryId, EventKind, LogId, TextFormat, TurnStatus, id::user_message_id};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
@@ -224,11 +224,7 @@ pub(super) async fn updates_of(
     task: TaskRecord,
     start: From,
 ) -> Result<BoxStream<'static, Update>, ApiError> {
-    let end = match (task.status.is_terminal(), gateway.log.tail(&task.own_log()).await?) {
-        (false, _) => End::WithTask,
-        (true, Some(last)) => End::AfterEntry(last),
-        (true, None) => End::AfterReset,
-    };
+    let end = End::of(gateway, &task).await?;
     let place = gateway.load.stream(&session.caller).await?;
     let subscription = gateway.reader.subscribe(&task.own_log(), start).await?;
     let cursor = match start {
@@ -241,49 +237,25 @@ pub(super) async fn updates_of(
 
 /// Where the turn of a message begins in the log; `None` if the log does not tell.
 pub(super) async fn beginning(gateway: &Gateway, log: &LogId, message_id: &str) -> Result<Option<From>, ApiError> {
-    let mut before_entry = EntryId {
-        epoch: u64::MAX,
-        number: u64::MAX,
+    let begins = |entry: &Entry| match &entry.event.kind {
+        EventKind::MessageAccepted { message_id: id, .. } | EventKind::MessageRejected { message_id: id, .. } => {
+            (id == message_id).then(|| before(entry.id))
+        }
+        _ => None,
     };
-    for _ in 0..PAGES_BACK {
-        let page = gateway.log.page_before(log, before_entry).await?;
-        let found = page.iter().find(|entry| match &entry.event.kind {
-            EventKind::MessageAccepted { message_id: id, .. } | EventKind::MessageRejected { message_id: id, .. } => {
-                id == message_id
-            }
-            _ => false,
-        });
-        if let Some(entry) = found {
-            return Ok(Some(before(entry.id)));
-        }
-        match page.last() {
-            Some(entry) => before_entry = entry.id,
-            None => return Ok(None),
-        }
-    }
-    Ok(None)
+    Ok(gateway.log.find_back(log, None, PAGES_BACK, begins).await?)
 }
 
 /// The last message of users that the task has accepted.
 pub(super) async fn last_message(gateway: &Gateway, task: &TaskRecord) -> Result<Option<String>, ApiError> {
-    let log = task.own_log();
-    let mut before_entry = EntryId {
-        epoch: u64::MAX,
-        number: u64::MAX,
+    let accepted = |entry: &Entry| match &entry.event.kind {
+        EventKind::MessageAccepted { message_id, .. } => Some(message_id.clone()),
+        _ => None,
     };
-    for _ in 0..PAGES_BACK {
-        let page = gateway.log.page_before(&log, before_entry).await?;
-        let found = page.iter().find_map(|entry| match &entry.event.kind {
-            EventKind::MessageAccepted { message_id, .. } => Some(message_id.clone()),
-            _ => None,
-        });
-        if found.is_some() {
-            return Ok(found);
-        }
-        match page.last() {
-            Some(entry) => before_entry = entry.id,
-            None => break,
-        }
+    let log = &gateway.log;
+    let last = log.find_back(&task.own_log(), None, PAGES_BACK, accepted).await?;
+    if last.is_some() {
+        return Ok(last);
     }
     let messages = messages::messages(gateway, task).await?;
     let last = messages

@@ -10,22 +10,9 @@ const PAGES_BACK: usize = 10;
 
 /// The latest entry before `before` that started or ended a message; `None` if it is too far
 /// back, or Redis is down.
-pub(super) async fn boundary(
-    gateway: &Gateway,
-    task: &TaskRecord,
-    message_id: &str,
-    mut before: EntryId,
-) -> Option<Entry> {
-    let log = task.own_log();
-    for _ in 0..PAGES_BACK {
-        let page = gateway.log.page_before(&log, before).await.ok()?;
-        before = page.last()?.id;
-        let found = page
-            .into_iter()
-            .find(|entry| bounded_message(&entry.event.kind) == Some(message_id));
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
+pub(super) async fn boundary(gateway: &Gateway, task: &TaskRecord, message_id: &str, before: EntryId) -> Option<Entry> {
+    let bounds = |entry: &Entry| (bounded_message(&entry.event.kind) == Some(message_id)).then(|| entry.clone());
+    let log = &gateway.log;
+    let found = log.find_back(&task.own_log(), Some(before), PAGES_BACK, bounds).await;
+    found.ok().flatten()
 }

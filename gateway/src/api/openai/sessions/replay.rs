@@ -106,15 +106,11 @@ pub(super) async fn listed(gateway: &Gateway, id: SessionId, task: &TaskRecord) 
         // A list goes on without an agent that is gone.
         Err(_) => return Ok(json!({"id": id.to_string(), "object": "agent.session", "status": "idle"})),
     };
-    let end = EntryId {
-        epoch: u64::MAX,
-        number: u64::MAX,
-    };
     if task.status.is_terminal() {
-        self::end(&mut session, task);
+        end(&mut session, task);
         return Ok(session.json());
     }
-    let page = gateway.log.page_before(&task.own_log(), end).await.unwrap_or_default();
+    let page = gateway.log.page_before(&task.own_log(), None).await.unwrap_or_default();
     let mut json = session.json();
     json["status"] = json!(if task.approvals.is_empty() {
         status_of(page.iter().map(|entry| &entry.event))
