@@ -17,6 +17,8 @@ pub(super) struct Programs {
     pub(super) worker: PathBuf,
     /// The directory for virtual environments of workers of tools.
     pub(super) environments: PathBuf,
+    /// The directory in which ports are leased.
+    pub(super) ports: PathBuf,
 }
 
 impl Programs {
@@ -37,6 +39,7 @@ impl Programs {
             gateway: own("steadfast-gateway")?,
             worker: own("steadfast-worker")?,
             environments: cache.join("environments"),
+            ports: cache.join("ports"),
         })
     }
 }

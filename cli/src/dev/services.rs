@@ -3,13 +3,14 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
+use steadfast_ports::Port;
 use tokio::{net::TcpStream, task::JoinHandle, time::sleep};
 use url::Url;
 
@@ -39,7 +40,7 @@ const DYNAMIC_CONFIG: [&str; 4] = [
 #[derive(Debug)]
 pub(super) struct Services {
     /// In the order in which they end: clients before the services that they use.
-    workers: Mutex<BTreeMap<String, Child>>,
+    workers: Mutex<BTreeMap<String, Worker>>,
     _gateway: Child,
     _stand_in: Option<AbortOnDrop>,
     _valkey: Child,
@@ -48,13 +49,21 @@ pub(super) struct Services {
     namespace: String,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Ports {
-    temporal: u16,
-    temporal_ui: u16,
-    valkey: u16,
-    gateway: u16,
-    stand_in: u16,
+    temporal: Port,
+    temporal_ui: Port,
+    valkey: Port,
+    gateway: Port,
+    gateway_admin: Port,
+    stand_in: Port,
+}
+
+/// A worker, and the port of its probes, which is its own as long as it runs.
+#[derive(Debug)]
+struct Worker {
+    child: Child,
+    _admin: Port,
 }
 
 #[derive(Debug)]
@@ -74,18 +83,19 @@ impl Services {
         fleet: &Fleet,
         own_workers: &OwnWorkers,
     ) -> anyhow::Result<Self> {
+        let leases = &programs.ports;
         let ports = Ports {
-            temporal: free_port()?,
-            temporal_ui: free_port()?,
-            valkey: free_port()?,
-            gateway: port.map_or_else(free_port, Ok)?,
-            stand_in: free_port()?,
+            temporal: Port::lease(leases)?,
+            temporal_ui: Port::lease(leases)?,
+            valkey: Port::lease(leases)?,
+            gateway: port.map(Port::fixed).map_or_else(|| Port::lease(leases), Ok)?,
+            gateway_admin: Port::lease(leases)?,
+            stand_in: Port::lease(leases)?,
         };
-        let gateway_admin = free_port()?;
-        let temporal = Child::start(temporal(programs, state, ports, fleet))?;
-        let valkey = Child::start(valkey(programs, state, ports, fleet))?;
-        let gateway = Child::start(gateway(programs, state, ports, gateway_admin, fleet))?;
-        let stand_in = serve_stand_in(fleet, ports.stand_in).await?;
+        let temporal = Child::start(temporal(programs, state, &ports, fleet))?;
+        let valkey = Child::start(valkey(programs, state, &ports, fleet))?;
+        let gateway = Child::start(gateway(programs, state, &ports, fleet))?;
+        let stand_in = serve_stand_in(fleet, &ports.stand_in).await?;
         let services = Self {
             workers: Mutex::default(),
             _gateway: gateway,
@@ -95,20 +105,21 @@ impl Services {
             ports,
             namespace: fleet.namespace().to_owned(),
         };
-        until_listening("Temporal", ports.temporal, &state.log("temporal")).await?;
-        until_listening("Valkey", ports.valkey, &state.log("valkey")).await?;
-        let mut ready = vec![("gateway".to_owned(), gateway_admin, state.log("gateway"))];
+        until_listening("Temporal", &services.ports.temporal, &state.log("temporal")).await?;
+        until_listening("Valkey", &services.ports.valkey, &state.log("valkey")).await?;
+        let gateway_probes = local(&services.ports.gateway_admin);
+        let mut ready = vec![("gateway".to_owned(), gateway_probes, state.log("gateway"))];
         for agent in fleet.agents() {
-            let admin = services.start_worker(agent, programs, state, fleet, own_workers)?;
-            ready.push((format!("worker of {}", agent.name), admin, state.log(&agent.name)));
+            let probes = services.start_worker(agent, programs, state, fleet, own_workers)?;
+            ready.push((format!("worker of {}", agent.name), probes, state.log(&agent.name)));
         }
-        for (name, admin, log) in ready {
-            until_ready(&name, admin, &log).await?;
+        for (name, probes, log) in ready {
+            until_ready(&name, probes, &log).await?;
         }
         Ok(services)
     }
 
-    /// Starts the worker of an agent, in place of the one that runs. Returns the port of its probes.
+    /// Starts the worker of an agent, in place of the one that runs. Returns the address of its probes.
     pub(super) fn start_worker(
         &self,
         agent: &LocalAgent,
@@ -116,8 +127,9 @@ impl Services {
         state: &StateDir,
         fleet: &Fleet,
         own_workers: &OwnWorkers,
-    ) -> anyhow::Result<u16> {
-        let admin = free_port()?;
+    ) -> anyhow::Result<SocketAddr> {
+        let admin = Port::lease(&programs.ports)?;
+        let probes = local(&admin);
         let own = own_workers.of(&agent.name);
         let mut launch = Launch::new(
             format!("the worker of {}", agent.name),
@@ -131,7 +143,7 @@ impl Services {
             .connected(launch, state)
             .variable("STEADFAST_NAMESPACE", &self.namespace)
             .variable("STEADFAST_AGENT", &agent.name)
-            .variable("STEADFAST_ADMIN_ADDRESS", &local(admin))
+            .variable("STEADFAST_ADMIN_ADDRESS", &probes)
             .variable("STEADFAST_DRAIN_TIMEOUT_SECONDS", &5)
             // Models, tools and MCP servers of a developer run on this machine.
             .variable("STEADFAST_INSECURE_ALLOW_LOOPBACK", &true)
@@ -139,28 +151,31 @@ impl Services {
         if agent.stand_in.is_some() {
             launch = launch.variable(
                 "STEADFAST_MODEL_BASE_URL",
-                &format_args!("http://{}/v1", local(self.ports.stand_in)),
+                &format_args!("http://{}/v1", local(&self.ports.stand_in)),
             );
         }
-        let child = Child::start(launch)?;
+        let worker = Worker {
+            child: Child::start(launch)?,
+            _admin: admin,
+        };
         self.workers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(agent.name.clone(), child);
-        Ok(admin)
+            .insert(agent.name.clone(), worker);
+        Ok(probes)
     }
 
     /// Whether the worker of an agent runs with these variables.
     pub(super) fn worker_has(&self, agent: &str, variables: &BTreeMap<String, String>) -> bool {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.get(agent).is_some_and(|worker| {
-            let running = &worker.launch().variables;
+            let running = &worker.child.launch().variables;
             variables.iter().all(|(name, value)| running.get(name) == Some(value))
         })
     }
 
     pub(super) fn gateway_url(&self) -> anyhow::Result<Url> {
-        let url = format!("http://{}", local(self.ports.gateway));
+        let url = format!("http://{}", local(&self.ports.gateway));
         url.parse().context("the URL of the gateway")
     }
 
@@ -168,7 +183,7 @@ impl Services {
     pub(super) fn temporal(&self, programs: &Programs) -> TemporalAt {
         TemporalAt {
             program: programs.temporal.clone(),
-            address: local(self.ports.temporal).to_string(),
+            address: local(&self.ports.temporal).to_string(),
             namespace: TEMPORAL_NAMESPACE,
         }
     }
@@ -176,27 +191,27 @@ impl Services {
     /// Where people reach the services.
     pub(super) fn addresses(&self) -> [String; 3] {
         [
-            format!("gateway      http://{}", local(self.ports.gateway)),
-            format!("Temporal     {}", local(self.ports.temporal)),
-            format!("Temporal UI  http://{}", local(self.ports.temporal_ui)),
+            format!("gateway      http://{}", local(&self.ports.gateway)),
+            format!("Temporal     {}", local(&self.ports.temporal)),
+            format!("Temporal UI  http://{}", local(&self.ports.temporal_ui)),
         ]
     }
 
     fn connected(&self, launch: Launch, state: &StateDir) -> Launch {
-        connected(launch, self.ports, state)
+        connected(launch, &self.ports, state)
     }
 }
 
-fn temporal(programs: &Programs, state: &StateDir, ports: Ports, fleet: &Fleet) -> Launch {
+fn temporal(programs: &Programs, state: &StateDir, ports: &Ports, fleet: &Fleet) -> Launch {
     let mut launch = Launch::new("Temporal", &programs.temporal, state, "temporal");
     launch.variables = fleet.passed_on();
     let mut launch = ["server", "start-dev", "--ip", "127.0.0.1", "--log-level", "warn"]
         .into_iter()
         .fold(launch, Launch::argument)
         .argument("--port")
-        .argument(ports.temporal.to_string())
+        .argument(ports.temporal.number().to_string())
         .argument("--ui-port")
-        .argument(ports.temporal_ui.to_string())
+        .argument(ports.temporal_ui.number().to_string())
         .argument("--db-filename")
         .argument(state.temporal_database());
     for value in DYNAMIC_CONFIG {
@@ -205,7 +220,7 @@ fn temporal(programs: &Programs, state: &StateDir, ports: Ports, fleet: &Fleet) 
     launch
 }
 
-fn valkey(programs: &Programs, state: &StateDir, ports: Ports, fleet: &Fleet) -> Launch {
+fn valkey(programs: &Programs, state: &StateDir, ports: &Ports, fleet: &Fleet) -> Launch {
     let mut launch = Launch::new("Valkey", &programs.valkey, state, "valkey");
     launch.variables = fleet.passed_on();
     [
@@ -221,35 +236,35 @@ fn valkey(programs: &Programs, state: &StateDir, ports: Ports, fleet: &Fleet) ->
     .into_iter()
     .fold(launch, Launch::argument)
     .argument("--port")
-    .argument(ports.valkey.to_string())
+    .argument(ports.valkey.number().to_string())
     .argument("--dir")
     .argument(state.valkey())
 }
 
-fn gateway(programs: &Programs, state: &StateDir, ports: Ports, admin: u16, fleet: &Fleet) -> Launch {
+fn gateway(programs: &Programs, state: &StateDir, ports: &Ports, fleet: &Fleet) -> Launch {
     let mut launch = Launch::new("the gateway", &programs.gateway, state, "gateway");
     launch.variables = fleet.passed_on();
     connected(launch, ports, state)
         // The gateway listens on this machine only.
         .argument("--insecure-allow-anonymous")
-        .variable("STEADFAST_LISTEN", &local(ports.gateway))
+        .variable("STEADFAST_LISTEN", &local(&ports.gateway))
         .variable("STEADFAST_DEFAULT_NAMESPACE", &fleet.namespace())
-        .variable("STEADFAST_ADMIN_ADDRESS", &local(admin))
+        .variable("STEADFAST_ADMIN_ADDRESS", &local(&ports.gateway_admin))
 }
 
-fn connected(launch: Launch, ports: Ports, state: &StateDir) -> Launch {
+fn connected(launch: Launch, ports: &Ports, state: &StateDir) -> Launch {
     launch
         .argument("--revisions")
         .argument(state.revisions())
         .variable("STEADFAST_INSTALL", &INSTALL)
-        .variable("TEMPORAL_ADDRESS", &local(ports.temporal))
+        .variable("TEMPORAL_ADDRESS", &local(&ports.temporal))
         .variable("TEMPORAL_NAMESPACE", &TEMPORAL_NAMESPACE)
-        .variable("REDIS_URL", &format_args!("redis://{}", local(ports.valkey)))
+        .variable("REDIS_URL", &format_args!("redis://{}", local(&ports.valkey)))
         .variable("STEADFAST_LOG_FORMAT", "compact")
 }
 
 /// Serves the stand-in for a model if an agent needs it.
-async fn serve_stand_in(fleet: &Fleet, port: u16) -> anyhow::Result<Option<AbortOnDrop>> {
+async fn serve_stand_in(fleet: &Fleet, port: &Port) -> anyhow::Result<Option<AbortOnDrop>> {
     if fleet.agents().all(|agent| agent.stand_in.is_none()) {
         return Ok(None);
     }
@@ -264,28 +279,22 @@ async fn serve_stand_in(fleet: &Fleet, port: u16) -> anyhow::Result<Option<Abort
     Ok(Some(AbortOnDrop(served)))
 }
 
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+fn local(port: &Port) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()))
 }
 
-/// A port that nobody uses at the moment.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind(local(0)).context("find a free port")?;
-    Ok(listener.local_addr().context("find a free port")?.port())
-}
-
-async fn until_listening(name: &str, port: u16, log: &Path) -> anyhow::Result<()> {
+async fn until_listening(name: &str, port: &Port, log: &Path) -> anyhow::Result<()> {
     until(name, log, async || TcpStream::connect(local(port)).await.is_ok()).await
 }
 
 /// Waits until the program's readiness probe succeeds.
-async fn until_ready(name: &str, port: u16, log: &Path) -> anyhow::Result<()> {
+async fn until_ready(name: &str, probes: SocketAddr, log: &Path) -> anyhow::Result<()> {
     let http = reqwest::Client::builder()
         .timeout(Duration::from_secs(2))
         .no_proxy()
         .build()
         .context("set up the HTTP client")?;
-    let url = format!("http://{}/readyz", local(port));
+    let url = format!("http://{probes}/readyz");
     until(name, log, async || {
         let response = http.get(&url).send().await;
         response.is_ok_and(|response| response.status().is_success())

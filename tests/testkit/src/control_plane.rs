@@ -17,7 +17,7 @@ use crate::{
     },
     files,
     install_root::InstallRoot,
-    port::Port,
+    port::{self, Port},
     process::{Launch, Service, output},
     tools::{self, GoProgram},
 };
@@ -62,9 +62,9 @@ impl ControlPlane {
 
     pub async fn start_with(options: ControlPlaneOptions) -> anyhow::Result<Self> {
         let ports = ControlPlanePorts {
-            api: Port::lease()?,
-            etcd_client: Port::lease()?,
-            etcd_peer: Port::lease()?,
+            api: port::lease()?,
+            etcd_client: port::lease()?,
+            etcd_peer: port::lease()?,
         };
         let install_root = InstallRoot::of_this_process("control-plane")?;
         let control_plane = Self::at(install_root, ports, Endpoint::Private, &options.users).await?;

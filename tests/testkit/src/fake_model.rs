@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     http_client,
     install_root::InstallRoot,
-    port::Port,
+    port::{self, Port},
     process::{Launch, Service},
     tools,
 };
@@ -60,7 +60,7 @@ impl FakeModel {
     }
 
     pub async fn start_with(options: FakeModelOptions) -> anyhow::Result<Self> {
-        let port = Port::given_or_leased(options.port)?;
+        let port = port::given_or_leased(options.port)?;
         let model = Self::at(InstallRoot::of_this_process("fake-model")?, port, &options)?;
         model.launch().await?;
         Ok(model)

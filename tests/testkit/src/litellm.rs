@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crate::{
     files, http_client,
     install_root::InstallRoot,
-    port::Port,
+    port::{self, Port},
     process::{Launch, Service},
     tools,
 };
@@ -31,7 +31,7 @@ impl LiteLlm {
     /// the proxy's clients send.
     pub async fn start(base_url: &str, key: &str) -> anyhow::Result<Self> {
         let install_root = InstallRoot::of_this_process("litellm")?;
-        let port = Port::lease()?;
+        let port = port::lease()?;
         let config = install_root.logs().join(format!("litellm-{}.json", port.number()));
         // YAML is a superset of JSON.
         let settings = serde_json::json!({

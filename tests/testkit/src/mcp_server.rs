@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use crate::{
     http_client,
     install_root::InstallRoot,
-    port::Port,
+    port::{self, Port},
     process::{Launch, Service},
     tools,
 };
@@ -68,7 +68,7 @@ impl McpServer {
 
     async fn start(name: &str, launch: impl FnOnce(u16) -> Launch) -> anyhow::Result<Self> {
         let install_root = InstallRoot::of_this_process(name)?;
-        let port = Port::given_or_leased(None)?;
+        let port = port::given_or_leased(None)?;
         let launch = launch(port.number()).in_network(install_root.network.as_deref());
         let service = Service::new(launch, install_root.lifetime.clone(), &install_root.logs())?;
         let server = Self {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crate::{
     http_client,
     install_root::InstallRoot,
-    port::Port,
+    port::{self, Port},
     process::{Launch, Service},
     tools::{self, PythonEnvironment},
     workspace,
@@ -33,7 +33,7 @@ impl ModelServer {
 
     async fn start(name: &str, environment: PythonEnvironment, script: &str) -> anyhow::Result<Self> {
         let install_root = InstallRoot::of_this_process(name)?;
-        let port = Port::lease()?;
+        let port = port::lease()?;
         let script = workspace::root().join("tests/e2e/python").join(script);
         let launch = Launch::new(name, tools::python_of(environment)?)
             .argument(script.display())

@@ -28,7 +28,7 @@ use crate::{
     fake_model::{FakeModel, FakeModelOptions},
     files,
     install_root::InstallRoot,
-    port::Port,
+    port::{self, Port},
     process::{Lifetime, ProcessId, Service},
     redis::Redis,
     temporal::Temporal,
@@ -183,7 +183,7 @@ impl Platform {
         let mut install_root = InstallRoot::of_this_process("fake-model")?;
         install_root.address = self.node_address();
         install_root.network = Some(network::namespace(&self.data_dir));
-        let model = FakeModel::at(install_root, Port::given_or_leased(options.port)?, &options)?;
+        let model = FakeModel::at(install_root, port::given_or_leased(options.port)?, &options)?;
         model.launch().await?;
         Ok(model)
     }

@@ -12,7 +12,7 @@ use crate::{
     certificates::CertificateAuthority,
     files,
     install_root::InstallRoot,
-    port::Port,
+    port::{self, Port},
     process::{Launch, Service},
     tls_proxy::ClientCertificates,
     tools,
@@ -81,8 +81,8 @@ impl Redis {
     /// Like [`start`](Self::start), with TLS, users or as a replica.
     pub async fn start_with(options: RedisOptions<'_>) -> anyhow::Result<Self> {
         let install_root = InstallRoot::of_this_process("redis")?;
-        let port = Port::given_or_leased(options.port)?;
-        let tls_port = options.tls.is_some().then(Port::lease).transpose()?;
+        let port = port::given_or_leased(options.port)?;
+        let tls_port = options.tls.is_some().then(port::lease).transpose()?;
         let program = if options.tls.is_some() {
             tools::redis_server_with_tls()?
         } else {
@@ -202,7 +202,7 @@ impl Sentinel {
     /// Starts one, and waits until it knows the master under this name, and its replicas.
     pub async fn start(name: &str, master: &Redis, replicas: usize) -> anyhow::Result<Self> {
         let install_root = InstallRoot::of_this_process("sentinel")?;
-        let port = Port::lease()?;
+        let port = port::lease()?;
         let address = master.socket_address();
         // Sentinel rewrites its configuration, so it takes no command line instead.
         let config = install_root.dir.join("sentinel.conf");

@@ -27,7 +27,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::sync::oneshot;
 
-use crate::port::Port;
+use crate::port::{self, Port};
 use journal::Journal;
 
 pub use events::{
@@ -55,7 +55,7 @@ pub struct ScriptedModel {
 impl ScriptedModel {
     /// Starts one on a free port of 127.0.0.1. The script returns the reply to each request.
     pub fn start(script: impl Fn(&ModelRequest) -> Reply + Send + Sync + 'static) -> anyhow::Result<Self> {
-        let port = Port::lease()?;
+        let port = port::lease()?;
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, port.number())).context("bind the scripted model's port")?;
         let mut model = Self::start_on(listener, script)?;

@@ -30,7 +30,7 @@ use anyhow::Context as _;
 
 use crate::{
     install_root::InstallRoot,
-    port::Port,
+    port::{self, Port},
     process::Launch,
     redis::Redis,
     temporal::{Temporal, TemporalOptions, TemporalStorage},
@@ -165,8 +165,8 @@ impl Stack {
         options: GatewayOptions,
     ) -> anyhow::Result<Self> {
         let revisions = RevisionDir::new()?;
-        let gateway_port = Port::lease()?;
-        let admin_port = Port::lease()?;
+        let gateway_port = port::lease()?;
+        let admin_port = port::lease()?;
         let launch = Launch::new("gateway", binaries.gateway()?)
             .flag("listen", format_args!("127.0.0.1:{}", gateway_port.number()))
             .path_flag("revisions", revisions.path())
@@ -234,7 +234,7 @@ impl Stack {
 
     /// The operator of the agents' namespace in the cluster of this kubeconfig file. It is not started yet.
     pub(crate) fn operator(&self, kubeconfig: &Path) -> anyhow::Result<Component> {
-        let admin = Port::lease()?;
+        let admin = port::lease()?;
         let launch = Launch::new("operator", self.binaries.operator()?)
             .variable("KUBECONFIG", kubeconfig.display())
             .variable("STEADFAST_INSTALL", INSTALL)

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     files, http_client,
     install_root::InstallRoot,
-    port::Port,
+    port::{self, Port},
     process::{Launch, Service, output},
     tools::{self, WheelProgram},
 };
@@ -114,10 +114,10 @@ impl Temporal {
     /// Starts one on 127.0.0.1. It ends when the value is dropped.
     pub async fn start(options: TemporalOptions) -> anyhow::Result<Self> {
         let ports = TemporalPorts {
-            grpc: Port::given_or_leased(options.port)?,
-            http: Port::lease()?,
-            ui: Port::lease()?,
-            metrics: options.metrics.then(Port::lease).transpose()?,
+            grpc: port::given_or_leased(options.port)?,
+            http: port::lease()?,
+            ui: port::lease()?,
+            metrics: options.metrics.then(port::lease).transpose()?,
         };
         let temporal = Self::at(InstallRoot::of_this_process("temporal")?, ports, options)?;
         temporal.launch().await?;

@@ -15,11 +15,12 @@ use steadfast_tools::command;
 use super::members::{self, Member};
 
 /// Each member, and the members that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 29] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 30] = [
     ("steadfast-bounds", &[]),
     ("steadfast-agent-loop", &["steadfast-bounds"]),
     ("steadfast-crds", &[]),
     ("steadfast-events", &[]),
+    ("steadfast-ports", &[]),
     ("steadfast-process", &[]),
     ("steadfast-temporal-grpc", &[]),
     ("steadfast-watch", &[]),
@@ -141,6 +142,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 29] = [
             "steadfast-crds",
             "steadfast-events",
             "steadfast-operator",
+            "steadfast-ports",
             "steadfast-stand-in-model",
             "steadfast-wheels",
         ],
@@ -153,6 +155,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 29] = [
             "steadfast-contract",
             "steadfast-crds",
             "steadfast-events",
+            "steadfast-ports",
             "steadfast-tools",
         ],
     ),

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use axum::Router;
 use tokio::sync::oneshot;
 
-use crate::port::Port;
+use crate::port::{self, Port};
 
 /// A server on 127.0.0.1. It ends when the value is dropped.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct LocalServer {
 
 impl LocalServer {
     pub(super) fn start(name: &str, app: Router) -> anyhow::Result<Self> {
-        let port = Port::lease()?;
+        let port = port::lease()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.number()))
             .with_context(|| format!("bind the port of the {name}"))?;
         listener.set_nonblocking(true).context("prepare a listener")?;

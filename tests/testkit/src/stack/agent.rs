@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     install_root::InstallRoot,
-    port::Port,
+    port,
     process::Launch,
     scripted_model::{ModelRequest, Reply, ScriptedModel},
 };
@@ -275,7 +275,7 @@ fn worker(
     variables: &[(String, String)],
     programs: &BinaryDir,
 ) -> anyhow::Result<Component> {
-    let admin = Port::lease()?;
+    let admin = port::lease()?;
     let launch = Launch::new("worker", programs.worker()?)
         .variable("STEADFAST_INSTALL", INSTALL)
         .variable("STEADFAST_NAMESPACE", NAMESPACE)

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     http_client,
     install_root::InstallRoot,
-    port::Port,
+    port::{self, Port},
     process::{Launch, Service, output},
     temporal::Temporal,
     tools::{self, PythonEnvironment},
@@ -79,7 +79,7 @@ impl PythonServer {
     /// Starts the server and waits until it answers.
     pub async fn start(script: &Path) -> anyhow::Result<Self> {
         let install_root = InstallRoot::of_this_process("python-server")?;
-        let port = Port::lease()?;
+        let port = port::lease()?;
         let launch = Launch::new("python-server", tools::python()?)
             .argument(script.display())
             .argument(port.number());

@@ -19,7 +19,7 @@ use crate::{
         paced_model::{PacedModel, TOOL, Work},
         temporal_api::{SignalWithStart, TemporalApi},
     },
-    port::Port,
+    port::{self, Port},
     process::Service,
     scripted_model::Reply,
     stack::{Agent, AgentSetup, BinaryDir, INSTALL, NAMESPACE, PythonWorker, Stack},
@@ -130,7 +130,7 @@ impl<'stack> Arena<'stack> {
     }
 
     fn agentex(&self, task_queue: &str) -> anyhow::Result<Program> {
-        let health = Port::lease()?;
+        let health = port::lease()?;
         let backend = self.side_server.url();
         let variables = [
             ("WORKFLOW_TASK_QUEUE", task_queue),
