@@ -7,10 +7,13 @@ pub mod history_growth;
 pub mod interrupt_latency;
 pub mod peer;
 pub mod polls;
+pub mod resume;
 pub mod soak;
 pub mod turn;
+pub mod viewers;
 
 mod local_server;
+mod log_reader;
 mod paced_model;
 mod process_usage;
 mod random;

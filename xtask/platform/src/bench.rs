@@ -6,6 +6,7 @@
 
 mod before;
 mod peer;
+mod viewers;
 
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
@@ -19,12 +20,13 @@ use serde::Serialize;
 use steadfast_testkit::{
     TemporalOptions, TemporalStorage,
     bench::{
-        chaos::{self, ChaosOptions, Operator},
+        chaos::{self, ChaosOptions, Fault, Operator},
         dev_memory::{self, DevMemoryOptions},
         history_growth::{self, HistoryOptions},
         interrupt_latency::{self, InterruptOptions},
         peer::generate_page,
         polls::{self, PollsOptions},
+        resume::{self, ResumeOptions},
         soak::{self, SoakOptions},
         turn::{self, TurnOptions},
     },
@@ -94,6 +96,15 @@ enum Bench {
         #[arg(long, default_value_t = PollsOptions::default().length.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
         seconds: u64,
     },
+    /// Viewers that lose their connection at random and resume, on every surface: gaps, duplicates, other contents.
+    Resume {
+        /// At least so many lost connections.
+        #[arg(long, default_value_t = ResumeOptions::default().disconnects)]
+        disconnects: usize,
+        /// The same seed gives connections that are lost after as many events.
+        #[arg(long, default_value_t = ResumeOptions::default().seed)]
+        seed: u64,
+    },
     /// The memory of every part under a constant load over a long time.
     Soak {
         /// How long.
@@ -105,6 +116,8 @@ enum Bench {
     },
     /// What a turn with a tool call costs, how late a viewer gets what happens, and the memory of the worker.
     Turn(TurnArguments),
+    /// What many viewers of live tasks cost the gateway, and how late they get what happens.
+    Viewers(viewers::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -157,6 +170,9 @@ struct ChaosArguments {
     /// Leaves out the operator and the API server that it needs.
     #[arg(long)]
     without_operator: bool,
+    /// Only faults of this kind; may be given several times.
+    #[arg(long, value_name = "FAULT")]
+    only: Vec<Fault>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -239,6 +255,7 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
             };
             print(&polls::run(&stack, options).await?)
         }
+        Bench::Resume { disconnects, seed } => measure_resume(ResumeOptions { disconnects, seed }, programs).await,
         Bench::Soak {
             minutes,
             runs_per_second,
@@ -253,6 +270,7 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
             };
             measure_soak(options, programs).await
         }
+        Bench::Viewers(arguments) => print(&viewers::run(&arguments, profile, programs).await?),
         Bench::Turn(arguments) => {
             let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
             let options = TurnOptions {
@@ -265,6 +283,16 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
             print(&turn::run(&stack, &options).await?)
         }
     }
+}
+
+/// Fails after the report if a viewer did not get each event once.
+async fn measure_resume(options: ResumeOptions, programs: BinaryDir) -> anyhow::Result<()> {
+    let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
+    let report = resume::run(&stack, options).await?;
+    print(&report)?;
+    let broken = report.broken_promises();
+    ensure!(broken.is_empty(), "{}", broken.join("; "));
+    Ok(())
 }
 
 async fn measure_soak(options: SoakOptions, programs: BinaryDir) -> anyhow::Result<()> {
@@ -300,9 +328,10 @@ async fn measure_chaos(arguments: &ChaosArguments, programs: BinaryDir) -> anyho
         deltas: arguments.deltas,
         seed: arguments.seed,
         operator: arguments.operator(),
+        only: arguments.only.clone(),
     };
     let stack = durable_stack(programs).await?;
-    let report = chaos::run(&stack, options).await?;
+    let report = chaos::run(&stack, &options).await?;
     print(&report)?;
     let broken = report.broken_promises();
     ensure!(broken.is_empty(), "{}", broken.join("; "));

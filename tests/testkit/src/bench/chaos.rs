@@ -46,7 +46,7 @@ const SHOWN_PROBLEMS: usize = 20;
 const PACE_MS: u32 = 50;
 
 /// The size of the benchmark.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ChaosOptions {
     /// At least so many conversations.
     pub runs: usize,
@@ -63,6 +63,8 @@ pub struct ChaosOptions {
     pub seed: u64,
     /// Whether an operator takes part.
     pub operator: Operator,
+    /// The kinds of faults; all where there are none.
+    pub only: Vec<Fault>,
 }
 
 /// Whether an operator takes part, which needs an API server.
@@ -79,6 +81,7 @@ impl ChaosOptions {
     /// The kinds of faults that happen.
     fn kinds(&self) -> Vec<Fault> {
         let mut kinds = Fault::ALL.to_vec();
+        kinds.retain(|kind| self.only.is_empty() || self.only.contains(kind));
         kinds.retain(|kind| self.operator == Operator::Present || *kind != Fault::KillOperator);
         kinds
     }
@@ -95,6 +98,7 @@ impl Default for ChaosOptions {
             deltas: 160,
             seed: 1,
             operator: Operator::default(),
+            only: Vec::new(),
         }
     }
 }
@@ -233,7 +237,7 @@ struct Happened {
 }
 
 /// Runs the benchmark on an unused stack with a durable Temporal.
-pub async fn run(stack: &Stack, options: ChaosOptions) -> anyhow::Result<ChaosReport> {
+pub async fn run(stack: &Stack, options: &ChaosOptions) -> anyhow::Result<ChaosReport> {
     let model = PacedModel::start()?;
     let ledger = Ledger::start()?;
     let base_url = model.base_url();
@@ -293,7 +297,7 @@ fn effect_tool(url: &str) -> Value {
 }
 
 /// Conversations until there were enough of them, and enough faults. Dropping `seen` ends the faults.
-async fn converse(agent: &Agent, options: ChaosOptions, seen: watch::Receiver<Vec<Happened>>) -> Vec<Outcome> {
+async fn converse(agent: &Agent, options: &ChaosOptions, seen: watch::Receiver<Vec<Happened>>) -> Vec<Outcome> {
     let mut open = FuturesUnordered::new();
     let mut outcomes = Vec::new();
     let mut started = 0;
@@ -331,7 +335,7 @@ async fn converse(agent: &Agent, options: ChaosOptions, seen: watch::Receiver<Ve
 /// Faults until nobody looks at them any more.
 async fn inject(
     parts: &Parts<'_>,
-    options: ChaosOptions,
+    options: &ChaosOptions,
     happened: &watch::Sender<Vec<Happened>>,
 ) -> anyhow::Result<()> {
     for planned in Plan::new(options.seed, options.mean_pause, &options.kinds()) {
@@ -417,7 +421,7 @@ fn counts(happened: &[Happened]) -> BTreeMap<Fault, usize> {
 }
 
 fn report(
-    options: ChaosOptions,
+    options: &ChaosOptions,
     began: Instant,
     outcomes: &[Outcome],
     happened: &[Happened],

@@ -4,7 +4,6 @@
 mod arena;
 mod contestant;
 mod figures;
-mod log_reader;
 mod measure;
 mod report;
 mod side_server;

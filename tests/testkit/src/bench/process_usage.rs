@@ -54,7 +54,7 @@ fn running(service: &Service) -> anyhow::Result<ProcessId> {
 }
 
 /// Fields 14 and 15, counted from the last parenthesis: the program's name may contain spaces.
-fn cpu_of(stat: &str) -> Option<Duration> {
+pub(super) fn cpu_of(stat: &str) -> Option<Duration> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u32>().ok();

@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Microseconds since 1970: 16 digits until the year 2286.
 const DIGITS: usize = 16;
+/// Bytes of a time in a log.
+pub(super) const LENGTH: usize = 1 + DIGITS;
 
 /// Microseconds since 1970.
 pub(super) fn now_micros() -> u64 {

@@ -22,7 +22,7 @@ pub(super) struct Before {
     pub(super) programs: PathBuf,
 }
 
-/// Checks the commit out beside the cache of tools, with a target directory of its own, and builds its worker.
+/// Checks the commit out beside the cache of tools, with a target directory of its own, and builds its worker and its gateway.
 pub(super) fn build(commit: &str, profile: Profile) -> anyhow::Result<Before> {
     let revision = format!("{commit}^{{commit}}");
     let resolved = output(git().args(["rev-parse", "--verify", "--quiet", &revision]))
@@ -37,7 +37,9 @@ pub(super) fn build(commit: &str, profile: Profile) -> anyhow::Result<Before> {
         output(git().args(["worktree", "add", "--detach"]).arg(&checkout).arg(&commit))
             .with_context(|| format!("check out {commit}"))?;
     }
-    progress::print(&format!("building the worker of {commit} (20 minutes the first time)"));
+    progress::print(&format!(
+        "building the worker and the gateway of {commit} (20 minutes the first time)"
+    ));
     let cargo = Cargo::of_this_machine()?;
     let target = dir.join("target");
     let arguments = [
@@ -46,6 +48,8 @@ pub(super) fn build(commit: &str, profile: Profile) -> anyhow::Result<Before> {
         "--bins",
         "--package",
         "steadfast-worker",
+        "--package",
+        "steadfast-gateway",
         "--profile",
         profile.name(),
     ];
@@ -53,7 +57,7 @@ pub(super) fn build(commit: &str, profile: Profile) -> anyhow::Result<Before> {
         .command(&arguments)
         .current_dir(&checkout)
         .env("CARGO_TARGET_DIR", &target))
-    .with_context(|| format!("build the worker of {commit}"))?;
+    .with_context(|| format!("build the programs of {commit}"))?;
     Ok(Before {
         commit,
         programs: target.join(cargo.host()).join(profile.name()),

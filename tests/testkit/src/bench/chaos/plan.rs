@@ -1,6 +1,6 @@
 //! Which faults happen when: seeded, so that a run can be repeated. Pure.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
 use serde::Serialize;
 
@@ -35,6 +35,30 @@ impl Fault {
         Self::CutTemporal,
         Self::KillOperator,
     ];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KillWorker => "kill_worker",
+            Self::KillGateway => "kill_gateway",
+            Self::KillRedis => "kill_redis",
+            Self::CutRedis => "cut_redis",
+            Self::KillTemporal => "kill_temporal",
+            Self::CutTemporal => "cut_temporal",
+            Self::KillOperator => "kill_operator",
+        }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|fault| fault.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no fault; they are {names}")
+        })
+    }
 }
 
 /// A fault of the plan.
@@ -108,6 +132,15 @@ pub(super) fn each_happened(counts: &BTreeMap<Fault, usize>, kinds: &[Fault], ti
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_is_named_as_in_reports() {
+        for fault in Fault::ALL {
+            assert_eq!(serde_json::to_value(fault).unwrap(), fault.name());
+            assert_eq!(fault.name().parse(), Ok(fault));
+        }
+        assert!("kill_pod".parse::<Fault>().unwrap_err().contains("kill_worker, "));
+    }
 
     fn counts(faults: &[PlannedFault]) -> BTreeMap<Fault, usize> {
         let mut counts = BTreeMap::new();

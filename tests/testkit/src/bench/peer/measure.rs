@@ -13,10 +13,10 @@ use super::{
     Contestant, PeerOptions,
     arena::{Arena, Running},
     figures::{Figure, Line},
-    log_reader::LogReader,
 };
 use crate::{
     bench::{
+        log_reader::LogReader,
         paced_model::Work,
         process_usage, stamps,
         statistics::{float, median, milliseconds, percentile},

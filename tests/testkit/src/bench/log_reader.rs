@@ -59,6 +59,28 @@ impl LogReader {
         self.other_keys.insert(other, key);
     }
 
+    /// The keys that match a pattern.
+    pub(super) async fn keys(&mut self, pattern: &str) -> anyhow::Result<Vec<String>> {
+        let mut keys = Vec::new();
+        let mut cursor = 0_u64;
+        loop {
+            let (next, page): (u64, Vec<String>) = cmd("SCAN")
+                .arg(cursor)
+                .arg("MATCH")
+                .arg(pattern)
+                .arg("COUNT")
+                .arg(COUNT)
+                .query_async(&mut self.connection)
+                .await
+                .with_context(|| format!("look for {pattern} in Redis"))?;
+            keys.extend(page);
+            cursor = next;
+            if cursor == 0 {
+                return Ok(keys);
+            }
+        }
+    }
+
     pub(super) fn forget(&mut self, key: &str) {
         self.positions.remove(key);
         let positions = &mut self.positions;
