@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use steadfast_agent_loop::{NewMessage, UserContent};
 use steadfast_events::{Content, Decision};
 
@@ -15,6 +16,9 @@ pub const SIGNAL_RECEIVE_EVENT: &str = "receive_event";
 pub const SIGNAL_COMPLETE_TASK: &str = "complete_task";
 /// Signal: stop the running turn, keep the task ([`Interrupt`]).
 pub const SIGNAL_INTERRUPT: &str = "interrupt";
+
+/// Signal: replace what a client keeps with the task ([`UpdateMetadata`]).
+pub const SIGNAL_UPDATE_METADATA: &str = "update_metadata";
 
 /// Signal: the decision of a person about an approval ([`Decide`]).
 pub const SIGNAL_DECIDE: &str = "decide";
@@ -95,6 +99,13 @@ impl ReceiveEvent {
             at,
         }
     }
+}
+
+/// Replace the client's metadata. The gateway limits its size.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UpdateMetadata {
+    /// The new metadata, a JSON object.
+    pub metadata: Value,
 }
 
 /// Finish the task after the running turn.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use steadfast_events::{EntryId, Event, EventKind};
 
+use crate::shared::Shared;
+
 /// Name of the one field of a stream entry.
 pub(crate) const FIELD: &str = "data";
 
@@ -16,6 +18,8 @@ pub struct Entry {
     pub event: Event,
     /// The JSON as stored: events of a newer version pass through unchanged.
     pub json: Arc<str>,
+    /// What all readers of the entry share.
+    pub shared: Shared,
 }
 
 impl Entry {
@@ -31,10 +35,16 @@ impl Entry {
                 time: jiff::Timestamp::UNIX_EPOCH,
             }
         });
+        Self::new(id, event, json.into())
+    }
+
+    /// An entry with the JSON of its event.
+    pub fn new(id: EntryId, event: Event, json: Arc<str>) -> Self {
         Self {
             id,
             event,
-            json: json.into(),
+            json,
+            shared: Shared::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod fan_out;
 pub mod reader;
+mod shared;
 pub mod store;
 
 pub use args::RedisArgs;
@@ -18,4 +19,7 @@ pub use connector::{RedisConnector, RedisSettingsError};
 pub use entry::Entry;
 pub use error::LogError;
 pub use reader::{LogItem, LogReader, Subscription};
-pub use store::{Appended, Batch, EventLog, FirstBatch, LogRun, LogSettings, Numbered, Part, Snapshot, SpillPlace};
+pub use shared::Shared;
+pub use store::{
+    Appended, Batch, CallObserver, EventLog, FirstBatch, LogRun, LogSettings, Numbered, Part, Snapshot, SpillPlace,
+};

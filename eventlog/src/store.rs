@@ -6,7 +6,10 @@
 mod attempts;
 mod spill;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use redis::{Cmd, ErrorKind, ServerErrorKind, cmd};
 use steadfast_events::{EntryId, Event, EventKind, Fold, LogId, Message, TaskStatus};
@@ -169,7 +172,11 @@ struct Inner {
     connection: Connection,
     settings: LogSettings,
     script_hash: String,
+    observe: Option<CallObserver>,
 }
+
+/// Told of each call to Redis: the command, the error if there was one, and how long it took.
+pub type CallObserver = Box<dyn Fn(&str, Option<&LogError>, Duration) + Send + Sync>;
 
 impl EventLog {
     /// Connects at the first use, and again whenever needed.
@@ -182,8 +189,18 @@ impl EventLog {
                 connection,
                 settings,
                 script_hash,
+                observe: None,
             }),
         }
+    }
+
+    /// The same, with an observer of its calls. A log that was cloned before goes on without one.
+    #[must_use]
+    pub fn observed_by(mut self, observe: CallObserver) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.observe = Some(observe);
+        }
+        self
     }
 
     /// Key of the stream of a log.
@@ -208,7 +225,12 @@ impl EventLog {
     }
 
     pub(crate) async fn query<T: redis::FromRedisValue>(&self, command: &Cmd) -> Result<T, LogError> {
-        self.inner.connection.query(command).await
+        let begin = Instant::now();
+        let answer = self.inner.connection.query(command).await;
+        if let Some(observe) = &self.inner.observe {
+            observe(name_of(command), answer.as_ref().err(), begin.elapsed());
+        }
+        answer
     }
 
     /// Succeeds if Redis answers.
@@ -403,6 +425,14 @@ impl EventLog {
                 .arg(milliseconds(self.inner.settings.expiry)),
         )
         .await
+    }
+}
+
+/// The name of a command: one of those in this file.
+fn name_of(command: &Cmd) -> &str {
+    match command.args_iter().next() {
+        Some(redis::Arg::Simple(name)) => str::from_utf8(name).unwrap_or_default(),
+        _ => "",
     }
 }
 

@@ -3,4 +3,6 @@
 
 pub(crate) mod frames;
 pub(crate) mod message_filter;
+pub(crate) mod message_turn;
 pub(crate) mod wire;
+pub(crate) mod without_counterpart;

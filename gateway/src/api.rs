@@ -5,6 +5,7 @@
 mod agents;
 mod approvals;
 mod codec;
+mod events;
 mod extractors;
 mod health;
 mod messages;
@@ -15,6 +16,7 @@ mod rpc;
 mod server_sent_events;
 mod stream;
 mod tasks;
+mod turn;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
@@ -32,7 +34,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::codec::codec_routes;
 use self::{extractors::UnreadBody, rpc::RpcMethod};
-use crate::{app::Gateway, error::ApiError};
+use crate::{agentex::without_counterpart::without_counterpart, app::Gateway, error::ApiError};
 
 /// The label of requests that match no route.
 const NO_ROUTE: &str = "none";
@@ -52,10 +54,13 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .fallback(|method: Method, request: Request| async move {
             let path = request.uri().path();
             openai::agents::without_counterpart(path)
+                .or_else(|| unserved(&method, path, StatusCode::BAD_REQUEST))
                 .unwrap_or_else(|| ApiError::new(StatusCode::NOT_FOUND, format!("there is no {method} {path}")))
         })
-        .method_not_allowed_fallback(|method: Method| async move {
-            ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
+        .method_not_allowed_fallback(|method: Method, request: Request| async move {
+            unserved(&method, request.uri().path(), StatusCode::METHOD_NOT_ALLOWED).unwrap_or_else(|| {
+                ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
+            })
         })
         // `UnreadBody` has the limit, with an error that clients understand.
         .layer(DefaultBodyLimit::disable())
@@ -70,6 +75,12 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
+/// What Agentex serves and Steadfast does not. Clients repeat 409 and 5xx, and a 404 would read as "deleted".
+fn unserved(method: &Method, path: &str, status: StatusCode) -> Option<ApiError> {
+    let instead = without_counterpart(method, path)?;
+    Some(ApiError::new(status, format!("not supported by Steadfast: {instead}")))
+}
+
 /// The routes that need an authenticated caller.
 fn guarded() -> OpenApiRouter<Arc<Gateway>> {
     OpenApiRouter::new()
@@ -79,17 +90,22 @@ fn guarded() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(rpc::by_id))
         .routes(routes!(rpc::by_name))
         .routes(routes!(tasks::list))
-        .routes(routes!(tasks::by_id, tasks::erase::by_id))
-        .routes(routes!(tasks::by_name, tasks::erase::by_name))
+        .routes(routes!(tasks::by_id, tasks::metadata::by_id, tasks::erase::by_id))
+        .routes(routes!(tasks::by_name, tasks::metadata::by_name, tasks::erase::by_name))
         .routes(routes!(tasks::lifecycle::cancel))
         .routes(routes!(tasks::lifecycle::complete))
         .routes(routes!(tasks::lifecycle::interrupt))
+        .routes(routes!(tasks::lifecycle::terminate))
+        .routes(routes!(tasks::query::query))
+        .routes(routes!(tasks::export::export))
         .routes(routes!(stream::by_id))
         .routes(routes!(stream::by_name))
         .routes(routes!(approvals::list))
         .routes(routes!(approvals::by_id))
         .routes(routes!(approvals::decide::approve))
         .routes(routes!(approvals::decide::reject))
+        .routes(routes!(events::list))
+        .routes(routes!(events::by_id))
         .routes(routes!(messages::list))
         .routes(routes!(messages::paginated))
         .routes(routes!(messages::by_id))
@@ -101,7 +117,11 @@ fn guarded() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(openai::responses::input_items))
         .routes(routes!(openai::chat::create))
         .routes(routes!(openai::conversations::create))
-        .routes(routes!(openai::conversations::by_id, openai::conversations::delete))
+        .routes(routes!(
+            openai::conversations::by_id,
+            openai::conversations::update,
+            openai::conversations::delete
+        ))
         .routes(routes!(openai::conversations::items))
         .routes(routes!(openai::conversations::item))
         .routes(routes!(openai::agents::list, openai::agents::create))

@@ -15,6 +15,9 @@ use temporalio_common::protos::temporal::api::{
 
 use crate::{app::Gateway, error::ApiError, task::TaskRecord, temporal::TemporalError};
 
+/// Why a workflow ended, as its history says.
+const ERASED: &str = "the task is erased";
+
 /// A run of a workflow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Run {
@@ -31,7 +34,12 @@ struct TaskData {
 
 /// Ends the task if it runs, and deletes everything that it has left.
 pub(crate) async fn erase(gateway: &Gateway, task: &TaskRecord) -> Result<(), ApiError> {
-    ended(gateway.temporal.terminate_task(&task.id, &task.first_run_id).await)?;
+    ended(
+        gateway
+            .temporal
+            .terminate_task(&task.id, &task.first_run_id, ERASED)
+            .await,
+    )?;
     // The task may have continued as new before it was ended.
     let newest = TaskRecord::read(gateway.temporal.describe(&task.id).await?).filter(|newest| newest.is_same_as(task));
     let newest = newest.ok_or_else(|| ApiError::not_found("the task"))?;
@@ -52,7 +60,12 @@ async fn collect(gateway: &Gateway, newest: Run) -> Result<TaskData, ApiError> {
     let mut waiting = vec![newest];
     while let Some(run) = waiting.pop() {
         // From here on it begins nothing that its history does not name.
-        ended(gateway.temporal.terminate_run(&run.workflow_id, &run.run_id).await)?;
+        ended(
+            gateway
+                .temporal
+                .terminate_run(&run.workflow_id, &run.run_id, ERASED)
+                .await,
+        )?;
         let mut token = Vec::new();
         loop {
             let page = gateway

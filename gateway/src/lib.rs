@@ -23,6 +23,7 @@ mod server;
 mod start;
 mod task;
 mod temporal;
+mod turn_writer;
 
 pub use access::{Access, CacheAges, KubernetesAccess, SelfApproval};
 pub use admission::HistoryLimits;

@@ -61,6 +61,8 @@ pub struct Load {
     heavy: SharedLimit,
     bodies: SharedLimit,
     streams: SharedLimit,
+    /// Where nobody authenticates, one caller is everybody.
+    streams_of_anybody: SharedLimit,
     descriptions: NextFlight<Description>,
     pub(crate) rebuilds: Rebuilds,
     probe: Mutex<Option<(Instant, Probe)>>,
@@ -87,6 +89,7 @@ impl Load {
             heavy: SharedLimit::new(HEAVY_REQUESTS, HEAVY_REQUESTS_OF_EACH),
             bodies: SharedLimit::new(BODY_BYTES, BODY_BYTES_OF_EACH),
             streams: SharedLimit::new(STREAMS, STREAMS_OF_EACH),
+            streams_of_anybody: SharedLimit::new(STREAMS, STREAMS),
             descriptions: NextFlight::new(DESCRIPTIONS),
             rebuilds: Rebuilds::new(),
             probe: Mutex::default(),
@@ -107,7 +110,11 @@ impl Load {
 
     /// A place for a stream.
     pub(crate) async fn stream(&self, caller: &Caller) -> Result<Permit, ApiError> {
-        let permit = self.streams.take(caller.name(), 1, Duration::ZERO).await;
+        let limit = match caller {
+            Caller::Anonymous => &self.streams_of_anybody,
+            Caller::User(_) => &self.streams,
+        };
+        let permit = limit.take(caller.name(), 1, Duration::ZERO).await;
         permit.map_err(|busy| refusal(busy, "open streams"))
     }
 

@@ -78,10 +78,14 @@ async fn build(
         Some(kube::Client::try_default().await.context("connect to Kubernetes")?)
     };
     let temporal = TemporalSettings::new(&args.temporal)?;
+    let of_redis = metrics.clone();
     let log = EventLog::new(
         RedisConnector::new(&args.redis)?,
         LogSettings::for_install(&args.install_id),
-    );
+    )
+    .observed_by(Box::new(move |call, error, duration| {
+        of_redis.redis_call_ended(call, error, duration);
+    }));
     Ok(Gateway {
         agents: agents(args, client.as_ref(), &agents_known, stop)?,
         access: access(args, client)?,

@@ -1,12 +1,15 @@
-//! What the gateway measures for Prometheus: requests, open streams and calls to Temporal.
+//! What the gateway measures for Prometheus: requests, open streams, how late viewers are told, and calls to Temporal and
+//! Redis.
 //! Every label is from a bounded set: routes, RPC methods and fixed words. Never holds an
 //! id, a name, a message or a URL.
 
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use jiff::Timestamp;
+use steadfast_eventlog::LogError;
 use steadfast_process::prometheus::{
-    self, HistogramOpts, HistogramVec, IntGauge, Registry, core::Collector, exponential_buckets,
+    self, Histogram, HistogramOpts, HistogramVec, IntGauge, Registry, core::Collector, exponential_buckets,
 };
 
 /// The metrics of one process; clones count together.
@@ -15,6 +18,8 @@ pub struct Metrics {
     request_seconds: HistogramVec,
     open_streams: IntGauge,
     temporal_call_seconds: HistogramVec,
+    redis_call_seconds: HistogramVec,
+    event_lag_seconds: Histogram,
 }
 
 /// Counts a stream as open until it is dropped.
@@ -45,6 +50,22 @@ impl Metrics {
                 &["call", "outcome"],
                 exponential_buckets(0.002, 2.0, 13)?,
             )?,
+            redis_call_seconds: histogram(
+                "steadfast_gateway_redis_call_seconds",
+                "Length of a call to Redis",
+                &["call", "outcome"],
+                exponential_buckets(0.000_25, 2.0, 14)?,
+            )?,
+            event_lag_seconds: registered(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "steadfast_gateway_event_lag_seconds",
+                        "From the time of an event until it is handed to the connection of a viewer who was there before",
+                    )
+                    .buckets(exponential_buckets(0.001, 2.0, 15)?),
+                )?,
+            )?,
         })
     }
 
@@ -53,6 +74,26 @@ impl Metrics {
         self.request_seconds
             .with_label_values(&[route, rpc_method, status_class(status)])
             .observe(duration.as_secs_f64());
+    }
+
+    /// A call to Redis has ended.
+    pub fn redis_call_ended(&self, call: &str, error: Option<&LogError>, duration: Duration) {
+        let outcome = match error {
+            None => "success",
+            Some(error) if error.is_outage() => "unavailable",
+            Some(_) => "refused",
+        };
+        self.redis_call_seconds
+            .with_label_values(&[call, outcome])
+            .observe(duration.as_secs_f64());
+    }
+
+    /// An event is handed to a viewer who connected at `connected`. What happened before is no delay.
+    pub(crate) fn event_handed_over(&self, event: Timestamp, connected: Timestamp) {
+        if event > connected {
+            let lag = Timestamp::now().duration_since(event);
+            self.event_lag_seconds.observe(lag.as_secs_f64().max(0.0));
+        }
     }
 
     pub(crate) fn stream_opened(&self) -> OpenStream {
@@ -102,17 +143,24 @@ mod tests {
         let second = Duration::from_secs(1);
         metrics.request_ended("/tasks/{task_id}", "", StatusCode::NOT_FOUND, second);
         metrics.temporal_call_ended("describe_workflow_execution", "timed_out", second);
+        metrics.redis_call_ended("XRANGE", None, second);
+        let now = Timestamp::now();
+        metrics.event_handed_over(now, now - second);
+        // A viewer who came later was told of it on purpose.
+        metrics.event_handed_over(now - second, now);
         let open = metrics.stream_opened();
         drop(metrics.stream_opened());
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         let samples: Vec<&str> = text
             .lines()
-            .filter(|line| !line.starts_with('#') && !line.contains("_bucket{") && !line.contains("_sum{"))
+            .filter(|line| !line.starts_with('#') && !line.contains("_bucket{") && !line.contains("_sum"))
             .collect();
         assert_eq!(
             samples,
             [
+                "steadfast_gateway_event_lag_seconds_count 1",
                 "steadfast_gateway_open_streams 1",
+                "steadfast_gateway_redis_call_seconds_count{call=\"XRANGE\",outcome=\"success\"} 1",
                 "steadfast_gateway_request_seconds_count{route=\"/tasks/{task_id}\",rpc_method=\"\",status=\"4xx\"} 1",
                 "steadfast_gateway_temporal_call_seconds_count{call=\"describe_workflow_execution\",outcome=\"timed_out\"} 1",
             ]

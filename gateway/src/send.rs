@@ -129,6 +129,13 @@ pub(crate) fn payload(
     caller: &Caller,
     content: &Content,
 ) -> Result<Payload, ApiError> {
+    if let Content::Text { text, .. } = content
+        && text.len() > MAX_MESSAGE_BYTES
+    {
+        return Err(ApiError::too_large(format!(
+            "a message is at most {MAX_MESSAGE_BYTES} bytes long"
+        )));
+    }
     let event = ReceiveEvent {
         message_id: message_id.to_owned(),
         idempotency_key: key.map(str::to_owned),

@@ -11,13 +11,14 @@ use temporalio_common::protos::temporal::api::{
     common::v1::{Memo, Payload, Payloads, WorkflowExecution, WorkflowType},
     enums::v1::{HistoryEventFilterType, WorkflowIdConflictPolicy, WorkflowIdReusePolicy},
     history::v1::HistoryEvent,
+    query::v1::WorkflowQuery,
     taskqueue::v1::TaskQueue,
     workflow::v1::WorkflowExecutionInfo,
     workflowservice::v1::{
         DeleteWorkflowExecutionRequest, DescribeNamespaceRequest, DescribeWorkflowExecutionRequest,
         DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest,
-        RequestCancelWorkflowExecutionRequest, SignalWithStartWorkflowExecutionRequest, SignalWorkflowExecutionRequest,
-        StartWorkflowExecutionRequest, TerminateWorkflowExecutionRequest,
+        QueryWorkflowRequest, RequestCancelWorkflowExecutionRequest, SignalWithStartWorkflowExecutionRequest,
+        SignalWorkflowExecutionRequest, StartWorkflowExecutionRequest, TerminateWorkflowExecutionRequest,
     },
 };
 
@@ -230,20 +231,32 @@ impl Temporal {
     }
 
     /// Ends the newest run of a chain of runs at once, if it belongs to the chain that began with `first_run_id`.
-    pub async fn terminate_task(&self, workflow_id: &str, first_run_id: &str) -> Result<(), TemporalError> {
-        self.terminate(execution(workflow_id, ""), first_run_id).await
+    pub async fn terminate_task(
+        &self,
+        workflow_id: &str,
+        first_run_id: &str,
+        reason: &str,
+    ) -> Result<(), TemporalError> {
+        self.terminate(execution(workflow_id, ""), first_run_id, reason).await
     }
 
     /// Ends a run at once.
-    pub async fn terminate_run(&self, workflow_id: &str, run_id: &str) -> Result<(), TemporalError> {
-        self.terminate(execution(workflow_id, run_id), "").await
+    pub async fn terminate_run(&self, workflow_id: &str, run_id: &str, reason: &str) -> Result<(), TemporalError> {
+        self.terminate(execution(workflow_id, run_id), "", reason).await
     }
 
-    async fn terminate(&self, execution: WorkflowExecution, first_run_id: &str) -> Result<(), TemporalError> {
+    /// With encryption the reason is left out: the server keeps it as plain text.
+    async fn terminate(
+        &self,
+        execution: WorkflowExecution,
+        first_run_id: &str,
+        reason: &str,
+    ) -> Result<(), TemporalError> {
+        let reason = if self.client.codec().encrypts() { "" } else { reason };
         let request = TerminateWorkflowExecutionRequest {
             namespace: self.client.namespace().to_owned(),
             workflow_execution: Some(execution),
-            reason: "the task is erased".to_owned(),
+            reason: reason.to_owned(),
             identity: self.client.identity().to_owned(),
             first_execution_run_id: first_run_id.to_owned(),
             ..Default::default()
@@ -255,6 +268,24 @@ impl Temporal {
         )
         .await
         .map(drop)
+    }
+
+    /// What a workflow answers to a query without arguments.
+    pub async fn query(&self, workflow_id: &str, query: &str) -> Result<Payload, TemporalError> {
+        let request = QueryWorkflowRequest {
+            namespace: self.client.namespace().to_owned(),
+            execution: Some(execution(workflow_id, "")),
+            query: Some(WorkflowQuery {
+                query_type: query.to_owned(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let answer = self
+            .call("query_workflow", request, <dyn WorkflowService>::query_workflow)
+            .await?;
+        let payloads = answer.query_result.map(|result| result.payloads).unwrap_or_default();
+        Ok(payloads.into_iter().next().unwrap_or_default())
     }
 
     /// Deletes a run and its history. Temporal does it a moment later.

@@ -71,7 +71,7 @@ impl Filter {
 }
 
 /// Whether a value has all that a pattern has.
-fn contains(value: &Value, pattern: &Value) -> bool {
+pub(crate) fn contains(value: &Value, pattern: &Value) -> bool {
     match (value, pattern) {
         (Value::Object(value), Value::Object(pattern)) => pattern
             .iter()

@@ -1,5 +1,7 @@
 //! The shapes of Agentex on the wire, borrowed from what they show wherever possible. Pure.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, value::RawValue};
@@ -44,6 +46,14 @@ pub(crate) struct Task {
     pub(crate) cleaned_at: Option<Timestamp>,
     pub(crate) params: Option<Value>,
     pub(crate) task_metadata: Option<Value>,
+}
+
+/// One task, with its agent where asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub(crate) struct TaskWithAgents {
+    #[serde(flatten)]
+    pub(crate) task: Task,
+    pub(crate) agents: Option<Vec<Agent>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -130,7 +140,7 @@ impl TaskSummary {
 }
 
 /// The answer to `event/send`: a message on its way to the agent.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct Event<'a> {
     /// The id of the message.
     pub(crate) id: String,
@@ -145,9 +155,38 @@ pub(crate) struct Event<'a> {
     pub(crate) content: Content<'a>,
 }
 
+/// The id of a message as Agentex's clients know it, who ask for a message by its id alone. The task's own id of the
+/// message is its last part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MessageId<'a> {
+    pub(crate) task: &'a str,
+    pub(crate) message: &'a str,
+}
+
+impl<'a> MessageId<'a> {
+    /// Reads `<task>.<message>`. The id of a task may contain dots, that of a message does not.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let (task, message) = text.rsplit_once('.')?;
+        (!task.is_empty() && !message.is_empty()).then_some(Self { task, message })
+    }
+}
+
+impl fmt::Display for MessageId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.task, self.message)
+    }
+}
+
+impl Serialize for MessageId<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct TaskMessage<'a> {
-    pub(crate) id: &'a str,
+    #[schema(value_type = String)]
+    pub(crate) id: MessageId<'a>,
     pub(crate) task_id: &'a str,
     pub(crate) content: Content<'a>,
     pub(crate) streaming_status: StreamingStatus,
@@ -238,7 +277,10 @@ impl Serialize for Arguments<'_> {
 impl<'a> TaskMessage<'a> {
     pub(crate) fn new(task_id: &'a str, message: &'a Message) -> Self {
         Self {
-            id: &message.id,
+            id: MessageId {
+                task: task_id,
+                message: &message.id,
+            },
             task_id,
             content: Content::new(message.author, &message.content),
             streaming_status: match message.status {
@@ -308,22 +350,22 @@ pub(crate) enum Frame<'a> {
         task_id: &'a str,
     },
     Start {
-        index: Null,
+        index: Option<u32>,
         parent_task_message: Parent<'a>,
         content: Content<'a>,
     },
     Delta {
-        index: Null,
+        index: Option<u32>,
         parent_task_message: Parent<'a>,
         delta: Delta<'a>,
     },
     Full {
-        index: Null,
+        index: Option<u32>,
         parent_task_message: Parent<'a>,
         content: Content<'a>,
     },
     Done {
-        index: Null,
+        index: Option<u32>,
         parent_task_message: Parent<'a>,
     },
     TaskUpdated {
@@ -336,6 +378,22 @@ pub(crate) enum Frame<'a> {
     LogReset {
         messages: Vec<TaskMessage<'a>>,
     },
+}
+
+impl Frame<'_> {
+    /// The frame with the number of its message in an answer.
+    pub(crate) fn numbered(mut self, number: u32) -> Self {
+        match &mut self {
+            Self::Start { index, .. }
+            | Self::Delta { index, .. }
+            | Self::Full { index, .. }
+            | Self::Done { index, .. } => {
+                *index = Some(number);
+            }
+            Self::Connected { .. } | Self::TaskUpdated { .. } | Self::Error { .. } | Self::LogReset { .. } => {}
+        }
+        self
+    }
 }
 
 /// The message that a frame belongs to.

@@ -7,6 +7,8 @@ use axum::{
     extract::{Path, State},
 };
 use futures::{StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{extractors::Params, paging::Page};
 use crate::{
@@ -20,13 +22,25 @@ use crate::{
 /// Access reviews at a time, for one request.
 const CONCURRENCY: usize = 16;
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Filter {
+    /// Only the agent of the task with this id.
+    task_id: Option<String>,
+    // `#[serde(flatten)]` would read the numbers as strings.
+    /// Entries of a page; 50 by default, and at most 1000.
+    limit: Option<usize>,
+    /// Counts from 1. Pages end at the 10,000th entry.
+    page_number: Option<usize>,
+}
+
 /// The agents that the caller may see.
 #[utoipa::path(
     get,
     path = "/agents",
     operation_id = "list_agents",
     tag = "agents",
-    params(Page),
+    params(Filter),
     responses(
         (status = OK, description = "A page of the agents.", body = Vec<wire::Agent>),
         (status = "default", description = "An error.", body = ErrorBody),
@@ -35,9 +49,15 @@ const CONCURRENCY: usize = 16;
 pub(super) async fn list(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
-    Params(page): Params<Page>,
+    Params(filter): Params<Filter>,
 ) -> Result<Json<Vec<wire::Agent>>, ApiError> {
-    let agents = visible(&gateway, &caller).await?;
+    let page = Page::new(filter.limit, filter.page_number);
+    page.bounds()?;
+    let mut agents = visible(&gateway, &caller).await?;
+    if let Some(task_id) = filter.task_id {
+        let task = gateway.task(&caller, Action::ReadTasks, &task_id).await?;
+        agents.retain(|agent| agent.name == task.agent);
+    }
     Ok(Json(page.apply(agents.iter().map(|agent| agent.to_wire()).collect())?))
 }
 

@@ -190,7 +190,7 @@ pub(super) async fn paginated(
     let has_more = data.len() > limit;
     data.truncate(limit);
     let next_cursor = match data.last() {
-        Some(last) if has_more => Some(write_cursor(last.id)?),
+        Some(last) if has_more => Some(write_cursor(last.id.message)?),
         _ => None,
     };
     Ok(Json(CursorPage {
@@ -220,12 +220,11 @@ fn write_cursor(id: &str) -> Result<String, ApiError> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TaskId {
-    /// Required.
+    /// The task, where the id is that of the log, which does not name it.
     task_id: Option<String>,
 }
 
-/// One message, with the whole of a large result of a tool. Message ids are unique within a task only, so the task is
-/// required.
+/// One message, with the whole of a large result of a tool.
 #[utoipa::path(
     get,
     path = "/messages/{message_id}",
@@ -243,12 +242,23 @@ pub(super) async fn by_id(
     Path(message_id): Path<String>,
     Params(TaskId { task_id }): Params<TaskId>,
 ) -> Result<Response, ApiError> {
-    let task_id = task_id.ok_or_else(|| ApiError::bad_request("task_id is required to find a message"))?;
-    let task = gateway.task(&caller, Action::ReadTasks, &task_id).await?;
+    let id = read_id(&message_id, task_id.as_deref())?;
+    let task = gateway.task(&caller, Action::ReadTasks, id.task).await?;
     let _turn = gateway.load.heavy_request(&caller).await?;
     let messages = messages::messages(&gateway, &task).await?;
-    let message = messages.into_iter().find(|message| message.id == message_id);
+    let message = messages.into_iter().find(|message| message.id == id.message);
     let message = message.ok_or_else(|| ApiError::not_found("the message"))?;
     let message = messages::whole(&gateway, &task, message).await?;
     Ok(Json(wire::TaskMessage::new(&task.id, &message)).into_response())
+}
+
+/// The id of a message as clients give it: with its task, or that of the log, which does not name it.
+pub(super) fn read_id<'a>(id: &'a str, task: Option<&'a str>) -> Result<wire::MessageId<'a>, ApiError> {
+    match (wire::MessageId::parse(id), task) {
+        (Some(id), _) => Ok(id),
+        (None, Some(task)) => Ok(wire::MessageId { task, message: id }),
+        (None, None) => Err(ApiError::bad_request(
+            "the id of a message is <task>.<message>; give the task of any other one as task_id",
+        )),
+    }
 }

@@ -3,6 +3,7 @@
 //! status 200; its body has the members of an RPC error and of a REST error.
 
 mod create_task;
+mod message_send;
 pub(super) mod params;
 mod send_event;
 
@@ -17,13 +18,13 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use self::{create_task::create_task, send_event::send_event};
+use self::{create_task::create_task, message_send::send_message, send_event::send_event};
 use super::{
     extractors::{JsonBody, UnreadBody},
     tasks,
 };
 use crate::{
-    access::{Action, Caller},
+    access::{Action, Caller, Session},
     agentex::wire,
     agents::AgentEntry,
     app::Gateway,
@@ -43,21 +44,21 @@ const INTERNAL_ERROR: i32 = -32603;
     operation_id = "call_agent",
     tag = "agents",
     params(("agent_id" = String, Path, description = "Id of the agent.")),
-    request_body(content = Object, description = "A JSON-RPC request; `method` is `task/create`, `event/send`, `task/cancel` or `task/interrupt`."),
+    request_body(content = Object, description = "A JSON-RPC request; `method` is `task/create`, `event/send`, `message/send`, `task/cancel` or `task/interrupt`."),
     responses(
-        (status = OK, description = "A JSON-RPC response.", body = Object),
+        (status = OK, description = "A JSON-RPC response; of `message/send` with `stream`, one per line (`application/x-ndjson`).", body = Object),
         (status = "default", description = "An error.", body = ErrorBody),
     ),
 )]
 pub(super) async fn by_id(
     State(gateway): State<Arc<Gateway>>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: UnreadBody,
 ) -> Response {
     let agent = gateway.agents.by_id(&id);
-    answer(&gateway, &caller, agent, &headers, body).await
+    answer(&gateway, &session, agent, &headers, body).await
 }
 
 /// Calls a method of an agent by name.
@@ -67,21 +68,21 @@ pub(super) async fn by_id(
     operation_id = "call_agent_by_name",
     tag = "agents",
     params(("agent_name" = String, Path, description = "Name of the agent.")),
-    request_body(content = Object, description = "A JSON-RPC request; `method` is `task/create`, `event/send`, `task/cancel` or `task/interrupt`."),
+    request_body(content = Object, description = "A JSON-RPC request; `method` is `task/create`, `event/send`, `message/send`, `task/cancel` or `task/interrupt`."),
     responses(
-        (status = OK, description = "A JSON-RPC response.", body = Object),
+        (status = OK, description = "A JSON-RPC response; of `message/send` with `stream`, one per line (`application/x-ndjson`).", body = Object),
         (status = "default", description = "An error.", body = ErrorBody),
     ),
 )]
 pub(super) async fn by_name(
     State(gateway): State<Arc<Gateway>>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: UnreadBody,
 ) -> Response {
     let agent = gateway.agents.by_client_name(&name);
-    answer(&gateway, &caller, agent, &headers, body).await
+    answer(&gateway, &session, agent, &headers, body).await
 }
 
 /// A JSON-RPC request.
@@ -96,12 +97,13 @@ struct Call {
 pub(super) struct RpcMethod(pub(super) &'static str);
 
 async fn answer(
-    gateway: &Gateway,
-    caller: &Caller,
+    gateway: &Arc<Gateway>,
+    session: &Session,
     agent: Option<Arc<AgentEntry>>,
     headers: &HeaderMap,
     body: UnreadBody,
 ) -> Response {
+    let caller = &session.caller;
     let permission = gateway.agent(caller, Action::WriteTasks, agent).await;
     let (agent, body) = match body.read_after(permission, gateway, caller).await {
         Ok(permitted) => permitted,
@@ -129,18 +131,23 @@ async fn answer(
             to_value(interrupt(gateway, caller, &agent, &call.params).await),
         ),
         "message/send" => {
-            let error = ApiError::bad_request("message/send is for sync agents; use event/send and the task's stream");
-            return failure(&call.id, METHOD_NOT_FOUND, &error);
+            let sent = Box::pin(send_message(gateway, session, &agent, headers, &call.id, &call.params)).await;
+            let response = sent.unwrap_or_else(|error| failure(&call.id, code_of(&error), &error));
+            return of_method(response, "message/send");
         }
         other => {
             let error = ApiError::bad_request(format!("there is no method {other:?}"));
             return failure(&call.id, METHOD_NOT_FOUND, &error);
         }
     };
-    let mut response = match result {
+    let response = match result {
         Ok(result) => Json(json!({ "jsonrpc": "2.0", "id": call.id, "result": result, "error": null })).into_response(),
         Err(error) => failure(&call.id, code_of(&error), &error),
     };
+    of_method(response, method)
+}
+
+fn of_method(mut response: Response, method: &'static str) -> Response {
     response.extensions_mut().insert(RpcMethod(method));
     response
 }
@@ -177,6 +184,10 @@ fn code_of(error: &ApiError) -> i32 {
     }
 }
 
+fn error_object(code: i32, message: &str, data: &Value) -> Value {
+    json!({ "code": code, "message": message, "data": data })
+}
+
 fn failure(id: &Value, code: i32, error: &ApiError) -> Response {
     #[derive(Serialize)]
     struct Failure<'a> {
@@ -191,7 +202,7 @@ fn failure(id: &Value, code: i32, error: &ApiError) -> Response {
         jsonrpc: "2.0",
         id,
         result: Value::Null,
-        error: json!({ "code": code, "message": error.message, "data": error.data }),
+        error: error_object(code, &error.message, &error.data),
         body: error.body(),
     })
 }

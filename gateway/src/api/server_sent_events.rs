@@ -1,6 +1,6 @@
 //! Responses of server-sent events: the headers, and what keeps proxies from closing a quiet one.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, fmt::Display, io::Write as _, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -11,6 +11,7 @@ use axum::{
     },
 };
 use futures::{Stream, StreamExt as _};
+use serde::Serialize;
 use tokio::time::timeout;
 
 /// A stream that is silent for this long gets a comment.
@@ -23,10 +24,20 @@ const COMMENT: Bytes = Bytes::from_static(b": ping\n");
 
 /// A response that is open for as long as there are events.
 pub(super) fn response(events: impl Stream<Item = Event> + Send + 'static) -> Response {
-    let mut response = Sse::new(events.map(Ok::<_, Infallible>))
-        .into_response()
-        .map(|body| with_keep_alive(body, PING));
+    let response = Sse::new(events.map(Ok::<_, Infallible>)).into_response();
+    kept_open(response)
+}
+
+/// The same of events that are written already: each piece is whole events.
+pub(super) fn response_of(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let response = Body::from_stream(events.map(Ok::<_, Infallible>)).into_response();
+    kept_open(response)
+}
+
+fn kept_open(response: Response) -> Response {
+    let mut response = response.map(|body| with_keep_alive(body, PING));
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("no-cache, no-transform"),
@@ -36,6 +47,59 @@ pub(super) fn response(events: impl Stream<Item = Event> + Send + 'static) -> Re
         HeaderValue::from_static("no"),
     );
     response
+}
+
+/// Writes events as they go over the wire (HTML Standard, section 9.2.6).
+#[derive(Debug, Default)]
+pub(super) struct EventWriter(Vec<u8>);
+
+impl EventWriter {
+    /// The field `id`, if there is one.
+    pub(super) fn id(mut self, id: Option<impl Display>) -> Self {
+        if let Some(id) = id {
+            let _ = writeln!(self.0, "id: {id}");
+        }
+        self
+    }
+
+    /// The field `event`. A name contains no end of a line.
+    pub(super) fn name(mut self, name: &str) -> Self {
+        let _ = writeln!(self.0, "event: {name}");
+        self
+    }
+
+    /// The data as JSON, which has no end of a line.
+    pub(super) fn json<T: Serialize>(mut self, data: &T) -> Self {
+        let begin = self.0.len();
+        self.0.extend_from_slice(b"data: ");
+        if serde_json::to_writer(&mut self.0, data).is_err() {
+            self.0.truncate(begin);
+            return self;
+        }
+        self.0.push(b'\n');
+        self
+    }
+
+    /// The data as text of any number of lines.
+    pub(super) fn text(mut self, data: &str) -> Self {
+        for line in data.split(['\r', '\n']) {
+            let _ = writeln!(self.0, "data: {line}");
+        }
+        self
+    }
+
+    /// Ends this event, and begins another.
+    pub(super) fn next(mut self) -> Self {
+        self.0.push(b'\n');
+        self
+    }
+
+    /// All events.
+    pub(super) fn end(self) -> Bytes {
+        let mut written = self.next().0;
+        written.shrink_to_fit();
+        written.into()
+    }
 }
 
 /// Sends a comment whenever the body has been silent for this long. Each chunk of the body must be
@@ -66,6 +130,14 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(chunks.next().await.unwrap().unwrap(), ": ping\n");
         }
+    }
+
+    #[test]
+    fn events_are_written_field_by_field_and_no_line_of_the_data_is_lost() {
+        let event = EventWriter::default().id(Some("1-2")).name("delta").text("{\n}");
+        let events = event.next().id(None::<u8>).json(&["a\nb"]).end();
+        let expected = "id: 1-2\nevent: delta\ndata: {\ndata: }\n\ndata: [\"a\\nb\"]\n\n";
+        assert_eq!(events, expected);
     }
 
     #[tokio::test]

@@ -12,9 +12,11 @@ use axum::{
     Extension,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
-    response::{IntoResponse as _, Response, sse::Event as SseEvent},
+    response::{IntoResponse as _, Response},
 };
+use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
+use jiff::Timestamp;
 use serde::Deserialize;
 use steadfast_eventlog::{Entry, reader::From};
 use utoipa::IntoParams;
@@ -23,7 +25,7 @@ use self::{
     boundary::boundary,
     format::{Format, Output},
 };
-use super::{extractors::Params, server_sent_events::response, tasks};
+use super::{extractors::Params, server_sent_events::response_of, tasks};
 use crate::{
     access::{Action, Session},
     app::Gateway,
@@ -146,7 +148,7 @@ async fn open(
     };
     let follower = Follower::new(gateway.clone(), session, task.clone(), place, cursor);
     let updates = follower.updates(subscription, end);
-    Ok(response(events(gateway, task, format, told, updates)))
+    Ok(response_of(events(gateway, task, format, told, updates)))
 }
 
 /// What the viewer gets. `told` is a position that the viewer does not know yet.
@@ -156,24 +158,26 @@ fn events(
     format: Format,
     told: Option<Position>,
     mut updates: impl Stream<Item = Update> + Send + Unpin + 'static,
-) -> impl Stream<Item = SseEvent> + Send + 'static {
+) -> impl Stream<Item = Bytes> + Send + 'static {
     async_stream::stream! {
         let mut output = Output::new(format, &task);
+        let connected = Timestamp::now();
         yield output.connected(&task.id, told);
         while let Some(update) = updates.next().await {
             match update {
                 Update::Entry(entry) => {
                     learn_start(&gateway, &task, &mut output, &entry).await;
-                    for event in output.entry(&entry).into_iter().flatten() {
-                        yield event;
+                    if let Some(events) = output.entry(&entry) {
+                        gateway.metrics.event_handed_over(entry.event.time, connected);
+                        yield events;
                     }
                 }
                 Update::Messages(all) => {
                     yield output.messages(&all.messages, all.position);
                     // Who waits for the end of a turn does not get it after the messages, which cover its entry.
-                    let turn_end = all.turn_end.map(|entry| output.earlier_entry(&entry));
-                    for event in turn_end.into_iter().flatten().flatten() {
-                        yield event;
+                    let turn_end = all.turn_end.and_then(|entry| output.earlier_entry(&entry));
+                    if let Some(events) = turn_end {
+                        yield events;
                     }
                 }
                 Update::Ended(ended) => {
@@ -221,11 +225,8 @@ mod tests {
             usage: Usage::default(),
             error: None,
         });
-        let turn_end = Arc::new(Entry {
-            id: at(7),
-            json: serde_json::to_string(&event).unwrap().into(),
-            event,
-        });
+        let json = serde_json::to_string(&event).unwrap().into();
+        let turn_end = Arc::new(Entry::new(at(7), event, json));
         let all = Update::Messages(AllMessages {
             messages: Vec::new(),
             position: Some(Position::After(at(8))),
@@ -239,7 +240,7 @@ mod tests {
             None,
             stream::iter([all]),
         );
-        let body = axum::body::to_bytes(response(events).into_body(), usize::MAX)
+        let body = axum::body::to_bytes(response_of(events).into_body(), usize::MAX)
             .await
             .unwrap();
         let told = String::from_utf8(body.to_vec()).unwrap();

@@ -1,9 +1,12 @@
 //! `/tasks`: listing and reading tasks.
 
 pub(super) mod erase;
+pub(super) mod export;
 pub(super) mod lifecycle;
 mod lookup;
+pub(super) mod metadata;
 mod newest_first;
+pub(super) mod query;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -13,6 +16,8 @@ use axum::{
 };
 use futures::{StreamExt as _, TryStreamExt as _, future, stream};
 use serde::Deserialize;
+use serde_json::Value;
+use steadfast_bounds::json;
 use steadfast_contract::start::WORKFLOW_TYPE;
 use utoipa::IntoParams;
 
@@ -24,10 +29,11 @@ pub(super) use self::{
 use super::{extractors::Params, paging::Page};
 use crate::{
     access::{Action, Caller},
-    agentex::wire,
+    agentex::{message_filter::contains, wire},
     agents::AgentEntry,
     app::Gateway,
     error::{ApiError, ErrorBody},
+    start::MAX_METADATA_BYTES,
     task::TaskRecord,
 };
 
@@ -43,12 +49,28 @@ pub(super) struct Filter {
     agent_name: Option<String>,
     /// `RUNNING`, `COMPLETED`, `FAILED`, `CANCELED`, `TERMINATED` or `TIMED_OUT`.
     status: Option<String>,
+    /// A JSON object: only tasks whose metadata has all its members.
+    task_metadata: Option<String>,
     /// `agents` adds the agent to each task.
     relationships: Option<String>,
     /// Entries of a page; 50 by default, and at most 1000.
     limit: Option<usize>,
     /// Counts from 1. Pages end at the 10,000th entry.
     page_number: Option<usize>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Relationships {
+    /// `agents` adds the agent of the task.
+    relationships: Option<String>,
+}
+
+impl Relationships {
+    fn want_agents(&self) -> bool {
+        let names = self.relationships.as_deref().unwrap_or_default();
+        names.split(',').any(|name| name == "agents")
+    }
 }
 
 /// The tasks that the caller may see, by `created_at`, newest first; without their `params`. In a list,
@@ -80,9 +102,11 @@ pub(super) async fn list(
         None => None,
         Some(agent) => Some(gateway.agent(&caller, Action::ReadTasks, agent).await?),
     };
-    let with_agents = filter
-        .relationships
-        .is_some_and(|names| names.split(',').any(|name| name == "agents"));
+    let relationships = Relationships {
+        relationships: filter.relationships,
+    };
+    let with_agents = relationships.want_agents();
+    let metadata = filter.task_metadata.as_deref().map(read_pattern).transpose()?;
     let (mut skip, limit) = Page::new(filter.limit, filter.page_number).bounds()?;
     let _turn = gateway.load.heavy_request(&caller).await?;
     let mut newest = Newest::of(&gateway, &caller, agent.as_deref(), filter.status.as_deref()).await?;
@@ -90,6 +114,12 @@ pub(super) async fn list(
     while tasks.len() < limit
         && let Some(record) = newest.next().await?
     {
+        let has_metadata = metadata
+            .as_ref()
+            .is_none_or(|pattern| contains(record.metadata.as_ref().unwrap_or(&Value::Null), pattern));
+        if !has_metadata {
+            continue;
+        }
         if skip > 0 {
             skip -= 1;
         } else {
@@ -97,6 +127,17 @@ pub(super) async fn list(
         }
     }
     Ok(Json(tasks))
+}
+
+fn read_pattern(text: &str) -> Result<Value, ApiError> {
+    let pattern: Option<Value> = Some(text)
+        .filter(|text| text.len() <= MAX_METADATA_BYTES)
+        .and_then(|text| json::read(text.as_bytes()).ok());
+    pattern.filter(Value::is_object).ok_or_else(|| {
+        ApiError::bad_request(format!(
+            "task_metadata must be a JSON object of {MAX_METADATA_BYTES} bytes at most"
+        ))
+    })
 }
 
 /// The tasks that a caller may see, newest first; without those that work for another task, which are part of that
@@ -195,8 +236,7 @@ fn query(agent: Option<&AgentEntry>, status: Option<&str>) -> Result<String, Api
 }
 
 fn summary(gateway: &Gateway, record: &TaskRecord, with_agents: bool) -> wire::TaskSummary {
-    let agent = || gateway.agents.by_name(&record.agent).map(|agent| agent.to_wire());
-    wire::TaskSummary::new(record.to_wire(None), with_agents.then(|| agent().into_iter().collect()))
+    wire::TaskSummary::new(record.to_wire(None), with_agents.then(|| agents_of(gateway, record)))
 }
 
 /// One task by id.
@@ -205,9 +245,9 @@ fn summary(gateway: &Gateway, record: &TaskRecord, with_agents: bool) -> wire::T
     path = "/tasks/{task_id}",
     operation_id = "get_task",
     tag = "tasks",
-    params(("task_id" = String, Path, description = "Id of the task.")),
+    params(("task_id" = String, Path, description = "Id of the task."), Relationships),
     responses(
-        (status = OK, description = "The task.", body = wire::Task),
+        (status = OK, description = "The task.", body = wire::TaskWithAgents),
         (status = "default", description = "An error.", body = ErrorBody),
     ),
 )]
@@ -215,9 +255,10 @@ pub(super) async fn by_id(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<Json<wire::Task>, ApiError> {
+    Params(relationships): Params<Relationships>,
+) -> Result<Json<wire::TaskWithAgents>, ApiError> {
     let task = gateway.task(&caller, Action::ReadTasks, &id).await?;
-    Ok(Json(lookup::with_history(&gateway, &task).await?))
+    Ok(Json(with_agents(&gateway, &task, &relationships).await?))
 }
 
 /// One task by name.
@@ -226,9 +267,9 @@ pub(super) async fn by_id(
     path = "/tasks/name/{task_name}",
     operation_id = "get_task_by_name",
     tag = "tasks",
-    params(("task_name" = String, Path, description = "Name of the task.")),
+    params(("task_name" = String, Path, description = "Name of the task."), Relationships),
     responses(
-        (status = OK, description = "The task.", body = wire::Task),
+        (status = OK, description = "The task.", body = wire::TaskWithAgents),
         (status = "default", description = "An error.", body = ErrorBody),
     ),
 )]
@@ -236,7 +277,23 @@ pub(super) async fn by_name(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
-) -> Result<Json<wire::Task>, ApiError> {
+    Params(relationships): Params<Relationships>,
+) -> Result<Json<wire::TaskWithAgents>, ApiError> {
     let task = named(&gateway, &caller, &name).await?;
-    Ok(Json(lookup::with_history(&gateway, &task).await?))
+    Ok(Json(with_agents(&gateway, &task, &relationships).await?))
+}
+
+async fn with_agents(
+    gateway: &Gateway,
+    record: &TaskRecord,
+    relationships: &Relationships,
+) -> Result<wire::TaskWithAgents, ApiError> {
+    let task = lookup::with_history(gateway, record).await?;
+    let agents = relationships.want_agents().then(|| agents_of(gateway, record));
+    Ok(wire::TaskWithAgents { task, agents })
+}
+
+fn agents_of(gateway: &Gateway, record: &TaskRecord) -> Vec<wire::Agent> {
+    let agent = gateway.agents.by_name(&record.agent);
+    agent.map(|agent| agent.to_wire()).into_iter().collect()
 }

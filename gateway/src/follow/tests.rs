@@ -82,11 +82,8 @@ async fn a_busy_stream_ends_too() {
     let gateway = watchful(&cluster, revisions.path());
     let entries = stream::iter(1..).map(|number| {
         let event = steadfast_events::testing::event(steadfast_events::testing::text_delta("m", "x"));
-        LogItem::Entry(Arc::new(Entry {
-            id: EntryId { epoch: 1, number },
-            json: serde_json::to_string(&event).unwrap().into(),
-            event,
-        }))
+        let json = serde_json::to_string(&event).unwrap().into();
+        LogItem::Entry(Arc::new(Entry::new(EntryId { epoch: 1, number }, event, json)))
     });
     let entries = entries.then(async |entry| {
         tokio::task::yield_now().await;
@@ -144,11 +141,8 @@ async fn the_end_of_a_turn_that_a_reset_covers_is_told_with_it_and_once() {
         usage: steadfast_events::Usage::default(),
         error: None,
     });
-    let turn_end = Arc::new(Entry {
-        id: at(7),
-        json: serde_json::to_string(&event).unwrap().into(),
-        event,
-    });
+    let json = serde_json::to_string(&event).unwrap().into();
+    let turn_end = Arc::new(Entry::new(at(7), event, json));
     for (seen, is_told) in [(EntryId { epoch: 1, number: 9 }, true), (at(7), false)] {
         let snapshot = Snapshot {
             complete: true,

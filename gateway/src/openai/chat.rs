@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use steadfast_events::{Approval, ApprovalKind, Event, Message, TurnError, TurnStatus, Usage};
 
 use super::{
-    TurnWriter,
     errors::ErrorCode,
     items::{Change, ItemBody, ItemStatus, Phase, TurnItems},
 };
+use crate::turn_writer::TurnWriter;
 
 /// What a completion has whatever its turn does.
 #[derive(Clone, Debug)]

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use steadfast_events::{Approval, Event, Message, TurnError, TurnStatus, Usage};
 
 use super::{
-    TurnWriter,
     errors::ErrorCode,
     ids::{ConversationId, ResponseId},
     items::{Change, Item, ItemBody, ItemStatus, Phase, TurnItems},
 };
+use crate::turn_writer::TurnWriter;
 
 /// What a response has whatever its turn does.
 #[derive(Clone, Debug)]

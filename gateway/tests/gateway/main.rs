@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod access;
+mod agentex;
 mod approvals;
 mod bad_input;
 mod codec;
 mod metrics;
 mod openai;
 mod reused_name;
+mod sad_paths;
 mod server;
 mod streams;
 mod support;

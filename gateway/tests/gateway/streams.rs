@@ -56,7 +56,7 @@ async fn a_viewer_sees_a_turn_in_the_frames_of_agentex() {
     let first = frames.next().await.unwrap();
     let content = json!({"author": "agent", "style": "static", "type": "text", "content": "", "format": "markdown", "attachments": null});
     let parent = json!({
-        "id": "a", "task_id": id, "content": content, "streaming_status": "IN_PROGRESS",
+        "id": format!("{id}.a"), "task_id": id, "content": content, "streaming_status": "IN_PROGRESS",
         "created_at": "1970-01-01T00:00:00Z", "updated_at": "1970-01-01T00:00:00Z",
     });
     assert_eq!(
@@ -208,7 +208,10 @@ async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
     let reset = frames.next().await.unwrap();
     assert_eq!(
         (&reset.data["type"], &reset.data["messages"][0]["id"]),
-        (&json!("log_reset"), &json!(user_message_id(&id, "", "m1")))
+        (
+            &json!("log_reset"),
+            &json!(format!("{id}.{}", user_message_id(&id, "", "m1")))
+        )
     );
     assert_eq!(reset.id, Some("0".to_owned()));
 
@@ -222,7 +225,7 @@ async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
             .iter()
             .map(|message| message["id"].as_str().unwrap())
             .collect::<Vec<_>>(),
-        [user_message_id(&id, "", "m1").as_str(), "a"]
+        [format!("{id}.{}", user_message_id(&id, "", "m1")), format!("{id}.a")]
     );
     gateway.append(&id, 3, [text_delta("a", "Hi")]).await;
     assert_eq!(frames.outline(1).await, [("delta".to_owned(), entry(last, 3))]);

@@ -107,7 +107,11 @@ async fn a_message_is_answered_when_the_task_acknowledges_it() {
     let event = &answer.body["result"];
     assert_eq!(
         (answer.status, &event["id"], &event["sequence_id"]),
-        (StatusCode::OK, &json!(user_message_id(&id, "", "m1")), &json!(2))
+        (
+            StatusCode::OK,
+            &json!(format!("{id}.{}", user_message_id(&id, "", "m1"))),
+            &json!(2)
+        )
     );
     assert_eq!(event["idempotency_key"], "m1");
     assert_eq!(
@@ -212,6 +216,12 @@ async fn tasks_are_listed_by_agent_and_status() {
     assert!(listed("status=COMPLETED").await.is_err());
 }
 
+/// The id of a message within its task.
+fn own_id<'a>(task: &str, message: &'a Value) -> &'a str {
+    let id = message["id"].as_str().unwrap();
+    id.strip_prefix(task).and_then(|id| id.strip_prefix('.')).unwrap()
+}
+
 #[tokio::test]
 async fn messages_come_newest_first_and_in_pages() {
     let redis = Redis::start().await.unwrap();
@@ -232,7 +242,7 @@ async fn messages_come_newest_first_and_in_pages() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|message| message["id"].as_str().unwrap().to_owned())
+            .map(|message| own_id(&id, message).to_owned())
             .collect()
     };
     assert_eq!(ids("").await, ["c", "b", "a"]);
@@ -242,7 +252,7 @@ async fn messages_come_newest_first_and_in_pages() {
     assert_eq!(
         one.body,
         json!({
-            "id": "b", "task_id": id, "streaming_status": "DONE",
+            "id": format!("{id}.b"), "task_id": id, "streaming_status": "DONE",
             "content": {"author": "agent", "style": "static", "type": "text", "content": "two", "format": "markdown", "attachments": null},
             "created_at": "1970-01-01T00:00:00Z", "updated_at": "1970-01-01T00:00:00Z",
         })
@@ -268,10 +278,7 @@ async fn messages_come_by_cursor_and_by_filters() {
     };
     let ids = |page: &Value| {
         let messages = page["data"].as_array().unwrap();
-        messages
-            .iter()
-            .map(|message| message["id"].as_str().unwrap())
-            .collect::<String>()
+        messages.iter().map(|message| own_id(&id, message)).collect::<String>()
     };
     for (direction, expected) in [("older", ["ed", "cb", "a"]), ("newer", ["ab", "cd", "e"])] {
         let mut cursor = String::new();
@@ -306,7 +313,10 @@ async fn messages_are_rebuilt_from_history_when_the_log_is_gone() {
     let rebuilt = gateway.get(&format!("/messages?task_id={id}")).await;
     assert_eq!(
         (rebuilt.status, &rebuilt.body[0]["id"]),
-        (StatusCode::OK, &json!(user_message_id(&id, "", "m1"))),
+        (
+            StatusCode::OK,
+            &json!(format!("{id}.{}", user_message_id(&id, "", "m1")))
+        ),
         "{rebuilt:?}"
     );
     assert_eq!(rebuilt.body[0]["content"]["content"], "Hello");

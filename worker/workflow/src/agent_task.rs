@@ -14,15 +14,17 @@ use steadfast_contract::{
     queries::{QUERY_APPROVALS, QUERY_STATE, QUERY_TRANSCRIPT, TaskState},
     signals::{
         AnswerPart, CompleteTask, Decide, Interrupt, ReceiveEvent, SIGNAL_ANSWER_PART, SIGNAL_CHECKPOINT,
-        SIGNAL_COMPLETE_TASK, SIGNAL_DECIDE, SIGNAL_INTERRUPT, SIGNAL_RECEIVE_EVENT,
+        SIGNAL_COMPLETE_TASK, SIGNAL_DECIDE, SIGNAL_INTERRUPT, SIGNAL_RECEIVE_EVENT, SIGNAL_UPDATE_METADATA,
+        UpdateMetadata,
     },
     start::{TaskResult, WORKFLOW_TYPE},
+    visibility::MEMO_METADATA,
 };
 use steadfast_events::Approval;
 use steadfast_payload::Packed;
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
-    SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext, WorkflowContextView, WorkflowResult,
+    MemoValue, SyncWorkflowContext, WorkflowCancellationToken, WorkflowContext, WorkflowContextView, WorkflowResult,
 };
 
 use crate::{segment_sink::SegmentSink, task::Task, task_input::TaskInput};
@@ -55,6 +57,8 @@ pub enum Signal {
     Checkpoint,
     Complete,
     Interrupt,
+    /// The memo has it already.
+    UpdateMetadata,
     AnswerPart(AnswerPart),
 }
 
@@ -108,6 +112,7 @@ impl AgentTask {
                     token.cancel_with_reason(driver::INTERRUPTED);
                 }
             }
+            Signal::UpdateMetadata => {}
             Signal::AnswerPart(part) => task.local.answer_parts.add(part),
         }
     }
@@ -150,6 +155,13 @@ impl AgentTask {
     #[signal(name = SIGNAL_INTERRUPT)]
     pub fn interrupt(&mut self, ctx: &mut SyncWorkflowContext<Self>, _: Interrupt) {
         self.signaled(Signal::Interrupt, ctx.workflow_time());
+    }
+
+    #[signal(name = SIGNAL_UPDATE_METADATA)]
+    pub fn update_metadata(&mut self, ctx: &mut SyncWorkflowContext<Self>, update: UpdateMetadata) {
+        // A value that is not written changes nothing; the next one may be.
+        let _ = ctx.upsert_memo([(MEMO_METADATA, Some(MemoValue::new(update.metadata)))]);
+        self.signaled(Signal::UpdateMetadata, ctx.workflow_time());
     }
 
     #[signal(name = SIGNAL_ANSWER_PART)]

@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use steadfast_events::{EntryId, TaskStatus, testing};
+use steadfast_events::{TaskStatus, testing};
 
 use super::*;
 
@@ -17,29 +17,22 @@ fn task() -> Task {
     }
 }
 
-fn entry(attempt: u32, kind: EventKind) -> Entry {
-    Entry {
-        id: EntryId { epoch: 1, number: 1 },
-        json: "{}".into(),
-        event: testing::event_of_attempt(attempt, kind),
-    }
-}
+use testing::event_of_attempt as event;
 
-/// The frames of an entry as JSON.
-fn frames(viewer: &mut AgentexFrames, entry: &Entry) -> Vec<Value> {
-    let frames = viewer.frames(entry).into_iter().flatten();
+/// The frames of an event as JSON.
+fn frames(viewer: &mut AgentexFrames, event: &Event) -> Vec<Value> {
+    let frames = viewer.frames(event).into_iter().flatten();
     frames.map(|frame| serde_json::to_value(frame).unwrap()).collect()
 }
 
 #[test]
 fn an_agent_that_works_as_a_tool_has_no_frames() {
     let mut viewer = AgentexFrames::new(task());
-    for entry in [started_text(1), text_delta(1, "secret"), done(1, "secret")] {
-        let event = Event {
+    for event in [started_text(1), text_delta(1, "secret"), done(1, "secret")] {
+        let nested = Event {
             path: "1.0.0".to_owned(),
-            ..entry.event
+            ..event
         };
-        let nested = Entry { event, ..entry };
         assert_eq!(viewer.missing_start(&nested), None);
         assert_eq!(frames(&mut viewer, &nested), [Value::Null; 0]);
     }
@@ -52,20 +45,20 @@ fn an_interrupted_message_is_done_for_a_client() {
         format: TextFormat::Markdown,
     };
     let interrupted = message(content, MessageStatus::Interrupted);
-    let entry = entry(1, EventKind::MessageDone { message: interrupted });
-    let last = frames(&mut AgentexFrames::new(task()), &entry).pop().unwrap();
+    let shown = event(1, EventKind::MessageDone { message: interrupted });
+    let last = frames(&mut AgentexFrames::new(task()), &shown).pop().unwrap();
     assert_eq!(
         (&last["type"], &last["parent_task_message"]["streaming_status"]),
         (&json!("done"), &json!("DONE"))
     );
 }
 
-fn started_text(attempt: u32) -> Entry {
-    entry(attempt, testing::text_started("m"))
+fn started_text(attempt: u32) -> Event {
+    event(attempt, testing::text_started("m"))
 }
 
-fn text_delta(attempt: u32, delta: &str) -> Entry {
-    entry(attempt, testing::text_delta("m", delta))
+fn text_delta(attempt: u32, delta: &str) -> Event {
+    event(attempt, testing::text_delta("m", delta))
 }
 
 fn message(content: Content, status: MessageStatus) -> Message {
@@ -75,12 +68,12 @@ fn message(content: Content, status: MessageStatus) -> Message {
     }
 }
 
-fn done(attempt: u32, text: &str) -> Entry {
-    entry(attempt, testing::text_done("m", text))
+fn done(attempt: u32, text: &str) -> Event {
+    event(attempt, testing::text_done("m", text))
 }
 
-fn reset(attempt: u32) -> Entry {
-    entry(
+fn reset(attempt: u32) -> Event {
+    event(
         attempt,
         EventKind::MessageReset {
             message_id: "m".to_owned(),
@@ -88,15 +81,15 @@ fn reset(attempt: u32) -> Entry {
     )
 }
 
-/// The frames of entries as type and text.
-fn outline(entries: &[Entry]) -> Vec<(String, String)> {
+/// The frames of events as type and text.
+fn outline(events: &[Event]) -> Vec<(String, String)> {
     let mut viewer = AgentexFrames::new(task());
     let text = |frame: &Value, at: &str| frame.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let frames = entries.iter().flat_map(|entry| {
-        if viewer.missing_start(entry).is_some() {
-            viewer.remember_start(entry, None);
+    let frames = events.iter().flat_map(|event| {
+        if viewer.missing_start(event).is_some() {
+            viewer.remember_start(event, None);
         }
-        frames(&mut viewer, entry)
+        frames(&mut viewer, event)
     });
     frames
         .map(|frame| {
@@ -173,21 +166,21 @@ fn a_viewer_who_joins_in_the_middle_gets_the_start_of_the_message() {
         text: String::new(),
         format: TextFormat::Code,
     };
-    let earlier = entry(
+    let earlier = event(
         1,
         EventKind::MessageStarted {
             message_id: "m".to_owned(),
             content,
         },
     );
-    viewer.remember_start(&next, Some(&earlier.event));
+    viewer.remember_start(&next, Some(&earlier));
     assert_eq!(viewer.missing_start(&next), None);
     let frame = frames(&mut viewer, &next).remove(0);
     assert_eq!(frame["parent_task_message"]["content"]["format"], "code");
 
     // After its end nothing is added to a message.
     let mut viewer = AgentexFrames::new(task());
-    viewer.remember_start(&next, Some(&done(1, "whole").event));
+    viewer.remember_start(&next, Some(&done(1, "whole")));
     assert_eq!(frames(&mut viewer, &next), [Value::Null; 0]);
 }
 
@@ -218,7 +211,7 @@ fn tool_calls_and_reasoning_have_deltas_of_their_own() {
         arguments: json!({}),
     };
     let id = || "m".to_owned();
-    viewer.frames(&entry(
+    viewer.frames(&event(
         1,
         EventKind::MessageStarted {
             message_id: id(),
@@ -226,11 +219,11 @@ fn tool_calls_and_reasoning_have_deltas_of_their_own() {
         },
     ));
     let mut delta_of = |kind| {
-        let entry = entry(1, kind);
-        if viewer.missing_start(&entry).is_some() {
-            viewer.remember_start(&entry, None);
+        let shown = event(1, kind);
+        if viewer.missing_start(&shown).is_some() {
+            viewer.remember_start(&shown, None);
         }
-        frames(&mut viewer, &entry).remove(0)["delta"].clone()
+        frames(&mut viewer, &shown).remove(0)["delta"].clone()
     };
     assert_eq!(
         delta_of(EventKind::ToolArgumentsDelta {
@@ -263,7 +256,7 @@ fn a_task_update_keeps_the_fields_that_did_not_change() {
         name: Some("monday".to_owned()),
         ..task()
     });
-    let update = entry(
+    let update = event(
         1,
         EventKind::TaskUpdated {
             status: TaskStatus::Failed,

@@ -17,20 +17,25 @@ use serde_json::{Value, json};
 use super::{
     DONE,
     responses::{Place, id_of, refuse_tools, thread},
-    turn::{Turn, take_in, until_ended},
+    text,
 };
 use crate::{
     access::Session,
-    api::{extractors::UnreadBody, rpc::params::idempotency_key, server_sent_events::response},
+    api::{
+        extractors::UnreadBody,
+        rpc::params::idempotency_key,
+        server_sent_events::response,
+        turn::{Turn, take_in, until_ended},
+    },
     app::Gateway,
     error::{ApiError, ErrorBody},
     follow::Update,
     openai::{
-        TurnWriter as _,
         chat::{CompletionError, CompletionHead, CompletionWriter},
         input::Input,
         side_request,
     },
+    turn_writer::TurnWriter as _,
 };
 
 /// The body of a request. Settings of the model are those of the agent: what a client sends of them is ignored.
@@ -101,7 +106,9 @@ pub(in crate::api) async fn create(
         session: &session,
         headers: &headers,
         agent: &agent,
-        input: &input,
+        message: text(input.message().to_owned()),
+        opening: text(input.with_everything()),
+        params: None,
         metadata: None,
         key,
         resent,

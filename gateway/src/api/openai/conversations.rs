@@ -19,7 +19,7 @@ use crate::{
     access::{Action, Caller},
     api::{
         extractors::{Params, UnreadBody},
-        tasks::erase::erase,
+        tasks::{erase::erase, metadata::replace_metadata},
     },
     app::Gateway,
     error::{ApiError, ErrorBody},
@@ -121,6 +121,50 @@ pub(in crate::api) async fn by_id(
         }
         None => conversation(id, id.made_at().unwrap_or_default(), &json!({})),
     }))
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct UpdateBody {
+    metadata: Option<Map<String, Value>>,
+}
+
+/// Replaces the metadata of a conversation that has begun.
+#[utoipa::path(
+    post,
+    path = "/v1/conversations/{conversation_id}",
+    operation_id = "update_conversation",
+    tag = "openai",
+    params(("conversation_id" = String, Path, description = "Id of the conversation.")),
+    request_body(content = Object, description = "OpenAI's request: `metadata`."),
+    responses(
+        (status = OK, description = "OpenAI's conversation.", body = Object),
+        (status = "default", description = "OpenAI's error.", body = ErrorBody),
+    ),
+)]
+pub(in crate::api) async fn update(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    body: UnreadBody,
+) -> Result<Json<Value>, ApiError> {
+    let id = conversation_id(&id)?;
+    let permission = begun(&gateway, &caller, Action::WriteTasks, id).await;
+    let (task, body) = body.read_after(permission, &gateway, &caller).await?;
+    let UpdateBody { metadata } = body.read()?;
+    let metadata =
+        read_metadata(metadata)?.ok_or_else(|| ApiError::bad_request("metadata is required").param("metadata"))?;
+    let task = task.ok_or_else(|| {
+        ApiError::bad_request("the conversation has not begun: give its metadata with its first response")
+            .param("metadata")
+    })?;
+    let created_at = task.created_at.as_second();
+    let task = replace_metadata(&gateway, task, metadata).await;
+    let task = task.map_err(|error| error.param("metadata"))?;
+    Ok(Json(conversation(
+        id,
+        created_at,
+        task.metadata.as_ref().unwrap_or(&Value::Null),
+    )))
 }
 
 /// Erases a conversation with all that belongs to it.

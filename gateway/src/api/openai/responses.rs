@@ -21,12 +21,7 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::{
-    DONE,
-    conversations::begun,
-    read_metadata,
-    turn::{Sent, Thread, Turn, beginning, last_message, take_in, turn_status, until_ended, updates_of},
-};
+use super::{DONE, conversations::begun, read_metadata, text};
 use crate::{
     access::{Action, Session},
     acknowledgement,
@@ -37,13 +32,13 @@ use crate::{
         rpc::params::{MAX_NAME_BYTES, idempotency_key},
         server_sent_events::response,
         tasks::interrupt_task,
+        turn::{Sent, Thread, Turn, beginning, last_message, take_in, turn_status, until_ended, updates_of},
     },
     app::Gateway,
     error::{ApiError, ErrorBody},
     follow::Update,
     messages,
     openai::{
-        TurnWriter as _,
         ids::{ConversationId, ResponseId},
         input::{Answer, Input},
         responses::{ResponseHead, ResponseWriter, StreamEvent},
@@ -51,7 +46,11 @@ use crate::{
     },
     task::TaskRecord,
     temporal::TemporalError,
+    turn_writer::TurnWriter as _,
 };
+
+/// Whose value names the message that a chat UI wants answered: another one asks again.
+const MESSAGE_HEADER: &str = "x-openwebui-message-id";
 
 /// The body of a request. Settings of the model are those of the agent: what a client sends of them is ignored.
 #[derive(Debug, Default, Deserialize)]
@@ -130,7 +129,9 @@ pub(in crate::api) async fn create(
         session: &session,
         headers: &headers,
         agent: &agent,
-        input: &input,
+        message: text(input.message().to_owned()),
+        opening: text(input.with_everything()),
+        params: None,
         metadata: metadata.as_ref(),
         key,
         resent,
@@ -234,7 +235,7 @@ pub(super) async fn thread(
         (Some(name), _) => (
             agent.named_task_id(caller.name(), name),
             Some(name.to_owned()),
-            Some(Turn::resent(headers, input)),
+            Some(resent(headers, input)),
         ),
         (None, Some(key)) => (agent.keyed_task_id(caller.name(), key), None, None),
         (None, None) => (Uuid::now_v7().to_string(), None, None),
@@ -247,6 +248,12 @@ pub(super) async fn thread(
         may_be_repeated: named.is_some() || key.is_some(),
     };
     Ok((agent, thread, resent))
+}
+
+/// What makes a message of a client that sends the conversation again each time the same.
+fn resent(headers: &HeaderMap, input: &Input) -> String {
+    let message = headers.get(MESSAGE_HEADER).and_then(|value| value.to_str().ok());
+    format!("conversation/{}/{}", input.fingerprint(), message.unwrap_or_default())
 }
 
 /// Tools are those of the agent.

@@ -24,8 +24,7 @@ use self::{
 use super::{
     agents::{find, not_supported, require_beta},
     conversations::Paging,
-    read_metadata,
-    turn::{Thread, Turn},
+    read_metadata, text,
 };
 use crate::{
     access::{Action, Caller, Session as CallerSession},
@@ -33,7 +32,8 @@ use crate::{
     api::{
         extractors::{Params, UnreadBody},
         rpc::params::idempotency_key,
-        tasks::{Newest, erase::erase},
+        tasks::{Newest, erase::erase, metadata::replace_metadata},
+        turn::{Thread, Turn},
     },
     app::Gateway,
     error::{ApiError, ErrorBody},
@@ -130,7 +130,9 @@ pub(in crate::api) async fn create(
         session: &session,
         headers: &headers,
         agent: &agent,
-        input: &input,
+        message: text(input.message().to_owned()),
+        opening: text(input.with_everything()),
+        params: None,
         metadata: metadata.as_ref(),
         key,
         resent: None,
@@ -207,26 +209,57 @@ pub(in crate::api) async fn by_id(
     Ok(Json(session.json()))
 }
 
-/// A session is as it was begun.
+/// Replaces the metadata of a session. Its agent is changed in the cluster.
 #[utoipa::path(
     post,
     path = "/v1/agents/sessions/{session_id}",
     operation_id = "update_session",
     tag = "openai",
     params(("session_id" = String, Path, description = "Id of the session.")),
-    responses((status = BAD_REQUEST, description = "Not supported.", body = ErrorBody)),
+    request_body(content = Object, description = "OpenAI's request; `metadata` alone can change."),
+    responses(
+        (status = OK, description = "OpenAI's session.", body = Object),
+        (status = "default", description = "OpenAI's error.", body = ErrorBody),
+    ),
 )]
 pub(in crate::api) async fn update(
     State(gateway): State<Arc<Gateway>>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     Path(id): Path<String>,
+    body: UnreadBody,
 ) -> Result<Json<Value>, ApiError> {
     require_beta(&headers)?;
-    task_of(&gateway, &caller, Action::WriteTasks, &id).await?;
-    Err(not_supported(
-        "a session keeps the metadata that it was created with, and its agent is changed in the cluster",
-    ))
+    let permission = session(&gateway, &caller, Action::WriteTasks, &id).await;
+    let (replayed, body) = body.read_after(permission, &gateway, &caller).await?;
+    let body: CreateBody = body.read()?;
+    refuse_changes(&body)?;
+    let mut shown = replayed.session.json();
+    if let Some(metadata) = read_metadata(body.metadata)? {
+        replace_metadata(&gateway, replayed.task, metadata.clone())
+            .await
+            .map_err(|error| error.param("metadata"))?;
+        shown["metadata"] = metadata;
+    }
+    Ok(Json(shown))
+}
+
+/// All but the metadata stays as it was begun.
+fn refuse_changes(body: &CreateBody) -> Result<(), ApiError> {
+    if body.agent.as_ref().is_some_and(|agent| !agent.is_null()) {
+        return Err(not_supported("the agent of a session is changed in the cluster").param("agent"));
+    }
+    if body.review.as_ref().is_some_and(|review| review != "none") {
+        return Err(not_supported("calls that need an approval are asked of people").param("review"));
+    }
+    if body
+        .prompt_cache_options
+        .as_ref()
+        .is_some_and(|options| !options.is_null())
+    {
+        return Err(not_supported("settings of the model stand in the Agent").param("prompt_cache_options"));
+    }
+    Ok(())
 }
 
 /// The sessions that the caller may see, newest first.

@@ -11,7 +11,6 @@ use crate::{
     access::Caller,
     agentex::wire,
     agents::AgentEntry,
-    api::extractors::{ContentError, read_content},
     app::Gateway,
     error::ApiError,
     send::{Outcome, OutgoingMessage},
@@ -25,10 +24,7 @@ pub(super) async fn send_event(
     params: &Map<String, Value>,
 ) -> Result<Value, ApiError> {
     let key = params::idempotency_key(headers)?;
-    let content = read_content(params.get("content")).map_err(|error| match error {
-        ContentError::TooLarge => ApiError::too_large(error.to_string()),
-        error => ApiError::bad_request(error.to_string()),
-    })?;
+    let content = params::content(params)?;
     let task = params::task(gateway, caller, agent, params).await?;
     let message = OutgoingMessage {
         task: &task,
@@ -51,7 +47,11 @@ pub(super) async fn send_event(
         None => 0,
     };
     Ok(serde_json::to_value(wire::Event {
-        id: message.id,
+        id: wire::MessageId {
+            task: &task.id,
+            message: &message.id,
+        }
+        .to_string(),
         idempotency_key: key.map(str::to_owned),
         sequence_id,
         agent_id: agent.id.to_string(),

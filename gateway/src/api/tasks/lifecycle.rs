@@ -27,6 +27,7 @@ use crate::{
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL_PERIOD: Duration = Duration::from_millis(100);
 const DEFAULT_REASON: &str = "canceled by a client";
+const TERMINATED: &str = "terminated by a client";
 
 /// Ends a task and its running turn.
 #[utoipa::path(
@@ -79,6 +80,39 @@ pub(in crate::api) async fn complete(
     Ok(Json(wait_for_end(&gateway, task).await?))
 }
 
+/// Ends a task at once, without its workflow: what it does at its end is not done, and effects of calls that run are
+/// unknown. For a task that no worker can run; otherwise cancel it.
+#[utoipa::path(
+    post,
+    path = "/tasks/{task_id}/terminate",
+    operation_id = "terminate_task",
+    tag = "tasks",
+    params(("task_id" = String, Path, description = "Id of the task.")),
+    request_body(content = Option<ReasonBody>),
+    responses(
+        (status = OK, description = "The task, ended.", body = wire::Task),
+        (status = "default", description = "An error.", body = ErrorBody),
+    ),
+)]
+pub(in crate::api) async fn terminate(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    body: UnreadBody,
+) -> Result<Json<wire::Task>, ApiError> {
+    let permission = gateway.task(&caller, Action::WriteTasks, &id).await;
+    let (task, body) = body.read_after(permission, &gateway, &caller).await?;
+    let ReasonBody { reason } = body.read()?;
+    refuse_ended(&task)?;
+    let reason = reason.as_deref().unwrap_or(TERMINATED);
+    let ended = gateway
+        .temporal
+        .terminate_task(&task.id, &task.first_run_id, reason)
+        .await;
+    ended.map_err(signal_error)?;
+    Ok(Json(wait_for_end(&gateway, task).await?))
+}
+
 /// Stops the running turn of a task; the task continues.
 #[utoipa::path(
     post,
@@ -126,7 +160,12 @@ pub(in crate::api) async fn interrupt_task(
     Ok(task.to_wire(None))
 }
 
-async fn signal<T: Serialize>(gateway: &Gateway, task: &TaskRecord, name: &str, input: &T) -> Result<(), ApiError> {
+pub(super) async fn signal<T: Serialize>(
+    gateway: &Gateway,
+    task: &TaskRecord,
+    name: &str,
+    input: &T,
+) -> Result<(), ApiError> {
     refuse_ended(task)?;
     let payload = plain_json(input)?;
     let size_bytes = payload.data.len();

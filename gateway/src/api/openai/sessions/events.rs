@@ -21,11 +21,7 @@ use super::{
 };
 use crate::{
     access::{Action, Session as CallerSession},
-    api::{
-        extractors::Params,
-        openai::{agents::require_beta, turn::updates_of},
-        server_sent_events::response,
-    },
+    api::{extractors::Params, openai::agents::require_beta, server_sent_events::response, turn::updates_of},
     app::Gateway,
     error::{ApiError, ErrorBody},
     follow::{Position, Update},

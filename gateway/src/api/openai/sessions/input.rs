@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use steadfast_events::{Content, TextFormat, Verdict, id::user_message_id};
+use steadfast_events::{Verdict, id::user_message_id};
 use uuid::Uuid;
 
 use super::{
@@ -22,7 +22,10 @@ use crate::{
     api::{
         approvals::decide::decide_approval,
         extractors::UnreadBody,
-        openai::agents::{not_supported, require_beta},
+        openai::{
+            agents::{not_supported, require_beta},
+            text,
+        },
         rpc::params::idempotency_key,
         tasks::interrupt_task,
     },
@@ -125,10 +128,7 @@ impl Sender<'_> {
             key: None,
             may_be_repeated: key.is_some(),
         };
-        let content = Content::Text {
-            text: input.message().to_owned(),
-            format: TextFormat::Plain,
-        };
+        let content = text(input.message().to_owned());
         match message.send(self.gateway, self.caller, &content).await? {
             Some(Outcome::Rejected(reason)) => Err(ApiError::new(
                 StatusCode::CONFLICT,

@@ -7,8 +7,8 @@ use steadfast_events::{EntryId, Event, EventKind};
 use super::agent_of;
 use crate::{
     agentex::wire::TaskStatus,
-    api::openai::{
-        agents::{agent_id, snapshot},
+    api::{
+        openai::agents::{agent_id, snapshot},
         turn::turn_status,
     },
     app::Gateway,

@@ -1,4 +1,4 @@
-//! One turn for a request of OpenAI's APIs: the task that takes the message, the message, and the
+//! One turn for a request that waits for the answer: the task that takes the message, the message, and the
 //! updates that follow it.
 
 use std::{sync::Arc, time::Duration};
@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use serde_json::Value;
 use steadfast_eventlog::{Entry, LogItem, reader::From};
-use steadfast_events::{Author, Content, EntryId, EventKind, LogId, TextFormat, TurnStatus, id::user_message_id};
+use steadfast_events::{Author, Content, EntryId, EventKind, LogId, TurnStatus, id::user_message_id};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -19,15 +19,13 @@ use crate::{
     error::ApiError,
     follow::{End, Follower, Update},
     messages,
-    openai::{TurnWriter, input::Input},
     send::{Outcome, OutgoingMessage, payload},
     start::{NewTask, start_with_message},
     task::TaskRecord,
     temporal::Started,
+    turn_writer::TurnWriter,
 };
 
-/// Whose value names the message that a chat UI wants answered: another one asks again.
-const MESSAGE_HEADER: &str = "x-openwebui-message-id";
 /// How long the acceptance of a message that may have been sent before is awaited, before the log is searched for it.
 const SEARCH_AFTER: Duration = Duration::from_millis(250);
 /// Pages of a log that are searched for a message.
@@ -52,7 +50,10 @@ pub(super) struct Turn<'a> {
     pub(super) session: &'a Session,
     pub(super) headers: &'a HeaderMap,
     pub(super) agent: &'a AgentEntry,
-    pub(super) input: &'a Input,
+    pub(super) message: Content,
+    /// The message for a task that does not have what was said before.
+    pub(super) opening: Content,
+    pub(super) params: Option<&'a Value>,
     pub(super) metadata: Option<&'a Value>,
     /// The idempotency key of the client.
     pub(super) key: Option<&'a str>,
@@ -71,12 +72,6 @@ pub(super) struct Sent {
 }
 
 impl Turn<'_> {
-    /// What makes a message of a client that sends the conversation again each time the same.
-    pub(super) fn resent(headers: &HeaderMap, input: &Input) -> String {
-        let message = headers.get(MESSAGE_HEADER).and_then(|value| value.to_str().ok());
-        format!("conversation/{}/{}", input.fingerprint(), message.unwrap_or_default())
-    }
-
     pub(super) async fn send(self, thread: Thread) -> Result<Sent, ApiError> {
         let caller = &self.session.caller;
         match thread {
@@ -107,15 +102,14 @@ impl Turn<'_> {
         let caller = &self.session.caller;
         let id = id.to_string();
         let message_id = self.message_id(&id);
-        let content = text(self.input.with_everything());
         let task = NewTask {
             id: &id,
             name: name.as_deref(),
-            params: None,
+            params: self.params,
             metadata: self.metadata,
             may_be_repeated: self.may_be_repeated(),
         };
-        let message = payload(&message_id.to_string(), self.key, caller, &content)?;
+        let message = payload(&message_id.to_string(), self.key, caller, &self.opening)?;
         let started = start_with_message(self.gateway, caller, self.agent, self.headers, &task, message).await?;
         let task = self.gateway.task(caller, Action::WriteTasks, &id).await?;
         Ok(Sent {
@@ -147,8 +141,9 @@ impl Turn<'_> {
             may_be_repeated: self.may_be_repeated(),
         };
         let mut subscription = self.gateway.reader.subscribe(&log, From::Tail).await.ok();
-        let content = text(self.input.message().to_owned());
-        let mut known = message.signal(self.gateway, &self.session.caller, &content).await?;
+        let mut known = message
+            .signal(self.gateway, &self.session.caller, &self.message)
+            .await?;
         let mut first = None;
         if message.may_be_repeated && known.is_none() {
             let deadline = Instant::now() + SEARCH_AFTER;
@@ -311,11 +306,4 @@ fn before(entry: EntryId) -> From {
         number: entry.number.saturating_sub(1),
         ..entry
     })
-}
-
-fn text(text: String) -> Content {
-    Content::Text {
-        text,
-        format: TextFormat::Plain,
-    }
 }

@@ -1,0 +1,209 @@
+//! What a client is told when something is wrong: the table in docs/errors.md, made by the requests themselves.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use axum::{body::Body, http::Request};
+use serde_json::{Value, json};
+use steadfast_testkit::Redis;
+
+use super::support::{Answer, TestGateway, with_redis, without_services};
+
+const BEGIN: &str = "<!-- made by gateway/tests/gateway/sad_paths.rs -->\n";
+const END: &str = "<!-- end -->\n";
+
+/// The rows of the table.
+#[derive(Default)]
+struct Table(String);
+
+impl Table {
+    fn row(&mut self, case: &str, request: &str, answer: &Answer) {
+        let body = &answer.body;
+        let message = body["message"].as_str().or(body["error"]["message"].as_str());
+        let said = match message {
+            Some(message) => message.replace('|', "\\|"),
+            None if !answer.status.is_success() => panic!("{case}: {request}: {answer:?}"),
+            None => "–".to_owned(),
+        };
+        let retry = answer
+            .headers
+            .get("x-should-retry")
+            .map(|value| value.to_str().unwrap());
+        let repeat = match retry {
+            Some("true") => "yes",
+            Some(_) => "no",
+            None => "–",
+        };
+        let _ = writeln!(
+            self.0,
+            "| {case} | {request} | {} | {repeat} | {said} |",
+            answer.status.as_u16()
+        );
+    }
+}
+
+fn page() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/errors.md")
+}
+
+/// The page with this table.
+fn page_with(table: &Table) -> (String, String) {
+    let page = std::fs::read_to_string(page()).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let head =
+        "| what is wrong | request | status | repeat | what the client is told |\n| --- | --- | --- | --- | --- |\n";
+    let made = format!("{before}{BEGIN}{head}{}{END}{after}", table.0);
+    (page, made)
+}
+
+async fn table() -> Table {
+    let mut table = Table::default();
+    away(&mut table).await;
+    let redis = Redis::start().await.unwrap();
+    let gateway = with_redis(&redis).await;
+    refused(&mut table, &gateway).await;
+    without_workers(&mut table, &gateway).await;
+    ended(&mut table, &gateway).await;
+    let id = gateway.create_task().await;
+    redis.kill().await.unwrap();
+    let case = "Redis is away";
+    table.row(case, "`event/send`", &send(&gateway, &id, "Hi").await);
+    let messages = gateway.get(&format!("/messages?task_id={id}")).await;
+    table.row(case, "`GET /messages`", &messages);
+    let background = json!({"model": "haiku", "input": "Hi", "background": true});
+    let response = post(&gateway, "/v1/responses", &background).await;
+    table.row(case, "`POST /v1/responses` with `background`", &response);
+    table
+}
+
+/// Nothing that the gateway needs answers.
+async fn away(table: &mut Table) {
+    let gateway = without_services();
+    let case = "Temporal is away";
+    table.row(case, "`task/create`", &gateway.rpc("task/create", json!({})).await);
+    table.row(case, "`GET /tasks/{id}`", &gateway.get("/tasks/t").await);
+    let message = json!({"model": "haiku", "input": "Hi"});
+    table.row(
+        case,
+        "`POST /v1/responses`",
+        &post(&gateway, "/v1/responses", &message).await,
+    );
+}
+
+/// Requests that are wrong themselves.
+async fn refused(table: &mut Table, gateway: &TestGateway) {
+    let id = gateway.create_task().await;
+    let long = "x".repeat(1024 * 1024 + 1);
+    let case = "a message over 1 MiB";
+    table.row(case, "`event/send`", &send(gateway, &id, &long).await);
+    let message = json!({"model": "haiku", "input": long, "background": true});
+    table.row(
+        case,
+        "`POST /v1/responses`",
+        &post(gateway, "/v1/responses", &message).await,
+    );
+
+    let case = "there is no such agent, or it is being deleted";
+    let nobody = gateway
+        .post("/agents/name/nobody/rpc", r#"{"method":"task/create"}"#)
+        .await;
+    table.row(case, "`task/create`", &nobody);
+    let message = json!({"model": "nobody", "input": "Hi"});
+    table.row(
+        case,
+        "`POST /v1/responses`",
+        &post(gateway, "/v1/responses", &message).await,
+    );
+
+    let case = "an unknown version of the Agents API";
+    let request = Request::get("/v1/agents")
+        .header("OpenAI-Beta", "agents=v9")
+        .body(Body::empty());
+    table.row(case, "`GET /v1/agents`", &gateway.send(request.unwrap()).await);
+    let case = "a call of the Agents API that is not supported";
+    table.row(
+        case,
+        "`POST /v1/agents`",
+        &post(gateway, "/v1/agents", &json!({"name": "a"})).await,
+    );
+    table.row(
+        case,
+        "`POST /v1/vaults`",
+        &post(gateway, "/v1/vaults", &json!({})).await,
+    );
+    let session = json!({"agent_id": "haiku", "environment": {"type": "openai_hosted"}});
+    table.row(
+        case,
+        "`POST /v1/agents/sessions`",
+        &post(gateway, "/v1/agents/sessions", &session).await,
+    );
+    let case = "a call of Agentex that is not supported";
+    table.row(case, "`GET /spans`", &gateway.get("/spans").await);
+}
+
+/// A task is durable without a worker; what needs one waits.
+async fn without_workers(table: &mut Table, gateway: &TestGateway) {
+    let case = "no worker runs";
+    table.row(case, "`task/create`", &gateway.rpc("task/create", json!({})).await);
+    let id = gateway.create_task().await;
+    table.row(case, "`event/send`", &send(gateway, &id, "Hi").await);
+    let background = json!({"model": "haiku", "input": "Hi", "background": true});
+    table.row(
+        case,
+        "`POST /v1/responses` with `background`",
+        &post(gateway, "/v1/responses", &background).await,
+    );
+    table.row(
+        case,
+        "`GET /tasks/{id}/query/state`",
+        &gateway.get(&format!("/tasks/{id}/query/state")).await,
+    );
+}
+
+async fn ended(table: &mut Table, gateway: &TestGateway) {
+    let case = "the task has ended";
+    let id = gateway.create_task().await;
+    let ended = gateway.post(&format!("/tasks/{id}/terminate"), "{}").await;
+    assert_eq!(ended.body["status"], "TERMINATED", "{ended:?}");
+    table.row(case, "`event/send`", &send(gateway, &id, "Hi").await);
+    table.row(
+        case,
+        "`POST /tasks/{id}/cancel`",
+        &gateway.post(&format!("/tasks/{id}/cancel"), "{}").await,
+    );
+    let session = format!("/v1/agents/sessions/sess_{}/events", id.replace('-', ""));
+    let message = json!({"type": "agent.session.input.message", "input": "Hi"});
+    table.row(
+        case,
+        "`POST /v1/agents/sessions/{id}/events`",
+        &post(gateway, &session, &json!({"events": [message]})).await,
+    );
+}
+
+async fn send(gateway: &TestGateway, task: &str, text: &str) -> Answer {
+    let content = json!({"type": "text", "content": text});
+    gateway
+        .keyed_rpc("key", "event/send", json!({"task_id": task, "content": content}))
+        .await
+}
+
+async fn post(gateway: &TestGateway, path: &str, body: &Value) -> Answer {
+    gateway.post(path, body.to_string()).await
+}
+
+#[tokio::test]
+async fn clients_are_told_what_the_table_says() {
+    let (page, made) = page_with(&table().await);
+    assert!(
+        page == made,
+        "docs/errors.md differs; write it anew: cargo test -p steadfast-gateway --test gateway write_the_table -- \
+         --ignored\n{made}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "writes docs/errors.md"]
+async fn write_the_table() {
+    let (_, made) = page_with(&table().await);
+    std::fs::write(page(), made).unwrap();
+}
