@@ -9,6 +9,7 @@
 pub mod activities;
 pub mod activity_ids;
 pub mod activity_kind;
+pub mod api_keys;
 pub mod approvals;
 pub mod callee;
 pub mod failures;

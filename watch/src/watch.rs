@@ -24,6 +24,7 @@ pub struct Watch {
     resource: ApiResource,
     namespace: Option<String>,
     labels: Option<String>,
+    fields: Option<String>,
     metadata_only: bool,
 }
 
@@ -40,6 +41,7 @@ impl Watch {
             resource: ApiResource::erase::<K>(&()),
             namespace: None,
             labels: None,
+            fields: None,
             metadata_only: K::metadata_api(),
         }
     }
@@ -55,6 +57,13 @@ impl Watch {
     #[must_use]
     pub fn with_labels(mut self, selector: &str) -> Self {
         self.labels = Some(selector.to_owned());
+        self
+    }
+
+    /// Only the one of this name. A role that names its resources permits this watch.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.fields = Some(format!("metadata.name={name}"));
         self
     }
 
@@ -94,6 +103,7 @@ impl Watch {
         };
         let config = watcher::Config {
             label_selector: self.labels,
+            field_selector: self.fields,
             ..watcher::Config::default()
         };
         watcher::watcher(api, config)
