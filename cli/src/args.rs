@@ -1,6 +1,7 @@
 //! The command line. Only this module reads the environment.
 
 mod agents;
+mod api_keys;
 mod approvals;
 mod chat;
 mod color;
@@ -22,6 +23,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use self::{
     agents::{AgentsCommand, ExplainAgentArguments, ListAgentsArguments},
+    api_keys::{ApiKeysCommand, CreateApiKeyArguments},
     approvals::{ApprovalsCommand, DecideArguments, ListApprovalsArguments},
     chat::ChatArguments,
     connection::ConnectionArguments,
@@ -87,6 +89,9 @@ pub(crate) enum Command {
     /// List agents, and explain why one is not ready.
     #[command(subcommand)]
     Agents(AgentsCommand),
+    /// Make API keys for the gateway, for clients that know nothing but a fixed key.
+    #[command(subcommand)]
+    ApiKeys(ApiKeysCommand),
     /// List, follow and end tasks. A task is one conversation with an agent.
     #[command(subcommand)]
     Tasks(TasksCommand),

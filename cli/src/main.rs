@@ -4,6 +4,7 @@
 
 mod agents;
 mod api;
+mod api_keys;
 mod approvals;
 mod args;
 mod chat;
@@ -41,6 +42,7 @@ async fn main() -> ExitCode {
         Command::Chat(arguments) => chat::run(arguments).await,
         Command::Approvals(command) => approvals::run(command).await.map(|()| ExitCode::SUCCESS),
         Command::Agents(command) => agents::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::ApiKeys(command) => api_keys::run(command).map(|()| ExitCode::SUCCESS),
         Command::Tasks(command) => tasks::run(command).await,
         Command::Lint(arguments) => lint::run(arguments).await,
         Command::Schema => {

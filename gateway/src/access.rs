@@ -1,7 +1,10 @@
 //! Authentication and authorisation of callers. Without a response from Kubernetes every
 //! request is refused, unless the gateway was started to allow anonymous access.
 
+mod api_keys;
+mod identity;
 mod kubernetes;
+mod oidc;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unknown_tokens;
@@ -11,16 +14,31 @@ use std::net::IpAddr;
 use axum::http::{HeaderMap, header};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{agents::AgentName, error::ApiError};
+use crate::{
+    agents::AgentName,
+    audit::{self, Actor},
+    error::ApiError,
+};
 
-pub use self::kubernetes::{CacheAges, KubernetesAccess};
+pub(crate) use self::identity::Credential;
+pub use self::{
+    api_keys::ApiKeys,
+    kubernetes::{CacheAges, KubernetesAccess},
+    oidc::{Oidc, OidcError, OidcSettings},
+};
+
+/// The group of everybody whom Kubernetes has authenticated.
+const AUTHENTICATED: &str = "system:authenticated";
+/// Names that only Kubernetes itself gives: its administrators, its own components, service accounts.
+const RESERVED_PREFIX: &str = "system:";
 
 /// How callers are authenticated and authorised.
 #[derive(Clone)]
 pub enum Access {
     /// Everyone is anonymous and may do everything. For local use only.
     Anonymous,
-    /// Tokens and permissions are those of a Kubernetes API server.
+    /// Permissions are those of a Kubernetes API server. Callers have tokens that it knows, API keys, or tokens of an
+    /// OpenID Connect issuer.
     Kubernetes(Box<KubernetesAccess>),
 }
 
@@ -43,8 +61,20 @@ pub(crate) enum Caller {
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) caller: Caller,
+    pub(crate) credential: Credential,
     token: Option<SecretString>,
     peer: Option<IpAddr>,
+}
+
+impl Session {
+    /// The caller, for the audit log.
+    pub(crate) fn actor(&self) -> Actor<'_> {
+        Actor {
+            user: self.caller.name(),
+            credential: self.credential.kind(),
+            key_name: self.credential.key_name(),
+        }
+    }
 }
 
 /// A user as Kubernetes knows one.
@@ -124,35 +154,46 @@ impl Access {
     /// The caller of a request that came from an address.
     pub(crate) async fn authenticate(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Session, ApiError> {
         let token = bearer_token(headers).map(SecretString::from);
-        let caller = self.caller(token.as_ref(), peer).await?;
-        Ok(Session { caller, token, peer })
+        let (caller, credential) = self.caller(token.as_ref(), peer).await?;
+        Ok(Session {
+            caller,
+            credential,
+            token,
+            peer,
+        })
     }
 
     /// The caller of a session as of now; an error if the token is no longer valid.
     pub(crate) async fn authenticate_again(&self, session: &Session) -> Result<Caller, ApiError> {
-        self.caller(session.token.as_ref(), session.peer).await
+        let (caller, _) = self.caller(session.token.as_ref(), session.peer).await?;
+        Ok(caller)
     }
 
-    async fn caller(&self, token: Option<&SecretString>, peer: Option<IpAddr>) -> Result<Caller, ApiError> {
+    async fn caller(
+        &self,
+        token: Option<&SecretString>,
+        peer: Option<IpAddr>,
+    ) -> Result<(Caller, Credential), ApiError> {
         match self {
-            Self::Anonymous => Ok(Caller::Anonymous),
+            Self::Anonymous => Ok((Caller::Anonymous, Credential::None)),
             Self::Kubernetes(kubernetes) => {
                 let token = token
                     .ok_or_else(|| ApiError::unauthorized("an Authorization header with a bearer token is needed"))?;
-                let user = kubernetes.review_token(token.expose_secret(), peer).await?;
-                user.map(Caller::User)
-                    .ok_or_else(|| ApiError::unauthorized("the bearer token is not valid"))
+                let (user, credential) = kubernetes.identify(token.expose_secret(), peer).await?;
+                Ok((Caller::User(user), credential))
             }
         }
     }
 
     /// Whether a caller may perform an action on an agent.
     pub(crate) async fn allows(&self, caller: &Caller, action: Action, agent: &AgentName) -> Result<bool, ApiError> {
-        match (self, caller) {
-            (Self::Anonymous, _) => Ok(true),
-            (Self::Kubernetes(_), Caller::Anonymous) => Ok(false),
-            (Self::Kubernetes(kubernetes), Caller::User(user)) => kubernetes.review_access(user, action, agent).await,
-        }
+        let allowed = match (self, caller) {
+            (Self::Anonymous, _) => true,
+            (Self::Kubernetes(_), Caller::Anonymous) => false,
+            (Self::Kubernetes(kubernetes), Caller::User(user)) => kubernetes.review_access(user, action, agent).await?,
+        };
+        audit::checked(action.verb(), action.subresource(), agent, allowed);
+        Ok(allowed)
     }
 
     /// Whether a caller may perform an action on all agents of all namespaces.
@@ -163,11 +204,13 @@ impl Access {
 
     /// Whether a caller may see every agent of a namespace.
     pub(crate) async fn may_list(&self, caller: &Caller, namespace: &str) -> Result<bool, ApiError> {
-        match (self, caller) {
-            (Self::Anonymous, _) => Ok(true),
-            (Self::Kubernetes(_), Caller::Anonymous) => Ok(false),
-            (Self::Kubernetes(kubernetes), Caller::User(user)) => kubernetes.review_list(user, namespace).await,
-        }
+        let allowed = match (self, caller) {
+            (Self::Anonymous, _) => true,
+            (Self::Kubernetes(_), Caller::Anonymous) => false,
+            (Self::Kubernetes(kubernetes), Caller::User(user)) => kubernetes.review_list(user, namespace).await?,
+        };
+        audit::checked("list", None, &AgentName::new(namespace, ""), allowed);
+        Ok(allowed)
     }
 }
 
@@ -180,6 +223,7 @@ impl Session {
                 name: name.to_owned(),
                 ..User::default()
             }),
+            credential: Credential::ClusterToken,
             token: Some(name.into()),
             peer: None,
         }
@@ -189,10 +233,16 @@ impl Session {
     pub(crate) fn anonymous() -> Self {
         Self {
             caller: Caller::Anonymous,
+            credential: Credential::None,
             token: None,
             peer: None,
         }
     }
+}
+
+/// Whether only Kubernetes itself may give a user or a group this name.
+fn is_reserved(name: &str) -> bool {
+    name.starts_with(RESERVED_PREFIX)
 }
 
 fn bearer_token(headers: &HeaderMap) -> Option<&str> {

@@ -12,6 +12,7 @@ mod messages;
 mod openai;
 mod openapi;
 mod paging;
+mod request_id;
 mod rpc;
 mod server_sent_events;
 mod stream;
@@ -33,8 +34,18 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::codec::codec_routes;
-use self::{extractors::UnreadBody, rpc::RpcMethod};
-use crate::{agentex::without_counterpart::without_counterpart, app::Gateway, error::ApiError};
+pub(crate) use self::request_id::REQUEST_ID;
+use self::{
+    extractors::UnreadBody,
+    request_id::{RequestId, identify},
+    rpc::RpcMethod,
+};
+use crate::{
+    agentex::without_counterpart::without_counterpart,
+    app::Gateway,
+    audit::{self, Trail},
+    error::ApiError,
+};
 
 /// The label of requests that match no route.
 const NO_ROUTE: &str = "none";
@@ -72,6 +83,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         }))
         .layer(middleware::from_fn(openai::envelope))
         .layer(middleware::from_fn_with_state(gateway.clone(), measure))
+        .layer(middleware::from_fn(identify))
         .with_state(gateway)
 }
 
@@ -151,20 +163,55 @@ fn open() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(health::readyz))
 }
 
+/// Lets a request on when its caller is known and has not sent too many, and writes down what became of it.
 async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(address)| address.ip());
-    match gateway.access.authenticate(request.headers(), peer).await {
-        Ok(session) => {
+    let session = match gateway.access.authenticate(request.headers(), peer).await {
+        Ok(session) => session,
+        Err(error) => return refuse(request, error).await,
+    };
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let request_id = request.extensions().get::<RequestId>().cloned();
+    let (response, trail) = match gateway.load.rates.request(&session.caller).await {
+        Ok(()) => {
             request.extensions_mut().insert(session.caller.clone());
-            request.extensions_mut().insert(session);
-            next.run(request).await
+            request.extensions_mut().insert(session.clone());
+            audit::trailed(next.run(request)).await
         }
-        Err(error) => {
-            UnreadBody::of(request).discard().await;
-            error.into_response()
+        Err(limited) => {
+            let is_first = limited.is_first;
+            let response = refuse(request, limited.error).await;
+            if !is_first {
+                // One line for all that are refused in a row: they are what the log is to be kept from.
+                return response;
+            }
+            (response, Trail::default())
         }
-    }
+    };
+    audit::log(
+        &audit::Request {
+            actor: session.actor(),
+            method: &method,
+            route: route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str),
+            rpc_method: rpc_method(&response),
+            status: response.status(),
+            id: request_id.as_ref().map_or("", RequestId::as_str),
+            peer,
+        },
+        &trail,
+    );
+    response
+}
+
+async fn refuse(request: Request, error: ApiError) -> Response {
+    UnreadBody::of(request).discard().await;
+    error.into_response()
+}
+
+fn rpc_method(response: &Response) -> &'static str {
+    response.extensions().get::<RpcMethod>().map_or("", |method| method.0)
 }
 
 /// Counts and times requests by route.
@@ -177,9 +224,8 @@ async fn measure(
     let begin = Instant::now();
     let response = next.run(request).await;
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    let rpc_method = response.extensions().get::<RpcMethod>().map_or("", |method| method.0);
     gateway
         .metrics
-        .request_ended(route, rpc_method, response.status(), begin.elapsed());
+        .request_ended(route, rpc_method(&response), response.status(), begin.elapsed());
     response
 }

@@ -13,6 +13,7 @@ use crate::{
     access::{Access, Action, Caller, SelfApproval},
     admission::HistoryLimits,
     agents::{AgentDirectory, AgentEntry},
+    audit,
     error::ApiError,
     load::Load,
     metrics::Metrics,
@@ -74,6 +75,7 @@ impl Gateway {
         if id.is_empty() || id.len() > MAX_TASK_ID_BYTES || id.chars().any(char::is_control) {
             return Err(unknown());
         }
+        audit::task(id);
         let description = match self.temporal.describe(id).await {
             Ok(description) => description,
             Err(TemporalError::NotFound) => return Err(self.unknown_or_expired(id).await),

@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use axum::http::{HeaderName, HeaderValue};
-use clap::Parser;
+use clap::{Args as ClapArgs, Parser};
+use ipnet::IpNet;
 use steadfast_eventlog::RedisArgs;
-use steadfast_gateway::HistoryLimits;
+use steadfast_gateway::{HistoryLimits, PathPrefix, RateLimits};
 use steadfast_process::{LogFormat, outbound::OutboundArgs};
 use steadfast_temporal::TemporalArgs;
 
@@ -56,6 +57,31 @@ pub(crate) struct Args {
     #[arg(long, env = "STEADFAST_TOKEN_AUDIENCES", value_delimiter = ',')]
     pub token_audiences: Vec<String>,
 
+    /// Secrets with API keys, separated by commas, in the namespace of the gateway. Their entries are made by
+    /// `steadfast api-keys create`.
+    #[arg(long = "api-key-secret", env = "STEADFAST_API_KEY_SECRETS", value_delimiter = ',')]
+    pub api_key_secrets: Vec<String>,
+
+    #[command(flatten)]
+    pub oidc: OidcArgs,
+
+    #[command(flatten)]
+    pub rates: RateArgs,
+
+    /// Networks of proxies in front of the gateway, separated by commas, such as 10.0.0.0/8: the address of a client is
+    /// what they have added to X-Forwarded-For. Nobody's word is taken by default.
+    #[arg(long, env = "STEADFAST_TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpNet>,
+
+    /// Path below which a proxy that does not remove it reaches the gateway, such as /steadfast.
+    #[arg(long, env = "STEADFAST_PATH_PREFIX")]
+    pub path_prefix: Option<PathPrefix>,
+
+    /// Origins of pages that may call the gateway from a browser, separated by commas, such as https://chat.example.com;
+    /// * for any. None by default.
+    #[arg(long, env = "STEADFAST_CORS_ORIGINS", value_delimiter = ',')]
+    pub cors_origins: Vec<HeaderValue>,
+
     /// Origins of Temporal UIs whose pages may ask for decrypted payloads, separated by commas, such as
     /// https://temporal.example.com; turns the codec endpoint on. Whoever may get agents/alltasks in all namespaces can
     /// use it.
@@ -91,4 +117,66 @@ pub(crate) struct Args {
     /// Filter for log lines, such as `info` or `steadfast_gateway=debug,info`.
     #[arg(long, env = "STEADFAST_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+}
+
+/// An OpenID Connect issuer whose tokens are accepted besides those of the API server. The names are those of the API
+/// server's flags.
+#[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_field_names, reason = "the names of the flags")]
+pub(crate) struct OidcArgs {
+    /// URL of an OpenID Connect issuer, exactly as in its tokens (`iss`). Its tokens are accepted then.
+    #[arg(long, env = "STEADFAST_OIDC_ISSUER", requires = "oidc_audiences")]
+    pub oidc_issuer: Option<String>,
+
+    /// Audiences of which a token of the issuer must have one, separated by commas: client ids.
+    #[arg(long = "oidc-audience", env = "STEADFAST_OIDC_AUDIENCES", value_delimiter = ',')]
+    pub oidc_audiences: Vec<String>,
+
+    /// Claim that names the user.
+    #[arg(long, env = "STEADFAST_OIDC_USERNAME_CLAIM", default_value = "sub")]
+    pub oidc_username_claim: String,
+
+    /// Put before the name of the user; - for nothing [default: the URL of the issuer and #, nothing for the claim email].
+    #[arg(long, env = "STEADFAST_OIDC_USERNAME_PREFIX")]
+    pub oidc_username_prefix: Option<String>,
+
+    /// Claim with the groups of the user [default: no groups].
+    #[arg(long, env = "STEADFAST_OIDC_GROUPS_CLAIM")]
+    pub oidc_groups_claim: Option<String>,
+
+    /// Put before the name of each group.
+    #[arg(long, env = "STEADFAST_OIDC_GROUPS_PREFIX", default_value = "")]
+    pub oidc_groups_prefix: String,
+}
+
+/// What one user may send to one replica. Callers of a gateway without authentication have no such limits.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RateArgs {
+    /// Requests of one user in a second; 0 for no limit.
+    #[arg(long, env = "STEADFAST_REQUESTS_PER_SECOND", default_value_t = RateLimits::default().requests_per_second)]
+    pub requests_per_second: u32,
+
+    /// Requests of one user at once, after a pause.
+    #[arg(long, env = "STEADFAST_REQUEST_BURST", default_value_t = RateLimits::default().request_burst)]
+    pub request_burst: u32,
+
+    /// KiB of request bodies of one user in a second; 0 for no limit.
+    #[arg(long, env = "STEADFAST_BODY_KIB_PER_SECOND", default_value_t = RateLimits::default().body_kib_per_second)]
+    pub body_kib_per_second: u32,
+
+    /// KiB of request bodies of one user at once, after a pause; at least the longest body.
+    #[arg(long, env = "STEADFAST_BODY_KIB_BURST", default_value_t = RateLimits::default().body_kib_burst,
+        value_parser = clap::value_parser!(u32).range(2048..))]
+    pub body_kib_burst: u32,
+}
+
+impl From<&RateArgs> for RateLimits {
+    fn from(args: &RateArgs) -> Self {
+        Self {
+            requests_per_second: args.requests_per_second,
+            request_burst: args.request_burst,
+            body_kib_per_second: args.body_kib_per_second,
+            body_kib_burst: args.body_kib_burst,
+        }
+    }
 }

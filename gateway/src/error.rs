@@ -242,6 +242,11 @@ impl ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, pause.as_secs().into());
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            // Every 401 names a scheme. Source: RFC 9110, 11.6.1
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
         let Detail { code, param } = self.detail.as_deref().copied().unwrap_or_default();
         response.extensions_mut().insert(Failure {
             message: self.message.clone(),

@@ -2,6 +2,7 @@
 //! at a time, shared answers, and the cache of messages that were rebuilt from history.
 
 mod next_flight;
+mod rates;
 mod rebuilds;
 mod shared_limit;
 
@@ -10,7 +11,8 @@ use std::{sync::Arc, time::Duration};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
 use tokio::{sync::Mutex, time::Instant};
 
-use self::{next_flight::NextFlight, shared_limit::SharedLimit};
+pub use self::rates::RateLimits;
+use self::{next_flight::NextFlight, rates::Rates, shared_limit::SharedLimit};
 pub(crate) use self::{
     rebuilds::{RebuildError, Rebuilds, Run, RunMessages},
     shared_limit::{Busy, Permit},
@@ -64,6 +66,7 @@ pub struct Load {
     /// Where nobody authenticates, one caller is everybody.
     streams_of_anybody: SharedLimit,
     descriptions: NextFlight<Description>,
+    pub(crate) rates: Rates,
     pub(crate) rebuilds: Rebuilds,
     probe: Mutex<Option<(Instant, Probe)>>,
 }
@@ -91,8 +94,18 @@ impl Load {
             streams: SharedLimit::new(STREAMS, STREAMS_OF_EACH),
             streams_of_anybody: SharedLimit::new(STREAMS, STREAMS),
             descriptions: NextFlight::new(DESCRIPTIONS),
+            rates: Rates::new(RateLimits::default()),
             rebuilds: Rebuilds::new(),
             probe: Mutex::default(),
+        }
+    }
+
+    /// The same with other rates of callers.
+    #[must_use]
+    pub fn with_rates(self, limits: RateLimits) -> Self {
+        Self {
+            rates: Rates::new(limits),
+            ..self
         }
     }
 

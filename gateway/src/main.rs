@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
-    Access, AgentDirectory, Gateway, HistoryLimits, KubernetesAccess, Load, Metrics, Naming, SelfApproval, Server,
-    Temporal, codec_routes, router,
+    Access, AgentDirectory, ApiKeys, CorsOrigins, Edge, Gateway, HistoryLimits, KubernetesAccess, Load, Metrics,
+    Naming, Oidc, OidcSettings, SelfApproval, Server, Temporal, codec_routes, router,
 };
 use steadfast_process::{
     AdminServer, BlockingWork, Readiness, ReadinessGauge, crypto, outbound::Outbound, prometheus, shutdown, telemetry,
@@ -16,10 +16,12 @@ use steadfast_temporal::TemporalSettings;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::Args;
+use crate::args::{Args, OidcArgs};
 
 mod args;
 
+/// As the API server has it.
+const NO_PREFIX: &str = "-";
 const CHECK_PERIOD: Duration = Duration::from_secs(5);
 /// Threads for the forms of users, which nobody can stop.
 const BLOCKING_THREADS: usize = 8;
@@ -37,6 +39,7 @@ async fn main() -> anyhow::Result<()> {
     let readiness = Readiness::new();
     let agents_known = readiness.register("agents");
     let temporal_reached = readiness.register("temporal");
+    let keys_known = needs_keys(&args).then(|| readiness.register("api-keys"));
     let admin = TcpListener::bind(args.admin_address)
         .await
         .context("listen on the admin address")?;
@@ -44,18 +47,23 @@ async fn main() -> anyhow::Result<()> {
     let admin =
         tokio::spawn(AdminServer::new(readiness, registry.clone()).serve(admin, admin_stop.clone().cancelled_owned()));
 
-    let gateway = Arc::new(build(&args, metrics, agents_known, &stop).await?);
+    let gateway = Arc::new(build(&args, metrics, &outbound, (agents_known, keys_known), &stop).await?);
     tokio::spawn(watch_temporal(gateway.clone(), temporal_reached));
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("listen on {}", args.listen))?;
-    tracing::info!(address = %args.listen, "serving");
-    let mut routes = router(gateway.clone());
+    tracing::info!(address = %listener.local_addr().unwrap_or(args.listen), "serving");
+    let edge = Edge {
+        trusted_proxies: args.trusted_proxies,
+        path_prefix: args.path_prefix,
+        cors_origins: CorsOrigins::new(args.cors_origins),
+    };
+    let mut routes = edge.for_browsers(router(gateway.clone()));
     if !args.codec_origins.is_empty() {
         tracing::info!("the codec endpoint of Temporal's UI is on");
         routes = routes.merge(codec_routes(gateway, args.codec_origins));
     }
-    Server::new(routes).serve(listener, stop).await;
+    Server::new(edge.around(routes)).serve(listener, stop).await;
     admin_stop.cancel();
     admin
         .await
@@ -66,7 +74,8 @@ async fn main() -> anyhow::Result<()> {
 async fn build(
     args: &Args,
     metrics: Metrics,
-    agents_known: ReadinessGauge,
+    outbound: &Outbound,
+    (agents_known, keys_known): (ReadinessGauge, Option<ReadinessGauge>),
     stop: &CancellationToken,
 ) -> anyhow::Result<Gateway> {
     if args.forbid_self_approval && args.insecure_allow_anonymous {
@@ -88,7 +97,7 @@ async fn build(
     }));
     Ok(Gateway {
         agents: agents(args, client.as_ref(), &agents_known, stop)?,
-        access: access(args, client)?,
+        access: access(args, client, outbound, keys_known, stop)?,
         self_approval: if args.forbid_self_approval {
             SelfApproval::Forbidden
         } else {
@@ -102,7 +111,7 @@ async fn build(
         reader: LogReader::start(log.clone()),
         log,
         metrics,
-        load: Load::default(),
+        load: Load::default().with_rates((&args.rates).into()),
         blocking: BlockingWork::new(BLOCKING_THREADS),
         conversation_headers: args.conversation_headers.clone(),
         stopping: stop.clone(),
@@ -149,20 +158,65 @@ fn agents(
     }
 }
 
-fn access(args: &Args, client: Option<kube::Client>) -> anyhow::Result<Access> {
-    match client {
-        _ if args.insecure_allow_anonymous => {
-            tracing::warn!(
-                "--insecure-allow-anonymous is set: every caller may do everything without a token; for local use only"
-            );
-            Ok(Access::Anonymous)
-        }
-        Some(client) => Ok(Access::Kubernetes(Box::new(KubernetesAccess::new(
-            client,
-            args.token_audiences.clone(),
-        )))),
-        None => bail!("tokens need a Kubernetes API server: set --insecure-allow-anonymous to run without one"),
+fn access(
+    args: &Args,
+    client: Option<kube::Client>,
+    outbound: &Outbound,
+    keys_known: Option<ReadinessGauge>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Access> {
+    if args.insecure_allow_anonymous {
+        tracing::warn!(
+            "--insecure-allow-anonymous is set: every caller may do everything without a token; for local use only"
+        );
+        return Ok(Access::Anonymous);
     }
+    let Some(client) = client else {
+        bail!("tokens need a Kubernetes API server: set --insecure-allow-anonymous to run without one");
+    };
+    let mut access = KubernetesAccess::new(client.clone(), args.token_audiences.clone());
+    if let Some(known) = keys_known {
+        let namespace = client.default_namespace();
+        tracing::info!(namespace, secrets = ?args.api_key_secrets, "accepting API keys");
+        let keys = ApiKeys::watch(&client, namespace, &key_secrets(args), move || known.set(true), stop);
+        access = access.with_api_keys(keys);
+    }
+    if let Some(settings) = oidc_settings(&args.oidc) {
+        tracing::info!(issuer = settings.issuer, "accepting tokens of an OpenID Connect issuer");
+        access = access.with_oidc(Oidc::new(settings, outbound)?);
+    }
+    Ok(Access::Kubernetes(Box::new(access)))
+}
+
+fn key_secrets(args: &Args) -> Vec<String> {
+    let names = args.api_key_secrets.iter().filter(|name| !name.is_empty());
+    names.cloned().collect()
+}
+
+fn needs_keys(args: &Args) -> bool {
+    !args.insecure_allow_anonymous && !key_secrets(args).is_empty()
+}
+
+fn oidc_settings(args: &OidcArgs) -> Option<OidcSettings> {
+    let issuer = args.oidc_issuer.as_ref().filter(|issuer| !issuer.is_empty())?;
+    let claim = &args.oidc_username_claim;
+    Some(OidcSettings {
+        issuer: issuer.clone(),
+        audiences: args
+            .oidc_audiences
+            .iter()
+            .filter(|audience| !audience.is_empty())
+            .cloned()
+            .collect(),
+        username_claim: claim.clone(),
+        username_prefix: match args.oidc_username_prefix.as_deref() {
+            None | Some("") => OidcSettings::default_username_prefix(issuer, claim),
+            Some(NO_PREFIX) => String::new(),
+            Some(prefix) => prefix.to_owned(),
+        },
+        groups_claim: args.oidc_groups_claim.clone().filter(|claim| !claim.is_empty()),
+        groups_prefix: args.oidc_groups_prefix.clone(),
+    })
 }
 
 /// Sets `reached` once Temporal has answered. A wrong address or namespace thus shows in the

@@ -19,6 +19,8 @@ const CONNECTIONS: usize = 4096;
 /// For the head of a request, and for a connection without a request: longer than a client takes,
 /// and short enough for one that only holds the connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// For the head of a request, with a token of the longest kind; every connection may hold as much.
+const HEAD_BYTES: usize = 32 * 1024;
 /// How long open requests may take after `stop`.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// After an error such as too many open files, which a moment later may be over.
@@ -90,6 +92,7 @@ impl Server {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_timeout)
+            .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {

@@ -16,6 +16,7 @@ use crate::{
     access::Caller,
     agents::AgentEntry,
     app::Gateway,
+    audit,
     error::ApiError,
     send::send_error,
     temporal::{StartRequest, Started, TemporalError},
@@ -76,6 +77,7 @@ fn request(
     headers: &HeaderMap,
     task: &NewTask<'_>,
 ) -> Result<StartRequest, ApiError> {
+    audit::task(task.id);
     let mut start = StartTask::new(task.id, &agent.name.namespace, &agent.name.name);
     caller.name().clone_into(&mut start.creator);
     start.traceparent = traceparent(headers);

@@ -20,7 +20,7 @@ use moka::{Expiry, future::Cache};
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{Action, User, unknown_tokens::UnknownTokens};
+use super::{Action, ApiKeys, Oidc, User, unknown_tokens::UnknownTokens};
 use crate::{agents::AgentName, error::ApiError};
 
 const GROUP: &str = "steadfast.dev";
@@ -29,8 +29,6 @@ const CACHE_ENTRIES: u64 = 10_000;
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reviews under way at a time; others wait, within [`REVIEW_TIMEOUT`].
 const REVIEWS: usize = 64;
-/// No issuer makes longer ones.
-const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 #[derive(Clone)]
 pub struct KubernetesAccess {
@@ -39,7 +37,9 @@ pub struct KubernetesAccess {
     audiences: Vec<String>,
     /// By the hash of the token; `None` for a token that is not valid.
     tokens: Cache<[u8; 32], Option<User>>,
-    unknown_tokens: UnknownTokens,
+    pub(super) unknown_tokens: UnknownTokens,
+    pub(super) api_keys: Option<ApiKeys>,
+    pub(super) oidc: Option<Oidc>,
     decisions: Cache<AccessQuery, bool>,
     reviews: Arc<Semaphore>,
 }
@@ -93,6 +93,8 @@ impl KubernetesAccess {
             audiences,
             tokens: Cache::builder().max_capacity(CACHE_ENTRIES).expire_after(ages).build(),
             unknown_tokens: UnknownTokens::default(),
+            api_keys: None,
+            oidc: None,
             decisions: Cache::builder()
                 .max_capacity(CACHE_ENTRIES)
                 .time_to_live(ages.decision)
@@ -101,11 +103,26 @@ impl KubernetesAccess {
         }
     }
 
+    /// Accepts API keys too.
+    #[must_use]
+    pub fn with_api_keys(self, api_keys: ApiKeys) -> Self {
+        Self {
+            api_keys: Some(api_keys),
+            ..self
+        }
+    }
+
+    /// Accepts tokens of an OpenID Connect issuer too.
+    #[must_use]
+    pub fn with_oidc(self, oidc: Oidc) -> Self {
+        Self {
+            oidc: Some(oidc),
+            ..self
+        }
+    }
+
     /// The user of a token; `None` for an invalid token.
     pub(super) async fn review_token(&self, token: &str, peer: Option<IpAddr>) -> Result<Option<User>, ApiError> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return Ok(None);
-        }
         // The cache never contains a token.
         let hash: [u8; 32] = Sha256::digest(token).into();
         if let Some(user) = self.tokens.get(&hash).await {
@@ -236,7 +253,7 @@ mod tests {
     use futures::future::join_all;
 
     use super::*;
-    use crate::access::testing::FakeCluster;
+    use crate::access::{identity::MAX_TOKEN_BYTES, testing::FakeCluster};
 
     #[tokio::test]
     async fn who_asks_the_same_at_the_same_time_shares_one_review() {
@@ -290,13 +307,9 @@ mod tests {
     async fn no_token_is_longer_than_tokens_are() {
         let cluster = FakeCluster::with_user("alice");
         let access = cluster.access(CacheAges::default());
-        assert_eq!(
-            access
-                .review_token(&"x".repeat(MAX_TOKEN_BYTES + 1), None)
-                .await
-                .unwrap(),
-            None
-        );
+        let long = "x".repeat(MAX_TOKEN_BYTES + 1);
+        let error = access.identify(&long, None).await.unwrap_err();
+        assert_eq!(error.status, StatusCode::UNAUTHORIZED);
         assert_eq!(cluster.reviews().0, 0);
     }
 }

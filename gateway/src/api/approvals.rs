@@ -21,6 +21,7 @@ use crate::{
     access::{Action, Caller},
     app::Gateway,
     approvals::{ApprovalState, ApprovalView, asking_agent, look_up, parse_age, whole},
+    audit,
     error::{ApiError, ErrorBody},
     task::TaskRecord,
     temporal::TemporalError,
@@ -194,7 +195,17 @@ pub(super) async fn by_id(
     Path(id): Path<String>,
 ) -> Result<Json<ApprovalView>, ApiError> {
     let task = task_of(&gateway, &id).await?;
+    let may_read = async |approval: &Approval| {
+        let asking = asking_agent(&task, approval);
+        if gateway.access.allows(&caller, Action::ReadApprovals, &asking).await? {
+            Ok(())
+        } else {
+            Err(unknown())
+        }
+    };
     let (approval, state) = if let Some(pending) = task.approval(&id) {
+        // Before the arguments are read from history, which costs more.
+        may_read(pending).await?;
         let state = if pending.is_expired_at(Timestamp::now()) {
             ApprovalState::EXPIRED
         } else {
@@ -208,15 +219,11 @@ pub(super) async fn by_id(
     } else {
         let logged = look_up(&gateway.log, &task.log, &id).await?;
         let approval = logged.request.ok_or_else(unknown)?;
+        may_read(&approval).await?;
         // The log of a terminated task has no decision.
         (approval, logged.decided.ok_or_else(unknown)?)
     };
-    let asking = asking_agent(&task, &approval);
-    if gateway.access.allows(&caller, Action::ReadApprovals, &asking).await? {
-        Ok(Json(view(&gateway, &task, approval, state)))
-    } else {
-        Err(unknown())
-    }
+    Ok(Json(view(&gateway, &task, approval, state)))
 }
 
 fn view(gateway: &Gateway, task: &TaskRecord, approval: Approval, state: ApprovalState) -> ApprovalView {
@@ -225,6 +232,7 @@ fn view(gateway: &Gateway, task: &TaskRecord, approval: Approval, state: Approva
 
 /// The task of an approval. The caller's permissions are not checked here.
 async fn task_of(gateway: &Gateway, approval_id: &str) -> Result<TaskRecord, ApiError> {
+    audit::approval(approval_id);
     let task_id = task_of_approval(approval_id).ok_or_else(unknown)?;
     gateway.known_task(task_id).await.map_err(|error| {
         if error.status.is_client_error() {

@@ -20,7 +20,7 @@ use steadfast_payload::plain_form;
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{authenticate, extractors::UnreadBody};
+use super::{authenticate, extractors::UnreadBody, request_id::identify};
 use crate::{
     access::{Action, Caller},
     app::Gateway,
@@ -58,6 +58,7 @@ pub fn codec_routes(gateway: Arc<Gateway>, origins: Vec<HeaderValue>) -> Router 
         .layer(middleware::from_fn_with_state(gateway.clone(), authenticate))
         // Outside of it: a browser asks for permission without a token.
         .layer(cors)
+        .layer(middleware::from_fn(identify))
         .with_state(gateway)
 }
 

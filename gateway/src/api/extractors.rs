@@ -22,6 +22,8 @@ use crate::{access::Caller, app::Gateway, error::ApiError, load::Permit, send::M
 pub(super) const MAX_BODY_BYTES: u32 = 2 * 1024 * 1024;
 /// Bodies up to this length are read at once; longer ones wait for their share of the memory.
 const SHORT_BODY_BYTES: usize = 64 * 1024;
+/// A body whose length nobody announced is counted in steps of this size, however small its pieces are.
+const COUNTED_BYTES: u64 = 16 * 1024;
 /// How much of a body that nobody wants is read, so that its sender receives the response.
 const MAX_DISCARDED_BYTES: usize = 64 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,6 +103,9 @@ async fn collect(
     if declared > u64::from(MAX_BODY_BYTES) {
         return Err(too_large());
     }
+    // What the sender announces is counted before any of it is read, the rest as it arrives.
+    gateway.load.rates.body(caller, declared).await?;
+    let mut counted = declared;
     let mut bytes = BytesMut::new();
     let mut memory = None;
     while let Some(piece) = pieces.next().await {
@@ -108,6 +113,10 @@ async fn collect(
         let length = bytes.len() + piece.len();
         if length > MAX_BODY_BYTES as usize {
             return Err(too_large());
+        }
+        while length as u64 > counted {
+            gateway.load.rates.body(caller, COUNTED_BYTES).await?;
+            counted += COUNTED_BYTES;
         }
         if length > SHORT_BODY_BYTES && memory.is_none() {
             memory = Some(gateway.load.body(caller, MAX_BODY_BYTES).await?);

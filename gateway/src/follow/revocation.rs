@@ -4,8 +4,9 @@ use axum::http::StatusCode;
 use tokio::time::sleep;
 
 use crate::{
-    access::{Action, Session},
+    access::{Action, Credential, Session},
     app::Gateway,
+    audit,
     error::ApiError,
     task::TaskRecord,
 };
@@ -16,7 +17,10 @@ pub(super) async fn revoked(gateway: &Gateway, session: &Session, task: &TaskRec
         sleep(gateway.load.times.recheck).await;
         match reason_to_end(gateway, session, task).await {
             Ok(None) => {}
-            Ok(Some(reason)) => return format!("the stream ends: {reason}"),
+            Ok(Some(reason)) => {
+                audit::log_revoked(session.actor(), &task.agent, &task.id, reason);
+                return format!("the stream ends: {reason}");
+            }
             // Without an answer, what was decided last holds: an outage does not end the streams.
             Err(error) => tracing::warn!(
                 task = %task.id,
@@ -35,7 +39,12 @@ async fn reason_to_end(
     let caller = match gateway.access.authenticate_again(session).await {
         Ok(caller) => caller,
         Err(error) if error.status == StatusCode::UNAUTHORIZED => {
-            return Ok(Some("the bearer token is no longer valid"));
+            return Ok(Some(match session.credential {
+                Credential::ApiKey(_) => "the API key was revoked, or it has expired",
+                Credential::None | Credential::ClusterToken | Credential::OidcToken => {
+                    "the bearer token is no longer valid"
+                }
+            }));
         }
         Err(error) => return Err(error),
     };

@@ -2,10 +2,12 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use steadfast_gateway::{Access, KubernetesAccess};
-use steadfast_testkit::{ControlPlane, ControlPlaneOptions, NewUser, Redis};
+use sha2::{Digest as _, Sha256};
+use steadfast_gateway::{Access, ApiKeys, KubernetesAccess, Load};
+use steadfast_testkit::{ControlPlane, ControlPlaneOptions, NewUser, Redis, wait};
+use tokio_util::sync::CancellationToken;
 
-use super::support::{TestGateway, guarded};
+use super::support::{TIMEOUT, TestGateway, guarded, limited};
 
 /// What `group` may do in the namespace `default`.
 pub(crate) async fn grant(cluster: &ControlPlane, group: &str, resources: &[&str]) {
@@ -187,4 +189,60 @@ async fn callers_may_do_what_kubernetes_lets_them() {
         (StatusCode::SERVICE_UNAVAILABLE, &json!("the Kubernetes API server"))
     );
     cluster.apiserver().thaw().unwrap();
+}
+
+/// The API server permits a list and a watch of one name to whoever may read that name alone.
+#[tokio::test]
+async fn api_keys_are_watched_with_a_permission_on_their_secret_alone() {
+    const KEY: &str = "sfk_ci";
+    steadfast_process::crypto::install();
+    let users = vec![NewUser::new("gateway", &["gateways"])];
+    let cluster = ControlPlane::start_with(ControlPlaneOptions { users }).await.unwrap();
+    grant(&cluster, "writers", &["agents", "agents/tasks"]).await;
+    let kubectl = async |arguments: &[&str]| cluster.kubectl(arguments).await.unwrap();
+    let role = [
+        "create",
+        "role",
+        "keys",
+        "--verb=get,list,watch",
+        "--resource=secrets",
+        "--resource-name=keys",
+    ];
+    kubectl(&role).await;
+    kubectl(&["create", "rolebinding", "keys", "--role=keys", "--group=gateways"]).await;
+
+    let kubeconfig = cluster.kubeconfig_of(&cluster.user("gateway").await.unwrap()).unwrap();
+    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default()).await;
+    let client = kube::Client::try_from(config.unwrap()).unwrap();
+    let stop = CancellationToken::new();
+    let keys = ApiKeys::watch(&client, "default", &["keys".to_owned()], || {}, &stop);
+    let access = KubernetesAccess::new(cluster.client(), Vec::new()).with_api_keys(keys);
+    let gateway = limited(Access::Kubernetes(Box::new(access)), Load::default());
+    let becomes = async |status: StatusCode| {
+        wait::until(format!("the key is answered with {status}"), TIMEOUT, async || {
+            let answer = gateway.get_as(KEY, "/agents/name/haiku").await;
+            anyhow::ensure!(answer.status == status, "{answer:?}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    };
+
+    // There is no such Secret yet.
+    becomes(StatusCode::UNAUTHORIZED).await;
+    let digits = format!("{:x}", Sha256::digest(KEY));
+    let entry = json!({"user": "ci", "groups": ["writers"], "sha256": digits}).to_string();
+    kubectl(&[
+        "create",
+        "secret",
+        "generic",
+        "keys",
+        &format!("--from-literal=ci-1={entry}"),
+    ])
+    .await;
+    becomes(StatusCode::OK).await;
+    kubectl(&["delete", "secret", "keys"]).await;
+    becomes(StatusCode::UNAUTHORIZED).await;
+    stop.cancel();
 }

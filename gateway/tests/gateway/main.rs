@@ -2,13 +2,18 @@
 //! Redis. The test acts as the worker: it appends a worker's events to the log.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
+mod abuse;
 mod access;
+mod access_matrix;
+mod access_streams;
 mod agentex;
 mod approvals;
 mod bad_input;
 mod codec;
+mod fake_api_server;
 mod metrics;
 mod openai;
+mod rates;
 mod reused_name;
 mod sad_paths;
 mod server;

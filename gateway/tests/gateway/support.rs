@@ -34,7 +34,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 /// Nothing listens here.
 const NOWHERE: &str = "127.0.0.1:1";
 
-const REVISION: &str = "
+pub(crate) const REVISION: &str = "
 apiVersion: steadfast.dev/v1alpha1
 kind: AgentRevision
 metadata: {name: haiku-1, namespace: default}
@@ -54,7 +54,7 @@ pub(crate) struct TestGateway {
     pub temporal: TemporalConnection,
     pub stopping: CancellationToken,
     registry: Registry,
-    _revisions: TempDir,
+    revisions: TempDir,
 }
 
 /// The origin whose pages may use the codec endpoint.
@@ -66,6 +66,7 @@ fn test_gateway(access: Access, self_approval: SelfApproval, temporal_address: &
         self_approval,
         TemporalSettings::insecure(temporal_address, "default").unwrap(),
         redis_url,
+        Load::default(),
     )
 }
 
@@ -74,6 +75,7 @@ fn with_temporal(
     self_approval: SelfApproval,
     temporal: TemporalSettings,
     redis_url: &str,
+    load: Load,
 ) -> TestGateway {
     let revisions = tempfile::tempdir().unwrap();
     fs::write(revisions.path().join("haiku.yaml"), REVISION).unwrap();
@@ -96,7 +98,7 @@ fn with_temporal(
         reader: LogReader::start(log.clone()),
         log: log.clone(),
         metrics: metrics.clone(),
-        load: Load::default(),
+        load,
         blocking: BlockingWork::new(4),
         conversation_headers: vec!["x-conversation-id".parse().unwrap()],
         stopping: stopping.clone(),
@@ -109,7 +111,7 @@ fn with_temporal(
         temporal: TemporalConnection::new(temporal, metrics),
         stopping,
         registry,
-        _revisions: revisions,
+        revisions,
     }
 }
 
@@ -131,7 +133,15 @@ pub(crate) fn encrypted(codec: Codec) -> TestGateway {
         SelfApproval::Allowed,
         temporal.with_codec(codec),
         &format!("redis://{NOWHERE}"),
+        Load::default(),
     )
+}
+
+/// A gateway that reaches no service, for callers with permissions, within other limits.
+pub(crate) fn limited(access: Access, load: Load) -> TestGateway {
+    let temporal = TemporalSettings::insecure(NOWHERE, "default").unwrap();
+    let redis = format!("redis://{NOWHERE}");
+    with_temporal(access, SelfApproval::Allowed, temporal, &redis, load)
 }
 
 /// A gateway with a Redis of its own and the Temporal that all tests share.
@@ -141,11 +151,17 @@ pub(crate) async fn with_redis(redis: &Redis) -> TestGateway {
 
 /// The same for callers with permissions.
 pub(crate) async fn guarded(access: Access, redis: &Redis) -> TestGateway {
+    guarded_within(access, redis, Load::default()).await
+}
+
+/// The same within other limits and times.
+pub(crate) async fn guarded_within(access: Access, redis: &Redis, load: Load) -> TestGateway {
     static TEMPORAL: OnceCell<Temporal> = OnceCell::const_new();
     let temporal = TEMPORAL
         .get_or_init(async || Temporal::start(TemporalOptions::default()).await.unwrap())
         .await;
-    beside(temporal, redis, access, SelfApproval::Allowed)
+    let temporal = TemporalSettings::insecure(&temporal.address(), "default").unwrap();
+    with_temporal(access, SelfApproval::Allowed, temporal, &redis.url(), load)
 }
 
 /// The same with a Temporal of the test's own.
@@ -162,6 +178,11 @@ pub(crate) struct Answer {
 }
 
 impl TestGateway {
+    /// The agent `haiku` is no more.
+    pub(crate) fn delete_agent(&self) {
+        fs::remove_file(self.revisions.path().join("haiku.yaml")).unwrap();
+    }
+
     /// The metrics in Prometheus' text format.
     pub(crate) fn metrics(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap()
@@ -310,7 +331,7 @@ pub(crate) struct Frame {
 pub(crate) struct Frames(Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>);
 
 impl Frames {
-    fn of(response: Response) -> Self {
+    pub(crate) fn of(response: Response) -> Self {
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["x-accel-buffering"], "no");

@@ -139,6 +139,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 30] = [
     (
         "steadfast",
         &[
+            "steadfast-contract",
             "steadfast-crds",
             "steadfast-events",
             "steadfast-operator",

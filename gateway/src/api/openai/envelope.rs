@@ -4,19 +4,17 @@
 use axum::{
     Json,
     extract::Request,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::error::Failure;
 
 const PATHS: &str = "/v1/";
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives responses below `/v1` an id, and errors the envelope that OpenAI's clients read.
+/// Gives errors below `/v1` the envelope that OpenAI's clients read.
 pub(in crate::api) async fn envelope(request: Request, next: Next) -> Response {
     if !request.uri().path().starts_with(PATHS) {
         return next.run(request).await;
@@ -24,9 +22,6 @@ pub(in crate::api) async fn envelope(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     if let Some(failure) = response.extensions_mut().remove::<Failure>() {
         response = enclosed(&failure, &response);
-    }
-    if let Ok(id) = HeaderValue::from_str(&format!("req_{}", Uuid::now_v7().simple())) {
-        response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }
@@ -91,7 +86,6 @@ mod tests {
         let (response, body) = answer("/v1/responses", error).await;
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()["retry-after"], "5");
-        assert!(response.headers().contains_key("x-request-id"));
         assert_eq!(
             body,
             json!({"error": {
