@@ -267,6 +267,60 @@ readinessProbe:
   verbs: [get, list, watch]
 {{- end }}
 
+{{/* How the gateway knows its callers, what they may send, and what lies before it. */}}
+{{- define "steadfast.accessEnv" -}}
+{{- $oidc := .Values.gateway.oidc }}
+{{- if and $oidc.issuer (not $oidc.audiences) }}
+{{- fail "gateway.oidc.audiences is required with gateway.oidc.issuer: the client ids whose tokens are accepted" }}
+{{- end }}
+{{- with .Values.gateway.apiKeys.secretNames }}
+- name: STEADFAST_API_KEY_SECRETS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- if $oidc.issuer }}
+- name: STEADFAST_OIDC_ISSUER
+  value: {{ $oidc.issuer | quote }}
+- name: STEADFAST_OIDC_AUDIENCES
+  value: {{ join "," $oidc.audiences | quote }}
+- name: STEADFAST_OIDC_USERNAME_CLAIM
+  value: {{ $oidc.usernameClaim | quote }}
+{{- with $oidc.usernamePrefix }}
+- name: STEADFAST_OIDC_USERNAME_PREFIX
+  value: {{ . | quote }}
+{{- end }}
+{{- with $oidc.groupsClaim }}
+- name: STEADFAST_OIDC_GROUPS_CLAIM
+  value: {{ . | quote }}
+{{- end }}
+{{- with $oidc.groupsPrefix }}
+- name: STEADFAST_OIDC_GROUPS_PREFIX
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- with .Values.gateway.limits }}
+- name: STEADFAST_REQUESTS_PER_SECOND
+  value: {{ int64 .requestsPerSecond | quote }}
+- name: STEADFAST_REQUEST_BURST
+  value: {{ int64 .requestBurst | quote }}
+- name: STEADFAST_BODY_KIB_PER_SECOND
+  value: {{ int64 .bodyKibPerSecond | quote }}
+- name: STEADFAST_BODY_KIB_BURST
+  value: {{ int64 .bodyKibBurst | quote }}
+{{- end }}
+{{- with .Values.gateway.trustedProxies }}
+- name: STEADFAST_TRUSTED_PROXIES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .Values.gateway.pathPrefix }}
+- name: STEADFAST_PATH_PREFIX
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.gateway.corsOrigins }}
+- name: STEADFAST_CORS_ORIGINS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- end }}
+
 {{/* The volume with the encryption keys, and where it is mounted. */}}
 {{- define "steadfast.encryptionVolume" -}}
 - name: encryption-keys

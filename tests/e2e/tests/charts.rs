@@ -334,6 +334,108 @@ fn audiences_origins_and_headers_reach_the_gateway() {
     assert!(any.contains("codecOrigins"), "{any}");
 }
 
+#[test]
+fn the_gateway_may_read_the_secrets_with_api_keys_and_no_others() {
+    let default = documents(&rendered(&[]), "Role");
+    assert!(
+        default
+            .iter()
+            .all(|role| role["metadata"]["name"] != "steadfast-gateway-api-keys")
+    );
+    let keys = rendered(&["gateway.apiKeys.secretNames={ui-keys,ci-keys}"]);
+    let role = named(&keys, "Role", "steadfast-gateway-api-keys");
+    assert_eq!(role["metadata"]["namespace"], "default", "the namespace of the release");
+    assert_eq!(
+        role["rules"],
+        serde_json::json!([{
+            "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["ui-keys", "ci-keys"],
+            "verbs": ["get", "list", "watch"],
+        }])
+    );
+    let binding = named(&keys, "RoleBinding", "steadfast-gateway-api-keys");
+    assert_eq!(binding["roleRef"]["name"], "steadfast-gateway-api-keys");
+    assert_eq!(binding["subjects"][0]["name"], "steadfast-gateway");
+    assert_eq!(
+        variable(&keys, "STEADFAST_API_KEY_SECRETS").as_deref(),
+        Some("ui-keys,ci-keys")
+    );
+}
+
+/// A variable of the gateway.
+fn variable(rendered: &str, name: &str) -> Option<String> {
+    let deployment = named(rendered, "Deployment", "steadfast-gateway");
+    let env = deployment["spec"]["template"]["spec"]["containers"][0]["env"].clone();
+    let found = env
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|variable| variable["name"] == name)?;
+    Some(found["value"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn an_issuer_limits_and_the_edge_reach_the_gateway() {
+    let default = rendered(&[]);
+    for name in [
+        "OIDC_ISSUER",
+        "API_KEY_SECRETS",
+        "TRUSTED_PROXIES",
+        "PATH_PREFIX",
+        "CORS_ORIGINS",
+    ] {
+        assert_eq!(variable(&default, &format!("STEADFAST_{name}")), None, "{name}");
+    }
+    assert_eq!(
+        variable(&default, "STEADFAST_REQUESTS_PER_SECOND").as_deref(),
+        Some("100")
+    );
+    let set = rendered(&[
+        "gateway.oidc.issuer=https://login.example.com/realms/team",
+        "gateway.oidc.audiences={chat,console}",
+        "gateway.oidc.usernameClaim=email",
+        "gateway.oidc.usernamePrefix=-",
+        "gateway.oidc.groupsClaim=groups",
+        "gateway.oidc.groupsPrefix=oidc:",
+        "gateway.limits.requestsPerSecond=0",
+        "gateway.trustedProxies={10.0.0.0/8,fd00::/8}",
+        "gateway.pathPrefix=/ai/steadfast",
+        "gateway.corsOrigins={https://chat.example.com}",
+    ]);
+    for (name, value) in [
+        ("OIDC_ISSUER", "https://login.example.com/realms/team"),
+        ("OIDC_AUDIENCES", "chat,console"),
+        ("OIDC_USERNAME_CLAIM", "email"),
+        ("OIDC_USERNAME_PREFIX", "-"),
+        ("OIDC_GROUPS_CLAIM", "groups"),
+        ("OIDC_GROUPS_PREFIX", "oidc:"),
+        ("REQUESTS_PER_SECOND", "0"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,fd00::/8"),
+        ("PATH_PREFIX", "/ai/steadfast"),
+        ("CORS_ORIGINS", "https://chat.example.com"),
+    ] {
+        assert_eq!(
+            variable(&set, &format!("STEADFAST_{name}")).as_deref(),
+            Some(value),
+            "{name}"
+        );
+    }
+    for (setting, named) in [
+        (
+            "gateway.oidc.issuer=https://login.example.com",
+            "gateway.oidc.audiences is required",
+        ),
+        ("gateway.oidc.issuer=http://login.example.com", "issuer"),
+        ("gateway.trustedProxies={10.0.0.1}", "trustedProxies"),
+        ("gateway.pathPrefix=steadfast", "pathPrefix"),
+        ("gateway.corsOrigins={chat.example.com}", "corsOrigins"),
+        ("gateway.limits.bodyKibBurst=1", "bodyKibBurst"),
+        ("gateway.apiKeys.secretNames={A B}", "secretNames"),
+    ] {
+        let complaint = complaint(&template(&[&REQUIRED[..], &[setting]].concat()));
+        assert!(complaint.contains(named), "{setting}: {complaint}");
+    }
+}
+
 /// Helm gives a subchart what its parent sets for it, `enabled` of a `condition` among it.
 #[test]
 fn both_charts_are_accepted_as_subcharts() {
