@@ -2,6 +2,7 @@
 //! that no handler takes.
 #![expect(unused_qualifications, reason = "utoipa's macros qualify the types of parameters")]
 
+mod a2a;
 mod agents;
 mod approvals;
 mod codec;
@@ -27,7 +28,7 @@ use axum::{
     http::{Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{get, post},
 };
 use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -59,6 +60,13 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         "/openapi.json",
         get(async move || ([(header::CONTENT_TYPE, "application/json")], document)),
     );
+    let guarded = guarded
+        // Some clients add a slash, and there is one answer to whatever is asked about push notifications.
+        .route("/a2a/{namespace}/{agent}/", post(a2a::rpc::call))
+        .route(
+            "/a2a/{namespace}/{agent}/tasks/{task}/pushNotificationConfigs/{config}",
+            get(a2a::http_json::push).delete(a2a::http_json::push),
+        );
     let guarded = guarded.layer(middleware::from_fn_with_state(gateway.clone(), authenticate));
     guarded
         .merge(open)
@@ -82,6 +90,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
                 .into_response()
         }))
         .layer(middleware::from_fn(openai::envelope))
+        .layer(middleware::from_fn(a2a::envelope))
         .layer(middleware::from_fn_with_state(gateway.clone(), measure))
         .layer(middleware::from_fn(identify))
         .with_state(gateway)
@@ -154,6 +163,13 @@ fn guarded() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(openai::sessions::turn))
         .routes(routes!(openai::sessions::turn_items))
         .routes(routes!(openai::sessions::parts))
+        .routes(routes!(a2a::card::get))
+        .routes(routes!(a2a::rpc::call))
+        .routes(routes!(a2a::http_json::message))
+        .routes(routes!(a2a::http_json::list))
+        .routes(routes!(a2a::http_json::task, a2a::http_json::act))
+        .routes(routes!(a2a::http_json::push, a2a::http_json::push_configs))
+        .routes(routes!(a2a::http_json::extended_card))
 }
 
 /// The routes for everybody.

@@ -172,7 +172,7 @@ impl ApiError {
         }
     }
 
-    /// Adds a code for clients of OpenAI's APIs.
+    /// Adds a code for clients of OpenAI's APIs and of A2A.
     #[must_use]
     pub(crate) fn code(self, code: &'static str) -> Self {
         let detail = self.detail.as_deref().copied().unwrap_or_default();
@@ -185,7 +185,13 @@ impl ApiError {
         }
     }
 
-    /// Names the parameter that is wrong, for clients of OpenAI's APIs.
+    /// The code for clients, where the error has one.
+    #[cfg(test)]
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        self.detail.as_ref().and_then(|detail| detail.code)
+    }
+
+    /// Names the parameter that is wrong, for clients of OpenAI's APIs and of A2A.
     #[must_use]
     pub(crate) fn param(self, param: &'static str) -> Self {
         let detail = self.detail.as_deref().copied().unwrap_or_default();

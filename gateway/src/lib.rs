@@ -1,8 +1,9 @@
 //! The HTTP surfaces of Steadfast: Agentex's REST, JSON-RPC and streams, OpenAI's Responses and Chat
-//! Completions, and approvals.
+//! Completions, A2A, and approvals.
 //! Authenticates and authorises callers, turns requests into starts and signals of workflows,
 //! and logs into messages and streams. Stores nothing: any number of replicas may run.
 
+mod a2a;
 mod access;
 mod acknowledgement;
 mod admission;

@@ -4,7 +4,7 @@ pub(crate) mod chat;
 mod errors;
 pub(crate) mod ids;
 pub(crate) mod input;
-mod items;
+pub(crate) mod items;
 pub(crate) mod responses;
 pub(crate) mod session;
 pub(crate) mod side_request;

@@ -120,6 +120,8 @@ pub(crate) struct AgentEntry {
     pub(crate) description: String,
     /// Name of its model.
     pub(crate) model: String,
+    /// Counts the changes of its resource.
+    pub(crate) version: i64,
     /// Temporal task queue of the agent's workers.
     pub(crate) task_queue: String,
     pub(crate) status: wire::AgentStatus,
@@ -148,6 +150,7 @@ impl AgentEntry {
             name,
             description: spec.description,
             model: spec.model.map(|model| name_of(&model)).unwrap_or_default(),
+            version: agent.meta().generation.unwrap_or(1),
             status: match ready.map(|ready| ready.status.as_str()) {
                 Some("True") => wire::AgentStatus::Ready,
                 Some("False") => wire::AgentStatus::Unhealthy,
@@ -177,6 +180,7 @@ impl AgentEntry {
             name,
             description: revision.spec.description.clone(),
             model: revision.spec.model.name.clone(),
+            version: revision.spec.sequence,
             status: wire::AgentStatus::Ready,
             status_reason: None,
             created_at,

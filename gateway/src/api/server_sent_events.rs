@@ -24,18 +24,23 @@ const COMMENT: Bytes = Bytes::from_static(b": ping\n");
 
 /// A response that is open for as long as there are events.
 pub(super) fn response(events: impl Stream<Item = Event> + Send + 'static) -> Response {
+    response_with_ping(events, PING)
+}
+
+/// The same for clients that give up sooner.
+pub(super) fn response_with_ping(events: impl Stream<Item = Event> + Send + 'static, ping: Duration) -> Response {
     let response = Sse::new(events.map(Ok::<_, Infallible>)).into_response();
-    kept_open(response)
+    kept_open(response, ping)
 }
 
 /// The same of events that are written already: each piece is whole events.
 pub(super) fn response_of(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
     let response = Body::from_stream(events.map(Ok::<_, Infallible>)).into_response();
-    kept_open(response)
+    kept_open(response, PING)
 }
 
-fn kept_open(response: Response) -> Response {
-    let mut response = response.map(|body| with_keep_alive(body, PING));
+fn kept_open(response: Response, ping: Duration) -> Response {
+    let mut response = response.map(|body| with_keep_alive(body, ping));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(

@@ -6,8 +6,11 @@ use std::{sync::Arc, time::Duration};
 use axum::http::{HeaderMap, StatusCode};
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use serde_json::Value;
+use steadfast_contract::signals::{ReceiveEvent, SIGNAL_RECEIVE_EVENT};
 use steadfast_eventlog::{Entry, LogItem, reader::From};
-use steadfast_events::{Author, Content, EntryId, EventKind, LogId, TurnStatus, id::user_message_id};
+use steadfast_events::{Author, Content, EntryId, EventKind, LogId, Message, TurnStatus, id::user_message_id};
+use steadfast_payload::unpack;
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -22,7 +25,7 @@ use crate::{
     send::{Outcome, OutgoingMessage, payload},
     start::{NewTask, start_with_message},
     task::TaskRecord,
-    temporal::Started,
+    temporal::{Started, TemporalError},
     turn_writer::TurnWriter,
 };
 
@@ -258,6 +261,35 @@ pub(super) async fn last_message(gateway: &Gateway, task: &TaskRecord) -> Result
         .rev()
         .find(|message| message.author == Author::User);
     Ok(last.map(|message| message.id))
+}
+
+/// The messages of the task, if it was ever sent this message: one that waits for a worker is not among them yet.
+pub(super) async fn messages_of(
+    gateway: &Gateway,
+    task: &TaskRecord,
+    message_id: &str,
+) -> Result<Option<Vec<Message>>, ApiError> {
+    let messages = messages::messages(gateway, task).await?;
+    let is_accepted = |message: &Message| message.author == Author::User && message.id == message_id;
+    if messages.iter().any(is_accepted) {
+        return Ok(Some(messages));
+    }
+    let history = match gateway.temporal.history(&task.id, &task.run_id).await {
+        Ok(history) => history,
+        Err(TemporalError::NotFound) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    let is_sent = history.iter().any(|event| match &event.attributes {
+        Some(Attributes::WorkflowExecutionSignaledEventAttributes(signaled))
+            if signaled.signal_name == SIGNAL_RECEIVE_EVENT =>
+        {
+            let input = signaled.input.as_ref().and_then(|input| input.payloads.first());
+            let event: Option<ReceiveEvent> = input.and_then(|payload| unpack(payload).ok());
+            event.is_some_and(|event| event.message_id == message_id)
+        }
+        _ => false,
+    });
+    Ok(is_sent.then_some(messages))
 }
 
 /// What an update adds.

@@ -172,6 +172,11 @@ impl TurnItems {
         items
     }
 
+    /// The number of the turn, once the task has accepted the message.
+    pub(crate) fn turn(&self) -> Option<u32> {
+        self.turn
+    }
+
     pub(crate) fn item(&self, index: usize) -> Option<&Item> {
         self.items.get(index)
     }

@@ -53,17 +53,19 @@ enum Rule {
     OnTask(&'static str),
     /// The creator with this verb on `agents/tasks`: a name is known to its creator alone.
     OnNamedTask(&'static str),
+    /// Those who may do anything with tasks of the agent. What an operation of A2A needs stands in its body.
+    AnyTasks,
     /// Those with this permission in all namespaces.
     Everywhere(&'static str, &'static str),
 }
 
-use Rule::{Everywhere, ListedAgents, ListedTasks, OnAgent, OnNamedTask, OnTask, Open, Refused};
+use Rule::{AnyTasks, Everywhere, ListedAgents, ListedTasks, OnAgent, OnNamedTask, OnTask, Open, Refused};
 
 const READ_AGENT: Rule = OnAgent("get", "agents");
 const CREATE: Rule = OnAgent("create", "agents/tasks");
 
 /// A rule for each route.
-const RULES: [(&str, &str, Rule); 56] = [
+const RULES: [(&str, &str, Rule); 68] = [
     ("GET", "/healthz", Open),
     ("GET", "/readyz", Open),
     ("GET", "/openapi.json", Open),
@@ -135,6 +137,38 @@ const RULES: [(&str, &str, Rule); 56] = [
         OnTask("get"),
     ),
     ("GET", "/v1/agents/sessions/{session_id}/{part}", OnTask("get")),
+    (
+        "GET",
+        "/a2a/{namespace}/{agent}/.well-known/agent-card.json",
+        READ_AGENT,
+    ),
+    ("POST", "/a2a/{namespace}/{agent}", AnyTasks),
+    ("POST", "/a2a/{namespace}/{agent}/", AnyTasks),
+    ("POST", "/a2a/{namespace}/{agent}/{operation}", AnyTasks),
+    ("GET", "/a2a/{namespace}/{agent}/extendedAgentCard", AnyTasks),
+    ("GET", "/a2a/{namespace}/{agent}/tasks", AnyTasks),
+    ("GET", "/a2a/{namespace}/{agent}/tasks/{task}", OnTask("get")),
+    ("POST", "/a2a/{namespace}/{agent}/tasks/{task}", OnTask("get")),
+    (
+        "GET",
+        "/a2a/{namespace}/{agent}/tasks/{task}/pushNotificationConfigs",
+        AnyTasks,
+    ),
+    (
+        "POST",
+        "/a2a/{namespace}/{agent}/tasks/{task}/pushNotificationConfigs",
+        AnyTasks,
+    ),
+    (
+        "GET",
+        "/a2a/{namespace}/{agent}/tasks/{task}/pushNotificationConfigs/{config}",
+        AnyTasks,
+    ),
+    (
+        "DELETE",
+        "/a2a/{namespace}/{agent}/tasks/{task}/pushNotificationConfigs/{config}",
+        AnyTasks,
+    ),
     ("POST", "/codec/decode", Everywhere("get", "agents/alltasks")),
 ];
 
@@ -200,6 +234,8 @@ impl Caller {
             OnNamedTask(verb) if self.user == "alice" => (verb, "agents/tasks", "default"),
             // Nobody else has a task of this name.
             OnNamedTask(verb) => return Some((verb, "agents/tasks", false)),
+            AnyTasks if self.may("create", "agents/tasks", "default") => ("create", "agents/tasks", "default"),
+            AnyTasks => ("get", "agents/alltasks", "default"),
             Everywhere(verb, resource) => (verb, resource, ""),
         };
         Some((verb, resource, self.may(verb, resource, namespace)))
@@ -348,6 +384,11 @@ fn request(token: Option<&str>, method: &str, path: &str, task: Uuid, task_name:
         ("{session_id}", format!("sess_{hex}")),
         ("{turn_id}", format!("turn_{hex}_1")),
         ("{part}", "artifacts".to_owned()),
+        ("{namespace}", "default".to_owned()),
+        ("{agent}", "haiku".to_owned()),
+        ("{operation}", "message:send".to_owned()),
+        ("{task}", format!("{hex}-{}", Uuid::nil().simple())),
+        ("{config}", "1".to_owned()),
     ]
     .into_iter()
     .fold(path.to_owned(), |path, (name, value)| path.replace(name, &value));
@@ -355,6 +396,8 @@ fn request(token: Option<&str>, method: &str, path: &str, task: Uuid, task_name:
         "/messages" | "/messages/paginated" => format!("{uri}?task_id={task}"),
         // A list of all would ask of those that are found.
         "/approvals" => format!("{uri}?agent_name=haiku"),
+        "/a2a/{namespace}/{agent}/tasks/{task}" if method == "POST" => format!("{uri}:subscribe?A2A-Version=1.0"),
+        path if path.starts_with("/a2a/") => format!("{uri}?A2A-Version=1.0"),
         _ => uri,
     };
     assert!(!uri.contains('{'), "a parameter of {path} has no value in this test");

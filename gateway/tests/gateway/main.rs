@@ -2,6 +2,7 @@
 //! Redis. The test acts as the worker: it appends a worker's events to the log.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
+mod a2a;
 mod abuse;
 mod access;
 mod access_matrix;

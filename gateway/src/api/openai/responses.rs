@@ -12,11 +12,8 @@ use futures::{Stream, StreamExt as _, stream::BoxStream};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use steadfast_contract::signals::{ReceiveEvent, SIGNAL_RECEIVE_EVENT};
 use steadfast_eventlog::reader::From;
 use steadfast_events::{Author, Message, Verdict};
-use steadfast_payload::unpack;
-use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -32,12 +29,11 @@ use crate::{
         rpc::params::{MAX_NAME_BYTES, idempotency_key},
         server_sent_events::response,
         tasks::interrupt_task,
-        turn::{Sent, Thread, Turn, beginning, last_message, take_in, turn_status, until_ended, updates_of},
+        turn::{self, Sent, Thread, Turn, beginning, last_message, take_in, turn_status, until_ended, updates_of},
     },
     app::Gateway,
     error::{ApiError, ErrorBody},
     follow::Update,
-    messages,
     openai::{
         ids::{ConversationId, ResponseId},
         input::{Answer, Input},
@@ -45,7 +41,6 @@ use crate::{
         transcript::user_item,
     },
     task::TaskRecord,
-    temporal::TemporalError,
     turn_writer::TurnWriter as _,
 };
 
@@ -455,35 +450,10 @@ async fn read(
     Ok(writer)
 }
 
-/// The messages of the task, if it was ever sent the message of a response: one that waits for a worker is not among
-/// them yet.
+/// The messages of the task, if it was ever sent the message of a response.
 async fn messages_of(gateway: &Gateway, task: &TaskRecord, id: ResponseId) -> Result<Vec<Message>, ApiError> {
-    let message_id = id.message_id();
-    let messages = messages::messages(gateway, task).await?;
-    let is_accepted = |message: &Message| message.author == Author::User && message.id == message_id;
-    if messages.iter().any(is_accepted) {
-        return Ok(messages);
-    }
-    let history = match gateway.temporal.history(&task.id, &task.run_id).await {
-        Ok(history) => history,
-        Err(TemporalError::NotFound) => Vec::new(),
-        Err(error) => return Err(error.into()),
-    };
-    let is_sent = history.iter().any(|event| match &event.attributes {
-        Some(Attributes::WorkflowExecutionSignaledEventAttributes(signaled))
-            if signaled.signal_name == SIGNAL_RECEIVE_EVENT =>
-        {
-            let input = signaled.input.as_ref().and_then(|input| input.payloads.first());
-            let event: Option<ReceiveEvent> = input.and_then(|payload| unpack(payload).ok());
-            event.is_some_and(|event| event.message_id == message_id)
-        }
-        _ => false,
-    });
-    if is_sent {
-        Ok(messages)
-    } else {
-        Err(ApiError::not_found("the response"))
-    }
+    let messages = turn::messages_of(gateway, task, &id.message_id()).await?;
+    messages.ok_or_else(|| ApiError::not_found("the response"))
 }
 
 /// Interrupts the turn of a response; the conversation goes on. Harmless when the turn has ended.
