@@ -1,8 +1,8 @@
 //! What a page names exists: the file or heading of a link, the test that
 //! verifies a promise, and one decision for each number.
 //!
-//! In the column "verified by" of `docs/verification.md` and `docs/parity.md`, text
-//! in backticks is a command, a place, or a name within the place before it. A
+//! In the column "verified by" of `docs/verification.md`, `docs/parity.md` and `docs/a2a.md`,
+//! text in backticks is a command, a place, or a name within the place before it. A
 //! place is a path from the root or from `tests/e2e/tests`, with or without
 //! `.rs`. A name is a test function, or a file of the place.
 
@@ -16,7 +16,7 @@ use super::sources;
 const DECISIONS: &str = "docs/decisions/";
 const SUITES: &str = "tests/e2e/tests/";
 /// Pages with tables whose last column is "verified by".
-const TABLES: [&str; 2] = ["docs/verification.md", "docs/parity.md"];
+const TABLES: [&str; 3] = ["docs/verification.md", "docs/parity.md", "docs/a2a.md"];
 /// The page on which nothing is promised without a test.
 const PROMISES: &str = "docs/verification.md";
 

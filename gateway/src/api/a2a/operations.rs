@@ -75,7 +75,7 @@ impl Following {
     }
 
     /// Waits for that. Nothing is lost when it is dropped and called again.
-    pub(super) async fn settle(&mut self) -> Result<(), ApiError> {
+    pub(super) async fn wait(&mut self) -> Result<(), ApiError> {
         while !self.is_settled() {
             match self.updates.next().await {
                 Some(Update::Error(reason)) => {

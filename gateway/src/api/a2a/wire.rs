@@ -71,7 +71,7 @@ impl Binding {
 
     /// The task when it has ended, or waits for a person. Until then the client is kept from giving up.
     pub(super) async fn when_settled(self, mut following: Following, history_length: Option<usize>) -> Response {
-        match timeout(KEEP_ALIVE, following.settle()).await {
+        match timeout(KEEP_ALIVE, following.wait()).await {
             Ok(Ok(())) => return self.result(task(&following, history_length)),
             Ok(Err(error)) => return self.failure(&error),
             Err(_) => {}
@@ -80,7 +80,7 @@ impl Binding {
         let body = Body::from_stream(async_stream::stream! {
             yield Ok::<_, std::convert::Infallible>(SPACE);
             // The status is on its way: where the wait ends early, the client gets the task as it is.
-            while timeout(KEEP_ALIVE, following.settle()).await.is_err() {
+            while timeout(KEEP_ALIVE, following.wait()).await.is_err() {
                 yield Ok(SPACE);
             }
             yield Ok(Bytes::from(self.body(task(&following, history_length)).to_string()));

@@ -5,6 +5,7 @@
 //! kills a shared service starts its own stack.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod a2a;
 mod agentex_clients;
 mod agentex_frames;
 mod agents;
