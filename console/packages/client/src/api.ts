@@ -1,0 +1,15 @@
+// The shapes of the gateway's HTTP API, by the names that its OpenAPI document gives them.
+
+import type { components } from "./openapi.js";
+
+type Schemas = components["schemas"];
+
+export type Agent = Schemas["Agent"];
+export type AgentStatus = Schemas["AgentStatus"];
+export type ApiErrorBody = Schemas["Error"];
+/** An approval as `GET /approvals` lists it. */
+export type ListedApproval = Schemas["Approval"];
+export type ListedMessage = Schemas["TaskMessage"];
+export type MessagePage = Schemas["CursorPage"];
+export type Task = Schemas["Task"];
+export type TaskSummary = Schemas["TaskSummary"];

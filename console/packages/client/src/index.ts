@@ -1,0 +1,18 @@
+export type * from "./api.js";
+export { Conversation } from "./conversation.js";
+export type { ApprovalEntry, Entry, NestedRun, Notice, ToolRun } from "./conversation.js";
+export { isAfter, parseEntryId } from "./entry_id.js";
+export type { EntryId } from "./entry_id.js";
+export type * from "./event.js";
+export { fold, Fold } from "./fold.js";
+export { GatewayClient } from "./gateway.js";
+export type { DecisionAnswer, ListTasks } from "./gateway.js";
+export { ApiError, connectTo } from "./http.js";
+export type { Connection } from "./http.js";
+export type * from "./message.js";
+export { SseParser } from "./sse.js";
+export type { ServerSentEvent } from "./sse.js";
+export { followTask, waitOrOnline } from "./stream.js";
+export type { StreamOptions, StreamUpdate } from "./stream.js";
+export { Timeline } from "./timeline.js";
+export type { Span, SpanKind, SpanState } from "./timeline.js";
