@@ -26,6 +26,16 @@ export class GatewayClient {
     return this.#all<Agent>("/agents?", signal);
   }
 
+  agent(name: string, signal?: AbortSignal): Promise<Agent> {
+    return this.#get(`/agents/name/${encodeURIComponent(name)}`, signal);
+  }
+
+  /** The agent that takes the messages of a task, also after a handoff; `undefined` where it is gone. */
+  async agentOfTask(taskId: string, signal?: AbortSignal): Promise<Agent | undefined> {
+    const agents = await this.#get<Agent[]>(`/agents?${queryOf({ task_id: taskId })}`, signal);
+    return agents[0];
+  }
+
   tasks({ agentName, status, limit = 30, page = 1 }: ListTasks = {}, signal?: AbortSignal): Promise<TaskSummary[]> {
     const query = queryOf({ agent_name: agentName, status, limit, page_number: page, relationships: "agents" });
     return this.#get(`/tasks?${query}`, signal);

@@ -16,3 +16,5 @@ export { followTask, waitOrOnline } from "./stream.js";
 export type { StreamOptions, StreamUpdate } from "./stream.js";
 export { Timeline } from "./timeline.js";
 export type { Span, SpanKind, SpanState } from "./timeline.js";
+export { answerOf, fieldOf, initialValues, keyOf } from "./form.js";
+export type { Answer, Field, Values } from "./form.js";

@@ -114,7 +114,7 @@ export class Timeline {
       id,
       kind,
       label,
-      turn: event.turn ?? 0,
+      turn: turnOf(event),
       path: event.path ?? "",
       agent: event.agent ?? "",
       startedAt: event.time,
@@ -154,6 +154,11 @@ export class Timeline {
       }
     }
   }
+}
+
+/** The turn of the conversation: an agent that runs as a tool counts its own, and its path begins with that of the call. */
+function turnOf(event: Event): number {
+  return event.path ? Number.parseInt(event.path, 10) || 0 : (event.turn ?? 0);
 }
 
 function toolId(event: Event, toolCallId: string): string {

@@ -127,6 +127,16 @@ test("what an agent says to the agent that asked it is no message, and can be sh
   assert.deepEqual([nested?.agent, nested?.ended, nested?.fold.messages().length], ["critic", true, 1]);
 });
 
+test("what an agent does for another one is in the turn of the call", () => {
+  const conversation = after([
+    { type: "turn_started", turn: 4 },
+    { type: "model_started", step: 0, path: "4.0.0", turn: 1, agent: "critic" },
+    { type: "turn_ended", status: "completed", turn: 4 },
+  ]);
+  const spans = conversation.timeline.spans();
+  assert.deepEqual(spans.map(({ kind, turn, state }) => [kind, turn, state]), [["turn", 4, "done"], ["model", 4, "stopped"]]);
+});
+
 test("a task that has ended says so once", () => {
   const conversation = after([
     { type: "task_updated", status: "completed" },

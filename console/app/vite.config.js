@@ -1,0 +1,20 @@
+import tailwind from "@tailwindcss/vite";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+
+export default defineConfig({
+  plugins: [react(), tailwind()],
+  // The gateway serves the page at `/` and its files under a path that no route of the API has.
+  base: "./",
+  build: {
+    outDir: process.env.STEADFAST_CONSOLE_OUT ?? "../dist",
+    emptyOutDir: true,
+    assetsDir: "console/assets",
+    // The policy of the page allows no `data:` but for images, and every file has a hash in its name.
+    assetsInlineLimit: 0,
+    target: "es2022",
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+  server: { proxy: { "^/(agents|tasks|messages|approvals|healthz|readyz)": process.env.STEADFAST_GATEWAY ?? "http://127.0.0.1:8080" } },
+});
