@@ -98,6 +98,10 @@ pub(crate) struct Args {
     )]
     pub conversation_headers: Vec<HeaderName>,
 
+    /// Do not serve the console, the page for people at `/`.
+    #[arg(long, env = "STEADFAST_NO_CONSOLE", value_parser = clap::builder::BoolishValueParser::new())]
+    pub no_console: bool,
+
     /// Accept every request without a token. For local use only.
     #[arg(long)]
     pub insecure_allow_anonymous: bool,

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
     Access, AgentDirectory, ApiKeys, CorsOrigins, Edge, Gateway, HistoryLimits, KubernetesAccess, Load, Metrics,
-    Naming, Oidc, OidcSettings, SelfApproval, Server, Temporal, codec_routes, router,
+    Naming, Oidc, OidcSettings, SelfApproval, Server, Temporal, codec_routes, console_routes, router,
 };
 use steadfast_process::{
     AdminServer, BlockingWork, Readiness, ReadinessGauge, crypto, outbound::Outbound, prometheus, shutdown, telemetry,
@@ -62,6 +62,9 @@ async fn main() -> anyhow::Result<()> {
     if !args.codec_origins.is_empty() {
         tracing::info!("the codec endpoint of Temporal's UI is on");
         routes = routes.merge(codec_routes(gateway, args.codec_origins));
+    }
+    if !args.no_console {
+        routes = routes.merge(console_routes());
     }
     Server::new(edge.around(routes)).serve(listener, stop).await;
     admin_stop.cancel();

@@ -21,8 +21,8 @@ use clap::{Args, ValueEnum};
 use steadfast_tools::cargo::Cargo;
 use steadfast_tools::{Kind, progress, workspace};
 
-use crate::generate;
 use crate::stages::Stages;
+use crate::{console, generate};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -56,6 +56,8 @@ pub(crate) enum Check {
     Advisories,
     /// Generated files are what the API types say.
     GeneratedFiles,
+    /// The console's tests pass, and its bundle is what its sources make.
+    Console,
     /// clippy has no warning.
     Lints,
     /// rustdoc has no warning.
@@ -64,7 +66,7 @@ pub(crate) enum Check {
 
 impl Check {
     /// Those that need no network.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Format,
         Self::Spelling,
         Self::RetiredWords,
@@ -75,6 +77,7 @@ impl Check {
         Self::Features,
         Self::Deny,
         Self::GeneratedFiles,
+        Self::Console,
         Self::Lints,
         Self::Doc,
     ];
@@ -92,6 +95,7 @@ impl Check {
             Self::Deny => "deny",
             Self::Advisories => "advisories",
             Self::GeneratedFiles => "generated files",
+            Self::Console => "console",
             Self::Lints => "lints",
             Self::Doc => "doc",
         }
@@ -111,6 +115,7 @@ impl Check {
             Self::Deny => deny::check(&root, &deny::OFFLINE),
             Self::Advisories => deny::check(&root, &["advisories"]),
             Self::GeneratedFiles => generate::run(&generate::Arguments { check: true }, cargo),
+            Self::Console => console::run(&console::Arguments { check: true }),
             Self::Lints => cargo.run(&[
                 "clippy",
                 "--workspace",

@@ -6,6 +6,7 @@
 
 mod build;
 mod check;
+mod console;
 mod demo;
 mod dev;
 mod forward;
@@ -38,6 +39,8 @@ enum Command {
     Bench(Forwarded),
     /// Runs the checks that only read the sources.
     Check(check::Arguments),
+    /// Builds the console into the bundle that the gateway embeds.
+    Console(console::Arguments),
     /// Starts a Kubernetes, installs Steadfast and talks to an agent.
     #[command(disable_help_flag = true)]
     Demo(Forwarded),
@@ -75,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Bench(arguments) => forward::run("bench", &arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Console(arguments) => console::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments, &Cargo::of_this_machine()?),

@@ -189,11 +189,12 @@ impl Services {
     }
 
     /// Where people reach the services.
-    pub(super) fn addresses(&self) -> [String; 3] {
+    pub(super) fn addresses(&self) -> [String; 4] {
         [
             format!("gateway      http://{}", local(&self.ports.gateway)),
             format!("Temporal     {}", local(&self.ports.temporal)),
             format!("Temporal UI  http://{}", local(&self.ports.temporal_ui)),
+            format!("console      http://{}/", local(&self.ports.gateway)),
         ]
     }
 

@@ -113,7 +113,7 @@ function Page({ route, approvals }: { route: Route; approvals: Polled<ListedAppr
     case "agent":
       return <AgentPage key={route.agent} name={route.agent} />;
     case "task":
-      return <TaskPage key={route.task} taskId={route.task} onDecided={approvals.refresh} />;
+      return <TaskPage key={route.task} taskId={route.task} onApprovals={approvals.refresh} />;
     case "timeline":
       return <TimelinePage key={route.task} taskId={route.task} />;
     case "approvals":

@@ -200,6 +200,8 @@ async fn print_addresses(platform: &Platform, cli: &Cli, name: &str) -> anyhow::
         std::io::stdout().lock(),
         "\n  gateway      {gateway}\n  \
            Temporal UI  {temporal_ui}\n  \
+           console      {gateway}\n  \
+           sign in      with what this prints: kubectl --namespace {NAMESPACE} create token {ACCOUNT}\n  \
            use it       eval \"$(cargo xtask platform env{enter})\"\n  \
            end it       cargo xtask platform down{enter}",
     )?;

@@ -16,7 +16,7 @@ export const MessageView = memo(function MessageView({ message, queued }: { mess
   if (message.content.type === "reasoning") return <Reasoning message={message} content={message.content} />;
   const fromUser = message.author === "user";
   return (
-    <article aria-label={fromUser ? "You" : message.agent} className={fromUser ? "ml-auto max-w-[85%]" : "max-w-full"}>
+    <article aria-label={fromUser ? "You" : message.agent} className={fromUser ? "ml-auto w-fit max-w-[85%]" : "max-w-full"}>
       <p className={`mb-1 flex items-center gap-2 text-xs text-soft ${fromUser ? "justify-end" : ""}`}>
         <span className="font-medium">{fromUser ? "You" : message.agent}</span>
         <time dateTime={message.created_at}>{clockTime(message.created_at)}</time>
@@ -69,7 +69,7 @@ function Reasoning({ message, content }: { message: Message; content: ReasoningC
     <details className="text-sm text-soft" data-message-id={message.id} data-status={message.status}>
       <summary className="w-fit">
         {busy ? (
-          <span className="animate-pulse">Thinking… <Elapsed since={message.created_at} /></span>
+          <span>Thinking… <Elapsed since={message.created_at} /></span>
         ) : (
           <>Thought for {between(message.created_at, message.updated_at)}</>
         )}

@@ -28,16 +28,17 @@ interface Outgoing {
   error?: string;
 }
 
-export function TaskPage({ taskId, onDecided }: { taskId: string; onDecided: () => void }) {
+export function TaskPage({ taskId, onApprovals }: { taskId: string; onApprovals: () => void }) {
   const live = useTask(taskId);
   const { task, agent, error } = useTaskFacts(taskId);
   const { conversation, link, version } = live;
   const items = useMemo(() => itemsOf(conversation.entries()), [conversation, version]);
   const sending = useSending(agent?.name, taskId, live);
+  const asked = conversation.approvals.size;
   const decided = [...conversation.approvals.values()].filter((entry) => entry.decision).length;
   useEffect(() => {
-    if (decided > 0) onDecided();
-  }, [decided, onDecided]);
+    if (asked > 0) onApprovals();
+  }, [asked, decided, onApprovals]);
   const ended = conversation.status !== "running" || link.state === "ended";
   return (
     <div className="mx-auto flex h-full max-w-3xl flex-col">
@@ -221,6 +222,7 @@ function List({ items, live, taskId, outgoing, onRetry }: ListProps) {
     setAway(!atEnd.current);
     if (hasOlder && element.scrollTop < NEAR_END_PX && heightBefore.current === undefined) showOlder();
   };
+  const waits = [...conversation.approvals.values()].some(({ approval, decision }) => !decision && approval.turn === conversation.runningTurn);
   const busy = conversation.runningTurn !== undefined && !items.some(isAtWork);
   return (
     <div className="relative min-h-0 flex-1">
@@ -245,7 +247,12 @@ function List({ items, live, taskId, outgoing, onRetry }: ListProps) {
             </li>
           ))}
         </ol>
-        {busy && <p className="mt-4 animate-pulse text-sm text-soft">{conversation.agent || "The agent"} is at work…</p>}
+        {busy && (
+          <p className="mt-4 flex items-center gap-2 text-sm text-soft">
+            <span aria-hidden="true" className="size-2 animate-pulse rounded-full bg-accent" />
+            {conversation.agent || "The agent"} {waits ? "waits for a decision" : "is at work…"}
+          </p>
+        )}
         {items.length === 0 && outgoing.length === 0 && live.link.state === "live" && <p className="text-soft">No messages yet.</p>}
       </div>
       {away && (

@@ -118,7 +118,7 @@ function SpanRow({ span, begin, length, now }: { span: Span; begin: number; leng
     <tr className="border-t border-line align-top">
       <th scope="row" className="py-1.5 pr-2 text-left font-normal">
         <span className="wrap-anywhere">{span.path && <span className="text-soft">{span.agent}: </span>}{span.label}</span>
-        <span className="flex flex-wrap gap-1 text-xs text-soft">
+        <span className="flex flex-wrap gap-x-3 gap-y-1 text-xs text-soft">
           {span.state !== "done" && <Badge tone={STATES[span.state]}>{span.state}</Badge>}
           {span.attempt > 1 && <Badge tone="warn">{span.attempt} attempts</Badge>}
           {firstToken !== undefined && <span>first token {duration(firstToken)}</span>}

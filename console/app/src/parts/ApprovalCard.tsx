@@ -43,9 +43,9 @@ export function ApprovalCard({ approval, decision, over = false, taskId, onDecid
   return (
     <section aria-labelledby={heading} className="card border-l-4 border-l-warn p-4" data-approval-id={approval.id}>
       <header className="flex flex-wrap items-center gap-2">
-        <h3 id={heading} className="font-semibold">
+        <h2 id={heading} className="font-semibold">
           {KINDS[approval.kind]} <code className="font-mono text-sm">{approval.tool}</code>
-        </h3>
+        </h2>
         {open && left !== undefined && !expired && <Badge tone={left < SOON_MS ? "warn" : "plain"}>expires in {duration(left)}</Badge>}
         {open && expired && <Badge tone="bad">expired</Badge>}
       </header>

@@ -1,0 +1,26 @@
+//! The files of the console. Written by `cargo xtask console`.
+
+use super::File;
+
+pub(super) const FILES: &[File] = &[
+    File {
+        name: "icon-Bk8XbIT6.svg",
+        content_type: "image/svg+xml",
+        content: include_bytes!("../../../console/dist/console/assets/icon-Bk8XbIT6.svg"),
+    },
+    File {
+        name: "index-BieWf-EY.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: include_bytes!("../../../console/dist/console/assets/index-BieWf-EY.js"),
+    },
+    File {
+        name: "index-hX0uxF4r.css",
+        content_type: "text/css; charset=utf-8",
+        content: include_bytes!("../../../console/dist/console/assets/index-hX0uxF4r.css"),
+    },
+    File {
+        name: "",
+        content_type: "text/html; charset=utf-8",
+        content: include_bytes!("../../../console/dist/index.html"),
+    },
+];
