@@ -9,6 +9,7 @@
 )]
 
 pub mod backend;
+pub mod browser;
 pub mod history;
 pub mod scenario;
 pub mod scripts;

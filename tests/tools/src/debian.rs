@@ -18,7 +18,7 @@ enum Sign {
 }
 
 /// Every package, by what it is needed for.
-const PACKAGES: [(&str, Sign); 18] = [
+const PACKAGES: [(&str, Sign); 19] = [
     ("etcd-server", Sign::Program("etcd")),
     ("containerd", Sign::Program("containerd")),
     ("runc", Sign::Program("runc")),
@@ -39,6 +39,8 @@ const PACKAGES: [(&str, Sign); 18] = [
     ("make", Sign::Program("make")),
     ("redis-server", Sign::Program("redis-server")),
     ("npm", Sign::Program("npm")),
+    // Shows the console to its tests.
+    ("chromium", Sign::Program("chromium")),
     ("python3-pip", Sign::Succeeds("python3", &["-m", "pip", "--version"])),
     (
         "python3-venv",

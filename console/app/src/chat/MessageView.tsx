@@ -6,7 +6,7 @@ import { memo, useDeferredValue } from "react";
 import { DataView } from "../parts/DataView";
 import { Badge } from "../parts/feedback";
 import { Markdown } from "../parts/Markdown";
-import { between, clockTime } from "../state/clock";
+import { between, clockTime } from "../state/time";
 import { Elapsed } from "./ToolCard";
 
 /** A longer answer is not tried as JSON. */

@@ -6,7 +6,7 @@ import type { ReactNode } from "react";
 import { ApprovalCard } from "../parts/ApprovalCard";
 import { Notice } from "../parts/feedback";
 import { Markdown } from "../parts/Markdown";
-import { duration } from "../state/clock";
+import { duration } from "../state/time";
 import { hintFor } from "../state/hints";
 
 export function NoticeView({ notice, conversation }: { notice: Note; conversation: Conversation }) {

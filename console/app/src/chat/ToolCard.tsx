@@ -5,7 +5,7 @@ import { memo, useState } from "react";
 
 import { DataView } from "../parts/DataView";
 import { Badge } from "../parts/feedback";
-import { between, useNow } from "../state/clock";
+import { between, useNow } from "../state/time";
 import { useSession } from "../state/session";
 
 interface Props {

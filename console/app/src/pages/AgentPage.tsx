@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "react";
 
 import { Composer } from "../chat/Composer";
 import { Badge, ErrorNotice, Notice, Spinner, type Tone } from "../parts/feedback";
-import { clockTime } from "../state/clock";
+import { clockTime } from "../state/time";
 import { usePoll } from "../state/poll";
 import { goTo, linkTo } from "../state/route";
 import { newKey, useSession } from "../state/session";

@@ -9,7 +9,7 @@ import { MessageView } from "../chat/MessageView";
 import { NoticeView } from "../chat/NoticeView";
 import { ToolCard, toolCardState } from "../chat/ToolCard";
 import { Badge, ErrorNotice, Notice, Spinner } from "../parts/feedback";
-import { duration, useNow } from "../state/clock";
+import { duration, useNow } from "../state/time";
 import { linkTo } from "../state/route";
 import { newKey, useSession } from "../state/session";
 import { useTask, type Link, type LiveTask } from "../state/task";

@@ -4,7 +4,7 @@ import type { Span } from "@steadfast/client";
 import { useMemo, useState } from "react";
 
 import { Badge, ErrorNotice, Spinner, type Tone } from "../parts/feedback";
-import { between, clockTime, duration, useNow } from "../state/clock";
+import { between, clockTime, duration, useNow } from "../state/time";
 import { linkTo } from "../state/route";
 import { useTask } from "../state/task";
 

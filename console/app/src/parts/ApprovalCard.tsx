@@ -3,7 +3,7 @@
 import { answerOf, ApiError, fieldOf, initialValues, type Approval, type Decision, type JsonValue } from "@steadfast/client";
 import { useEffect, useId, useMemo, useState } from "react";
 
-import { clockTime, duration, useNow } from "../state/clock";
+import { clockTime, duration, useNow } from "../state/time";
 import { useSession } from "../state/session";
 import { linkTo } from "../state/route";
 import { JsonText } from "./DataView";

@@ -14,6 +14,7 @@ mod bad_input;
 mod chat_completions;
 mod cli;
 mod collector;
+mod console;
 mod continue_as_new;
 mod continue_as_new_state;
 mod conversation;

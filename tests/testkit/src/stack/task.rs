@@ -41,6 +41,15 @@ impl Client {
             .await
             .with_context(|| format!("create a task of agent {agent:?}"))
     }
+
+    /// A task of an agent that somebody else has created.
+    pub fn existing_task(&self, agent: &str, id: &str) -> Task {
+        Task {
+            client: self.clone(),
+            agent: agent.to_owned(),
+            id: id.to_owned(),
+        }
+    }
 }
 
 impl Task {

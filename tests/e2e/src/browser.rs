@@ -1,0 +1,226 @@
+//! A browser as verbs: Debian's Chromium, driven by `node/browser.mjs`.
+
+use std::{path::Path, process::Stdio};
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value, json};
+use steadfast_testkit::{
+    stack::{TIMEOUT, Task},
+    tools, wait,
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    sync::Mutex,
+};
+
+use crate::backend::stack::node;
+
+/// A browser with one page. It ends when the value is dropped.
+pub struct Browser {
+    pipes: Mutex<(ChildStdin, Lines<BufReader<ChildStdout>>)>,
+    _process: Child,
+}
+
+impl Browser {
+    /// A browser that shows this page.
+    pub async fn open(url: &str) -> anyhow::Result<Self> {
+        let clients = tools::node_clients()?;
+        let mut process = Command::new(clients.node)
+            .arg(node("browser.mjs"))
+            .arg(tools::installed("chromium")?)
+            .env("NODE_CLIENTS", clients.package)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("start the browser")?;
+        let stdin = process.stdin.take().context("the input of the browser")?;
+        let stdout = process.stdout.take().context("the output of the browser")?;
+        let browser = Self {
+            pipes: Mutex::new((stdin, BufReader::new(stdout).lines())),
+            _process: process,
+        };
+        browser.command("open", json!({ "url": url })).await?;
+        Ok(browser)
+    }
+
+    /// Goes to a page of the console by the fragment of its URL.
+    pub async fn go(&self, hash: &str) -> anyhow::Result<()> {
+        self.command("go", json!({ "hash": hash })).await.map(drop)
+    }
+
+    pub async fn reload(&self) -> anyhow::Result<()> {
+        self.command("reload", json!({})).await.map(drop)
+    }
+
+    /// Writes into the field with this label.
+    pub async fn fill(&self, label: &str, text: &str) -> anyhow::Result<()> {
+        self.command("fill", json!({ "label": label, "text": text }))
+            .await
+            .map(drop)
+    }
+
+    /// Presses a key, such as `Enter`.
+    pub async fn press(&self, key: &str) -> anyhow::Result<()> {
+        self.command("press", json!({ "key": key })).await.map(drop)
+    }
+
+    pub async fn click(&self, role: &str, name: &str) -> anyhow::Result<()> {
+        self.command("click", json!({ "role": role, "name": name }))
+            .await
+            .map(drop)
+    }
+
+    /// Clicks within the first element that matches a CSS selector.
+    pub async fn click_within(&self, within: &str, role: &str, name: &str) -> anyhow::Result<()> {
+        self.command("click", json!({ "role": role, "name": name, "within": within }))
+            .await
+            .map(drop)
+    }
+
+    /// Waits until the page shows this text.
+    pub async fn see(&self, text: &str) -> anyhow::Result<()> {
+        self.command("see", json!({ "text": text })).await.map(drop)
+    }
+
+    /// Waits until an element that matches a CSS selector shows this text.
+    pub async fn see_within(&self, within: &str, text: &str) -> anyhow::Result<()> {
+        self.command("see", json!({ "text": text, "within": within }))
+            .await
+            .map(drop)
+    }
+
+    /// Waits until the title contains this text.
+    pub async fn until_title(&self, text: &str) -> anyhow::Result<()> {
+        wait::until(format!("{text:?} in the title"), TIMEOUT, async || {
+            let title = self.command("title", json!({})).await?;
+            ensure!(
+                title.as_str().is_some_and(|title| title.contains(text)),
+                "it is {title}"
+            );
+            Ok(())
+        })
+        .await
+    }
+
+    /// The id of the task whose chat the page shows.
+    pub async fn task_id(&self) -> anyhow::Result<String> {
+        wait::until("the page of a task", TIMEOUT, async || {
+            let hash = self.command("hash", json!({})).await?;
+            let id = hash.as_str().and_then(|hash| hash.strip_prefix("#/tasks/"));
+            id.map(str::to_owned).with_context(|| format!("the page is {hash}"))
+        })
+        .await
+    }
+
+    /// How many elements match a CSS selector.
+    pub async fn count(&self, selector: &str) -> anyhow::Result<u64> {
+        let count = self.command("count", json!({ "selector": selector })).await?;
+        count.as_u64().context("a count")
+    }
+
+    /// Waits until the screen has the messages that `GET /messages` has, in the same order and with the same texts.
+    pub async fn until_it_shows_the_messages_of(&self, task: &Task) -> anyhow::Result<()> {
+        wait::until("the same messages on the screen", TIMEOUT, async || {
+            let messages = task.messages().await?;
+            let screen = self.command("messages", json!({})).await?;
+            same(&messages, screen.as_array().context("the messages on the screen")?)
+        })
+        .await
+    }
+
+    /// An error if axe finds something serious on the page.
+    pub async fn check_accessibility(&self) -> anyhow::Result<()> {
+        let violations = self.command("axe", json!({})).await?;
+        ensure!(violations == json!([]), "axe: {violations:#}");
+        Ok(())
+    }
+
+    /// An error if the page ever had one, opened another, or asked a server that is not its own.
+    pub async fn check_behaviour(&self) -> anyhow::Result<()> {
+        let seen = self.command("seen", json!({})).await?;
+        let nothing = json!({ "errors": [], "foreign": [], "dialogs": [], "pages": 0 });
+        ensure!(seen == nothing, "the page did what it must not: {seen:#}");
+        Ok(())
+    }
+
+    /// The size of the window, and whether the user likes it dark.
+    pub async fn view(&self, width: u32, height: u32, dark: bool) -> anyhow::Result<()> {
+        let options = json!({ "width": width, "height": height, "dark": dark });
+        self.command("viewport", options).await.map(drop)
+    }
+
+    pub async fn screenshot(&self, path: &Path) -> anyhow::Result<()> {
+        self.command("screenshot", json!({ "path": path })).await.map(drop)
+    }
+
+    async fn command(&self, command: &str, mut options: Value) -> anyhow::Result<Value> {
+        options["command"] = json!(command);
+        let (stdin, stdout) = &mut *self.pipes.lock().await;
+        stdin.write_all(format!("{options}\n").as_bytes()).await?;
+        let line = tokio::time::timeout(TIMEOUT, stdout.next_line());
+        let line = line.await.context("the browser does not answer")??;
+        let mut answer: Value = serde_json::from_str(&line.context("the browser has ended")?)?;
+        match answer["error"].as_str() {
+            Some(error) => bail!("{options}: {error}"),
+            None => Ok(answer["value"].take()),
+        }
+    }
+}
+
+/// Compares what the API has with what the screen shows. A tool call and its result are one card, where the call is.
+fn same(messages: &[Value], screen: &[Value]) -> anyhow::Result<()> {
+    let cards = messages
+        .iter()
+        .filter(|message| message["content"]["type"] != "tool_response");
+    let ids: Vec<&Value> = cards.map(|message| &message["id"]).collect();
+    let on_screen: Vec<&Value> = screen.iter().map(|element| &element["id"]).collect();
+    ensure!(ids == on_screen, "{ids:?} are not {on_screen:?}");
+    for message in messages {
+        let (id, content) = (&message["id"], &message["content"]);
+        let element = screen
+            .iter()
+            .find(|element| element["id"] == *id || element["response_id"] == *id);
+        let text = element.with_context(|| format!("{message} is not on the screen"))?["text"]
+            .as_str()
+            .unwrap_or_default();
+        let shows = |part: &Value| match part {
+            Value::String(part) => text.contains(part.as_str()),
+            part => text.contains(&part.to_string()),
+        };
+        let is_shown = match content["type"].as_str() {
+            // An answer that is JSON is a table.
+            Some("text") => match structured(&content["content"]) {
+                Some(answer) => leaves(&answer).into_iter().all(shows),
+                // Markdown has no space at the end, where the next word may come.
+                None => content["content"].as_str().map(str::trim_end) == Some(text.trim_end()),
+            },
+            Some("reasoning") => [&content["summary"], &content["content"]]
+                .iter()
+                .filter_map(|parts| parts.as_array())
+                .flatten()
+                .all(shows),
+            Some("tool_request") => leaves(&content["arguments"]).into_iter().all(shows),
+            Some("tool_response") => leaves(&content["content"]).into_iter().all(shows),
+            _ => true,
+        };
+        ensure!(is_shown, "{message} is shown as {text:?}");
+    }
+    Ok(())
+}
+
+/// The object or list that a text is.
+fn structured(text: &Value) -> Option<Value> {
+    let value: Value = serde_json::from_str(text.as_str()?).ok()?;
+    (value.is_object() || value.is_array()).then_some(value)
+}
+
+/// What stands at the ends of a value.
+fn leaves(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Object(members) => members.values().flat_map(leaves).collect(),
+        Value::Array(items) => items.iter().flat_map(leaves).collect(),
+        leaf => vec![leaf],
+    }
+}

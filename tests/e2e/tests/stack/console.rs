@@ -1,0 +1,201 @@
+//! The console in a real browser, against the real gateway, workers and a scripted model. What the screen shows is
+//! what `GET /messages` says, whatever happened in between.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use steadfast_e2e::{
+    backend::stack::{nonce_tool, shared_stack},
+    browser::Browser,
+    scripts::call_nonce_then_repeat,
+};
+use steadfast_testkit::{
+    scripted_model::{Gate, Reply, Text},
+    stack::{Agent, AgentSetup, Stack, TIMEOUT, Task},
+    wait,
+};
+
+fn guarded_nonce() -> Value {
+    let mut tool = nonce_tool();
+    tool["approval"] = json!({"required": true});
+    tool
+}
+
+/// The task whose chat the browser shows.
+async fn task_of(browser: &Browser, agent: &Agent) -> Task {
+    let id = browser.task_id().await.unwrap();
+    agent.client().existing_task(&agent.name(), &id)
+}
+
+#[tokio::test]
+async fn a_chat_with_a_tool_shows_the_messages_of_the_task_with_the_keyboard_alone() {
+    let stack = shared_stack().await;
+    let setup = AgentSetup::new("console-chat", call_nonce_then_repeat).tool("nonce", nonce_tool());
+    let agent = stack.agent(setup).await.unwrap();
+    let browser = Browser::open(&stack.url()).await.unwrap();
+    browser.fill("Search agents", "console-chat").await.unwrap();
+    browser.see_within("[data-agent]", &agent.name()).await.unwrap();
+    browser.check_accessibility().await.unwrap();
+    // From the search to the one agent that is left.
+    browser.press("Tab").await.unwrap();
+    browser.press("Enter").await.unwrap();
+    browser.see("None yet.").await.unwrap();
+    browser.check_accessibility().await.unwrap();
+    browser
+        .fill(&format!("Message to {}", agent.name()), "green tea")
+        .await
+        .unwrap();
+    browser.press("Enter").await.unwrap();
+
+    let task = task_of(&browser, &agent).await;
+    task.turn_completed(1).await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    assert_eq!(task.messages().await.unwrap().len(), 4);
+    browser.see("Used").await.unwrap();
+    browser.check_accessibility().await.unwrap();
+    browser.go(&format!("#/tasks/{}/timeline", task.id())).await.unwrap();
+    browser.see("Model call 2").await.unwrap();
+    browser.see_within("tbody", "nonce").await.unwrap();
+    browser.check_accessibility().await.unwrap();
+    browser.check_behaviour().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reload_in_the_middle_of_an_answer_doubles_and_misses_nothing() {
+    let stack = shared_stack().await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let setup = AgentSetup::new("console-reload", move |_| {
+        let text = Text::words("One two three four five six seven eight nine ten.");
+        let text = text.every(Duration::from_millis(20)).hold_after(5, &held);
+        Reply::stream().and_reasoning("I count.").and_text(text)
+    });
+    let agent = stack.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    let browser = Browser::open(&format!("{}/#/tasks/{}", stack.url(), task.id()))
+        .await
+        .unwrap();
+    browser.see("No messages yet.").await.unwrap();
+    browser.fill("Message to", "Count.").await.unwrap();
+    browser.press("Enter").await.unwrap();
+    browser.see_within("[data-status=in_progress]", "four").await.unwrap();
+    browser.reload().await.unwrap();
+    browser.see_within("[data-status=in_progress]", "four").await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    gate.open();
+    task.turn_completed(1).await.unwrap();
+    browser.see_within("[data-status=done]", "ten.").await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    assert_eq!(agent.model().journal().len(), 1);
+    browser.check_behaviour().await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_are_approved_in_the_inbox_and_rejected_in_the_chat() {
+    let stack = shared_stack().await;
+    let setup = AgentSetup::new("console-approvals", call_nonce_then_repeat).tool("nonce", guarded_nonce());
+    let agent = stack.agent(setup).await.unwrap();
+    let (approved, rejected) = (agent.task().await.unwrap(), agent.task().await.unwrap());
+    approved.send("black tea").await.unwrap();
+    rejected.send("white tea").await.unwrap();
+    let ids = [&approved, &rejected].map(async |task| {
+        let pending = task.until_approval_pending().await.unwrap();
+        pending.id().unwrap().to_owned()
+    });
+    let [first, second] = ids;
+    let (first, second) = (first.await, second.await);
+    let card = |id: &str| format!("[data-approval-id='{id}']");
+
+    let browser = Browser::open(&format!("{}/#/approvals", stack.url())).await.unwrap();
+    browser.see_within(&card(&first), "black tea").await.unwrap();
+    browser.see_within(&card(&second), "white tea").await.unwrap();
+    browser.check_accessibility().await.unwrap();
+    browser.click_within(&card(&first), "button", "Approve").await.unwrap();
+    browser.see_within(&card(&first), "Approved").await.unwrap();
+    approved.turn_completed(1).await.unwrap();
+
+    browser.go(&format!("#/tasks/{}", rejected.id())).await.unwrap();
+    browser.see_within(&card(&second), "white tea").await.unwrap();
+    browser.until_title("(").await.unwrap();
+    browser.check_accessibility().await.unwrap();
+    browser.fill("Reason", "no milk").await.unwrap();
+    browser.click_within(&card(&second), "button", "Reject").await.unwrap();
+    browser.see_within(&card(&second), "no milk").await.unwrap();
+    rejected.turn_completed(1).await.unwrap();
+    browser.until_it_shows_the_messages_of(&rejected).await.unwrap();
+    browser.go(&format!("#/tasks/{}", approved.id())).await.unwrap();
+    browser.until_it_shows_the_messages_of(&approved).await.unwrap();
+    browser.see_within(&card(&first), "Approved").await.unwrap();
+    assert!(approved.pending_approvals().await.unwrap().is_empty());
+    assert!(rejected.pending_approvals().await.unwrap().is_empty());
+    browser.check_behaviour().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_chat_goes_on_when_the_gateway_was_killed() {
+    let stack = Stack::start().await.unwrap();
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let setup = AgentSetup::new("console-gateway", move |_| {
+        let text = Text::words("One two three four five six seven eight nine ten.");
+        Reply::text(text.every(Duration::from_millis(20)).hold_after(5, &held))
+    });
+    let agent = stack.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    let browser = Browser::open(&format!("{}/#/tasks/{}", stack.url(), task.id()))
+        .await
+        .unwrap();
+    browser.fill("Message to", "Count.").await.unwrap();
+    browser.press("Enter").await.unwrap();
+    browser.see_within("[data-status=in_progress]", "four").await.unwrap();
+    stack.gateway().kill().await.unwrap();
+    // The answer goes on while nobody serves it.
+    gate.open();
+    wait::until("the answer", TIMEOUT, async || {
+        let journal = agent.model().journal();
+        anyhow::ensure!(journal.iter().all(|call| call.ended_at.is_some()), "it is being sent");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    stack.gateway().launch().await.unwrap();
+    browser.see_within("[data-status=done]", "ten.").await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    browser.fill("Message to", "Again.").await.unwrap();
+    browser.press("Enter").await.unwrap();
+    task.turn_completed(2).await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    browser.check_behaviour().await.unwrap();
+}
+
+#[tokio::test]
+async fn markup_and_links_of_a_model_do_nothing_but_show() {
+    const ANSWER: &str = "<script>alert(1)</script> <img src=x onerror=alert(2)> <iframe src=https://example.com></iframe>\n\n\
+        ![a picture](https://example.com/picture.png) [a link](https://example.com/page) [another](javascript:alert(3)) \
+        [here](/#/approvals)\n\n<style>body{display:none}</style><form action=https://example.com><button>go</button></form>";
+    let stack = shared_stack().await;
+    let agent = stack
+        .agent(AgentSetup::new("console-markup", |_| Reply::text(ANSWER)))
+        .await
+        .unwrap();
+    let task = agent.task().await.unwrap();
+    task.complete_turn(1, "Show me.").await.unwrap();
+    let browser = Browser::open(&format!("{}/#/tasks/{}", stack.url(), task.id()))
+        .await
+        .unwrap();
+    for text in [
+        "<script>alert(1)</script>",
+        "onerror=alert(2)",
+        "<iframe",
+        "<style>",
+        "image: a picture",
+    ] {
+        browser.see_within("[role=log]", text).await.unwrap();
+    }
+    let made = "[role=log] :is(script, img, iframe, style, form[action], object, embed)";
+    assert_eq!(browser.count(made).await.unwrap(), 0);
+    let links = "[role=log] a[href^='https://example.com/'][target=_blank][rel~=noopener]";
+    assert_eq!(browser.count(links).await.unwrap(), 2);
+    assert_eq!(browser.count("[role=log] [data-message-id] a").await.unwrap(), 2);
+    browser.check_behaviour().await.unwrap();
+}
