@@ -4,16 +4,21 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use steadfast_crds::agent::HandoffInput;
 use steadfast_e2e::{
     backend::stack::{nonce_tool, shared_stack},
     browser::Browser,
     scripts::call_nonce_then_repeat,
 };
 use steadfast_testkit::{
+    RedisData,
     scripted_model::{Gate, Reply, Text},
-    stack::{Agent, AgentSetup, Stack, TIMEOUT, Task},
+    stack::{Agent, AgentSetup, Stack, TIMEOUT, Task, activity_tool},
+    tools::workspace,
     wait,
 };
+
+use crate::agents::handoff_to;
 
 fn guarded_nonce() -> Value {
     let mut tool = nonce_tool();
@@ -168,6 +173,117 @@ async fn a_chat_goes_on_when_the_gateway_was_killed() {
     browser.check_behaviour().await.unwrap();
 }
 
+/// An agent whose answer is held in its middle until the gate is open, and a browser that shows the chat so far.
+async fn in_the_middle_of_an_answer(stack: &Stack, name: &str, gate: &Gate) -> (Agent, Task, Browser) {
+    let held = gate.clone();
+    let setup = AgentSetup::new(name, move |_| {
+        let text = Text::words("One two three four five six seven eight nine ten.");
+        Reply::text(text.every(Duration::from_millis(20)).hold_after(5, &held))
+    });
+    let agent = stack.agent(setup).await.unwrap();
+    let task = agent.task().await.unwrap();
+    task.send("Count.").await.unwrap();
+    let browser = Browser::open(&format!("{}/#/tasks/{}", stack.url(), task.id()))
+        .await
+        .unwrap();
+    browser.see_within("[data-status=in_progress]", "four").await.unwrap();
+    (agent, task, browser)
+}
+
+#[tokio::test]
+async fn a_turn_that_the_user_stops_keeps_its_text_and_the_next_message_is_answered() {
+    let gate = Gate::closed();
+    let (_agent, task, browser) = in_the_middle_of_an_answer(shared_stack().await, "console-stop", &gate).await;
+    browser.click("button", "Stop turn").await.unwrap();
+    browser
+        .see_within("[role=log]", "The turn was interrupted")
+        .await
+        .unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    gate.open();
+    browser.fill("Message to", "Again.").await.unwrap();
+    browser.press("Enter").await.unwrap();
+    task.turn_completed(2).await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    browser.click("button", "End…").await.unwrap();
+    browser.check_accessibility().await.unwrap();
+    browser
+        .click("button", "Complete: after the running turn")
+        .await
+        .unwrap();
+    browser
+        .see_within("[role=log]", "The task has ended: completed")
+        .await
+        .unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    browser.check_behaviour().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_goes_on_when_its_worker_was_killed() {
+    let gate = Gate::closed();
+    let stack = shared_stack().await;
+    let (agent, task, browser) = in_the_middle_of_an_answer(stack, "console-worker", &gate).await;
+    agent.worker().kill().await.unwrap();
+    gate.open();
+    agent.worker().launch().await.unwrap();
+    task.turn_completed(1).await.unwrap();
+    browser.see_within("[data-status=done]", "ten.").await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    browser.check_behaviour().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_goes_on_when_redis_lost_everything() {
+    let gate = Gate::closed();
+    let stack = Stack::start().await.unwrap();
+    let (_agent, task, browser) = in_the_middle_of_an_answer(&stack, "console-redis", &gate).await;
+    stack.redis().kill().await.unwrap();
+    stack.redis().restart(RedisData::Empty).await.unwrap();
+    gate.open();
+    browser.see_within("[data-status=done]", "ten.").await.unwrap();
+    task.turn_completed(1).await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    browser.check_behaviour().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_handoff_and_a_guardrail_are_shown_where_they_happened() {
+    let stack = shared_stack().await;
+    let second = AgentSetup::new("console-second", |request| {
+        Reply::text(format!("Hola: {}", request.last_user_text()))
+    });
+    let second = stack.agent(second).await.unwrap();
+    let first = AgentSetup::new("console-first", |_| {
+        Reply::stream().and_call("transfer_to_console_second", &json!({}))
+    })
+    .configure(|spec| {
+        spec.handoffs = vec![handoff_to("console-second", HandoffInput::All)];
+        let guardrails = json!({"input": [{"name": "short", "cel": "text.size() > 20"}]});
+        spec.guardrails = serde_json::from_value(guardrails).unwrap();
+    });
+    let first = stack.agent(first).await.unwrap();
+    let task = first.task().await.unwrap();
+    task.fail_turn(1, "A text that is much too long for it.").await.unwrap();
+    task.complete_turn(2, "Buenos").await.unwrap();
+    let browser = Browser::open(&format!("{}/#/tasks/{}", stack.url(), task.id()))
+        .await
+        .unwrap();
+    browser
+        .see_within("[role=log]", "The guardrail short stopped the message")
+        .await
+        .unwrap();
+    browser
+        .see_within("[role=log]", "The turn failed: guardrail_tripped")
+        .await
+        .unwrap();
+    browser.see_within("[role=log]", "handed off to").await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    browser.check_accessibility().await.unwrap();
+    browser.check_behaviour().await.unwrap();
+    drop(second);
+}
+
 #[tokio::test]
 async fn markup_and_links_of_a_model_do_nothing_but_show() {
     const ANSWER: &str = "<script>alert(1)</script> <img src=x onerror=alert(2)> <iframe src=https://example.com></iframe>\n\n\
@@ -198,4 +314,47 @@ async fn markup_and_links_of_a_model_do_nothing_but_show() {
     assert_eq!(browser.count(links).await.unwrap(), 2);
     assert_eq!(browser.count("[role=log] [data-message-id] a").await.unwrap(), 2);
     browser.check_behaviour().await.unwrap();
+}
+
+/// Writes the pictures of the documentation: a chat that waits for an approval, light, dark, and on a phone.
+#[tokio::test]
+#[ignore = "changes docs/recording"]
+async fn record() {
+    const QUESTION: &str = "Send Alice what we owe her for the kettles.";
+    let stack = Stack::start().await.unwrap();
+    let mut transfer = activity_tool(
+        "transfer",
+        "nobody",
+        &json!({"to": {"type": "string"}, "amount": {"type": "number"}, "reason": {"type": "string"}}),
+    );
+    transfer["approval"] = json!({"required": true});
+    let setup = AgentSetup::new("bank", |_| {
+        let call = json!({"to": "alice", "amount": 120, "reason": "Invoice 2026-114, two kettles"});
+        Reply::stream()
+            .and_reasoning("The invoice says 120. A transfer needs an approval.")
+            .and_text(
+                "I found the **open invoice** of Alice: `2026-114`, two kettles, 120 euros. This is the transfer:",
+            )
+            .and_call("transfer", &call)
+    })
+    .tool("transfer", transfer);
+    let agent = stack.agent(setup).await.unwrap();
+    let parameters = json!({"task_metadata": {"display_name": QUESTION}});
+    let task = agent.task_with(parameters).await.unwrap();
+    task.send(QUESTION).await.unwrap();
+    task.until_approval_pending().await.unwrap();
+    let browser = Browser::open(&format!("{}/#/tasks/{}", stack.url(), task.id()))
+        .await
+        .unwrap();
+    browser.until_title("(1)").await.unwrap();
+    for (name, width, height, dark) in [
+        ("console-light", 900, 700, false),
+        ("console-dark", 900, 700, true),
+        ("console-phone", 390, 760, false),
+    ] {
+        browser.view(width, height, dark).await.unwrap();
+        browser.see("May this call run?").await.unwrap();
+        let path = workspace::root().join(format!("docs/recording/{name}.png"));
+        browser.screenshot(&path).await.unwrap();
+    }
 }
