@@ -33,6 +33,7 @@ pub mod manifests;
 pub mod model;
 pub mod names;
 pub mod quantity;
+pub mod reference;
 mod schema;
 pub mod url_template;
 pub mod worker;
