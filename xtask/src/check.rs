@@ -114,7 +114,7 @@ impl Check {
             Self::Features => features::check(cargo),
             Self::Deny => deny::check(&root, &deny::OFFLINE),
             Self::Advisories => deny::check(&root, &["advisories"]),
-            Self::GeneratedFiles => generate::run(&generate::Arguments { check: true }, cargo),
+            Self::GeneratedFiles => generate::check_without_helm(cargo),
             Self::Console => console::run(&console::Arguments { check: true }),
             Self::Lints => cargo.run(&[
                 "clippy",

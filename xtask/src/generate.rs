@@ -1,6 +1,8 @@
 //! `cargo xtask generate [--check]`: the files that are generated from the API
-//! types: `crds/*.yaml`, and their copies in the chart `steadfast-crds`. Also `docs/cli.md`, and the version in
-//! the charts.
+//! types: `crds/*.yaml`, and their copies in the chart `steadfast-crds`. Also `docs/cli.md`, the version in
+//! the charts, and the plain manifests in `deploy/`.
+
+pub(crate) mod plain_manifests;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -27,21 +29,39 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, cargo: &Cargo) -> anyhow::Result<()> {
     let root = steadfast_tools::workspace::root();
-    run_crdgen(arguments.check, cargo)?;
-    let chart = root.join("charts/steadfast-crds/files");
-    let made = chart_files(&root.join("crds"))?;
-    let versions = chart_versions(&root.join("charts"))?;
     if arguments.check {
-        // A unit test of the command compares docs/cli.md.
-        check(&chart, &made)?;
-        check_versions(&versions)
-    } else {
-        write(&chart, &made)?;
-        for (path, text) in &versions {
-            std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
-        }
-        write_cli_help(cargo)
+        check_without_helm(cargo)?;
+        return plain_manifests::check(&root);
     }
+    run_crdgen(Mode::Write, cargo)?;
+    write(
+        &root.join("charts/steadfast-crds/files"),
+        &chart_files(&root.join("crds"))?,
+    )?;
+    for (path, text) in &chart_versions(&root.join("charts"))? {
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    write_cli_help(cargo)?;
+    // The last one: it takes the definitions and the versions.
+    plain_manifests::write(&root)
+}
+
+/// Fails when a file differs that is made without Helm, which is built while the sources are checked.
+pub(crate) fn check_without_helm(cargo: &Cargo) -> anyhow::Result<()> {
+    let root = steadfast_tools::workspace::root();
+    run_crdgen(Mode::Check, cargo)?;
+    // A unit test of the command compares docs/cli.md.
+    check(
+        &root.join("charts/steadfast-crds/files"),
+        &chart_files(&root.join("crds"))?,
+    )?;
+    check_versions(&chart_versions(&root.join("charts"))?)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Write,
+    Check,
 }
 
 /// Each `Chart.yaml`, and what it is with the version of the workspace.
@@ -89,10 +109,10 @@ fn write_cli_help(cargo: &Cargo) -> anyhow::Result<()> {
     ])
 }
 
-fn run_crdgen(check: bool, cargo: &Cargo) -> anyhow::Result<()> {
+fn run_crdgen(mode: Mode, cargo: &Cargo) -> anyhow::Result<()> {
     // Without a package: the features of the whole workspace hold, and nothing is compiled twice.
     let mut arguments = vec!["run", "--quiet", "--locked", "--profile", "ci", "--bin", "crdgen"];
-    if check {
+    if mode == Mode::Check {
         arguments.extend(["--", "--check"]);
     }
     cargo
@@ -103,7 +123,7 @@ fn run_crdgen(check: bool, cargo: &Cargo) -> anyhow::Result<()> {
 /// Name and text of every file of the chart.
 fn chart_files(crds: &Path) -> anyhow::Result<Vec<(OsString, String)>> {
     let mut files = Vec::new();
-    for path in yaml_files(crds)? {
+    for path in definition_files(crds)? {
         let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         let name = path.file_name().context("a file without a name")?.to_owned();
         files.push((
@@ -155,6 +175,13 @@ fn write(directory: &Path, made: &[(OsString, String)]) -> anyhow::Result<()> {
         std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// The definitions, without what Kustomize reads.
+fn definition_files(crds: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut paths = yaml_files(crds)?;
+    paths.retain(|path| path.file_name() != Some("kustomization.yaml".as_ref()));
+    Ok(paths)
 }
 
 fn yaml_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -16,12 +16,14 @@ use steadfast_tools::{GoProgram, Kind, Versions, go_program, workspace};
 
 use crate::build::build;
 use crate::check::{Check, run_checks};
+use crate::generate;
 use crate::stages::Stages;
 
-/// Tests that install or build other projects first: package, target and module.
-const WITH_OTHER_PROJECTS: [(&str, &str, &str); 2] = [
+/// Tests that install or build other projects first, or wait for minutes: package, target and module.
+const LONG: [(&str, &str, &str); 3] = [
     ("steadfast-operator", "control_plane", "gitops"),
     ("steadfast-e2e", "stack", "model_servers"),
+    ("steadfast-e2e", "stack", "proxies"),
 ];
 const BUILD: [&str; 4] = ["--workspace", "--profile", "ci", "--locked"];
 
@@ -31,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_lint: bool,
     /// Runs the tests once more, on the oldest versions of Kubernetes, Helm and Redis that are supported; and those that
-    /// build another project first.
+    /// build another project first or wait for minutes.
     #[arg(long)]
     long: bool,
     /// Runs only tests whose names contain this.
@@ -55,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         })?;
         let installed = stages.run("other projects", || steadfast_tools::install(&[Kind::ModelServers]))?;
         stages.detail(installed);
-        for (package, target, module) in WITH_OTHER_PROJECTS {
+        for (package, target, module) in LONG {
             let tests = [
                 "test",
                 "--package",
@@ -67,9 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 target,
                 module,
             ];
-            stages.run("tests with other projects", || {
-                cargo.run(&[&tests[..], &["--", "--ignored"]].concat())
-            })?;
+            stages.run("long tests", || cargo.run(&[&tests[..], &["--", "--ignored"]].concat()))?;
         }
     }
     Ok(())
@@ -125,5 +125,5 @@ fn lint_charts() -> anyhow::Result<()> {
                 .current_dir(workspace::root()),
         )?;
     }
-    Ok(())
+    generate::plain_manifests::check(&workspace::root())
 }

@@ -172,8 +172,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
-{{/* Where pods go and how, for both Deployments. */}}
+{{/* Where pods go and how, for both Deployments. (dict "root" $ "component" "operator" "settings" .Values.operator) */}}
 {{- define "steadfast.scheduling" -}}
+{{- $labels := include "steadfast.selectorLabels" . | fromYaml }}
+{{- with .settings }}
 {{- with .nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -186,12 +188,97 @@ tolerations:
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .topologySpreadConstraints }}
 topologySpreadConstraints:
-  {{- toYaml . | nindent 2 }}
+{{- range .topologySpreadConstraints }}
+- {{- merge (dict) . (dict "labelSelector" (dict "matchLabels" $labels)) | toYaml | nindent 2 }}
+{{- else }}
+{{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+- maxSkew: 1
+  topologyKey: {{ . }}
+  whenUnsatisfiable: ScheduleAnyway
+  # Pods of the version before do not count while a new one is rolled out.
+  matchLabelKeys: [pod-template-hash]
+  labelSelector:
+    matchLabels:
+      {{- toYaml $labels | nindent 6 }}
+{{- end }}
 {{- end }}
 {{- with .priorityClassName }}
 priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What streams need of a controller, as the annotations of an Ingress: no buffering, long timeouts. The gateway limits bodies itself. */}}
+{{- define "steadfast.ingressAnnotations" -}}
+{{- if eq . "ingress-nginx" }}
+nginx.ingress.kubernetes.io/proxy-buffering: "off"
+nginx.ingress.kubernetes.io/proxy-read-timeout: "3600"
+nginx.ingress.kubernetes.io/proxy-send-timeout: "3600"
+nginx.ingress.kubernetes.io/proxy-body-size: "0"
+{{- else if eq . "f5-nginx" }}
+nginx.org/proxy-buffering: "False"
+nginx.org/proxy-read-timeout: 3600s
+nginx.org/proxy-send-timeout: 3600s
+nginx.org/client-max-body-size: "0"
+{{- end }}
+{{- end }}
+
+{{/* Rules for connections that the operator and the gateway open. */}}
+{{- define "steadfast.egress" -}}
+{{- $egress := .Values.networkPolicy.egress }}
+{{- include "steadfast.egressRule" (dict "peers" $egress.dns "ports" (list "53/UDP" "53/TCP" "5353/UDP" "5353/TCP")) }}
+{{- include "steadfast.egressRule" (dict "peers" $egress.temporal "ports" (include "steadfast.portsOf" (include "steadfast.temporalAddress" .) | fromYamlArray)) }}
+{{- include "steadfast.egressRule" (dict "peers" $egress.apiServer "ports" $egress.apiServerPorts) }}
+{{- $others := list }}
+{{- range list .Values.telemetry.otlpEndpoint .Values.outbound.httpsProxy .Values.outbound.httpProxy }}
+{{- with . }}
+{{- $others = concat $others (include "steadfast.portsOf" . | fromYamlArray) }}
+{{- end }}
+{{- end }}
+{{- with uniq $others }}
+{{- include "steadfast.egressRule" (dict "peers" list "ports" .) }}
+{{- end }}
+{{- with $egress.extra }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* (dict "peers" (list) "ports" (list 443 "53/UDP")): one rule. TCP where no protocol is named. */}}
+{{- define "steadfast.egressRule" }}
+- ports:
+  {{- range .ports }}
+  {{- $parts := splitList "/" (toString .) }}
+  - port: {{ first $parts }}
+    protocol: {{ eq (len $parts) 2 | ternary (last $parts) "TCP" }}
+  {{- end }}
+  {{- with .peers }}
+  to:
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* The ports in an address or a URL, which may name several hosts; else that of its scheme. */}}
+{{- define "steadfast.portsOf" -}}
+{{- $scheme := regexFind "^[a-z-]+://" . | trimSuffix "://" }}
+{{- $hosts := regexReplaceAll "^[a-z-]+://([^/?]*@)?" . "" | splitList "/" | first | splitList "?" | first }}
+{{- $usual := dict "http" 80 "https" 443 "redis" 6379 "rediss" 6379 "redis-sentinel" 26379 "rediss-sentinel" 26379 }}
+{{- range splitList "," $hosts }}
+- {{ regexFind ":[0-9]+$" . | trimPrefix ":" | default (get $usual $scheme) | int }}
+{{- end }}
+{{- if hasSuffix "-sentinel" $scheme }}
+- 6379
+{{- end }}
+{{- end }}
+
+{{/* The ports of Redis and of its Sentinels. */}}
+{{- define "steadfast.redisPorts" -}}
+{{- if .Values.networkPolicy.egress.redisPorts }}
+{{- toYaml .Values.networkPolicy.egress.redisPorts }}
+{{- else if .Values.redis.urlSecret.name }}
+{{- toYaml (list 6379 26379) }}
+{{- else }}
+{{- include "steadfast.portsOf" (include "steadfast.redisUrl" .) }}
 {{- end }}
 {{- end }}
 
@@ -224,6 +311,13 @@ readinessProbe:
     port: admin
   periodSeconds: 3
   failureThreshold: 2
+{{- end }}
+
+{{/* Without ClusterRoles, every permission stands in a namespace that is named. */}}
+{{- define "steadfast.checkClusterRoles" -}}
+{{- if not (or .Values.rbac.clusterRoles .Values.operator.watchNamespaces) }}
+{{- fail "rbac.clusterRoles: false needs operator.watchNamespaces: the namespaces in which the chart makes Roles instead" }}
+{{- end }}
 {{- end }}
 
 {{/* What the operator may do where Agents are. */}}

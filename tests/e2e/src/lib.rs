@@ -10,6 +10,7 @@
 
 pub mod backend;
 pub mod browser;
+pub mod chart;
 pub mod history;
 pub mod scenario;
 pub mod scripts;

@@ -2,52 +2,21 @@
 //! runs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::{
-    path::PathBuf,
-    process::{Command, Output},
-};
+#[path = "charts/exposure.rs"]
+mod exposure;
+#[path = "charts/foreign_kinds.rs"]
+mod foreign_kinds;
+#[path = "charts/monitoring.rs"]
+mod monitoring;
+#[path = "charts/pages.rs"]
+mod pages;
+#[path = "charts/plain_manifests.rs"]
+mod plain_manifests;
+#[path = "charts/settings.rs"]
+mod settings;
 
-use steadfast_crds::yaml;
-use steadfast_testkit::{
-    ControlPlane,
-    install::Example,
-    tools::{GoProgram, go_program},
-    workspace,
-};
-
-const REQUIRED: [&str; 3] = [
-    "images.registry=localhost",
-    "temporal.address=temporal:7233",
-    "redis.url=redis://redis",
-];
-
-fn chart(name: &str) -> PathBuf {
-    workspace::root().join("charts").join(name)
-}
-
-fn helm(arguments: &[&str], chart: &PathBuf, settings: &[&str]) -> Output {
-    let mut command = Command::new(go_program(GoProgram::Helm).unwrap());
-    command.args(arguments).arg(chart);
-    command.args(settings.iter().flat_map(|setting| ["--set", setting]));
-    command.output().unwrap()
-}
-
-fn template(settings: &[&str]) -> Output {
-    helm(
-        &["template", "steadfast", "--kube-version=1.34"],
-        &chart("steadfast"),
-        settings,
-    )
-}
-
-fn complaint(output: &Output) -> String {
-    assert!(
-        !output.status.success(),
-        "helm accepted it: {}",
-        String::from_utf8_lossy(&output.stdout)
-    );
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use steadfast_e2e::chart::{REQUIRED, chart, complaint, documents, helm, named, rendered, template};
+use steadfast_testkit::{ControlPlane, install::Example, workspace};
 
 #[test]
 fn charts_pass_a_strict_lint() {
@@ -156,27 +125,6 @@ fn the_secrets_of_temporal_and_redis_reach_all_three_programs() {
     assert!(deployment("operator").contains("--worker-env=REDIS_USERNAME=steadfast"));
 }
 
-fn rendered(settings: &[&str]) -> String {
-    let output = template(&[&REQUIRED[..], settings].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The documents of a kind.
-fn documents(rendered: &str, kind: &str) -> Vec<serde_json::Value> {
-    let documents: Vec<serde_json::Value> = yaml::documents(rendered).unwrap();
-    documents
-        .into_iter()
-        .filter(|document| document["kind"] == kind)
-        .collect()
-}
-
-fn named(rendered: &str, kind: &str, name: &str) -> serde_json::Value {
-    let documents = documents(rendered, kind);
-    let found = documents.iter().find(|document| document["metadata"]["name"] == name);
-    found.unwrap_or_else(|| panic!("no {kind} {name}")).clone()
-}
-
 /// Whether a role permits reading Secrets, other than by name.
 fn reads_secrets(role: &serde_json::Value) -> bool {
     let has = |list: &serde_json::Value, item: &str| list.as_array().unwrap().iter().any(|found| found == item);
@@ -232,7 +180,7 @@ fn only_the_port_for_clients_is_open_to_other_pods() {
     };
     assert_eq!(
         policy("steadfast-operator")["policyTypes"],
-        serde_json::json!(["Ingress"])
+        serde_json::json!(["Ingress", "Egress"])
     );
     assert_eq!(policy("steadfast-operator")["ingress"], serde_json::Value::Null);
     assert_eq!(

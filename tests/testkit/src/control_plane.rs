@@ -1,9 +1,12 @@
 //! A Kubernetes control plane without nodes: etcd, API server and controller
 //! manager. Needs no root and is ready in a few seconds. Pods never run.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use kube::Client;
 use tokio::sync::Mutex;
 
@@ -229,9 +232,33 @@ impl ControlPlane {
         self.launch().await
     }
 
+    /// Runs a script in a directory as the administrator, as a person with kubectl and helm does, and returns its standard
+    /// output.
+    pub async fn shell(&self, script: &str, directory: &Path) -> anyhow::Result<String> {
+        let programs = [GoProgram::Kubectl, GoProgram::Helm].map(|program| {
+            let path = tools::go_program(program)?;
+            let parent = path.parent().context("a program in a directory")?;
+            anyhow::Ok(parent.display().to_string())
+        });
+        let path = programs.into_iter().collect::<anyhow::Result<Vec<_>>>()?.join(":");
+        let mut command = tokio::process::Command::new("bash");
+        command
+            .args(["-euo", "pipefail", "-c"])
+            .arg(format!("export PATH={path}:$PATH\n{script}"))
+            .current_dir(directory);
+        self.configure(&mut command);
+        output(&mut command).await
+    }
+
     async fn run(&self, program: GoProgram, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = tokio::process::Command::new(tools::go_program(program)?);
-        command.args(arguments).env("KUBECONFIG", self.kubeconfig());
+        command.args(arguments);
+        self.configure(&mut command);
+        output(&mut command).await
+    }
+
+    fn configure(&self, command: &mut tokio::process::Command) {
+        command.env("KUBECONFIG", self.kubeconfig());
         // The user's home directory is neither read nor written.
         for (variable, dir) in [
             ("HELM_CACHE_HOME", "helm/cache"),
@@ -241,7 +268,6 @@ impl ControlPlane {
         ] {
             command.env(variable, self.install_root.dir.join(dir));
         }
-        output(&mut command).await
     }
 
     fn kubeconfig_path(&self, user: &User) -> PathBuf {

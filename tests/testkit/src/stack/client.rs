@@ -1,6 +1,6 @@
 //! An HTTP client of the gateway. It reports every response and judges none.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use reqwest::{
@@ -57,13 +57,17 @@ impl Client {
         Self::with_headers(url, HeaderMap::from_iter([(name, value)]))
     }
 
+    /// Without a token; over TLS, with a certificate of this authority, in PEM.
+    pub fn trusting(url: String, authority: &Path) -> anyhow::Result<Self> {
+        let pem = std::fs::read(authority).with_context(|| format!("read {}", authority.display()))?;
+        let certificate = reqwest::Certificate::from_pem(&pem).context("read the certificate of the authority")?;
+        let builder = builder(HeaderMap::new()).tls_certs_only([certificate]);
+        let http = builder.build().context("build an HTTP client")?;
+        Ok(Self { http, url })
+    }
+
     fn with_headers(url: String, headers: HeaderMap) -> anyhow::Result<Self> {
-        http_client::install_tls_provider();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .default_headers(headers)
-            .build()
-            .context("build an HTTP client")?;
+        let http = builder(headers).build().context("build an HTTP client")?;
         Ok(Self { http, url })
     }
 
@@ -145,6 +149,11 @@ impl Client {
             body: serde_json::from_str(&text).unwrap_or_default(),
         })
     }
+}
+
+fn builder(headers: HeaderMap) -> reqwest::ClientBuilder {
+    http_client::install_tls_provider();
+    reqwest::Client::builder().no_proxy().default_headers(headers)
 }
 
 impl GatewayResponse {

@@ -8,6 +8,7 @@ use super::{
     TIMEOUT,
     client::{Client, GatewayResponse},
     line::Line,
+    raw_stream::RawStream,
     turn_end::TurnEnd,
     viewer::{AgentexFrames, Viewer},
 };
@@ -147,6 +148,11 @@ impl Task {
     /// A viewer that starts after the entry with this id.
     pub async fn watch_after(&self, id: &str) -> anyhow::Result<Viewer> {
         Viewer::connect(self.client.clone(), &self.id, id).await
+    }
+
+    /// Opens its stream from the beginning, to read the bytes as they come.
+    pub async fn raw_stream(&self) -> anyhow::Result<RawStream> {
+        RawStream::open(&self.client, &self.id).await
     }
 
     /// The task's stream in the Agentex format.
