@@ -37,6 +37,7 @@ mod model_servers;
 mod noise;
 mod openai_api;
 mod provider_changes;
+mod proxies;
 mod redis_loss;
 mod secured;
 mod server_limits;
