@@ -133,6 +133,7 @@ fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C)
 #[cfg(test)]
 mod tests {
     use prometheus::TextEncoder;
+    use steadfast_testkit::documented_metrics;
 
     use super::*;
 
@@ -151,6 +152,7 @@ mod tests {
         let open = metrics.stream_opened();
         drop(metrics.stream_opened());
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        documented_metrics::compare("Gateway", &text, &[]).unwrap();
         let samples: Vec<&str> = text
             .lines()
             .filter(|line| !line.starts_with('#') && !line.contains("_bucket{") && !line.contains("_sum"))

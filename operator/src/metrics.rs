@@ -109,3 +109,21 @@ impl Drop for Measurement<'_> {
         self.metrics.active.with_label_values(&[self.controller]).dec();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus::TextEncoder;
+    use steadfast_testkit::documented_metrics;
+
+    use super::*;
+
+    #[test]
+    fn metrics_have_the_documented_names_and_labels() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        metrics.begin("agent").end(Outcome::Success);
+        metrics.begin("agent").end(Outcome::Error);
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        documented_metrics::compare("Operator", &text, &[]).unwrap();
+    }
+}

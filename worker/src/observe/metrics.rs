@@ -222,6 +222,7 @@ where
 #[cfg(test)]
 mod tests {
     use prometheus::TextEncoder;
+    use steadfast_testkit::documented_metrics;
 
     use super::*;
 
@@ -279,6 +280,11 @@ mod tests {
             "steadfast_workflows_evicted_total 0",
         ];
         assert_eq!(samples(&registry), expected);
+
+        metrics.model_request_adapted(AGENT, MODEL, "temperature");
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        // The polls are counted where the connection is made.
+        documented_metrics::compare("Worker", &text, &["steadfast_temporal_polls_open"]).unwrap();
     }
 
     #[test]
