@@ -65,7 +65,7 @@ const READ_AGENT: Rule = OnAgent("get", "agents");
 const CREATE: Rule = OnAgent("create", "agents/tasks");
 
 /// A rule for each route.
-const RULES: [(&str, &str, Rule); 68] = [
+const RULES: [(&str, &str, Rule); 76] = [
     ("GET", "/healthz", Open),
     ("GET", "/readyz", Open),
     ("GET", "/openapi.json", Open),
@@ -76,12 +76,17 @@ const RULES: [(&str, &str, Rule); 68] = [
     ("POST", "/agents/name/{agent_name}/rpc", CREATE),
     ("GET", "/tasks", ListedTasks),
     ("GET", "/tasks/{task_id}", OnTask("get")),
+    ("PUT", "/tasks/{task_id}", OnTask("create")),
     ("DELETE", "/tasks/{task_id}", OnTask("delete")),
     ("GET", "/tasks/name/{task_name}", OnNamedTask("get")),
+    ("PUT", "/tasks/name/{task_name}", OnNamedTask("create")),
     ("DELETE", "/tasks/name/{task_name}", OnNamedTask("delete")),
     ("POST", "/tasks/{task_id}/cancel", OnTask("create")),
     ("POST", "/tasks/{task_id}/complete", OnTask("create")),
     ("POST", "/tasks/{task_id}/interrupt", OnTask("create")),
+    ("POST", "/tasks/{task_id}/terminate", OnTask("create")),
+    ("GET", "/tasks/{task_id}/query/{query_name}", OnTask("get")),
+    ("GET", "/tasks/{task_id}/export", OnTask("get")),
     ("GET", "/tasks/{task_id}/stream", OnTask("get")),
     ("GET", "/tasks/name/{task_name}/stream", OnNamedTask("get")),
     ("GET", "/approvals", OnAgent("get", "agents/approvals")),
@@ -96,6 +101,8 @@ const RULES: [(&str, &str, Rule); 68] = [
         "/approvals/{approval_id}/reject",
         OnAgent("update", "agents/approvals"),
     ),
+    ("GET", "/events", OnTask("get")),
+    ("GET", "/events/{event_id}", OnTask("get")),
     ("GET", "/messages", OnTask("get")),
     ("GET", "/messages/paginated", OnTask("get")),
     ("GET", "/messages/{message_id}", OnTask("get")),
@@ -109,6 +116,7 @@ const RULES: [(&str, &str, Rule); 68] = [
     ("POST", "/v1/chat/completions", CREATE),
     ("POST", "/v1/conversations", CREATE),
     ("GET", "/v1/conversations/{conversation_id}", OnTask("get")),
+    ("POST", "/v1/conversations/{conversation_id}", OnTask("create")),
     ("DELETE", "/v1/conversations/{conversation_id}", OnTask("delete")),
     ("GET", "/v1/conversations/{conversation_id}/items", OnTask("get")),
     (
@@ -377,7 +385,10 @@ fn request(token: Option<&str>, method: &str, path: &str, task: Uuid, task_name:
         ("{task_id}", task.to_string()),
         ("{task_name}", task_name.to_owned()),
         ("{approval_id}", approval_of(task)),
-        ("{message_id}", format!("m?task_id={task}")),
+        ("{message_id}", format!("{task}.m")),
+        ("{event_id}", format!("{task}.m")),
+        // The state itself is told by a worker, and there is none.
+        ("{query_name}", "another".to_owned()),
         ("{response_id}", format!("resp_{hex}{}", Uuid::nil().simple())),
         ("{conversation_id}", format!("conv_{hex}")),
         ("{item_id}", "msg_1".to_owned()),
@@ -393,7 +404,7 @@ fn request(token: Option<&str>, method: &str, path: &str, task: Uuid, task_name:
     .into_iter()
     .fold(path.to_owned(), |path, (name, value)| path.replace(name, &value));
     let uri = match path {
-        "/messages" | "/messages/paginated" => format!("{uri}?task_id={task}"),
+        "/events" | "/messages" | "/messages/paginated" => format!("{uri}?task_id={task}"),
         // A list of all would ask of those that are found.
         "/approvals" => format!("{uri}?agent_name=haiku"),
         "/a2a/{namespace}/{agent}/tasks/{task}" if method == "POST" => format!("{uri}:subscribe?A2A-Version=1.0"),

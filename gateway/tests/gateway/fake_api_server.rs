@@ -32,7 +32,7 @@ pub(crate) const AUDIENCE: &str = "steadfast";
 /// Clones are the same server.
 #[derive(Clone, Debug)]
 pub(crate) struct FakeApiServer {
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<Knowledge>>,
     /// The changes of the Secret, for those who watch it.
     changes: broadcast::Sender<Value>,
 }
@@ -42,7 +42,7 @@ const SECRET: &str = "keys";
 const NAMESPACE: &str = "steadfast";
 
 #[derive(Debug, Default)]
-struct Known {
+struct Knowledge {
     keys: BTreeMap<String, String>,
     tokens: BTreeMap<String, TokenHolder>,
     grants: Vec<Grant>,
@@ -190,12 +190,12 @@ impl FakeApiServer {
             .with_state(self.clone())
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Knowledge> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl Knowledge {
     fn secret(&self) -> Value {
         let data: BTreeMap<&String, String> = self
             .keys

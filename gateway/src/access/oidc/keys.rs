@@ -223,7 +223,8 @@ mod tests {
     fn the_example_of_the_specification_verifies() {
         let key = json!({"keys": [{"kty": "RSA", "e": "AQAB", "n": concat!(
             "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yR",
-            "T-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBd",
+            "T-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaS",
+            "HSXndS5z5rexMdbBYUsLA9e-KXBd",
             "QOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGN",
             "j8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ")}]});
         let token = concat!(
