@@ -231,7 +231,7 @@ nginx.org/client-max-body-size: "0"
 {{- include "steadfast.egressRule" (dict "peers" $egress.temporal "ports" (include "steadfast.portsOf" (include "steadfast.temporalAddress" .) | fromYamlArray)) }}
 {{- include "steadfast.egressRule" (dict "peers" $egress.apiServer "ports" $egress.apiServerPorts) }}
 {{- $others := list }}
-{{- range list .Values.telemetry.otlpEndpoint .Values.outbound.httpsProxy .Values.outbound.httpProxy }}
+{{- range list .Values.telemetry.otlpEndpoint .Values.outbound.httpsProxy .Values.outbound.httpProxy .Values.gateway.oidc.issuer }}
 {{- with . }}
 {{- $others = concat $others (include "steadfast.portsOf" . | fromYamlArray) }}
 {{- end }}
