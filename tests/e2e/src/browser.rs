@@ -174,14 +174,16 @@ fn same(messages: &[Value], screen: &[Value]) -> anyhow::Result<()> {
     let cards = messages
         .iter()
         .filter(|message| message["content"]["type"] != "tool_response");
-    let ids: Vec<&Value> = cards.map(|message| &message["id"]).collect();
-    let on_screen: Vec<&Value> = screen.iter().map(|element| &element["id"]).collect();
+    let ids: Vec<&str> = cards.filter_map(own_id).collect();
+    let on_screen: Vec<&str> = screen.iter().filter_map(|element| element["id"].as_str()).collect();
     ensure!(ids == on_screen, "{ids:?} are not {on_screen:?}");
     for message in messages {
-        let (id, content) = (&message["id"], &message["content"]);
-        let element = screen
-            .iter()
-            .find(|element| element["id"] == *id || element["response_id"] == *id);
+        let (id, content) = (own_id(message), &message["content"]);
+        let element = screen.iter().find(|element| {
+            [&element["id"], &element["response_id"]]
+                .iter()
+                .any(|shown| shown.as_str() == id)
+        });
         let text = element.with_context(|| format!("{message} is not on the screen"))?["text"]
             .as_str()
             .unwrap_or_default();
@@ -223,4 +225,9 @@ fn leaves(value: &Value) -> Vec<&Value> {
         Value::Array(items) => items.iter().flat_map(leaves).collect(),
         leaf => vec![leaf],
     }
+}
+
+/// The id of a message in the log; in the API it stands after the id of the task.
+fn own_id(message: &Value) -> Option<&str> {
+    message["id"].as_str()?.rsplit('.').next()
 }
