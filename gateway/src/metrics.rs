@@ -89,7 +89,7 @@ impl Metrics {
     }
 
     /// An event is handed to a viewer who connected at `connected`. What happened before is no delay.
-    pub(crate) fn event_handed_over(&self, event: Timestamp, connected: Timestamp) {
+    pub(crate) fn event_delivered(&self, event: Timestamp, connected: Timestamp) {
         if event > connected {
             let lag = Timestamp::now().duration_since(event);
             self.event_lag_seconds.observe(lag.as_secs_f64().max(0.0));
@@ -146,9 +146,9 @@ mod tests {
         metrics.temporal_call_ended("describe_workflow_execution", "timed_out", second);
         metrics.redis_call_ended("XRANGE", None, second);
         let now = Timestamp::now();
-        metrics.event_handed_over(now, now - second);
+        metrics.event_delivered(now, now - second);
         // A viewer who came later was told of it on purpose.
-        metrics.event_handed_over(now - second, now);
+        metrics.event_delivered(now - second, now);
         let open = metrics.stream_opened();
         drop(metrics.stream_opened());
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();

@@ -168,7 +168,7 @@ fn events(
                 Update::Entry(entry) => {
                     learn_start(&gateway, &task, &mut output, &entry).await;
                     if let Some(events) = output.entry(&entry) {
-                        gateway.metrics.event_handed_over(entry.event.time, connected);
+                        gateway.metrics.event_delivered(entry.event.time, connected);
                         yield events;
                     }
                 }

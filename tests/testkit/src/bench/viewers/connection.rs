@@ -15,7 +15,7 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// A stamp that is cut between two reads is shorter than this.
 const CARRIED_BYTES: usize = 32;
 /// How long a viewer waits before it looks whether the measurement has ended.
-const PATIENCE: Duration = Duration::from_secs(1);
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A delta that arrived.
@@ -68,7 +68,7 @@ impl Connection {
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut carried = 0;
         while !has_ended() {
-            let Ok(length) = timeout(PATIENCE, self.0.read(&mut buffer[carried..])).await else {
+            let Ok(length) = timeout(READ_TIMEOUT, self.0.read(&mut buffer[carried..])).await else {
                 continue;
             };
             let length = length.context("read a stream")?;
