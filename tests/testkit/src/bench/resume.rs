@@ -115,10 +115,9 @@ impl Surface {
             (Self::Agentex, last) => format!("/tasks/{task}/stream?after={}", last.unwrap_or("0")),
             (Self::Responses, None) => format!("/v1/responses/{response}?stream=true"),
             (Self::Responses, Some(last)) => format!("/v1/responses/{response}?stream=true&starting_after={last}"),
-            (Self::Sessions, last) => {
-                let last = last.unwrap_or("evt_0_0_0");
-                format!("/v1/agents/sessions/sess_{simple}/events?after={last}")
-            }
+            // Without a position, a session is told from now on.
+            (Self::Sessions, None) => format!("/v1/agents/sessions/sess_{simple}/events"),
+            (Self::Sessions, Some(last)) => format!("/v1/agents/sessions/sess_{simple}/events?after={last}"),
         }
     }
 
@@ -192,26 +191,48 @@ struct Desk<'a> {
 impl Desk<'_> {
     /// A conversation with a viewer per surface, from its beginning to its end.
     async fn conversation(&self, number: usize, seed: u64) -> anyhow::Result<Vec<(Surface, Outcome)>> {
-        let conversation = self.begin(number).await?;
+        let (conversation, session) = self.begin(number).await?;
         let conversation = &conversation;
-        let viewers = Surface::ALL.into_iter().enumerate().map(|(place, surface)| async move {
-            let place = u64::try_from(number * Surface::ALL.len() + place)?;
-            let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(place));
-            let watched = self.watch(surface, conversation, &mut random).await;
-            let (got, disconnects) = watched.with_context(|| format!("watch {}", surface.name()))?;
-            anyhow::Ok((surface, got, disconnects))
+        let mut session = Some(session);
+        let viewers = Surface::ALL.into_iter().enumerate().map(|(place, surface)| {
+            let opened = session.take_if(|_| surface == Surface::Sessions);
+            async move {
+                let place = u64::try_from(number * Surface::ALL.len() + place)?;
+                let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(place));
+                let watched = self.watch(surface, conversation, opened, &mut random).await;
+                let (got, disconnects) = watched.with_context(|| format!("watch {}", surface.name()))?;
+                anyhow::Ok((surface, got, disconnects))
+            }
         });
         let watched = try_join_all(viewers).await?;
         stream::iter(watched)
             .then(|(surface, got, disconnects)| async move {
-                let whole = self.read(surface, conversation, None, usize::MAX).await?.0;
-                Ok((surface, Outcome::of(&got, &whole, disconnects)))
+                // A session can be read from its first event on, and not from before.
+                let known = usize::from(surface == Surface::Sessions);
+                let after = got.first().filter(|_| known > 0).map(|(position, _)| position.as_str());
+                let opened = self.open(surface, conversation, after).await?;
+                let whole = read(surface, opened, usize::MAX).await?.0;
+                Ok((
+                    surface,
+                    Outcome::of(got.get(known..).unwrap_or_default(), &whole, disconnects),
+                ))
             })
             .try_collect()
             .await
     }
 
-    async fn begin(&self, number: usize) -> anyhow::Result<Conversation> {
+    /// A session whose stream is open before its turn begins: before its first event it has no position.
+    async fn begin(&self, number: usize) -> anyhow::Result<(Conversation, reqwest::Response)> {
+        let client = self.agent.client();
+        let body = json!({"agent_id": self.agent.name(), "environment": {"type": "none"}});
+        let session = client.post("/v1/agents/sessions", body.to_string()).await?.success()?;
+        let id = session["id"].as_str().and_then(|id| id.strip_prefix("sess_"));
+        let id = id.context("find the id of the session")?;
+        let mut conversation = Conversation {
+            response: String::new(),
+            task: uuid::Uuid::parse_str(id)?.to_string(),
+        };
+        let stream = self.open(Surface::Sessions, &conversation, None).await?;
         let work = Work {
             run: format!("resume-{number}"),
             calls: 0,
@@ -219,22 +240,14 @@ impl Desk<'_> {
             deltas: DELTAS,
             pace_ms: 20,
         };
-        let body = json!({"model": self.agent.name(), "input": work.to_string(), "background": true});
-        let created = self
-            .agent
-            .client()
-            .post("/v1/responses", body.to_string())
-            .await?
-            .success()?;
+        let body = json!({
+            "model": self.agent.name(), "input": work.to_string(), "background": true,
+            "conversation": format!("conv_{id}"),
+        });
+        let created = client.post("/v1/responses", body.to_string()).await?.success()?;
         let response = created["id"].as_str().context("find the id of the response")?;
-        let task = response
-            .strip_prefix("resp_")
-            .and_then(|id| id.get(..32))
-            .context("find the task in the id of the response")?;
-        Ok(Conversation {
-            response: response.to_owned(),
-            task: uuid::Uuid::parse_str(task)?.to_string(),
-        })
+        response.clone_into(&mut conversation.response);
+        Ok((conversation, stream))
     }
 
     /// Watches to the end of the turn, with a connection that is lost again and again.
@@ -242,13 +255,18 @@ impl Desk<'_> {
         &self,
         surface: Surface,
         conversation: &Conversation,
+        mut opened: Option<reqwest::Response>,
         random: &mut Random,
     ) -> anyhow::Result<(Events, usize)> {
         let (mut got, mut disconnects) = (Events::new(), 0);
         loop {
             let budget = usize::try_from(random.below(MOST_EVENTS) + 1)?;
-            let last = got.last().map(|(position, _)| position.clone());
-            let (more, has_ended) = self.read(surface, conversation, last.as_deref(), budget).await?;
+            let last = got.last().map(|(position, _)| position.as_str());
+            let stream = match opened.take() {
+                Some(opened) => opened,
+                None => self.open(surface, conversation, last).await?,
+            };
+            let (more, has_ended) = read(surface, stream, budget).await?;
             got.extend(more);
             if has_ended {
                 return Ok((got, disconnects));
@@ -257,46 +275,50 @@ impl Desk<'_> {
         }
     }
 
-    /// Reads so many events, or to the end of the turn. What comes after the last position is not kept.
-    async fn read(
+    /// Opens a stream after an event.
+    async fn open(
         &self,
         surface: Surface,
         conversation: &Conversation,
         last: Option<&str>,
-        budget: usize,
-    ) -> anyhow::Result<(Events, bool)> {
+    ) -> anyhow::Result<reqwest::Response> {
         let url = format!("{}{}", self.url, surface.path(conversation, last));
         let response = self.http.get(&url).send().await.context("open a stream")?;
         ensure!(response.status() == 200, "{url}: {}", response.status());
-        let mut stream = SseByteStream::new(response.bytes_stream());
-        let mut events = Events::new();
-        while events.len() < budget {
-            let next = timeout(SILENCE, stream.next()).await;
-            let event = next
-                .context("the stream is silent")?
-                .context("the stream ended early")??;
-            let Some(text) = event.data.as_deref() else { continue };
-            let data: Value = serde_json::from_str(text).with_context(|| format!("read {text}"))?;
-            if data["type"] == "connected" {
-                continue;
-            }
-            if data["type"] == "error" {
-                bail!("{url}: {data}");
-            }
-            let is_last = surface.is_last(&data);
-            if let Some(position) = surface.position(&event, &data) {
-                events.push((position, data));
-            }
-            if is_last {
-                return Ok((events, true));
-            }
-        }
-        Ok((events, false))
+        Ok(response)
     }
 }
 
+/// Reads so many events, or to the end of the turn. What comes after the last position is not kept.
+async fn read(surface: Surface, response: reqwest::Response, budget: usize) -> anyhow::Result<(Events, bool)> {
+    let mut stream = SseByteStream::new(response.bytes_stream());
+    let mut events = Events::new();
+    while events.len() < budget {
+        let next = timeout(SILENCE, stream.next()).await;
+        let event = next
+            .context("the stream is silent")?
+            .context("the stream ended early")??;
+        let Some(text) = event.data.as_deref() else { continue };
+        let data: Value = serde_json::from_str(text).with_context(|| format!("read {text}"))?;
+        if data["type"] == "connected" {
+            continue;
+        }
+        if data["type"] == "error" {
+            bail!("{data}");
+        }
+        let is_last = surface.is_last(&data);
+        if let Some(position) = surface.position(&event, &data) {
+            events.push((position, data));
+        }
+        if is_last {
+            return Ok((events, true));
+        }
+    }
+    Ok((events, false))
+}
+
 impl Outcome {
-    fn of(got: &Events, whole: &Events, disconnects: usize) -> Self {
+    fn of(got: &[(String, Value)], whole: &[(String, Value)], disconnects: usize) -> Self {
         let mut times: HashMap<&str, (usize, &Value)> = HashMap::new();
         for (position, data) in got {
             times.entry(position).or_insert((0, data)).0 += 1;
