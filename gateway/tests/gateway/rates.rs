@@ -1,9 +1,6 @@
 //! What one caller may send in a time, and what is written down of it.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{cell::RefCell, io, sync::Once};
 
 use axum::{
     body::Body,
@@ -77,13 +74,19 @@ async fn a_body_beyond_the_rate_is_refused_before_it_is_read() {
     assert!(refused.headers().contains_key(header::RETRY_AFTER));
 }
 
-/// The log lines of a test.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+thread_local! {
+    /// The log lines of a test, which has a thread of its own.
+    static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
-impl io::Write for Lines {
+/// Writes to the lines of the thread. One subscriber serves all tests: what wants a line is known to tracing for all
+/// threads at once, so that tests with subscribers of their own take lines from each other when they end.
+#[derive(Clone, Copy)]
+struct OfThisThread;
+
+impl io::Write for OfThisThread {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
         Ok(bytes.len())
     }
 
@@ -92,43 +95,47 @@ impl io::Write for Lines {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
+impl MakeWriter<'_> for OfThisThread {
     type Writer = Self;
 
-    fn make_writer(&'a self) -> Self {
-        self.clone()
+    fn make_writer(&self) -> Self {
+        *self
     }
 }
 
-impl Lines {
-    /// The lines of the audit log.
-    fn audit(&self) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines
-            .filter(|line| {
-                line["target"]
-                    .as_str()
-                    .is_some_and(|target| target.starts_with("audit::"))
-            })
-            .collect()
-    }
+/// Keeps the log lines of this thread from now on.
+fn record() {
+    static SUBSCRIBER: Once = Once::new();
+    SUBSCRIBER.call_once(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(OfThisThread)
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+    LINES.take();
 }
 
-/// Keeps the log lines of this thread until the guard is dropped.
-fn record() -> (Lines, tracing::subscriber::DefaultGuard) {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_writer(lines.clone())
-        .finish();
-    (lines, tracing::subscriber::set_default(subscriber))
+/// All lines of this thread.
+fn lines() -> String {
+    String::from_utf8(LINES.with_borrow(Clone::clone)).unwrap()
+}
+
+/// The lines of the audit log.
+fn audit() -> Vec<Value> {
+    let lines = lines();
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let of_audit = lines.filter(|line| {
+        let target = line["target"].as_str();
+        target.is_some_and(|target| target.starts_with("audit::"))
+    });
+    of_audit.collect()
 }
 
 #[tokio::test]
 async fn each_action_has_one_line_without_anything_that_was_said() {
-    let (lines, _guard) = record();
+    record();
     let (_, gateway) = gateway(RateLimits::default());
     gateway.get_as("alice", "/agents/name/haiku").await;
     gateway.get_as("carol", "/agents/name/haiku").await;
@@ -138,7 +145,7 @@ async fn each_action_has_one_line_without_anything_that_was_said() {
     // Who has no valid token has done nothing.
     gateway.get_as("forged", "/agents").await;
 
-    let audit = lines.audit();
+    let audit = audit();
     let outline: Vec<Value> = audit
         .iter()
         .map(|line| {
@@ -203,13 +210,12 @@ async fn each_action_has_one_line_without_anything_that_was_said() {
         )
     );
     assert_eq!(audit[2]["request_id"], sent.headers["x-request-id"].to_str().unwrap());
-    let everything = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    assert!(!everything.contains("a secret of alice"));
+    assert!(!lines().contains("a secret of alice"));
 }
 
 #[tokio::test]
 async fn however_often_somebody_is_refused_in_a_row_it_is_one_line() {
-    let (lines, _guard) = record();
+    record();
     let (_, gateway) = gateway(RateLimits {
         requests_per_second: 1,
         request_burst: 1,
@@ -221,11 +227,7 @@ async fn however_often_somebody_is_refused_in_a_row_it_is_one_line() {
         let answer = gateway.get_as("alice", "/agents/name/haiku").await;
         refused += usize::from(answer.status == StatusCode::TOO_MANY_REQUESTS);
     }
-    let limited = lines
-        .audit()
-        .iter()
-        .filter(|line| line["decision"] == "limited")
-        .count();
+    let limited = audit().iter().filter(|line| line["decision"] == "limited").count();
     assert!(
         refused > 10 && (1..refused / 2).contains(&limited),
         "{limited} of {refused}"
