@@ -237,7 +237,8 @@ async fn read_log(stack: &Stack, tasks: &[Task], watch: &Watch) -> anyhow::Resul
     let mut reader = LogReader::connect(stack.redis()).await?;
     for task in tasks {
         // Earlier commits had no run in the key.
-        for key in reader.keys(&format!("{INSTALL}:stream:{{{}}}*", task.id())).await? {
+        let keys = reader.keys(&format!("{INSTALL}:stream:{{{}}}*", task.id())).await?;
+        for key in keys.into_iter().filter(|key| !key.ends_with(":producers")) {
             reader.watch(key);
         }
     }
