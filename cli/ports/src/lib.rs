@@ -36,18 +36,23 @@ impl Port {
         let own_start = u16::try_from(std::process::id() * 37 % u32::from(COUNT)).unwrap_or(0);
         for _ in 0..COUNT {
             let offset = own_start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
-            let number = FIRST + offset;
-            let Some(lease) = try_lock(&directory.join(number.to_string()))? else {
-                continue;
-            };
-            if TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok() {
-                return Ok(Self {
-                    number,
-                    _lease: Some(lease),
-                });
+            if let Some(port) = Self::try_lease(directory, FIRST + offset)? {
+                return Ok(port);
             }
         }
         bail!("no free port between {FIRST} and {}", FIRST + COUNT - 1)
+    }
+
+    /// `None` when the port has a lessee, or a listener.
+    fn try_lease(directory: &Path, number: u16) -> anyhow::Result<Option<Self>> {
+        let Some(lease) = try_lock(&directory.join(number.to_string()))? else {
+            return Ok(None);
+        };
+        let is_free = TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok();
+        Ok(is_free.then_some(Self {
+            number,
+            _lease: Some(lease),
+        }))
     }
 
     /// A port without a lease: the caller knows that it is free, for instance because its network namespace is.
@@ -102,10 +107,11 @@ mod tests {
     #[test]
     fn a_port_on_which_somebody_listens_is_left_out() {
         let directory = tempfile::tempdir().unwrap();
-        let first = Port::lease(directory.path()).unwrap();
-        let next = first.number() + 1;
-        // Another lessee of a directory of its own may have it already.
-        let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, next));
-        assert_ne!(Port::lease(directory.path()).unwrap().number(), next);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let taken = listener.local_addr().unwrap().port();
+        assert!(Port::try_lease(directory.path(), taken).unwrap().is_none());
+        // A port that was refused has no lease.
+        let path = directory.path().join(taken.to_string());
+        assert!(try_lock(&path).unwrap().is_some());
     }
 }

@@ -24,16 +24,6 @@ impl FileLock {
         file.lock().with_context(|| format!("lock {}", path.display()))?;
         Ok(Self { _file: file })
     }
-
-    /// `None` when another process, or another value in this one, holds it.
-    pub fn try_acquire(path: &Path) -> anyhow::Result<Option<Self>> {
-        let file = open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(source)) => Err(source).with_context(|| format!("lock {}", path.display())),
-        }
-    }
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {

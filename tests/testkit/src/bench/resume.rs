@@ -159,7 +159,7 @@ pub async fn run(stack: &Stack, options: ResumeOptions) -> anyhow::Result<Resume
         .configure(move |spec| spec.model.base_url = base_url);
     let agent = stack.agent(setup).await?;
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let desk = Desk {
+    let driver = Driver {
         agent: &agent,
         http,
         url: stack.url(),
@@ -168,7 +168,7 @@ pub async fn run(stack: &Stack, options: ResumeOptions) -> anyhow::Result<Resume
     let mut number = 0;
     while report.disconnects < options.disconnects {
         let conversations =
-            (number..number + CONVERSATIONS_AT_ONCE).map(|number| desk.conversation(number, options.seed));
+            (number..number + CONVERSATIONS_AT_ONCE).map(|number| driver.conversation(number, options.seed));
         for outcomes in try_join_all(conversations).await? {
             for (surface, outcome) in outcomes {
                 report.disconnects += outcome.disconnects;
@@ -182,13 +182,13 @@ pub async fn run(stack: &Stack, options: ResumeOptions) -> anyhow::Result<Resume
 }
 
 /// What every conversation needs.
-struct Desk<'a> {
+struct Driver<'a> {
     agent: &'a Agent,
     http: reqwest::Client,
     url: String,
 }
 
-impl Desk<'_> {
+impl Driver<'_> {
     /// A conversation with a viewer per surface, from its beginning to its end.
     async fn conversation(&self, number: usize, seed: u64) -> anyhow::Result<Vec<(Surface, Outcome)>> {
         let (conversation, session) = self.begin(number).await?;

@@ -93,19 +93,19 @@ pub async fn run(stack: &Stack, options: ViewersOptions, format: &str) -> anyhow
         .buffer_unordered(REQUESTS_AT_ONCE)
         .try_collect()
         .await?;
-    let watch = Watch::default();
-    let mut viewers = connect(stack, &tasks, options, format, &watch).await?;
+    let window = MeasurementWindow::default();
+    let mut viewers = connect(stack, &tasks, options, format, &window).await?;
     stream::iter(tasks.iter().enumerate())
         .map(|(number, task)| ask(task, number, options))
         .buffer_unordered(REQUESTS_AT_ONCE)
         .try_collect::<Vec<()>>()
         .await?;
-    let reader = read_log(stack, &tasks, &watch).await?;
+    let reader = read_log(stack, &tasks, &window).await?;
     sleep(WARM_UP).await;
 
     let parts = || Parts::read(stack, &agent);
     let before = parts()?;
-    watch.begin();
+    window.begin();
     let mut most = idle;
     let began = tokio::time::Instant::now();
     while began.elapsed() < options.length {
@@ -113,7 +113,7 @@ pub async fn run(stack: &Stack, options: ViewersOptions, format: &str) -> anyhow
         most = most.max(process_usage::resident_megabytes(stack.gateway().service())?);
     }
     let seconds = began.elapsed().as_secs_f64();
-    watch.end();
+    window.end();
     let after = parts()?;
 
     let mut received = Vec::new();
@@ -146,7 +146,7 @@ pub async fn run(stack: &Stack, options: ViewersOptions, format: &str) -> anyhow
 
 /// When deltas count, for all viewers.
 #[derive(Clone, Debug, Default)]
-struct Watch(Arc<Times>);
+struct MeasurementWindow(Arc<Times>);
 
 #[derive(Debug, Default)]
 struct Times {
@@ -155,7 +155,7 @@ struct Times {
     has_ended: AtomicBool,
 }
 
-impl Watch {
+impl MeasurementWindow {
     fn begin(&self) {
         self.0.from.store(stamps::now_micros(), Ordering::Relaxed);
     }
@@ -208,7 +208,7 @@ async fn connect(
     tasks: &[Task],
     options: ViewersOptions,
     format: &str,
-    watch: &Watch,
+    window: &MeasurementWindow,
 ) -> anyhow::Result<JoinSet<anyhow::Result<Vec<Received>>>> {
     let address = stack.url().trim_start_matches("http://").to_owned();
     let ids = tasks
@@ -221,10 +221,10 @@ async fn connect(
         .await?;
     let mut viewers = JoinSet::new();
     for connection in connections {
-        let watch = watch.clone();
+        let window = window.clone();
         viewers.spawn(async move {
-            let counts = |sent| watch.counts(sent);
-            connection.read(counts, || watch.has_ended()).await
+            let counts = |sent| window.counts(sent);
+            connection.read(counts, || window.has_ended()).await
         });
     }
     Ok(viewers)
@@ -233,7 +233,7 @@ async fn connect(
 type Read = tokio::task::JoinHandle<anyhow::Result<HashMap<u64, u64>>>;
 
 /// Reads all logs as the gateway does: when each delta could be read.
-async fn read_log(stack: &Stack, tasks: &[Task], watch: &Watch) -> anyhow::Result<Read> {
+async fn read_log(stack: &Stack, tasks: &[Task], window: &MeasurementWindow) -> anyhow::Result<Read> {
     let mut reader = LogReader::connect(stack.redis()).await?;
     for task in tasks {
         // Earlier commits had no run in the key.
@@ -242,14 +242,14 @@ async fn read_log(stack: &Stack, tasks: &[Task], watch: &Watch) -> anyhow::Resul
             reader.watch(key);
         }
     }
-    let watch = watch.clone();
+    let window = window.clone();
     Ok(tokio::spawn(async move {
         let mut seen = HashMap::new();
-        while !watch.has_ended() {
+        while !window.has_ended() {
             for entry in reader.read(SAMPLE).await? {
                 let counted = stamps::find(&entry.bytes)
                     .into_iter()
-                    .filter(|sent| watch.counts(*sent));
+                    .filter(|sent| window.counts(*sent));
                 seen.extend(counted.map(|sent| (sent, entry.read_at)));
             }
         }
