@@ -2,7 +2,7 @@
 //! so that a test names only what it is about.
 
 use crate::{
-    event::{Event, EventKind},
+    event::{Event, EventKind, TurnStatus, Usage},
     message::{Author, Content, Message, MessageStatus, TextFormat},
 };
 
@@ -46,6 +46,23 @@ pub fn message(id: &str, content: Content) -> Message {
         status: MessageStatus::Done,
         created_at: jiff::Timestamp::UNIX_EPOCH,
         updated_at: jiff::Timestamp::UNIX_EPOCH,
+    }
+}
+
+/// A message of a user is accepted.
+pub fn message_accepted(id: &str) -> EventKind {
+    EventKind::MessageAccepted {
+        message_id: id.to_owned(),
+        idempotency_key: None,
+    }
+}
+
+/// A turn ends without an error, and has used nothing.
+pub fn turn_ended(status: TurnStatus) -> EventKind {
+    EventKind::TurnEnded {
+        status,
+        usage: Usage::default(),
+        error: None,
     }
 }
 

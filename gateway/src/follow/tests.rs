@@ -136,11 +136,9 @@ async fn a_viewer_that_waits_for_temporal_ends_when_the_gateway_stops() {
 async fn the_end_of_a_turn_that_a_reset_covers_is_told_with_it_and_once() {
     let gateway = Arc::new(Gateway::without_services());
     let at = |number| EntryId { epoch: 2, number };
-    let event = steadfast_events::testing::event(EventKind::TurnEnded {
-        status: steadfast_events::TurnStatus::Completed,
-        usage: steadfast_events::Usage::default(),
-        error: None,
-    });
+    let event = steadfast_events::testing::event(steadfast_events::testing::turn_ended(
+        steadfast_events::TurnStatus::Completed,
+    ));
     let json = serde_json::to_string(&event).unwrap().into();
     let turn_end = Arc::new(Entry::new(at(7), event, json));
     for (seen, is_told) in [(EntryId { epoch: 1, number: 9 }, true), (at(7), false)] {

@@ -7,30 +7,18 @@ use serde_json::{Value, json};
 use steadfast_contract::signals::ReceiveEvent;
 use steadfast_events::{
     Content, EventKind, TurnStatus, Usage,
-    testing::{text_delta, text_done, text_started},
+    testing::{message_accepted, text_delta, text_done, text_started},
 };
 use steadfast_payload::unpack;
 use steadfast_testkit::Redis;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 
-use super::support::{Answer, Frames, TestGateway, with_redis, without_services};
+use super::support::{Answer, Frames, TestGateway, uuid, with_redis, without_services};
 
 /// The task and the message of a response.
 fn ids(response: &Value) -> (String, String) {
     let id = response["id"].as_str().unwrap().strip_prefix("resp_").unwrap();
     (uuid(&id[..32]), uuid(&id[32..64]))
-}
-
-fn uuid(hex: &str) -> String {
-    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]];
-    parts.join("-")
-}
-
-fn accepted(message_id: &str) -> EventKind {
-    EventKind::MessageAccepted {
-        message_id: message_id.to_owned(),
-        idempotency_key: None,
-    }
 }
 
 fn ended(status: TurnStatus) -> EventKind {
@@ -47,7 +35,7 @@ fn ended(status: TurnStatus) -> EventKind {
 
 fn answer_of(message_id: &str) -> Vec<EventKind> {
     vec![
-        accepted(message_id),
+        message_accepted(message_id),
         EventKind::TurnStarted {},
         text_started("a"),
         text_delta("a", "Autumn "),
@@ -205,7 +193,7 @@ async fn a_response_follows_the_last_one_of_its_conversation() {
         (same.as_str(), &second["previous_response_id"]),
         (task_id.as_str(), &first["id"])
     );
-    gateway.append(&task_id, 7, [accepted(&next_message)]).await;
+    gateway.append(&task_id, 7, [message_accepted(&next_message)]).await;
     let late = gateway.post("/v1/responses", follow.to_string()).await;
     assert_eq!(
         (late.status.as_u16(), &late.body["error"]["param"]),

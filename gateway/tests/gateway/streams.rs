@@ -6,20 +6,12 @@ use serde_json::json;
 use steadfast_events::{
     EventKind, TaskStatus, TurnError, TurnStatus, Usage,
     id::user_message_id,
-    testing::{text, text_delta, text_done, text_started},
+    testing::{text, text_delta, text_done, text_started, turn_ended},
 };
 use steadfast_gateway::{Access, SelfApproval};
 use steadfast_testkit::{Redis, RedisData, Temporal, TemporalOptions, wait};
 
 use super::support::{Frames, TIMEOUT, beside, entry, with_redis};
-
-fn turn_ended() -> EventKind {
-    EventKind::TurnEnded {
-        status: TurnStatus::Completed,
-        usage: Usage::default(),
-        error: None,
-    }
-}
 
 fn completed() -> EventKind {
     EventKind::TaskUpdated {
@@ -163,7 +155,7 @@ async fn events_can_be_had_as_they_are() {
             [
                 EventKind::TurnStarted {},
                 text_done("a", "text"),
-                turn_ended(),
+                turn_ended(TurnStatus::Completed),
                 completed(),
             ],
         )
@@ -230,7 +222,7 @@ async fn a_viewer_of_a_log_that_is_gone_gets_what_history_holds() {
     gateway.append(&id, 3, [text_delta("a", "Hi")]).await;
     assert_eq!(frames.outline(1).await, [("delta".to_owned(), entry(last, 3))]);
     // What was finished before the loss is in history once the turn has ended.
-    gateway.append(&id, 4, [turn_ended()]).await;
+    gateway.append(&id, 4, [turn_ended(TurnStatus::Completed)]).await;
     let settled = frames.next().await.unwrap();
     assert_eq!((&settled.data["type"], settled.id), (&json!("log_reset"), None));
     assert_eq!(settled.data["messages"][1]["content"]["content"], "Hi");

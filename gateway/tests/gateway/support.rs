@@ -319,6 +319,11 @@ impl TestGateway {
     }
 }
 
+/// The id of a task or of a message, as it stands in the ids of A2A and of OpenAI's APIs.
+pub(crate) fn uuid(hex: &str) -> String {
+    uuid::Uuid::parse_str(hex).unwrap().to_string()
+}
+
 /// One frame of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Frame {

@@ -1,6 +1,8 @@
 use steadfast_events::{
     MessageStatus, Usage,
-    testing::{event, event_of_attempt, message, message_reset, text, text_delta, text_done, text_started},
+    testing::{
+        event, event_of_attempt, message, message_accepted, message_reset, text, text_delta, text_done, text_started,
+    },
 };
 use uuid::Uuid;
 
@@ -26,10 +28,7 @@ fn apply(turn: &mut Turn, kinds: impl IntoIterator<Item = EventKind>) -> Vec<Val
 }
 
 fn accepted() -> EventKind {
-    EventKind::MessageAccepted {
-        message_id: MESSAGE.to_owned(),
-        idempotency_key: None,
-    }
+    message_accepted(MESSAGE)
 }
 
 fn said() -> EventKind {

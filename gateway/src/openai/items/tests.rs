@@ -1,5 +1,7 @@
 use serde_json::json;
-use steadfast_events::testing::{event, event_of_attempt, message, text, text_delta, text_done, text_started};
+use steadfast_events::testing::{
+    event, event_of_attempt, message, message_accepted, text, text_delta, text_done, text_started, turn_ended,
+};
 
 use super::*;
 
@@ -10,10 +12,7 @@ fn apply(items: &mut TurnItems, kinds: impl IntoIterator<Item = EventKind>) -> V
 }
 
 fn accepted() -> EventKind {
-    EventKind::MessageAccepted {
-        message_id: "u".to_owned(),
-        idempotency_key: None,
-    }
+    message_accepted("u")
 }
 
 fn of_turn_1() -> TurnItems {
@@ -51,11 +50,7 @@ fn response(call: &str, content: Value, is_error: bool) -> Content {
 }
 
 fn ended() -> EventKind {
-    EventKind::TurnEnded {
-        status: TurnStatus::Completed,
-        usage: Usage::default(),
-        error: None,
-    }
+    turn_ended(TurnStatus::Completed)
 }
 
 fn texts(items: &TurnItems) -> Vec<(String, ItemStatus, Option<Phase>)> {
@@ -237,11 +232,7 @@ fn a_turn_that_is_interrupted_leaves_open_items_incomplete() {
             done("b", request("c1", json!({}))),
         ],
     );
-    let interrupted = EventKind::TurnEnded {
-        status: TurnStatus::Interrupted,
-        usage: Usage::default(),
-        error: None,
-    };
+    let interrupted = turn_ended(TurnStatus::Interrupted);
     let changes = apply(&mut items, [interrupted]);
     assert_eq!(changes.len(), 3, "{changes:?}");
     assert!(

@@ -2,7 +2,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use steadfast_events::{
     ApprovalKind, Content, EventKind,
-    testing::{event, message, text_delta, text_done, text_started},
+    testing::{event, message, message_accepted, text_delta, text_done, text_started},
 };
 use uuid::Uuid;
 
@@ -26,10 +26,7 @@ fn writer(part: u32) -> ResponseWriter {
 }
 
 fn accepted() -> EventKind {
-    EventKind::MessageAccepted {
-        message_id: MESSAGE.to_string(),
-        idempotency_key: None,
-    }
+    message_accepted(&MESSAGE.to_string())
 }
 
 fn ended(status: TurnStatus, category: Option<&str>) -> EventKind {

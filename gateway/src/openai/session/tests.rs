@@ -1,5 +1,7 @@
 use jiff::Timestamp;
-use steadfast_events::testing::{event, message, text, text_delta, text_done, text_started};
+use steadfast_events::testing::{
+    event, message, message_accepted, text, text_delta, text_done, text_started, turn_ended,
+};
 use uuid::Uuid;
 
 use super::*;
@@ -19,13 +21,6 @@ fn of_turn(turn: u32, kind: EventKind) -> Event {
     Event { turn, ..event(kind) }
 }
 
-fn accepted(message_id: &str) -> EventKind {
-    EventKind::MessageAccepted {
-        message_id: message_id.to_owned(),
-        idempotency_key: None,
-    }
-}
-
 fn said(turn: u32, id: &str) -> EventKind {
     EventKind::MessageDone {
         message: Message {
@@ -33,14 +28,6 @@ fn said(turn: u32, id: &str) -> EventKind {
             turn,
             ..message(id, text("Hi"))
         },
-    }
-}
-
-fn ended(status: TurnStatus) -> EventKind {
-    EventKind::TurnEnded {
-        status,
-        usage: Usage::default(),
-        error: None,
     }
 }
 
@@ -97,13 +84,13 @@ fn a_turn_is_created_runs_and_leaves_the_session_idle() {
         &mut session,
         1,
         [
-            accepted("u"),
+            message_accepted("u"),
             said(1, "u"),
             EventKind::TurnStarted {},
             text_started("a"),
             text_delta("a", "Hel"),
             text_done("a", "Hello"),
-            ended(TurnStatus::Completed),
+            turn_ended(TurnStatus::Completed),
         ],
     );
     assert_eq!(
@@ -146,16 +133,16 @@ fn a_turn_is_created_runs_and_leaves_the_session_idle() {
 #[test]
 fn a_message_that_waits_keeps_the_session_from_being_idle() {
     let mut session = session();
-    apply(&mut session, 1, [accepted("u"), EventKind::TurnStarted {}]);
-    let events = apply(&mut session, 2, [accepted("v")]);
+    apply(&mut session, 1, [message_accepted("u"), EventKind::TurnStarted {}]);
+    let events = apply(&mut session, 2, [message_accepted("v")]);
     assert_eq!(outline(&events), ["turn.created"]);
-    let events = apply(&mut session, 1, [ended(TurnStatus::Interrupted)]);
+    let events = apply(&mut session, 1, [turn_ended(TurnStatus::Interrupted)]);
     assert_eq!(outline(&events), ["turn.cancelled"]);
     assert_eq!(session.status(), "in_progress");
     let events = apply(
         &mut session,
         2,
-        [EventKind::TurnStarted {}, ended(TurnStatus::Completed)],
+        [EventKind::TurnStarted {}, turn_ended(TurnStatus::Completed)],
     );
     assert_eq!(outline(&events), ["turn.in_progress", "turn.completed", "idle"]);
 }
@@ -163,7 +150,7 @@ fn a_message_that_waits_keeps_the_session_from_being_idle() {
 #[test]
 fn an_approval_is_a_required_action_until_it_is_decided() {
     let mut session = session();
-    apply(&mut session, 1, [accepted("u"), EventKind::TurnStarted {}]);
+    apply(&mut session, 1, [message_accepted("u"), EventKind::TurnStarted {}]);
     let events = apply(&mut session, 1, [asked(ApprovalKind::ToolCall)]);
     assert_eq!(outline(&events), ["requires_action"]);
     let action = &events[0]["session"]["required_actions"][0];
@@ -180,7 +167,7 @@ fn an_approval_is_a_required_action_until_it_is_decided() {
 #[test]
 fn a_question_is_a_function_of_the_client() {
     let mut session = session();
-    apply(&mut session, 1, [accepted("u"), EventKind::TurnStarted {}]);
+    apply(&mut session, 1, [message_accepted("u"), EventKind::TurnStarted {}]);
     let events = apply(&mut session, 1, [asked(ApprovalKind::Question)]);
     assert_eq!(outline(&events), ["turn.item.added", "requires_action"]);
     let item = &events[0]["item"];
@@ -202,7 +189,7 @@ fn a_question_is_a_function_of_the_client() {
 #[test]
 fn what_a_nested_agent_asks_is_asked_in_the_turn_that_runs() {
     let mut session = session();
-    apply(&mut session, 1, [accepted("u"), EventKind::TurnStarted {}]);
+    apply(&mut session, 1, [message_accepted("u"), EventKind::TurnStarted {}]);
     let nested = Event {
         path: "1.0.0".to_owned(),
         ..of_turn(9, asked(ApprovalKind::ToolCall))
@@ -216,7 +203,7 @@ fn what_a_nested_agent_asks_is_asked_in_the_turn_that_runs() {
 #[test]
 fn a_failed_task_is_a_failed_session() {
     let mut session = session();
-    apply(&mut session, 1, [accepted("u"), EventKind::TurnStarted {}]);
+    apply(&mut session, 1, [message_accepted("u"), EventKind::TurnStarted {}]);
     let events = session.end(TurnStatus::Failed, Some("the task failed".to_owned()));
     assert_eq!(outline(&events), ["turn.failed", "failed"]);
     assert_eq!(session.json()["error"], "the task failed");
@@ -225,7 +212,7 @@ fn a_failed_task_is_a_failed_session() {
 #[test]
 fn who_lost_entries_gets_what_is_missing_once() {
     let mut session = session();
-    apply(&mut session, 1, [accepted("u"), EventKind::TurnStarted {}]);
+    apply(&mut session, 1, [message_accepted("u"), EventKind::TurnStarted {}]);
     let user = Message {
         author: Author::User,
         ..message("u", text("Hi"))

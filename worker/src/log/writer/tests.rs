@@ -227,11 +227,7 @@ fn text_done(id: &str) -> EventKind {
 fn turn_ended() -> Numbered {
     Numbered {
         counter: 3,
-        event: event(EventKind::TurnEnded {
-            status: TurnStatus::Completed,
-            usage: Usage::default(),
-            error: None,
-        }),
+        event: event(testing::turn_ended(TurnStatus::Completed)),
     }
 }
 
