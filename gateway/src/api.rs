@@ -9,6 +9,7 @@ mod codec;
 mod events;
 mod extractors;
 mod health;
+mod keep_alive;
 mod messages;
 mod openai;
 mod openapi;
@@ -200,7 +201,7 @@ async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request,
             let is_first = limited.is_first;
             let response = refuse(request, limited.error).await;
             if !is_first {
-                // One line for all that are refused in a row: they are what the log is to be kept from.
+                // One line for all requests that are refused in a row: a flood of requests must not flood the log.
                 return response;
             }
             (response, Trail::default())

@@ -277,7 +277,7 @@ mod tests {
         let other = trailed(async { task("other") });
         let (((), one), ((), other)) = tokio::join!(one, other);
         assert_eq!((one.task.as_str(), other.task.as_str()), ("one", "other"));
-        // Outside of a request it is a word to nobody.
+        // Outside of a request there is no trail, and the call does nothing.
         task("nobody");
     }
 

@@ -269,6 +269,17 @@ impl IntoResponse for ApiError {
     }
 }
 
+/// The response to a failed request with another body: the other headers stay.
+pub(crate) fn with_body(response: &Response, status: StatusCode, body: impl Serialize) -> Response {
+    let mut enclosed = (status, Json(body)).into_response();
+    for (name, value) in response.headers() {
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            enclosed.headers_mut().append(name, value.clone());
+        }
+    }
+    enclosed
+}
+
 impl From<TemporalError> for ApiError {
     fn from(error: TemporalError) -> Self {
         match error {

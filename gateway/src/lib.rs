@@ -24,6 +24,7 @@ mod metrics;
 mod openai;
 mod send;
 mod server;
+mod simple_uuid;
 mod start;
 mod task;
 mod temporal;

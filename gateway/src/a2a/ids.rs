@@ -5,8 +5,9 @@ use std::{fmt, str::FromStr};
 
 use uuid::Uuid;
 
+use crate::simple_uuid::{self, NoSuchId};
+
 const SEPARATOR: char = '-';
-const HEX_DIGITS: usize = 32;
 
 /// The turn that answers a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,10 +15,6 @@ pub(crate) struct TaskId {
     pub(crate) task: Uuid,
     pub(crate) message: Uuid,
 }
-
-/// The text is no id of a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoSuchId;
 
 impl TaskId {
     /// The id of the turn of a message; `None` where one of both ids is no UUID, as those of a schedule.
@@ -50,19 +47,12 @@ impl FromStr for TaskId {
     fn from_str(text: &str) -> Result<Self, NoSuchId> {
         let (task, message) = text.split_once(SEPARATOR).ok_or(NoSuchId)?;
         let id = Self {
-            task: uuid(task)?,
-            message: uuid(message)?,
+            task: simple_uuid::read(task)?,
+            message: simple_uuid::read(message)?,
         };
         // One spelling only.
         if id.to_string() == text { Ok(id) } else { Err(NoSuchId) }
     }
-}
-
-fn uuid(hex: &str) -> Result<Uuid, NoSuchId> {
-    if hex.len() != HEX_DIGITS {
-        return Err(NoSuchId);
-    }
-    Uuid::try_parse(hex).map_err(|_| NoSuchId)
 }
 
 #[cfg(test)]

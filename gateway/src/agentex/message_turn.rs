@@ -166,7 +166,7 @@ fn written(frame: Frame<'_>, index: u32) -> Option<Box<RawValue>> {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use steadfast_events::{Usage, testing};
+    use steadfast_events::testing;
 
     use super::*;
     use crate::task;
@@ -179,21 +179,6 @@ mod tests {
         Event {
             turn,
             ..testing::event(kind)
-        }
-    }
-
-    fn accepted(id: &str) -> EventKind {
-        EventKind::MessageAccepted {
-            message_id: id.to_owned(),
-            idempotency_key: None,
-        }
-    }
-
-    fn ended(status: TurnStatus) -> EventKind {
-        EventKind::TurnEnded {
-            status,
-            usage: Usage::default(),
-            error: None,
         }
     }
 
@@ -227,15 +212,15 @@ mod tests {
         let told = told(
             &mut turn,
             [
-                in_turn(1, accepted("another")),
+                in_turn(1, testing::message_accepted("another")),
                 in_turn(1, testing::text_started("earlier")),
-                in_turn(1, ended(TurnStatus::Completed)),
-                in_turn(2, accepted("asked")),
+                in_turn(1, testing::turn_ended(TurnStatus::Completed)),
+                in_turn(2, testing::message_accepted("asked")),
                 in_turn(2, testing::text_started("a")),
                 in_turn(2, testing::text_delta("a", "It")),
                 in_turn(2, testing::text_done("a", "It is")),
                 in_turn(2, testing::text_started("b")),
-                in_turn(2, ended(TurnStatus::Completed)),
+                in_turn(2, testing::turn_ended(TurnStatus::Completed)),
                 in_turn(3, testing::text_started("later")),
             ],
         );
@@ -273,8 +258,8 @@ mod tests {
         told(
             &mut failed,
             [
-                in_turn(1, accepted("asked")),
-                in_turn(1, ended(TurnStatus::Interrupted)),
+                in_turn(1, testing::message_accepted("asked")),
+                in_turn(1, testing::turn_ended(TurnStatus::Interrupted)),
             ],
         );
         assert_eq!(failed.failure().as_deref(), Some("the turn was interrupted"));
@@ -286,7 +271,7 @@ mod tests {
         told(
             &mut turn,
             [
-                in_turn(1, accepted("asked")),
+                in_turn(1, testing::message_accepted("asked")),
                 in_turn(1, testing::text_started("a")),
                 in_turn(1, testing::text_done("a", "One")),
             ],
@@ -304,7 +289,7 @@ mod tests {
             message("a", Author::Agent),
             message("b", Author::Agent),
         ];
-        let updates = turn.catch_up(&messages, Some(&in_turn(1, ended(TurnStatus::Completed))));
+        let updates = turn.catch_up(&messages, Some(&in_turn(1, testing::turn_ended(TurnStatus::Completed))));
         let of_b = |kind: &str| (kind.to_owned(), 1, "t.b".to_owned());
         assert_eq!(outline(&updates), [of_b("full"), of_b("done")]);
         assert!(turn.has_ended());

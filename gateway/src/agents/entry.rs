@@ -207,18 +207,18 @@ impl AgentEntry {
 
     /// The id of the task to which a creator gave this name. Names belong to their creators: a
     /// name tells nothing of the tasks of others, and nobody can take it first.
-    pub(crate) fn named_task_id(&self, creator: &str, name: &str) -> String {
+    pub(crate) fn named_task_id(&self, creator: &str, name: &str) -> Uuid {
         self.task_id(&["name", creator, name])
     }
 
     /// The id of the task that a creator requested under an idempotency key.
-    pub(crate) fn keyed_task_id(&self, creator: &str, key: &str) -> String {
+    pub(crate) fn keyed_task_id(&self, creator: &str, key: &str) -> Uuid {
         self.task_id(&["key", creator, key])
     }
 
-    fn task_id(&self, parts: &[&str; 3]) -> String {
+    fn task_id(&self, parts: &[&str; 3]) -> Uuid {
         // JSON keeps the parts apart, whatever they contain.
-        Uuid::new_v5(&self.id, json!(parts).to_string().as_bytes()).to_string()
+        Uuid::new_v5(&self.id, json!(parts).to_string().as_bytes())
     }
 }
 
@@ -254,7 +254,7 @@ mod tests {
             agent.keyed_task_id("alice", "monday"),
             agent.keyed_task_id("bob", "monday"),
         ];
-        let different: std::collections::BTreeSet<&String> = ids.iter().collect();
+        let different: std::collections::BTreeSet<&Uuid> = ids.iter().collect();
         assert_eq!(different.len(), ids.len());
         assert_eq!(agent.named_task_id("alice", "monday"), ids[0]);
     }

@@ -9,7 +9,6 @@ pub(super) mod responses;
 pub(super) mod sessions;
 
 use serde_json::{Map, Value};
-use steadfast_events::{Content, TextFormat};
 
 pub(super) use self::envelope::envelope;
 use crate::{error::ApiError, start::MAX_METADATA_BYTES};
@@ -25,13 +24,5 @@ fn read_metadata(metadata: Option<Map<String, Value>>) -> Result<Option<Value>, 
             Err(ApiError::too_large(format!("metadata is at most {MAX_METADATA_BYTES} bytes long")).param("metadata"))
         }
         _ => Ok(metadata),
-    }
-}
-
-/// What a user says.
-fn text(text: String) -> Content {
-    Content::Text {
-        text,
-        format: TextFormat::Plain,
     }
 }

@@ -1,10 +1,10 @@
-//! Responses of server-sent events: the headers, and what keeps proxies from closing a quiet one.
+//! Responses of server-sent events.
 
 use std::{convert::Infallible, fmt::Display, io::Write as _, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderValue, header},
     response::{
         IntoResponse as _, Response,
         sse::{Event, Sse},
@@ -12,10 +12,8 @@ use axum::{
 };
 use futures::{Stream, StreamExt as _};
 use serde::Serialize;
-use tokio::time::timeout;
 
-/// A stream that is silent for this long gets a comment.
-const PING: Duration = Duration::from_secs(15);
+use super::keep_alive::{PING, kept_alive};
 
 /// A comment (HTML Standard, section 9.2.6). It ends with one newline: after an event with an id,
 /// agentex-client 0.28 takes every empty line for an event, and fails on one without data
@@ -40,17 +38,9 @@ pub(super) fn response_of(events: impl Stream<Item = Bytes> + Send + 'static) ->
 }
 
 fn kept_open(response: Response, ping: Duration) -> Response {
-    let mut response = response.map(|body| with_keep_alive(body, ping));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("no-cache, no-transform"),
-    );
-    headers.insert(
-        HeaderName::from_static("x-accel-buffering"),
-        HeaderValue::from_static("no"),
-    );
+    let mut response = kept_alive(response, ping, COMMENT);
+    let kind = HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }
 
@@ -107,21 +97,6 @@ impl EventWriter {
     }
 }
 
-/// Sends a comment whenever the body has been silent for this long. Each chunk of the body must be
-/// a whole event.
-fn with_keep_alive(body: Body, interval: Duration) -> Body {
-    Body::from_stream(async_stream::stream! {
-        let mut events = body.into_data_stream();
-        loop {
-            match timeout(interval, events.next()).await {
-                Ok(Some(event)) => yield event,
-                Ok(None) => break,
-                Err(_) => yield Ok(COMMENT),
-            }
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use futures::stream;
@@ -130,8 +105,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_stream_sends_comments_that_end_with_one_newline() {
-        let silent = Body::from_stream(stream::pending::<Result<Bytes, axum::Error>>());
-        let mut chunks = with_keep_alive(silent, Duration::from_millis(1)).into_data_stream();
+        let response = response_with_ping(stream::pending(), Duration::from_millis(1));
+        let mut chunks = response.into_body().into_data_stream();
         for _ in 0..2 {
             assert_eq!(chunks.next().await.unwrap().unwrap(), ": ping\n");
         }
@@ -147,8 +122,8 @@ mod tests {
 
     #[tokio::test]
     async fn events_pass_unchanged_and_the_stream_ends_with_them() {
-        let events = Body::from_stream(stream::iter([Ok::<_, axum::Error>("data: 1\n\n")]));
-        let chunks = with_keep_alive(events, Duration::from_secs(15)).into_data_stream();
+        let events = stream::iter([Bytes::from_static(b"data: 1\n\n")]);
+        let chunks = response_of(events).into_body().into_data_stream();
         let chunks: Vec<Bytes> = chunks.map(Result::unwrap).collect().await;
         assert_eq!(chunks, ["data: 1\n\n"]);
     }

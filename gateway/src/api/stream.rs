@@ -212,7 +212,7 @@ fn has_all_entries(position: Option<Position>, end: End) -> bool {
 #[cfg(test)]
 mod tests {
     use futures::stream;
-    use steadfast_events::{EntryId, EventKind, TurnStatus, Usage, testing};
+    use steadfast_events::{EntryId, TurnStatus, testing};
 
     use super::*;
     use crate::{follow::AllMessages, task};
@@ -220,11 +220,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_a_turn_that_all_messages_cover_is_told_after_them_and_without_an_id() {
         let at = |number| EntryId { epoch: 2, number };
-        let event = testing::event(EventKind::TurnEnded {
-            status: TurnStatus::Completed,
-            usage: Usage::default(),
-            error: None,
-        });
+        let event = testing::event(testing::turn_ended(TurnStatus::Completed));
         let json = serde_json::to_string(&event).unwrap().into();
         let turn_end = Arc::new(Entry::new(at(7), event, json));
         let all = Update::Messages(AllMessages {

@@ -8,7 +8,9 @@ use futures::{StreamExt as _, stream, stream::BoxStream};
 use serde_json::Value;
 use steadfast_contract::signals::{ReceiveEvent, SIGNAL_RECEIVE_EVENT};
 use steadfast_eventlog::{Entry, LogItem, reader::From};
-use steadfast_events::{Author, Content, EntryId, EventKind, LogId, Message, TurnStatus, id::user_message_id};
+use steadfast_events::{
+    Author, Content, EntryId, EventKind, LogId, Message, TextFormat, TurnStatus, id::user_message_id,
+};
 use steadfast_payload::unpack;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use tokio::time::{Instant, timeout_at};
@@ -45,6 +47,14 @@ pub(super) enum Thread {
         /// There may be one with its id.
         may_be_repeated: bool,
     },
+}
+
+/// A message of plain text.
+pub(super) fn text(text: String) -> Content {
+    Content::Text {
+        text,
+        format: TextFormat::Plain,
+    }
 }
 
 /// A message that is to be sent.

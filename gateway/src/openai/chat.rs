@@ -264,7 +264,7 @@ fn in_words(approval: &Approval) -> String {
 mod tests {
     use steadfast_events::{
         EventKind,
-        testing::{event, text_delta, text_done, text_started},
+        testing::{event, message_accepted, text_delta, text_done, text_started},
     };
 
     use super::*;
@@ -277,10 +277,7 @@ mod tests {
             include_usage: true,
         };
         let mut writer = CompletionWriter::new(head, "u");
-        let accepted = EventKind::MessageAccepted {
-            message_id: "u".to_owned(),
-            idempotency_key: None,
-        };
+        let accepted = message_accepted("u");
         assert_eq!(writer.apply(&event(accepted)), Vec::<Value>::new());
         writer
     }

@@ -6,13 +6,14 @@ use std::{fmt, str::FromStr};
 use steadfast_events::EntryId;
 use uuid::Uuid;
 
+use crate::simple_uuid::{self, HEX_DIGITS, NoSuchId};
+
 const AGENT: &str = "agt_";
 const CONVERSATION: &str = "conv_";
 const EVENT: &str = "evt_";
 const RESPONSE: &str = "resp_";
 const SESSION: &str = "sess_";
 const TURN: &str = "turn_";
-const HEX_DIGITS: usize = 32;
 
 /// The id of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +50,6 @@ pub(crate) struct ResponseId {
     /// How many questions to people come before it in the turn: a response ends with each.
     pub(crate) part: u32,
 }
-
-/// The text is no id of this kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoSuchId;
 
 /// For so long a response can begin the conversation of an id.
 const UNUSED_SECONDS: i64 = 24 * 3600;
@@ -115,7 +112,7 @@ macro_rules! of_one_uuid {
 
             fn from_str(text: &str) -> Result<Self, NoSuchId> {
                 let id = text.strip_prefix($prefix).ok_or(NoSuchId)?;
-                Ok(Self(uuid(id)?))
+                Ok(Self(simple_uuid::read(id)?))
             }
         }
     )*};
@@ -136,7 +133,7 @@ impl FromStr for TurnId {
         let id = text.strip_prefix(TURN).ok_or(NoSuchId)?;
         let (session, number) = id.split_once('_').ok_or(NoSuchId)?;
         Ok(Self {
-            session: SessionId(uuid(session)?),
+            session: SessionId(simple_uuid::read(session)?),
             number: number.parse().map_err(|_| NoSuchId)?,
         })
     }
@@ -188,20 +185,13 @@ impl FromStr for ResponseId {
         };
         let (task, message) = ids.split_at_checked(HEX_DIGITS).ok_or(NoSuchId)?;
         let id = Self {
-            task: uuid(task)?,
-            message: uuid(message)?,
+            task: simple_uuid::read(task)?,
+            message: simple_uuid::read(message)?,
             part,
         };
         // One spelling only.
         if id.to_string() == text { Ok(id) } else { Err(NoSuchId) }
     }
-}
-
-fn uuid(hex: &str) -> Result<Uuid, NoSuchId> {
-    if hex.len() != HEX_DIGITS {
-        return Err(NoSuchId);
-    }
-    Uuid::try_parse(hex).map_err(|_| NoSuchId)
 }
 
 #[cfg(test)]

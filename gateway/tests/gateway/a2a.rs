@@ -1,9 +1,10 @@
 //! A2A's two bindings against a real Temporal and a real Redis; the test appends to the log what a worker would.
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     http::{Request, StatusCode},
 };
+use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 use steadfast_contract::{
     signals::{Decide, Interrupt, ReceiveEvent, SIGNAL_DECIDE, SIGNAL_INTERRUPT, SIGNAL_RECEIVE_EVENT},
@@ -11,18 +12,19 @@ use steadfast_contract::{
     visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR},
 };
 use steadfast_events::{
-    Approval, Author, Content, Decision, EventKind, Message, TurnStatus, Usage, Verdict,
-    testing::{message, text, text_delta, text_done, text_started},
+    Approval, Author, Content, Decision, EventKind, Message, TurnStatus, Verdict,
+    testing::{message, message_accepted, text, text_delta, text_done, text_started, turn_ended},
 };
 use steadfast_gateway::{Access, KubernetesAccess, SelfApproval, StartRequest};
 use steadfast_payload::{pack, unpack};
 use steadfast_testkit::{ControlPlane, ControlPlaneOptions, NewUser, Redis, Temporal, TemporalOptions};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use super::{
     access::grant,
-    support::{Answer, Frames, TestGateway, beside, with_redis, without_services},
+    support::{Answer, Frames, TIMEOUT, TestGateway, beside, uuid, with_redis, without_services},
 };
 
 const BASE: &str = "/a2a/default/haiku";
@@ -90,18 +92,6 @@ fn ids(task: &Value) -> (String, String) {
     (uuid(task), uuid(message))
 }
 
-fn uuid(hex: &str) -> String {
-    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]];
-    parts.join("-")
-}
-
-fn accepted(message_id: &str) -> EventKind {
-    EventKind::MessageAccepted {
-        message_id: message_id.to_owned(),
-        idempotency_key: None,
-    }
-}
-
 fn by_user(message_id: &str) -> EventKind {
     EventKind::MessageDone {
         message: Message {
@@ -111,16 +101,12 @@ fn by_user(message_id: &str) -> EventKind {
     }
 }
 
-fn ended(status: TurnStatus) -> EventKind {
-    EventKind::TurnEnded {
-        status,
-        usage: Usage::default(),
-        error: None,
-    }
-}
-
 fn begun(message_id: &str) -> Vec<EventKind> {
-    vec![accepted(message_id), by_user(message_id), EventKind::TurnStarted {}]
+    vec![
+        message_accepted(message_id),
+        by_user(message_id),
+        EventKind::TurnStarted {},
+    ]
 }
 
 fn answered() -> Vec<EventKind> {
@@ -128,7 +114,7 @@ fn answered() -> Vec<EventKind> {
         text_started("a"),
         text_delta("a", "Autumn "),
         text_done("a", "Autumn moon"),
-        ended(TurnStatus::Completed),
+        turn_ended(TurnStatus::Completed),
     ]
 }
 
@@ -276,16 +262,19 @@ async fn a_message_waits_for_its_task_unless_it_is_told_not_to_and_sent_again_it
     let (task_id, message_id) = ids(&task);
     gateway.append(&task_id, 1, begun(&message_id)).await;
 
-    let whole = async {
-        let sent = said("w1", "Write one.");
-        http(&gateway, "POST", "/message:send", sent).await.body["task"].take()
-    };
-    let later = async {
-        // Longer than the client of python waits for a byte.
-        tokio::time::sleep(std::time::Duration::from_millis(6500)).await;
-        gateway.append(&task_id, 4, answered()).await;
-    };
-    let (whole, ()) = tokio::join!(whole, later);
+    let sent = request("POST", &format!("{BASE}/message:send"), &said("w1", "Write one."));
+    let response = gateway.router.clone().oneshot(sent).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "application/a2a+json");
+    assert_eq!(response.headers()["x-accel-buffering"], "no");
+    let mut chunks = response.into_body().into_data_stream();
+    // The client gets bytes while the task works: that of python waits 5 s for one.
+    for _ in 0..2 {
+        let chunk = timeout(TIMEOUT, chunks.next()).await.expect("a byte in time");
+        assert_eq!(chunk.unwrap().unwrap(), " ");
+    }
+    gateway.append(&task_id, 4, answered()).await;
+    let body: Vec<Bytes> = timeout(TIMEOUT, chunks.try_collect()).await.expect("an end").unwrap();
+    let whole = serde_json::from_slice::<Value>(&body.concat()).unwrap()["task"].take();
     assert_eq!(
         (&whole["id"], &whole["status"]["state"]),
         (&task["id"], &json!("TASK_STATE_COMPLETED"))
@@ -382,7 +371,7 @@ async fn a_task_that_works_is_canceled_by_an_interrupt() {
                 break;
             }
         }
-        gateway.append(&task_id, 4, [ended(TurnStatus::Interrupted)]).await;
+        gateway.append(&task_id, 4, [turn_ended(TurnStatus::Interrupted)]).await;
     };
     let (canceled, ()) = tokio::join!(canceled, worker);
     assert_eq!(
@@ -404,12 +393,12 @@ async fn tasks_are_listed_by_their_latest_status_in_pages() {
     let mut next = at_once(said("l2", "Second."));
     next["message"]["contextId"] = first["contextId"].clone();
     let second = rpc(&gateway, "SendMessage", next).await["result"]["task"].take();
-    gateway.append(&task_id, 8, [accepted(&ids(&second).1)]).await;
+    gateway.append(&task_id, 8, [message_accepted(&ids(&second).1)]).await;
     let third = rpc(&gateway, "SendMessage", at_once(said("l3", "Third."))).await["result"]["task"].take();
     gateway.append(&ids(&third).0, 1, begun(&ids(&third).1)).await;
 
     // Visibility lags behind.
-    let all = steadfast_testkit::wait::until("all are listed", super::support::TIMEOUT, async || {
+    let all = steadfast_testkit::wait::until("all are listed", TIMEOUT, async || {
         let listed = rpc(&gateway, "ListTasks", json!({})).await["result"].take();
         anyhow::ensure!(listed["totalSize"] == 3, "{listed}");
         Ok(listed)

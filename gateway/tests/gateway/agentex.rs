@@ -8,9 +8,9 @@ use axum::{
 use serde_json::{Value, json};
 use steadfast_contract::signals::UpdateMetadata;
 use steadfast_events::{
-    EventKind, TurnStatus, Usage,
+    EventKind, TurnStatus,
     id::user_message_id,
-    testing::{text_delta, text_done, text_started},
+    testing::{message_accepted, text_delta, text_done, text_started, turn_ended},
 };
 use steadfast_payload::unpack;
 use steadfast_testkit::Redis;
@@ -22,19 +22,12 @@ use super::support::{TestGateway, with_redis, without_services};
 /// The turn that answers a message, as a worker writes it.
 fn answer_of(message_id: &str) -> Vec<EventKind> {
     vec![
-        EventKind::MessageAccepted {
-            message_id: message_id.to_owned(),
-            idempotency_key: None,
-        },
+        message_accepted(message_id),
         EventKind::TurnStarted {},
         text_started("a"),
         text_delta("a", "Autumn "),
         text_done("a", "Autumn moon"),
-        EventKind::TurnEnded {
-            status: TurnStatus::Completed,
-            usage: Usage::default(),
-            error: None,
-        },
+        turn_ended(TurnStatus::Completed),
     ]
 }
 
@@ -49,6 +42,7 @@ async fn lines(gateway: &TestGateway, key: &str, params: &Value) -> Vec<Value> {
     let request = request.body(Body::from(body)).unwrap();
     let response = gateway.router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+    assert_eq!(response.headers()["x-accel-buffering"], "no");
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     let text = String::from_utf8(body.to_vec()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -126,10 +120,7 @@ async fn a_message_and_an_event_are_found_by_their_ids_alone() {
     for key in ["m1", "m2"] {
         gateway.keyed_rpc(key, "event/send", to_task(&id)).await;
     }
-    let accepted = ["m1", "m2"].map(|key| EventKind::MessageAccepted {
-        message_id: sent(key),
-        idempotency_key: None,
-    });
+    let accepted = ["m1", "m2"].map(|key| message_accepted(&sent(key)));
     let of_user = ["m1", "m2"].map(|key| {
         let EventKind::MessageDone { mut message } = text_done(&sent(key), "Write one.") else {
             unreachable!("a finished message");

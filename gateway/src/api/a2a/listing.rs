@@ -214,8 +214,8 @@ impl<'a> Turns<'a> {
 mod tests {
     use a2a_types::TaskState;
     use steadfast_events::{
-        TurnStatus, Usage,
-        testing::{event, text_done},
+        TurnStatus,
+        testing::{event, message_accepted, text_done, turn_ended},
     };
 
     use super::*;
@@ -224,13 +224,6 @@ mod tests {
     const TASK: &str = "01890000-0000-7000-8000-000000000001";
     const FIRST: &str = "01890000-0000-7000-8000-00000000000a";
     const SECOND: &str = "01890000-0000-7000-8000-00000000000b";
-
-    fn accepted(message_id: &str) -> EventKind {
-        EventKind::MessageAccepted {
-            message_id: message_id.to_owned(),
-            idempotency_key: None,
-        }
-    }
 
     fn of_turn(turn: u32, kind: EventKind) -> Event {
         Event { turn, ..event(kind) }
@@ -243,19 +236,15 @@ mod tests {
             ..task()
         };
         let mut turns = Turns::new(&record);
-        let ended = EventKind::TurnEnded {
-            status: TurnStatus::Completed,
-            usage: Usage::default(),
-            error: None,
-        };
+        let ended = turn_ended(TurnStatus::Completed);
         for event in [
-            of_turn(1, accepted(FIRST)),
-            of_turn(2, accepted(SECOND)),
+            of_turn(1, message_accepted(FIRST)),
+            of_turn(2, message_accepted(SECOND)),
             of_turn(1, EventKind::TurnStarted {}),
             of_turn(1, text_done("a", "One")),
             of_turn(1, ended),
             // That of a schedule has no UUID.
-            of_turn(3, accepted("schedule-1")),
+            of_turn(3, message_accepted("schedule-1")),
             of_turn(3, EventKind::TurnStarted {}),
             of_turn(2, EventKind::TurnStarted {}),
         ] {

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use futures::{StreamExt as _, stream::BoxStream};
 use jiff::Timestamp;
 use steadfast_eventlog::reader::From;
-use steadfast_events::{Author, Content, Message, TextFormat, TurnStatus};
+use steadfast_events::{Author, Content, Message, TurnStatus};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -109,10 +109,7 @@ impl Call {
         let agent = self.gateway.agents.by_name(&self.agent.name);
         let agent = self.gateway.agent(caller, Action::WriteTasks, agent).await?;
         let thread = self.thread(&incoming).await?;
-        let content = Content::Text {
-            text: incoming.text.clone(),
-            format: TextFormat::Plain,
-        };
+        let content = turn::text(incoming.text.clone());
         let sender = turn::Turn {
             gateway: &self.gateway,
             session: &self.session,
@@ -155,7 +152,7 @@ impl Call {
             },
         };
         Ok(Thread::New {
-            id: uuid(&id)?,
+            id,
             name,
             may_be_repeated: true,
         })
@@ -164,7 +161,7 @@ impl Call {
     /// The task of ours that a context is: the one with this id, or the caller's with this name.
     pub(super) async fn context(&self, action: Action, context: &str) -> Result<Option<TaskRecord>, ApiError> {
         let (agent, caller) = (&self.agent, &self.session.caller);
-        let mut ids = vec![agent.named_task_id(caller.name(), context)];
+        let mut ids = vec![agent.named_task_id(caller.name(), context).to_string()];
         if Uuid::parse_str(context).is_ok() {
             ids.insert(0, context.to_owned());
         }

@@ -1,12 +1,12 @@
 //! How each binding writes a result, an error, and the events of a stream.
 
-use std::{pin::Pin, time::Duration};
+use std::{convert::Infallible, pin::Pin, time::Duration};
 
 use a2a_types::{JsonRpcId, JsonRpcResponse, StreamResponse};
 use axum::{
     Json,
     body::{Body, Bytes},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response, sse::Event as SseEvent},
 };
 use futures::{Stream, StreamExt as _};
@@ -16,8 +16,9 @@ use tokio::time::timeout;
 use super::operations::Following;
 use crate::{
     a2a::{errors::Described, turn::Artifacts},
-    api::{server_sent_events::response_with_ping, turn::take_in},
-    error::{ApiError, Failure},
+    api::{keep_alive::kept_alive, server_sent_events::response_with_ping, turn::take_in},
+    error::{ApiError, Failure, with_body},
+    follow::Update,
     turn_writer::TurnWriter as _,
 };
 
@@ -26,7 +27,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// JSON may begin with it.
 const SPACE: Bytes = Bytes::from_static(b" ");
 const A2A_JSON: HeaderValue = HeaderValue::from_static("application/a2a+json");
-const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// A binding of A2A.
 #[derive(Clone, Debug)]
@@ -59,12 +59,7 @@ impl Binding {
     /// The error of a response, in the words of the binding.
     pub(super) fn enclosed(&self, failure: &Failure, response: &Response, status: StatusCode) -> Response {
         let error = Described::new(response.status(), &failure.message, failure.code, failure.param);
-        let mut enclosed = (status, Json(self.error(&error))).into_response();
-        for (name, value) in response.headers() {
-            if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
-                enclosed.headers_mut().append(name, value.clone());
-            }
-        }
+        let mut enclosed = with_body(response, status, self.error(&error));
         self.label(&mut enclosed);
         enclosed
     }
@@ -78,16 +73,13 @@ impl Binding {
         }
         let label = self.clone();
         let body = Body::from_stream(async_stream::stream! {
-            yield Ok::<_, std::convert::Infallible>(SPACE);
+            yield Ok::<_, Infallible>(SPACE);
             // The status is on its way: where the wait ends early, the client gets the task as it is.
-            while timeout(KEEP_ALIVE, following.wait()).await.is_err() {
-                yield Ok(SPACE);
-            }
+            let _ = following.wait().await;
             yield Ok(Bytes::from(self.body(task(&following, history_length)).to_string()));
         });
-        let mut response = Response::new(body);
+        let mut response = kept_alive(Response::new(body), KEEP_ALIVE, SPACE);
         label.label(&mut response);
-        response.headers_mut().insert(BUFFERING, HeaderValue::from_static("no"));
         response
     }
 
@@ -102,7 +94,7 @@ impl Binding {
             yield self.event(&begin);
             while !following.turn.has_ended() {
                 let Some(update) = following.updates.next().await else { return };
-                if let crate::follow::Update::Error(reason) = &update {
+                if let Update::Error(reason) = &update {
                     yield self.error_event(reason);
                     return;
                 }

@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use super::{
     DONE,
     responses::{Place, id_of, refuse_tools, thread},
-    text,
 };
 use crate::{
     access::Session,
@@ -25,7 +24,7 @@ use crate::{
         extractors::UnreadBody,
         rpc::params::idempotency_key,
         server_sent_events::response,
-        turn::{Turn, take_in, until_ended},
+        turn::{Turn, take_in, text, until_ended},
     },
     app::Gateway,
     error::{ApiError, ErrorBody},

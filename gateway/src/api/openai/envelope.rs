@@ -1,16 +1,10 @@
 //! Errors in the words of OpenAI's APIs: whatever fails below `/v1` answers with their envelope.
 //! Source: <https://platform.openai.com/docs/guides/error-codes>
 
-use axum::{
-    Json,
-    extract::Request,
-    http::{StatusCode, header},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
+use axum::{extract::Request, http::StatusCode, middleware::Next, response::Response};
 use serde_json::json;
 
-use crate::error::Failure;
+use crate::error::{Failure, with_body};
 
 const PATHS: &str = "/v1/";
 
@@ -32,13 +26,7 @@ fn enclosed(failure: &Failure, response: &Response) -> Response {
     let error = json!({
         "message": failure.message, "type": kind, "param": failure.param, "code": failure.code.unwrap_or(code),
     });
-    let mut enclosed = (status, Json(json!({ "error": error }))).into_response();
-    for (name, value) in response.headers() {
-        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
-            enclosed.headers_mut().append(name, value.clone());
-        }
-    }
-    enclosed
+    with_body(response, status, json!({ "error": error }))
 }
 
 fn kind_and_code(status: StatusCode) -> (&'static str, &'static str) {

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::{DONE, conversations::begun, read_metadata, text};
+use super::{DONE, conversations::begun, read_metadata};
 use crate::{
     access::{Action, Session},
     acknowledgement,
@@ -29,7 +29,9 @@ use crate::{
         rpc::params::{MAX_NAME_BYTES, idempotency_key},
         server_sent_events::response,
         tasks::interrupt_task,
-        turn::{self, Sent, Thread, Turn, beginning, last_message, take_in, turn_status, until_ended, updates_of},
+        turn::{
+            self, Sent, Thread, Turn, beginning, last_message, take_in, text, turn_status, until_ended, updates_of,
+        },
     },
     app::Gateway,
     error::{ApiError, ErrorBody},
@@ -233,12 +235,10 @@ pub(super) async fn thread(
             Some(resent(headers, input)),
         ),
         (None, Some(key)) => (agent.keyed_task_id(caller.name(), key), None, None),
-        (None, None) => (Uuid::now_v7().to_string(), None, None),
+        (None, None) => (Uuid::now_v7(), None, None),
     };
     let thread = Thread::New {
-        id: id
-            .parse()
-            .map_err(|error: uuid::Error| ApiError::internal("a task's id cannot be made", error))?,
+        id,
         name,
         may_be_repeated: named.is_some() || key.is_some(),
     };

@@ -24,7 +24,7 @@ use self::{
 use super::{
     agents::{find, not_supported, require_beta},
     conversations::Paging,
-    read_metadata, text,
+    read_metadata,
 };
 use crate::{
     access::{Action, Caller, Session as CallerSession},
@@ -33,7 +33,7 @@ use crate::{
         extractors::{Params, UnreadBody},
         rpc::params::idempotency_key,
         tasks::{Newest, erase::erase, metadata::replace_metadata},
-        turn::{Thread, Turn},
+        turn::{Thread, Turn, text},
     },
     app::Gateway,
     error::{ApiError, ErrorBody},
@@ -95,10 +95,7 @@ pub(in crate::api) async fn create(
     let metadata = read_metadata(body.metadata)?;
     let key = idempotency_key(&headers)?;
     let id = match key {
-        Some(key) => agent
-            .keyed_task_id(session.caller.name(), key)
-            .parse()
-            .map_err(|error: uuid::Error| ApiError::internal("a task's id cannot be made", error))?,
+        Some(key) => agent.keyed_task_id(session.caller.name(), key),
         None => Uuid::now_v7(),
     };
     let is_streamed = body.stream.unwrap_or_default();

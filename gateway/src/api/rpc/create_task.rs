@@ -30,8 +30,9 @@ pub(super) async fn create_task(
     let id = match (&name, key) {
         (Some(name), _) => agent.named_task_id(caller.name(), name),
         (None, Some(key)) => agent.keyed_task_id(caller.name(), key),
-        (None, None) => Uuid::now_v7().to_string(),
+        (None, None) => Uuid::now_v7(),
     };
+    let id = id.to_string();
     let task = NewTask {
         id: &id,
         name: name.as_deref(),

@@ -1,7 +1,7 @@
 //! `message/send`: a message to the agent, and the answer in the response: whole, or line by line
 //! as it comes (NDJSON, one JSON-RPC response per line).
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Json,
@@ -12,7 +12,6 @@ use axum::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream::BoxStream};
 use serde_json::{Map, Value, json, value::RawValue};
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{INTERNAL_ERROR, error_object, params};
@@ -20,7 +19,10 @@ use crate::{
     access::Session,
     agentex::{message_turn::MessageTurn, wire::TaskMessage},
     agents::AgentEntry,
-    api::turn::{Thread, Turn, take_in, until_ended},
+    api::{
+        keep_alive::{PING, kept_alive},
+        turn::{Thread, Turn, take_in, until_ended},
+    },
     app::Gateway,
     error::ApiError,
     follow::Update,
@@ -30,8 +32,7 @@ use crate::{
     turn_writer::TurnWriter as _,
 };
 
-/// A response that is silent for this long gets an empty line, which readers of NDJSON skip.
-const PING: Duration = Duration::from_secs(15);
+/// Readers of NDJSON skip it.
 const EMPTY_LINE: Bytes = Bytes::from_static(b"\n");
 
 pub(super) async fn send_message(
@@ -54,13 +55,13 @@ pub(super) async fn send_message(
     let thread = match params::task_reference(params)? {
         Some(params::TaskReference::Id(_)) => Thread::Of(Box::new(params::task(gateway, caller, agent, params).await?)),
         Some(params::TaskReference::Name(name)) => Thread::New {
-            id: uuid_of(&agent.named_task_id(caller.name(), &name))?,
+            id: agent.named_task_id(caller.name(), &name),
             name: Some(name),
             may_be_repeated: true,
         },
         None => Thread::New {
             id: match key {
-                Some(key) => uuid_of(&agent.keyed_task_id(caller.name(), key))?,
+                Some(key) => agent.keyed_task_id(caller.name(), key),
                 None => Uuid::now_v7(),
             },
             name: None,
@@ -91,11 +92,6 @@ pub(super) async fn send_message(
         return Ok(lines(response_lines(writer, updates, id.clone())));
     }
     whole(gateway, &task, writer, updates, id).await
-}
-
-fn uuid_of(id: &str) -> Result<Uuid, ApiError> {
-    id.parse()
-        .map_err(|error: uuid::Error| ApiError::internal("a task's id cannot be made", error))
 }
 
 async fn whole(
@@ -153,24 +149,9 @@ fn failure(id: &Value, reason: &str) -> Bytes {
 }
 
 fn lines(lines: impl Stream<Item = Bytes> + Send + 'static) -> Response {
-    let body = async_stream::stream! {
-        let mut lines = std::pin::pin!(lines);
-        loop {
-            match timeout(PING, lines.next()).await {
-                Ok(Some(line)) => yield Ok::<_, Infallible>(line),
-                Ok(None) => break,
-                Err(_) => yield Ok(EMPTY_LINE),
-            }
-        }
-    };
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson")),
-        (
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-cache, no-transform"),
-        ),
-    ];
-    (headers, Body::from_stream(body)).into_response()
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
+    let body = Body::from_stream(lines.map(Ok::<_, Infallible>));
+    kept_alive((kind, body).into_response(), PING, EMPTY_LINE)
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub(super) async fn task(
 ) -> Result<TaskRecord, ApiError> {
     let id = match task_reference(params)? {
         Some(TaskReference::Id(id)) => id,
-        Some(TaskReference::Name(name)) => agent.named_task_id(caller.name(), &name),
+        Some(TaskReference::Name(name)) => agent.named_task_id(caller.name(), &name).to_string(),
         None => return Err(ApiError::bad_request("task_id or task_name is required")),
     };
     let task = gateway.task(caller, Action::WriteTasks, &id).await?;

@@ -30,7 +30,9 @@ const CONCURRENCY: usize = 16;
 pub(in crate::api) async fn named(gateway: &Gateway, caller: &Caller, name: &str) -> Result<TaskRecord, ApiError> {
     let _turn = gateway.load.heavy_request(caller).await?;
     let agents = agents::visible(gateway, caller).await?;
-    let ids = agents.iter().map(|agent| agent.named_task_id(caller.name(), name));
+    let ids = agents
+        .iter()
+        .map(|agent| agent.named_task_id(caller.name(), name).to_string());
     let ids: Vec<String> = ids.collect();
     let listed = listed(gateway, &ids).await?;
     let (listed, unlisted): (Vec<String>, Vec<String>) = ids.into_iter().partition(|id| listed.contains(id));

@@ -22,12 +22,10 @@ use crate::{
     api::{
         approvals::decide::decide_approval,
         extractors::UnreadBody,
-        openai::{
-            agents::{not_supported, require_beta},
-            text,
-        },
+        openai::agents::{not_supported, require_beta},
         rpc::params::idempotency_key,
         tasks::interrupt_task,
+        turn::text,
     },
     app::Gateway,
     error::{ApiError, ErrorBody},

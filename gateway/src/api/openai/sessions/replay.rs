@@ -142,25 +142,17 @@ fn status_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use steadfast_events::{TurnStatus, Usage, testing::event};
+    use steadfast_events::{
+        TurnStatus,
+        testing::{event, message_accepted, turn_ended},
+    };
 
     use super::*;
 
     #[test]
     fn the_latest_events_tell_whether_a_turn_runs() {
-        let accepted = || {
-            event(EventKind::MessageAccepted {
-                message_id: "m".to_owned(),
-                idempotency_key: None,
-            })
-        };
-        let ended = || {
-            event(EventKind::TurnEnded {
-                status: TurnStatus::Completed,
-                usage: Usage::default(),
-                error: None,
-            })
-        };
+        let accepted = || event(message_accepted("m"));
+        let ended = || event(turn_ended(TurnStatus::Completed));
         let started = || event(EventKind::TurnStarted {});
         for (newest_first, status) in [
             (vec![], "idle"),
