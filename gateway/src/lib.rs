@@ -15,6 +15,7 @@ mod approvals;
 mod audit;
 mod console;
 mod edge;
+mod attachments;
 mod erasure;
 mod error;
 mod follow;

@@ -109,10 +109,7 @@ impl Call {
         let agent = self.gateway.agents.by_name(&self.agent.name);
         let agent = self.gateway.agent(caller, Action::WriteTasks, agent).await?;
         let thread = self.thread(&incoming).await?;
-        let content = Content::Text {
-            text: incoming.text.clone(),
-            format: TextFormat::Plain,
-        };
+        let content = Content::text(incoming.text.clone(), TextFormat::Plain);
         let sender = turn::Turn {
             gateway: &self.gateway,
             session: &self.session,
@@ -120,6 +117,7 @@ impl Call {
             agent: &agent,
             message: content.clone(),
             opening: content,
+            given: &[],
             params: None,
             metadata: None,
             key: None,
