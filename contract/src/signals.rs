@@ -76,7 +76,7 @@ pub struct ReceiveEvent {
     /// The idempotency key under which its sender sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
-    /// [`Content::Text`] or [`Content::Data`].
+    /// [`Content::Text`], with or without attachments, or [`Content::Data`].
     pub content: Content,
     /// Who sent it; empty when anonymous.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -84,9 +84,13 @@ pub struct ReceiveEvent {
 }
 
 impl ReceiveEvent {
-    /// The message as the inbox takes it in: text that is not empty, or data, is content that a user may send.
+    /// The message as the inbox takes it in: text that is not empty, attachments, or data, is content
+    /// that a user may send.
     pub fn into_message(self, at: jiff::Timestamp) -> NewMessage {
         let content = match self.content {
+            Content::Text { text, attachments, .. } if !attachments.is_empty() => {
+                Some(UserContent::Attached { text, attachments })
+            }
             Content::Text { text, .. } if !text.trim().is_empty() => Some(UserContent::Text(text)),
             Content::Data { data } => Some(UserContent::Data(data)),
             _ => None,

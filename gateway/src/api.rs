@@ -5,6 +5,7 @@
 mod a2a;
 mod agents;
 mod approvals;
+mod attachments;
 mod codec;
 mod events;
 mod extractors;
@@ -120,6 +121,8 @@ fn guarded() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(tasks::lifecycle::terminate))
         .routes(routes!(tasks::query::query))
         .routes(routes!(tasks::export::export))
+        .routes(routes!(attachments::upload))
+        .routes(routes!(attachments::download))
         .routes(routes!(stream::by_id))
         .routes(routes!(stream::by_name))
         .routes(routes!(approvals::list))
@@ -146,6 +149,8 @@ fn guarded() -> OpenApiRouter<Arc<Gateway>> {
         ))
         .routes(routes!(openai::conversations::items))
         .routes(routes!(openai::conversations::item))
+        .routes(routes!(openai::files::by_id))
+        .routes(routes!(openai::files::content))
         .routes(routes!(openai::agents::list, openai::agents::create))
         .routes(routes!(
             openai::agents::by_id,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::HeaderName;
+use steadfast_attachment_store::AttachmentStore;
 use steadfast_eventlog::{EventLog, LogReader};
 use steadfast_process::BlockingWork;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
@@ -39,6 +40,8 @@ pub struct Gateway {
     pub blocking: BlockingWork,
     /// Headers whose value names a conversation of a client of OpenAI's APIs, the first one first.
     pub conversation_headers: Vec<HeaderName>,
+    /// Where the bytes of attachments are kept; without it, messages with bytes are refused.
+    pub attachments: Option<AttachmentStore>,
     /// Ends the streams, which otherwise last as long as their tasks.
     pub stopping: CancellationToken,
 }
@@ -163,6 +166,7 @@ impl Gateway {
             load: Load::default(),
             blocking: BlockingWork::new(1),
             conversation_headers: Vec::new(),
+            attachments: None,
             stopping: CancellationToken::new(),
         }
     }

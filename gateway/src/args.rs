@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use axum::http::{HeaderName, HeaderValue};
 use clap::{Args as ClapArgs, Parser};
 use ipnet::IpNet;
+use steadfast_attachment_store::AttachmentArgs;
 use steadfast_eventlog::RedisArgs;
 use steadfast_gateway::{HistoryLimits, PathPrefix, RateLimits};
 use steadfast_process::{LogFormat, outbound::OutboundArgs};
@@ -48,6 +49,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     pub redis: RedisArgs,
+
+    #[command(flatten)]
+    pub attachments: AttachmentArgs,
 
     /// Directory of AgentRevision files; serves their agents instead of those of a Kubernetes cluster.
     #[arg(long, env = "STEADFAST_REVISIONS")]
@@ -110,7 +114,7 @@ pub(crate) struct Args {
     #[arg(long, env = "STEADFAST_FORBID_SELF_APPROVAL", value_parser = clap::builder::BoolishValueParser::new())]
     pub forbid_self_approval: bool,
 
-    /// The way out of the cluster, for traces.
+    /// The way out of the cluster, for traces and attachments.
     #[command(flatten)]
     pub outbound: OutboundArgs,
 
@@ -183,4 +187,10 @@ impl From<&RateArgs> for RateLimits {
             body_kib_burst: args.body_kib_burst,
         }
     }
+}
+
+/// All environment variables: those of AWS configure the store of attachments.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    #[expect(clippy::disallowed_methods, reason = "this module is where the environment is read")]
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

@@ -1,5 +1,5 @@
-//! Erasing a task: every run of its workflow and of the agents that worked as its tools, in Temporal, and their logs
-//! and spilled answers in Redis.
+//! Erasing a task: every run of its workflow and of the agents that worked as its tools, in Temporal, their logs and
+//! spilled answers in Redis, and the attachments of its messages.
 //!
 //! What depends on a run is deleted before the run, and the newest run of the task last: an erasure that fails in the
 //! middle can be repeated, and finds the rest.
@@ -13,7 +13,7 @@ use temporalio_common::protos::temporal::api::{
     history::v1::{HistoryEvent, history_event::Attributes},
 };
 
-use crate::{app::Gateway, error::ApiError, task::TaskRecord, temporal::TemporalError};
+use crate::{app::Gateway, attachments, error::ApiError, task::TaskRecord, temporal::TemporalError};
 
 /// Why a workflow ended, as its history says.
 const ERASED: &str = "the task is erased";
@@ -44,6 +44,7 @@ pub(crate) async fn erase(gateway: &Gateway, task: &TaskRecord) -> Result<(), Ap
     let newest = TaskRecord::read(gateway.temporal.describe(&task.id).await?).filter(|newest| newest.is_same_as(task));
     let newest = newest.ok_or_else(|| ApiError::not_found("the task"))?;
     let data = collect(gateway, Run::new(newest.id, newest.run_id)).await?;
+    attachments::erase(gateway, task).await?;
     for log in &data.logs {
         gateway.log.erase(log).await?;
     }

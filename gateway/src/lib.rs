@@ -12,6 +12,7 @@ mod agents;
 mod api;
 mod app;
 mod approvals;
+mod attachments;
 mod audit;
 mod console;
 mod edge;

@@ -117,6 +117,7 @@ async fn build(
         load: Load::default().with_rates((&args.rates).into()),
         blocking: BlockingWork::new(BLOCKING_THREADS),
         conversation_headers: args.conversation_headers.clone(),
+        attachments: args.attachments.open(&args.install_id, args::environment(), outbound)?,
         stopping: stop.clone(),
     })
 }

@@ -221,10 +221,7 @@ mod tests {
             turn: 1,
             agent: "haiku".to_owned(),
             author: Author::Agent,
-            content: Content::Text {
-                text: text.to_owned(),
-                format: TextFormat::Plain,
-            },
+            content: Content::text(text, TextFormat::Plain),
             status,
             created_at: jiff::Timestamp::UNIX_EPOCH,
             updated_at: jiff::Timestamp::UNIX_EPOCH,

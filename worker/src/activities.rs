@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::predecessor::RunningAttempts;
 use self::publish::{log_expiry, parse_cursor};
 use crate::{
+    attachments::Attachments,
     cache::{run_history::RunHistory, segments::SegmentCache},
     cancel_broadcast::{CancelBroadcast, RunningCalls},
     failure::{ActivityFailure, CallFailure},
@@ -52,6 +53,7 @@ pub(crate) struct Activities {
     pub(crate) writers: LogWriters,
     pub(crate) revisions: Revisions,
     pub(crate) model: ModelClient,
+    pub(crate) attachments: Attachments,
     pub(crate) http_tools: HttpToolClient,
     pub(crate) mcp: McpClient,
     pub(crate) webhooks: WebhookClient,

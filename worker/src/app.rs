@@ -33,6 +33,7 @@ use self::{
 use crate::{
     activities::{Activities, RunningAttempts},
     args::{Args, environment},
+    attachments::Attachments,
     cache::segments::{CacheLimits, SegmentCache},
     cancel_broadcast::{CancelBroadcast, RunningCalls, channel_name},
     dynamic_activity::DynamicActivity,
@@ -177,6 +178,7 @@ fn activities(
         log,
         revisions,
         model: ModelClient::new(credentials.clone(), &of_models, args.model_base_url.clone())?,
+        attachments: Attachments::new(args.attachments.open(&args.install, environment(), &outbound)?),
         http_tools: HttpToolClient::new(credentials.clone(), &of_tools, blocking.clone())?,
         mcp: McpClient::new(credentials.clone(), &of_tools, blocking.clone())?,
         webhooks: WebhookClient::new(credentials, &of_tools)?,

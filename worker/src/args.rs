@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Parser;
+use steadfast_attachment_store::AttachmentArgs;
 use steadfast_eventlog::RedisArgs;
 use steadfast_process::{LogFormat, outbound::OutboundArgs};
 use steadfast_temporal::TemporalArgs;
@@ -44,6 +45,8 @@ pub(crate) struct Args {
     pub(crate) temporal: TemporalArgs,
     #[command(flatten)]
     pub(crate) redis: RedisArgs,
+    #[command(flatten)]
+    pub(crate) attachments: AttachmentArgs,
     /// The most MiB of events that the log of a task keeps in Redis; older events are read from Temporal.
     #[arg(long, env = "STEADFAST_LOG_MAX_MIB", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) log_max_mib: u16,

@@ -9,6 +9,7 @@
 mod activities;
 mod app;
 mod args;
+mod attachments;
 mod builder;
 mod cache;
 mod cancel_broadcast;

@@ -1,5 +1,6 @@
 //! The model client: builds the request, streams the response, classifies failures.
 
+pub(crate) mod attachments;
 mod authorization;
 mod body;
 pub(crate) mod client;

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use steadfast_crds::{agent::HandoffInput, agent_revision::RevisionHandoff, names::agent_task_queue};
 use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
@@ -140,6 +141,26 @@ async fn record_turns_tools_failures_and_interrupts() {
     task.turn_ended(2).await.unwrap();
     record(&stack, &client, &task, "interrupted-with-a-message-queued").await;
     gate.open();
+}
+
+#[tokio::test]
+#[ignore = "writes tests/histories"]
+async fn record_an_image_and_a_file() {
+    let stack = Stack::start().await.unwrap();
+    let client = client(&stack).await;
+    let seeing = agent(&stack, "seeing", |_| Reply::text("I see.")).await;
+    let task = seeing.task().await.unwrap();
+    let attachments = json!([
+        {"name": "tea.txt", "type": "text/plain", "data": BASE64_STANDARD.encode("tea")},
+        {"type": "image/*", "url": "https://example.com/tea.png"},
+    ]);
+    let content = json!({"type": "text", "author": "user", "content": "See:", "attachments": attachments});
+    let sent = task.rpc("event/send", json!({ "content": content }), None).await;
+    sent.unwrap().rpc_result().unwrap();
+    task.turn_completed(1).await.unwrap();
+    task.complete_turn(2, "And now?").await.unwrap();
+    task.complete().await.unwrap();
+    record(&stack, &client, &task, "image-and-file").await;
 }
 
 /// A tool of one step that is done and one that fails, so that the first is undone.

@@ -20,7 +20,8 @@ use crate::generate;
 use crate::stages::Stages;
 
 /// Tests that install or build other projects first, or wait for minutes: package, target and module.
-const LONG: [(&str, &str, &str); 3] = [
+const LONG: [(&str, &str, &str); 4] = [
+    ("steadfast-attachment-store", "s3", "bucket"),
     ("steadfast-operator", "control_plane", "gitops"),
     ("steadfast-e2e", "stack", "model_servers"),
     ("steadfast-e2e", "stack", "proxies"),

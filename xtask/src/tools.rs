@@ -10,7 +10,7 @@ pub(crate) struct Arguments {
     /// Installs the oldest supported versions of Kubernetes and Helm too.
     #[arg(long)]
     oldest: bool,
-    /// Installs the servers of models that `cargo xtask test --long` runs too.
+    /// Installs the servers of models, and the one that speaks S3, that `cargo xtask test --long` runs too.
     #[arg(long)]
     model_servers: bool,
 }

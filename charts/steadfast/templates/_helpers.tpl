@@ -84,6 +84,30 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end }}
 
+{{/* The store of attachments: its variables, and those from Secrets. */}}
+{{- define "steadfast.attachmentVariables" -}}
+{{- with .Values.attachments }}
+{{- if .url }}
+- {variable: STEADFAST_ATTACHMENTS_URL, value: {{ .url | quote }}}
+{{- with .region }}
+- {variable: STEADFAST_ATTACHMENTS_AWS_REGION, value: {{ . | quote }}}
+{{- end }}
+{{- with .endpoint }}
+- {variable: STEADFAST_ATTACHMENTS_AWS_ENDPOINT_URL, value: {{ . | quote }}}
+{{- end }}
+{{- else if or .region .endpoint .credentialsSecret.name }}
+{{- fail "attachments.region, endpoint and credentialsSecret need attachments.url: the bucket" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "steadfast.attachmentSecrets" -}}
+{{- with .Values.attachments.credentialsSecret }}
+{{- include "steadfast.secretVariable" (dict "variable" "STEADFAST_ATTACHMENTS_AWS_ACCESS_KEY_ID" "name" .name "key" .accessKeyIdKey) }}
+{{- include "steadfast.secretVariable" (dict "variable" "STEADFAST_ATTACHMENTS_AWS_SECRET_ACCESS_KEY" "name" .name "key" .secretAccessKeyKey) }}
+{{- end }}
+{{- end }}
+
 {{- define "steadfast.tlsSecrets" -}}
 {{- $client := .tls.clientCertificateSecret }}
 {{- include "steadfast.secretVariable" (dict "variable" (printf "%s_%s_DATA" .prefix .ca) "name" .tls.caSecret.name "key" .tls.caSecret.key) }}
@@ -164,10 +188,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- with .Values.redis.sentinel.username }}
 - {{ printf "--worker-env=REDIS_SENTINEL_USERNAME=%s" . | quote }}
 {{- end }}
-{{- range fromYamlArray (include "steadfast.outboundVariables" .) }}
+{{- range concat (include "steadfast.outboundVariables" . | fromYamlArray) (include "steadfast.attachmentVariables" . | fromYamlArray) }}
 - {{ printf "--worker-env=%s=%s" .variable .value | quote }}
 {{- end }}
-{{- range concat (include "steadfast.temporalSecrets" . | fromYamlArray) (include "steadfast.redisSecrets" . | fromYamlArray) (include "steadfast.outboundSecrets" . | fromYamlArray) }}
+{{- range concat (include "steadfast.temporalSecrets" . | fromYamlArray) (include "steadfast.redisSecrets" . | fromYamlArray) (include "steadfast.outboundSecrets" . | fromYamlArray) (include "steadfast.attachmentSecrets" . | fromYamlArray) }}
 - {{ printf "--worker-secret-env=%s=%s/%s" .variable .name .key | quote }}
 {{- end }}
 {{- end }}

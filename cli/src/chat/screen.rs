@@ -150,12 +150,16 @@ impl Screen {
             MessageStatus::Interrupted => Some(" (interrupted)"),
         };
         match &message.content {
-            Content::Text { text, .. } => {
+            Content::Text { text, attachments, .. } => {
+                let labels = attachments
+                    .iter()
+                    .map(|attachment| format!("\n[{}]", attachment.label()));
+                let text = labels.fold(text.clone(), |text, label| text + &label);
                 let head = match message.author {
                     Author::User => self.paint(Paint::Bold, "you: "),
                     Author::Agent => self.paint(Paint::Bold, &format!("{}: ", printable(&message.agent))),
                 };
-                self.extend(&message.id, &head, &printable(text), ending, out);
+                self.extend(&message.id, &head, &printable(&text), ending, out);
             }
             Content::Reasoning { summary, content } => {
                 let parts = if summary.is_empty() { content } else { summary };

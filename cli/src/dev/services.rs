@@ -261,7 +261,14 @@ fn connected(launch: Launch, ports: &Ports, state: &StateDir) -> Launch {
         .variable("TEMPORAL_ADDRESS", &local(&ports.temporal))
         .variable("TEMPORAL_NAMESPACE", &TEMPORAL_NAMESPACE)
         .variable("REDIS_URL", &format_args!("redis://{}", local(&ports.valkey)))
+        .variable("STEADFAST_ATTACHMENTS_URL", &attachments_url(state))
         .variable("STEADFAST_LOG_FORMAT", "compact")
+}
+
+/// The store of attachments: a directory of the state.
+fn attachments_url(state: &StateDir) -> String {
+    // The root of the state is absolute.
+    Url::from_file_path(state.attachments()).map_or_else(|()| String::new(), String::from)
 }
 
 /// Serves the stand-in for a model if an agent needs it.

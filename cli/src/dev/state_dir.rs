@@ -51,7 +51,7 @@ impl StateDir {
         if clean {
             state.clean()?;
         }
-        for directory in ["revisions", "valkey", "logs", "tasks"] {
+        for directory in ["revisions", "valkey", "logs", "tasks", "attachments"] {
             let path = state.root.join(directory);
             fs::create_dir_all(&path).with_context(|| format!("create the directory {}", path.display()))?;
         }
@@ -106,6 +106,11 @@ impl StateDir {
     /// The directory of Valkey.
     pub(super) fn valkey(&self) -> PathBuf {
         self.root.join("valkey")
+    }
+
+    /// The attachments of messages.
+    pub(super) fn attachments(&self) -> PathBuf {
+        self.root.join("attachments")
     }
 
     /// The log of a child process.

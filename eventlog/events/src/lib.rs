@@ -12,6 +12,8 @@ pub mod log_id;
 pub mod message;
 pub mod testing;
 
+pub use steadfast_attachments::Attachment;
+
 pub use approval::{Approval, ApprovalKind, Decision, Verdict};
 pub use entry_id::{EntryId, ParseEntryIdError};
 pub use event::{Event, EventKind, GuardrailStage, TaskStatus, TurnError, TurnStatus, Usage};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use steadfast_attachments::Attachment;
 
 /// One message of a task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,9 @@ pub enum Content {
         /// How to show it.
         #[serde(default)]
         format: TextFormat,
+        /// Images and files that a user sent along; the text may be empty then.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attachment>,
     },
     /// Reasoning that the model shows.
     Reasoning {
@@ -106,6 +110,17 @@ pub enum Content {
         /// The content.
         data: Value,
     },
+}
+
+impl Content {
+    /// A text without attachments.
+    pub fn text(text: impl Into<String>, format: TextFormat) -> Self {
+        Self::Text {
+            text: text.into(),
+            format,
+            attachments: Vec::new(),
+        }
+    }
 }
 
 /// How to show a text.

@@ -28,10 +28,7 @@ pub fn event_of_attempt(attempt: u32, kind: EventKind) -> Event {
 
 /// A text in Markdown.
 pub fn text(text: &str) -> Content {
-    Content::Text {
-        text: text.to_owned(),
-        format: TextFormat::Markdown,
-    }
+    Content::text(text, TextFormat::Markdown)
 }
 
 /// A finished message of the agent.

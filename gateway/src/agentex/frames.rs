@@ -393,20 +393,14 @@ fn empty_content(kind: &EventKind) -> Content {
             name: String::new(),
             arguments: json!({}),
         },
-        _ => Content::Text {
-            text: String::new(),
-            format: TextFormat::Markdown,
-        },
+        _ => Content::text("", TextFormat::Markdown),
     }
 }
 
 /// A message as it was when it started. Leaves the content behind instead of copying it.
 fn emptied(message: &Message) -> Message {
     let content = match &message.content {
-        Content::Text { format, .. } => Content::Text {
-            text: String::new(),
-            format: *format,
-        },
+        Content::Text { format, .. } => Content::text("", *format),
         Content::Reasoning { .. } => Content::Reasoning {
             summary: Vec::new(),
             content: Vec::new(),

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, value::RawValue};
+use steadfast_attachments::{Attachment, Kind, Source};
 use steadfast_events::{Author, Message, MessageStatus, TextFormat};
 use utoipa::ToSchema;
 
@@ -219,8 +220,8 @@ pub(crate) enum Body<'a> {
         /// `markdown`, `plain` or `code`.
         #[schema(value_type = String)]
         format: TextFormat,
-        #[schema(value_type = Option<Vec<Object>>)]
-        attachments: Null,
+        #[schema(value_type = Option<Vec<AttachmentEntry>>)]
+        attachments: Attachments<'a>,
     },
     Data {
         #[schema(value_type = Object)]
@@ -248,9 +249,54 @@ pub(crate) enum Body<'a> {
     },
 }
 
-/// A field that Agentex has and Steadfast never fills.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Null;
+/// The attachments of a message; null where it has none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Attachments<'a>(&'a [Attachment]);
+
+/// An attachment in Agentex's form. A file at a URL has the URL for its id, and more than Agentex's members.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = Attachment)]
+pub(crate) struct AttachmentEntry<'a> {
+    /// `GET /tasks/{task_id}/attachments/{file_id}` answers with the bytes.
+    file_id: &'a str,
+    name: &'a str,
+    /// In bytes; 0 for a URL.
+    size: u64,
+    /// The media type; `image/*` or empty for a URL.
+    r#type: &'a str,
+    /// Where the bytes are, if they are not stored here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+}
+
+impl<'a> AttachmentEntry<'a> {
+    pub(crate) fn new(attachment: &'a Attachment) -> Self {
+        let media_type = match (attachment.media_type.as_str(), attachment.kind) {
+            ("", Kind::Image) => "image/*",
+            (known, _) => known,
+        };
+        let (file_id, size, url) = match &attachment.source {
+            Source::Stored { sha256, size_bytes, .. } => (sha256, *size_bytes, None),
+            Source::Url(url) => (url, 0, Some(url.as_str())),
+        };
+        Self {
+            file_id,
+            name: &attachment.name,
+            size,
+            r#type: media_type,
+            url,
+        }
+    }
+}
+
+impl Serialize for Attachments<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_empty() {
+            return serializer.serialize_none();
+        }
+        serializer.collect_seq(self.0.iter().map(AttachmentEntry::new))
+    }
+}
 
 /// Data as clients expect it: an object. Any other value becomes `{"value": …}`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -298,10 +344,14 @@ impl<'a> Content<'a> {
     pub(crate) fn new(author: Author, content: &'a steadfast_events::Content) -> Self {
         use steadfast_events::Content as Logged;
         let body = match content {
-            Logged::Text { text, format } => Body::Text {
+            Logged::Text {
+                text,
+                format,
+                attachments,
+            } => Body::Text {
                 content: text,
                 format: *format,
-                attachments: Null,
+                attachments: Attachments(attachments),
             },
             Logged::Data { data } => Body::Data {
                 data: match data {

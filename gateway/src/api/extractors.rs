@@ -11,15 +11,21 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use steadfast_attachment_store::SETTING;
+use steadfast_attachments::{Given, Refusal};
 use steadfast_bounds::json;
 use steadfast_events::{Content, TextFormat};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::{access::Caller, app::Gateway, error::ApiError, load::Permit, send::MAX_MESSAGE_BYTES};
+use crate::{
+    access::Caller, agentex::attachments, app::Gateway, error::ApiError, load::Permit, send::MAX_MESSAGE_BYTES,
+};
 
 /// The longest message with room for what surrounds it, and for characters that are escaped.
 pub(super) const MAX_BODY_BYTES: u32 = 2 * 1024 * 1024;
+/// The same where attachments are stored: they come in base64 within the JSON of a message.
+const MAX_BODY_BYTES_WITH_ATTACHMENTS: u32 = MAX_BODY_BYTES + 14 * 1024 * 1024;
 /// Bodies up to this length are read at once; longer ones wait for their share of the memory.
 const SHORT_BODY_BYTES: usize = 64 * 1024;
 /// A body whose length nobody announced is counted in steps of this size, however small its pieces are.
@@ -65,13 +71,28 @@ impl UnreadBody {
 
     /// The whole body, if it arrives in time and is not too long.
     pub(super) async fn read(self, gateway: &Gateway, caller: &Caller) -> Result<JsonBody, ApiError> {
-        let declared = self.0.size_hint().lower();
+        let limit = if gateway.attachments.is_some() {
+            MAX_BODY_BYTES_WITH_ATTACHMENTS
+        } else {
+            MAX_BODY_BYTES
+        };
+        self.read_within(limit, gateway, caller).await
+    }
+
+    /// The same with a limit of its own.
+    pub(super) async fn read_within(
+        self,
+        limit: u32,
+        gateway: &Gateway,
+        caller: &Caller,
+    ) -> Result<JsonBody, ApiError> {
+        let declared = self.0.size_hint().exact();
         let mut pieces = self.0.into_data_stream();
-        let limit = gateway.load.times.body;
-        let Ok(result) = timeout(limit, collect(&mut pieces, declared, gateway, caller)).await else {
+        let time_limit = gateway.load.times.body;
+        let Ok(result) = timeout(time_limit, collect(&mut pieces, declared, limit, gateway, caller)).await else {
             return Err(ApiError::new(
                 StatusCode::REQUEST_TIMEOUT,
-                format!("the request body did not arrive within {} s", limit.as_secs_f32()),
+                format!("the request body did not arrive within {} s", time_limit.as_secs_f32()),
             ));
         };
         if result.is_err() {
@@ -91,27 +112,37 @@ impl UnreadBody {
 
 async fn collect(
     pieces: &mut BodyDataStream,
-    declared: u64,
+    declared: Option<u64>,
+    limit: u32,
     gateway: &Gateway,
     caller: &Caller,
 ) -> Result<JsonBody, ApiError> {
     let too_large = || {
+        let hint = if gateway.attachments.is_none() {
+            format!("; with attachments it may be longer, if {SETTING} is set")
+        } else {
+            String::new()
+        };
         ApiError::too_large(format!(
-            "a request body is at most {MAX_BODY_BYTES} bytes long; an escaped character counts as several"
+            "a request body is at most {limit} bytes long; an escaped character counts as several{hint}"
         ))
     };
-    if declared > u64::from(MAX_BODY_BYTES) {
+    if declared.is_some_and(|declared| declared > u64::from(limit)) {
         return Err(too_large());
     }
     // What the sender announces is counted before any of it is read, the rest as it arrives.
-    gateway.load.rates.body(caller, declared).await?;
-    let mut counted = declared;
+    let mut counted = declared.unwrap_or_default();
+    gateway.load.rates.body(caller, counted).await?;
+    // What is parsed uses a multiple of the bytes, so a body counts for more than it is, and for the most where it does
+    // not say how long it is.
+    let declared = declared.and_then(|declared| u32::try_from(declared).ok());
+    let share = declared.map_or(limit, |declared| declared.max(MAX_BODY_BYTES.min(limit)));
     let mut bytes = BytesMut::new();
     let mut memory = None;
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_| ApiError::bad_request("the request body ended early"))?;
         let length = bytes.len() + piece.len();
-        if length > MAX_BODY_BYTES as usize {
+        if length > limit as usize {
             return Err(too_large());
         }
         while length as u64 > counted {
@@ -119,7 +150,7 @@ async fn collect(
             counted += COUNTED_BYTES;
         }
         if length > SHORT_BODY_BYTES && memory.is_none() {
-            memory = Some(gateway.load.body(caller, MAX_BODY_BYTES).await?);
+            memory = Some(gateway.load.body(caller, share).await?);
         }
         bytes.extend_from_slice(&piece);
     }
@@ -150,6 +181,11 @@ pub(super) struct JsonBody {
 }
 
 impl JsonBody {
+    /// The bytes as they came.
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// The body as any JSON value.
     pub(super) fn value(&self) -> Result<Value, String> {
         refuse_many_values(&self.bytes)?;
@@ -227,14 +263,16 @@ pub(super) enum ContentError {
     Empty,
     #[error("a message is at most {MAX_MESSAGE_BYTES} bytes long")]
     TooLarge,
-    #[error("attachments are not supported")]
-    Attachments,
+    #[error(transparent)]
+    Attachment(#[from] Refusal),
+    #[error("attachments go with a text, which may be empty")]
+    AttachmentsOfData,
     #[error("only the author \"user\" may send messages")]
     NotTheUser,
 }
 
-/// Reads the content of a message that a client sends.
-pub(super) fn read_content(content: Option<&Value>) -> Result<Content, ContentError> {
+/// Reads the content of a message that a client sends, and what it brings along.
+pub(super) fn read_message(content: Option<&Value>) -> Result<(Content, Vec<Given>), ContentError> {
     #[derive(Deserialize)]
     struct SentContent {
         r#type: Option<String>,
@@ -252,20 +290,17 @@ pub(super) fn read_content(content: Option<&Value>) -> Result<Content, ContentEr
     if inbound.author.is_some_and(|author| author != "user") {
         return Err(ContentError::NotTheUser);
     }
-    if inbound.attachments.is_some_and(|attachments| !attachments.is_empty()) {
-        return Err(ContentError::Attachments);
-    }
+    let given = attachments::read(&inbound.attachments.unwrap_or_default())?;
     let kind = inbound
         .r#type
         .as_deref()
         .unwrap_or(if inbound.data.is_some() { "data" } else { "text" });
-    match (kind, inbound.content, inbound.data) {
-        ("text", Some(text), _) if text.trim().is_empty() => Err(ContentError::Empty),
+    let content = match (kind, inbound.content, inbound.data) {
+        ("text", None, _) if !given.is_empty() => Ok(Content::text("", TextFormat::Plain)),
+        ("text", Some(text), _) if text.trim().is_empty() && given.is_empty() => Err(ContentError::Empty),
         ("text", Some(text), _) if text.len() > MAX_MESSAGE_BYTES => Err(ContentError::TooLarge),
-        ("text", Some(text), _) => Ok(Content::Text {
-            text,
-            format: inbound.format.unwrap_or_default(),
-        }),
+        ("text", Some(text), _) => Ok(Content::text(text, inbound.format.unwrap_or_default())),
+        ("data", ..) if !given.is_empty() => Err(ContentError::AttachmentsOfData),
         ("data", _, Some(data)) => {
             let data = Value::Object(data);
             if data.to_string().len() > MAX_MESSAGE_BYTES {
@@ -278,7 +313,8 @@ pub(super) fn read_content(content: Option<&Value>) -> Result<Content, ContentEr
         (kind, ..) => Err(ContentError::Malformed(format!(
             "type {kind:?} cannot be sent; send \"text\" or \"data\""
         ))),
-    }
+    };
+    Ok((content?, given))
 }
 
 #[cfg(test)]
@@ -321,7 +357,7 @@ mod tests {
     }
 
     fn read(content: &Value) -> Result<Content, ContentError> {
-        read_content(Some(content))
+        read_message(Some(content)).map(|(content, _)| content)
     }
 
     #[test]
@@ -335,12 +371,7 @@ mod tests {
 
     #[test]
     fn a_text_and_data_can_be_sent() {
-        let text = |text: &str, format| {
-            Ok(Content::Text {
-                text: text.to_owned(),
-                format,
-            })
-        };
+        let text = |text: &str, format| Ok(Content::text(text, format));
         assert_eq!(
             read(&json!({"type": "text", "author": "user", "content": "Hi"})),
             text("Hi", TextFormat::Plain)
@@ -353,11 +384,19 @@ mod tests {
             read(&json!({"data": {"n": 1}, "author": "user"})),
             Ok(Content::Data { data: json!({"n": 1}) })
         );
+        let attachments = json!([{"url": "https://example.com/a.png"}]);
+        for content in [
+            json!({ "content": "", "attachments": attachments }),
+            json!({ "attachments": attachments }),
+        ] {
+            let (text, given) = read_message(Some(&content)).unwrap();
+            assert_eq!((text, given.len()), (Content::text("", TextFormat::Plain), 1));
+        }
     }
 
     #[test]
     fn content_that_is_no_message_is_refused() {
-        assert_eq!(read_content(None), Err(ContentError::Missing));
+        assert_eq!(read_message(None), Err(ContentError::Missing));
         assert_eq!(read(&Value::Null), Err(ContentError::Missing));
         for empty in ["", " \n"] {
             assert_eq!(
@@ -379,9 +418,11 @@ mod tests {
             Err(ContentError::NotTheUser)
         );
         assert_eq!(
-            read(&json!({"content": "Hi", "attachments": [{}]})),
-            Err(ContentError::Attachments)
+            read(&json!({"data": {}, "attachments": [{"url": "https://example.com/a.png"}]})),
+            Err(ContentError::AttachmentsOfData)
         );
+        let nothing = read(&json!({"content": "Hi", "attachments": [{}]}));
+        assert!(matches!(nothing, Err(ContentError::Attachment(_))), "{nothing:?}");
         for malformed in [
             json!("Hi"),
             json!({"type": "text"}),

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use axum::http::{HeaderMap, StatusCode};
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use serde_json::Value;
+use steadfast_attachments::Given;
 use steadfast_contract::signals::{ReceiveEvent, SIGNAL_RECEIVE_EVENT};
 use steadfast_eventlog::{Entry, LogItem, reader::From};
 use steadfast_events::{
@@ -21,6 +22,7 @@ use crate::{
     agentex::wire::TaskStatus,
     agents::AgentEntry,
     app::Gateway,
+    attachments,
     error::ApiError,
     follow::{End, Follower, Update},
     messages,
@@ -51,10 +53,7 @@ pub(super) enum Thread {
 
 /// A message of plain text.
 pub(super) fn text(text: String) -> Content {
-    Content::Text {
-        text,
-        format: TextFormat::Plain,
-    }
+    Content::text(text, TextFormat::Plain)
 }
 
 /// A message that is to be sent.
@@ -66,6 +65,8 @@ pub(super) struct Turn<'a> {
     pub(super) message: Content,
     /// The message for a task that does not have what was said before.
     pub(super) opening: Content,
+    /// What the message brings along, which is stored when it is sent.
+    pub(super) given: &'a [Given],
     pub(super) params: Option<&'a Value>,
     pub(super) metadata: Option<&'a Value>,
     /// The idempotency key of the client.
@@ -115,6 +116,9 @@ impl Turn<'_> {
         let caller = &self.session.caller;
         let id = id.to_string();
         let message_id = self.message_id(&id);
+        let content = self
+            .content(self.opening.clone(), &self.agent.name.namespace, &id)
+            .await?;
         let task = NewTask {
             id: &id,
             name: name.as_deref(),
@@ -122,7 +126,7 @@ impl Turn<'_> {
             metadata: self.metadata,
             may_be_repeated: self.may_be_repeated(),
         };
-        let message = payload(&message_id.to_string(), self.key, caller, &self.opening)?;
+        let message = payload(&message_id.to_string(), self.key, caller, &content)?;
         let started = start_with_message(self.gateway, caller, self.agent, self.headers, &task, message).await?;
         let task = self.gateway.task(caller, Action::WriteTasks, &id).await?;
         Ok(Sent {
@@ -154,9 +158,10 @@ impl Turn<'_> {
             may_be_repeated: self.may_be_repeated(),
         };
         let mut subscription = self.gateway.reader.subscribe(&log, From::Tail).await.ok();
-        let mut known = message
-            .signal(self.gateway, &self.session.caller, &self.message)
+        let content = self
+            .content(self.message.clone(), &task.agent.namespace, &task.id)
             .await?;
+        let mut known = message.signal(self.gateway, &self.session.caller, &content).await?;
         let mut first = None;
         if message.may_be_repeated && known.is_none() {
             let deadline = Instant::now() + SEARCH_AFTER;
@@ -190,6 +195,11 @@ impl Turn<'_> {
             first,
             subscription,
         })
+    }
+
+    /// The message with what it brings along, which is stored now.
+    async fn content(&self, content: Content, namespace: &str, task_id: &str) -> Result<Content, ApiError> {
+        attachments::attach(self.gateway, namespace, task_id, content, self.given).await
     }
 
     fn message_id(&self, task_id: &str) -> Uuid {

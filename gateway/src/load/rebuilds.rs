@@ -123,10 +123,7 @@ mod tests {
             turn: 1,
             agent: "haiku".to_owned(),
             author: Author::Agent,
-            content: Content::Text {
-                text: "x".repeat(text_bytes),
-                format: TextFormat::Plain,
-            },
+            content: Content::text("x".repeat(text_bytes), TextFormat::Plain),
             status: MessageStatus::Done,
             created_at: jiff::Timestamp::UNIX_EPOCH,
             updated_at: jiff::Timestamp::UNIX_EPOCH,

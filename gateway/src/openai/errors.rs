@@ -23,9 +23,12 @@ impl ErrorCode {
             "model_authentication" | "model_credentials" => Self::Authentication,
             "insufficient_quota" => Self::UsageLimit,
             "model_not_found" => Self::ModelNotFound,
-            "model_request_refused" | "model_configuration" | "instructions_template" | "output_invalid" => {
-                Self::Invalid
-            }
+            "model_request_refused"
+            | "model_configuration"
+            | "instructions_template"
+            | "output_invalid"
+            | "attachment_unsupported"
+            | "attachment_gone" => Self::Invalid,
             "content_policy" => Self::ContentPolicy,
             "context_length_exceeded" => Self::ContextLength,
             "model_output_truncated" => Self::OutputTruncated,

@@ -3,6 +3,7 @@
 
 use std::{fmt, str::FromStr};
 
+use steadfast_attachments::is_sha256;
 use steadfast_events::EntryId;
 use uuid::Uuid;
 
@@ -11,6 +12,7 @@ use crate::simple_uuid::{self, HEX_DIGITS, NoSuchId};
 const AGENT: &str = "agt_";
 const CONVERSATION: &str = "conv_";
 const EVENT: &str = "evt_";
+const FILE: &str = "file-";
 const RESPONSE: &str = "resp_";
 const SESSION: &str = "sess_";
 const TURN: &str = "turn_";
@@ -49,6 +51,13 @@ pub(crate) struct ResponseId {
     pub(crate) message: Uuid,
     /// How many questions to people come before it in the turn: a response ends with each.
     pub(crate) part: u32,
+}
+
+/// The id of an attachment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileId {
+    pub(crate) task: Uuid,
+    pub(crate) sha256: String,
 }
 
 /// For so long a response can begin the conversation of an id.
@@ -90,6 +99,20 @@ impl ResponseId {
             part: self.part.saturating_add(1),
             ..self
         }
+    }
+}
+
+impl FileId {
+    /// The id of what is stored at a location; `None` if its task has no id of the gateway's.
+    pub(crate) fn of_location(location: &str) -> Option<Self> {
+        let mut parts = location.rsplit('/');
+        let sha256 = parts.next()?.to_owned();
+        let task = Uuid::try_parse(parts.next()?).ok()?;
+        is_sha256(&sha256).then_some(Self { task, sha256 })
+    }
+
+    pub(crate) fn task_id(&self) -> String {
+        self.task.to_string()
     }
 }
 
@@ -164,6 +187,28 @@ impl FromStr for EventId {
     }
 }
 
+impl fmt::Display for FileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{FILE}{}{}", self.task.simple(), self.sha256)
+    }
+}
+
+impl FromStr for FileId {
+    type Err = NoSuchId;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchId> {
+        let ids = text.strip_prefix(FILE).ok_or(NoSuchId)?;
+        let (task, sha256) = ids.split_at_checked(HEX_DIGITS).ok_or(NoSuchId)?;
+        if !is_sha256(sha256) {
+            return Err(NoSuchId);
+        }
+        Ok(Self {
+            task: simple_uuid::read(task)?,
+            sha256: sha256.to_owned(),
+        })
+    }
+}
+
 impl fmt::Display for ResponseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{RESPONSE}{}{}", self.task.simple(), self.message.simple())?;
@@ -231,6 +276,13 @@ mod tests {
             index: 8,
         };
         assert_eq!(event.to_string().parse(), Ok(event));
+        let task = Uuid::from_u128(9);
+        let file = FileId::of_location(&format!("i/n/{task}/{}", "ab".repeat(32))).unwrap();
+        assert_eq!(file.to_string().parse(), Ok(file));
+        assert_eq!(FileId::of_location(&format!("i/n/t/{}", "ab".repeat(32))), None);
+        for other in ["file-", "file-1", &format!("file-{}", "a".repeat(95))] {
+            assert_eq!(other.parse::<FileId>(), Err(NoSuchId), "{other}");
+        }
         for other in ["", "evt_1_2", "evt_1_2_3_4", "evt_1_2_x", "1_2_3"] {
             assert_eq!(other.parse::<EventId>(), Err(NoSuchId), "{other}");
         }

@@ -2,18 +2,21 @@
 //! one message per turn and knows what was said in it; whatever else a client sends along is put
 //! before the message as text. Pure.
 
-use std::fmt::Write as _;
+mod parts;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use steadfast_attachments::{Given, Refusal};
 
 /// What a request says.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Input {
     /// What was said before, oldest first; the instructions of the client among it.
     before: Vec<Said>,
     /// The newest messages of the user, joined.
     message: String,
+    /// What they bring along.
+    attachments: Vec<Given>,
     /// Answers to questions of the response before.
     pub(crate) answers: Vec<Answer>,
 }
@@ -22,6 +25,7 @@ pub(crate) struct Input {
 struct Said {
     role: String,
     text: String,
+    attachments: Vec<Given>,
 }
 
 /// An `mcp_approval_response`.
@@ -41,8 +45,12 @@ pub(crate) enum InputError {
     NoMessage(&'static str),
     #[error("an item of type {0:?} cannot be sent to an agent; send messages, or mcp_approval_response")]
     Item(String),
-    #[error("a part of type {0:?} cannot be sent to an agent: attachments are not supported")]
+    #[error("a part of type {0:?} cannot be sent to an agent; send text, images and files")]
     Part(String),
+    #[error("files are not kept apart from messages: send file_data or file_url, or image_url, instead of file_id")]
+    FileId,
+    #[error(transparent)]
+    Attachment(#[from] Refusal),
     #[error("an item is malformed: {0}")]
     Malformed(&'static str),
 }
@@ -75,6 +83,7 @@ impl Input {
                 Said {
                     role: "system".to_owned(),
                     text: instructions.to_owned(),
+                    attachments: Vec::new(),
                 },
             );
         }
@@ -96,16 +105,19 @@ impl Input {
             .iter()
             .rposition(|said| said.role == "assistant")
             .map_or(0, |last| last + 1);
-        let (newest, others): (Vec<Said>, Vec<Said>) = said.drain(after..).partition(|said| said.role == "user");
-        let texts: Vec<&str> = newest.iter().map(|said| said.text.as_str()).collect();
+        let (mut newest, others): (Vec<Said>, Vec<Said>) = said.drain(after..).partition(|said| said.role == "user");
+        let texts = newest.iter().map(|said| said.text.as_str());
+        let texts: Vec<&str> = texts.filter(|text| !text.is_empty()).collect();
         let message = texts.join("\n\n");
-        if message.trim().is_empty() && answers.is_empty() {
+        let attachments: Vec<Given> = newest.iter_mut().flat_map(|said| said.attachments.drain(..)).collect();
+        if message.trim().is_empty() && attachments.is_empty() && answers.is_empty() {
             return Err(InputError::NoMessage(field));
         }
         said.extend(others);
         Ok(Self {
             before: said,
             message,
+            attachments,
             answers,
         })
     }
@@ -115,14 +127,29 @@ impl Input {
         &self.message
     }
 
-    /// The new message, after what was said before: for a task that does not have it.
+    /// What the new message brings along.
+    pub(crate) fn attachments(&self) -> &[Given] {
+        &self.attachments
+    }
+
+    /// The new message, after what was said before: for a task that does not have it. Of earlier messages it has the
+    /// text, and says where something came along.
     pub(crate) fn with_everything(&self) -> String {
         if self.before.is_empty() {
             return self.message.clone();
         }
         let mut text = "What was said before:\n".to_owned();
-        for Said { role, text: said } in &self.before {
-            let _ = write!(text, "\n<{role}>\n{said}\n</{role}>\n");
+        for Said {
+            role,
+            text: said,
+            attachments,
+        } in &self.before
+        {
+            let _ = write!(text, "\n<{role}>\n{said}");
+            for attachment in attachments {
+                let _ = write!(text, "\n[{} {}]", attachment.kind.noun(), attachment.name);
+            }
+            let _ = write!(text, "\n</{role}>\n");
         }
         let _ = write!(text, "\nThe new message:\n\n{}", self.message);
         text
@@ -136,13 +163,16 @@ impl Input {
         for said in of_user {
             hash.update(said.text.len().to_le_bytes());
             hash.update(&said.text);
+            said.attachments
+                .iter()
+                .for_each(|given| hash.update(given.fingerprint()));
         }
         hash.update(self.message.len().to_le_bytes());
         hash.update(&self.message);
-        hash.finalize().iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        self.attachments
+            .iter()
+            .for_each(|given| hash.update(given.fingerprint()));
+        format!("{:x}", hash.finalize())
     }
 }
 
@@ -151,6 +181,7 @@ impl Said {
         Self {
             role: "user".to_owned(),
             text,
+            attachments: Vec::new(),
         }
     }
 
@@ -164,9 +195,11 @@ impl Said {
                 ));
             }
         };
+        let (text, attachments) = parts::read(&item["content"])?;
         Ok(Self {
             role: role.to_owned(),
-            text: text_of(&item["content"])?,
+            text,
+            attachments,
         })
     }
 }
@@ -183,28 +216,6 @@ impl Answer {
             approve,
             reason: item["reason"].as_str().map(str::to_owned),
         })
-    }
-}
-
-fn text_of(content: &Value) -> Result<String, InputError> {
-    match content {
-        Value::String(text) => Ok(text.clone()),
-        // An assistant message of a chat that only called tools.
-        Value::Null => Ok(String::new()),
-        Value::Array(parts) => {
-            let mut texts = Vec::new();
-            for part in parts {
-                match (part["type"].as_str(), part["text"].as_str(), part["refusal"].as_str()) {
-                    (Some("input_text" | "output_text" | "text"), Some(text), _) | (Some("refusal"), _, Some(text)) => {
-                        texts.push(text);
-                    }
-                    (Some(kind), ..) => return Err(InputError::Part(kind.to_owned())),
-                    (None, ..) => return Err(InputError::Malformed("a part needs a type")),
-                }
-            }
-            Ok(texts.join("\n"))
-        }
-        _ => Err(InputError::Malformed("content must be a string or a list of parts")),
     }
 }
 
@@ -264,6 +275,27 @@ mod tests {
     }
 
     #[test]
+    fn only_the_new_message_brings_something_along_and_it_may_have_no_text() {
+        let image = |url: &str| json!([{"type": "image_url", "image_url": {"url": url}}]);
+        let chat = |new: &str| {
+            json!([
+                {"role": "user", "content": image("https://example.com/one.png")},
+                {"role": "assistant", "content": "1"},
+                {"role": "user", "content": image(new)},
+            ])
+        };
+        let read = |new: &str| Input::of_chat(Some(&chat(new))).unwrap();
+        let input = read("https://example.com/two.png");
+        assert_eq!((input.message(), input.attachments().len()), ("", 1));
+        assert!(
+            input.with_everything().contains("<user>\n\n[image ]\n</user>"),
+            "{input:?}"
+        );
+        assert_eq!(input.fingerprint(), read("https://example.com/two.png").fingerprint());
+        assert_ne!(input.fingerprint(), read("https://example.com/three.png").fingerprint());
+    }
+
+    #[test]
     fn instructions_come_before_the_message() {
         let input = Input::of_response(Some(&json!("Hi")), Some("Be brief.")).unwrap();
         assert!(
@@ -300,7 +332,7 @@ mod tests {
             (json!([]), NoMessage("input")),
             (json!([{"role": "assistant", "content": "x"}]), NoMessage("input")),
             (json!(7), NotAList("input")),
-            (part("input_image"), Part("input_image".to_owned())),
+            (part("input_audio"), Part("input_audio".to_owned())),
             (
                 json!([{"type": "function_call_output", "call_id": "c", "output": "x"}]),
                 Item("function_call_output".to_owned()),

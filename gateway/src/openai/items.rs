@@ -319,10 +319,7 @@ impl TurnItems {
     /// An answer that no agent gives.
     pub(crate) fn tell(&mut self, answer: &str) -> Vec<Change> {
         let mut changes = Vec::new();
-        let content = Content::Text {
-            text: String::new(),
-            format: TextFormat::Plain,
-        };
+        let content = Content::text("", TextFormat::Plain);
         self.begin("", 1, &content, &mut changes);
         self.text_delta(0, answer, &mut changes);
         self.end(TurnStatus::Completed, Usage::default(), None, &mut changes);
@@ -708,10 +705,7 @@ fn begun(content: &Content) -> Option<ItemBody> {
 /// A content as it begins: without text.
 fn empty(content: &Content) -> Content {
     match content {
-        Content::Text { format, .. } => Content::Text {
-            text: String::new(),
-            format: *format,
-        },
+        Content::Text { format, .. } => Content::text("", *format),
         Content::Reasoning { .. } => Content::Reasoning {
             summary: Vec::new(),
             content: Vec::new(),

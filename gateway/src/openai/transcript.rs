@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use steadfast_attachments::{Attachment, Detail, Kind, Source};
 use steadfast_events::{Author, Content, Message};
 
-use super::{items::TurnItems, responses::item_json};
+use super::{ids::FileId, items::TurnItems, responses::item_json};
 
 const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 100;
@@ -31,15 +32,36 @@ pub(crate) fn items_of(messages: &[Message], server: &str) -> Vec<Value> {
 
 /// A message of a user.
 pub(crate) fn user_item(message: &Message) -> Value {
-    let text = match &message.content {
-        Content::Text { text, .. } => text.clone(),
-        Content::Data { data } => data.to_string(),
-        Content::Reasoning { .. } | Content::ToolRequest { .. } | Content::ToolResponse { .. } => String::new(),
+    let (text, attachments) = match &message.content {
+        Content::Text { text, attachments, .. } => (text.clone(), attachments.as_slice()),
+        Content::Data { data } => (data.to_string(), [].as_slice()),
+        Content::Reasoning { .. } | Content::ToolRequest { .. } | Content::ToolResponse { .. } => {
+            (String::new(), [].as_slice())
+        }
     };
+    let text = (!text.is_empty() || attachments.is_empty()).then(|| json!({"type": "input_text", "text": text}));
+    let content: Vec<Value> = text.into_iter().chain(attachments.iter().map(part)).collect();
     json!({
         "id": format!("msg_{}", message.id.replace('-', "")), "type": "message", "role": "user", "status": "completed",
-        "content": [{"type": "input_text", "text": text}],
+        "content": content,
     })
+}
+
+/// An attachment as a part of a message. Clients read what is stored here by its id, as with OpenAI's own files.
+fn part(attachment: &Attachment) -> Value {
+    let (file_id, url) = match &attachment.source {
+        Source::Stored { location, .. } => (FileId::of_location(location).map(|id| id.to_string()), None),
+        Source::Url(url) => (None, Some(url)),
+    };
+    match attachment.kind {
+        Kind::Image => json!({
+            "type": "input_image", "detail": attachment.detail.unwrap_or(Detail::Auto).as_str(), "file_id": file_id,
+            "image_url": url,
+        }),
+        Kind::File => json!({
+            "type": "input_file", "file_id": file_id, "filename": attachment.name, "file_url": url,
+        }),
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -142,6 +164,32 @@ mod tests {
             ]
         );
         assert_eq!((&items[0]["id"], &items[1]["id"]), (&json!("msg_u1"), &json!("msg_a1")));
+    }
+
+    #[test]
+    fn a_message_shows_its_attachments_by_id_or_by_url() {
+        let (task, sha256) = ("0190c0de-0000-7000-8000-000000000001", "ab".repeat(32));
+        let attachments: Vec<Attachment> = serde_json::from_value(json!([
+            {
+                "kind": "image", "media_type": "image/png", "detail": "low",
+                "source": {"stored": {"sha256": sha256, "size_bytes": 7, "location": format!("i/n/{task}/{sha256}")}},
+            },
+            {"kind": "file", "name": "a.pdf", "source": {"url": "https://example.com/a.pdf"}},
+        ]))
+        .unwrap();
+        let content = Content::Text {
+            text: String::new(),
+            format: steadfast_events::TextFormat::Plain,
+            attachments,
+        };
+        let file_id = format!("file-{}{sha256}", task.replace('-', ""));
+        assert_eq!(
+            user_item(&message("u", content))["content"],
+            json!([
+                {"type": "input_image", "detail": "low", "file_id": file_id, "image_url": null},
+                {"type": "input_file", "file_id": null, "filename": "a.pdf", "file_url": "https://example.com/a.pdf"},
+            ])
+        );
     }
 
     #[test]

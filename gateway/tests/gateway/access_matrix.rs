@@ -65,7 +65,7 @@ const READ_AGENT: Rule = OnAgent("get", "agents");
 const CREATE: Rule = OnAgent("create", "agents/tasks");
 
 /// A rule for each route.
-const RULES: [(&str, &str, Rule); 76] = [
+const RULES: [(&str, &str, Rule); 80] = [
     ("GET", "/healthz", Open),
     ("GET", "/readyz", Open),
     ("GET", "/openapi.json", Open),
@@ -87,6 +87,10 @@ const RULES: [(&str, &str, Rule); 76] = [
     ("POST", "/tasks/{task_id}/terminate", OnTask("create")),
     ("GET", "/tasks/{task_id}/query/{query_name}", OnTask("get")),
     ("GET", "/tasks/{task_id}/export", OnTask("get")),
+    ("POST", "/tasks/{task_id}/attachments", OnTask("create")),
+    ("GET", "/tasks/{task_id}/attachments/{file_id}", OnTask("get")),
+    ("GET", "/v1/files/{file_id}", OnTask("get")),
+    ("GET", "/v1/files/{file_id}/content", OnTask("get")),
     ("GET", "/tasks/{task_id}/stream", OnTask("get")),
     ("GET", "/tasks/name/{task_name}/stream", OnNamedTask("get")),
     ("GET", "/approvals", OnAgent("get", "agents/approvals")),
@@ -378,6 +382,12 @@ impl Answer {
 fn request(token: Option<&str>, method: &str, path: &str, task: Uuid, task_name: &str) -> Request<Body> {
     let hex = task.simple().to_string();
     let agent_id = if path.starts_with("/v1/") { "haiku" } else { HAIKU_ID };
+    let digest = "0".repeat(64);
+    let file_id = if path.starts_with("/v1/") {
+        format!("file-{hex}{digest}")
+    } else {
+        digest
+    };
     let uri = [
         ("{agent_id}", agent_id.to_owned()),
         ("{agent_name}", "haiku".to_owned()),
@@ -400,6 +410,7 @@ fn request(token: Option<&str>, method: &str, path: &str, task: Uuid, task_name:
         ("{operation}", "message:send".to_owned()),
         ("{task}", format!("{hex}-{}", Uuid::nil().simple())),
         ("{config}", "1".to_owned()),
+        ("{file_id}", file_id),
     ]
     .into_iter()
     .fold(path.to_owned(), |path, (name, value)| path.replace(name, &value));

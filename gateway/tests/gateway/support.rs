@@ -11,6 +11,7 @@ use axum::{
 use futures::{Stream, StreamExt as _};
 use serde_json::{Value, json};
 use sse_stream::{Sse, SseByteStream};
+use steadfast_attachment_store::AttachmentStore;
 use steadfast_eventlog::{
     Appended, Batch, EventLog, FirstBatch, LogReader, LogRun, LogSettings, Numbered, Part, RedisConnector,
 };
@@ -21,6 +22,7 @@ use steadfast_gateway::{
 };
 use steadfast_process::{
     BlockingWork,
+    outbound::Outbound,
     prometheus::{Registry, TextEncoder},
 };
 use steadfast_temporal::{Codec, TemporalSettings};
@@ -101,6 +103,7 @@ fn with_temporal(
         load,
         blocking: BlockingWork::new(4),
         conversation_headers: vec!["x-conversation-id".parse().unwrap()],
+        attachments: Some(attachments(revisions.path())),
         stopping: stopping.clone(),
     };
     let gateway = Arc::new(gateway);
@@ -113,6 +116,12 @@ fn with_temporal(
         registry,
         revisions,
     }
+}
+
+/// A store in a directory of the test.
+fn attachments(directory: &std::path::Path) -> AttachmentStore {
+    let url = format!("file://{}/attachments", directory.display());
+    AttachmentStore::open(&url, "test", [], &Outbound::default()).unwrap()
 }
 
 /// A gateway that reaches no service.

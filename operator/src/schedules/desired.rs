@@ -100,10 +100,7 @@ pub(crate) fn digest(schedule: &DesiredSchedule, codec: &Codec) -> Result<String
 fn desired(id: &str, agent: &NamespacedName, schedule: &Schedule, install: &str) -> DesiredSchedule {
     // Made from nothing that can be edited: a fixed task outlives every edit of the schedule.
     let stable_id = Uuid::new_v5(&Uuid::NAMESPACE_URL, id.as_bytes()).to_string();
-    let content = Content::Text {
-        text: schedule.message.clone(),
-        format: TextFormat::default(),
-    };
+    let content = Content::text(schedule.message.clone(), TextFormat::default());
     let (workflow_id, workflow) = match schedule.task {
         ScheduledTask::New => (
             stable_id,

@@ -168,10 +168,10 @@ def errors(client: OpenAI, agent: str) -> dict:
             return [type(error).__name__, error.code, error.param]
         return []
 
-    image = [{"role": "user", "content": [{"type": "input_image", "image_url": "https://example.com/a.png"}]}]
+    audio = [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "mp3"}}]}]
     return {
         "unknown_model": error(lambda: client.responses.create(model="nobody", input="Hi")),
-        "image": error(lambda: client.responses.create(model=agent, input=image)),
+        "audio": error(lambda: client.responses.create(model=agent, input=audio)),
         "unknown_response": error(lambda: client.responses.retrieve("resp_0")),
         "delete": error(lambda: client.responses.delete(client.responses.create(model=agent, input="Hi").id)),
     }

@@ -34,6 +34,7 @@ use crate::{
     port::{self, Port},
     process::Launch,
     redis::Redis,
+    temp_dir::TempDir,
     temporal::{Temporal, TemporalOptions, TemporalStorage},
     tls_proxy::TlsProxy,
     tools::PythonEnvironment,
@@ -102,6 +103,7 @@ pub struct Stack {
     connections: Connections,
     redis: Redis,
     temporal: Temporal,
+    attachments: TempDir,
     revisions: RevisionDir,
     binaries: BinaryDir,
 }
@@ -162,10 +164,12 @@ impl Stack {
     async fn start_on(
         temporal: Temporal,
         redis: Redis,
-        connections: Connections,
+        mut connections: Connections,
         binaries: BinaryDir,
         options: GatewayOptions,
     ) -> anyhow::Result<Self> {
+        let attachments = TempDir::new("attachments")?;
+        connections.add_attachments(attachments.path());
         let revisions = RevisionDir::new()?;
         let gateway_port = port::lease()?;
         let admin_port = port::lease()?;
@@ -194,9 +198,15 @@ impl Stack {
             connections,
             redis,
             temporal,
+            attachments,
             revisions,
             binaries,
         })
+    }
+
+    /// The directory of the attachments.
+    pub fn attachments(&self) -> &Path {
+        self.attachments.path()
     }
 
     pub fn temporal(&self) -> &Temporal {

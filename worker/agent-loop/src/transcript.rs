@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use steadfast_attachments::{Attachment, Kind, Source};
 
 use crate::{item::Item, tool_call::ToolOutput};
 
@@ -68,6 +69,33 @@ pub enum Body {
 pub enum UserContent {
     Text(String),
     Data(Value),
+    /// A text with images and files; the text may be empty.
+    Attached {
+        text: String,
+        attachments: Vec<Attachment>,
+    },
+}
+
+impl UserContent {
+    /// What the user wrote: data as JSON, attachments by their names.
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Data(data) => data.to_string(),
+            Self::Attached { text, attachments } => {
+                let labels = attachments.iter().map(|attachment| format!("[{}]", attachment.label()));
+                let texts = Some(text.clone()).filter(|text| !text.is_empty());
+                texts.into_iter().chain(labels).collect::<Vec<_>>().join("\n")
+            }
+        }
+    }
+
+    pub fn attachments(&self) -> &[Attachment] {
+        match self {
+            Self::Attached { attachments, .. } => attachments,
+            Self::Text(_) | Self::Data(_) => &[],
+        }
+    }
 }
 
 /// Where a segment stands in the history of the run.
@@ -105,6 +133,10 @@ impl Segment {
                 content: UserContent::Data(data),
                 ..
             } => said(json!({"role": "user", "content": data.to_string()})),
+            Body::User {
+                content: UserContent::Attached { text, attachments },
+                ..
+            } => said(json!({"role": "user", "content": parts(text, attachments)})),
             Body::Model { items, .. } => items.iter().map(|item| Item::Said(Cow::Borrowed(item))).collect(),
             Body::Tool { output, .. } => vec![Item::Output(output)],
             Body::Handoff { .. } => Vec::new(),
@@ -125,6 +157,24 @@ impl Segment {
             Body::Summary { generation, .. } => SegmentRef::Summary(*generation),
         }
     }
+}
+
+/// A message with attachments as the Responses API has it, but with the places of the bytes instead of the bytes: for
+/// people who look at what a model was asked. The request itself has the bytes.
+fn parts(text: &str, attachments: &[Attachment]) -> Value {
+    let text = Some(text).filter(|text| !text.is_empty());
+    let text = text.map(|text| json!({"type": "input_text", "text": text}));
+    let others = attachments.iter().map(|attachment| {
+        let place = match &attachment.source {
+            Source::Stored { sha256, .. } => format!("sha256:{sha256}"),
+            Source::Url(url) => url.clone(),
+        };
+        match attachment.kind {
+            Kind::Image => json!({"type": "input_image", "image_url": place}),
+            Kind::File => json!({"type": "input_file", "filename": attachment.name, "file_url": place}),
+        }
+    });
+    text.into_iter().chain(others).collect()
 }
 
 impl Body {

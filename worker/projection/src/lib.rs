@@ -77,9 +77,11 @@ pub fn whole_messages_of(scope: Scope<'_>, segment: &Segment) -> Vec<Message> {
             ..
         } => {
             let content = match content {
-                UserContent::Text(text) => Content::Text {
+                UserContent::Text(text) => Content::text(text, TextFormat::Plain),
+                UserContent::Attached { text, attachments } => Content::Text {
                     text: text.clone(),
                     format: TextFormat::Plain,
+                    attachments: attachments.clone(),
                 },
                 UserContent::Data(data) => Content::Data { data: data.clone() },
             };
@@ -176,10 +178,7 @@ pub fn content_of_item(item: &Value) -> Option<Content> {
     match item.get("type").and_then(Value::as_str)? {
         "message" => {
             let text = message_text(item);
-            (!text.is_empty()).then_some(Content::Text {
-                text,
-                format: TextFormat::Markdown,
-            })
+            (!text.is_empty()).then_some(Content::text(text, TextFormat::Markdown))
         }
         "reasoning" => {
             let (summary, content) = (texts(item.get("summary")), texts(item.get("content")));
@@ -230,10 +229,7 @@ mod tests {
         let item = json!({"type": "message", "content": [{"type": "refusal", "refusal": "I cannot help with that."}]});
         assert_eq!(
             content_of_item(&item),
-            Some(Content::Text {
-                text: "I cannot help with that.".into(),
-                format: TextFormat::Markdown
-            })
+            Some(Content::text("I cannot help with that.", TextFormat::Markdown))
         );
     }
 

@@ -20,7 +20,7 @@ use crate::{
     failure::{ActivityFailure, CallFailure},
     log::outbox::resolve,
     model::{
-        CallIdentity, Interpreter, ModelResponse, RequestContext, conversation::Past, learning::Question,
+        CallIdentity, Interpreter, ModelResponse, RequestContext, attachments, conversation::Past, learning::Question,
         stream::read_stream,
     },
     task_context::TaskContext,
@@ -94,6 +94,8 @@ impl Activities {
             task_id: &scope.context.task_id,
             step: 0,
             listed: &[],
+            // The summary has their names.
+            attachments: &attachments::NONE,
             variable: &|name| self.model.variable(name, &base_url, &spec),
         };
         let transcript: Vec<&Segment> = segments.iter().collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_agent_loop::{Body, UserContent};
+use steadfast_agent_loop::Body;
 use steadfast_contract::activities::{CelCheck, GuardrailResult};
 use steadfast_process::BlockingWork;
 use steadfast_projection::text_of_items;
@@ -23,14 +23,7 @@ pub(super) async fn check(
 ) -> Result<Vec<GuardrailResult>, ActivityFailure> {
     let segment = scope.history.segment(&check.subject).await?;
     let text = match &segment.body {
-        Body::User {
-            content: UserContent::Text(text),
-            ..
-        } => text.clone(),
-        Body::User {
-            content: UserContent::Data(data),
-            ..
-        } => data.to_string(),
+        Body::User { content, .. } => content.to_text(),
         Body::Model { items, .. } => text_of_items(items),
         _ => String::new(),
     };

@@ -115,10 +115,7 @@ mod tests {
     }
 
     fn text(text: &str) -> Content {
-        Content::Text {
-            text: text.into(),
-            format: TextFormat::Markdown,
-        }
+        Content::text(text, TextFormat::Markdown)
     }
 
     fn started(id: &str, content: Content) -> EventKind {

@@ -11,13 +11,17 @@ use std::{
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use steadfast_agent_loop::{
-    Body, CallKind, Item, Segment, ToolOutput,
+    Body, CallKind, Item, Segment, ToolOutput, UserContent,
     output_item::{Request, request_of, unsupported_item},
     tool_call::arguments,
 };
+use steadfast_attachments::Attachment;
 use steadfast_crds::model::ModelApi;
 
-use super::origin::short_digest;
+use super::{
+    attachments::{Earlier, Part, RequestAttachments, Sent, parts, serialize_message},
+    origin::short_digest,
+};
 
 /// Length of the ids that a server can refuse to take otherwise, for example Mistral's.
 const SHORT_ID_LENGTH: usize = 9;
@@ -58,6 +62,9 @@ pub(crate) struct Reader<'a> {
     pub past: Past,
     pub calls: CallForm,
     pub ids: CallIds,
+    /// The content of attachments.
+    pub attachments: &'a RequestAttachments,
+    pub earlier_attachments: Earlier,
 }
 
 /// One entry of the conversation.
@@ -70,6 +77,8 @@ pub(crate) enum Entry<'a> {
         call_id: Cow<'a, str>,
         output: &'a ToolOutput,
     },
+    /// A message of a user with attachments.
+    Attached(Vec<Part<'a>>),
     /// A call or its result as text.
     Told { role: &'static str, text: String },
 }
@@ -82,6 +91,8 @@ pub(crate) struct Conversation<'a> {
     pub has_own: bool,
     /// Some entries are calls, in the form of the API.
     pub has_calls: bool,
+    /// Some entries have attachments of earlier messages.
+    pub has_earlier_attachments: bool,
 }
 
 impl Serialize for Entry<'_> {
@@ -102,13 +113,14 @@ impl Serialize for Entry<'_> {
             }
             .serialize(serializer),
             Self::Output { output, .. } => Item::Output(output).serialize(serializer),
+            Self::Attached(parts) => serialize_message(parts, serializer),
             Self::Told { role, text } => json!({"role": role, "content": text}).serialize(serializer),
         }
     }
 }
 
 /// The conversation for this reader, oldest first.
-pub(crate) fn conversation<'a>(transcript: &[&'a Segment], reader: &Reader<'_>) -> Conversation<'a> {
+pub(crate) fn conversation<'a>(transcript: &[&'a Segment], reader: &Reader<'a>) -> Conversation<'a> {
     let answered = transcript.iter().filter_map(|segment| match &segment.body {
         Body::Tool { index, .. } => Some((segment.turn, segment.step, *index)),
         _ => None,
@@ -137,7 +149,7 @@ enum Open {
 }
 
 struct Writer<'a, 'r> {
-    reader: &'r Reader<'r>,
+    reader: &'r Reader<'a>,
     /// The calls that have a result.
     answered: HashSet<Place>,
     /// The calls that handed the conversation to another agent.
@@ -170,6 +182,10 @@ impl<'a> Writer<'a, '_> {
                 }
             }
             Body::Tool { index, output, .. } => self.output((segment.turn, segment.step, *index), output),
+            Body::User {
+                content: UserContent::Attached { text, attachments },
+                ..
+            } => self.attached(segment, text, attachments),
             Body::User { .. } | Body::Note { .. } => self.items(segment),
         }
     }
@@ -181,6 +197,22 @@ impl<'a> Writer<'a, '_> {
                 Item::Said(item) => Some(Entry::Said(item)),
                 Item::Output(_) => None,
             }));
+    }
+
+    fn attached(&mut self, segment: &'a Segment, text: &'a str, attachments: &'a [Attachment]) {
+        let reader = self.reader;
+        let (parts, has_earlier) = parts(
+            Sent {
+                turn: segment.turn,
+                text,
+                attachments,
+            },
+            reader.attachments,
+            reader.earlier_attachments,
+            reader.api,
+        );
+        self.conversation.has_earlier_attachments |= has_earlier;
+        self.conversation.entries.push(Entry::Attached(parts));
     }
 
     fn push(&mut self, item: Value) {
@@ -333,7 +365,14 @@ impl<'a> Writer<'a, '_> {
         (self.conversation.has_own, self.conversation.has_calls) = (false, false);
         let entries = std::mem::take(&mut self.conversation.entries);
         for entry in entries {
-            let Entry::Said(item) = entry else { continue };
+            let item = match entry {
+                Entry::Said(item) => item,
+                attached @ Entry::Attached(_) => {
+                    self.conversation.entries.push(attached);
+                    continue;
+                }
+                Entry::Output { .. } | Entry::Told { .. } => continue,
+            };
             if !is_message(&item) {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! Classifies the failures of model calls: the category, and whether another attempt may succeed.
 
+mod echoed_content;
 mod provider_error;
 mod retry_delay;
 
@@ -11,6 +12,7 @@ use steadfast_bounds::json;
 use steadfast_contract::failures::CONTEXT_LENGTH_EXCEEDED;
 
 use self::{
+    echoed_content::without_echoed_content,
     provider_error::ProviderError,
     retry_delay::{delay_in_body, delay_in_headers},
 };
@@ -48,6 +50,7 @@ pub(crate) fn from_response(
     body: &str,
     now: std::time::SystemTime,
 ) -> CallFailure {
+    let body = &*without_echoed_content(body);
     let json: Option<Value> = json::read(body.as_bytes()).ok();
     let error = json.as_ref().and_then(ProviderError::of);
     let code = error.as_ref().and_then(|error| error.code.as_deref());
@@ -76,26 +79,27 @@ pub(crate) fn from_response(
 
 /// The error that JSON of the provider tells, in whatever form; none if it tells none.
 pub(crate) fn told_error(json: &Value) -> Option<CallFailure> {
-    ProviderError::of(json).map(|error| classify(&error, json.to_string()))
+    ProviderError::of(json).map(|error| classify(&error, &json.to_string()))
 }
 
 /// Classifies an error inside a stream, after status 200: an object with a code or a type, or a string.
 pub(crate) fn from_frame(error: &Value) -> CallFailure {
     classify(
         &ProviderError::inner(error),
-        serde_json::json!({ "error": error }).to_string(),
+        &serde_json::json!({ "error": error }).to_string(),
     )
 }
 
-fn classify(error: &ProviderError, body: String) -> CallFailure {
+fn classify(error: &ProviderError, body: &str) -> CallFailure {
     let status = error.code.as_deref().and_then(|code| code.parse().ok());
     let status = status.and_then(|status: u16| StatusCode::from_u16(status).ok());
     let status = status.unwrap_or(StatusCode::BAD_REQUEST);
-    classify_words(error, status).refused(status.as_u16(), body)
+    classify_words(error, status).refused(status.as_u16(), without_echoed_content(body))
 }
 
 fn classify_words(error: &ProviderError, status: StatusCode) -> CallFailure {
-    let reason = error.message.as_deref().unwrap_or("no reason was given");
+    let reason = without_echoed_content(error.message.as_deref().unwrap_or("no reason was given"));
+    let reason = reason.as_ref();
     let message = format!("the model API reported an error in its stream: {reason}");
     let code = error.code.as_deref();
     if is_context_overflow(code, reason) {

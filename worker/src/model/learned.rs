@@ -8,6 +8,7 @@ use std::{
 use lru::LruCache;
 
 use super::{
+    attachments::Earlier,
     conversation::Past,
     dialect::{Dialect, Lesson},
 };
@@ -25,6 +26,8 @@ struct Memory {
     dialects: LruCache<String, Dialect>,
     /// The pasts of tasks that a model has refused, by the form that it took.
     pasts: LruCache<(String, String), Past>,
+    /// The tasks whose earlier attachments a model has refused.
+    without_attachments: LruCache<(String, String), ()>,
 }
 
 impl Default for Learned {
@@ -32,6 +35,7 @@ impl Default for Learned {
         Self(Arc::new(Mutex::new(Memory {
             dialects: LruCache::new(REMEMBERED),
             pasts: LruCache::new(REMEMBERED),
+            without_attachments: LruCache::new(REMEMBERED),
         })))
     }
 }
@@ -58,6 +62,21 @@ impl Learned {
     pub(super) fn past(&self, task_id: &str, origin: &str) -> Past {
         let key = (task_id.to_owned(), origin.to_owned());
         self.lock().pasts.get(&key).copied().unwrap_or(Past::Own)
+    }
+
+    /// Whether a model gets the attachments of earlier messages of a task.
+    pub(super) fn earlier_attachments(&self, task_id: &str, origin: &str) -> Earlier {
+        let key = (task_id.to_owned(), origin.to_owned());
+        match self.lock().without_attachments.get(&key) {
+            Some(()) => Earlier::Told,
+            None => Earlier::Sent,
+        }
+    }
+
+    /// A model answered a task without its earlier attachments, which it had refused.
+    pub(super) fn remember_without_attachments(&self, task_id: &str, origin: &str) {
+        let key = (task_id.to_owned(), origin.to_owned());
+        self.lock().without_attachments.put(key, ());
     }
 
     pub(super) fn remember_past(&self, task_id: &str, origin: &str, past: Past) {

@@ -7,6 +7,7 @@ use steadfast_agent_loop::Segment;
 use url::Url;
 
 use super::{
+    attachments::{Earlier, may_be_about_attachments, unsupported},
     client::{EventStream, ModelClient},
     conversation::Past,
     dialect::{Dialect, Lesson},
@@ -38,6 +39,8 @@ pub(crate) enum Adaptation {
     Learned(Lesson),
     /// The conversation so far is sent in this form.
     Past(Past),
+    /// Of the attachments of earlier messages, the names are sent.
+    WithoutEarlierAttachments,
 }
 
 impl Adaptation {
@@ -47,6 +50,7 @@ impl Adaptation {
             Self::Learned(lesson) => lesson.label().into_owned(),
             Self::Past(Past::Text) => "past as text".to_owned(),
             Self::Past(_) => "plain past".to_owned(),
+            Self::WithoutEarlierAttachments => "without earlier attachments".to_owned(),
         }
     }
 }
@@ -65,8 +69,10 @@ impl ModelClient {
             Past::Own => self.learned.past(context.task_id, &origin),
             chosen => chosen,
         };
+        let mut earlier_attachments = self.learned.earlier_attachments(context.task_id, &origin);
         // The refusal of the whole past, which the request without it may repeat.
         let mut of_past: Option<CallFailure> = None;
+        let mut is_without_attachments = false;
         for number in 1..=MOST_REQUESTS {
             let dialect = self
                 .learned
@@ -75,6 +81,7 @@ impl ModelClient {
                 dialect: &dialect,
                 origin: &origin,
                 past,
+                earlier_attachments,
             };
             let request = build_request(&context, form, question.transcript)?;
             let failure = match self.open(&question, &request).await {
@@ -82,18 +89,32 @@ impl ModelClient {
                     if of_past.is_some() {
                         self.learned.remember_past(context.task_id, &origin, past);
                     }
+                    if is_without_attachments {
+                        self.learned.remember_without_attachments(context.task_id, &origin);
+                    }
                     return Ok(stream);
                 }
                 Err(failure) => failure,
             };
+            let turn = context.attachments.turn;
+            if let Some(failure) = unsupported(question.transcript, turn, &model.name, &failure) {
+                return Err(failure);
+            }
             let next = failure.refusal.as_deref().filter(|_| number < MOST_REQUESTS);
             let next = next.and_then(|refusal| self.next_form(&origin, &dialect, &request, refusal, &failure));
             match next {
                 Some(adaptation) => {
                     adapted(&adaptation, &failure);
-                    if let Adaptation::Past(simpler) = adaptation {
-                        past = simpler;
-                        of_past.get_or_insert(failure);
+                    match adaptation {
+                        Adaptation::Learned(_) => {}
+                        Adaptation::WithoutEarlierAttachments => {
+                            earlier_attachments = Earlier::Told;
+                            is_without_attachments = true;
+                        }
+                        Adaptation::Past(simpler) => {
+                            past = simpler;
+                            of_past.get_or_insert(failure);
+                        }
                     }
                 }
                 None => return Err(of_past.unwrap_or(failure)),
@@ -122,6 +143,10 @@ impl ModelClient {
             && self.learned.learn(origin, used, &lesson)
         {
             return Some(Adaptation::Learned(lesson));
+        }
+        // A refused image would end every later turn of its task.
+        if request.has_earlier_attachments && may_be_about_attachments(refusal, failure) {
+            return Some(Adaptation::WithoutEarlierAttachments);
         }
         let simpler = request.simpler_past.filter(|_| may_be_about_past(refusal, failure));
         simpler.map(Adaptation::Past)

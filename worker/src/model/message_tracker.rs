@@ -212,10 +212,7 @@ impl<'a> MessageTracker<'a> {
 }
 
 pub(crate) fn text_content() -> Content {
-    Content::Text {
-        text: String::new(),
-        format: TextFormat::Markdown,
-    }
+    Content::text("", TextFormat::Markdown)
 }
 
 fn reasoning_content() -> Content {

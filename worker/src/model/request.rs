@@ -4,6 +4,7 @@ use steadfast_agent_loop::Segment;
 use steadfast_crds::model::ModelApi;
 
 use super::{
+    attachments::Earlier,
     conversation::{CallForm, CallIds, Past, Reader, conversation},
     dialect::{Dialect, Habit},
     providers::{chat, responses},
@@ -18,6 +19,7 @@ pub(crate) struct RequestForm<'a> {
     /// See [`origin`](super::origin::origin).
     pub origin: &'a str,
     pub past: Past,
+    pub earlier_attachments: Earlier,
 }
 
 /// Builds the request for the API that the revision names.
@@ -42,6 +44,8 @@ pub(crate) fn build_request(
         } else {
             CallIds::Any
         },
+        attachments: context.attachments,
+        earlier_attachments: form.earlier_attachments,
     };
     let conversation = conversation(transcript, &reader);
     let simpler_past = match form.past {
@@ -53,5 +57,9 @@ pub(crate) fn build_request(
         ModelApi::Responses => responses::build_request(context, form.dialect, &conversation),
         ModelApi::ChatCompletions => chat::build_request(context, form.dialect, &conversation),
     };
-    built.map(|built| BuiltRequest { simpler_past, ..built })
+    built.map(|built| BuiltRequest {
+        simpler_past,
+        has_earlier_attachments: conversation.has_earlier_attachments,
+        ..built
+    })
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, json};
 use steadfast_crds::{AgentRevisionSpec, agent_tool::ToolKind};
 
-use super::{conversation::Past, dialect::Dialect, origin::short_digest};
+use super::{attachments::RequestAttachments, conversation::Past, dialect::Dialect, origin::short_digest};
 use crate::{
     failure::CallFailure,
     tools::functions::{FunctionTool, ListedTool, function_tools},
@@ -30,6 +30,8 @@ pub(crate) struct RequestContext<'a> {
     pub step: u32,
     /// The tools that MCP servers listed for this call.
     pub listed: &'a [ListedTool],
+    /// The content of the attachments of the conversation.
+    pub attachments: &'a RequestAttachments,
     /// Resolves `${env.NAME}` in the settings of hosted tools.
     pub variable: &'a Variable<'a>,
 }
@@ -44,6 +46,8 @@ pub(crate) struct BuiltRequest {
     pub of_messages: BTreeSet<String>,
     /// The form of the past in which the request has less that a server can refuse; none if there is none.
     pub simpler_past: Option<Past>,
+    /// It has attachments of earlier messages, which the next request can do without.
+    pub has_earlier_attachments: bool,
 }
 
 /// The setting `toolChoice`, if it applies to this call. A tool is forced on the first call of a turn only, so that

@@ -416,10 +416,7 @@ mod test_support {
         ReceiveEvent {
             message_id: id.to_owned(),
             idempotency_key: None,
-            content: Content::Text {
-                text: id.to_owned(),
-                format: TextFormat::Plain,
-            },
+            content: Content::text(id, TextFormat::Plain),
             sender: "ada".to_owned(),
         }
     }

@@ -48,10 +48,7 @@ fn message(id: &str, text: String) -> ReceiveEvent {
     ReceiveEvent {
         message_id: id.to_owned(),
         idempotency_key: None,
-        content: Content::Text {
-            text,
-            format: TextFormat::Plain,
-        },
+        content: Content::text(text, TextFormat::Plain),
         sender: String::new(),
     }
 }

@@ -15,11 +15,12 @@ use steadfast_tools::command;
 use super::members::{self, Member};
 
 /// Each member, and the members that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 30] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 32] = [
+    ("steadfast-attachments", &[]),
     ("steadfast-bounds", &[]),
-    ("steadfast-agent-loop", &["steadfast-bounds"]),
+    ("steadfast-agent-loop", &["steadfast-attachments", "steadfast-bounds"]),
     ("steadfast-crds", &[]),
-    ("steadfast-events", &[]),
+    ("steadfast-events", &["steadfast-attachments"]),
     ("steadfast-ports", &[]),
     ("steadfast-process", &[]),
     ("steadfast-temporal-grpc", &[]),
@@ -28,6 +29,10 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 30] = [
     ("steadfast-stand-in-model", &[]),
     ("steadfast-wheels", &[]),
     ("steadfast-workspace-hack", &[]),
+    (
+        "steadfast-attachment-store",
+        &["steadfast-attachments", "steadfast-process"],
+    ),
     (
         "steadfast-contract",
         &["steadfast-agent-loop", "steadfast-crds", "steadfast-events"],
@@ -101,6 +106,8 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 30] = [
     (
         "steadfast-gateway",
         &[
+            "steadfast-attachment-store",
+            "steadfast-attachments",
             "steadfast-bounds",
             "steadfast-contract",
             "steadfast-crds",
@@ -119,6 +126,8 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 30] = [
         "steadfast-worker",
         &[
             "steadfast-agent-loop",
+            "steadfast-attachment-store",
+            "steadfast-attachments",
             "steadfast-bounds",
             "steadfast-cel",
             "steadfast-contract",
@@ -191,8 +200,9 @@ const ACTING: [&str; 8] = [
 const WORKFLOW: [&str; 3] = ["steadfast-workflow", "temporalio-sdk", "temporalio-workflow"];
 
 /// Each member, and the crates that it must not link, directly or through others.
-const MUST_NOT_LINK: [(&str, &[&str]); 11] = [
+const MUST_NOT_LINK: [(&str, &[&str]); 12] = [
     ("steadfast-agent-loop", &ACTING),
+    ("steadfast-attachments", &ACTING),
     ("steadfast-bounds", &ACTING),
     ("steadfast-cel", &ACTING),
     ("steadfast-contract", &ACTING),

@@ -40,10 +40,7 @@ fn an_agent_that_works_as_a_tool_has_no_frames() {
 
 #[test]
 fn an_interrupted_message_is_done_for_a_client() {
-    let content = Content::Text {
-        text: "It is".to_owned(),
-        format: TextFormat::Markdown,
-    };
+    let content = Content::text("It is", TextFormat::Markdown);
     let interrupted = message(content, MessageStatus::Interrupted);
     let shown = event(1, EventKind::MessageDone { message: interrupted });
     let last = frames(&mut AgentexFrames::new(task()), &shown).pop().unwrap();
@@ -162,10 +159,7 @@ fn a_viewer_who_joins_in_the_middle_gets_the_start_of_the_message() {
     let mut viewer = AgentexFrames::new(task());
     let next = text_delta(1, "on");
     assert_eq!(viewer.missing_start(&next), Some("m"));
-    let content = Content::Text {
-        text: String::new(),
-        format: TextFormat::Code,
-    };
+    let content = Content::text("", TextFormat::Code);
     let earlier = event(
         1,
         EventKind::MessageStarted {
@@ -187,10 +181,7 @@ fn a_viewer_who_joins_in_the_middle_gets_the_start_of_the_message() {
 #[test]
 fn a_reset_has_all_messages_and_open_ones_go_on() {
     let mut viewer = AgentexFrames::new(task());
-    let content = Content::Text {
-        text: "so far".to_owned(),
-        format: TextFormat::Plain,
-    };
+    let content = Content::text("so far", TextFormat::Plain);
     let frame = serde_json::to_value(viewer.reset(&[message(content, MessageStatus::InProgress)])).unwrap();
     assert_eq!(
         (&frame["type"], &frame["messages"][0]["content"]["content"]),

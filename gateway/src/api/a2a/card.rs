@@ -1,6 +1,6 @@
 //! `/.well-known/agent-card.json` below the base URL of an agent. Who may not read the agent does not find its card.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json,
@@ -93,12 +93,9 @@ fn gateway_url(headers: &HeaderMap, uri: &Uri) -> Result<String, ApiError> {
 }
 
 fn etag(card: &str) -> Result<HeaderValue, ApiError> {
-    let mut tag = "\"".to_owned();
-    for byte in Sha256::digest(card).iter().take(16) {
-        let _ = write!(tag, "{byte:02x}");
-    }
-    tag.push('"');
-    tag.parse()
+    let digest = format!("{:x}", Sha256::digest(card));
+    format!("\"{}\"", &digest[..32])
+        .parse()
         .map_err(|error: header::InvalidHeaderValue| ApiError::internal("an ETag cannot be written", error))
 }
 

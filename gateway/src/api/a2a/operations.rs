@@ -117,6 +117,7 @@ impl Call {
             agent: &agent,
             message: content.clone(),
             opening: content,
+            given: &[],
             params: None,
             metadata: None,
             key: None,

@@ -123,7 +123,7 @@ pub(in crate::api) fn without_counterpart(path: &str) -> Option<ApiError> {
             "tools run in the workers of the Agent, and sessions have the environment none",
         ),
         ["vaults", ..] => ("vaults", "credentials stand in spec.credentials of the Agent"),
-        ["files", ..] => ("files", "files are not supported"),
+        ["files", ..] => ("files", "send a file with its message, as file_data or file_url"),
         _ => return None,
     };
     Some(not_supported(instead).param(parameter))

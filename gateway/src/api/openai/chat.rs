@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    DONE,
+    DONE, input_error,
     responses::{Place, id_of, refuse_tools, thread},
 };
 use crate::{
@@ -71,14 +71,13 @@ pub(in crate::api) async fn create(
     headers: HeaderMap,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let body = body.read(&gateway, &session.caller).await?;
-    let body: CreateBody = body.read()?;
+    let read = body.read(&gateway, &session.caller).await?;
+    let mut body: CreateBody = read.read()?;
     refuse_tools(body.tools.as_deref())?;
     if body.n.is_some_and(|choices| choices != 1) {
         return Err(ApiError::bad_request("n must be 1: a turn has one answer").param("n"));
     }
-    let input = Input::of_chat(body.messages.as_ref())
-        .map_err(|error| ApiError::bad_request(error.to_string()).param("messages"))?;
+    let input = Input::of_chat(body.messages.take().as_ref()).map_err(|error| input_error(error, "messages"))?;
     let stream = body.stream.unwrap_or_default();
     let include_usage = body
         .stream_options
@@ -107,12 +106,15 @@ pub(in crate::api) async fn create(
         agent: &agent,
         message: text(input.message().to_owned()),
         opening: text(input.with_everything()),
+        given: input.attachments(),
         params: None,
         metadata: None,
         key,
         resent,
     };
     let sent = turn.send(thread).await?;
+    // The turn may take long, and the memory of large attachments is for others then.
+    drop((read, input));
     let id = id_of(&sent)?;
     head.id = id.to_string().replacen("resp_", "chatcmpl-", 1);
     let writer = CompletionWriter::new(head, &id.message_id());

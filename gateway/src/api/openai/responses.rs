@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
 use uuid::Uuid;
 
-use super::{DONE, conversations::begun, read_metadata};
+use super::{DONE, conversations::begun, input_error, read_metadata};
 use crate::{
     access::{Action, Session},
     acknowledgement,
@@ -83,11 +83,11 @@ pub(in crate::api) async fn create(
     headers: HeaderMap,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let body = body.read(&gateway, &session.caller).await?;
-    let body: CreateBody = body.read()?;
+    let read = body.read(&gateway, &session.caller).await?;
+    let mut body: CreateBody = read.read()?;
     refuse_tools(body.tools.as_deref())?;
-    let input = Input::of_response(body.input.as_ref(), body.instructions.as_deref())
-        .map_err(|error| ApiError::bad_request(error.to_string()).param("input"))?;
+    let input = Input::of_response(body.input.take().as_ref(), body.instructions.as_deref())
+        .map_err(|error| input_error(error, "input"))?;
     let metadata = read_metadata(body.metadata)?;
     let (stream, background) = (body.stream.unwrap_or_default(), body.background.unwrap_or_default());
     let previous = body.previous_response_id.as_deref().map(response_id).transpose()?;
@@ -128,12 +128,15 @@ pub(in crate::api) async fn create(
         agent: &agent,
         message: text(input.message().to_owned()),
         opening: text(input.with_everything()),
+        given: input.attachments(),
         params: None,
         metadata: metadata.as_ref(),
         key,
         resent,
     };
     let sent = turn.send(thread).await?;
+    // The turn may take long, and the memory of large attachments is for others then.
+    drop((read, input));
     let id = id_of(&sent)?;
     let writer = ResponseWriter::new(head(&agent, id));
     if background && !stream {

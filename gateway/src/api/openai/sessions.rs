@@ -24,7 +24,7 @@ use self::{
 use super::{
     agents::{find, not_supported, require_beta},
     conversations::Paging,
-    read_metadata,
+    input_error, read_metadata,
 };
 use crate::{
     access::{Action, Caller, Session as CallerSession},
@@ -117,8 +117,7 @@ pub(in crate::api) async fn create(
         let session = Session::new(head_of(&gateway, &task, SessionId(id))?);
         return Ok(Json(session.json()).into_response());
     };
-    let input = Input::of_response(Some(&input), None)
-        .map_err(|error| ApiError::bad_request(error.to_string()).param("input"))?;
+    let input = Input::of_response(Some(&input), None).map_err(|error| input_error(error, "input"))?;
     if !input.answers.is_empty() {
         return Err(ApiError::bad_request("a new session has no questions to answer").param("input"));
     }
@@ -129,6 +128,7 @@ pub(in crate::api) async fn create(
         agent: &agent,
         message: text(input.message().to_owned()),
         opening: text(input.with_everything()),
+        given: input.attachments(),
         params: None,
         metadata: metadata.as_ref(),
         key,

@@ -45,7 +45,7 @@ pub(super) async fn send_message(
 ) -> Result<Response, ApiError> {
     let caller = &session.caller;
     let key = params::idempotency_key(headers)?;
-    let content = params::content(params)?;
+    let (content, given) = params::content(params)?;
     let stream = match params.get("stream") {
         None | Some(Value::Null) => false,
         Some(Value::Bool(stream)) => *stream,
@@ -75,6 +75,7 @@ pub(super) async fn send_message(
         agent,
         opening: content.clone(),
         message: content,
+        given: &given,
         params: task_params.as_ref(),
         metadata: None,
         key,

@@ -2,13 +2,15 @@
 
 use axum::http::HeaderMap;
 use serde_json::{Map, Value};
+use steadfast_attachments::Given;
 use steadfast_events::Content;
 
 use crate::{
     access::{Action, Caller},
     agents::AgentEntry,
-    api::extractors::{ContentError, read_content},
+    api::extractors::{ContentError, read_message},
     app::Gateway,
+    attachments,
     error::ApiError,
     task::TaskRecord,
 };
@@ -78,9 +80,10 @@ fn valid_name(name: String, field: &str) -> Result<String, ApiError> {
     }
 }
 
-/// The content of a message.
-pub(super) fn content(params: &Map<String, Value>) -> Result<Content, ApiError> {
-    read_content(params.get("content")).map_err(|error| match error {
+/// The content of a message, and what it brings along.
+pub(super) fn content(params: &Map<String, Value>) -> Result<(Content, Vec<Given>), ApiError> {
+    read_message(params.get("content")).map_err(|error| match error {
+        ContentError::Attachment(refusal) => attachments::refused(refusal),
         ContentError::TooLarge => ApiError::too_large(error.to_string()),
         error => ApiError::bad_request(error.to_string()),
     })

@@ -12,6 +12,7 @@ use crate::{
     agentex::wire,
     agents::AgentEntry,
     app::Gateway,
+    attachments,
     error::ApiError,
     send::{Outcome, OutgoingMessage},
 };
@@ -24,8 +25,9 @@ pub(super) async fn send_event(
     params: &Map<String, Value>,
 ) -> Result<Value, ApiError> {
     let key = params::idempotency_key(headers)?;
-    let content = params::content(params)?;
+    let (content, given) = params::content(params)?;
     let task = params::task(gateway, caller, agent, params).await?;
+    let content = attachments::attach(gateway, &task.agent.namespace, &task.id, content, &given).await?;
     let message = OutgoingMessage {
         task: &task,
         log: task.own_log(),

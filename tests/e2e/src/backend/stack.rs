@@ -78,10 +78,7 @@ pub async fn signal_message(stack: &Stack, task: &Task, id: &str, text: &str) {
     let message = ReceiveEvent {
         message_id: id.to_owned(),
         idempotency_key: None,
-        content: Content::Text {
-            text: text.to_owned(),
-            format: TextFormat::Plain,
-        },
+        content: Content::text(text, TextFormat::Plain),
         sender: String::new(),
     };
     let input = serde_json::to_string(&message).unwrap();

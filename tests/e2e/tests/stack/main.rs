@@ -10,6 +10,7 @@ mod agentex_clients;
 mod agentex_frames;
 mod agents;
 mod approvals;
+mod attachments;
 mod bad_input;
 mod chat_completions;
 mod cli;

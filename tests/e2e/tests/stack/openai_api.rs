@@ -99,7 +99,7 @@ async fn the_public_python_client_uses_agents_as_models() {
         output["errors"],
         json!({
             "unknown_model": ["NotFoundError", "model_not_found", "model"],
-            "image": ["BadRequestError", "invalid_request_error", "input"],
+            "audio": ["BadRequestError", "invalid_request_error", "input"],
             "unknown_response": ["NotFoundError", "not_found_error", null],
             "delete": ["BadRequestError", "not_supported", null],
         })

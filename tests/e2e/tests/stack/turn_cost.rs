@@ -24,10 +24,7 @@ fn message(id: &str) -> String {
     let message = ReceiveEvent {
         message_id: id.to_owned(),
         idempotency_key: None,
-        content: Content::Text {
-            text: "Go.".to_owned(),
-            format: TextFormat::Plain,
-        },
+        content: Content::text("Go.", TextFormat::Plain),
         sender: String::new(),
     };
     serde_json::to_string(&message).unwrap()

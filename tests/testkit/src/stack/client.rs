@@ -81,10 +81,20 @@ impl Client {
 
     /// Posts a body unchanged, JSON or not.
     pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> anyhow::Result<GatewayResponse> {
+        self.post_as("application/json", path, body).await
+    }
+
+    /// The same with another content type.
+    pub async fn post_as(
+        &self,
+        content_type: &str,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> anyhow::Result<GatewayResponse> {
         let request = self
             .http
             .post(format!("{}{path}", self.url))
-            .header("content-type", "application/json");
+            .header("content-type", content_type);
         self.send(request.body(body)).await
     }
 

@@ -97,6 +97,12 @@ impl Connections {
         self.variables.push(("STEADFAST_HISTORY_LIMIT_BYTES", bytes));
     }
 
+    /// Tells the programs where attachments are kept.
+    pub(super) fn add_attachments(&mut self, directory: &Path) {
+        let url = format!("file://{}", directory.display());
+        self.variables.push(("STEADFAST_ATTACHMENTS_URL", url));
+    }
+
     /// Adds the variables to a program's environment.
     pub(super) fn apply(&self, launch: Launch) -> Launch {
         self.variables

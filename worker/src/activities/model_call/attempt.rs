@@ -142,6 +142,11 @@ impl ModelAttempt<'_> {
         let opening = async {
             let limit = spec.limits.max_concurrent_model_calls;
             let permit = activities.model_calls.acquire(&spec.agent, limit).await;
+            // Dropped when the request is on its way.
+            let attachments = activities
+                .attachments
+                .load(transcript, number.turn, spec.model.api)
+                .await?;
             writer.publish(EventKind::ModelStarted { step: number.step });
             let sent_at = Instant::now();
             let question = Question {
@@ -151,6 +156,7 @@ impl ModelAttempt<'_> {
                     task_id: &context.task_id,
                     step: number.step,
                     listed,
+                    attachments: &attachments.contents,
                     variable: &|name| model.variable(name, base_url, spec),
                 },
                 base_url,

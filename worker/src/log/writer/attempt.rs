@@ -172,10 +172,7 @@ mod tests {
     }
 
     fn started(id: &str) -> EventKind {
-        let content = Content::Text {
-            text: String::new(),
-            format: TextFormat::Markdown,
-        };
+        let content = Content::text("", TextFormat::Markdown);
         EventKind::MessageStarted {
             message_id: id.into(),
             content,

@@ -140,10 +140,7 @@ impl Running {
     }
 
     fn begin_message(&mut self) {
-        let content = Content::Text {
-            text: String::new(),
-            format: TextFormat::Markdown,
-        };
+        let content = Content::text("", TextFormat::Markdown);
         self.publish(EventKind::MessageStarted {
             message_id: "m".into(),
             content,

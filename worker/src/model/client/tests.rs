@@ -131,7 +131,7 @@ async fn a_failed_call_is_sent_once_and_classified() {
 
 #[tokio::test]
 async fn an_error_that_echoes_the_key_is_redacted_and_read_up_to_a_limit() {
-    let reason = format!("incorrect key key-12345678 {}", "x".repeat(ERROR_BODY_BYTES * 2));
+    let reason = format!("incorrect key key-12345678 {}", "x ".repeat(ERROR_BODY_BYTES));
     let answer = format!(
         "HTTP/1.1 401 Unauthorized\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{reason}",
         reason.len()
@@ -141,7 +141,7 @@ async fn an_error_that_echoes_the_key_is_redacted_and_read_up_to_a_limit() {
     assert!(
         error
             .message
-            .starts_with("the model API answered 401 Unauthorized: incorrect key [redacted: KEY] xxx"),
+            .starts_with("the model API answered 401 Unauthorized: incorrect key [redacted: KEY] x x"),
         "{error}"
     );
     let (_, events, _) = call(

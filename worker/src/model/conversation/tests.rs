@@ -3,9 +3,12 @@
 use steadfast_agent_loop::{ModelText, UserContent};
 
 use super::*;
+use crate::model::attachments::NONE;
 
 const OWN: &str = "responses/here/m";
 const READER: Reader<'static> = Reader {
+    attachments: &NONE,
+    earlier_attachments: Earlier::Sent,
     agent: "a",
     origin: OWN,
     api: ModelApi::Responses,

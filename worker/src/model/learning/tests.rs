@@ -13,6 +13,7 @@ use super::*;
 use crate::{
     egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
     failure::RetryClass,
+    model::attachments::NONE,
 };
 
 const ANSWER: &str =
@@ -102,6 +103,7 @@ async fn ask(
             task_id: "task-1",
             step: 0,
             listed: &[],
+            attachments: &NONE,
             variable: &|_| Ok(String::new()),
         },
         base_url: url,

@@ -4,6 +4,7 @@
 mod interpreter;
 mod members;
 mod messages;
+mod parts;
 mod request;
 
 pub(crate) use interpreter::ChatInterpreter;

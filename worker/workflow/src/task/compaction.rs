@@ -37,7 +37,7 @@ impl Task {
         let mut segments = self.state.transcript.segments().rev();
         let request = segments.find_map(|segment| match &segment.body {
             Body::User {
-                content: UserContent::Text(text),
+                content: UserContent::Text(text) | UserContent::Attached { text, .. },
                 ..
             } => Some(&text[..text.floor_char_boundary(KEPT_REQUEST_BYTES)]),
             _ => None,

@@ -96,10 +96,7 @@ impl Task {
 
     /// Sends a text to people that the model does not see.
     pub fn send_text(&mut self, turn: u32, now: jiff::Timestamp, text: impl Into<String>) {
-        let content = Content::Text {
-            text: text.into(),
-            format: TextFormat::Markdown,
-        };
+        let content = Content::text(text, TextFormat::Markdown);
         self.send_message(turn, now, content);
     }
 

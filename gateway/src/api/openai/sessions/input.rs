@@ -22,12 +22,16 @@ use crate::{
     api::{
         approvals::decide::decide_approval,
         extractors::UnreadBody,
-        openai::agents::{not_supported, require_beta},
+        openai::{
+            agents::{not_supported, require_beta},
+            input_error,
+        },
         rpc::params::idempotency_key,
         tasks::interrupt_task,
         turn::text,
     },
     app::Gateway,
+    attachments,
     error::{ApiError, ErrorBody},
     openai::{ids::SessionId, input::Input},
     send::{Outcome, OutgoingMessage},
@@ -113,8 +117,7 @@ impl Sender<'_> {
     }
 
     async fn message(&self, event: &Value, key: Option<String>) -> Result<(), ApiError> {
-        let input = Input::of_response(Some(&event["input"]), None)
-            .map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let input = Input::of_response(Some(&event["input"]), None).map_err(|error| input_error(error, "events"))?;
         let id = match &key {
             Some(key) => user_message_id(&self.task.id, self.caller.name(), key),
             None => Uuid::now_v7().to_string(),
@@ -126,7 +129,9 @@ impl Sender<'_> {
             key: None,
             may_be_repeated: key.is_some(),
         };
+        let (namespace, given) = (&self.task.agent.namespace, input.attachments());
         let content = text(input.message().to_owned());
+        let content = attachments::attach(self.gateway, namespace, &self.task.id, content, given).await?;
         match message.send(self.gateway, self.caller, &content).await? {
             Some(Outcome::Rejected(reason)) => Err(ApiError::new(
                 StatusCode::CONFLICT,

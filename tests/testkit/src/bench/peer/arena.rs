@@ -276,10 +276,7 @@ fn our_message(id: &str, text: String) -> anyhow::Result<Value> {
     let event = ReceiveEvent {
         message_id: id.to_owned(),
         idempotency_key: None,
-        content: Content::Text {
-            text,
-            format: TextFormat::default(),
-        },
+        content: Content::text(text, TextFormat::default()),
         sender: String::new(),
     };
     serde_json::to_value(event).context("write a message as JSON")

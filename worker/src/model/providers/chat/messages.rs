@@ -8,8 +8,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use steadfast_agent_loop::CallKind;
 
-use super::members::{CHAT, OF_CALL, OF_FUNCTION, OF_MESSAGE, REASONING};
+use super::{
+    members::{CHAT, OF_CALL, OF_FUNCTION, OF_MESSAGE, REASONING},
+    parts::{ChatPart, chat_part},
+};
 use crate::model::{
+    attachments::Part,
     conversation::{Entry, text_of},
     dialect::{Dialect, Habit},
 };
@@ -43,6 +47,7 @@ enum Content<'a> {
     Text(Cow<'a, str>),
     /// JSON text of a string.
     Json(&'a RawValue),
+    Parts(Vec<ChatPart<'a>>),
 }
 
 impl<'a> Message<'a> {
@@ -57,10 +62,26 @@ impl<'a> Message<'a> {
     }
 
     fn add_text(&mut self, text: Cow<'a, str>) {
-        self.content = Some(Content::Text(match self.content.take() {
-            Some(Content::Text(before)) if !before.is_empty() => Cow::Owned(format!("{before}\n\n{text}")),
-            Some(Content::Text(_) | Content::Json(_)) | None => text,
-        }));
+        self.content = Some(match self.content.take() {
+            Some(Content::Text(before)) if !before.is_empty() => {
+                Content::Text(Cow::Owned(format!("{before}\n\n{text}")))
+            }
+            Some(Content::Parts(mut parts)) => {
+                parts.push(ChatPart::Text { text });
+                Content::Parts(parts)
+            }
+            Some(Content::Text(_) | Content::Json(_)) | None => Content::Text(text),
+        });
+    }
+
+    fn add_parts(&mut self, added: Vec<ChatPart<'a>>) {
+        let mut parts = match self.content.take() {
+            Some(Content::Text(text)) if !text.is_empty() => vec![ChatPart::Text { text }],
+            Some(Content::Parts(parts)) => parts,
+            Some(Content::Text(_) | Content::Json(_)) | None => Vec::new(),
+        };
+        parts.extend(added);
+        self.content = Some(Content::Parts(parts));
     }
 }
 
@@ -104,6 +125,7 @@ impl<'a> Writer<'a, '_> {
         let item = match entry {
             Entry::Said(item) => item,
             Entry::Told { role, text } => return self.put_text(role, Cow::Borrowed(text.as_str())),
+            Entry::Attached(parts) => return self.put_attached(parts),
             // This API has no form for it.
             Entry::Output { output, .. } if output.kind == CallKind::McpApproval => return,
             Entry::Output { call_id, output } => {
@@ -138,18 +160,36 @@ impl<'a> Writer<'a, '_> {
             }
             // Some servers refuse an empty text.
             _ if text.is_empty() => {}
-            _ => {
-                self.pending.clear();
-                let last = self.messages.last().map(|message| message.role);
-                if last == Some("tool") && self.dialect.has(Habit::AnswerAfterTools) {
-                    self.assistant().add_text(Cow::Borrowed(NO_ANSWER));
-                }
-                match self.messages.last_mut().filter(|message| message.role == role) {
-                    Some(message) => message.add_text(text),
-                    None => self.messages.push(Message::new(role, Some(Content::Text(text)))),
-                }
-            }
+            _ => self.not_by_assistant(role).add_text(text),
         }
+    }
+
+    /// A message without attachments that are sent stays a text: some servers take nothing else.
+    fn put_attached(&mut self, parts: &'a [Part<'_>]) {
+        let texts = parts.iter().map(|part| match part {
+            Part::Text(text) => Some(text.as_ref()),
+            Part::Image { .. } | Part::File { .. } | Part::FileUrl(_) => None,
+        });
+        match texts.collect::<Option<Vec<&str>>>() {
+            Some(texts) => self.put_text("user", Cow::Owned(texts.join("\n\n"))),
+            None => self
+                .not_by_assistant("user")
+                .add_parts(parts.iter().map(chat_part).collect()),
+        }
+    }
+
+    /// The last message if it has the role, which is not the assistant's, else a new one.
+    fn not_by_assistant(&mut self, role: &'static str) -> &mut Message<'a> {
+        self.pending.clear();
+        let last = self.messages.last().map(|message| message.role);
+        if last == Some("tool") && self.dialect.has(Habit::AnswerAfterTools) {
+            self.assistant().add_text(Cow::Borrowed(NO_ANSWER));
+        }
+        if self.messages.last().is_none_or(|message| message.role != role) {
+            self.messages.push(Message::new(role, None));
+        }
+        let index = self.messages.len() - 1;
+        &mut self.messages[index]
     }
 
     /// The last message if it is the assistant's, else a new one, with what belongs on it.

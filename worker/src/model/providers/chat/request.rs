@@ -70,6 +70,7 @@ pub(crate) fn build_request(
         members,
         of_messages,
         simpler_past: None,
+        has_earlier_attachments: false,
     })
 }
 
@@ -107,7 +108,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::model::dialect::Lesson;
+    use crate::model::{attachments::NONE, dialect::Lesson};
 
     fn build(settings: &str, more: &str, dialect: &Dialect) -> Result<Value, CallFailure> {
         let revision: AgentRevisionSpec = yaml::from_str(&format!(
@@ -120,6 +121,7 @@ mod tests {
             task_id: "task-1",
             step: 0,
             listed: &[],
+            attachments: &NONE,
             variable: &|_| Ok(String::new()),
         };
         let built = build_request(&context, dialect, &Conversation::default())?;

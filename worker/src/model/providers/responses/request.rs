@@ -64,6 +64,7 @@ pub(crate) fn build_request(
         members,
         of_messages: BTreeSet::new(),
         simpler_past: None,
+        has_earlier_attachments: false,
     })
 }
 

@@ -81,10 +81,7 @@ pub(super) async fn ask_agent(
         start.messages = vec![ReceiveEvent {
             message_id: QUESTION_ID.to_owned(),
             idempotency_key: None,
-            content: Content::Text {
-                text: question,
-                format: TextFormat::Plain,
-            },
+            content: Content::text(question, TextFormat::Plain),
             // The person whose message led to the question, who may not approve what comes of it.
             sender: task.state.turn_sender.clone(),
         }];

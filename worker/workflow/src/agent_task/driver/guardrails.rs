@@ -3,7 +3,7 @@
 
 use serde::Deserialize as _;
 use serde_json::{Value, json};
-use steadfast_agent_loop::{Body, Failure, Input, Segment, SegmentRef, StepId, UserContent};
+use steadfast_agent_loop::{Body, Failure, Input, Segment, SegmentRef, StepId};
 use steadfast_contract::{
     activities::{CelCheck, GuardrailResult, Revision},
     queries::Phase,
@@ -38,7 +38,7 @@ pub(super) async fn check_input(ctx: &Context, id: StepId) -> Result<(), Workflo
             .segments()
             .rev()
             .find_map(|segment| match &segment.body {
-                Body::User { content, .. } => Some((segment.reference(), text_of(content))),
+                Body::User { content, .. } => Some((segment.reference(), content.to_text())),
                 _ => None,
             })
     });
@@ -284,13 +284,6 @@ fn guardrail_failed(reason: &str) -> Failure {
     Failure::Error {
         category: GUARDRAIL_FAILED.to_owned(),
         message: reason.to_owned(),
-    }
-}
-
-fn text_of(content: &UserContent) -> String {
-    match content {
-        UserContent::Text(text) => text.clone(),
-        UserContent::Data(data) => data.to_string(),
     }
 }
 

@@ -290,13 +290,7 @@ fn what_was_said_stays_when_a_call_is_stopped() {
     assert_eq!(messages.len(), 1);
     assert_eq!(messages[0].id, output_message_id("task-1", 1, 0, 0));
     assert_eq!(messages[0].status, MessageStatus::Interrupted);
-    assert_eq!(
-        messages[0].content,
-        Content::Text {
-            text: "Hel".into(),
-            format: TextFormat::Markdown
-        }
-    );
+    assert_eq!(messages[0].content, Content::text("Hel", TextFormat::Markdown));
 }
 
 #[test]

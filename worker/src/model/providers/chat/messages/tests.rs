@@ -7,6 +7,7 @@ use url::Url;
 
 use super::*;
 use crate::model::{
+    attachments::{Earlier, NONE, testing::message},
     conversation::{CallForm, CallIds, Past, Reader, conversation},
     dialect::Lesson,
     providers::chat::ChatInterpreter,
@@ -14,6 +15,8 @@ use crate::model::{
 };
 
 const READER: Reader<'static> = Reader {
+    attachments: &NONE,
+    earlier_attachments: Earlier::Sent,
     agent: "a",
     origin: "chat/here/m",
     api: ModelApi::ChatCompletions,
@@ -113,6 +116,42 @@ fn a_conversation_becomes_messages() {
             json!({"role": "tool", "content": "warm", "tool_call_id": "c1"}),
             json!({"role": "user", "content": "answer in JSON"}),
         ]
+    );
+}
+
+#[test]
+fn an_image_is_a_part_of_the_message_and_a_message_without_one_stays_a_text() {
+    let image = |detail: Option<&str>| {
+        serde_json::from_value(json!({
+            "kind": "image", "detail": detail, "source": {"url": "https://example.com/tea.png"},
+        }))
+        .unwrap()
+    };
+    let conversation = [
+        user("Look:"),
+        message(1, "See:", vec![image(Some("low")), image(None)]),
+        user("And?"),
+    ];
+    let url = "https://example.com/tea.png";
+    assert_eq!(
+        sent(&conversation, READER, &Dialect::default())[1..],
+        [json!({"role": "user", "content": [
+            {"type": "text", "text": "Look:"},
+            {"type": "text", "text": "See:"},
+            {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+            {"type": "image_url", "image_url": {"url": url}},
+            {"type": "text", "text": "And?"},
+        ]})]
+    );
+    let told = Reader {
+        earlier_attachments: Earlier::Told,
+        ..READER
+    };
+    assert_eq!(
+        sent(&conversation[1..2], told, &Dialect::default())[1..],
+        [json!({"role": "user", "content": format!(
+            "See:\n\n{0}\n\n{0}", format_args!("[The user sent the image {url} here, which you cannot see now.]")
+        )})]
     );
 }
 

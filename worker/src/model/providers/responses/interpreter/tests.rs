@@ -45,13 +45,7 @@ fn text_streams_and_ends_as_one_message() {
             "usage": {"input_tokens": 3, "output_tokens": 2}}}),
     ]);
     assert_eq!(messages.len(), 1);
-    assert_eq!(
-        messages[0].content,
-        Content::Text {
-            text: "Hello you".into(),
-            format: TextFormat::Markdown
-        }
-    );
+    assert_eq!(messages[0].content, Content::text("Hello you", TextFormat::Markdown));
     assert_eq!(messages[0].status, MessageStatus::Done);
     let usage = Usage {
         input_tokens: 3,
@@ -212,10 +206,7 @@ fn what_was_said_stays_when_a_call_is_stopped() {
         .iter()
         .map(|message| (&message.content, message.status))
         .collect();
-    let text = |text: &str| Content::Text {
-        text: text.into(),
-        format: TextFormat::Markdown,
-    };
+    let text = |text: &str| Content::text(text, TextFormat::Markdown);
     assert_eq!(
         shown,
         [

@@ -8,6 +8,7 @@ use crate::{
     failure::CallFailure,
     model::{
         RequestContext,
+        attachments::{Earlier, NONE},
         conversation::Past,
         dialect::{Dialect, Lesson},
         request::{RequestForm, build_request},
@@ -48,12 +49,14 @@ fn build_for(revision: &AgentRevisionSpec, step: u32, dialect: &Dialect) -> Resu
         task_id: "task-1",
         step,
         listed: &[],
+        attachments: &NONE,
         variable: &|name| match name {
             "TOKEN" => Ok("${env.OTHER}".to_owned()),
             other => Err(CallFailure::permanent("model_credentials", other)),
         },
     };
     let form = RequestForm {
+        earlier_attachments: Earlier::Sent,
         dialect,
         origin: "responses/here/gpt-5-mini",
         past: Past::Own,
