@@ -4,6 +4,8 @@
 
 mod parts;
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use steadfast_attachments::{Given, Refusal};

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use super::support::without_services;
 
 const TWO_MEBIBYTES: usize = 2 * 1024 * 1024;
+/// The longest body where attachments are stored.
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// The id that the agent of the tests has: it must never change.
 const HAIKU_ID: &str = "a1fd65d1-17be-5d7a-8d39-b132fedb3f3d";
 
@@ -154,7 +156,7 @@ async fn malformed_requests_are_refused() {
 async fn what_is_too_long_is_refused() {
     let gateway = without_services();
     let answer = gateway
-        .post("/agents/name/haiku/rpc", vec![b' '; TWO_MEBIBYTES + 1])
+        .post("/agents/name/haiku/rpc", vec![b' '; MAX_BODY_BYTES + 1])
         .await;
     assert_eq!(
         (answer.status, &answer.body["code"]),
@@ -162,10 +164,10 @@ async fn what_is_too_long_is_refused() {
     );
     assert_eq!(
         answer.body["message"],
-        "a request body is at most 2097152 bytes long; an escaped character counts as several"
+        "a request body is at most 16777216 bytes long; an escaped character counts as several"
     );
     // One that is as long as allowed is read.
-    let answer = gateway.post("/agents/name/haiku/rpc", vec![b' '; TWO_MEBIBYTES]).await;
+    let answer = gateway.post("/agents/name/haiku/rpc", vec![b' '; MAX_BODY_BYTES]).await;
     assert_eq!(answer.body["error"]["code"], -32700);
     let long = "x".repeat(1024 * 1024 + 1);
     let answer = gateway
