@@ -1,7 +1,5 @@
 //! What a client gives: bytes, in base64 or as they are, or a URL. Checked here, before anything is stored.
 
-use std::borrow::Cow;
-
 use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -15,6 +13,7 @@ use crate::{
     media_type::{IMAGES, MediaTypeError, media_type, normalized},
     object_name::{is_sha256, sha256_of},
     public_url::url_for_model,
+    refusal::Refusal,
 };
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -55,46 +54,6 @@ pub enum GivenContent {
         /// The SHA-256 of the bytes.
         sha256: String,
     },
-}
-
-/// Why an attachment is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// More than a message may have.
-    #[error("a message has at most {MAX_ATTACHMENTS} attachments")]
-    TooMany,
-    /// The bytes of one.
-    #[error("an attachment has at most {MAX_ATTACHMENT_BYTES} bytes")]
-    TooLarge,
-    /// The bytes of all.
-    #[error("the attachments of a message have at most {MAX_MESSAGE_ATTACHMENT_BYTES} bytes together")]
-    TooLargeTogether,
-    /// Nothing in it.
-    #[error("the attachment is empty")]
-    Empty,
-    /// What it is.
-    #[error("the attachment{} cannot be sent: {source}", of(name))]
-    MediaType {
-        /// Its name.
-        name: String,
-        /// Why.
-        source: MediaTypeError,
-    },
-    /// Not what a URL or a base64 text must be.
-    #[error("{0}")]
-    Malformed(Cow<'static, str>),
-}
-
-impl Refusal {
-    /// A stable name for programs.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::TooMany => "too_many_attachments",
-            Self::TooLarge | Self::TooLargeTogether => "attachment_too_large",
-            Self::MediaType { .. } => "unsupported_media_type",
-            Self::Empty | Self::Malformed(_) => "invalid_attachment",
-        }
-    }
 }
 
 /// Bytes that may be stored.
@@ -215,7 +174,7 @@ impl Checked {
         if kind == Kind::Image && !is_image {
             return Err(refused(MediaTypeError::Mismatch {
                 declared: "an image".to_owned(),
-                found: media_type,
+                actual: media_type,
             }));
         }
         Ok(Self {
@@ -291,14 +250,6 @@ fn file_name(name: &str) -> String {
     let mut name: String = last.chars().filter(|sign| !sign.is_control()).collect();
     name.truncate(name.floor_char_boundary(MAX_NAME_BYTES));
     name.trim().to_owned()
-}
-
-fn of(name: &str) -> String {
-    if name.is_empty() {
-        String::new()
-    } else {
-        format!(" {name:?}")
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ pub mod limits;
 pub mod media_type;
 mod object_name;
 mod public_url;
+mod refusal;
 
 pub use attachment::{Attachment, Detail, Kind, Source};
-pub use given::{Checked, Given, GivenContent, Refusal, check_message};
+pub use given::{Checked, Given, GivenContent, check_message};
 pub use object_name::{is_sha256, object_of, sha256_of, task_prefix};
+pub use refusal::Refusal;

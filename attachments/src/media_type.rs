@@ -44,16 +44,16 @@ pub enum MediaTypeError {
     )]
     Unsupported(String),
     /// The bytes are something else than their sender says.
-    #[error("it is declared as {declared}, and its bytes are {found}")]
+    #[error("it is declared as {declared}, and its bytes are {actual}")]
     Mismatch {
         /// What the sender says.
         declared: String,
         /// What the bytes are.
-        found: String,
+        actual: String,
     },
 }
 
-enum Found {
+enum Sniffed {
     /// Known by its first bytes.
     Known(&'static str),
     Text,
@@ -63,24 +63,24 @@ enum Found {
 /// The media type of an attachment.
 pub fn media_type(bytes: &[u8], declared: Option<&str>, name: &str) -> Result<String, MediaTypeError> {
     let declared = declared.map(normalized).filter(|declared| says_something(declared));
-    let mismatch = |declared: String, found: &str| {
+    let mismatch = |declared: String, actual: &str| {
         Err(MediaTypeError::Mismatch {
             declared,
-            found: found.to_owned(),
+            actual: actual.to_owned(),
         })
     };
-    match (found(bytes), declared) {
-        (Found::Known(found), None) => Ok(found.to_owned()),
-        (Found::Known(found), Some(declared)) if declared == found => Ok(declared),
-        (Found::Known(found), Some(declared)) => mismatch(declared, found),
-        (Found::Text, None) => Ok(text_by_name(name).to_owned()),
-        (Found::Text, Some(declared)) if is_text(&declared) => Ok(declared),
-        (Found::Text, Some(declared)) if IMAGES.contains(&&*declared) || DOCUMENTS.contains(&&*declared) => {
+    match (sniff(bytes), declared) {
+        (Sniffed::Known(actual), None) => Ok(actual.to_owned()),
+        (Sniffed::Known(actual), Some(declared)) if declared == actual => Ok(declared),
+        (Sniffed::Known(actual), Some(declared)) => mismatch(declared, actual),
+        (Sniffed::Text, None) => Ok(text_by_name(name).to_owned()),
+        (Sniffed::Text, Some(declared)) if is_text(&declared) => Ok(declared),
+        (Sniffed::Text, Some(declared)) if IMAGES.contains(&&*declared) || DOCUMENTS.contains(&&*declared) => {
             mismatch(declared, "text")
         }
-        (Found::Other(found), Some(declared)) if is_supported(&declared) => mismatch(declared, found),
-        (Found::Text | Found::Other(_), Some(declared)) => Err(MediaTypeError::Unsupported(declared)),
-        (Found::Other(found), None) => Err(MediaTypeError::Unsupported(found.to_owned())),
+        (Sniffed::Other(actual), Some(declared)) if is_supported(&declared) => mismatch(declared, actual),
+        (Sniffed::Text | Sniffed::Other(_), Some(declared)) => Err(MediaTypeError::Unsupported(declared)),
+        (Sniffed::Other(actual), None) => Err(MediaTypeError::Unsupported(actual.to_owned())),
     }
 }
 
@@ -93,13 +93,13 @@ fn is_supported(media_type: &str) -> bool {
     IMAGES.contains(&media_type) || DOCUMENTS.contains(&media_type) || is_text(media_type)
 }
 
-fn found(bytes: &[u8]) -> Found {
+fn sniff(bytes: &[u8]) -> Sniffed {
     let known = infer::get(bytes).map(|kind| kind.mime_type());
     match known {
-        Some(known) if IMAGES.contains(&known) || DOCUMENTS.contains(&known) => Found::Known(known),
+        Some(known) if IMAGES.contains(&known) || DOCUMENTS.contains(&known) => Sniffed::Known(known),
         // Before other signatures: a text may begin with the letters of one.
-        _ if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0')) => Found::Text,
-        known => Found::Other(known.unwrap_or("application/octet-stream")),
+        _ if std::str::from_utf8(bytes).is_ok_and(|text| !text.contains('\0')) => Sniffed::Text,
+        known => Sniffed::Other(known.unwrap_or("application/octet-stream")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use url::{Host, Url};
 
-use crate::{given::Refusal, limits::MAX_URL_BYTES};
+use crate::{limits::MAX_URL_BYTES, refusal::Refusal};
 
 /// A URL that is passed to the model. A model server of one's own may fetch it from within the network, so it must not
 /// name a place there: whoever writes to an agent is not trusted with that.

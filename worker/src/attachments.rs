@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     failure::CallFailure,
-    model::attachments::{RequestAttachments, Wanted, refuse_without_form, wanted},
+    model::attachments::{RequestAttachments, StoredAttachment, refuse_without_form, stored_attachments},
 };
 
 /// Bytes of attachments in memory at a time: those of two requests of the largest kind. In base64 and in the body of the
@@ -54,25 +54,25 @@ impl Attachments {
     /// without what earlier messages brought along and is gone.
     pub(crate) async fn load(&self, transcript: &[&Segment], turn: u32, api: ModelApi) -> Result<Loaded, CallFailure> {
         refuse_without_form(transcript, turn, api)?;
-        let wanted = wanted(transcript, turn);
+        let stored = stored_attachments(transcript, turn);
         let mut contents = RequestAttachments::of_turn(turn);
-        if wanted.is_empty() {
+        if stored.is_empty() {
             return Ok(Loaded {
                 contents,
                 _memory: None,
             });
         }
         let store = self.store.as_ref().ok_or_else(not_configured)?;
-        let bytes: usize = wanted.iter().map(|wanted| wanted.attachment.stored_bytes()).sum();
+        let bytes: usize = stored.iter().map(|stored| stored.attachment.stored_bytes()).sum();
         let bytes = u32::try_from(bytes.min(BYTES_AT_A_TIME)).unwrap_or(u32::MAX);
         // Never closed, so there is always a permit.
         let memory = self.memory.clone().acquire_many_owned(bytes).await.ok();
         // On the heap: the compiler cannot tell that such futures of a closure are `Send`.
-        let reads: Vec<_> = wanted.iter().map(|wanted| read(store, wanted).boxed()).collect();
+        let reads: Vec<_> = stored.iter().map(|stored| read(store, stored).boxed()).collect();
         let bytes: Vec<Option<Bytes>> = stream::iter(reads).buffered(READS_AT_A_TIME).try_collect().await?;
-        for (wanted, bytes) in wanted.iter().zip(bytes) {
+        for (stored, bytes) in stored.iter().zip(bytes) {
             if let Some(bytes) = bytes {
-                contents.add(wanted, api, &bytes);
+                contents.add(stored, api, &bytes);
             }
         }
         Ok(Loaded {
@@ -83,10 +83,10 @@ impl Attachments {
 }
 
 /// The bytes; none of an earlier message's attachment that is gone.
-async fn read(store: &AttachmentStore, wanted: &Wanted<'_>) -> Result<Option<Bytes>, CallFailure> {
-    match store.get(wanted.location, wanted.sha256).await {
+async fn read(store: &AttachmentStore, stored: &StoredAttachment<'_>) -> Result<Option<Bytes>, CallFailure> {
+    match store.get(stored.location, stored.sha256).await {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(StoreError::Gone) if wanted.is_needed => Err(gone(wanted.attachment)),
+        Err(StoreError::Gone) if stored.is_needed => Err(gone(stored.attachment)),
         Err(StoreError::Gone) => Ok(None),
         Err(error) => Err(CallFailure::transient_error(UNAVAILABLE, &error)),
     }

@@ -53,7 +53,7 @@ pub(crate) enum Earlier {
 
 /// A stored attachment that a request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct StoredAttachment<'a> {
     pub attachment: &'a Attachment,
     pub sha256: &'a str,
     pub location: &'a str,
@@ -62,8 +62,8 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// The stored attachments that a request of this turn has, the newest ones first, within the limit of a request.
-pub(crate) fn wanted<'a>(transcript: &[&'a Segment], turn: u32) -> Vec<Wanted<'a>> {
-    let mut wanted: Vec<Wanted<'a>> = Vec::new();
+pub(crate) fn stored_attachments<'a>(transcript: &[&'a Segment], turn: u32) -> Vec<StoredAttachment<'a>> {
+    let mut stored: Vec<StoredAttachment<'a>> = Vec::new();
     let mut bytes = 0;
     for segment in transcript.iter().rev() {
         let content = match &segment.body {
@@ -76,14 +76,14 @@ pub(crate) fn wanted<'a>(transcript: &[&'a Segment], turn: u32) -> Vec<Wanted<'a
             let Source::Stored { sha256, location, .. } = &attachment.source else {
                 continue;
             };
-            if wanted.iter().any(|wanted| wanted.sha256 == sha256) {
+            if stored.iter().any(|stored| stored.sha256 == sha256) {
                 continue;
             }
             let is_needed = segment.turn == turn;
             let size = attachment.stored_bytes();
             if is_needed || bytes + size <= MAX_REQUEST_ATTACHMENT_BYTES {
                 bytes += size;
-                wanted.push(Wanted {
+                stored.push(StoredAttachment {
                     attachment,
                     sha256,
                     location,
@@ -92,7 +92,7 @@ pub(crate) fn wanted<'a>(transcript: &[&'a Segment], turn: u32) -> Vec<Wanted<'a
             }
         }
     }
-    wanted
+    stored
 }
 
 /// The attachments of the message that is answered.
@@ -133,8 +133,8 @@ impl RequestAttachments {
     }
 
     /// Adds the bytes of an attachment, in the form that the API takes. There, a text is a part of the message.
-    pub(crate) fn add(&mut self, wanted: &Wanted<'_>, api: ModelApi, bytes: &[u8]) {
-        let Wanted { attachment, sha256, .. } = wanted;
+    pub(crate) fn add(&mut self, stored: &StoredAttachment<'_>, api: ModelApi, bytes: &[u8]) {
+        let StoredAttachment { attachment, sha256, .. } = stored;
         let content = if api == ModelApi::ChatCompletions && is_text(&attachment.media_type) {
             Content::Text(String::from_utf8_lossy(bytes).into_owned())
         } else {

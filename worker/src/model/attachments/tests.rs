@@ -33,8 +33,8 @@ fn linked(kind: Kind) -> Attachment {
     }
 }
 
-fn names<'a>(wanted: &[Wanted<'a>]) -> Vec<&'a str> {
-    wanted.iter().map(|wanted| wanted.attachment.name.as_str()).collect()
+fn names<'a>(stored: &[StoredAttachment<'a>]) -> Vec<&'a str> {
+    stored.iter().map(|stored| stored.attachment.name.as_str()).collect()
 }
 
 #[test]
@@ -44,10 +44,10 @@ fn the_newest_attachments_fit_into_a_request_and_each_is_read_once() {
         .map(|turn| message(turn, "", vec![sized(&format!("of {turn}"), third), sized("same", 1)]))
         .collect();
     let transcript: Vec<&Segment> = messages.iter().collect();
-    let wanted = wanted(&transcript, 4);
-    assert_eq!(names(&wanted), ["of 4", "same", "of 3", "of 2"]);
+    let stored = stored_attachments(&transcript, 4);
+    assert_eq!(names(&stored), ["of 4", "same", "of 3", "of 2"]);
     assert_eq!(
-        wanted.iter().map(|wanted| wanted.is_needed).collect::<Vec<_>>(),
+        stored.iter().map(|stored| stored.is_needed).collect::<Vec<_>>(),
         [true, true, false, false]
     );
 }
@@ -59,7 +59,7 @@ fn what_a_summary_stands_for_is_not_read() {
         "turn": 1, "step": 1, "at": "2026-11-23T00:00:00Z", "kind": "summary", "generation": 1, "text": "s",
     }))
     .unwrap();
-    assert_eq!(names(&wanted(&[&first, &summary, &second], 2)), ["b"]);
+    assert_eq!(names(&stored_attachments(&[&first, &summary, &second], 2)), ["b"]);
 }
 
 fn written(sent: &Segment, attachments: &[Attachment], turn: u32, earlier: Earlier) -> (Value, bool) {
@@ -77,14 +77,14 @@ fn loaded(turn: u32, api: ModelApi, attachments: &[Attachment]) -> RequestAttach
     let mut of = RequestAttachments::of_turn(turn);
     for attachment in attachments {
         if let Source::Stored { sha256, location, .. } = &attachment.source {
-            let wanted = Wanted {
+            let stored = StoredAttachment {
                 attachment,
                 sha256,
                 location,
                 is_needed: true,
             };
             let bytes: &[u8] = if attachment.kind == Kind::Image { PNG } else { b"tea" };
-            of.add(&wanted, api, bytes);
+            of.add(&stored, api, bytes);
         }
     }
     of
