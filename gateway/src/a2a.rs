@@ -5,6 +5,7 @@
 
 pub(crate) mod card;
 pub(crate) mod errors;
+mod files;
 pub(crate) mod ids;
 pub(crate) mod input;
 pub(crate) mod page;

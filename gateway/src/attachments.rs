@@ -13,8 +13,33 @@ use crate::{app::Gateway, error::ApiError, messages, task::TaskRecord};
 /// The service that is missing when it does not answer.
 const STORE: &str = "the store of attachments";
 
+/// What a message brings along.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MessageAttachments<'a> {
+    pub(crate) given: &'a [Given],
+    /// The field of the request that has them, for the error of one that is refused.
+    pub(crate) param: &'static str,
+}
+
 /// The content with its attachments, which are stored now. The same request stores the same objects.
 pub(crate) async fn attach(
+    gateway: &Gateway,
+    namespace: &str,
+    task_id: &str,
+    content: Content,
+    attachments: MessageAttachments<'_>,
+) -> Result<Content, ApiError> {
+    let attached = attach_all(gateway, namespace, task_id, content, attachments.given).await;
+    attached.map_err(|error| {
+        if error.status.is_client_error() {
+            error.param(attachments.param)
+        } else {
+            error
+        }
+    })
+}
+
+async fn attach_all(
     gateway: &Gateway,
     namespace: &str,
     task_id: &str,
@@ -151,7 +176,8 @@ mod tests {
     use super::*;
 
     async fn attached(gateway: &Gateway, given: &[Given]) -> Result<Content, ApiError> {
-        attach(gateway, "n", "t", Content::text("Hi", TextFormat::Plain), given).await
+        let attachments = MessageAttachments { given, param: "input" };
+        attach(gateway, "n", "t", Content::text("Hi", TextFormat::Plain), attachments).await
     }
 
     #[tokio::test]

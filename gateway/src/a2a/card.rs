@@ -8,6 +8,8 @@ use a2a_types::{
     TRANSPORT_PROTOCOL_HTTP_JSON, TRANSPORT_PROTOCOL_JSONRPC,
 };
 
+use steadfast_attachments::media_type::{DOCUMENTS, IMAGES};
+
 use crate::agents::AgentEntry;
 
 /// The version of A2A that is served.
@@ -58,7 +60,12 @@ pub(crate) fn card(agent: &AgentEntry, gateway_url: &str, callers: Callers) -> A
             extensions: None,
             extended_agent_card: Some(false),
         },
-        default_input_modes: vec![TEXT.to_owned(), JSON.to_owned()],
+        default_input_modes: [TEXT, JSON]
+            .iter()
+            .chain(&IMAGES)
+            .chain(&DOCUMENTS)
+            .map(|kind| (*kind).to_owned())
+            .collect(),
         default_output_modes: vec![TEXT.to_owned()],
         skills: vec![AgentSkill {
             id: agent.name.name.clone(),

@@ -5,9 +5,10 @@
 
 use a2a_types::{Message, PartContent, Role};
 use serde_json::Value;
+use steadfast_attachments::Given;
 use steadfast_events::{Approval, ApprovalKind, Verdict};
 
-use super::errors::CONTENT_TYPE_NOT_SUPPORTED;
+use super::{errors::CONTENT_TYPE_NOT_SUPPORTED, files};
 
 /// Longest id of a message or a context.
 pub(crate) const MAX_ID_BYTES: usize = 255;
@@ -23,6 +24,8 @@ pub(crate) struct Incoming {
     pub(crate) task_id: Option<String>,
     /// The parts, one after the other; data as JSON.
     pub(crate) text: String,
+    /// The files.
+    pub(crate) files: Vec<Given>,
     /// The data, where a part has some and no other has.
     data: Option<Value>,
 }
@@ -70,25 +73,29 @@ impl Incoming {
         }
         let mut texts = Vec::new();
         let mut data = Vec::new();
+        let mut files = Vec::new();
         for part in message.parts {
-            if let Some(kind) = part.media_type.as_deref().filter(|kind| !is_readable(kind)) {
-                return Err(not_supported(kind));
-            }
-            match part.content {
-                PartContent::Text(text) => texts.push(text),
-                PartContent::Data(value) => {
+            let (media_type, filename) = (part.media_type, part.filename);
+            let unreadable = media_type.as_deref().filter(|kind| !is_readable(kind));
+            match (part.content, unreadable) {
+                (PartContent::Text(_) | PartContent::Data(_), Some(kind)) => return Err(not_supported(kind)),
+                (PartContent::Text(text), None) => texts.push(text),
+                (PartContent::Data(value), None) => {
                     texts.push(value.to_string());
                     data.push(value);
                 }
-                PartContent::Raw(_) => return Err(not_supported("a file")),
-                PartContent::Url(_) => return Err(not_supported("the URL of a file")),
+                (PartContent::Raw(bytes), _) => files.push(files::of_bytes(bytes, media_type, filename)),
+                (PartContent::Url(url), _) => {
+                    let given = files::of_url(&url, media_type.as_deref(), filename.as_deref());
+                    files.push(given.map_err(|refusal| InputError::invalid("message.parts", refusal.to_string()))?);
+                }
             }
         }
         let text = texts.join("\n\n");
-        if text.trim().is_empty() {
+        if text.trim().is_empty() && files.is_empty() {
             return Err(InputError::invalid(
                 "message.parts",
-                "a message needs a part with text or data",
+                "a message needs a part with text, data or a file",
             ));
         }
         let given = |id: Option<String>| id.filter(|id| !id.is_empty());
@@ -104,14 +111,18 @@ impl Incoming {
             context_id,
             task_id: given(message.task_id),
             text,
+            files,
             data: if data.len() == 1 { data.pop() } else { None },
         })
     }
 
     /// The same for the same message sent again. Clients that count their messages from 1 in each conversation are
-    /// told apart by the text.
+    /// told apart by the text and the files.
     pub(crate) fn seed(&self) -> String {
-        format!("a2a/{}/{}", self.message_id, self.text)
+        let seed = format!("a2a/{}/{}", self.message_id, self.text);
+        self.files
+            .iter()
+            .fold(seed, |seed, file| format!("{seed}/{}", file.fingerprint()))
     }
 
     /// The answer that names what it answers; `None` for any other message.
@@ -221,7 +232,7 @@ fn is_readable(media_type: &str) -> bool {
 
 fn not_supported(what: &str) -> InputError {
     InputError {
-        message: format!("{what} cannot be sent to this agent: a part is text, or data in JSON"),
+        message: format!("a part of text or data cannot be {what}: it is text/*, or application/json for data"),
         field: "message.parts",
         reason: Some(CONTENT_TYPE_NOT_SUPPORTED),
     }
@@ -302,17 +313,30 @@ mod tests {
                 ("message.parts", None)
             );
         }
-        for file in [
-            json!({"raw": "AAAA", "mediaType": "image/png"}),
-            json!({"raw": "AAAA"}),
-            json!({"url": "https://example.com/a.png"}),
-            json!({"text": "Hi", "mediaType": "application/x-unknown"}),
-        ] {
-            assert_eq!(
-                error(json!({"messageId": "m", "role": "ROLE_USER", "parts": [file]})),
-                ("message.parts", Some(CONTENT_TYPE_NOT_SUPPORTED))
-            );
-        }
+        assert_eq!(
+            error(json!({"messageId": "m", "role": "ROLE_USER",
+                "parts": [{"text": "Hi", "mediaType": "application/x-unknown"}]})),
+            ("message.parts", Some(CONTENT_TYPE_NOT_SUPPORTED))
+        );
+        assert_eq!(
+            error(json!({"messageId": "m", "role": "ROLE_USER", "parts": [{"url": "http://example.com/a.png"}]})),
+            ("message.parts", None)
+        );
+    }
+
+    #[test]
+    fn files_come_along_and_may_be_all_that_is_sent() {
+        let of = |parts: Value| {
+            let message = json!({"messageId": "m", "role": "ROLE_USER", "parts": parts});
+            Incoming::read(serde_json::from_value(message).unwrap()).unwrap()
+        };
+        let read = of(json!([{"raw": "aGk=", "filename": "a.txt", "mediaType": "text/plain"}]));
+        assert_eq!((read.text.as_str(), read.files.len()), ("", 1));
+        assert_eq!((read.files[0].name.as_str(), read.files[0].sent_bytes()), ("a.txt", 2));
+        let other = of(json!([{"raw": "aG8=", "filename": "a.txt", "mediaType": "text/plain"}]));
+        assert_ne!(read.seed(), other.seed());
+        let both = of(json!([{"text": "See:"}, {"url": "https://example.com/a.png", "mediaType": "image/png"}]));
+        assert_eq!((both.text.as_str(), both.files.len()), ("See:", 1));
     }
 
     #[test]

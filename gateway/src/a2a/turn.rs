@@ -18,7 +18,7 @@ use steadfast_events::{
     TurnStatus, Verdict,
 };
 
-use super::ids::TaskId;
+use super::{files, ids::TaskId};
 use crate::{
     openai::items::{Change, Item, ItemBody, ItemStatus, Phase, TurnItems},
     turn_writer::TurnWriter,
@@ -151,12 +151,16 @@ impl Turn {
 
     fn show_user(&mut self, message: &LoggedMessage) {
         if !self.history.iter().any(|shown| shown.message_id == message.id) {
-            let part = match &message.content {
-                Content::Data { data } => Part::data(data.clone()),
-                Content::Text { text, .. } => Part::text(text.clone()),
-                other => Part::data(json!(other)),
+            let parts = match &message.content {
+                Content::Data { data } => vec![Part::data(data.clone())],
+                Content::Text { text, attachments, .. } => {
+                    let text = Some(text).filter(|text| !text.is_empty() || attachments.is_empty());
+                    let text = text.map(|text| Part::text(text.clone()));
+                    text.into_iter().chain(attachments.iter().map(files::part)).collect()
+                }
+                other => vec![Part::data(json!(other))],
             };
-            let message = self.message(message.id.clone(), Role::User, vec![part]);
+            let message = self.message(message.id.clone(), Role::User, parts);
             self.history.push(message);
         }
     }

@@ -6,7 +6,6 @@ use std::{sync::Arc, time::Duration};
 use axum::http::{HeaderMap, StatusCode};
 use futures::{StreamExt as _, stream, stream::BoxStream};
 use serde_json::Value;
-use steadfast_attachments::Given;
 use steadfast_contract::signals::{ReceiveEvent, SIGNAL_RECEIVE_EVENT};
 use steadfast_eventlog::{Entry, LogItem, reader::From};
 use steadfast_events::{
@@ -22,7 +21,7 @@ use crate::{
     agentex::wire::TaskStatus,
     agents::AgentEntry,
     app::Gateway,
-    attachments,
+    attachments::{self, MessageAttachments},
     error::ApiError,
     follow::{End, Follower, Update},
     messages,
@@ -66,7 +65,7 @@ pub(super) struct Turn<'a> {
     /// The message for a task that does not have what was said before.
     pub(super) opening: Content,
     /// What the message brings along, which is stored when it is sent.
-    pub(super) given: &'a [Given],
+    pub(super) attachments: MessageAttachments<'a>,
     pub(super) params: Option<&'a Value>,
     pub(super) metadata: Option<&'a Value>,
     /// The idempotency key of the client.
@@ -199,7 +198,7 @@ impl Turn<'_> {
 
     /// The message with what it brings along, which is stored now.
     async fn content(&self, content: Content, namespace: &str, task_id: &str) -> Result<Content, ApiError> {
-        attachments::attach(self.gateway, namespace, task_id, content, self.given).await
+        attachments::attach(self.gateway, namespace, task_id, content, self.attachments).await
     }
 
     fn message_id(&self, task_id: &str) -> Uuid {

@@ -77,6 +77,7 @@ async def all_others(streaming: Client, waiting: Client) -> dict:
         "rejected": await decided(streaming, {"decision": "reject", "reason": "not today"}),
         "canceled": await canceled(streaming),
         "listed": await listed(streaming, waiting),
+        "files": await files(waiting),
         "errors": await errors(waiting),
     }
 
@@ -207,6 +208,16 @@ async def listed(streaming: Client, waiting: Client) -> dict:
     return {"pages": pages, "total": page.total_size, "working": len(working.tasks)}
 
 
+async def files(client: Client) -> dict:
+    """A message with a file of bytes and the URL of an image; the history shows both."""
+    request = message("See:")
+    request.message.parts.append(Part(raw=b"tea", filename="a.txt", media_type="text/plain"))
+    request.message.parts.append(Part(url="https://example.com/a.png", media_type="image/png"))
+    task = [event.task async for event in client.send_message(request)][0]
+    parts = [MessageToDict(part) for part in task.history[0].parts]
+    return {"text": text_of(task), "parts": parts}
+
+
 async def errors(client: Client) -> dict:
     async def error(call) -> str:
         try:
@@ -221,7 +232,7 @@ async def errors(client: Client) -> dict:
     ended = await sent(message("One"))
     push = TaskPushNotificationConfig(url="https://example.com", task_id=ended.id)
     file = message("One")
-    file.message.parts.append(Part(url="https://example.com/a.png", media_type="image/png"))
+    file.message.parts.append(Part(raw=b"\x00\x01\x02\x03", filename="a.bin", media_type="application/octet-stream"))
     pushed = message("One")
     pushed.configuration.CopyFrom(SendMessageConfiguration(task_push_notification_config=push))
     return {

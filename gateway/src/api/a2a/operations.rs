@@ -28,6 +28,7 @@ use crate::{
         turn::{self, Thread, beginning, messages_of, take_in, turn_status, updates_of},
     },
     app::Gateway,
+    attachments::MessageAttachments,
     error::ApiError,
     follow::Update,
     task::TaskRecord,
@@ -117,13 +118,16 @@ impl Call {
             agent: &agent,
             message: content.clone(),
             opening: content,
-            given: &[],
+            attachments: MessageAttachments {
+                given: &incoming.files,
+                param: "message.parts",
+            },
             params: None,
             metadata: None,
             key: None,
             resent: Some(incoming.seed()),
         };
-        let sent = sender.send(thread).await?;
+        let sent = sender.send(thread).await.map_err(unsupported_file)?;
         let id = TaskId {
             task: uuid(&sent.task.id)?,
             message: sent.message_id,
@@ -199,6 +203,12 @@ impl Call {
                 errors::UNSUPPORTED_OPERATION,
                 "the task has ended: a message with its contextId alone begins the next one",
             ));
+        }
+        if !incoming.files.is_empty() {
+            return Err(ApiError::bad_request(
+                "an answer has no files: send them with a message that has the contextId alone",
+            )
+            .param("message.parts"));
         }
         let answer = match incoming.explicit_answer().map_err(malformed)? {
             Some(answer) => answer,
@@ -411,6 +421,15 @@ fn malformed(error: InputError) -> ApiError {
     match error.reason {
         Some(reason) => refused.code(reason),
         None => refused,
+    }
+}
+
+/// A refused file under the name that A2A has for it.
+fn unsupported_file(error: ApiError) -> ApiError {
+    if error.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        error.code(errors::CONTENT_TYPE_NOT_SUPPORTED)
+    } else {
+        error
     }
 }
 

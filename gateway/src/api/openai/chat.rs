@@ -27,6 +27,7 @@ use crate::{
         turn::{Turn, take_in, text, until_ended},
     },
     app::Gateway,
+    attachments::MessageAttachments,
     error::{ApiError, ErrorBody},
     follow::Update,
     openai::{
@@ -106,7 +107,10 @@ pub(in crate::api) async fn create(
         agent: &agent,
         message: text(input.message().to_owned()),
         opening: text(input.with_everything()),
-        given: input.attachments(),
+        attachments: MessageAttachments {
+            given: input.attachments(),
+            param: "messages",
+        },
         params: None,
         metadata: None,
         key,

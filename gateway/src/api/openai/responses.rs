@@ -34,6 +34,7 @@ use crate::{
         },
     },
     app::Gateway,
+    attachments::MessageAttachments,
     error::{ApiError, ErrorBody},
     follow::Update,
     openai::{
@@ -128,7 +129,10 @@ pub(in crate::api) async fn create(
         agent: &agent,
         message: text(input.message().to_owned()),
         opening: text(input.with_everything()),
-        given: input.attachments(),
+        attachments: MessageAttachments {
+            given: input.attachments(),
+            param: "input",
+        },
         params: None,
         metadata: metadata.as_ref(),
         key,

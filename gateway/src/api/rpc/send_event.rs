@@ -12,7 +12,7 @@ use crate::{
     agentex::wire,
     agents::AgentEntry,
     app::Gateway,
-    attachments,
+    attachments::{self, MessageAttachments},
     error::ApiError,
     send::{Outcome, OutgoingMessage},
 };
@@ -27,7 +27,17 @@ pub(super) async fn send_event(
     let key = params::idempotency_key(headers)?;
     let (content, given) = params::content(params)?;
     let task = params::task(gateway, caller, agent, params).await?;
-    let content = attachments::attach(gateway, &task.agent.namespace, &task.id, content, &given).await?;
+    let content = attachments::attach(
+        gateway,
+        &task.agent.namespace,
+        &task.id,
+        content,
+        MessageAttachments {
+            given: &given,
+            param: "content",
+        },
+    )
+    .await?;
     let message = OutgoingMessage {
         task: &task,
         log: task.own_log(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use steadfast_e2e::backend::stack::{nonce_tool, python, shared_stack};
 use steadfast_testkit::{
     scripted_model::{ModelRequest, Reply, Text},
@@ -20,6 +21,15 @@ fn reply(request: &ModelRequest) -> Reply {
         "wait for it" => words("One two".to_owned(), 7_000),
         "pay for tea" => Reply::call("nonce", &json!({"of": "tea"})),
         "endlessly" => words("and so on ".repeat(2_000), 20),
+        "See:" => {
+            let content = request.input().iter().rev().find_map(|item| item["content"].as_array());
+            let kinds: Vec<_> = content
+                .into_iter()
+                .flatten()
+                .map(|part| part["type"].to_string())
+                .collect();
+            words(format!("You sent: {}", kinds.join(" ")), 5)
+        }
         "slowly, please" => words("One two three four five six seven eight nine ten".to_owned(), 50),
         _ => words(format!("You said: {said}"), 5),
     }
@@ -78,6 +88,19 @@ async fn the_public_client_finds_streams_approves_cancels_and_lists_in_both_bind
             output["listed"],
             json!({
                 "pages": [["You said: Number 2", "You said: Number 1"], ["You said: Number 0"]], "total": 3, "working": 0,
+            }),
+            "{binding}"
+        );
+        let sha256 = format!("{:x}", Sha256::digest(b"tea"));
+        assert_eq!(
+            output["files"],
+            json!({
+                "text": r#"You sent: "input_text" "input_file" "input_image""#,
+                "parts": [
+                    {"text": "See:"},
+                    {"data": {"file": {"fileId": sha256, "filename": "a.txt", "mediaType": "text/plain", "sizeBytes": 3.0}}},
+                    {"url": "https://example.com/a.png", "mediaType": "image/*"},
+                ],
             }),
             "{binding}"
         );

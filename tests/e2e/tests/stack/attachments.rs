@@ -196,7 +196,9 @@ async fn history_and_messages_have_references_and_erasing_the_task_erases_the_by
         .success()
         .unwrap();
     assert!(!stored.exists());
-    assert_eq!(client.get(&download).await.unwrap().status, 404);
+    // Temporal deletes the history after its answer: until then the messages still name what is gone.
+    let status = client.get(&download).await.unwrap().status;
+    assert!(status == 404 || status == 410, "{status}");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use crate::{
         turn::text,
     },
     app::Gateway,
-    attachments,
+    attachments::{self, MessageAttachments},
     error::{ApiError, ErrorBody},
     openai::{ids::SessionId, input::Input},
     send::{Outcome, OutgoingMessage},
@@ -129,9 +129,13 @@ impl Sender<'_> {
             key: None,
             may_be_repeated: key.is_some(),
         };
-        let (namespace, given) = (&self.task.agent.namespace, input.attachments());
+        let namespace = &self.task.agent.namespace;
+        let attachments = MessageAttachments {
+            given: input.attachments(),
+            param: "events",
+        };
         let content = text(input.message().to_owned());
-        let content = attachments::attach(self.gateway, namespace, &self.task.id, content, given).await?;
+        let content = attachments::attach(self.gateway, namespace, &self.task.id, content, attachments).await?;
         match message.send(self.gateway, self.caller, &content).await? {
             Some(Outcome::Rejected(reason)) => Err(ApiError::new(
                 StatusCode::CONFLICT,
