@@ -82,7 +82,8 @@ pub(crate) async fn keep(
             let uploaded = store.uploaded(namespace, task_id, sha256).await;
             let bytes = uploaded.map_err(|error| match error {
                 StoreError::Gone => ApiError::bad_request(format!(
-                    "nothing was uploaded to the task with the file_id {sha256}: POST /tasks/{task_id}/attachments"
+                    "nothing was uploaded to this task with the file_id {sha256}: upload it first, with POST \
+                     /tasks/{{task_id}}/attachments"
                 ))
                 .code("invalid_attachment"),
                 error => unavailable(error),

@@ -3,7 +3,9 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use axum::{body::Body, http::Request};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
+use steadfast_attachments::limits::MAX_ATTACHMENT_BYTES;
 use steadfast_testkit::Redis;
 
 use super::support::{Answer, TestGateway, with_redis, without_services};
@@ -62,6 +64,7 @@ async fn table() -> Table {
     let redis = Redis::start().await.unwrap();
     let gateway = with_redis(&redis).await;
     refused(&mut table, &gateway).await;
+    attachments(&mut table, &gateway).await;
     without_workers(&mut table, &gateway).await;
     ended(&mut table, &gateway).await;
     let id = gateway.create_task().await;
@@ -139,6 +142,44 @@ async fn refused(table: &mut Table, gateway: &TestGateway) {
     );
     let case = "a call of Agentex that is not supported";
     table.row(case, "`GET /spans`", &gateway.get("/spans").await);
+}
+
+/// Images and files that are refused.
+async fn attachments(table: &mut Table, gateway: &TestGateway) {
+    let id = gateway.create_task().await;
+    let data = |bytes: &[u8]| format!("data:;base64,{}", BASE64_STANDARD.encode(bytes));
+    let large = vec![b'x'; MAX_ATTACHMENT_BYTES + 1];
+    let of_responses = async |part: Value| {
+        let input = json!([{"role": "user", "content": [part]}]);
+        let message = json!({"model": "haiku", "input": input, "background": true});
+        post(gateway, "/v1/responses", &message).await
+    };
+    let of_agentex = async |attachments: Value| {
+        let content = json!({"type": "text", "author": "user", "content": "Hi", "attachments": attachments});
+        let params = json!({"task_id": id, "content": content});
+        gateway.rpc("event/send", params).await
+    };
+    let upload = format!("/tasks/{id}/attachments?name=a");
+    let case = "an attachment over 8 MiB";
+    let answer = gateway.post(&upload, large.clone()).await;
+    table.row(case, "`POST /tasks/{id}/attachments`", &answer);
+    let file = json!({"type": "input_file", "filename": "a.txt", "file_data": data(&large)});
+    table.row(case, "`POST /v1/responses`", &of_responses(file).await);
+    let case = "an attachment of a kind that is not taken";
+    let unknown = [0, 1, 2, 3];
+    let answer = gateway.post(&upload, unknown.to_vec()).await;
+    table.row(case, "`POST /tasks/{id}/attachments`", &answer);
+    let file = json!({"type": "input_file", "filename": "a.bin", "file_data": data(&unknown)});
+    table.row(case, "`POST /v1/responses`", &of_responses(file).await);
+    let case = "an attachment at a URL that is not https";
+    let image = json!({"type": "input_image", "image_url": "http://example.com/a.png"});
+    table.row(case, "`POST /v1/responses`", &of_responses(image).await);
+    let case = "more than 10 attachments";
+    let file = json!({"name": "a.txt", "data": "aGk="});
+    table.row(case, "`event/send`", &of_agentex(json!(vec![file; 11])).await);
+    let case = "an attachment that was not uploaded";
+    let file = json!({"file_id": "0".repeat(64), "name": "a.txt"});
+    table.row(case, "`event/send`", &of_agentex(json!([file])).await);
 }
 
 /// A task is durable without a worker; what needs one waits.
