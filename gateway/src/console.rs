@@ -18,7 +18,7 @@ use flate2::{Compression, write::GzEncoder};
 /// What the page may do, whatever a model or a tool writes into it: no script but its own, no request but to the
 /// gateway, no frame around it.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
 );
 

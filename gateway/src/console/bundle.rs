@@ -9,14 +9,14 @@ pub(super) const FILES: &[File] = &[
         content: include_bytes!("../../../console/dist/console/assets/icon-Bk8XbIT6.svg"),
     },
     File {
-        name: "index-BieWf-EY.js",
-        content_type: "text/javascript; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-BieWf-EY.js"),
+        name: "index-DRWLx_LM.css",
+        content_type: "text/css; charset=utf-8",
+        content: include_bytes!("../../../console/dist/console/assets/index-DRWLx_LM.css"),
     },
     File {
-        name: "index-hX0uxF4r.css",
-        content_type: "text/css; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-hX0uxF4r.css"),
+        name: "index-DuG5vjHx.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: include_bytes!("../../../console/dist/console/assets/index-DuG5vjHx.js"),
     },
     File {
         name: "",

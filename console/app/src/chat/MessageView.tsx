@@ -7,12 +7,13 @@ import { DataView } from "../parts/DataView";
 import { Badge } from "../parts/feedback";
 import { Markdown } from "../parts/Markdown";
 import { between, clockTime } from "../state/time";
+import { AttachmentView } from "./AttachmentView";
 import { Elapsed } from "./ToolCard";
 
 /** A longer answer is not tried as JSON. */
 const MAX_STRUCTURED_CHARS = 200_000;
 
-export const MessageView = memo(function MessageView({ message, queued }: { message: Message; queued: boolean }) {
+export const MessageView = memo(function MessageView({ taskId, message, queued }: { taskId: string; message: Message; queued: boolean }) {
   if (message.content.type === "reasoning") return <Reasoning message={message} content={message.content} />;
   const fromUser = message.author === "user";
   return (
@@ -27,6 +28,11 @@ export const MessageView = memo(function MessageView({ message, queued }: { mess
         <div data-message-id={message.id} data-status={message.status} aria-busy={message.status === "in_progress"}>
           <Body message={message} />
         </div>
+        {message.content.type === "text" && message.content.attachments && (
+          <div className="mt-2 grid gap-2">
+            {message.content.attachments.map((attachment, place) => <AttachmentView key={place} taskId={taskId} attachment={attachment} />)}
+          </div>
+        )}
       </div>
     </article>
   );

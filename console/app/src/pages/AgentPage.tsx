@@ -3,6 +3,7 @@
 import { ApiError, type Agent, type TaskSummary } from "@steadfast/client";
 import { useEffect, useRef, useState } from "react";
 
+import { upload } from "../chat/attachments";
 import { Composer } from "../chat/Composer";
 import { Badge, ErrorNotice, Notice, Spinner, type Tone } from "../parts/feedback";
 import { clockTime } from "../state/time";
@@ -59,27 +60,34 @@ function NotReady({ agent }: { agent: Agent }) {
   );
 }
 
+interface FirstMessage {
+  text: string;
+  files: File[];
+  key: string;
+}
+
 /** Starts a task with its first message. Trying again starts the same one. */
 function useStart(agentName: string) {
   const { gateway } = useSession();
-  const [state, setState] = useState<{ busy: boolean; error?: Error; text?: string; key?: string }>({ busy: false });
-  const start = async (text: string, key: string) => {
-    setState({ busy: true, text, key });
+  const [state, setState] = useState<{ busy: boolean; error?: Error; first?: FirstMessage }>({ busy: false });
+  const start = async (first: FirstMessage) => {
+    const { text, files, key } = first;
+    setState({ busy: true, first });
     try {
-      const title = text.trim().replace(/\s+/g, " ").slice(0, TITLE_CHARS);
+      const title = (text.trim() || files.map((file) => file.name).join(", ")).replace(/\s+/g, " ").slice(0, TITLE_CHARS);
       const task = await gateway.createTask(agentName, { task_metadata: { display_name: title } }, key);
-      await gateway.sendText(agentName, task.id, text, `${key}-1`);
+      await gateway.sendText(agentName, task.id, text, `${key}-1`, await upload(gateway, task.id, files));
       goTo(linkTo.task(task.id));
     } catch (error) {
-      setState({ busy: false, error: error instanceof Error ? error : new Error(String(error)), text, key });
+      setState({ busy: false, error: error instanceof Error ? error : new Error(String(error)), first });
     }
   };
   return {
     busy: state.busy,
     error: state.error,
-    start: (text: string) => void start(text, newKey()),
+    start: (text: string, files: File[]) => void start({ text, files, key: newKey() }),
     again: () => {
-      if (state.text !== undefined && state.key !== undefined) void start(state.text, state.key);
+      if (state.first) void start(state.first);
     },
   };
 }

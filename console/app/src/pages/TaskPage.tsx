@@ -3,6 +3,7 @@
 import { GatewayClient, type Agent, type Task } from "@steadfast/client";
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 
+import { upload } from "../chat/attachments";
 import { Composer } from "../chat/Composer";
 import { itemsOf, type Item } from "../chat/items";
 import { MessageView } from "../chat/MessageView";
@@ -25,6 +26,7 @@ const SPOKEN_CHARS = 300;
 interface Outgoing {
   key: string;
   text: string;
+  files: File[];
   error?: string;
 }
 
@@ -82,9 +84,10 @@ function useSending(agentName: string | undefined, taskId: string, { conversatio
   const deliver = useCallback(
     async (message: Outgoing) => {
       if (!agentName) return;
-      setAll((before) => [...before.filter((each) => each.key !== message.key), { key: message.key, text: message.text }]);
+      setAll((before) => [...before.filter((each) => each.key !== message.key), { key: message.key, text: message.text, files: message.files }]);
       try {
-        await gateway.sendText(agentName, taskId, message.text, message.key);
+        const attachments = await upload(gateway, taskId, message.files);
+        await gateway.sendText(agentName, taskId, message.text, message.key, attachments);
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);
         setAll((before) => before.map((each) => (each.key === message.key ? { ...each, error: reason } : each)));
@@ -96,7 +99,7 @@ function useSending(agentName: string | undefined, taskId: string, { conversatio
     () => all.filter(({ key }) => !conversation.messages().some((message) => message.idempotency_key === key)),
     [all, conversation, version],
   );
-  return { outgoing, send: (text: string) => void deliver({ key: newKey(), text }), retry: (message: Outgoing) => void deliver(message) };
+  return { outgoing, send: (text: string, files: File[]) => void deliver({ key: newKey(), text, files }), retry: (message: Outgoing) => void deliver(message) };
 }
 
 interface HeaderProps {
@@ -238,7 +241,9 @@ function List({ items, live, taskId, outgoing, onRetry }: ListProps) {
           {outgoing.map((message) => (
             <li key={message.key} className="ml-auto max-w-[85%]">
               <p className="mb-1 text-right text-xs text-soft">{message.error ? "not sent" : "sending…"}</p>
-              <div className="rounded-lg border border-dashed border-line px-3 py-2 whitespace-pre-wrap wrap-anywhere">{message.text}</div>
+              <div className="rounded-lg border border-dashed border-line px-3 py-2 whitespace-pre-wrap wrap-anywhere">
+                {[message.text, ...message.files.map((file) => file.name)].filter((line) => line !== "").join("\n")}
+              </div>
               {message.error && (
                 <p role="alert" className="mt-1 text-right text-sm text-bad">
                   {message.error} <button type="button" className="underline" onClick={() => onRetry(message)}>Send again</button>
@@ -271,7 +276,7 @@ function isAtWork(item: Item): boolean {
 function ItemView({ item, live: { conversation }, taskId }: { item: Item; live: LiveTask; taskId: string }) {
   switch (item.type) {
     case "message":
-      return <MessageView message={item.message} queued={conversation.isQueued(item.message)} />;
+      return <MessageView taskId={taskId} message={item.message} queued={conversation.isQueued(item.message)} />;
     case "tool":
       return <ToolCard taskId={taskId} request={item.request} response={item.response} {...toolCardState(conversation, item.request, item.response)} />;
     case "notice":

@@ -9,6 +9,8 @@ export type AgentStatus = Schemas["AgentStatus"];
 export type ApiErrorBody = Schemas["Error"];
 /** An approval as `GET /approvals` lists it. */
 export type ListedApproval = Schemas["Approval"];
+/** An attachment as an upload answers it, and as a message takes it. */
+export type Attachment = Schemas["Attachment"];
 export type ListedMessage = Schemas["TaskMessage"];
 export type MessagePage = Schemas["CursorPage"];
 export type Task = Schemas["Task"];

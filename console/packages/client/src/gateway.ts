@@ -1,6 +1,6 @@
 // The calls of the gateway's API that a chat needs.
 
-import type { Agent, ListedApproval, ListedMessage, MessagePage, Task, TaskSummary } from "./api.js";
+import type { Agent, Attachment, ListedApproval, ListedMessage, MessagePage, Task, TaskSummary } from "./api.js";
 import { ApiError, errorOf, type Connection } from "./http.js";
 import type { JsonValue } from "./message.js";
 
@@ -51,9 +51,26 @@ export class GatewayClient {
   }
 
   /** Sends a text. The same key sends it once, however often it is tried. */
-  async sendText(agentName: string, taskId: string, text: string, key: string): Promise<void> {
-    const content = { type: "text", author: "user", content: text, format: "plain" };
+  async sendText(agentName: string, taskId: string, text: string, key: string, attachments: Attachment[] = []): Promise<void> {
+    const content = { type: "text", author: "user", content: text, format: "plain", ...(attachments.length > 0 ? { attachments } : {}) };
     await this.#call(agentName, "event/send", { task_id: taskId, content }, key);
+  }
+
+  /**
+   * Stores a file for messages of the task. The same bytes are stored once. What a file is, its bytes say: browsers
+   * guess the media type from its name.
+   */
+  upload(taskId: string, bytes: Blob, name: string): Promise<Attachment> {
+    const path = `/tasks/${encodeURIComponent(taskId)}/attachments?${queryOf({ name })}`;
+    return this.#request(path, { method: "POST", body: new Blob([bytes]) });
+  }
+
+  /** The bytes of an attachment of a message. */
+  async attachment(taskId: string, fileId: string, signal?: AbortSignal): Promise<Blob> {
+    const path = `/tasks/${encodeURIComponent(taskId)}/attachments/${encodeURIComponent(fileId)}`;
+    const response = await this.connection.fetch(path, signal ? { signal } : {});
+    if (!response.ok) throw await errorOf(response);
+    return response.blob();
   }
 
   interrupt(taskId: string): Promise<Task> {

@@ -6,8 +6,17 @@ export type Author = "user" | "agent";
 export type MessageStatus = "in_progress" | "done" | "interrupted";
 export type TextFormat = "markdown" | "plain" | "code";
 
+/** An image or a file of a message: the twin of `attachments/src/attachment.rs`. */
+export interface MessageAttachment {
+  kind: "image" | "file";
+  name?: string;
+  /** Empty where nobody has seen the bytes. */
+  media_type?: string;
+  source: { stored: { sha256: string; size_bytes: number; location: string } } | { url: string };
+}
+
 export type Content =
-  | { type: "text"; text: string; format: TextFormat }
+  | { type: "text"; text: string; format: TextFormat; attachments?: MessageAttachment[] }
   | { type: "reasoning"; summary: string[]; content: string[] }
   | { type: "tool_request"; tool_call_id: string; name: string; arguments: JsonValue }
   | {
