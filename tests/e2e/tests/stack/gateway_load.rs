@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::{Json, Router, http::StatusCode, routing::post};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures::future::{join_all, try_join_all};
 use serde_json::{Value, json};
 use steadfast_testkit::{
@@ -22,21 +23,22 @@ const MEMORY: u64 = 512 * 1024 * 1024;
 const CHART: &str = include_str!("../../../../charts/steadfast/values.yaml");
 const BODIES: usize = 64;
 const BODY_BYTES: usize = 2 * 1024 * 1024;
+const MESSAGES_WITH_ATTACHMENTS: usize = 16;
 const VIEWERS: usize = 1000;
 /// A request of somebody else under load; the machine runs all processes of the test too.
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
 
-/// An API server for which each name is the token of its user. Alice and Bob may do everything,
-/// others nothing.
+/// An API server for which each name is the token of its user. Alice, Bob and Carol may do
+/// everything, others nothing.
 async fn api_server() -> String {
     let token_review = async |Json(mut review): Json<Value>| {
         let token = review["spec"]["token"].as_str().unwrap_or_default().to_owned();
-        let is_user = ["alice", "bob", "mallory"].contains(&token.as_str());
+        let is_user = ["alice", "bob", "carol", "mallory"].contains(&token.as_str());
         review["status"] = json!({"authenticated": is_user, "user": {"username": token}});
         (StatusCode::CREATED, Json(review))
     };
     let access_review = async |Json(mut review): Json<Value>| {
-        let allowed = ["alice", "bob"].contains(&review["spec"]["user"].as_str().unwrap_or_default());
+        let allowed = ["alice", "bob", "carol"].contains(&review["spec"]["user"].as_str().unwrap_or_default());
         review["status"] = json!({"allowed": allowed});
         (StatusCode::CREATED, Json(review))
     };
@@ -88,10 +90,20 @@ fn large_body() -> String {
     format!("{begin}{lists}{end}")
 }
 
-/// Sends the large bodies at the same time, and tells the statuses.
-async fn flood(url: &str, token: &str) -> Vec<u16> {
-    let (client, body) = (Client::with_token(url.to_owned(), token).unwrap(), large_body());
-    let requests = (0..BODIES).map(|_| client.post("/agents/name/under-load/rpc", body.clone()));
+/// A message with about as many bytes of attachments as a body has room for in base64.
+fn message_with_attachments(task: &Task) -> String {
+    let file = |bytes: usize| json!({"name": "a.txt", "data": BASE64_STANDARD.encode(vec![b'x'; bytes])});
+    let files = [file(8 * 1024 * 1024), file(3 * 1024 * 1024)];
+    let content = json!({"type": "text", "author": "user", "content": "See:", "attachments": files});
+    json!({"method": "event/send", "params": {"task_id": task.id(), "content": content}}).to_string()
+}
+
+/// Sends the bodies at the same time, and tells the statuses.
+async fn flood(url: &str, token: &str, bodies: Vec<String>) -> Vec<u16> {
+    let client = Client::with_token(url.to_owned(), token).unwrap();
+    let requests = bodies
+        .into_iter()
+        .map(|body| client.post("/agents/name/under-load/rpc", body));
     join_all(requests)
         .await
         .into_iter()
@@ -100,10 +112,10 @@ async fn flood(url: &str, token: &str) -> Vec<u16> {
 }
 
 /// Somebody else's requests while the flood lasts: each is served.
-async fn flooded_by(stack: &Stack, token: &str) -> Vec<u16> {
+async fn flooded_by(stack: &Stack, token: &str, bodies: Vec<String>) -> Vec<u16> {
     let (url, other) = (stack.url(), Client::with_token(stack.url(), "bob").unwrap());
     let token = token.to_owned();
-    let flood = tokio::spawn(async move { flood(&url, &token).await });
+    let flood = tokio::spawn(async move { flood(&url, &token, bodies).await });
     while !flood.is_finished() {
         let begin = Instant::now();
         other.get("/agents/name/under-load").await.unwrap().success().unwrap();
@@ -162,13 +174,24 @@ async fn large_bodies_and_a_thousand_viewers_stay_within_the_memory_of_the_chart
         ("forged", &[401, 429]),
         ("alice", &[400, 429, 503]),
     ] {
-        let statuses = flooded_by(&stack, token).await;
+        let statuses = flooded_by(&stack, token, vec![large_body(); BODIES]).await;
         assert!(
             statuses.iter().all(|status| allowed.contains(status)),
             "{token}: {statuses:?}"
         );
         report(&stack, &format!("{BODIES} bodies of 2 MiB of {token}"));
     }
+
+    let other = agent.task().await.unwrap();
+    let messages = vec![message_with_attachments(&other); MESSAGES_WITH_ATTACHMENTS];
+    let statuses = flooded_by(&stack, "carol", messages).await;
+    let allowed = [200, 429, 503];
+    assert!(statuses.iter().all(|status| allowed.contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&200), "{statuses:?}");
+    report(
+        &stack,
+        &format!("{MESSAGES_WITH_ATTACHMENTS} messages with 11 MiB of attachments"),
+    );
 
     let viewers = thousand_viewers(&task).await;
     report(&stack, &format!("{VIEWERS} viewers came"));
