@@ -45,6 +45,7 @@ use self::{
 };
 use crate::{
     agentex::without_counterpart::without_counterpart,
+    api_docs,
     app::Gateway,
     audit::{self, Trail},
     error::ApiError,
@@ -62,6 +63,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         "/openapi.json",
         get(async move || ([(header::CONTENT_TYPE, "application/json")], document)),
     );
+    let open = open.merge(api_docs::routes());
     let guarded = guarded
         // Some clients add a slash, and there is one answer to whatever is asked about push notifications.
         .route("/a2a/{namespace}/{agent}/", post(a2a::rpc::call))

@@ -6,6 +6,7 @@ use utoipa::openapi::{
     info::InfoBuilder,
     schema::ComponentsBuilder,
     security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    server::ServerBuilder,
 };
 
 const BEARER: &str = "bearer";
@@ -19,6 +20,8 @@ pub(super) fn document() -> OpenApi {
                 .version(env!("CARGO_PKG_VERSION"))
                 .build(),
         )
+        // Relative to the document, and so below whatever prefix it was found.
+        .servers(Some([ServerBuilder::new().url("./").build()]))
         .components(Some(
             ComponentsBuilder::new()
                 .security_scheme(

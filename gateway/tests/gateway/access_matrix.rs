@@ -65,10 +65,13 @@ const READ_AGENT: Rule = OnAgent("get", "agents");
 const CREATE: Rule = OnAgent("create", "agents/tasks");
 
 /// A rule for each route.
-const RULES: [(&str, &str, Rule); 80] = [
+const RULES: [(&str, &str, Rule); 83] = [
     ("GET", "/healthz", Open),
     ("GET", "/readyz", Open),
     ("GET", "/openapi.json", Open),
+    ("GET", "/docs", Open),
+    ("GET", "/docs/", Open),
+    ("GET", "/docs/{name}", Open),
     ("GET", "/agents", ListedAgents),
     ("GET", "/agents/{agent_id}", READ_AGENT),
     ("GET", "/agents/name/{agent_name}", READ_AGENT),
@@ -391,6 +394,7 @@ fn request(token: Option<&str>, method: &str, path: &str, task: Uuid, task_name:
     let uri = [
         ("{agent_id}", agent_id.to_owned()),
         ("{agent_name}", "haiku".to_owned()),
+        ("{name}", "swagger-ui.css".to_owned()),
         ("{model}", "haiku".to_owned()),
         ("{task_id}", task.to_string()),
         ("{task_name}", task_name.to_owned()),

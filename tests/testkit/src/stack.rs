@@ -74,6 +74,8 @@ pub struct GatewayOptions {
     pub access: Option<GatewayAccess>,
     /// The memory that the gateway can ask for.
     pub memory_bytes: Option<u64>,
+    /// The path below which it is reached.
+    pub path_prefix: Option<&'static str>,
 }
 
 /// The API server that the gateway asks who may do what.
@@ -186,6 +188,10 @@ impl Stack {
         let launch = match &options.access {
             None => launch.argument("--insecure-allow-anonymous"),
             Some(access) => launch.variable("KUBECONFIG", access.kubeconfig.display()),
+        };
+        let launch = match options.path_prefix {
+            None => launch,
+            Some(prefix) => launch.variable("STEADFAST_PATH_PREFIX", prefix),
         };
         let launch = connections.apply(launch).memory_limit(options.memory_bytes);
         let install_root = InstallRoot::of_this_process("gateway")?;

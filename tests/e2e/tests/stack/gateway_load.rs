@@ -159,6 +159,7 @@ async fn large_bodies_and_a_thousand_viewers_stay_within_the_memory_of_the_chart
             token: "alice".to_owned(),
         }),
         memory_bytes: Some(MEMORY),
+        ..GatewayOptions::default()
     })
     .await
     .unwrap();

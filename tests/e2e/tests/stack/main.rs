@@ -9,6 +9,7 @@ mod a2a;
 mod agentex_clients;
 mod agentex_frames;
 mod agents;
+mod api_docs;
 mod approvals;
 mod attachments;
 mod bad_input;
