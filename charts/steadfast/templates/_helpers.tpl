@@ -383,6 +383,10 @@ readinessProbe:
 - apiGroups: [steadfast.dev]
   resources: [agents]
   verbs: [get, list, watch]
+# May a caller do this in the namespace?
+- apiGroups: [authorization.k8s.io]
+  resources: [localsubjectaccessreviews]
+  verbs: [create]
 {{- end }}
 
 {{/* How the gateway knows its callers, what they may send, and what lies before it. */}}

@@ -1,6 +1,7 @@
 //! Token reviews and access reviews by a Kubernetes API server. Results are cached for a short
 //! time, and who asks the same at the same time shares one review. Without a response the request
-//! fails.
+//! fails. What somebody may do in a namespace is asked in that namespace, for which a Role is
+//! enough: an installation without ClusterRoles knows its callers by API keys or an issuer.
 
 use std::{
     net::IpAddr,
@@ -8,9 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::http::StatusCode;
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec},
-    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    authorization::v1::{LocalSubjectAccessReview, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
 };
 use kube::{
     Api, Client,
@@ -130,11 +132,15 @@ impl KubernetesAccess {
         }
         self.unknown_tokens.admit(&hash, peer).await?;
         let review = async {
-            let user = self.ask_whose_token(token).await?;
-            self.unknown_tokens.reviewed(hash, user.is_some(), peer).await;
-            Ok::<_, ApiError>(user)
+            let answer = self.ask_whose_token(token).await;
+            let is_outage = matches!(&answer, Err(error) if error.status != StatusCode::UNAUTHORIZED);
+            if !is_outage {
+                let is_valid = matches!(&answer, Ok(Some(_)));
+                self.unknown_tokens.reviewed(hash, is_valid, peer).await;
+            }
+            answer
         };
-        let user = self.tokens.try_get_with(hash, review).await;
+        let user = self.tokens.try_get_with(hash, Box::pin(review)).await;
         user.map_err(|error| ApiError::of_shared(&error))
     }
 
@@ -147,7 +153,16 @@ impl KubernetesAccess {
             },
             status: None,
         };
-        let status = self.create(review).await?.status.unwrap_or_default();
+        let api = Api::all(self.client.clone());
+        let status = match self.ask(api.create(&PostParams::default(), &review)).await? {
+            Answer::Given(review) => review.status.unwrap_or_default(),
+            Answer::NotPermitted => {
+                // No line for each: strangers must not be able to fill the log.
+                return Err(ApiError::unauthorized(
+                    "this gateway accepts no tokens of the cluster: use an API key, or a token of its issuer",
+                ));
+            }
+        };
         let has_audience = self.audiences.is_empty()
             || status
                 .audiences
@@ -189,7 +204,7 @@ impl KubernetesAccess {
 
     async fn review(&self, query: AccessQuery) -> Result<bool, ApiError> {
         self.decisions
-            .try_get_with_by_ref(&query, self.ask_whether_allowed(query.clone()))
+            .try_get_with_by_ref(&query, Box::pin(self.ask_whether_allowed(query.clone())))
             .await
             .map_err(|error| ApiError::of_shared(&error))
     }
@@ -202,54 +217,87 @@ impl KubernetesAccess {
             namespace,
             name,
         } = query;
-        let review = SubjectAccessReview {
-            metadata: ObjectMeta::default(),
-            spec: SubjectAccessReviewSpec {
-                user: Some(user.name),
-                uid: Some(user.uid),
-                groups: Some(user.groups),
-                extra: Some(user.extra.into_iter().collect()),
-                resource_attributes: Some(ResourceAttributes {
-                    group: Some(GROUP.to_owned()),
-                    resource: Some(RESOURCE.to_owned()),
-                    subresource: subresource.map(str::to_owned),
-                    verb: Some(verb.to_owned()),
-                    namespace: Some(namespace),
-                    name: (!name.is_empty()).then_some(name),
-                    ..ResourceAttributes::default()
-                }),
-                non_resource_attributes: None,
-            },
-            status: None,
+        let spec = SubjectAccessReviewSpec {
+            user: Some(user.name),
+            uid: Some(user.uid),
+            groups: Some(user.groups),
+            extra: Some(user.extra.into_iter().collect()),
+            resource_attributes: Some(ResourceAttributes {
+                group: Some(GROUP.to_owned()),
+                resource: Some(RESOURCE.to_owned()),
+                subresource: subresource.map(str::to_owned),
+                verb: Some(verb.to_owned()),
+                namespace: Some(namespace.clone()),
+                name: (!name.is_empty()).then_some(name),
+                ..ResourceAttributes::default()
+            }),
+            non_resource_attributes: None,
         };
-        Ok(self.create(review).await?.status.is_some_and(|status| status.allowed))
+        let (client, parameters) = (self.client.clone(), PostParams::default());
+        let answer = if namespace.is_empty() {
+            let review = SubjectAccessReview {
+                spec,
+                ..SubjectAccessReview::default()
+            };
+            let answer = self.ask(Api::all(client).create(&parameters, &review)).await?;
+            answer.map(|review: SubjectAccessReview| review.status)
+        } else {
+            let review = LocalSubjectAccessReview {
+                metadata: ObjectMeta {
+                    namespace: Some(namespace.clone()),
+                    ..ObjectMeta::default()
+                },
+                spec,
+                ..LocalSubjectAccessReview::default()
+            };
+            let api = Api::namespaced(client, &namespace);
+            let answer = self.ask(api.create(&parameters, &review)).await?;
+            answer.map(|review: LocalSubjectAccessReview| review.status)
+        };
+        match answer {
+            Answer::Given(status) => Ok(status.is_some_and(|status| status.allowed)),
+            Answer::NotPermitted => Err(ApiError::unavailable(
+                "the Kubernetes API server",
+                format!(
+                    "the ServiceAccount of the gateway may not ask what callers may do in the namespace {namespace:?}"
+                ),
+            )),
+        }
     }
 
-    async fn create<K>(&self, review: K) -> Result<K, ApiError>
-    where
-        K: kube::Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::Serialize
-            + serde::de::DeserializeOwned,
-    {
-        let api = Api::<K>::all(self.client.clone());
+    async fn ask<K>(&self, create: impl Future<Output = kube::Result<K>>) -> Result<Answer<K>, ApiError> {
         let answer = timeout(REVIEW_TIMEOUT, async {
             // Never closed, so there is always a permit.
             let _permit = self.reviews.acquire().await;
-            api.create(&PostParams::default(), &review).await
+            create.await
         });
         match answer.await {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => Ok(Answer::Given(answer)),
+            Ok(Err(kube::Error::Api(status))) if status.is_forbidden() => Ok(Answer::NotPermitted),
             Ok(Err(error)) => Err(ApiError::unavailable("the Kubernetes API server", error)),
             Err(late) => Err(ApiError::unavailable("the Kubernetes API server", late)),
         }
     }
 }
 
+/// What the API server says to a review.
+enum Answer<T> {
+    Given(T),
+    /// The gateway's ServiceAccount may not ask.
+    NotPermitted,
+}
+
+impl<T> Answer<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        match self {
+            Self::Given(value) => Answer::Given(change(value)),
+            Self::NotPermitted => Answer::NotPermitted,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use axum::http::StatusCode;
     use futures::future::join_all;
 
     use super::*;

@@ -191,9 +191,10 @@ async fn callers_may_do_what_kubernetes_lets_them() {
     cluster.apiserver().thaw().unwrap();
 }
 
-/// The API server permits a list and a watch of one name to whoever may read that name alone.
+/// The API server permits a list and a watch of one name to whoever may read that name alone, and a review within a
+/// namespace to whoever has a Role there.
 #[tokio::test]
-async fn api_keys_are_watched_with_a_permission_on_their_secret_alone() {
+async fn api_keys_need_no_cluster_role_and_without_one_tokens_of_the_cluster_are_refused() {
     const KEY: &str = "sfk_ci";
     steadfast_process::crypto::install();
     let users = vec![NewUser::new("gateway", &["gateways"])];
@@ -210,6 +211,9 @@ async fn api_keys_are_watched_with_a_permission_on_their_secret_alone() {
     ];
     kubectl(&role).await;
     kubectl(&["create", "rolebinding", "keys", "--role=keys", "--group=gateways"]).await;
+    let reviews = "--resource=localsubjectaccessreviews.authorization.k8s.io";
+    kubectl(&["create", "role", "reviews", "--verb=create", reviews]).await;
+    kubectl(&["create", "rolebinding", "reviews", "--role=reviews", "--group=gateways"]).await;
 
     let kubeconfig = cluster.kubeconfig_of(&cluster.user("gateway").await.unwrap()).unwrap();
     let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
@@ -217,7 +221,7 @@ async fn api_keys_are_watched_with_a_permission_on_their_secret_alone() {
     let client = kube::Client::try_from(config.unwrap()).unwrap();
     let stop = CancellationToken::new();
     let keys = ApiKeys::watch(&client, "default", &["keys".to_owned()], || {}, &stop);
-    let access = KubernetesAccess::new(cluster.client(), Vec::new()).with_api_keys(keys);
+    let access = KubernetesAccess::new(client.clone(), Vec::new()).with_api_keys(keys);
     let gateway = limited(Access::Kubernetes(Box::new(access)), Load::default());
     let becomes = async |status: StatusCode| {
         wait::until(format!("the key is answered with {status}"), TIMEOUT, async || {
@@ -242,6 +246,16 @@ async fn api_keys_are_watched_with_a_permission_on_their_secret_alone() {
     ])
     .await;
     becomes(StatusCode::OK).await;
+    let agents_of_poets = gateway.get_as(KEY, "/agents/name/poets.haiku").await;
+    assert_eq!(
+        (agents_of_poets.status, &agents_of_poets.body["data"]["missing"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("the Kubernetes API server")),
+        "there the gateway has no Role"
+    );
+    let token = cluster.user("gateway").await.unwrap().token;
+    let refused = gateway.get_as(&token, "/agents/name/haiku").await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    assert!(refused.body.to_string().contains("use an API key"), "{refused:?}");
     kubectl(&["delete", "secret", "keys"]).await;
     becomes(StatusCode::UNAUTHORIZED).await;
     stop.cancel();

@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
+    extract::{Path, Query, State},
     http::{Request, Response, StatusCode},
     response::IntoResponse as _,
     routing::{get, post},
@@ -187,6 +187,10 @@ impl FakeApiServer {
                 "/apis/authorization.k8s.io/v1/subjectaccessreviews",
                 post(review_access),
             )
+            .route(
+                "/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews",
+                post(review_access_within),
+            )
             .with_state(self.clone())
     }
 
@@ -251,10 +255,26 @@ async fn review_token(State(server): State<FakeApiServer>, Json(mut review): Jso
     (StatusCode::CREATED, Json(review))
 }
 
-async fn review_access(
+async fn review_access(State(server): State<FakeApiServer>, Json(review): Json<Value>) -> (StatusCode, Json<Value>) {
+    assert_eq!(review["kind"], "SubjectAccessReview");
+    let namespace = &review["spec"]["resourceAttributes"]["namespace"];
+    assert_eq!(namespace, "", "what is asked about a namespace is asked in it");
+    decide(&server, review)
+}
+
+async fn review_access_within(
     State(server): State<FakeApiServer>,
-    Json(mut review): Json<Value>,
+    Path(namespace): Path<String>,
+    Json(review): Json<Value>,
 ) -> (StatusCode, Json<Value>) {
+    assert_eq!(review["kind"], "LocalSubjectAccessReview");
+    // The API server refuses a review that names two.
+    assert_eq!(review["metadata"]["namespace"], namespace);
+    assert_eq!(review["spec"]["resourceAttributes"]["namespace"], namespace);
+    decide(&server, review)
+}
+
+fn decide(server: &FakeApiServer, mut review: Value) -> (StatusCode, Json<Value>) {
     let mut known = server.known();
     if known.is_down {
         return down();

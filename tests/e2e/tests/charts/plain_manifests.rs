@@ -172,6 +172,10 @@ async fn what_a_release_without_cluster_roles_lacks_is_what_its_notes_say() {
             ("operator", "auth can-i patch deployments"),
             ("operator", "auth can-i get secrets"),
             ("gateway", "auth can-i watch agents.steadfast.dev"),
+            (
+                "gateway",
+                "auth can-i create localsubjectaccessreviews.authorization.k8s.io",
+            ),
             ("gateway", "auth can-i create tokenreviews.authentication.k8s.io"),
             ("gateway", "auth can-i create subjectaccessreviews.authorization.k8s.io"),
         ] {

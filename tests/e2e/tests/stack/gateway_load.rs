@@ -45,7 +45,7 @@ async fn api_server() -> String {
     let router = Router::new()
         .route("/apis/authentication.k8s.io/v1/tokenreviews", post(token_review))
         .route(
-            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+            "/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews",
             post(access_review),
         );
     serve(router).await
