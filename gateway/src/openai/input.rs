@@ -102,6 +102,12 @@ impl Input {
         Self::new(said, Vec::new(), "messages")
     }
 
+    /// What the client instructs the model to do.
+    pub(crate) fn instructions(&self) -> Option<&str> {
+        let instructions = self.before.iter().find(|said| said.role == "system");
+        instructions.map(|said| said.text.as_str())
+    }
+
     fn new(mut said: Vec<Said>, answers: Vec<Answer>, field: &'static str) -> Result<Self, InputError> {
         let after = said
             .iter()

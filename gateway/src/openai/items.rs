@@ -322,10 +322,11 @@ impl TurnItems {
         let content = Content::text("", TextFormat::Plain);
         self.begin("", 1, &content, &mut changes);
         self.text_delta(0, answer, &mut changes);
-        self.end(TurnStatus::Completed, Usage::default(), None, &mut changes);
         if let Some(item) = self.items.first_mut() {
             item.status = ItemStatus::Completed;
         }
+        changes.push(Change::Done(0));
+        self.end(TurnStatus::Completed, Usage::default(), None, &mut changes);
         changes
     }
 

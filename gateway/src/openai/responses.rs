@@ -139,6 +139,15 @@ impl ResponseWriter {
         events
     }
 
+    /// The events of an answer that no agent gives.
+    pub(crate) fn tell(&mut self, answer: &str) -> Vec<StreamEvent> {
+        let mut events = self.begin();
+        let mut changes = vec![Change::Started];
+        changes.extend(self.items.tell(answer));
+        events.extend(self.write(changes));
+        events
+    }
+
     fn write(&mut self, changes: Vec<Change>) -> Vec<StreamEvent> {
         let mut events = Vec::new();
         for change in changes {

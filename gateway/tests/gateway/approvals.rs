@@ -159,6 +159,19 @@ async fn what_waits_is_listed_oldest_first_with_and_without_the_search_attribute
         .await
         .unwrap();
     listed(&gateway, "/approvals", &["t4.run.1.0.0"]).await;
+    let before = calls_to_temporal(&gateway);
+    listed(&gateway, "/approvals", &["t4.run.1.0.0"]).await;
+    assert_eq!(calls_to_temporal(&gateway) - before, 1, "a list is one call");
+}
+
+fn calls_to_temporal(gateway: &TestGateway) -> u64 {
+    let metrics = gateway.metrics();
+    let counts = metrics
+        .lines()
+        .filter(|line| line.starts_with("steadfast_gateway_temporal_call_seconds_count"));
+    counts
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum()
 }
 
 #[tokio::test]

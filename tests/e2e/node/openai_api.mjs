@@ -2,12 +2,13 @@
 //
 // Usage: openai_api.mjs GATEWAY_URL AGENT_NAME
 //
-// Responses, Conversations, Chat Completions and the Agents API, with the helpers of the client. Prints what it got
-// as one JSON object.
+// Responses, Conversations and Chat Completions, with the helpers of the client. Prints what it got as one JSON object.
 
 import { createRequire } from "node:module";
 
-const { OpenAI } = createRequire(process.env.NODE_CLIENTS)("openai");
+const require = createRequire(process.env.NODE_CLIENTS);
+const { OpenAI } = require("openai");
+const { makeParseableResponseFormat, makeParseableTextFormat } = require("openai/lib/parser");
 const [url, agent] = process.argv.slice(2);
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: "unused", maxRetries: 0 });
 
@@ -45,7 +46,9 @@ async function conversation() {
   await client.responses.create({ model: agent, input: "One", conversation: id });
   const texts = [];
   for await (const item of client.conversations.items.list(id, { order: "asc", limit: 1 })) texts.push(item.content[0].text);
-  return texts;
+  const same_id = (await client.conversations.retrieve(id)).id === id;
+  const { deleted } = await client.conversations.delete(id);
+  return { texts, same_id, deleted };
 }
 
 async function chat() {
@@ -54,18 +57,34 @@ async function chat() {
   return final.choices[0].message.content;
 }
 
-async function agents() {
-  const { sessions } = client.beta.agents;
-  const environment = { type: "none" };
-  const types = [];
-  const created = await sessions.create({ environment, agent_id: agent, input: "One", stream: true });
-  for await (const event of created) types.push(event.type);
-  const session = await sessions.create({ environment, agent_id: agent });
-  const stream = sessions.stream(session.id, { input: "Two" });
-  const result = await stream.finalResult();
-  const turns = [];
-  for await (const turn of sessions.turns.list(session.id)) turns.push(turn.status);
-  return { first: types[0], last: types.at(-1), text: result.outputText ?? result.output_text, turns };
+async function parsed() {
+  const parser = (text) => JSON.parse(text);
+  const format = { type: "json_schema", name: "weather", schema: { type: "object" } };
+  const text = { format: makeParseableTextFormat(format, parser) };
+  const response = await client.responses.parse({ model: agent, input: "as JSON", text });
+  const completion = await client.chat.completions.parse({
+    model: agent,
+    messages: [{ role: "user", content: "as JSON" }],
+    response_format: makeParseableResponseFormat({ type: "json_schema", json_schema: { name: "weather" } }, parser),
+  });
+  return { response: response.output_parsed, completion: completion.choices[0].message.parsed };
+}
+
+async function canceled() {
+  let id;
+  for await (const event of await client.responses.create({ model: agent, input: "endlessly", stream: true, background: true })) {
+    if (event.type === "response.created") id = event.response.id;
+    if (event.type === "response.output_text.delta") break;
+  }
+  return (await client.responses.cancel(id)).status;
+}
+
+async function decided(approve) {
+  const asking = await client.responses.create({ model: agent, input: "ask a person" });
+  const request = asking.output.at(-1);
+  const input = [{ type: "mcp_approval_response", approval_request_id: request.id, approve, reason: "because" }];
+  const final = await client.responses.stream({ model: agent, previous_response_id: asking.id, input }).finalResponse();
+  return { asked: [request.type, request.name], items: final.output.map(({ type }) => type), text: final.output_text };
 }
 
 async function error(call) {
@@ -86,9 +105,12 @@ console.log(
   JSON.stringify({
     responses: await responses(),
     resumed: await resumed(),
+    parsed: await parsed(),
+    canceled: await canceled(),
+    approved: await decided(true),
+    denied: await decided(false),
     conversation: await conversation(),
     chat: await chat(),
-    agents: await agents(),
     errors,
   }),
 );

@@ -27,6 +27,7 @@ def main() -> None:
                 "helper": helper(client, agent),
                 "asked": asked(client, agent),
                 "canceled": canceled(client, agent),
+                "resumed": resumed(client, agent),
                 "lists": lists(client, agent),
                 "errors": errors(client, agent),
             }
@@ -128,6 +129,33 @@ def canceled(client: OpenAI, agent: str) -> list:
             if event.type in ["agent.session.turn.cancelled", "agent.session.idle"]:
                 types.append(event.type)
     return types
+
+
+def resumed(client: OpenAI, agent: str) -> dict:
+    """A stream is cut in mid-answer, and goes on after the last event that arrived."""
+    sessions = client.beta.agents.sessions
+    seen = []
+
+    def deltas() -> list:
+        return [event.delta for event in seen if event.type == "agent.session.turn.output_text.delta"]
+
+    with sessions.create(environment=NONE, agent_id=agent, input="slowly, please", stream=True) as stream:
+        for event in stream:
+            seen.append(event)
+            if len(deltas()) == 3:
+                break
+    before = len(seen)
+    session_id = seen[0].session.id
+    with sessions.events.stream(session_id, extra_query={"after": seen[-1].event_id}) as stream:
+        for event in stream:
+            seen.append(event)
+            if event.type == "agent.session.idle":
+                break
+    return {
+        "went_on": len(seen) > before,
+        "no_event_twice": len({event.event_id for event in seen}) == len(seen),
+        "text": "".join(deltas()),
+    }
 
 
 def lists(client: OpenAI, agent: str) -> dict:

@@ -97,7 +97,7 @@ pub(in crate::api) async fn create(
         model: agent.client_name.clone(),
         include_usage: include_usage && stream,
     };
-    if let Some(answer) = side_request::answer(&input) {
+    if let Some(answer) = side_request::answer(&input, &headers) {
         return Ok(told(head, &answer, stream));
     }
     let turn = Turn {

@@ -16,6 +16,9 @@ use crate::{
     error::{ApiError, ErrorBody},
 };
 
+/// The API has no pages for this list.
+const MAX_MODELS: usize = 10_000;
+
 /// The agents that the caller may see.
 #[utoipa::path(
     get,
@@ -32,7 +35,7 @@ pub(in crate::api) async fn list(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<Value>, ApiError> {
     let agents = agents::visible(&gateway, &caller).await?;
-    let models: Vec<Value> = agents.iter().map(|agent| model(agent)).collect();
+    let models: Vec<Value> = agents.iter().take(MAX_MODELS).map(|agent| model(agent)).collect();
     Ok(Json(json!({"object": "list", "data": models})))
 }
 

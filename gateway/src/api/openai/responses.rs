@@ -41,6 +41,7 @@ use crate::{
         ids::{ConversationId, ResponseId},
         input::{Answer, Input},
         responses::{ResponseHead, ResponseWriter, StreamEvent},
+        side_request,
         transcript::user_item,
     },
     task::TaskRecord,
@@ -122,6 +123,14 @@ pub(in crate::api) async fn create(
         previous,
     };
     let (agent, thread, resent) = thread(&gateway, &session, &headers, &place, &input, key).await?;
+    if let Some(answer) = side_request::answer(&input, &headers) {
+        let id = ResponseId {
+            task: Uuid::now_v7(),
+            message: Uuid::now_v7(),
+            part: 0,
+        };
+        return Ok(told(ResponseWriter::new(head(&agent, id)), &answer, stream));
+    }
     let turn = Turn {
         gateway: &gateway,
         session: &session,
@@ -151,6 +160,16 @@ pub(in crate::api) async fn create(
         .await
         .map_err(|error| error.retryable(false))?;
     answer(writer, updates, stream, background).await
+}
+
+/// A response that no agent gives, and that nobody can ask for later.
+fn told(mut writer: ResponseWriter, answer: &str, stream: bool) -> Response {
+    let told = writer.tell(answer);
+    if !stream {
+        return Json(writer.response()).into_response();
+    }
+    let events: Vec<SseEvent> = told.iter().filter_map(|event| numbered_after(event, None)).collect();
+    response(futures::stream::iter(events))
 }
 
 /// Decides what the client answers.

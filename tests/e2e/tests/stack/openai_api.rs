@@ -9,6 +9,9 @@ use steadfast_testkit::{
     stack::{AgentSetup, run_node_script, run_script},
 };
 
+/// What comes word by word.
+const TEN: &str = "One two three four five six seven eight nine ten";
+
 fn reply(request: &ModelRequest) -> Reply {
     let said = request.user_texts().pop().unwrap_or_default();
     let words = |text: String, pause| Reply::text(Text::words(text).every(Duration::from_millis(pause)));
@@ -20,7 +23,7 @@ fn reply(request: &ModelRequest) -> Reply {
         "ask a person" => Reply::call("ask", &json!({"of": "tea"})),
         "as JSON" => Reply::text(r#"{"city":"Oslo","degrees":7}"#),
         "endlessly" => words("and so on ".repeat(2_000), 20),
-        "slowly, please" => words("One two three four five six seven eight nine ten".to_owned(), 50),
+        "slowly, please" => words(TEN.to_owned(), 50),
         _ => words(format!("You said: {said}"), 5),
     }
 }
@@ -61,10 +64,9 @@ async fn the_public_python_client_uses_agents_as_models() {
         (&json!("You said: A stream"), &json!("You said: A stream"))
     );
     assert!(streamed["pieces"].as_u64().unwrap() > 1, "{streamed}");
-    let ten = json!("One two three four five six seven eight nine ten");
     assert_eq!(
         output["resumed"],
-        json!({"gapless": true, "deltas": ten, "text": ten, "helper": ten})
+        json!({"gapless": true, "deltas": TEN, "text": TEN, "helper": TEN})
     );
     let weather = json!({"city": "Oslo", "degrees": 7});
     assert_eq!(output["parsed"], json!({"response": weather, "completion": weather}));
@@ -153,6 +155,10 @@ async fn the_public_python_client_drives_agents_of_the_agents_api() {
         json!(["cancel", "agent.session.turn.cancelled", "agent.session.idle"])
     );
     assert_eq!(
+        output["resumed"],
+        json!({"went_on": true, "no_event_twice": true, "text": TEN})
+    );
+    assert_eq!(
         output["lists"],
         json!({"found": true, "empty": [[], []], "deleted": true})
     );
@@ -174,24 +180,96 @@ async fn the_public_client_of_npm_uses_all_of_it() {
     let setup = AgentSetup::new("openai-node", reply).tool("ask", question());
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let url = shared_stack().await.url();
-    let output: Value = run_node_script(&node("openai_api.mjs"), &[&url, &agent.name()])
+    let mut output: Value = run_node_script(&node("openai_api.mjs"), &[&url, &agent.name()])
         .await
         .unwrap();
+    let mut text = |decided: &str| output[decided]["text"].take().as_str().unwrap().to_owned();
+    let (approved, denied) = (text("approved"), text("denied"));
+    assert!(denied.contains("because") && approved != denied, "{approved} {denied}");
+    let weather = json!({"city": "Oslo", "degrees": 7});
+    let decided = json!({"asked": ["mcp_approval_request", "ask"], "items": ["mcp_call", "message"], "text": null});
     assert_eq!(
         output,
         json!({
             "responses": {"first": "You said: One", "deltas": "You said: Two", "final": "You said: Two"},
-            "resumed": {"gapless": true, "text": "One two three four five six seven eight nine ten"},
-            "conversation": ["One", "You said: One"],
+            "resumed": {"gapless": true, "text": TEN},
+            "parsed": {"response": weather, "completion": weather},
+            "canceled": "cancelled",
+            "approved": decided,
+            "denied": decided,
+            "conversation": {"texts": ["One", "You said: One"], "same_id": true, "deleted": true},
             "chat": "You said: One",
-            "agents": {
-                "first": "agent.session.created", "last": "agent.session.idle", "text": "You said: Two",
-                "turns": ["completed"],
-            },
             "errors": {
                 "model": ["NotFoundError", 404, "model_not_found", "model"],
                 "create": ["BadRequestError", 400, "not_supported", null],
             },
         })
     );
+    assert_eq!(agent.model().violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_public_client_of_npm_drives_agents_of_the_agents_api() {
+    let mut guarded = nonce_tool();
+    guarded["approval"] = json!({"required": true});
+    let setup = AgentSetup::new("openai-agents-node", reply)
+        .tool("ask", question())
+        .tool("nonce", guarded);
+    let agent = shared_stack().await.agent(setup).await.unwrap();
+    let url = shared_stack().await.url();
+    let mut output: Value = run_node_script(&node("openai_agents.mjs"), &[&url, &agent.name()])
+        .await
+        .unwrap();
+    let mut text = |path: &str| output.pointer_mut(path).unwrap().take().as_str().unwrap().to_owned();
+    let (answered, approved, denied) = (text("/answered/text"), text("/approved"), text("/denied"));
+    assert!(answered.contains("certainly"), "{answered}");
+    assert!(
+        approved.contains("tea") && !denied.contains("tea"),
+        "{approved} {denied}"
+    );
+    assert_eq!(
+        output,
+        json!({
+            "created": {"first": "agent.session.created", "last": "agent.session.idle"},
+            "helper": {"text": "You said: Two", "turns": ["completed"], "texts": ["Two", "You said: Two"]},
+            "answered": {"prompt": "Is it so?", "text": null},
+            "approved": null,
+            "denied": null,
+            "canceled": ["cancel", "agent.session.turn.cancelled", "agent.session.idle"],
+            "resumed": {"went_on": true, "no_event_twice": true, "text": TEN},
+            "lists": {"found": true, "agent": true, "deleted": true},
+        })
+    );
+    assert_eq!(agent.model().violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn open_webui_talks_to_agents_and_its_own_requests_run_none() {
+    let agent = shared_stack()
+        .await
+        .agent(AgentSetup::new("open-webui", reply))
+        .await
+        .unwrap();
+    let url = shared_stack().await.url();
+    let output: Value = run_script(&python("open_webui.py"), &[&url, &agent.name()])
+        .await
+        .unwrap();
+    let answers = json!(["You said: One", "You said: Two", "You said: Two", "You said: Two"]);
+    let tasks = [
+        ("title", json!("One")),
+        ("tags", json!([])),
+        ("follow_ups", json!([])),
+        ("queries", json!([])),
+    ];
+    assert_eq!(output["has_model"], true);
+    for surface in ["chat", "responses"] {
+        let seen = &output[surface];
+        assert_eq!(seen["answers"], answers, "{surface}");
+        for (key, expected) in &tasks {
+            assert_eq!(seen["tasks"][key][key], *expected, "{surface}");
+        }
+    }
+    assert_eq!(output["responses"]["tasks"]["title"]["status"], "completed");
+    // One, Two, and Two regenerated, by each API: what was repeated and what the UI asked for itself ran nothing.
+    assert_eq!(agent.model().journal().len(), 6);
 }
