@@ -79,16 +79,22 @@ impl Gateway {
             return Err(unknown());
         }
         audit::task(id);
-        let description = match self.temporal.describe(id).await {
-            Ok(description) => description,
-            Err(TemporalError::NotFound) => return Err(self.unknown_or_expired(id).await),
-            Err(error) => return Err(error.into()),
-        };
+        let description = Box::pin(self.describe_for_request(id)).await?;
         if let Some(error) = TaskRecord::undecryptable(&description) {
             return Err(ApiError::unavailable("the encryption key of the task", error));
         }
+        let description = DescribeWorkflowExecutionResponse::clone(&description);
         let task = TaskRecord::read(description).ok_or_else(unknown)?;
         if self.owns(&task) { Ok(task) } else { Err(unknown()) }
+    }
+
+    async fn describe_for_request(&self, id: &str) -> Result<Arc<DescribeWorkflowExecutionResponse>, ApiError> {
+        let question = Box::pin(self.temporal.describe(id));
+        match self.load.describe_for_request(id, question).await {
+            Ok(description) => Ok(description),
+            Err(error) if matches!(*error, TemporalError::NotFound) => Err(self.unknown_or_expired(id).await),
+            Err(error) => Err(ApiError::of_shared_call(error)),
+        }
     }
 
     /// What Temporal knows of a task now. Many may ask at the same time: they share the answer.

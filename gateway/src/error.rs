@@ -280,6 +280,18 @@ pub(crate) fn with_body(response: &Response, status: StatusCode, body: impl Seri
     enclosed
 }
 
+impl ApiError {
+    /// The error of a call to Temporal whose answer others have too.
+    pub(crate) fn of_shared_call(error: Arc<TemporalError>) -> Self {
+        match &*error {
+            TemporalError::NotFound => TemporalError::NotFound.into(),
+            TemporalError::RunEnding => TemporalError::RunEnding.into(),
+            TemporalError::Refused(message) => TemporalError::Refused(message.clone()).into(),
+            _ => Self::unavailable("Temporal", error),
+        }
+    }
+}
+
 impl From<TemporalError> for ApiError {
     fn from(error: TemporalError) -> Self {
         match error {

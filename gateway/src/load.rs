@@ -33,6 +33,8 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// Questions about tasks to Temporal at a time, of viewers.
 const DESCRIPTIONS: usize = 8;
+/// The same of requests, which somebody waits for. When all viewers come back at once, Temporal must not refuse them.
+const DESCRIPTIONS_FOR_REQUESTS: usize = 64;
 /// Probes that come faster get the answer of the one before.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
 
@@ -67,6 +69,7 @@ pub struct Load {
     /// Where nobody authenticates, one caller is everybody.
     streams_of_anybody: SharedLimit,
     descriptions: NextFlight<Description>,
+    descriptions_for_requests: NextFlight<Description>,
     pub(crate) rates: Rates,
     pub(crate) rebuilds: Rebuilds,
     probe: Mutex<Option<(Instant, Probe)>>,
@@ -95,6 +98,7 @@ impl Load {
             streams: SharedLimit::new(STREAMS, STREAMS_OF_EACH),
             streams_of_anybody: SharedLimit::new(STREAMS, STREAMS),
             descriptions: NextFlight::new(DESCRIPTIONS),
+            descriptions_for_requests: NextFlight::new(DESCRIPTIONS_FOR_REQUESTS),
             rates: Rates::new(RateLimits::default()),
             rebuilds: Rebuilds::new(),
             probe: Mutex::default(),
@@ -140,6 +144,16 @@ impl Load {
     ) -> Description {
         let question = async { ask.await.map(Arc::new).map_err(Arc::new) };
         self.descriptions.ask(task_id, question).await
+    }
+
+    /// The same for a request, before anything else is done for it.
+    pub(crate) async fn describe_for_request(
+        &self,
+        task_id: &str,
+        ask: impl Future<Output = Result<DescribeWorkflowExecutionResponse, TemporalError>>,
+    ) -> Description {
+        let question = async { ask.await.map(Arc::new).map_err(Arc::new) };
+        self.descriptions_for_requests.ask(task_id, question).await
     }
 
     /// The answers of the services to a probe. However many ask, each service is asked once in

@@ -1,5 +1,5 @@
 //! A gateway with the memory limit of the chart: large bodies of callers without rights, and a
-//! thousand viewers of a task whose log is lost.
+//! thousand viewers of a task whose log is lost, while they watch and before they come.
 
 use std::{
     fs,
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use steadfast_testkit::{
     RedisData,
     scripted_model::{ModelRequest, Reply},
-    stack::{AgentSetup, Client, GatewayAccess, GatewayOptions, Stack, Task, Viewer},
+    stack::{AgentSetup, Client, GatewayAccess, GatewayOptions, Stack, TIMEOUT, Task, Viewer},
+    wait,
 };
 
 use crate::http_server::serve;
@@ -144,6 +145,51 @@ async fn thousand_viewers(task: &Task) -> Vec<Viewer> {
     viewers
 }
 
+/// Comes as often as it is refused, and each time the reason is clear: Redis has just begun, or the user asks too often.
+async fn come(task: &Task) -> anyhow::Result<Viewer> {
+    wait::until("a place", TIMEOUT, async || {
+        let came = task.watch().await;
+        if let Err(error) = &came {
+            let refusal = format!("{error:#}");
+            let is_clear =
+                refusal.contains(r#""missing":"Redis""#) || refusal.contains("you have sent too many requests");
+            assert!(is_clear, "{refusal}");
+        }
+        came
+    })
+    .await
+}
+
+/// All are cut off, the log is lost, and all come at the same time, half of them to go on and half of them anew: each
+/// gets the whole conversation.
+async fn all_come_after_a_flush(stack: &Stack, task: &Task, viewers: Vec<Viewer>) {
+    let whole = task.lines().await.unwrap();
+    let (old, gone) = viewers.split_at(VIEWERS / 2);
+    let resets: Vec<usize> = old.iter().map(|viewer| viewer.state().count("log_reset")).collect();
+    for viewer in old.iter().chain(gone) {
+        viewer.disconnect();
+    }
+    let before = histories_read(stack).await;
+    stack.redis().restart(RedisData::Empty).await.unwrap();
+    let going_on = try_join_all(old.iter().zip(resets).map(async |(viewer, resets)| {
+        viewer.resume().await?;
+        viewer
+            .until("the messages again", |seen| seen.count("log_reset") > resets)
+            .await
+    }));
+    let anew = try_join_all(
+        gone.iter()
+            .map(async |_| come(task).await?.until_text("Still here.").await),
+    );
+    let (going_on, anew) = tokio::try_join!(going_on, anew).unwrap();
+    report(stack, &format!("the log was lost and {VIEWERS} viewers came at once"));
+    for seen in going_on.iter().chain(&anew) {
+        assert_eq!(seen.lines(), whole);
+    }
+    let histories = histories_read(stack).await - before;
+    assert!(histories <= 5, "{histories} histories were read for {VIEWERS} viewers");
+}
+
 #[tokio::test]
 async fn large_bodies_and_a_thousand_viewers_stay_within_the_memory_of_the_chart() {
     assert!(
@@ -219,6 +265,7 @@ async fn large_bodies_and_a_thousand_viewers_stay_within_the_memory_of_the_chart
         .await
         .unwrap();
     report(&stack, "the next turn");
+    all_come_after_a_flush(&stack, &task, viewers).await;
     assert_eq!(stack.gateway().service().process(), Some(gateway));
     assert!(stack.gateway().service().is_alive());
     assert!(peak_bytes(&stack) < MEMORY);
