@@ -60,7 +60,8 @@ impl LogReader {
     }
 
     /// The keys that match a pattern.
-    pub(super) async fn keys(&mut self, pattern: &str) -> anyhow::Result<Vec<String>> {
+    pub(super) async fn keys(&self, pattern: &str) -> anyhow::Result<Vec<String>> {
+        let mut connection = self.connection.clone();
         let mut keys = Vec::new();
         let mut cursor = 0_u64;
         loop {
@@ -70,7 +71,7 @@ impl LogReader {
                 .arg(pattern)
                 .arg("COUNT")
                 .arg(COUNT)
-                .query_async(&mut self.connection)
+                .query_async(&mut connection)
                 .await
                 .with_context(|| format!("look for {pattern} in Redis"))?;
             keys.extend(page);

@@ -26,7 +26,8 @@ use super::{
 };
 use crate::{
     scripted_model::Reply,
-    stack::{Agent, AgentSetup, INSTALL, Stack, Task},
+    stack::{Agent, AgentSetup, INSTALL, Stack, TIMEOUT, Task},
+    wait,
 };
 use connection::{Connection, Received};
 
@@ -125,7 +126,13 @@ pub async fn run(stack: &Stack, options: ViewersOptions, format: &str) -> anyhow
         .iter()
         .filter_map(|one| Some(lateness(one, *in_redis.get(&one.sent)?)));
     let late: Vec<f64> = late.collect();
-    ensure!(!late.is_empty(), "no viewer got anything");
+    ensure!(
+        !late.is_empty(),
+        "no viewer got a delta that Redis had: the viewers got {}, Redis had {}. Is the gateway of the same commit as \
+         the worker?",
+        received.len(),
+        in_redis.len()
+    );
     let of = |percent| percentile(late.clone(), percent).map(rounded).unwrap_or_default();
     let count = options.tasks * options.viewers_per_task;
     let used = after.since(&before, seconds);
@@ -236,11 +243,8 @@ type Read = tokio::task::JoinHandle<anyhow::Result<HashMap<u64, u64>>>;
 async fn read_log(stack: &Stack, tasks: &[Task], window: &MeasurementWindow) -> anyhow::Result<Read> {
     let mut reader = LogReader::connect(stack.redis()).await?;
     for task in tasks {
-        // Earlier commits had no run in the key.
-        let keys = reader.keys(&format!("{INSTALL}:stream:{{{}}}*", task.id())).await?;
-        for key in keys.into_iter().filter(|key| !key.ends_with(":producers")) {
-            reader.watch(key);
-        }
+        let key = wait::until("the log of a task", TIMEOUT, async || log_of(&reader, task).await).await?;
+        reader.watch(key);
     }
     let window = window.clone();
     Ok(tokio::spawn(async move {
@@ -255,6 +259,13 @@ async fn read_log(stack: &Stack, tasks: &[Task], window: &MeasurementWindow) -> 
         }
         Ok(seen)
     }))
+}
+
+/// The key of the log of a task. Earlier commits had no run in it.
+async fn log_of(reader: &LogReader, task: &Task) -> anyhow::Result<String> {
+    let keys = reader.keys(&format!("{INSTALL}:stream:{{{}}}*", task.id())).await?;
+    let log = keys.into_iter().find(|key| !key.ends_with(":producers"));
+    log.with_context(|| format!("Redis has no log of the task {}", task.id()))
 }
 
 /// The processor time of each part.

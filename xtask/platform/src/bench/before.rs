@@ -1,9 +1,9 @@
 //! The programs of an earlier commit, built once into the cache.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use steadfast_testkit::{
     cache::Cache,
     release::Profile,
@@ -15,6 +15,8 @@ use steadfast_testkit::{
 };
 
 const COMMIT_LENGTH: usize = 12;
+/// What is measured; each is the program of the package of this name.
+const PROGRAMS: [&str; 2] = ["steadfast-worker", "steadfast-gateway"];
 
 /// An earlier commit: its short name, and the directory with its programs.
 pub(super) struct Before {
@@ -47,9 +49,9 @@ pub(super) fn build(commit: &str, profile: Profile) -> anyhow::Result<Before> {
         "--locked",
         "--bins",
         "--package",
-        "steadfast-worker",
+        PROGRAMS[0],
         "--package",
-        "steadfast-gateway",
+        PROGRAMS[1],
         "--profile",
         profile.name(),
     ];
@@ -58,10 +60,26 @@ pub(super) fn build(commit: &str, profile: Profile) -> anyhow::Result<Before> {
         .current_dir(&checkout)
         .env("CARGO_TARGET_DIR", &target))
     .with_context(|| format!("build the programs of {commit}"))?;
-    Ok(Before {
-        commit,
-        programs: target.join(cargo.host()).join(profile.name()),
-    })
+    let programs = target.join(cargo.host()).join(profile.name());
+    for program in PROGRAMS {
+        check_age(&programs.join(program), &checkout, &commit)?;
+    }
+    Ok(Before { commit, programs })
+}
+
+/// A target directory may have been filled with programs of another commit, to save time. What is older than the checkout
+/// was not built from it: a gateway that does not fit its worker gives figures that mean nothing.
+fn check_age(program: &Path, checkout: &Path, commit: &str) -> anyhow::Result<()> {
+    let modified = |path: &Path| {
+        let metadata = std::fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
+        anyhow::Ok(metadata.modified()?)
+    };
+    ensure!(
+        modified(program)? >= modified(&checkout.join("Cargo.toml"))?,
+        "{} is older than the checkout of {commit}, so it is of another commit: delete it",
+        program.display()
+    );
+    Ok(())
 }
 
 fn git() -> Command {
