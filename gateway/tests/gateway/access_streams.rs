@@ -3,21 +3,25 @@
 use std::time::Duration;
 
 use axum::{
-    body::Body,
-    http::{Method, Request, header},
+    body::{Body, to_bytes},
+    http::{Method, Request, StatusCode, header},
+    response::Response,
 };
 use serde_json::{Value, json};
 use steadfast_gateway::{Access, CacheAges, KubernetesAccess, Load, Times};
 use steadfast_testkit::Redis;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::{
     fake_api_server::{AUDIENCE, FakeApiServer},
-    support::{Frames, TestGateway, guarded_within},
+    support::{TIMEOUT, TestGateway, guarded_within},
 };
 
 const KEY: &str = "sfk_alice";
+/// Above what a stream of these tests has.
+const LARGEST: usize = 1024 * 1024;
 const NOW: CacheAges = CacheAges {
     token: Duration::ZERO,
     refused_token: Duration::ZERO,
@@ -33,7 +37,9 @@ struct Surface {
     reason_in: fn(&Value) -> &Value,
 }
 
-fn surfaces() -> [Surface; 5] {
+fn surfaces() -> [Surface; 8] {
+    let said = json!({"message": {"messageId": "m1", "role": "ROLE_USER", "parts": [{"text": "Hi"}]}});
+    let content = json!({"type": "text", "author": "user", "content": "Hi"});
     let message = json!([{"role": "user", "content": "Hi"}]);
     [
         Surface {
@@ -71,10 +77,31 @@ fn surfaces() -> [Surface; 5] {
             body: Value::Null,
             reason_in: |frame| &frame["error"]["message"],
         },
+        Surface {
+            name: "message/send",
+            method: Method::POST,
+            path: "/agents/name/haiku/rpc",
+            body: json!({"method": "message/send", "params": {"content": content, "stream": true}}),
+            reason_in: |frame| &frame["error"]["message"],
+        },
+        Surface {
+            name: "A2A over HTTP",
+            method: Method::POST,
+            path: "/a2a/default/haiku/message:stream",
+            body: said.clone(),
+            reason_in: |frame| &frame["error"]["message"],
+        },
+        Surface {
+            name: "A2A over JSON-RPC",
+            method: Method::POST,
+            path: "/a2a/default/haiku",
+            body: json!({"jsonrpc": "2.0", "id": 1, "method": "SendStreamingMessage", "params": said}),
+            reason_in: |frame| &frame["error"]["message"],
+        },
     ]
 }
 
-async fn open(gateway: &TestGateway, token: &str, surface: &Surface, task: &str) -> Frames {
+async fn open(gateway: &TestGateway, token: &str, surface: &Surface, task: &str) -> Response {
     let path = surface
         .path
         .replace("{task}", task)
@@ -82,22 +109,29 @@ async fn open(gateway: &TestGateway, token: &str, surface: &Surface, task: &str)
     let request = Request::builder()
         .method(&surface.method)
         .uri(path)
+        .header("A2A-Version", "1.0")
         .header(header::AUTHORIZATION, format!("Bearer {token}"));
     let body = match &surface.body {
         Value::Null => Body::empty(),
         body => Body::from(body.to_string()),
     };
     let request = request.body(body).unwrap();
-    Frames::of(gateway.router.clone().oneshot(request).await.unwrap())
+    let response = gateway.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK, "{}", surface.name);
+    response
 }
 
-/// The last frame of a stream that ends.
-async fn last(mut frames: Frames) -> Value {
-    let mut last = Value::Null;
-    while let Some(frame) = frames.next().await {
-        last = frame.data;
-    }
-    last
+/// The last frame of a stream that ends, of server-sent events or of lines of JSON.
+async fn last(response: Response) -> Value {
+    let body = timeout(TIMEOUT, to_bytes(response.into_body(), LARGEST));
+    let body = body.await.expect("the stream ends in time").unwrap();
+    let text = str::from_utf8(&body).unwrap();
+    let frames = text
+        .lines()
+        .rev()
+        .map(|line| line.strip_prefix("data: ").unwrap_or(line));
+    let mut frames = frames.filter_map(|frame| serde_json::from_str(frame).ok());
+    frames.next().unwrap_or_default()
 }
 
 /// Opens a stream on every surface, takes a right away, and compares what each is told.
@@ -121,12 +155,12 @@ async fn told_everywhere(token: &str, take_away: impl FnOnce(&FakeApiServer, &Te
 
     let mut streams = Vec::new();
     for surface in surfaces() {
-        let frames = open(&gateway, token, &surface, &task).await;
-        streams.push((surface, frames));
+        let stream = open(&gateway, token, &surface, &task).await;
+        streams.push((surface, stream));
     }
     take_away(&server, &gateway);
-    for (surface, frames) in streams {
-        let told = last(frames).await;
+    for (surface, stream) in streams {
+        let told = last(stream).await;
         assert_eq!(
             (surface.reason_in)(&told),
             &json!(format!("the stream ends: {reason}")),
