@@ -27,6 +27,7 @@ use crate::{
     host_pattern::HostPattern,
     model::ModelSpec,
     names,
+    names::MAXIMUM_POOL_NAME_BYTES,
     worker::WorkerSettings,
 };
 
@@ -54,6 +55,15 @@ use crate::{
 )]
 #[x_kube(validation = Rule::new("has(self.instructions) != has(self.instructionsFrom)")
     .message("exactly one of instructions and instructionsFrom must be set"))]
+// The API server fills `worker` with its defaults: these alone are no wish for pods of its own.
+#[x_kube(validation = Rule::new("!has(self.workerPool) || !has(self.worker) || (!has(self.worker.image) && \
+    !has(self.worker.resources) && !has(self.worker.podTemplate) && \
+    (!has(self.worker.replicas) || self.worker.replicas == 1) && \
+    (!has(self.worker.drainTimeout) || self.worker.drainTimeout == '2m'))")
+    .message("worker and workerPool exclude each other: the pods of a pool are described in the WorkerPool"))]
+#[x_kube(validation = Rule::new("(has(self.workerPool) ? self.workerPool.name : '') == \
+    (has(oldSelf.workerPool) ? oldSelf.workerPool.name : '')")
+    .message("workerPool cannot be changed: the tasks of the Agent run on its task queue; delete the Agent and create it again"))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentSpec {
     /// The purpose of the agent in a sentence, for people and for other agents.
@@ -121,9 +131,30 @@ pub struct AgentSpec {
     #[x_kube(validation = Rule::new("self.all(s, self.exists_one(t, t.name == s.name))")
         .message("each schedule has a name of its own"))]
     pub schedules: Vec<Schedule>,
-    /// The pods that run the agent.
+    /// The pods that run the agent; nothing beside `workerPool`.
     #[serde(default)]
     pub worker: WorkerSettings,
+    /// The WorkerPool that runs the agent, in place of pods of its own. The agent has no `credentials` then: it uses
+    /// those of the pool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_pool: Option<WorkerPoolReference>,
+}
+
+/// A WorkerPool in the Agent's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerPoolReference {
+    /// Name of the WorkerPool.
+    #[schemars(length(min = 1, max = MAXIMUM_POOL_NAME_BYTES))]
+    pub name: String,
+}
+
+impl AgentSpec {
+    /// The name of the WorkerPool that runs the agent; `None` for an agent with pods of its own.
+    #[must_use]
+    pub fn pool(&self) -> Option<&str> {
+        self.worker_pool.as_ref().map(|pool| pool.name.as_str())
+    }
 }
 
 /// Where the instructions are stored.
@@ -178,13 +209,13 @@ pub struct AgentStatus {
     /// Sequence number of the current AgentRevision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// Temporal task queue that this Agent's workers poll.
+    /// Temporal task queue that this Agent's workers poll: its own, or that of its pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_queue: Option<String>,
     /// Number of entries in `tools`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<i32>,
-    /// The worker pods.
+    /// The worker pods; absent for an Agent on a WorkerPool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<WorkersStatus>,
     /// Keyed hash of the secret values in the newest pods.

@@ -14,7 +14,7 @@ pub enum ConditionType {
     ReferencesResolved,
     /// Every credential exists, and every variable in use is a credential.
     CredentialsResolved,
-    /// Enough workers of the newest pod template are available.
+    /// Enough workers of the newest pod template are available; for an Agent on a WorkerPool, the pool has workers.
     WorkersAvailable,
     /// All conditions above are true for the observed generation.
     Ready,
@@ -108,6 +108,8 @@ reasons! {
     DuplicateToolName,
     /// A credential sets a reserved variable.
     ReservedEnvVarName,
+    /// An Agent on a WorkerPool has credentials of its own.
+    CredentialsBelongToPool,
     /// The revision is larger than 1 MiB.
     RevisionTooLarge,
 
@@ -119,6 +121,10 @@ reasons! {
     AgentNotFound,
     /// An Agent that the Agent refers to cannot be decoded.
     AgentNotAccepted,
+    /// The WorkerPool of the Agent does not exist.
+    WorkerPoolNotFound,
+    /// The WorkerPool of the Agent cannot be decoded.
+    WorkerPoolNotAccepted,
     /// The ConfigMap of the instructions does not exist.
     ConfigMapNotFound,
     /// The ConfigMap of the instructions does not have the key.

@@ -78,13 +78,14 @@ fn move_defaults(schema: &mut JSONSchemaProps, place: Place) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Agent, AgentRevision, AgentTool, json_schema::structural_schema};
+    use crate::{Agent, AgentRevision, AgentTool, WorkerPool, json_schema::structural_schema};
 
-    fn schemas() -> [Value; 3] {
+    fn schemas() -> [Value; 4] {
         [
             definition::<Agent>(),
             definition::<AgentTool>(),
             definition::<AgentRevision>(),
+            definition::<WorkerPool>(),
         ]
         .map(|definition| structural_schema(&definition))
     }
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_default_in_a_list_is_told_and_one_in_an_object_is_set() {
-        let [agent, tool, _] = schemas();
+        let [agent, tool, _, _] = schemas();
         let spec = &agent["properties"]["spec"]["properties"];
         let zone = spec["schedules"]["items"]["properties"]["timeZone"]["description"].as_str();
         assert!(zone.unwrap().ends_with(" Default: `UTC`."), "{zone:?}");
@@ -128,8 +129,8 @@ mod tests {
 
     #[test]
     fn an_object_that_the_operator_has_not_seen_has_a_status_that_says_so() {
-        let [agent, tool, revision] = schemas();
-        for schema in [agent, tool] {
+        let [agent, tool, revision, pool] = schemas();
+        for schema in [agent, tool, pool] {
             assert_eq!(
                 schema["properties"]["status"]["default"],
                 json!({ "observedGeneration": -1 })

@@ -5,14 +5,18 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
 
-use crate::{Agent, AgentTool, GROUP, VERSION, definition};
+use crate::{Agent, AgentTool, GROUP, VERSION, WorkerPool, definition};
 
-/// The schema of any manifest. Objects that are no Agent and no AgentTool fit it whatever they contain.
+/// The schema of any manifest. Objects of other kinds fit it whatever they contain.
 #[must_use]
 pub fn manifest_schema() -> Value {
     let mut definitions = Map::new();
     let mut branches = Vec::new();
-    for definition in [definition::<Agent>(), definition::<AgentTool>()] {
+    for definition in [
+        definition::<Agent>(),
+        definition::<AgentTool>(),
+        definition::<WorkerPool>(),
+    ] {
         let kind = &definition.spec.names.kind;
         branches.push(json!({
             "if": {

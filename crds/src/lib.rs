@@ -37,6 +37,7 @@ pub mod reference;
 mod schema;
 pub mod url_template;
 pub mod worker;
+pub mod worker_pool;
 pub mod yaml;
 
 pub use agent::{Agent, AgentSpec, AgentStatus};
@@ -47,6 +48,7 @@ pub use duration::Duration;
 pub use host_pattern::HostPattern;
 pub use model::ModelSpec;
 pub use quantity::Quantity;
+pub use worker_pool::{WorkerPool, WorkerPoolSpec, WorkerPoolStatus};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
@@ -61,6 +63,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
     vec![
         definition::<Agent>(),
         definition::<AgentTool>(),
+        definition::<WorkerPool>(),
         definition::<AgentRevision>(),
     ]
 }

@@ -3,6 +3,9 @@
 
 /// Label on every object that the operator creates for an Agent; its value is the Agent's name.
 pub const AGENT_LABEL: &str = "steadfast.dev/agent";
+/// Label on every object that the operator creates for a WorkerPool, and on the revisions of the Agents that it serves;
+/// its value is the pool's name.
+pub const WORKER_POOL_LABEL: &str = "steadfast.dev/worker-pool";
 /// Well-known label with the program that manages an object.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY_LABEL`].
@@ -14,19 +17,39 @@ pub const CREDENTIALS_HASH_ANNOTATION: &str = "steadfast.dev/credentials-hash";
 
 /// The longest name of an Agent; every name that is derived from it fits into 63 characters.
 pub const MAXIMUM_AGENT_NAME_BYTES: usize = 40;
+/// The longest name of a WorkerPool, for the same reason.
+pub const MAXIMUM_POOL_NAME_BYTES: usize = MAXIMUM_AGENT_NAME_BYTES;
 
 /// The admission rule for the name of an Agent.
 pub(crate) fn agent_name_rule() -> String {
-    format!(
-        "self.metadata.name.size() <= {MAXIMUM_AGENT_NAME_BYTES} && \
-         self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
-    )
+    name_rule(MAXIMUM_AGENT_NAME_BYTES)
 }
 
 /// The message of [`agent_name_rule`].
 pub(crate) fn agent_name_message() -> String {
+    name_message("an Agent", MAXIMUM_AGENT_NAME_BYTES)
+}
+
+/// The admission rule for the name of a WorkerPool.
+pub(crate) fn pool_name_rule() -> String {
+    name_rule(MAXIMUM_POOL_NAME_BYTES)
+}
+
+/// The message of [`pool_name_rule`].
+pub(crate) fn pool_name_message() -> String {
+    name_message("a WorkerPool", MAXIMUM_POOL_NAME_BYTES)
+}
+
+fn name_rule(maximum_bytes: usize) -> String {
     format!(
-        "an Agent's name is a DNS label of at most {MAXIMUM_AGENT_NAME_BYTES} characters: \
+        "self.metadata.name.size() <= {maximum_bytes} && \
+         self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
+    )
+}
+
+fn name_message(whose: &str, maximum_bytes: usize) -> String {
+    format!(
+        "{whose}'s name is a DNS label of at most {maximum_bytes} characters: \
          lower case letters, digits and '-'"
     )
 }
@@ -35,6 +58,21 @@ pub(crate) fn agent_name_message() -> String {
 #[must_use]
 pub fn agent_task_queue(install: &str, namespace: &str, agent: &str) -> String {
     format!("{install}/{namespace}/agent/{agent}")
+}
+
+/// The Temporal task queue of a WorkerPool, one for all Agents on it.
+#[must_use]
+pub fn pool_task_queue(install: &str, namespace: &str, pool: &str) -> String {
+    format!("{install}/{namespace}/pool/{pool}")
+}
+
+/// The task queue of an Agent: that of its pool, or its own.
+#[must_use]
+pub fn home_task_queue(install: &str, namespace: &str, agent: &str, pool: Option<&str>) -> String {
+    pool.map_or_else(
+        || agent_task_queue(install, namespace, agent),
+        |pool| pool_task_queue(install, namespace, pool),
+    )
 }
 
 /// The name of revision number `sequence` of `agent`.
@@ -70,6 +108,10 @@ mod tests {
         assert_eq!(
             agent_task_queue("prod", "team-a", "weather"),
             "prod/team-a/agent/weather"
+        );
+        assert_eq!(
+            home_task_queue("prod", "team-a", "weather", Some("shared")),
+            "prod/team-a/pool/shared"
         );
         assert_eq!(revision_name("weather", 12), "weather-12");
         assert_eq!(function_name("get-weather"), "get_weather");

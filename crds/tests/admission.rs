@@ -4,7 +4,7 @@
 
 use kube_core::cel::ValidationErrors;
 use serde_json::{Value, json};
-use steadfast_crds::{Agent, AgentRevision, AgentTool, agent::Schedule, agent_tool::ApprovalPolicy};
+use steadfast_crds::{Agent, AgentRevision, AgentTool, WorkerPool, agent::Schedule, agent_tool::ApprovalPolicy};
 
 fn agent() -> Value {
     json!({
@@ -135,6 +135,69 @@ fn a_model_gets_no_header_of_the_worker_and_not_its_identity() {
             "is the worker's own identity in Kubernetes, which no model may get"
         )
     );
+}
+
+#[test]
+fn an_agent_has_a_pool_or_pods_of_its_own() {
+    let on_pool = |worker: Value| {
+        let mut on_pool = agent();
+        on_pool["spec"]["workerPool"] = json!({ "name": "shared" });
+        on_pool["spec"]["worker"] = worker;
+        serde_json::from_value::<Agent>(on_pool).unwrap()
+    };
+    let message = "worker and workerPool exclude each other: the pods of a pool are described in the WorkerPool";
+    // What the API server fills in.
+    assert!(
+        on_pool(json!({ "replicas": 1, "drainTimeout": "2m" }))
+            .validate_cel()
+            .is_ok()
+    );
+    for worker in [
+        json!({ "replicas": 2 }),
+        json!({ "image": "mine:1" }),
+        json!({ "resources": {} }),
+        json!({ "podTemplate": { "spec": {} } }),
+        json!({ "drainTimeout": "5m" }),
+    ] {
+        let refused = failures(on_pool(worker.clone()).validate_cel());
+        assert_eq!(refused, [("spec".to_owned(), message.to_owned())], "{worker}");
+    }
+}
+
+#[test]
+fn an_agent_stays_where_its_tasks_run() {
+    let on = |pool: Option<&str>| {
+        let mut agent = agent();
+        if let Some(pool) = pool {
+            agent["spec"]["workerPool"] = json!({ "name": pool });
+        }
+        serde_json::from_value::<Agent>(agent).unwrap()
+    };
+    for (before, after, is_allowed) in [
+        (None, None, true),
+        (Some("a"), Some("a"), true),
+        (None, Some("a"), false),
+        (Some("a"), Some("b"), false),
+        (Some("a"), None, false),
+    ] {
+        let result = on(after).validate_cel_update(&on(before));
+        assert_eq!(result.is_ok(), is_allowed, "{before:?} to {after:?}: {result:?}");
+    }
+}
+
+#[test]
+fn the_name_of_a_pool_fits_every_name_derived_from_it() {
+    let named = |name: &str| {
+        let pool = json!({
+            "apiVersion": "steadfast.dev/v1alpha1", "kind": "WorkerPool",
+            "metadata": { "name": name, "namespace": "default" }, "spec": {},
+        });
+        serde_json::from_value::<WorkerPool>(pool).unwrap().validate_cel()
+    };
+    assert!(named(&"a".repeat(40)).is_ok());
+    for name in [&"a".repeat(41), "a.b"] {
+        assert!(named(name).is_err(), "{name}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use steadfast_crds::{
-    Agent, AgentTool,
+    Agent, AgentTool, WorkerPool,
     manifests::{Manifest, read_dir},
 };
 
@@ -60,7 +60,11 @@ fn every_example_is_admitted_and_refers_only_to_objects_in_its_directory() {
         let manifests = read_dir(&directory).unwrap();
         let agents: Vec<(String, Agent)> = objects(&manifests, "Agent");
         let tools: Vec<(String, AgentTool)> = objects(&manifests, "AgentTool");
+        let pools: Vec<(String, WorkerPool)> = objects(&manifests, "WorkerPool");
         assert!(!agents.is_empty(), "{} has no Agent", directory.display());
+        for (place, pool) in &pools {
+            assert!(pool.validate_cel().is_ok(), "{place}: {:?}", pool.validate_cel());
+        }
         let is_there = |kind: &str, name: &str| {
             manifests
                 .iter()
@@ -84,10 +88,16 @@ fn every_example_is_admitted_and_refers_only_to_objects_in_its_directory() {
             for other in others.chain(checks.filter_map(|check| check.agent.as_ref())) {
                 assert!(is_there("Agent", other), "{place}: there is no Agent {other}");
             }
+            let of_pool = agent.spec.pool().map(|pool| {
+                let owner = pools
+                    .iter()
+                    .find(|(_, found)| found.metadata.name.as_deref() == Some(pool));
+                let (_, found) = owner.unwrap_or_else(|| panic!("{place}: there is no WorkerPool {pool}"));
+                &found.spec.credentials
+            });
             assert!(
-                agent
-                    .spec
-                    .credentials
+                of_pool
+                    .unwrap_or(&agent.spec.credentials)
                     .iter()
                     .any(|credential| credential.env_var_name == agent.spec.model.api_key_env_var),
                 "{place}: no credential sets the model's API key"

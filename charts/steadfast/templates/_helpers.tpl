@@ -348,13 +348,13 @@ readinessProbe:
 {{- define "steadfast.operatorRules" }}
 # What users write.
 - apiGroups: [steadfast.dev]
-  resources: [agents, agenttools]
+  resources: [agents, agenttools, workerpools]
   verbs: [get, list, watch]
 - apiGroups: [steadfast.dev]
-  resources: [agents/status, agenttools/status]
+  resources: [agents/status, agenttools/status, workerpools/status]
   verbs: [get, patch]
 - apiGroups: [steadfast.dev]
-  resources: [agents/finalizers]
+  resources: [agents/finalizers, workerpools/finalizers]
   verbs: [update]
 # What the operator makes of it.
 - apiGroups: [steadfast.dev]
