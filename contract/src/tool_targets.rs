@@ -6,7 +6,7 @@
 use steadfast_crds::{
     agent::{Guardrails, Hook},
     agent_tool::{ActivityTool, AgentToolSpec, Compensation, StepAction, ToolKind, ToolStep, WorkflowTool},
-    names::agent_task_queue,
+    names::{agent_task_queue, pool_task_queue},
 };
 
 use crate::{activity_kind::ActivityKind, scheduled::DELIVER_MESSAGE_WORKFLOW_TYPE, start::WORKFLOW_TYPE};
@@ -55,15 +55,22 @@ impl NamespaceQueues {
         }
     }
 
-    /// The queues of the namespace to which the task queue of an Agent belongs. `None` for a queue with a name of
+    /// The queues of the namespace to which the task queue of an Agent or of a WorkerPool belongs. `None` for a queue with a name of
     /// another form, which the operator does not make.
     #[must_use]
     pub fn of_agent_queue(queue: &str) -> Option<Self> {
         let parts: Vec<&str> = queue.split('/').collect();
-        let [install, namespace, _, agent] = parts.as_slice() else {
+        let [install, namespace, _, name] = parts.as_slice() else {
             return None;
         };
-        (agent_task_queue(install, namespace, agent) == queue).then(|| Self::new(install, namespace))
+        let homes = [
+            agent_task_queue(install, namespace, name),
+            pool_task_queue(install, namespace, name),
+        ];
+        homes
+            .iter()
+            .any(|home| home == queue)
+            .then(|| Self::new(install, namespace))
     }
 
     fn check(&self, queue: &str) -> Result<(), ForbiddenTarget> {
@@ -235,10 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_is_read_from_the_queue_of_an_agent() {
-        let queues = NamespaceQueues::of_agent_queue("prod/team-a/agent/weather");
-        assert_eq!(queues, Some(NamespaceQueues::new("prod", "team-a")));
-        for other in ["q", "prod/team-a/weather", "prod/team-a/pool/weather", "a/b/agent/c/d"] {
+    fn the_namespace_is_read_from_the_queue_of_an_agent_or_a_pool() {
+        for queue in ["prod/team-a/agent/weather", "prod/team-a/pool/shared"] {
+            let queues = NamespaceQueues::of_agent_queue(queue);
+            assert_eq!(queues, Some(NamespaceQueues::new("prod", "team-a")), "{queue}");
+        }
+        for other in ["q", "prod/team-a/weather", "prod/team-a/other/weather", "a/b/agent/c/d"] {
             assert_eq!(NamespaceQueues::of_agent_queue(other), None, "{other}");
         }
     }

@@ -1,5 +1,7 @@
 //! Memo fields and search attributes: the server shows and finds a task by them, with no worker running.
 
+use steadfast_crds::names::{agent_task_queue, pool_task_queue};
+
 /// Memo field: `namespace/name` of the agent, a JSON string.
 pub const MEMO_AGENT: &str = "steadfast_agent";
 /// Memo field: who created the task, a JSON string.
@@ -21,12 +23,24 @@ pub const MEMO_LOG: &str = "steadfast_log";
 pub const MEMO_APPROVALS: &str = "steadfast_approvals";
 /// Bytes of an approval's arguments that the memo holds, as JSON text.
 pub const MEMO_ARGUMENTS_BYTES: usize = 1_024;
-/// Search attribute (Keyword): the task queue of the task's agent, `<install>/<namespace>/agent/<name>`.
+/// Search attribute (Keyword): the task's agent, `<install>/<namespace>/agent/<name>`, also on the task queue of a pool.
 pub const SEARCH_AGENT: &str = "SteadfastAgent";
 /// Search attribute (Keyword): a [`VisiblePhase`].
 pub const SEARCH_PHASE: &str = "SteadfastPhase";
 /// Search attribute (Int): how many approvals wait.
 pub const SEARCH_PENDING_APPROVALS: &str = "SteadfastPendingApprovals";
+
+/// The value of [`SEARCH_AGENT`] for a task of `agent` on a task queue. A queue of another form, which the operator does
+/// not make, stands for itself.
+#[must_use]
+pub fn search_agent(task_queue: &str, agent: &str) -> String {
+    match task_queue.split('/').collect::<Vec<_>>().as_slice() {
+        [install, namespace, _, pool] if pool_task_queue(install, namespace, pool) == task_queue => {
+            agent_task_queue(install, namespace, agent)
+        }
+        _ => task_queue.to_owned(),
+    }
+}
 
 /// The phase by which tasks are searched. Each change is an event of the history, so it changes for what lasts; a
 /// [`Phase`](crate::queries::Phase) changes with every step.
@@ -47,6 +61,22 @@ impl VisiblePhase {
             Self::Idle => "Idle",
             Self::Running => "Running",
             Self::WaitingForPeople => "WaitingForPeople",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_agent_of_a_task_is_found_by_the_same_value_on_a_pool() {
+        for (queue, value) in [
+            ("prod/team/agent/weather", "prod/team/agent/weather"),
+            ("prod/team/pool/shared", "prod/team/agent/weather"),
+            ("elsewhere", "elsewhere"),
+        ] {
+            assert_eq!(search_agent(queue, "weather"), value);
         }
     }
 }

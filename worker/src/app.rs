@@ -2,10 +2,10 @@
 
 mod polls;
 mod readiness;
+mod worker_home;
 
 use std::{sync::Arc, time::Duration};
 
-use steadfast_crds::names::agent_task_queue;
 use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
 use steadfast_process::{
     BlockingWork, Readiness, ReadinessGauge, memory_limit,
@@ -14,13 +14,14 @@ use steadfast_process::{
     telemetry,
 };
 use steadfast_temporal::{TemporalSettings, connect_until_stopped};
-use steadfast_workflow::{
-    AgentTask, DeliverMessage, ServedAgent, interceptor::ContextInterceptor as WorkflowContextInterceptor,
-};
+use steadfast_workflow::{AgentTask, DeliverMessage, interceptor::ContextInterceptor as WorkflowContextInterceptor};
 use temporalio_client::{Client, ClientOptions, NamespacedClient as _};
 use temporalio_sdk::{
     Worker, WorkerOptions,
-    runtime::{AutoscalingOptions, CoreWorker, PollerBehavior},
+    runtime::{
+        AutoscalingOptions, CoreWorker, PollerBehavior,
+        worker_tuner::{FixedSizeSlotSupplier, TunerHolder},
+    },
 };
 use temporalio_sdk_core::{CoreRuntime, RuntimeOptions, init_worker};
 use tokio::sync::mpsc;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     polls::{Polls, Probe},
     readiness::watch_temporal,
+    worker_home::WorkerHome,
 };
 use crate::{
     activities::{Activities, RunningAttempts},
@@ -60,6 +62,11 @@ const STICKY_TIMEOUT: Duration = Duration::from_secs(5);
 /// open while nothing is to do, because every frontend of Temporal allows a limited number; the server says when more
 /// are of use.
 const MOST_POLLS: usize = 20;
+/// Activities at a time on a pool; the SDK's default, which a worker of one agent has, is 100. An activity waits for a
+/// model or a tool most of the time: a slot costs little, and an agent whose model hangs must leave some to the others.
+const POOL_ACTIVITIES: usize = 1_000;
+/// Workflow tasks and local activities at a time, on a pool as elsewhere; they take milliseconds.
+const SHORT_WORK: usize = 100;
 /// Limit for the log writers of cancelled activities at shutdown.
 const LOG_WRITERS_LIMIT: Duration = Duration::from_secs(5);
 /// The least and the most memory for the tasks, where nobody says how much.
@@ -68,7 +75,7 @@ const MOST_CACHE_BYTES: usize = 128 << 20;
 /// Threads for the expressions and schemas of users, which nobody can stop.
 const BLOCKING_THREADS: usize = 16;
 
-/// Serves the task queue of the agent until `stop` is cancelled and the running activities have ended.
+/// Serves the task queue of the agent or of the pool until `stop` is cancelled and the running activities have ended.
 pub(crate) async fn run(
     args: Args,
     dynamic_activities: Vec<DynamicActivity>,
@@ -80,12 +87,10 @@ pub(crate) async fn run(
     let temporal_ready = readiness.register("temporal");
     let polling = readiness.register("polling");
     let revision_ready = readiness.register("revision");
-    let revisions = revisions(&args, revision_ready, &stop).await?;
-    let task_queue = args
-        .task_queue
-        .clone()
-        .unwrap_or_else(|| agent_task_queue(&args.install, &args.namespace, &args.agent));
-    let identity = identity(&args);
+    let home = WorkerHome::of(&args);
+    let revisions = revisions(&args, &home, revision_ready, &stop).await?;
+    let task_queue = home.task_queue();
+    let identity = home.identity(&args);
     let polls = Polls::register(registry)?;
     let temporal = TemporalSettings::new(&args.temporal)?.with_meter(polls.meter());
     let Some(connection) = connect_until_stopped(&temporal, &identity, &stop).await else {
@@ -97,18 +102,25 @@ pub(crate) async fn run(
     let (cache, evicted) = SegmentCache::new(cache_limits(args.cache_mib, memory_limit()));
     let cache = Arc::new(cache);
     tokio::spawn(stop.clone().run_until_cancelled_owned(cache.clone().remove_idle()));
-    let mut activities = activities(&args, client.clone(), cache.clone(), revisions.clone(), registry, &stop)?;
+    let mut activities = activities(
+        (&args, &home),
+        client.clone(),
+        cache.clone(),
+        revisions.clone(),
+        registry,
+        &stop,
+    )?;
     activities.mcp = activities.mcp.reporting_to(offers);
-    let asking = keep_asking(activities.mcp.clone(), revisions, args.agent.clone());
+    let asking = keep_asking(activities.mcp.clone(), revisions);
     tokio::spawn(stop.clone().run_until_cancelled_owned(asking));
     let writers = activities.writers.clone();
     let evictions = activities.metrics.workflows_evicted.clone();
     // Before this process has attempts of its own.
     tokio::spawn(activities.attempts.clone().fail_those_before(client.clone())).await?;
     let probe = tokio::spawn(watch_temporal(client.clone(), temporal_ready, stop.clone()));
-    let options = options(&args, &task_queue, activities, dynamic_activities, cache)?;
-    tracing::info!(%task_queue, agent = %args.agent, "worker started");
-    let polls = tokio::spawn(polls.watch(Probe::new(client.clone(), &task_queue), polling, stop.clone()));
+    let options = options((&args, &home), activities, dynamic_activities, cache)?;
+    tracing::info!(%task_queue, name = home.name(), "worker started");
+    let polls = tokio::spawn(polls.watch(Probe::new(client.clone(), task_queue), polling, stop.clone()));
     serve(client, options, evicted, evictions, stop.clone()).await?;
     stop.cancel();
     writers.close(LOG_WRITERS_LIMIT).await;
@@ -118,25 +130,24 @@ pub(crate) async fn run(
     Ok(())
 }
 
-async fn revisions(args: &Args, ready: ReadinessGauge, stop: &CancellationToken) -> anyhow::Result<Revisions> {
+async fn revisions(
+    args: &Args,
+    home: &WorkerHome,
+    ready: ReadinessGauge,
+    stop: &CancellationToken,
+) -> anyhow::Result<Revisions> {
     if let Some(directory) = &args.revisions {
-        let revisions = Revisions::Directory(directory.clone());
-        revisions.newest(&args.agent)?;
+        let revisions = Revisions::in_directory(directory.clone(), home.selection())?;
         ready.set(true);
         return Ok(revisions);
     }
     let client = kube::Client::try_default().await?;
-    Ok(Revisions::watch(
-        client,
-        &args.namespace,
-        &args.agent,
-        ready,
-        stop.clone(),
-    ))
+    let (namespace, selection) = (&args.namespace, home.selection());
+    Ok(Revisions::watch(client, namespace, selection, ready, stop.clone()))
 }
 
 fn activities(
-    args: &Args,
+    (args, home): (&Args, &WorkerHome),
     client: Client,
     cache: Arc<SegmentCache>,
     revisions: Revisions,
@@ -174,7 +185,7 @@ fn activities(
     Ok(Activities {
         cache,
         writers: LogWriters::new(log.clone()),
-        attempts: RunningAttempts::new(log.clone(), process_name(args)),
+        attempts: RunningAttempts::new(log.clone(), home.process_name(args)),
         log,
         revisions,
         model: ModelClient::new(credentials.clone(), &of_models, args.model_base_url.clone())?,
@@ -208,42 +219,14 @@ fn cache_limits(cache_mib: Option<u16>, memory_limit: Option<usize>) -> CacheLim
     }
 }
 
-/// A name that only this process and its successor have. A host name is one if it is that of a pod of the agent: pods in
-/// the network of their node, and programs on one machine, share theirs.
-fn process_name(args: &Args) -> Option<String> {
-    let of_pod = || {
-        let name = args.hostname.as_ref().filter(|_| args.revisions.is_none())?;
-        let prefix = format!("agent-{}-", args.agent);
-        name.starts_with(&prefix).then(|| name.clone())
-    };
-    let name = args.process_name.clone().or_else(of_pod)?;
-    Some(format!("{}/{}/{name}", args.namespace, args.agent))
-}
-
-/// The agent with the last part of the pod's name, or with the process ID. Short, because several events of every
-/// step contain it.
-fn identity(args: &Args) -> String {
-    let pod = args
-        .hostname
-        .as_deref()
-        .and_then(|name| name.rsplit_once('-'))
-        .map(|(_, last)| last.to_owned());
-    let process = pod.unwrap_or_else(|| std::process::id().to_string());
-    format!("{}-{process}", args.agent)
-}
-
 fn options(
-    args: &Args,
-    task_queue: &str,
+    (args, home): (&Args, &WorkerHome),
     activities: Activities,
     dynamic_activities: Vec<DynamicActivity>,
     cache: Arc<SegmentCache>,
 ) -> anyhow::Result<WorkerOptions> {
-    let served = ServedAgent {
-        namespace: args.namespace.clone(),
-        agent: args.agent.clone(),
-    };
-    let mut options = WorkerOptions::new(task_queue)
+    let served = home.served();
+    let mut options = WorkerOptions::new(home.task_queue())
         .workflow_interceptor(WorkflowContextInterceptor::constructor())
         .activity_inbound_interceptor(ContextInterceptor)
         .register_activities(activities)
@@ -253,11 +236,21 @@ fn options(
         .workflow_task_poller_behavior(poller_behavior())
         .activity_task_poller_behavior(poller_behavior())
         .graceful_shutdown_period(Duration::from_secs(args.drain_timeout_seconds))
+        .maybe_tuner(home.is_pool().then(pool_slots))
         .build();
     for activity in dynamic_activities {
         activity.register(&mut options);
     }
     Ok(options)
+}
+
+fn pool_slots() -> TunerHolder {
+    TunerHolder::builder()
+        .workflow_task_slot_supplier(FixedSizeSlotSupplier::new(SHORT_WORK))
+        .activity_task_slot_supplier(FixedSizeSlotSupplier::new(POOL_ACTIVITIES))
+        .local_activity_task_slot_supplier(FixedSizeSlotSupplier::new(SHORT_WORK))
+        .nexus_task_slot_supplier(FixedSizeSlotSupplier::new(SHORT_WORK))
+        .build()
 }
 
 fn poller_behavior() -> PollerBehavior {

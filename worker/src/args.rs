@@ -9,7 +9,7 @@ use steadfast_process::{LogFormat, outbound::OutboundArgs};
 use steadfast_temporal::TemporalArgs;
 use url::Url;
 
-/// Runs the turns, model calls and tool calls of one agent.
+/// Runs the turns, model calls and tool calls of one agent, or of the agents on a WorkerPool.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "steadfast-worker", version)]
 #[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
@@ -17,18 +17,21 @@ pub(crate) struct Args {
     /// ID of the installation; part of every name outside Kubernetes.
     #[arg(long, env = "STEADFAST_INSTALL", default_value = "steadfast")]
     pub(crate) install: String,
-    /// Kubernetes namespace of the agent.
+    /// Kubernetes namespace of the agent or of the pool.
     #[arg(long, env = "STEADFAST_NAMESPACE", default_value = "default")]
     pub(crate) namespace: String,
     /// Name of the agent.
     #[arg(
         long,
         env = "STEADFAST_AGENT",
-        required_unless_present = "print_tools",
+        required_unless_present_any = ["print_tools", "worker_pool"],
         default_value = ""
     )]
     pub(crate) agent: String,
-    /// Temporal task queue of the worker [default: INSTALL/NAMESPACE/agent/AGENT].
+    /// Name of the WorkerPool, in place of an agent: this process serves the agents that are on it.
+    #[arg(long, env = "STEADFAST_WORKER_POOL", conflicts_with = "agent")]
+    pub(crate) worker_pool: Option<String>,
+    /// Temporal task queue of the worker [default: INSTALL/NAMESPACE/agent/AGENT, or INSTALL/NAMESPACE/pool/POOL].
     #[arg(long, env = "STEADFAST_TASK_QUEUE")]
     pub(crate) task_queue: Option<String>,
     /// Name of the pod; its last part is the worker's identity in Temporal.

@@ -2,25 +2,38 @@
 //! manifests in a directory. While the API server is unavailable, the last known
 //! revisions stay.
 
+mod store;
+
 use std::{path::PathBuf, sync::Arc};
 
-use kube::{Client, ResourceExt, runtime::reflector};
+use kube::{Client, ResourceExt};
 use steadfast_contract::activities::Revision;
 use steadfast_crds::{
     AgentRevision,
     manifests::{ManifestError, read_dir_of},
-    names::AGENT_LABEL,
+    names::{AGENT_LABEL, WORKER_POOL_LABEL},
 };
 use steadfast_process::ReadinessGauge;
 use steadfast_watch::{Watch, decode_event};
 use tokio_util::sync::CancellationToken;
 
+use self::store::NewestRevisions;
+
 /// A source of revisions.
 #[derive(Clone)]
 pub(crate) enum Revisions {
     /// Manifests in a directory, read again each time: for use without Kubernetes.
-    Directory(PathBuf),
-    Kubernetes(reflector::Store<AgentRevision>),
+    Directory(PathBuf, Selection),
+    Kubernetes(Arc<NewestRevisions>),
+}
+
+/// The revisions that a process needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Selection {
+    /// Those of one agent.
+    OfAgent(String),
+    /// Those of the agents on a pool.
+    OfPool { pool: String, task_queue: String },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -29,28 +42,71 @@ pub(crate) enum RevisionError {
     ReadDirectory(#[from] ManifestError),
     #[error("the agent {agent:?} has no revision yet")]
     NoRevision { agent: String },
+    #[error("the agent {agent:?} is not on this worker pool")]
+    NotOnPool { agent: String },
+}
+
+impl Selection {
+    fn labels(&self) -> String {
+        match self {
+            Self::OfAgent(agent) => format!("{AGENT_LABEL}={agent}"),
+            Self::OfPool { pool, .. } => format!("{WORKER_POOL_LABEL}={pool}"),
+        }
+    }
+
+    /// Whether the credentials of this process are those of the revision. Anybody who may write labels can put one on
+    /// the revision of another agent.
+    fn admits(&self, revision: &AgentRevision) -> bool {
+        match self {
+            Self::OfAgent(_) => true,
+            Self::OfPool { task_queue, .. } => revision.spec.task_queue == *task_queue,
+        }
+    }
+
+    /// Whether there is enough to serve. A pool without agents waits for the first one.
+    fn is_ready(&self, revisions: &NewestRevisions) -> bool {
+        match self {
+            Self::OfAgent(_) => !revisions.is_empty(),
+            Self::OfPool { .. } => revisions.is_synced(),
+        }
+    }
 }
 
 impl Revisions {
-    /// Watches the revisions of an agent until the token is cancelled.
+    /// Reads the revisions of a directory, where those of an agent must be already.
+    pub(crate) fn in_directory(directory: PathBuf, selection: Selection) -> Result<Self, RevisionError> {
+        let of_agent = match &selection {
+            Selection::OfAgent(agent) => Some(agent.clone()),
+            Selection::OfPool { .. } => None,
+        };
+        let revisions = Self::Directory(directory, selection);
+        match of_agent {
+            Some(agent) => drop(revisions.newest(&agent)?),
+            None => drop(revisions.all()?),
+        }
+        Ok(revisions)
+    }
+
+    /// Watches revisions until the token is cancelled.
     pub(crate) fn watch(
         client: Client,
         namespace: &str,
-        agent: &str,
+        selection: Selection,
         ready: ReadinessGauge,
         stop: CancellationToken,
     ) -> Self {
-        let (store, mut writer) = reflector::store();
+        let store = Arc::new(NewestRevisions::default());
         let watch = Watch::all::<AgentRevision>(client)
             .in_namespace(namespace)
-            .with_labels(&format!("{AGENT_LABEL}={agent}"));
+            .with_labels(&selection.labels());
         let watched = store.clone();
         tokio::spawn(async move {
             let watch = watch.run(|event| {
+                // A revision that cannot be decoded is logged, and takes nothing from the other agents.
                 if let Some(event) = decode_event("AgentRevision", event, |object| object.decode()) {
-                    writer.apply_watcher_event(&event);
+                    watched.observe(event, |revision| selection.admits(revision));
                 }
-                ready.set(!watched.is_empty());
+                ready.set(selection.is_ready(&watched));
             });
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -62,17 +118,42 @@ impl Revisions {
 
     /// The revision of an agent with the highest sequence. Compares by reference: a revision may have a megabyte.
     pub(crate) fn newest(&self, agent: &str) -> Result<Arc<AgentRevision>, RevisionError> {
-        let revisions = match self {
-            Self::Directory(directory) => read_dir_of(directory)?.into_iter().map(Arc::new).collect(),
-            Self::Kubernetes(store) => store.state(),
+        let missing = || RevisionError::NoRevision {
+            agent: agent.to_owned(),
         };
-        revisions
-            .into_iter()
-            .filter(|revision: &Arc<AgentRevision>| revision.spec.agent == agent)
-            .max_by_key(|revision| revision.spec.sequence)
-            .ok_or_else(|| RevisionError::NoRevision {
-                agent: agent.to_owned(),
-            })
+        match self {
+            Self::Directory(directory, selection) => {
+                let revisions = read_dir_of::<AgentRevision>(directory)?.into_iter();
+                let newest = revisions
+                    .filter(|revision| revision.spec.agent == agent)
+                    .max_by_key(|revision| revision.spec.sequence);
+                let newest = newest.ok_or_else(missing)?;
+                if !selection.admits(&newest) {
+                    return Err(RevisionError::NotOnPool {
+                        agent: agent.to_owned(),
+                    });
+                }
+                Ok(Arc::new(newest))
+            }
+            Self::Kubernetes(store) => store.newest(agent).ok_or_else(missing),
+        }
+    }
+
+    /// The newest revision of each agent that this process serves.
+    pub(crate) fn all(&self) -> Result<Vec<Arc<AgentRevision>>, RevisionError> {
+        match self {
+            Self::Directory(_, Selection::OfAgent(agent)) => self.newest(agent).map(|revision| vec![revision]),
+            Self::Directory(directory, selection) => {
+                let store = NewestRevisions::default();
+                for revision in read_dir_of::<AgentRevision>(directory)? {
+                    store.insert(revision);
+                }
+                let mut newest = store.all();
+                newest.retain(|revision| selection.admits(revision));
+                Ok(newest)
+            }
+            Self::Kubernetes(store) => Ok(store.all()),
+        }
     }
 
     /// A copy of the newest revision, or none if it is the known one.
@@ -91,26 +172,24 @@ impl Revisions {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use steadfast_watch::Event;
 
     use super::*;
 
-    fn revision(agent: &str, sequence: u32) -> Arc<AgentRevision> {
+    fn revision(agent: &str, sequence: u32) -> AgentRevision {
         let revision = json!({
             "apiVersion": "steadfast.dev/v1alpha1", "kind": "AgentRevision",
             "metadata": {"name": format!("{agent}-{sequence}"), "namespace": "default"},
             "spec": {"agent": agent, "sequence": sequence, "model": {"name": "m"}, "taskQueue": "q"},
         });
-        Arc::new(serde_json::from_value(revision).unwrap())
+        serde_json::from_value(revision).unwrap()
     }
 
     fn revisions() -> Revisions {
-        let (store, mut writer) = reflector::store();
+        let store = NewestRevisions::default();
         for (agent, sequence) in [("a", 9), ("a", 10), ("a", 2), ("b", 11)] {
-            let revision = revision(agent, sequence);
-            writer.apply_watcher_event(&Event::Apply((*revision).clone()));
+            store.insert(revision(agent, sequence));
         }
-        Revisions::Kubernetes(store)
+        Revisions::Kubernetes(Arc::new(store))
     }
 
     #[test]
@@ -125,5 +204,30 @@ mod tests {
         assert_eq!(revisions.newest_unless("a", Some("a-10")).unwrap(), None);
         let newest = revisions.newest_unless("a", Some("a-9")).unwrap().unwrap();
         assert_eq!(newest.name, "a-10");
+    }
+
+    #[test]
+    fn a_pool_runs_no_agent_of_another_queue_whatever_its_label_says() {
+        let of_pool = |task_queue: &str| Selection::OfPool {
+            pool: "shared".to_owned(),
+            task_queue: task_queue.to_owned(),
+        };
+        assert!(of_pool("q").admits(&revision("a", 1)));
+        assert!(!of_pool("other").admits(&revision("a", 1)));
+        assert_eq!(of_pool("q").labels(), "steadfast.dev/worker-pool=shared");
+    }
+
+    #[test]
+    fn a_pool_without_agents_is_ready_and_an_agent_without_a_revision_is_not() {
+        let store = NewestRevisions::default();
+        let pool = Selection::OfPool {
+            pool: "shared".to_owned(),
+            task_queue: "q".to_owned(),
+        };
+        assert!(!pool.is_ready(&store), "nothing is known yet");
+        store.observe(steadfast_watch::Event::Init, |_| true);
+        store.observe(steadfast_watch::Event::InitDone, |_| true);
+        assert!(pool.is_ready(&store));
+        assert!(!Selection::OfAgent("a".to_owned()).is_ready(&store));
     }
 }

@@ -181,7 +181,7 @@ impl McpClient {
         let offered = servers.iter().zip(&listings);
         let offered = offered.map(|((name, tool), listing)| ((*name).to_owned(), offers::offer(tool, listing)));
         let offered = offered.collect();
-        self.offers.replace(Offers { servers: offered });
+        self.offers.replace(&revision.agent, Offers { servers: offered });
         for ((server, tool), listing) in servers.into_iter().zip(listings) {
             let mut problem = |reason: String| problems.push((server.to_owned(), reason));
             match listing {

@@ -33,8 +33,8 @@ use crate::{segment_sink::SegmentSink, task::Task, task_input::TaskInput};
 #[workflow]
 pub struct AgentTask {
     pub(crate) sink: Arc<dyn SegmentSink>,
-    /// The agent whose tasks this process runs; every agent when absent.
-    pub(crate) serves: Option<ServedAgent>,
+    /// The agents whose tasks this process runs; every agent when absent.
+    pub(crate) serves: Option<ServedAgents>,
     /// Absent until the run method has begun.
     pub(crate) task: Option<Task>,
     /// Signals that arrived before the task had its state.
@@ -43,11 +43,26 @@ pub struct AgentTask {
     pub(crate) turn_token: Option<WorkflowCancellationToken>,
 }
 
-/// The agent whose tasks a process runs.
+/// The agents whose tasks a process runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServedAgent {
-    pub namespace: String,
-    pub agent: String,
+pub enum ServedAgents {
+    /// One agent.
+    One { namespace: String, agent: String },
+    /// The agents of a namespace that are on the pool of this process. Which these are changes while it runs: an agent
+    /// that is on no pool, or on another one, has no revision here, and its task waits.
+    OfPool { namespace: String },
+}
+
+impl ServedAgents {
+    pub(crate) fn include(&self, namespace: &str, agent: &str) -> bool {
+        match self {
+            Self::One {
+                namespace: own,
+                agent: served,
+            } => own == namespace && served == agent,
+            Self::OfPool { namespace: own } => own == namespace,
+        }
+    }
 }
 
 /// A signal that a task has received.
@@ -76,8 +91,8 @@ impl AgentTask {
 
     /// Refuses the tasks of other agents.
     #[must_use]
-    pub fn serving(mut self, agent: ServedAgent) -> Self {
-        self.serves = Some(agent);
+    pub fn serving(mut self, agents: ServedAgents) -> Self {
+        self.serves = Some(agents);
         self
     }
 

@@ -14,6 +14,6 @@ mod state_pages;
 pub mod task;
 pub mod task_input;
 
-pub use agent_task::{AgentTask, ServedAgent};
+pub use agent_task::{AgentTask, ServedAgents};
 pub use deliver_message::DeliverMessage;
 pub use segment_sink::{NoSink, SegmentSink};

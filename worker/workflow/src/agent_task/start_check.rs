@@ -1,10 +1,10 @@
 //! Whether a start input may begin a run. Whoever reaches the task queue of an
-//! agent can start a workflow on it: the input names the agent that the worker
+//! agent can start a workflow on it: the input names an agent that the worker
 //! serves, and only a continued run brings a state with it. Pure.
 
 use steadfast_contract::start::StartTask;
 
-use super::ServedAgent;
+use super::ServedAgents;
 
 /// Why a run is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,8 +16,8 @@ pub(super) enum RefusedStart {
 }
 
 /// Checks a start input. `continues` says whether the run continues another one.
-pub(super) fn check(start: &StartTask, serves: Option<&ServedAgent>, continues: bool) -> Result<(), RefusedStart> {
-    if serves.is_some_and(|served| served.namespace != start.namespace || served.agent != start.agent) {
+pub(super) fn check(start: &StartTask, serves: Option<&ServedAgents>, continues: bool) -> Result<(), RefusedStart> {
+    if serves.is_some_and(|served| !served.include(&start.namespace, &start.agent)) {
         return Err(RefusedStart::OtherAgent {
             namespace: start.namespace.clone(),
             agent: start.agent.clone(),
@@ -35,8 +35,8 @@ mod tests {
 
     use super::*;
 
-    fn served() -> ServedAgent {
-        ServedAgent {
+    fn served() -> ServedAgents {
+        ServedAgents::One {
             namespace: "team-a".to_owned(),
             agent: "desk".to_owned(),
         }
@@ -56,6 +56,16 @@ mod tests {
                 })
             );
         }
+    }
+
+    #[test]
+    fn a_worker_of_a_pool_refuses_tasks_of_other_namespaces() {
+        let pool = ServedAgents::OfPool {
+            namespace: "team-a".to_owned(),
+        };
+        let check = |namespace: &str| check(&StartTask::new("task", namespace, "any"), Some(&pool), false);
+        assert_eq!(check("team-a"), Ok(()));
+        assert!(check("team-b").is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 
 use steadfast_contract::visibility::{
-    MEMO_QUEUE_FULL, SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE, VisiblePhase,
+    MEMO_QUEUE_FULL, SEARCH_AGENT, SEARCH_PENDING_APPROVALS, SEARCH_PHASE, VisiblePhase, search_agent,
 };
 use temporalio_workflow::{
     MemoValue, WaitConditionOptions, WorkflowCancellationToken, common::search_attributes::SearchAttributeKey,
@@ -41,7 +41,7 @@ pub(super) fn show(ctx: &Context, phase: VisiblePhase) {
     } else {
         phase
     };
-    let agent = ctx.task_queue().to_owned();
+    let agent = read(ctx, |task| search_agent(ctx.task_queue(), &task.start.agent));
     let current = ctx.search_attributes();
     let mut updates = Vec::new();
     if current.get(&AGENT).as_ref() != Some(&agent) {
