@@ -8,6 +8,7 @@ pub mod leader;
 pub mod lease;
 pub mod namespaced_name;
 pub(crate) mod object_cache;
+pub mod owner;
 pub(crate) mod reflector_feed;
 pub(crate) mod status_patch;
 pub mod watch;

@@ -1,4 +1,4 @@
-//! Creates the workers of Agents: revisions, Deployments and their access.
+//! Creates the workers of Agents and WorkerPools: revisions, Deployments and their access.
 //! Kubernetes in, Kubernetes out: the operator makes no model or tool call, and
 //! opens no connection to an address in a resource.
 //!
@@ -16,6 +16,7 @@ pub mod lint;
 mod malformed;
 mod metrics;
 pub mod offline;
+mod pools;
 pub mod schedules;
 pub mod settings;
 mod stages;

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
-    Agent, AgentRevisionSpec, AgentTool,
+    Agent, AgentRevisionSpec, AgentTool, WorkerPool,
     conditions::{ConditionType, Reason},
     manifests::{Manifest, ManifestError, Origin},
 };
@@ -22,7 +22,7 @@ use crate::{
     hashing::keyed_hash::KeyedHash,
     kube::namespaced_name::NamespacedName,
     settings::Settings,
-    stages::{self, Error, OfflineAgent},
+    stages::{self, Error, OfflineAgent, OfflinePool},
     tools,
     validation::ValidationError,
 };
@@ -61,16 +61,25 @@ pub struct Diagnostic {
 /// The result of a check.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many Agents and AgentTools were checked.
+    /// How many Agents, AgentTools and WorkerPools were checked.
     pub checked: usize,
     /// What is wrong, in the order of the manifests.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Checks all Agents and AgentTools of the manifests; `namespace` is that of objects that have none.
+/// Checks all Agents, AgentTools and WorkerPools of the manifests; `namespace` is that of objects that have none.
 pub async fn lint(manifests: &[Manifest], namespace: &str) -> Result<Report, Error> {
-    let (report, _) = check(manifests, namespace, INSTALL, &[]).await?;
-    Ok(report)
+    Ok(check(manifests, namespace, INSTALL, &[]).await?.report)
+}
+
+/// The result of a check, with what can be run.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) report: Report,
+    /// Every Agent that can be decoded.
+    pub(crate) agents: Vec<OfflineAgent>,
+    /// Every WorkerPool without errors.
+    pub(crate) pools: Vec<OfflinePool>,
 }
 
 /// Checks all objects, and takes each Agent that is admitted through the stages once. `newest` are the newest
@@ -80,9 +89,9 @@ pub(crate) async fn check(
     namespace: &str,
     install_id: &str,
     newest: &[AgentRevisionSpec],
-) -> Result<(Report, Vec<OfflineAgent>), Error> {
-    let mut report = Report::default();
-    let mut agents = Vec::new();
+) -> Result<Checked, Error> {
+    let mut checked = Checked::default();
+    let report = &mut checked.report;
     let hash = KeyedHash::new(b"offline")?;
     let settings = stages::settings(install_id);
     let admission = Admission::new();
@@ -99,13 +108,10 @@ pub(crate) async fn check(
     }
     let mut seen = BTreeSet::new();
     for manifest in manifests {
-        let is_agent = manifest.is::<Agent>();
-        if !is_agent && !manifest.is::<AgentTool>() {
-            continue;
-        }
+        let Some(kind) = Kind::of(manifest) else { continue };
         report.checked += 1;
         let mut refused = admission.check(manifest);
-        if !seen.insert((is_agent, name_of(manifest, namespace))) {
+        if !seen.insert((kind, name_of(manifest, namespace))) {
             refused.push(Refused::invalid(
                 "/metadata/name",
                 "an object of this kind and name stands above already",
@@ -115,28 +121,57 @@ pub(crate) async fn check(
             // What the API server refuses never has a condition.
             let refused = refused.into_iter().map(|refused| refused.of(manifest, namespace));
             report.diagnostics.extend(refused);
-            if is_agent && let Ok(agent) = manifest.decode() {
-                agents.push(OfflineAgent::refused(agent, namespace));
+            if kind == Kind::Agent
+                && let Ok(agent) = manifest.decode()
+            {
+                checked.agents.push(OfflineAgent::refused(agent, namespace));
             }
             continue;
         }
-        let errors = if is_agent {
-            match manifest.decode() {
+        let errors = match kind {
+            Kind::Agent => match manifest.decode() {
                 Ok(agent) => {
                     let planned = stages::plan_agent(agent, &source, namespace, &settings, &hash).await?;
                     let errors = planned.errors.clone();
-                    agents.push(planned);
+                    checked.agents.push(planned);
                     errors
                 }
                 Err(error) => vec![malformed(&error)],
-            }
-        } else {
-            check_tool(manifest, namespace, &settings)
+            },
+            Kind::Tool => check_tool(manifest, namespace, &settings),
+            Kind::Pool => match manifest.decode() {
+                Ok(pool) => {
+                    let (pool, errors) = stages::check_pool(pool, &source, namespace, &settings, &hash).await?;
+                    checked.pools.extend(errors.is_empty().then_some(pool));
+                    errors
+                }
+                Err(error) => vec![malformed(&error)],
+            },
         };
         let errors = errors.into_iter().map(|error| unmet(manifest, namespace, error));
         report.diagnostics.extend(errors);
     }
-    Ok((report, agents))
+    Ok(checked)
+}
+
+/// The kinds that are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Agent,
+    Tool,
+    Pool,
+}
+
+impl Kind {
+    fn of(manifest: &Manifest) -> Option<Self> {
+        if manifest.is::<Agent>() {
+            Some(Self::Agent)
+        } else if manifest.is::<AgentTool>() {
+            Some(Self::Tool)
+        } else {
+            manifest.is::<WorkerPool>().then_some(Self::Pool)
+        }
+    }
 }
 
 fn check_tool(manifest: &Manifest, namespace: &str, settings: &Settings) -> Vec<ValidationError> {

@@ -3,9 +3,9 @@
 
 use steadfast_crds::{AgentRevisionSpec, manifests::Manifest};
 
-use crate::lint::{self, Report};
+use crate::lint::{self, Checked, Report};
 
-pub use crate::stages::{Error, OfflineAgent};
+pub use crate::stages::{Error, OfflineAgent, OfflinePool};
 
 /// What the manifests are worth: what is wrong with them, and their Agents.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct Plan {
     pub report: Report,
     /// Every Agent that can be decoded, in the order of the manifests.
     pub agents: Vec<OfflineAgent>,
+    /// Every WorkerPool without errors.
+    pub pools: Vec<OfflinePool>,
 }
 
 /// Checks the manifests, and builds the next revision of every Agent.
@@ -25,8 +27,8 @@ pub async fn plan(
     install_id: &str,
     newest: &[AgentRevisionSpec],
 ) -> Result<Plan, Error> {
-    let (report, agents) = lint::check(manifests, namespace, install_id, newest).await?;
-    Ok(Plan { report, agents })
+    let Checked { report, agents, pools } = lint::check(manifests, namespace, install_id, newest).await?;
+    Ok(Plan { report, agents, pools })
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
-//! Takes one Agent through the stages of the reconcile, without a cluster.
+//! Takes one Agent or WorkerPool through the stages of the reconcile, without a cluster.
 
-use steadfast_crds::{Agent, AgentRevision};
+use steadfast_crds::{Agent, AgentRevision, WorkerPool};
 
 use crate::{
     agents::{
         build::{RevisionPlan, build},
         dereference::{self, dereference},
         manifest_source::ManifestSource,
+        reference_index::pool_secrets,
         validate::{self, validate},
     },
     hashing::keyed_hash::{EmptyKeyError, KeyedHash},
     kube::namespaced_name::NamespacedName,
+    pools,
     settings::{ImagePullPolicy, Settings},
     validation::ValidationError,
 };
@@ -79,6 +81,31 @@ pub(crate) async fn plan_agent(
             RevisionPlan::Keep { .. } => None,
         },
     })
+}
+
+/// A WorkerPool of the manifests.
+#[derive(Debug)]
+pub struct OfflinePool {
+    /// Namespace and name.
+    pub key: NamespacedName,
+    /// The WorkerPool.
+    pub pool: WorkerPool,
+}
+
+/// Checks one WorkerPool, as the reconcile does.
+pub(crate) async fn check_pool(
+    mut pool: WorkerPool,
+    source: &ManifestSource,
+    namespace: &str,
+    settings: &Settings,
+    hash: &KeyedHash,
+) -> Result<(OfflinePool, Vec<ValidationError>), Error> {
+    pool.metadata.namespace.get_or_insert_with(|| namespace.to_owned());
+    let key = NamespacedName::of(&pool);
+    let names = pool_secrets(&pool, settings);
+    let secrets = dereference::secrets(source, &key.namespace, names).await?;
+    let (_, errors) = pools::validate::validate(&pool, &secrets, settings, hash)?;
+    Ok((OfflinePool { key, pool }, errors))
 }
 
 /// Settings of a cluster do not matter here.

@@ -96,6 +96,13 @@ struct SpecView {
     description: String,
     /// Whatever stands there, however deep: an Agent is listed before the operator has looked at it.
     model: Option<Box<RawValue>>,
+    worker_pool: Option<PoolView>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct PoolView {
+    #[serde(default)]
+    name: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -143,9 +150,10 @@ impl AgentEntry {
         let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
         Some(Self {
             id: naming.agent_id(&name),
-            task_queue: status
-                .task_queue
-                .unwrap_or_else(|| names::agent_task_queue(&naming.install_id, &name.namespace, &name.name)),
+            task_queue: status.task_queue.unwrap_or_else(|| {
+                let pool = spec.worker_pool.as_ref().map(|pool| pool.name.as_str());
+                names::home_task_queue(&naming.install_id, &name.namespace, &name.name, pool)
+            }),
             client_name: naming.client_name(&name),
             name,
             description: spec.description,

@@ -1,8 +1,9 @@
-//! Applies the manifests: the only stage that writes an Agent's objects.
+//! Applies the manifests: the only stage that writes the objects of an Agent or of a
+//! WorkerPool.
 //!
 //! One server-side apply per object, and none if the object is unchanged since
 //! this process applied it last. An object of the same name that does not belong
-//! to the Agent is left alone and reported. The Deployment comes last, so that
+//! to its owner is left alone and reported. The Deployment comes last, so that
 //! the objects that its pods need exist before them.
 
 use std::{fmt::Debug, sync::Arc};
@@ -25,7 +26,7 @@ use crate::{
     agents::{
         build::{Desired, RevisionPlan, WorkerObjects},
         context::Context,
-        identity::AgentIdentity,
+        identity::{AgentIdentity, WorkerOwner},
         last_applied::{AppliedVersion, version_of},
     },
     hashing::content_digest,
@@ -135,19 +136,25 @@ pub(crate) async fn apply(context: &Context, agent: &AgentIdentity, desired: Des
     if let Some(workers) = workers
         && applied.refusal.is_none()
     {
-        applied.refusal = apply_workers(context, agent, workers, &mut applied.deployment).await?;
+        applied.refusal = apply_workers(context, &agent.as_owner(), workers, &mut applied.deployment).await?;
     }
     if applied.deployment.is_none() {
-        let key = NamespacedName::new(&agent.key.namespace, agent.worker_name());
-        let own = |deployment: &Arc<Deployment>| agent.owns(deployment.as_ref());
-        applied.deployment = context.caches.deployments.get(&key).filter(own);
+        applied.deployment = deployment_of(context, &agent.as_owner());
     }
     Ok(applied)
 }
 
-async fn apply_workers(
+/// The Deployment of an owner as the watch knows it.
+pub(crate) fn deployment_of(context: &Context, owner: &WorkerOwner) -> Option<Arc<Deployment>> {
+    let key = NamespacedName::new(&owner.key.namespace, owner.worker_name());
+    let own = |deployment: &Arc<Deployment>| owner.owns(deployment.as_ref());
+    context.caches.deployments.get(&key).filter(own)
+}
+
+/// Applies the manifests of workers. Returns why they were refused, if they were.
+pub(crate) async fn apply_workers(
     context: &Context,
-    agent: &AgentIdentity,
+    owner: &WorkerOwner,
     workers: WorkerObjects,
     deployed: &mut Option<Arc<Deployment>>,
 ) -> Result<Option<ValidationError>, Error> {
@@ -160,17 +167,17 @@ async fn apply_workers(
     } = workers;
     let caches = &context.caches;
     if let ApplyResult::Refused(error) =
-        apply_object(context, agent, &caches.service_accounts, &service_account).await?
+        apply_object(context, owner, &caches.service_accounts, &service_account).await?
     {
         return Ok(Some(error));
     }
-    if let ApplyResult::Refused(error) = apply_object(context, agent, &caches.roles, &role).await? {
+    if let ApplyResult::Refused(error) = apply_object(context, owner, &caches.roles, &role).await? {
         return Ok(Some(error));
     }
-    if let ApplyResult::Refused(error) = apply_object(context, agent, &caches.role_bindings, &role_binding).await? {
+    if let ApplyResult::Refused(error) = apply_object(context, owner, &caches.role_bindings, &role_binding).await? {
         return Ok(Some(error));
     }
-    match apply_object(context, agent, &caches.deployments, &deployment).await {
+    match apply_object(context, owner, &caches.deployments, &deployment).await {
         Ok(ApplyResult::Refused(error)) => Ok(Some(error)),
         Ok(ApplyResult::Applied(written)) => {
             *deployed = written.map(Arc::new);
@@ -206,7 +213,11 @@ async fn create_revision(
         Err(source) => {
             if already_exists(&source) && belongs_to_another(&api, agent, &name).await? {
                 let key = NamespacedName::new(&agent.key.namespace, name);
-                return Ok(ApplyResult::Refused(name_taken("AgentRevision", &key)));
+                return Ok(ApplyResult::Refused(name_taken(
+                    &agent.as_owner(),
+                    "AgentRevision",
+                    &key,
+                )));
             }
             return Err(Error::CreateRevision { name, source });
         }
@@ -243,7 +254,7 @@ fn metadata_only<K>(mut metadata: ObjectMeta) -> PartialObjectMeta<K> {
 
 async fn apply_object<K, C>(
     context: &Context,
-    agent: &AgentIdentity,
+    owner: &WorkerOwner,
     cache: &ObjectCache<C>,
     desired: &K,
 ) -> Result<ApplyResult<K>, Error>
@@ -265,7 +276,7 @@ where
             manifest: manifest.clone(),
             version: version_of(existing.as_ref()),
         };
-        let belongs = may_apply(agent, existing.as_ref(), desired);
+        let belongs = may_apply(owner, existing.as_ref(), desired);
         if belongs && context.last_applied.matches(kind, &key, &applied) {
             return Ok(ApplyResult::Applied(None));
         }
@@ -277,10 +288,10 @@ where
             source,
         };
         let existing = api.get_metadata_opt(&key.name).await.map_err(read)?;
-        existing.is_none_or(|existing| may_apply(agent, &existing, desired))
+        existing.is_none_or(|existing| may_apply(owner, &existing, desired))
     };
     if !belongs {
-        return Ok(ApplyResult::Refused(name_taken(kind, &key)));
+        return Ok(ApplyResult::Refused(name_taken(owner, kind, &key)));
     }
     match api
         .patch(&key.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(desired))
@@ -310,21 +321,22 @@ const fn is_refusal(code: u16) -> bool {
     matches!(code, 400 | 422)
 }
 
-/// Whether an existing object is this Agent's, or one that all Agents share. A label is no proof: anybody can write it.
-fn may_apply<A: Resource, B: Resource>(agent: &AgentIdentity, existing: &A, desired: &B) -> bool {
+/// Whether an existing object is this owner's, or one that all owners share. A label is no proof: anybody can write it.
+fn may_apply<A: Resource, B: Resource>(owner: &WorkerOwner, existing: &A, desired: &B) -> bool {
     let labels = existing.labels();
     let ours = labels.get(MANAGED_BY_LABEL).is_some_and(|by| by == MANAGED_BY);
     let shared = desired.owner_references().is_empty() && existing.owner_references().is_empty() && ours;
-    agent.owns(existing) || shared
+    owner.owns(existing) || shared
 }
 
-fn name_taken(kind: &str, key: &NamespacedName) -> ValidationError {
+fn name_taken(owner: &WorkerOwner, kind: &str, key: &NamespacedName) -> ValidationError {
     ValidationError::new(
         ConditionType::WorkersAvailable,
         Reason::NameTaken,
         format!(
-            "{kind} \"{}\" exists and does not belong to this Agent; rename or delete it",
-            key.name
+            "{kind} \"{}\" exists and does not belong to this {}; rename or delete it",
+            key.name,
+            owner.kind.as_str()
         ),
     )
 }

@@ -16,7 +16,11 @@ use k8s_openapi::api::{
 use steadfast_crds::AgentRevision;
 
 use crate::{
-    agents::{revision_history::RevisionHistory, validate::ValidatedAgent},
+    agents::{
+        identity::WorkerOwner,
+        revision_history::RevisionHistory,
+        validate::{ValidatedAgent, Workers},
+    },
     schedules::desired::{self, AgentSchedules},
     settings::Settings,
 };
@@ -49,12 +53,12 @@ pub enum RevisionPlan {
     },
 }
 
-/// The manifests of an Agent's workers.
+/// The manifests of the workers of an Agent or of a WorkerPool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkerObjects {
     /// The account of the workers.
     pub service_account: ServiceAccount,
-    /// The permissions of all workers in the namespace; shared by all Agents.
+    /// The permissions of all workers in the namespace; shared by all Agents and WorkerPools.
     pub role: Role,
     /// The binding of the account to the permissions.
     pub role_binding: RoleBinding,
@@ -68,15 +72,28 @@ pub fn build(agent: &ValidatedAgent, history: &RevisionHistory, settings: &Setti
     let identity = &agent.identity;
     Desired {
         revision: revision::plan(identity, agent.revision.as_ref(), history),
-        schedules: agent
-            .revision
-            .is_some()
-            .then(|| desired::of_agent(&identity.key, &agent.schedules, &settings.install_id)),
-        workers: agent.workers.as_ref().map(|workers| WorkerObjects {
-            service_account: access::service_account(identity),
-            role: access::role(&identity.key.namespace),
-            role_binding: access::role_binding(identity),
-            deployment: deployment::deployment(identity, workers, settings),
+        schedules: agent.revision.is_some().then(|| {
+            desired::of_agent(
+                &identity.key,
+                &agent.schedules,
+                &settings.install_id,
+                identity.pool.as_deref(),
+            )
         }),
+        workers: agent
+            .workers
+            .as_ref()
+            .map(|workers| worker_objects(&identity.as_owner(), workers, settings)),
+    }
+}
+
+/// Builds the manifests of workers.
+#[must_use]
+pub fn worker_objects(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> WorkerObjects {
+    WorkerObjects {
+        service_account: access::service_account(owner),
+        role: access::role(&owner.key.namespace),
+        role_binding: access::role_binding(owner),
+        deployment: deployment::deployment(owner, workers, settings),
     }
 }

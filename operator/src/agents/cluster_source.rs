@@ -10,7 +10,8 @@ use crate::{
     agents::{
         context::Context,
         dereference::{ReferenceSource, SourceError},
-        identity::AgentIdentity,
+        identity::{AgentIdentity, OwnerKind},
+        pool_summary::PoolSummary,
         revision_history::{CurrentRevision, RevisionHistory, digest_content, sequence_of},
         summary::AgentSummary,
     },
@@ -39,6 +40,10 @@ impl ReferenceSource for Context {
         AgentSummary::of(self.caches.agent(key).as_deref())
     }
 
+    fn pool(&self, key: &NamespacedName) -> PoolSummary {
+        PoolSummary::of(self.caches.pool(key).as_deref())
+    }
+
     async fn secret_hashes(&self, key: &NamespacedName) -> Result<Option<Arc<SecretHashes>>, SourceError> {
         Ok(self.secrets.fetch(key).await?)
     }
@@ -50,7 +55,7 @@ impl ReferenceSource for Context {
     async fn revision_history(&self, agent: &AgentIdentity) -> Result<RevisionHistory, SourceError> {
         let mut highest = 0;
         let mut newest: Option<(i64, String)> = None;
-        for revision in self.caches.revisions.of_agent(&agent.key) {
+        for revision in self.caches.revisions.of_owner(OwnerKind::Agent, &agent.key) {
             let Some(sequence) = sequence_of(revision.as_ref()) else {
                 continue;
             };

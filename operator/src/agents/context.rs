@@ -17,7 +17,7 @@ use steadfast_process::BlockingWork;
 
 use crate::{
     agents::{
-        identity::{GuardedAgent, worker_name},
+        identity::{GuardedAgent, GuardedPool, OwnerKind},
         last_applied::LastApplied,
         reference_index::ReferenceIndex,
         revision_history::RevisionDigests,
@@ -48,6 +48,8 @@ pub(crate) struct Context {
     pub(crate) caches: Caches,
     /// The references of Agents, in both directions.
     pub(crate) index: ReferenceIndex,
+    /// The references of WorkerPools, in both directions.
+    pub(crate) pool_index: ReferenceIndex,
     /// The desired schedules of Agents.
     pub(crate) schedules: Arc<DesiredSchedules>,
     /// The manifests that this process applied.
@@ -58,8 +60,10 @@ pub(crate) struct Context {
     pub(crate) recorder: Recorder,
     /// Metrics of the process.
     pub(crate) metrics: Metrics,
-    /// Delays after failures.
+    /// Delays after failures of Agents.
     pub(crate) backoff: Backoff,
+    /// Delays after failures of WorkerPools.
+    pub(crate) pool_backoff: Backoff,
     /// Threads for validation: parsers of users' texts, which nobody can stop.
     pub(crate) blocking: BlockingWork,
 }
@@ -70,6 +74,8 @@ pub(crate) struct Caches {
     agents: Store<GuardedAgent>,
     /// AgentTools, also those that cannot be decoded.
     tools: Store<GuardedTool>,
+    /// WorkerPools, also those that cannot be decoded.
+    pools: Store<GuardedPool>,
     /// Revisions, without their content.
     pub(crate) revisions: ObjectCache<PartialObjectMeta<AgentRevision>>,
     /// Deployments of workers.
@@ -78,18 +84,19 @@ pub(crate) struct Caches {
     pub(crate) pods: ObjectCache<Pod>,
     /// ServiceAccounts of workers.
     pub(crate) service_accounts: ObjectCache<PartialObjectMeta<ServiceAccount>>,
-    /// The Role of each namespace with Agents.
+    /// The Role of each namespace with workers.
     pub(crate) roles: ObjectCache<PartialObjectMeta<Role>>,
     /// RoleBindings of workers.
     pub(crate) role_bindings: ObjectCache<PartialObjectMeta<RoleBinding>>,
 }
 
 impl Caches {
-    /// Empty caches beside the stores of the two controllers.
-    pub(crate) fn new(agents: Store<GuardedAgent>, tools: Store<GuardedTool>) -> Self {
+    /// Empty caches beside the stores of the three controllers.
+    pub(crate) fn new(agents: Store<GuardedAgent>, tools: Store<GuardedTool>, pools: Store<GuardedPool>) -> Self {
         Self {
             agents,
             tools,
+            pools,
             revisions: ObjectCache::default(),
             deployments: ObjectCache::default(),
             pods: ObjectCache::default(),
@@ -114,10 +121,16 @@ impl Caches {
         self.agents.get(&key.object_ref())
     }
 
+    /// The WorkerPool with that name.
+    pub(crate) fn pool(&self, key: &NamespacedName) -> Option<Arc<GuardedPool>> {
+        self.pools.get(&key.object_ref())
+    }
+
     async fn wait_until_synced(&self) {
         // Waiting fails only when the watch is dropped, and then nobody waits.
         let _ = self.agents.wait_until_ready().await;
         let _ = self.tools.wait_until_ready().await;
+        let _ = self.pools.wait_until_ready().await;
         self.revisions.wait_until_synced().await;
         self.deployments.wait_until_synced().await;
         self.pods.wait_until_synced().await;
@@ -140,7 +153,17 @@ impl Context {
         self.backoff.forget(agent);
         self.revision_digests.forget(agent);
         self.schedules.remove(agent);
-        let worker = NamespacedName::new(&agent.namespace, worker_name(&agent.name));
-        self.last_applied.forget(&worker);
+        self.forget_workers(OwnerKind::Agent, agent);
+    }
+
+    /// Forgets a WorkerPool that is gone.
+    pub(crate) fn forget_pool(&self, pool: &NamespacedName) {
+        self.pool_backoff.forget(pool);
+        self.forget_workers(OwnerKind::Pool, pool);
+    }
+
+    fn forget_workers(&self, kind: OwnerKind, owner: &NamespacedName) {
+        let workers = NamespacedName::new(&owner.namespace, kind.worker_name(&owner.name));
+        self.last_applied.forget(&workers);
     }
 }

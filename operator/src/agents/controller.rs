@@ -1,21 +1,31 @@
-//! Runs the Agent controller: the queue of Agents to reconcile, and the log of
-//! the results.
+//! Runs the Agent controller: the queues of Agents and WorkerPools to reconcile, and
+//! the log of the results.
 
 use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
 
 use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc::UnboundedSender};
-use kube::runtime::{
-    applier,
-    controller::{Action, Config, Error as ControllerError},
-    reflector::{ObjectRef, Store},
+use kube::{
+    Resource,
+    runtime::{
+        applier,
+        controller::{Action, Config, Error as ControllerError},
+        reflector::{ObjectRef, Store},
+    },
 };
 
 use crate::{
     agents::{
-        context::Context, error::Error, garbage_collection, identity::GuardedAgent, reconcile::reconcile,
+        context::Context,
+        error::Error,
+        garbage_collection,
+        identity::{GuardedAgent, GuardedPool},
+        reconcile::reconcile,
         reference_index::Reference,
     },
-    kube::namespaced_name::NamespacedName,
+    kube::{
+        namespaced_name::NamespacedName,
+        owner::{OwnerKind, owner_of},
+    },
 };
 
 /// The sending end of the queue of Agents to reconcile.
@@ -39,6 +49,46 @@ impl AgentQueue {
     /// Reconciles the Agents in `namespace` that refer to an object.
     pub(crate) fn push_dependents(&self, context: &Context, namespace: &str, reference: Reference) {
         self.push(context.index.dependents(namespace, reference));
+    }
+}
+
+/// The sending end of the queue of WorkerPools to reconcile.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolQueue(UnboundedSender<ObjectRef<GuardedPool>>);
+
+impl PoolQueue {
+    /// A queue that sends to the controller, which merges equal entries.
+    pub(crate) fn new(sender: UnboundedSender<ObjectRef<GuardedPool>>) -> Self {
+        Self(sender)
+    }
+
+    /// Reconciles these WorkerPools soon.
+    pub(crate) fn push(&self, pools: impl IntoIterator<Item = NamespacedName>) {
+        for pool in pools {
+            // Fails only when the operator stops and nobody receives any more.
+            let _ = self.0.unbounded_send(pool.object_ref());
+        }
+    }
+}
+
+/// The queues of both kinds of owners of workers.
+#[derive(Clone, Debug)]
+pub(crate) struct Queues {
+    /// Agents.
+    pub(crate) agents: AgentQueue,
+    /// WorkerPools.
+    pub(crate) pools: PoolQueue,
+}
+
+impl Queues {
+    /// Reconciles the owners that the labels of these objects name.
+    pub(crate) fn push_owners<K: Resource>(&self, objects: &[Arc<K>]) {
+        for (kind, owner) in objects.iter().filter_map(|object| owner_of(object.as_ref())) {
+            match kind {
+                OwnerKind::Agent => self.agents.push([owner]),
+                OwnerKind::Pool => self.pools.push([owner]),
+            }
+        }
     }
 }
 

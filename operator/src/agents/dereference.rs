@@ -10,7 +10,8 @@ use steadfast_crds::Agent;
 use crate::{
     agents::{
         identity::AgentIdentity,
-        reference_index::{referenced_agents, referenced_tools},
+        pool_summary::PoolSummary,
+        reference_index::{agent_secrets, referenced_agents, referenced_tools},
         revision_history::RevisionHistory,
         summary::AgentSummary,
     },
@@ -32,6 +33,9 @@ pub trait ReferenceSource: Sync {
 
     /// The summary of another Agent.
     fn agent(&self, key: &NamespacedName) -> AgentSummary;
+
+    /// The summary of a WorkerPool.
+    fn pool(&self, key: &NamespacedName) -> PoolSummary;
 
     /// The keyed hash of each value of a Secret; `None` if the Secret does not exist.
     fn secret_hashes(
@@ -75,11 +79,16 @@ pub struct Dereferenced {
     pub tools: BTreeMap<String, Option<Arc<GuardedTool>>>,
     /// Each other Agent of the spec.
     pub agents: BTreeMap<String, AgentSummary>,
-    /// The hashes of each Secret of the spec and of the settings; `None` for one that does not exist.
-    pub secrets: BTreeMap<String, Option<Arc<SecretHashes>>>,
+    /// The WorkerPool of the spec; `None` for an Agent with pods of its own.
+    pub pool: Option<PoolSummary>,
+    /// The hashes of each Secret that the Agent's own workers need.
+    pub secrets: Secrets,
     /// The revisions so far.
     pub history: RevisionHistory,
 }
+
+/// The hashes of Secrets, by name; `None` for one that does not exist.
+pub type Secrets = BTreeMap<String, Option<Arc<SecretHashes>>>;
 
 /// The system prompt, or the reason why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +117,12 @@ pub async fn dereference(
         agents: referenced_agents(agent)
             .map(|name| (name.clone(), source.agent(&in_namespace(name))))
             .collect(),
-        secrets: secrets(source, agent, settings, in_namespace).await?,
+        pool: agent
+            .spec
+            .worker_pool
+            .as_ref()
+            .map(|pool| source.pool(&in_namespace(&pool.name))),
+        secrets: secrets(source, &identity.key.namespace, agent_secrets(agent, settings)).await?,
         history: history(source, agent, &identity).await?,
     })
 }
@@ -135,20 +149,19 @@ async fn instructions(
     })
 }
 
-async fn secrets(
+/// Reads Secrets of a namespace.
+pub async fn secrets<'a>(
     source: &impl ReferenceSource,
-    agent: &Agent,
-    settings: &Settings,
-    in_namespace: impl Fn(&String) -> NamespacedName,
-) -> Result<BTreeMap<String, Option<Arc<SecretHashes>>>, Error> {
-    let of_agent = agent.spec.credentials.iter().map(|credential| &credential.secret_name);
+    namespace: &str,
+    names: impl Iterator<Item = &'a String> + Send,
+) -> Result<Secrets, Error> {
     let mut secrets = BTreeMap::new();
-    for name in of_agent.chain(settings.worker_secrets()) {
+    for name in names {
         if secrets.contains_key(name) {
             continue;
         }
         let hashes = source
-            .secret_hashes(&in_namespace(name))
+            .secret_hashes(&NamespacedName::new(namespace, name))
             .await
             .map_err(|source| Error::Secret(name.clone(), source))?;
         secrets.insert(name.clone(), hashes);

@@ -1,32 +1,32 @@
-//! Why an Agent could not be reconciled.
+//! Why an Agent or a WorkerPool could not be reconciled.
 
 use steadfast_process::BlockingError;
 
 use crate::agents::{apply, dereference, validate};
 
-/// Why an Agent could not be reconciled for now.
+/// Why an Agent or a WorkerPool could not be reconciled for now.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// See [`dereference`].
-    #[error("read the objects that the Agent refers to")]
+    #[error("read the objects that it refers to")]
     Dereference(#[from] dereference::Error),
     /// See [`validate`].
-    #[error("validate the Agent")]
+    #[error("validate the spec")]
     Validate(#[from] validate::Error),
     /// The validation is late or has no thread.
-    #[error("validate the Agent")]
+    #[error("validate the spec")]
     Blocking(#[from] BlockingError),
     /// See [`apply`].
-    #[error("apply the objects of the Agent")]
+    #[error("apply its objects")]
     Apply(#[from] apply::Error),
-    /// The status of a reconciled Agent was not written.
-    #[error("write the Agent's status")]
+    /// The status was not written.
+    #[error("write the status")]
     Status(#[source] kube::Error),
-    /// A fault of the operator, which must not stop the reconciliation of other Agents.
+    /// A fault of the operator, which must not stop the reconciliation of others.
     #[error("the reconciliation panicked")]
     Panicked,
     /// The reconciliation failed, and its status was not written either.
-    #[error("the Agent's status cannot be written either ({status}); the reconciliation failed first")]
+    #[error("the status cannot be written either ({status}); the reconciliation failed first")]
     StatusAfterFailure {
         /// Why the reconciliation failed.
         #[source]

@@ -1,6 +1,7 @@
-//! Events on an Agent, for people: one for each new revision and for each change
-//! of the condition Ready. Nothing depends on them.
+//! Events on an Agent or a WorkerPool, for people: one for each new revision and for
+//! each change of the condition Ready. Nothing depends on them.
 
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::runtime::events::{Event, EventType};
 use steadfast_crds::{
     AgentStatus,
@@ -36,13 +37,23 @@ pub(crate) async fn publish(
             format!("revision {revision} is current"),
         ));
     }
-    events.extend(written.and_then(|written| ready_change(previous, written)));
-    for event in events {
-        let published = context.recorder.publish(&event, &agent.object_reference).await;
+    let before = previous.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    events.extend(written.and_then(|written| ready_change(before, &written.conditions)));
+    publish_all(context, &agent.object_reference, events).await;
+}
+
+/// Publishes Events on one object.
+pub(crate) async fn publish_all(
+    context: &Context,
+    object: &ObjectReference,
+    events: impl IntoIterator<Item = Event> + Send,
+) {
+    for event in events.into_iter().collect::<Vec<_>>() {
+        let published = context.recorder.publish(&event, object).await;
         if let Err(error) = published {
             // The status says the same.
             tracing::debug!(
-                agent = %agent.key,
+                object = ?object.name,
                 error = &error as &dyn std::error::Error,
                 "cannot publish the Event"
             );
@@ -50,9 +61,10 @@ pub(crate) async fn publish(
     }
 }
 
-fn ready_change(previous: Option<&AgentStatus>, written: &AgentStatus) -> Option<Event> {
-    let after = find(&written.conditions, ConditionType::Ready)?;
-    let before = previous.and_then(|status| find(&status.conditions, ConditionType::Ready));
+/// The Event of a change of the condition Ready.
+pub(crate) fn ready_change(before: &[Condition], written: &[Condition]) -> Option<Event> {
+    let after = find(written, ConditionType::Ready)?;
+    let before = find(before, ConditionType::Ready);
     let same = before.is_some_and(|before| before.status == after.status && before.reason == after.reason);
     let in_rollout = ROLLOUT_REASONS.iter().any(|reason| reason.as_str() == after.reason);
     if same || in_rollout {

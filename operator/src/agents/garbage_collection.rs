@@ -15,7 +15,10 @@ use steadfast_crds::AgentRevision;
 
 use crate::{
     agents::{
-        apply::Applied, build::access::ROLE_NAME, context::Context, identity::AgentIdentity,
+        apply::Applied,
+        build::access::ROLE_NAME,
+        context::Context,
+        identity::{AgentIdentity, OwnerKind},
         revision_history::sequence_of,
     },
     kube::{namespaced_name::NamespacedName, object_cache::ObjectCache},
@@ -35,9 +38,9 @@ pub(crate) async fn delete_leftovers(context: &Context, agent: &AgentIdentity, a
     }
 }
 
-/// Deletes the Role of a namespace, if no Agent is left there.
+/// Deletes the Role of a namespace, if no Agent and no WorkerPool is left there.
 pub(crate) async fn delete_unused_role(context: &Context, namespace: &str) {
-    if context.index.has_agents(namespace) {
+    if context.index.has_objects(namespace) || context.pool_index.has_objects(namespace) {
         return;
     }
     let role = context.caches.roles.get(&NamespacedName::new(namespace, ROLE_NAME));
@@ -47,7 +50,7 @@ pub(crate) async fn delete_unused_role(context: &Context, namespace: &str) {
     }
 }
 
-/// Deletes the Roles of all namespaces where no Agent is left.
+/// Deletes the Roles of all namespaces where no Agent and no WorkerPool is left.
 pub(crate) async fn delete_unused_roles(context: &Context) {
     for role in context.caches.roles.all() {
         if role.name_any() == ROLE_NAME {
@@ -60,7 +63,7 @@ async fn delete_old_revisions(context: &Context, agent: &AgentIdentity) {
     let mut revisions: Vec<(i64, String)> = context
         .caches
         .revisions
-        .of_agent(&agent.key)
+        .of_owner(OwnerKind::Agent, &agent.key)
         .iter()
         .filter_map(|revision| Some((sequence_of(revision.as_ref())?, revision.name_any())))
         .collect();
@@ -76,8 +79,8 @@ where
     C: Resource,
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
-    let expected = agent.worker_name();
-    for object in cache.of_agent(&agent.key) {
+    let expected = agent.as_owner().worker_name();
+    for object in cache.of_owner(OwnerKind::Agent, &agent.key) {
         if agent.owns(object.as_ref()) && object.name_any() != expected {
             delete::<K>(context, &agent.key.namespace, &object.name_any()).await;
         }

@@ -5,14 +5,15 @@ use std::{collections::HashMap, sync::Arc};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Resource, core::DeserializeGuard};
 use steadfast_crds::{
-    Agent, AgentTool,
+    Agent, AgentTool, WorkerPool,
     manifests::{Manifest, ManifestError},
 };
 
 use crate::{
     agents::{
         dereference::{ReferenceSource, SourceError},
-        identity::{AgentIdentity, GuardedAgent},
+        identity::{AgentIdentity, GuardedAgent, GuardedPool},
+        pool_summary::PoolSummary,
         revision_history::RevisionHistory,
         summary::AgentSummary,
     },
@@ -24,11 +25,12 @@ use crate::{
     tools::GuardedTool,
 };
 
-/// The Agents, AgentTools, Secrets and ConfigMaps of manifests. An Agent has no revision, unless one is set.
+/// The Agents, AgentTools, WorkerPools, Secrets and ConfigMaps of manifests. An Agent has no revision, unless one is set.
 #[derive(Debug, Default)]
 pub struct ManifestSource {
     agents: HashMap<NamespacedName, GuardedAgent>,
     tools: HashMap<NamespacedName, Arc<GuardedTool>>,
+    pools: HashMap<NamespacedName, GuardedPool>,
     secrets: HashMap<NamespacedName, Arc<SecretHashes>>,
     config_maps: HashMap<NamespacedName, Arc<ConfigMapData>>,
     histories: HashMap<NamespacedName, RevisionHistory>,
@@ -55,6 +57,9 @@ impl ManifestSource {
         } else if manifest.is::<AgentTool>() {
             let tool: DeserializeGuard<AgentTool> = manifest.decode()?;
             self.tools.insert(key(&tool, namespace), Arc::new(tool));
+        } else if manifest.is::<WorkerPool>() {
+            let pool: GuardedPool = manifest.decode()?;
+            self.pools.insert(key(&pool, namespace), pool);
         } else if manifest.is::<Secret>() {
             let secret: Secret = manifest.decode()?;
             let key = key(&secret, namespace);
@@ -100,6 +105,10 @@ impl ReferenceSource for ManifestSource {
 
     fn agent(&self, key: &NamespacedName) -> AgentSummary {
         AgentSummary::of(self.agents.get(key))
+    }
+
+    fn pool(&self, key: &NamespacedName) -> PoolSummary {
+        PoolSummary::of(self.pools.get(key))
     }
 
     async fn secret_hashes(&self, key: &NamespacedName) -> Result<Option<Arc<SecretHashes>>, SourceError> {

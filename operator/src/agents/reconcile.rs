@@ -17,6 +17,7 @@ use crate::{
         error::Error,
         events, garbage_collection,
         identity::{AgentIdentity, GuardedAgent},
+        pool_summary::PoolSummary,
         status::{self, Reconciled},
         validate::{ValidatedAgent, validate},
     },
@@ -96,6 +97,7 @@ async fn reconcile_valid(agent: &Agent, context: &Arc<Context>) -> Result<Next, 
 async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Arc<Context>) -> Result<Reconciled, Error> {
     let dereferenced = dereference(context.as_ref(), agent, &context.settings).await?;
     let history = dereferenced.history.clone();
+    let pool = dereferenced.pool.as_ref().map(PoolSummary::workers);
     let validated = validate_in_time(agent, dereferenced, context).await?;
     let desired = build(&validated, &history, &context.settings);
     // Boxed: whole manifests live across its awaits.
@@ -104,6 +106,7 @@ async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Arc<Conte
         errors: validated.errors,
         tools: validated.tools,
         applied,
+        pool,
         schedules: context.schedules.condition(&identity.key),
     })
 }

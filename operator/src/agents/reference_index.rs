@@ -1,17 +1,18 @@
-//! The references of Agents to Secrets, ConfigMaps, AgentTools and other Agents,
-//! in both directions: a change of an object reconciles the Agents that refer to
-//! it, and no other. Pure; fed by the Agent watch.
+//! The references of Agents to Secrets, ConfigMaps, AgentTools, WorkerPools and other
+//! Agents, and those of WorkerPools to Secrets, in both directions: a change of an
+//! object reconciles the objects that refer to it, and no other. Pure; fed by the
+//! watches of Agents and WorkerPools, each with an index of its own.
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use steadfast_crds::Agent;
+use steadfast_crds::{Agent, WorkerPool};
 
 use crate::{kube::namespaced_name::NamespacedName, settings::Settings};
 
-/// An object that an Agent refers to, in its own namespace.
+/// An object that an Agent or a WorkerPool refers to, in its own namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Reference {
     /// A Secret.
@@ -22,21 +23,44 @@ pub(crate) enum Reference {
     Tool(String),
     /// Another Agent, or the Agent itself.
     Agent(String),
+    /// The WorkerPool that runs the Agent.
+    Pool(String),
 }
 
-/// The references of an Agent, with the Secrets that every worker of this install needs.
+/// The references of an Agent, with the Secrets that the workers of its own need.
 pub(crate) fn references(agent: &Agent, settings: &Settings) -> BTreeSet<Reference> {
     let spec = &agent.spec;
-    let agent_secrets = spec.credentials.iter().map(|credential| &credential.secret_name);
     let config_map = spec.instructions_from.iter().map(|from| &from.config_map_key_ref.name);
-    agent_secrets
-        .chain(settings.worker_secrets())
+    agent_secrets(agent, settings)
         .cloned()
         .map(Reference::Secret)
+        .chain(spec.pool().map(|pool| Reference::Pool(pool.to_owned())))
         .chain(config_map.cloned().map(Reference::ConfigMap))
         .chain(referenced_tools(agent).cloned().map(Reference::Tool))
         .chain(referenced_agents(agent).cloned().map(Reference::Agent))
         .collect()
+}
+
+/// The references of a WorkerPool: the Secrets that its workers need.
+pub(crate) fn pool_references(pool: &WorkerPool, settings: &Settings) -> BTreeSet<Reference> {
+    pool_secrets(pool, settings).cloned().map(Reference::Secret).collect()
+}
+
+/// The Secrets that the workers of an Agent's own need; none for an Agent on a WorkerPool.
+pub(crate) fn agent_secrets<'a>(agent: &'a Agent, settings: &'a Settings) -> impl Iterator<Item = &'a String> + Send {
+    let credentials = agent.spec.credentials.iter().map(|credential| &credential.secret_name);
+    let has_own_workers = agent.spec.worker_pool.is_none();
+    let all = credentials.chain(settings.worker_secrets());
+    all.filter(move |_| has_own_workers)
+}
+
+/// The Secrets that the workers of a WorkerPool need.
+pub(crate) fn pool_secrets<'a>(
+    pool: &'a WorkerPool,
+    settings: &'a Settings,
+) -> impl Iterator<Item = &'a String> + Send {
+    let credentials = pool.spec.credentials.iter().map(|credential| &credential.secret_name);
+    credentials.chain(settings.worker_secrets())
 }
 
 /// The AgentTools that an Agent refers to.
@@ -55,7 +79,7 @@ pub(crate) fn referenced_agents(agent: &Agent) -> impl Iterator<Item = &String> 
         .chain(checks.filter_map(|check| check.agent.as_ref()))
 }
 
-/// The references of all Agents.
+/// The references of all Agents, or of all WorkerPools.
 #[derive(Debug, Default)]
 pub(crate) struct ReferenceIndex {
     state: Mutex<State>,
@@ -65,11 +89,11 @@ pub(crate) struct ReferenceIndex {
 struct State {
     references: HashMap<NamespacedName, BTreeSet<Reference>>,
     dependents: HashMap<(String, Reference), BTreeSet<String>>,
-    agents_per_namespace: HashMap<String, usize>,
+    objects_per_namespace: HashMap<String, usize>,
 }
 
 impl ReferenceIndex {
-    /// Replaces the references of an Agent.
+    /// Replaces the references of an object.
     pub(crate) fn set(&self, agent: &NamespacedName, references: BTreeSet<Reference>) {
         let mut state = self.lock();
         state.remove(agent);
@@ -80,16 +104,16 @@ impl ReferenceIndex {
                 .or_default()
                 .insert(agent.name.clone());
         }
-        *state.agents_per_namespace.entry(agent.namespace.clone()).or_default() += 1;
+        *state.objects_per_namespace.entry(agent.namespace.clone()).or_default() += 1;
         state.references.insert(agent.clone(), references);
     }
 
-    /// Forgets an Agent that is gone.
+    /// Forgets an object that is gone.
     pub(crate) fn remove(&self, agent: &NamespacedName) {
         self.lock().remove(agent);
     }
 
-    /// The Agents in `namespace` with this reference.
+    /// The objects in `namespace` with this reference.
     pub(crate) fn dependents(&self, namespace: &str, reference: Reference) -> Vec<NamespacedName> {
         let state = self.lock();
         let key = (namespace.to_owned(), reference);
@@ -102,9 +126,9 @@ impl ReferenceIndex {
             .collect()
     }
 
-    /// Whether `namespace` has any Agent.
-    pub(crate) fn has_agents(&self, namespace: &str) -> bool {
-        self.lock().agents_per_namespace.contains_key(namespace)
+    /// Whether `namespace` has any object.
+    pub(crate) fn has_objects(&self, namespace: &str) -> bool {
+        self.lock().objects_per_namespace.contains_key(namespace)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -126,10 +150,10 @@ impl State {
                 }
             }
         }
-        if let Some(count) = self.agents_per_namespace.get_mut(&agent.namespace) {
+        if let Some(count) = self.objects_per_namespace.get_mut(&agent.namespace) {
             *count -= 1;
             if *count == 0 {
-                self.agents_per_namespace.remove(&agent.namespace);
+                self.objects_per_namespace.remove(&agent.namespace);
             }
         }
     }
@@ -197,6 +221,6 @@ mod tests {
         assert_eq!(index.dependents("team", secret("new")), [key("a")]);
         index.remove(&key("a"));
         assert_eq!(index.dependents("team", secret("new")), []);
-        assert!(!index.has_agents("team"));
+        assert!(!index.has_objects("team"));
     }
 }

@@ -1,4 +1,4 @@
-//! Assesses the rollout of an Agent's workers from its Deployment and pods, and
+//! Assesses the rollout of the workers of an Agent or of a WorkerPool from their Deployment and pods, and
 //! names the cause when the rollout does not finish. Pure; a message contains
 //! nothing that changes by itself.
 
@@ -13,7 +13,10 @@ use steadfast_crds::{
     conditions::{ConditionType, Reason},
 };
 
-use crate::{agents::identity::WORKER_CONTAINER, conditions::ConditionUpdate};
+use crate::{
+    agents::{identity::WORKER_CONTAINER, pool_summary::PoolWorkers},
+    conditions::ConditionUpdate,
+};
 
 /// The state of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,32 @@ pub(crate) enum Progress {
     Progressing,
     /// The Deployment's progress deadline has passed.
     Stuck,
+}
+
+/// The workers of an Agent on a WorkerPool. The status of the pool counts them and says what is wrong with them.
+pub(crate) fn of_pool(name: &str, workers: PoolWorkers) -> RolloutStatus {
+    let (condition, progress) = match workers {
+        PoolWorkers::Available => (
+            available(Reason::Available, &format!("WorkerPool \"{name}\" has workers")),
+            Progress::Complete,
+        ),
+        PoolWorkers::ScaledToZero => (
+            available(Reason::ScaledToZero, &format!("replicas of WorkerPool \"{name}\" is 0")),
+            Progress::Complete,
+        ),
+        PoolWorkers::Unavailable => (
+            not_available(
+                Reason::WorkersUnavailable,
+                &format!("WorkerPool \"{name}\" has no worker that is available; its conditions say why"),
+            ),
+            Progress::Progressing,
+        ),
+    };
+    RolloutStatus {
+        condition,
+        progress,
+        counts: None,
+    }
 }
 
 /// Assesses the Deployment and, if its rollout is not complete, its pods.

@@ -20,7 +20,8 @@ use crate::{
         apply::Applied,
         context::Context,
         error::Error,
-        identity::AgentIdentity,
+        identity::{AgentIdentity, OwnerKind},
+        pool_summary::PoolWorkers,
         rollout::{self, Progress, RolloutStatus},
     },
     conditions::{ConditionStatus, ConditionUpdate, STALLED_MESSAGE, find, merge, shorten},
@@ -42,6 +43,8 @@ pub(crate) struct Reconciled {
     pub(crate) tools: usize,
     /// The objects that exist now.
     pub(crate) applied: Applied,
+    /// Whether anybody serves the WorkerPool of the Agent; `None` if it has pods of its own.
+    pub(crate) pool: Option<PoolWorkers>,
     /// The condition SchedulesSynced; `None` without schedules.
     pub(crate) schedules: Option<ConditionUpdate>,
 }
@@ -56,8 +59,8 @@ pub(crate) async fn write(
     let now = Timestamp::now();
     let status = match result {
         Ok(reconciled) => {
-            let pods = context.caches.pods.of_agent(&agent.key);
-            let task_queue = agent.task_queue(&context.settings.install_id);
+            let pods = context.caches.pods.of_owner(OwnerKind::Agent, &agent.key);
+            let task_queue = agent.home_task_queue(&context.settings.install_id);
             build(agent, previous, reconciled, task_queue, &pods, now)
         }
         Err(error) => build_failed(agent, previous, error, now),
@@ -88,7 +91,10 @@ fn build(
         ..
     } = &reconciled.applied;
     let errors: Vec<ValidationError> = reconciled.errors.iter().chain(refusal).cloned().collect();
-    let rollout = rollout::assess(deployment.as_deref(), pods);
+    let rollout = match reconciled.pool {
+        Some(workers) => rollout::of_pool(agent.pool.as_deref().unwrap_or_default(), workers),
+        None => rollout::assess(deployment.as_deref(), pods),
+    };
     let mut updates = condition_updates(&errors, &rollout);
     updates.extend(reconciled.schedules.clone());
     bounded(AgentStatus {
@@ -105,9 +111,22 @@ fn build(
 /// The status after a failed reconciliation. Running workers keep running: an Agent that was Ready stays Ready.
 fn build_failed(agent: &AgentIdentity, previous: Option<&AgentStatus>, error: &Error, now: Timestamp) -> AgentStatus {
     let mut status = previous.cloned().unwrap_or_default();
+    let observed = status.observed_generation == agent.generation;
+    status.conditions = failed_conditions(status.conditions, observed, agent.generation, error, now);
+    bounded(status)
+}
+
+/// The conditions after a failed reconciliation; `observed` says whether they describe this generation. Running workers
+/// keep running: what was Ready stays Ready.
+pub(crate) fn failed_conditions(
+    mut conditions: Vec<Condition>,
+    observed: bool,
+    generation: Option<i64>,
+    error: &Error,
+    now: Timestamp,
+) -> Vec<Condition> {
     let message = ErrorChain(error).to_string();
-    let was_ready = status.observed_generation == agent.generation
-        && find(&status.conditions, ConditionType::Ready).is_some_and(|ready| ready.status == "True");
+    let was_ready = observed && find(&conditions, ConditionType::Ready).is_some_and(|ready| ready.status == "True");
     let mut updates = vec![ConditionUpdate::met(
         ConditionType::Reconciling,
         Reason::ApiError,
@@ -120,17 +139,17 @@ fn build_failed(agent: &AgentIdentity, previous: Option<&AgentStatus>, error: &E
             message,
         ));
     }
-    let fresh = merge(&status.conditions, updates, agent.generation, now);
+    let fresh = merge(&conditions, updates, generation, now);
     let replaced = |old: &Condition| {
         old.type_ == ConditionType::Stalled.as_str() || fresh.iter().any(|new| new.type_ == old.type_)
     };
-    status.conditions.retain(|old| !replaced(old));
-    status.conditions.extend(fresh);
-    bounded(status)
+    conditions.retain(|old| !replaced(old));
+    conditions.extend(fresh);
+    conditions
 }
 
 fn condition_updates(errors: &[ValidationError], rollout: &RolloutStatus) -> Vec<ConditionUpdate> {
-    let mut updates = vec![
+    let updates = vec![
         ConditionUpdate::from_errors(ConditionType::Accepted, errors, (Reason::Valid, "the spec is valid")),
         ConditionUpdate::from_errors(
             ConditionType::ReferencesResolved,
@@ -144,9 +163,18 @@ fn condition_updates(errors: &[ValidationError], rollout: &RolloutStatus) -> Vec
         ),
         workers_available(errors, rollout),
     ];
-    let ready = ready(&updates);
-    let not_ready = ready.status == ConditionStatus::False;
     let stalled = !errors.is_empty() || rollout.progress == Progress::Stuck;
+    summarized(updates, stalled, "the agent is ready to receive messages")
+}
+
+/// The conditions with those that sum them up: Ready, and Reconciling or Stalled.
+pub(crate) fn summarized(
+    mut updates: Vec<ConditionUpdate>,
+    stalled: bool,
+    ready_message: &str,
+) -> Vec<ConditionUpdate> {
+    let ready = ready(&updates, ready_message);
+    let not_ready = ready.status == ConditionStatus::False;
     updates.push(ready.clone());
     if not_ready && stalled {
         updates.push(ConditionUpdate::met(
@@ -164,7 +192,8 @@ fn condition_updates(errors: &[ValidationError], rollout: &RolloutStatus) -> Vec
     updates
 }
 
-fn workers_available(errors: &[ValidationError], rollout: &RolloutStatus) -> ConditionUpdate {
+/// The condition WorkersAvailable.
+pub(crate) fn workers_available(errors: &[ValidationError], rollout: &RolloutStatus) -> ConditionUpdate {
     let condition = ConditionType::WorkersAvailable;
     if errors.iter().any(|error| error.condition == condition) {
         ConditionUpdate::from_errors(condition, errors, (Reason::Available, ""))
@@ -174,7 +203,7 @@ fn workers_available(errors: &[ValidationError], rollout: &RolloutStatus) -> Con
 }
 
 /// The summary: its reason is that of the first condition that is not met.
-fn ready(updates: &[ConditionUpdate]) -> ConditionUpdate {
+fn ready(updates: &[ConditionUpdate], message: &str) -> ConditionUpdate {
     let condition = ConditionType::Ready;
     if let Some(first) = updates.iter().find(|update| update.status == ConditionStatus::False) {
         return ConditionUpdate::not_met(condition, first.reason, first.message.clone());
@@ -182,14 +211,11 @@ fn ready(updates: &[ConditionUpdate]) -> ConditionUpdate {
     if updates.iter().any(|update| update.reason == Reason::ScaledToZero) {
         return ConditionUpdate::met(condition, Reason::ScaledToZero, "no worker runs: replicas is 0");
     }
-    ConditionUpdate::met(
-        condition,
-        Reason::AllConditionsMet,
-        "the agent is ready to receive messages",
-    )
+    ConditionUpdate::met(condition, Reason::AllConditionsMet, message)
 }
 
-fn credentials_hash(deployment: &Deployment) -> Option<String> {
+/// The credentials hash in the newest pods.
+pub(crate) fn credentials_hash(deployment: &Deployment) -> Option<String> {
     let template = deployment.spec.as_ref()?.template.metadata.as_ref()?;
     template.annotations.as_ref()?.get(CREDENTIALS_HASH_ANNOTATION).cloned()
 }

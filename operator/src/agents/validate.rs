@@ -2,25 +2,28 @@
 //! into errors. Pure. No later stage sees the Agent itself.
 
 mod behavior;
-mod credentials;
-mod pod_template;
+pub(crate) mod credentials;
+pub(crate) mod pod_template;
+mod pool;
 mod references;
+
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
     Agent, AgentRevisionSpec, Duration,
     agent::{Credential, Schedule},
-    agent_revision::{MAXIMUM_REVISION_BYTES, RevisionCredential},
+    agent_revision::MAXIMUM_REVISION_BYTES,
     conditions::{ConditionType, Reason},
-    worker::WorkerResources,
+    worker::{WorkerResources, WorkerSettings},
 };
 
-use self::references::References;
+use self::{credentials::Provided, references::References};
 use crate::{
     agents::{
         dereference::{Dereferenced, Instructions},
-        identity::{AgentIdentity, WORKER_CONTAINER},
+        identity::AgentIdentity,
         revision_history::digest_content,
     },
     hashing::keyed_hash::KeyedHash,
@@ -49,7 +52,7 @@ pub struct ValidatedAgent {
     pub schedules: Vec<Schedule>,
     /// The content of the revision; `None` if the Agent or an object that it refers to has errors.
     pub revision: Option<RevisionContent>,
-    /// The workers; `None` if there is any error.
+    /// The workers of its own; `None` if there is any error, and for an Agent on a WorkerPool.
     pub workers: Option<Workers>,
 }
 
@@ -62,7 +65,7 @@ pub struct RevisionContent {
     pub digest: String,
 }
 
-/// The workers of an Agent.
+/// The workers of an Agent or of a WorkerPool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workers {
     /// Container image.
@@ -81,6 +84,27 @@ pub struct Workers {
     pub credentials_hash: String,
 }
 
+impl Workers {
+    /// The workers of these settings.
+    pub(crate) fn new(
+        worker: &WorkerSettings,
+        overlay: Option<PodTemplateSpec>,
+        credentials: &[Credential],
+        credentials_hash: String,
+        settings: &Settings,
+    ) -> Self {
+        Self {
+            image: worker.image.clone().unwrap_or_else(|| settings.worker_image.clone()),
+            replicas: worker.replicas,
+            resources: worker.resources.clone(),
+            overlay,
+            drain_timeout: worker.drain_timeout,
+            credentials: credentials.to_vec(),
+            credentials_hash,
+        }
+    }
+}
+
 /// Validates an Agent.
 pub fn validate(
     agent: &Agent,
@@ -95,12 +119,31 @@ pub fn validate(
     let resolved = references::check(agent, &identity.key, dereferenced, settings, &mut errors);
     let queues = NamespaceQueues::new(&settings.install_id, &identity.key.namespace);
     behavior::check(agent, &queues, &mut errors);
-    credentials::check_variables(agent, &resolved.tools, &mut errors);
-    let overlay = check_overlay(agent, &mut errors);
-    let hashes = credentials::check_secrets(agent, &identity.key, dereferenced, settings, &mut errors);
+    let own = Provided::by_agent(&agent.spec.credentials);
+    let provided = match &dereferenced.pool {
+        None => Some(own),
+        Some(pool) => pool::check(agent, pool, &mut errors),
+    };
+    // Without the pool nobody knows what it provides.
+    let used = provided.map_or_else(Vec::new, |provided| {
+        credentials::check_variables(agent, &resolved.tools, &provided, &mut errors)
+    });
+    credentials::check_names(&agent.spec.credentials, &mut errors);
+    let overlay = pod_template::check(&agent.spec.worker, &mut errors);
+    let has_own_workers = dereferenced.pool.is_none();
+    let hashes = if has_own_workers {
+        let (namespace, own) = (&identity.key.namespace, &agent.spec.credentials);
+        credentials::check_secrets(own, namespace, &dereferenced.secrets, settings, &mut errors)
+    } else {
+        BTreeMap::new()
+    };
 
-    let task_queue = identity.task_queue(&settings.install_id);
-    let content = content(agent, &identity, instructions.unwrap_or_default(), resolved, task_queue);
+    let task_queue = identity.home_task_queue(&settings.install_id);
+    let content = AgentRevisionSpec {
+        task_queue,
+        credentials: used,
+        ..content(agent, &identity, instructions.unwrap_or_default(), resolved)
+    };
     check_size(&content, &mut errors)?;
 
     let of_content = |error: &ValidationError| {
@@ -115,15 +158,9 @@ pub fn validate(
             spec: content,
         })
     };
-    let worker = &agent.spec.worker;
-    let workers = errors.is_empty().then(|| Workers {
-        image: worker.image.clone().unwrap_or_else(|| settings.worker_image.clone()),
-        replicas: worker.replicas,
-        resources: worker.resources.clone(),
-        overlay,
-        drain_timeout: worker.drain_timeout,
-        credentials: agent.spec.credentials.clone(),
-        credentials_hash: hash.digest_all(&hashes),
+    let workers = (has_own_workers && errors.is_empty()).then(|| {
+        let (spec, hash) = (&agent.spec, hash.digest_all(&hashes));
+        Workers::new(&spec.worker, overlay, &spec.credentials, hash, settings)
     });
     Ok(ValidatedAgent {
         identity,
@@ -135,13 +172,8 @@ pub fn validate(
     })
 }
 
-fn content(
-    agent: &Agent,
-    identity: &AgentIdentity,
-    instructions: String,
-    resolved: References,
-    task_queue: String,
-) -> AgentRevisionSpec {
+/// The content of the revision, without its task queue and its credentials.
+fn content(agent: &Agent, identity: &AgentIdentity, instructions: String, resolved: References) -> AgentRevisionSpec {
     let spec = &agent.spec;
     let References {
         tools,
@@ -149,11 +181,6 @@ fn content(
         handoffs,
         judges,
     } = resolved;
-    // Names and hosts only: a revision contains no Secret and no value.
-    let credentials = spec.credentials.iter().map(|credential| RevisionCredential {
-        env_var_name: credential.env_var_name.clone(),
-        hosts: credential.hosts.clone(),
-    });
     AgentRevisionSpec {
         agent: identity.key.name.clone(),
         sequence: 0,
@@ -173,8 +200,8 @@ fn content(
         context: spec.context.clone(),
         retention: spec.retention.clone(),
         welcome: spec.welcome.clone(),
-        task_queue,
-        credentials: credentials.collect(),
+        task_queue: String::new(),
+        credentials: Vec::new(),
     }
 }
 
@@ -204,32 +231,6 @@ fn check_instructions(agent: &Agent, dereferenced: &Dereferenced, errors: &mut V
     };
     errors.push(ValidationError::new(ConditionType::ReferencesResolved, reason, message));
     None
-}
-
-fn check_overlay(agent: &Agent, errors: &mut Vec<ValidationError>) -> Option<PodTemplateSpec> {
-    let template = &agent.spec.worker.pod_template;
-    if template.is_empty() {
-        return None;
-    }
-    let mut refuse = |message: String| {
-        errors.push(ValidationError::not_accepted(Reason::InvalidPodTemplate, message));
-        None
-    };
-    let overlay: PodTemplateSpec = match serde_json::from_value(pod_template::with_quantities_as_text(template)) {
-        Ok(overlay) => overlay,
-        Err(error) => return refuse(format!("worker.podTemplate is not a pod template: {error}")),
-    };
-    let unnamed = overlay
-        .spec
-        .iter()
-        .flat_map(|spec| &spec.containers)
-        .any(|container| container.name.is_empty());
-    if unnamed {
-        return refuse(format!(
-            "worker.podTemplate has a container without a name; the worker's is \"{WORKER_CONTAINER}\""
-        ));
-    }
-    Some(overlay)
 }
 
 fn check_size(content: &AgentRevisionSpec, errors: &mut Vec<ValidationError>) -> Result<(), serde_json::Error> {

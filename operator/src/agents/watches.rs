@@ -1,5 +1,5 @@
-//! The watches that fill the caches, and the Agents that each watch event
-//! reconciles.
+//! The watches that fill the caches, and the Agents and WorkerPools that each watch
+//! event reconciles.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -11,17 +11,18 @@ use kube::{
     runtime::watcher::Event,
 };
 use steadfast_crds::{
-    Agent,
-    names::{AGENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL},
+    Agent, WorkerPool,
+    names::{MANAGED_BY, MANAGED_BY_LABEL},
 };
 use steadfast_watch::{RawObject, decode_event};
 
 use crate::{
     agents::{
         context::Context,
-        controller::AgentQueue,
-        identity::GuardedAgent,
-        reference_index::{Reference, references},
+        controller::Queues,
+        identity::{GuardedAgent, GuardedPool},
+        pool_summary::{PoolSummaries, PoolSummary},
+        reference_index::{Reference, pool_references, references},
         summary::{AgentSummaries, AgentSummary},
     },
     kube::{
@@ -32,15 +33,17 @@ use crate::{
     },
 };
 
-/// The watches of Agents, of the objects that they refer to, and of the objects that belong to them. None ever ends.
+/// The watches of Agents and WorkerPools, of the objects that they refer to, and of the objects that belong to them. None
+/// ever ends.
 pub(crate) fn watches(
     context: &Arc<Context>,
     scope: &WatchScope,
-    feed: ReflectorFeed<GuardedAgent>,
-    queue: &AgentQueue,
+    (agents, pools): (ReflectorFeed<GuardedAgent>, ReflectorFeed<GuardedPool>),
+    queue: &Queues,
 ) -> Vec<BoxFuture<'static, ()>> {
     vec![
-        watch_agents(context, scope, feed, queue).boxed(),
+        watch_agents(context, scope, agents, queue).boxed(),
+        watch_pools(context, scope, pools, queue).boxed(),
         watch_referenced(
             context,
             scope,
@@ -66,9 +69,9 @@ pub(crate) fn watches(
     ]
 }
 
-/// Selects the objects with the label of an Agent.
-fn of_agents() -> String {
-    format!("{MANAGED_BY_LABEL}={MANAGED_BY},{AGENT_LABEL}")
+/// Selects the objects that the operator has made: those of Agents, and those of WorkerPools.
+fn managed() -> String {
+    format!("{MANAGED_BY_LABEL}={MANAGED_BY}")
 }
 
 /// The event of an object without its content. Decoding cannot fail.
@@ -80,7 +83,7 @@ fn watch_agents(
     context: &Arc<Context>,
     scope: &WatchScope,
     mut feed: ReflectorFeed<GuardedAgent>,
-    queue: &AgentQueue,
+    queue: &Queues,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (context, queue) = (Arc::clone(context), queue.clone());
     let mut summaries = AgentSummaries::default();
@@ -93,12 +96,62 @@ fn watch_agents(
         }
         for agent in &changed {
             let summary = AgentSummary::of(context.caches.agent(agent).as_deref());
-            if summaries.update(agent, summary) {
-                queue.push_dependents(&context, &agent.namespace, Reference::Agent(agent.name.clone()));
+            let Some(before) = summaries.update(agent, &summary) else {
+                continue;
+            };
+            queue
+                .agents
+                .push_dependents(&context, &agent.namespace, Reference::Agent(agent.name.clone()));
+            if before.pool() != summary.pool() {
+                // Each counts its Agents.
+                let pools = before.pool().into_iter().chain(summary.pool());
+                queue
+                    .pools
+                    .push(pools.map(|pool| NamespacedName::new(&agent.namespace, pool)));
             }
         }
-        queue.push(changed);
+        queue.agents.push(changed);
     })
+}
+
+fn watch_pools(
+    context: &Arc<Context>,
+    scope: &WatchScope,
+    mut feed: ReflectorFeed<GuardedPool>,
+    queue: &Queues,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (context, queue) = (Arc::clone(context), queue.clone());
+    let mut summaries = PoolSummaries::default();
+    scope.watch::<WorkerPool>(&context.client).run(move |event| {
+        let event = guarded(event);
+        index_pool_references(&context, &event);
+        let changed = feed.observe(&event);
+        for deleted in changed.iter().filter(|key| !feed.contains(key)) {
+            context.pool_index.remove(deleted);
+        }
+        for pool in &changed {
+            if summaries.update(pool, PoolSummary::of(context.caches.pool(pool).as_deref())) {
+                queue
+                    .agents
+                    .push_dependents(&context, &pool.namespace, Reference::Pool(pool.name.clone()));
+            }
+        }
+        queue.pools.push(changed);
+    })
+}
+
+fn index_pool_references(context: &Context, event: &Event<GuardedPool>) {
+    use Event::{Apply, Delete, Init, InitApply, InitDone};
+    match event {
+        Apply(pool) | InitApply(pool) => {
+            let decoded = pool.0.as_ref();
+            let references = decoded.map(|pool| pool_references(pool, &context.settings));
+            context
+                .pool_index
+                .set(&NamespacedName::of(pool), references.unwrap_or_default());
+        }
+        Delete(_) | Init | InitDone => {}
+    }
 }
 
 fn index_references(context: &Context, event: &Event<GuardedAgent>) {
@@ -116,11 +169,11 @@ fn index_references(context: &Context, event: &Event<GuardedAgent>) {
     }
 }
 
-/// The watch of one kind of objects that Agents refer to, without their content.
+/// The watch of one kind of objects that Agents or WorkerPools refer to, without their content.
 fn watch_referenced<K>(
     context: &Arc<Context>,
     scope: &WatchScope,
-    queue: &AgentQueue,
+    queue: &Queues,
     cache: impl Fn(&Context) -> &ObjectCache<PartialObjectMeta<K>> + Send + 'static,
     reference: fn(String) -> Reference,
 ) -> impl Future<Output = ()> + Send + 'static
@@ -132,18 +185,18 @@ where
         let changed = metadata_event(event).map(|event| cache(&context).observe(event));
         for object in changed.into_iter().flatten() {
             let namespace = object.namespace().unwrap_or_default();
-            queue.push_dependents(&context, &namespace, reference(object.name_any()));
+            let reference = reference(object.name_any());
+            queue
+                .pools
+                .push(context.pool_index.dependents(&namespace, reference.clone()));
+            queue.agents.push_dependents(&context, &namespace, reference);
         }
     })
 }
 
-fn watch_pods(
-    context: &Arc<Context>,
-    scope: &WatchScope,
-    queue: &AgentQueue,
-) -> impl Future<Output = ()> + Send + 'static {
+fn watch_pods(context: &Arc<Context>, scope: &WatchScope, queue: &Queues) -> impl Future<Output = ()> + Send + 'static {
     let (context, queue) = (Arc::clone(context), queue.clone());
-    let watch = scope.watch::<Pod>(&context.client).with_labels(&of_agents());
+    let watch = scope.watch::<Pod>(&context.client).with_labels(&managed());
     watch.run(move |event| {
         let event = decode_event("Pod", event, |object| object.decode());
         let changed = event.map(|event| {
@@ -152,30 +205,30 @@ fn watch_pods(
                 .pods
                 .observe(event.modify(|pod: &mut Pod| pod.spec = None))
         });
-        queue.push(agents_of(&changed.unwrap_or_default()));
+        queue.push_owners(&changed.unwrap_or_default());
     })
 }
 
 fn watch_deployments(
     context: &Arc<Context>,
     scope: &WatchScope,
-    queue: &AgentQueue,
+    queue: &Queues,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (context, queue) = (Arc::clone(context), queue.clone());
-    let watch = scope.watch::<Deployment>(&context.client).with_labels(&of_agents());
+    let watch = scope.watch::<Deployment>(&context.client).with_labels(&managed());
     watch.run(move |event| {
         let event = decode_event("Deployment", event, |object| object.decode());
         let changed = event.map(|event| context.caches.deployments.observe(event));
-        queue.push(agents_of(&changed.unwrap_or_default()));
+        queue.push_owners(&changed.unwrap_or_default());
     })
 }
 
-/// The watch of the shared Roles. No Agent is reconciled: a Role has no Agent's label.
+/// The watch of the shared Roles. Nothing is reconciled: a Role has no owner's label.
 fn watch_roles(context: &Arc<Context>, scope: &WatchScope) -> impl Future<Output = ()> + Send + 'static {
     let context = Arc::clone(context);
     let watch = scope
         .watch::<PartialObjectMeta<Role>>(&context.client)
-        .with_labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+        .with_labels(&managed());
     watch.run(move |event| {
         if let Some(event) = metadata_event(event) {
             context.caches.roles.observe(event);
@@ -183,11 +236,11 @@ fn watch_roles(context: &Arc<Context>, scope: &WatchScope) -> impl Future<Output
     })
 }
 
-/// The watch of one kind of objects that belong to Agents, without their content.
+/// The watch of one kind of objects that belong to Agents or WorkerPools, without their content.
 fn watch_metadata<K>(
     context: &Arc<Context>,
     scope: &WatchScope,
-    queue: &AgentQueue,
+    queue: &Queues,
     cache: impl Fn(&Context) -> &ObjectCache<PartialObjectMeta<K>> + Send + 'static,
 ) -> impl Future<Output = ()> + Send + 'static
 where
@@ -196,15 +249,9 @@ where
     let (context, queue) = (Arc::clone(context), queue.clone());
     let watch = scope
         .watch::<PartialObjectMeta<K>>(&context.client)
-        .with_labels(&of_agents());
+        .with_labels(&managed());
     watch.run(move |event| {
         let changed = metadata_event(event).map(|event| cache(&context).observe(event));
-        queue.push(agents_of(&changed.unwrap_or_default()));
+        queue.push_owners(&changed.unwrap_or_default());
     })
-}
-
-fn agents_of<K: Resource>(objects: &[Arc<K>]) -> impl Iterator<Item = NamespacedName> {
-    objects
-        .iter()
-        .filter_map(|object| NamespacedName::of_labelled_agent(object.as_ref()))
 }

@@ -1,4 +1,4 @@
-//! Starts what runs for one scope: the watches, both controllers and the syncer
+//! Starts what runs for one scope: the watches, the controllers and the syncer
 //! of schedules, with caches of their own. Each is a task of its own, so that
 //! none of them delays another one or the Lease, and each beats while it makes
 //! progress.
@@ -21,8 +21,8 @@ use crate::{
     agents::{
         self,
         context::{Caches, Context},
-        controller::AgentQueue,
-        identity::ADMIN_PORT,
+        controller::{AgentQueue, PoolQueue, Queues},
+        identity::{ADMIN_PORT, GuardedPool, OwnerKind},
         last_applied::LastApplied,
         reference_index::{Reference, ReferenceIndex},
         revision_history::RevisionDigests,
@@ -34,6 +34,7 @@ use crate::{
         reflector_feed::ReflectorFeed,
         watch::WatchScope,
     },
+    pools,
     schedules::{
         plan::{Existence, Ownership},
         syncer::ScheduleSyncer,
@@ -52,11 +53,18 @@ const VALIDATION_THREADS: usize = 8;
 pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>) {
     let (agent_store, agent_writer) = reflector::store();
     let (tool_store, tool_writer) = reflector::store();
+    let (pool_store, pool_writer) = reflector::store();
     let (agent_sender, agent_receiver) = mpsc::unbounded();
     let (tool_sender, tool_receiver) = mpsc::unbounded();
+    let (pool_sender, pool_receiver) = mpsc::unbounded();
     let offers = Arc::<KnownOffers>::default();
     let queue = AgentQueue::new(agent_sender);
-    let context = Arc::new(agent_context(app, Caches::new(agent_store.clone(), tool_store.clone())));
+    let queues = Queues {
+        agents: queue.clone(),
+        pools: PoolQueue::new(pool_sender),
+    };
+    let caches = Caches::new(agent_store.clone(), tool_store.clone(), pool_store.clone());
+    let context = Arc::new(agent_context(app, caches));
 
     let push_dependents = {
         let (context, queue) = (Arc::clone(&context), queue.clone());
@@ -64,7 +72,8 @@ pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>)
             queue.push_dependents(&context, &tool.namespace, Reference::Tool(tool.name.clone()));
         }
     };
-    let agent_watches = agents::watches::watches(&context, scope, ReflectorFeed::new(agent_writer), &queue);
+    let feeds = (ReflectorFeed::new(agent_writer), ReflectorFeed::new(pool_writer));
+    let agent_watches = agents::watches::watches(&context, scope, feeds, &queues);
     let tool_watch = tools::controller::watch(
         &app.client,
         scope,
@@ -88,6 +97,9 @@ pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>)
     );
     let agents = after_sync(app, &context, agents);
     spawn_task(app, tasks, format_args!("controller of Agents in {scope}"), agents);
+
+    let pools = pools_controller(app, &context, pool_store, pool_receiver);
+    spawn_task(app, tasks, format_args!("controller of WorkerPools in {scope}"), pools);
 
     let tools = tools::controller::run(
         Arc::new(tool_context(app, Arc::clone(&offers))),
@@ -116,6 +128,21 @@ pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>)
     let schedules = until_stopped(app, sync_schedules(app, scope, &context, queue));
     let schedules = after_sync(app, &context, schedules);
     spawn_task(app, tasks, format_args!("schedules of {scope}"), schedules);
+}
+
+fn pools_controller(
+    app: &Arc<App>,
+    context: &Arc<Context>,
+    store: reflector::Store<GuardedPool>,
+    receiver: mpsc::UnboundedReceiver<reflector::ObjectRef<GuardedPool>>,
+) -> impl Future<Output = ()> + use<> {
+    let pools = pools::controller::run(
+        Arc::clone(context),
+        store,
+        receiver.take_until(app.stop.clone().cancelled_owned()),
+        controller_config(app),
+    );
+    after_sync(app, context, pools)
 }
 
 /// Starts a task that beats under its name.
@@ -160,12 +187,14 @@ fn agent_context(app: &App, caches: Caches) -> Context {
         config_maps: ConfigMapCache::new(app.client.clone()),
         caches,
         index: ReferenceIndex::default(),
+        pool_index: ReferenceIndex::default(),
         schedules: Arc::default(),
         last_applied: LastApplied::default(),
         revision_digests: RevisionDigests::default(),
         recorder: recorder(app),
         metrics: app.metrics.clone(),
         backoff: Backoff::default(),
+        pool_backoff: Backoff::default(),
         blocking: BlockingWork::new(VALIDATION_THREADS),
     }
 }
@@ -201,7 +230,13 @@ impl Sources for Workers {
     }
 
     fn pods_of(&self, agent: &NamespacedName) -> Vec<Arc<Pod>> {
-        self.0.caches.pods.of_agent(agent)
+        let pool = self.0.caches.agent(agent);
+        let pool = pool.as_ref().and_then(|agent| agent.0.as_ref().ok()?.spec.pool());
+        let pods = &self.0.caches.pods;
+        match pool {
+            Some(pool) => pods.of_owner(OwnerKind::Pool, &NamespacedName::new(&agent.namespace, pool)),
+            None => pods.of_owner(OwnerKind::Agent, agent),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use kube::{Resource, ResourceExt as _, runtime::reflector::ObjectRef};
-use steadfast_crds::names::AGENT_LABEL;
 
 /// Namespace and name of an object; the kind is known from the context.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,11 +29,11 @@ impl NamespacedName {
         Self::new(object.namespace().unwrap_or_default(), object.name_any())
     }
 
-    /// The key of the Agent that the object's label names.
+    /// The key of the object that a label names, in the same namespace.
     #[must_use]
-    pub fn of_labelled_agent<K: Resource>(object: &K) -> Option<Self> {
-        let agent = object.labels().get(AGENT_LABEL)?;
-        Some(Self::new(object.namespace()?, agent.clone()))
+    pub fn of_label<K: Resource>(object: &K, label: &str) -> Option<Self> {
+        let name = object.labels().get(label)?;
+        Some(Self::new(object.namespace()?, name.clone()))
     }
 
     /// The same key for kube's stores and queues.

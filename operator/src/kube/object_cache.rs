@@ -1,6 +1,6 @@
 //! The objects of one kind as the API server last described them, fed by a watch.
 //!
-//! A lookup is by name or by the Agent in the object's label, never a scan.
+//! A lookup is by name or by the owner in the object's label, never a scan.
 //! Does no IO.
 
 use std::{
@@ -11,7 +11,11 @@ use std::{
 use kube::{Resource, runtime::watcher::Event};
 use tokio::sync::watch;
 
-use crate::kube::{change_tracker::ChangeTracker, namespaced_name::NamespacedName};
+use crate::kube::{
+    change_tracker::ChangeTracker,
+    namespaced_name::NamespacedName,
+    owner::{Owner, OwnerKind, owner_of},
+};
 
 /// All objects of one kind that a watch selects.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ pub(crate) struct ObjectCache<K> {
 struct State<K> {
     tracker: ChangeTracker,
     objects: HashMap<NamespacedName, Arc<K>>,
-    names_by_agent: HashMap<NamespacedName, BTreeSet<String>>,
+    names_by_owner: HashMap<Owner, BTreeSet<String>>,
     /// The objects of a list that is not complete yet.
     listed: HashMap<NamespacedName, Arc<K>>,
 }
@@ -34,7 +38,7 @@ impl<K> Default for ObjectCache<K> {
         let state = State {
             tracker: ChangeTracker::default(),
             objects: HashMap::new(),
-            names_by_agent: HashMap::new(),
+            names_by_owner: HashMap::new(),
             listed: HashMap::new(),
         };
         Self {
@@ -89,15 +93,15 @@ impl<K: Resource> ObjectCache<K> {
         self.read().objects.get(key).cloned()
     }
 
-    /// The objects that carry the Agent's label, in the order of names.
-    pub(crate) fn of_agent(&self, agent: &NamespacedName) -> Vec<Arc<K>> {
+    /// The objects that carry the owner's label, in the order of names.
+    pub(crate) fn of_owner(&self, kind: OwnerKind, owner: &NamespacedName) -> Vec<Arc<K>> {
         let state = self.read();
-        let Some(names) = state.names_by_agent.get(agent) else {
+        let Some(names) = state.names_by_owner.get(&(kind, owner.clone())) else {
             return vec![];
         };
         names
             .iter()
-            .filter_map(|name| state.objects.get(&NamespacedName::new(&agent.namespace, name)).cloned())
+            .filter_map(|name| state.objects.get(&NamespacedName::new(&owner.namespace, name)).cloned())
             .collect()
     }
 
@@ -125,20 +129,20 @@ impl<K: Resource> State<K> {
     fn insert(&mut self, object: Arc<K>) {
         let key = NamespacedName::of(object.as_ref());
         self.remove(&key);
-        if let Some(agent) = NamespacedName::of_labelled_agent(object.as_ref()) {
-            self.names_by_agent.entry(agent).or_default().insert(key.name.clone());
+        if let Some(owner) = owner_of(object.as_ref()) {
+            self.names_by_owner.entry(owner).or_default().insert(key.name.clone());
         }
         self.objects.insert(key, object);
     }
 
     fn remove(&mut self, key: &NamespacedName) -> Option<Arc<K>> {
         let object = self.objects.remove(key)?;
-        if let Some(agent) = NamespacedName::of_labelled_agent(object.as_ref())
-            && let Some(names) = self.names_by_agent.get_mut(&agent)
+        if let Some(owner) = owner_of(object.as_ref())
+            && let Some(names) = self.names_by_owner.get_mut(&owner)
         {
             names.remove(&key.name);
             if names.is_empty() {
-                self.names_by_agent.remove(&agent);
+                self.names_by_owner.remove(&owner);
             }
         }
         Some(object)
@@ -224,11 +228,11 @@ mod tests {
         );
         cache.observe(Event::Apply(object("c", Some("weather"), "1")));
         let weather = NamespacedName::new("team", "weather");
-        assert_eq!(names(&cache.of_agent(&weather)), ["a", "c"]);
+        assert_eq!(names(&cache.of_owner(OwnerKind::Agent, &weather)), ["a", "c"]);
         cache.observe(Event::Apply(object("a", Some("haiku"), "2")));
-        assert_eq!(names(&cache.of_agent(&weather)), ["c"]);
+        assert_eq!(names(&cache.of_owner(OwnerKind::Agent, &weather)), ["c"]);
         cache.observe(Event::Delete(object("c", Some("weather"), "3")));
-        assert_eq!(names(&cache.of_agent(&weather)), Vec::<String>::new());
+        assert_eq!(names(&cache.of_owner(OwnerKind::Agent, &weather)), Vec::<String>::new());
     }
 
     #[tokio::test]

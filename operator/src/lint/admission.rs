@@ -1,4 +1,4 @@
-//! What the API server refuses when an Agent or AgentTool is applied: its schema,
+//! What the API server refuses when an Agent, AgentTool or WorkerPool is applied: its schema,
 //! the rules in CEL, and (as kubectl does) fields that do not exist. Pure.
 
 use std::{collections::BTreeSet, fmt::Write as _};
@@ -7,17 +7,18 @@ use jsonschema::{ValidationError, error::ValidationErrorKind};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::cel::{ValidationErrors, Validator};
 use serde_json::Value;
-use steadfast_crds::{Agent, AgentTool, definition, json_schema, manifests::Manifest};
+use steadfast_crds::{Agent, AgentTool, WorkerPool, definition, json_schema, manifests::Manifest};
 
 use super::Refused;
 
 /// The most errors of one object; the first ones are the useful ones.
 const MAXIMUM_ERRORS: usize = 20;
 
-/// The schemas of both kinds, compiled once for all manifests.
+/// The schemas of all kinds, compiled once for all manifests.
 pub(super) struct Admission {
     agent: Schemas,
     tool: Schemas,
+    pool: Schemas,
 }
 
 struct Schemas {
@@ -42,13 +43,16 @@ impl Admission {
         Self {
             agent: Schemas::of(&definition::<Agent>()),
             tool: Schemas::of(&definition::<AgentTool>()),
+            pool: Schemas::of(&definition::<WorkerPool>()),
         }
     }
 
-    /// Everything in an Agent or AgentTool that the API server refuses.
+    /// Everything in an Agent, AgentTool or WorkerPool that the API server refuses.
     pub(super) fn check(&self, manifest: &Manifest) -> Vec<Refused> {
         let schemas = if manifest.is::<Agent>() {
             &self.agent
+        } else if manifest.is::<WorkerPool>() {
+            &self.pool
         } else {
             &self.tool
         };

@@ -75,6 +75,63 @@ async fn what_the_api_server_refuses_is_told_with_its_line() {
     );
 }
 
+const POOL: &str = "apiVersion: steadfast.dev/v1alpha1
+kind: WorkerPool
+metadata: {name: shared}
+spec:
+  credentials: [{envVarName: KEY, secretName: key, secretKey: value}]
+";
+
+#[tokio::test]
+async fn an_agent_on_a_pool_uses_the_credentials_of_the_pool_and_has_none_of_its_own() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {value: v}\n";
+    let on_pool = "  workerPool: {name: shared}\n";
+    let with_key = AGENT.replace("apiKeyEnvVar: ''", "apiKeyEnvVar: KEY");
+    let with_pool = format!("{with_key}{on_pool}---\n{POOL}---\n{secret}");
+    assert_eq!(lines(&with_pool).await, Vec::<String>::new());
+
+    let no_pool = lines(&format!("{AGENT}{on_pool}")).await;
+    assert_eq!(
+        no_pool,
+        [
+            "1 Error weather ReferencesResolved/WorkerPoolNotFound: WorkerPool \"shared\" does not exist in the namespace of \
+          the Agent"
+        ]
+    );
+    let other_key = with_pool.replace("apiKeyEnvVar: KEY", "apiKeyEnvVar: OTHER");
+    assert_eq!(
+        lines(&other_key).await,
+        [
+            "1 Error weather CredentialsResolved/EnvVarNotProvided: model.apiKeyEnvVar (\"\" for no key) uses OTHER, which \
+          no entry of the credentials of WorkerPool \"shared\" sets"
+        ]
+    );
+    let own = "  credentials: [{envVarName: MINE, secretName: mine, secretKey: value}]\n";
+    let own = lines(&format!("{AGENT}{on_pool}{own}---\n{POOL}---\n{secret}")).await;
+    assert_eq!(own.len(), 1, "{own:?}");
+    assert!(
+        own[0].starts_with("1 Error weather Accepted/CredentialsBelongToPool: "),
+        "{own:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_pool_is_said_of_the_pool() {
+    let missing = lines(POOL).await;
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert!(missing[0].starts_with("1 Warning shared CredentialsResolved/SecretNotFound: "));
+    let unnamed = "apiVersion: steadfast.dev/v1alpha1
+kind: WorkerPool
+metadata: {name: shared}
+spec: {worker: {podTemplate: {spec: {containers: [{image: x}]}}}}
+";
+    assert!(lines(unnamed).await[0].starts_with("1 Error shared Accepted/InvalidPodTemplate: "));
+    assert_eq!(
+        lines(&format!("{POOL}  replicas: 2\n")).await,
+        ["6 Error shared -/UnknownField: unknown field \"spec.replicas\""]
+    );
+}
+
 #[tokio::test]
 async fn an_object_that_cannot_be_read_does_not_hide_the_others() {
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\ndata: {value: 1}\n";

@@ -10,7 +10,7 @@ use steadfast_contract::{
 };
 use steadfast_crds::{
     agent::{OverlapPolicy, Schedule, ScheduledTask},
-    names::agent_task_queue,
+    names::home_task_queue,
 };
 use steadfast_events::{Content, TextFormat};
 use steadfast_temporal::Codec;
@@ -70,13 +70,19 @@ impl ScheduledWorkflow {
     }
 }
 
-/// The schedules of an Agent.
-pub(crate) fn of_agent(agent: &NamespacedName, schedules: &[Schedule], install: &str) -> AgentSchedules {
+/// The schedules of an Agent; `pool` is the WorkerPool that runs it.
+pub(crate) fn of_agent(
+    agent: &NamespacedName,
+    schedules: &[Schedule],
+    install: &str,
+    pool: Option<&str>,
+) -> AgentSchedules {
+    let task_queue = home_task_queue(install, &agent.namespace, &agent.name, pool);
     schedules
         .iter()
         .map(|schedule| {
             let id = format!("{install}/{agent}/{}", schedule.name);
-            let desired = desired(&id, agent, schedule, install);
+            let desired = desired(&id, agent, schedule, task_queue.clone());
             (id, desired)
         })
         .collect()
@@ -97,7 +103,7 @@ pub(crate) fn digest(schedule: &DesiredSchedule, codec: &Codec) -> Result<String
     Ok(codec.keyed_digest(digest.as_bytes()).unwrap_or(digest))
 }
 
-fn desired(id: &str, agent: &NamespacedName, schedule: &Schedule, install: &str) -> DesiredSchedule {
+fn desired(id: &str, agent: &NamespacedName, schedule: &Schedule, task_queue: String) -> DesiredSchedule {
     // Made from nothing that can be edited: a fixed task outlives every edit of the schedule.
     let stable_id = Uuid::new_v5(&Uuid::NAMESPACE_URL, id.as_bytes()).to_string();
     let content = Content::text(schedule.message.clone(), TextFormat::default());
@@ -127,7 +133,7 @@ fn desired(id: &str, agent: &NamespacedName, schedule: &Schedule, install: &str)
         overlap: schedule.overlap,
         catch_up_seconds: schedule.catch_up.whole_seconds(),
         paused: schedule.suspend,
-        task_queue: agent_task_queue(install, &agent.namespace, &agent.name),
+        task_queue,
         workflow_id,
         workflow,
     }
@@ -182,7 +188,7 @@ pub(crate) mod testing {
 
     fn of_agent_a(schedules: &Value) -> AgentSchedules {
         let schedules: Vec<Schedule> = serde_json::from_value(schedules.clone()).unwrap();
-        of_agent(&NamespacedName::new("team", "a"), &schedules, "demo")
+        of_agent(&NamespacedName::new("team", "a"), &schedules, "demo", None)
     }
 }
 

@@ -177,18 +177,24 @@ async fn ask_all(
         .into_iter()
         .filter_map(|agent| Some((agent.clone(), ready_address(&sources.pods_of(agent))?)))
         .collect();
-    let answers: BTreeMap<NamespacedName, Offers> = stream::iter(workers)
-        .map(|(agent, address)| async move {
+    // One worker answers for all Agents of a pool.
+    let addresses: BTreeSet<IpAddr> = workers.iter().map(|(_, address)| *address).collect();
+    let by_address: BTreeMap<IpAddr, Arc<Offers>> = stream::iter(addresses)
+        .map(|address| async move {
             let offers = ask(client, address, port).await;
             if let Err(error) = &offers {
-                tracing::debug!(%agent, error = error as &dyn std::error::Error, "a worker did not say what its MCP servers offer");
+                tracing::debug!(%address, error = error as &dyn std::error::Error, "a worker did not say what its MCP servers offer");
             }
-            Some((agent, offers.ok()?))
+            Some((address, Arc::new(offers.ok()?)))
         })
         .buffer_unordered(CONCURRENCY)
         .filter_map(futures::future::ready)
         .collect()
         .await;
+    let answers: BTreeMap<NamespacedName, Arc<Offers>> = workers
+        .into_iter()
+        .filter_map(|(agent, address)| Some((agent, Arc::clone(by_address.get(&address)?))))
+        .collect();
     let seen = users
         .into_iter()
         .filter_map(|(tool, users)| Some((tool.clone(), best_offer(tool, &users, &answers)?)));
@@ -199,7 +205,7 @@ async fn ask_all(
 fn best_offer(
     tool: &NamespacedName,
     users: &[NamespacedName],
-    answers: &BTreeMap<NamespacedName, Offers>,
+    answers: &BTreeMap<NamespacedName, Arc<Offers>>,
 ) -> Option<SeenOffer> {
     let name = function_name(&tool.name);
     let offers = users.iter().filter_map(|agent| {
@@ -343,8 +349,10 @@ mod tests {
     #[test]
     fn the_worst_offer_is_told_and_only_a_new_one_wakes_the_tool() {
         let name = |name: &str| NamespacedName::new("team", name);
-        let answer = |offer: Offer| Offers {
-            servers: BTreeMap::from([("my_docs".to_owned(), offer)]),
+        let answer = |offer: Offer| {
+            Arc::new(Offers {
+                servers: BTreeMap::from([("my_docs".to_owned(), offer)]),
+            })
         };
         let answers = BTreeMap::from([
             (name("good"), answer(offer(&["x"], &[], &[], None))),

@@ -36,7 +36,7 @@ impl GitOps {
         // The document follows new definitions after a moment.
         let document = wait::until("the definitions in the OpenAPI document", TIMEOUT, async || {
             let document = cluster.kubectl(&["get", "--raw", "/openapi/v2"]).await?;
-            for kind in ["Agent", "AgentTool"] {
+            for kind in ["Agent", "AgentTool", "WorkerPool"] {
                 ensure!(
                     document.contains(&format!("\"dev.steadfast.v1alpha1.{kind}\"")),
                     "{kind} is missing"
@@ -129,9 +129,10 @@ async fn apply(cluster: &Cluster, file: &Path, arguments: &[&str]) -> Vec<Value>
     items(&text)
 }
 
-/// Every Agent and AgentTool of the namespace.
+/// Every Agent, AgentTool and WorkerPool of the namespace.
 async fn stored(cluster: &Cluster) -> Vec<Value> {
-    let arguments = ["get", "agents,agenttools", "--output=json", "--show-managed-fields"];
+    let kinds = "agents,agenttools,workerpools";
+    let arguments = ["get", kinds, "--output=json", "--show-managed-fields"];
     items(&cluster.kubectl(&arguments).await.unwrap())
 }
 
@@ -293,7 +294,13 @@ async fn argo_cd_finds_no_difference_before_and_after_a_reconciliation() {
             match object["kind"].as_str().unwrap() {
                 // It refers to Agents that do not exist.
                 "Agent" if name == "every-list" => observed(&cluster, name).await,
+                "Agent" if object["spec"]["workerPool"].is_object() => {
+                    let ready = ConditionType::Ready;
+                    cluster.condition(name, ready, "True", "AllConditionsMet").await;
+                }
                 "Agent" => cluster.make_ready(name).await,
+                // It stands before its Agents.
+                "WorkerPool" => cluster.make_pool_ready(name).await,
                 _ => accepted(&cluster, name).await,
             }
         }

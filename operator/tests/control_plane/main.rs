@@ -17,6 +17,7 @@ mod leading;
 mod lint;
 mod offers;
 mod ownership;
+mod pools;
 mod revisions;
 mod rollout;
 mod temporal;

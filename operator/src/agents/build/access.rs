@@ -14,20 +14,20 @@ use steadfast_crds::{
 };
 
 use super::metadata::owned_metadata;
-use crate::agents::identity::AgentIdentity;
+use crate::agents::identity::WorkerOwner;
 
-/// Name of the Role of each namespace with Agents.
+/// Name of the Role of each namespace with workers.
 pub(crate) const ROLE_NAME: &str = "steadfast-worker";
 
-/// The account of one Agent's workers.
-pub(super) fn service_account(agent: &AgentIdentity) -> ServiceAccount {
+/// The account of the workers of one Agent or WorkerPool.
+pub(super) fn service_account(owner: &WorkerOwner) -> ServiceAccount {
     ServiceAccount {
-        metadata: owned_metadata(agent, agent.worker_name()),
+        metadata: owned_metadata(owner, owner.worker_name()),
         ..ServiceAccount::default()
     }
 }
 
-/// The permissions of all workers in a namespace. No Agent owns the Role; it is deleted with the last Agent.
+/// The permissions of all workers in a namespace. Nobody owns the Role; it is deleted with the last Agent and WorkerPool.
 pub(super) fn role(namespace: &str) -> Role {
     Role {
         metadata: ObjectMeta {
@@ -45,10 +45,10 @@ pub(super) fn role(namespace: &str) -> Role {
     }
 }
 
-/// The binding of one Agent's account to the Role.
-pub(super) fn role_binding(agent: &AgentIdentity) -> RoleBinding {
+/// The binding of the account to the Role.
+pub(super) fn role_binding(owner: &WorkerOwner) -> RoleBinding {
     RoleBinding {
-        metadata: owned_metadata(agent, agent.worker_name()),
+        metadata: owned_metadata(owner, owner.worker_name()),
         role_ref: RoleRef {
             api_group: Role::group(&()).into_owned(),
             kind: Role::kind(&()).into_owned(),
@@ -56,8 +56,8 @@ pub(super) fn role_binding(agent: &AgentIdentity) -> RoleBinding {
         },
         subjects: Some(vec![Subject {
             kind: ServiceAccount::kind(&()).into_owned(),
-            name: agent.worker_name(),
-            namespace: Some(agent.key.namespace.clone()),
+            name: owner.worker_name(),
+            namespace: Some(owner.key.namespace.clone()),
             ..Subject::default()
         }]),
     }

@@ -1,4 +1,4 @@
-//! The Deployment of an Agent's workers. It contains nothing of the prompt, the
+//! The Deployment of the workers of an Agent or of a WorkerPool. It contains nothing of the prompt, the
 //! tools or the model: these are in the revision, and pods keep running when
 //! they change.
 
@@ -16,7 +16,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 use kube::api::ObjectMeta;
-use steadfast_crds::names::{AGENT_LABEL, CREDENTIALS_HASH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL};
+use steadfast_crds::names::{CREDENTIALS_HASH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL};
 
 use super::{
     environment,
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     agents::{
-        identity::{ADMIN_PORT, AgentIdentity, WORKER_CONTAINER},
+        identity::{ADMIN_PORT, WORKER_CONTAINER, WorkerOwner},
         validate::Workers,
     },
     settings::{Settings, WorkerEncryption},
@@ -36,14 +36,14 @@ const ENCRYPTION_VOLUME: &str = "encryption-keys";
 /// The time that a worker needs after its drain to release its tasks and exit, in seconds.
 const SHUTDOWN_SECONDS: i64 = 10;
 
-/// The Deployment of an Agent's workers.
-pub(super) fn deployment(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -> Deployment {
+/// The Deployment of the workers.
+pub(super) fn deployment(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> Deployment {
     Deployment {
-        metadata: owned_metadata(agent, agent.worker_name()),
+        metadata: owned_metadata(owner, owner.worker_name()),
         spec: Some(DeploymentSpec {
             replicas: Some(workers.replicas),
             selector: LabelSelector {
-                match_labels: Some(selector(agent)),
+                match_labels: Some(selector(owner)),
                 ..LabelSelector::default()
             },
             revision_history_limit: Some(2),
@@ -54,7 +54,7 @@ pub(super) fn deployment(agent: &AgentIdentity, workers: &Workers, settings: &Se
                     max_surge: Some(IntOrString::String("25%".to_owned())),
                 }),
             }),
-            template: pod_template(agent, workers, settings),
+            template: pod_template(owner, workers, settings),
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
@@ -62,18 +62,18 @@ pub(super) fn deployment(agent: &AgentIdentity, workers: &Workers, settings: &Se
 }
 
 /// The selector of the pods. Kubernetes does not allow a change of it.
-fn selector(agent: &AgentIdentity) -> BTreeMap<String, String> {
+fn selector(owner: &WorkerOwner) -> BTreeMap<String, String> {
     BTreeMap::from([
-        (AGENT_LABEL.to_owned(), agent.key.name.clone()),
+        (owner.kind.label().to_owned(), owner.key.name.clone()),
         (MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned()),
     ])
 }
 
-fn pod_template(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -> PodTemplateSpec {
+fn pod_template(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> PodTemplateSpec {
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta::default()),
         spec: Some(PodSpec {
-            service_account_name: Some(agent.worker_name()),
+            service_account_name: Some(owner.worker_name()),
             // Otherwise a Service named "redis" would set REDIS_PORT.
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(grace_period_seconds(workers)),
@@ -85,7 +85,7 @@ fn pod_template(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -
                 }),
                 ..PodSecurityContext::default()
             }),
-            containers: vec![container(agent, workers, settings)],
+            containers: vec![container(owner, workers, settings)],
             volumes: settings
                 .worker_encryption
                 .as_ref()
@@ -96,9 +96,9 @@ fn pod_template(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -
     if let Some(overlay) = workers.overlay.clone() {
         template.merge_from(overlay);
     }
-    // After the merge, so that no user can remove the labels and the annotation that tie pods to the Agent.
+    // After the merge, so that no user can remove the labels and the annotation that tie pods to their owner.
     let metadata = template.metadata.get_or_insert_default();
-    metadata.labels.get_or_insert_default().extend(labels(agent));
+    metadata.labels.get_or_insert_default().extend(labels(owner));
     metadata
         .annotations
         .get_or_insert_default()
@@ -112,12 +112,12 @@ fn grace_period_seconds(workers: &Workers) -> i64 {
         .saturating_add(SHUTDOWN_SECONDS)
 }
 
-fn container(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -> Container {
+fn container(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> Container {
     Container {
         name: WORKER_CONTAINER.to_owned(),
         image: Some(workers.image.clone()),
         image_pull_policy: Some(settings.image_pull_policy.as_str().to_owned()),
-        env: Some(environment::variables(agent, workers, settings)),
+        env: Some(environment::variables(owner, workers, settings)),
         ports: Some(vec![ContainerPort {
             name: Some(ADMIN_PORT_NAME.to_owned()),
             container_port: ADMIN_PORT,

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
 
 use crate::{
     agents::{
-        identity::{ADMIN_PORT, AgentIdentity},
+        identity::{ADMIN_PORT, OwnerKind, WorkerOwner},
         validate::Workers,
     },
     settings::Settings,
@@ -13,13 +13,17 @@ use crate::{
 /// Where the worker container has its encryption keys.
 pub(super) const ENCRYPTION_KEYS_PATH: &str = "/etc/steadfast/encryption-keys";
 
-/// The variables of the worker container: its own, those of the settings, and last the Agent's credentials.
-pub(super) fn variables(agent: &AgentIdentity, workers: &Workers, settings: &Settings) -> Vec<EnvVar> {
+/// The variables of the worker container: its own, those of the settings, and last the credentials.
+pub(super) fn variables(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> Vec<EnvVar> {
+    let name_variable = match owner.kind {
+        OwnerKind::Agent => "STEADFAST_AGENT",
+        OwnerKind::Pool => "STEADFAST_WORKER_POOL",
+    };
     let mut variables = vec![
         plain("STEADFAST_INSTALL", settings.install_id.clone()),
-        plain("STEADFAST_NAMESPACE", agent.key.namespace.clone()),
-        plain("STEADFAST_AGENT", agent.key.name.clone()),
-        plain("STEADFAST_TASK_QUEUE", agent.task_queue(&settings.install_id)),
+        plain("STEADFAST_NAMESPACE", owner.key.namespace.clone()),
+        plain(name_variable, owner.key.name.clone()),
+        plain("STEADFAST_TASK_QUEUE", owner.task_queue(&settings.install_id)),
         plain("STEADFAST_ADMIN_ADDRESS", format!("0.0.0.0:{ADMIN_PORT}")),
         plain(
             "STEADFAST_DRAIN_TIMEOUT_SECONDS",

@@ -1,17 +1,17 @@
-//! Labels and owner references of an Agent's objects.
+//! Labels and owner references of the objects of an Agent or of a WorkerPool.
 
 use std::collections::BTreeMap;
 
 use kube::api::ObjectMeta;
-use steadfast_crds::names::{AGENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
+use steadfast_crds::names::{MANAGED_BY, MANAGED_BY_LABEL};
 
-use crate::agents::identity::AgentIdentity;
+use crate::agents::identity::WorkerOwner;
 
-/// The labels of every object of an Agent.
-pub(super) fn labels(agent: &AgentIdentity) -> BTreeMap<String, String> {
-    let name = agent.key.name.as_str();
+/// The labels of every object of an owner.
+pub(super) fn labels(owner: &WorkerOwner) -> BTreeMap<String, String> {
+    let name = owner.key.name.as_str();
     [
-        (AGENT_LABEL, name),
+        (owner.kind.label(), name),
         (MANAGED_BY_LABEL, MANAGED_BY),
         ("app.kubernetes.io/name", "steadfast-worker"),
         ("app.kubernetes.io/instance", name),
@@ -22,13 +22,13 @@ pub(super) fn labels(agent: &AgentIdentity) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// The metadata of an object that Kubernetes deletes with its Agent.
-pub(super) fn owned_metadata(agent: &AgentIdentity, name: String) -> ObjectMeta {
+/// The metadata of an object that Kubernetes deletes with its owner.
+pub(super) fn owned_metadata(owner: &WorkerOwner, name: String) -> ObjectMeta {
     ObjectMeta {
         name: Some(name),
-        namespace: Some(agent.key.namespace.clone()),
-        labels: Some(labels(agent)),
-        owner_references: Some(agent.owner_reference.iter().cloned().collect()),
+        namespace: Some(owner.key.namespace.clone()),
+        labels: Some(labels(owner)),
+        owner_references: Some(owner.owner_reference.iter().cloned().collect()),
         ..ObjectMeta::default()
     }
 }

@@ -4,7 +4,7 @@
 use kube::ResourceExt as _;
 use steadfast_crds::{
     AgentRevision, AgentRevisionSpec,
-    names::{SEQUENCE_LABEL, revision_name},
+    names::{SEQUENCE_LABEL, WORKER_POOL_LABEL, revision_name},
 };
 
 use super::{RevisionPlan, metadata::owned_metadata};
@@ -33,10 +33,11 @@ pub(super) fn plan(
             ..content.spec.clone()
         },
     );
-    revision.metadata = owned_metadata(agent, revision.name_any());
-    revision
-        .labels_mut()
-        .insert(SEQUENCE_LABEL.to_owned(), sequence.to_string());
+    revision.metadata = owned_metadata(&agent.as_owner(), revision.name_any());
+    let labels = revision.labels_mut();
+    labels.insert(SEQUENCE_LABEL.to_owned(), sequence.to_string());
+    // By it the workers of a pool find the revisions of their Agents.
+    labels.extend(agent.pool.clone().map(|pool| (WORKER_POOL_LABEL.to_owned(), pool)));
     RevisionPlan::Create {
         revision: Box::new(revision),
         digest: content.digest.clone(),

@@ -87,14 +87,16 @@ where
         },
         secrets: SecretHashCache::new(client.clone(), hash),
         config_maps: ConfigMapCache::new(client.clone()),
-        caches: Caches::new(reflector::store().0, reflector::store().0),
+        caches: Caches::new(reflector::store().0, reflector::store().0, reflector::store().0),
         index: ReferenceIndex::default(),
+        pool_index: ReferenceIndex::default(),
         schedules: Arc::default(),
         last_applied: LastApplied::default(),
         revision_digests: RevisionDigests::default(),
         recorder: Recorder::new(client, Reporter::from("test")),
         metrics: Metrics::register(&Registry::new()).unwrap(),
         backoff: Backoff::default(),
+        pool_backoff: Backoff::default(),
         blocking: BlockingWork::new(1),
     }
 }

@@ -41,6 +41,7 @@ fn reconciled(errors: Vec<ValidationError>, revision: Option<i64>, deployment: O
             deployment,
             ..Applied::default()
         },
+        pool: None,
         schedules: None,
     }
 }
@@ -171,7 +172,7 @@ fn a_failed_request_leaves_a_ready_agent_ready_and_is_reported() {
     let reconciling = find(&status.conditions, ConditionType::Reconciling).unwrap();
     assert_eq!(
         reconciling.message,
-        "apply the objects of the Agent: apply Deployment agent-weather: ServiceError: connection refused"
+        "apply its objects: apply Deployment agent-weather: ServiceError: connection refused"
     );
 }
 

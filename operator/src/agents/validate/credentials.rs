@@ -1,26 +1,81 @@
-//! Checks the credentials of an Agent: their Secrets exist, and every variable
-//! that a text refers to is a credential. Pure; of a value only its hash is known.
+//! Checks the credentials of an Agent or of a WorkerPool: their Secrets exist, and every
+//! variable that a text of an Agent refers to is a credential. Pure; of a value only its
+//! hash is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use steadfast_crds::{
     Agent,
-    agent_revision::RevisionTool,
+    agent::Credential,
+    agent_revision::{RevisionCredential, RevisionTool},
     conditions::{ConditionType, Reason},
     environment::{is_reserved, referenced_variables},
 };
 
 use crate::{
-    agents::dereference::Dereferenced,
-    kube::namespaced_name::NamespacedName,
+    agents::dereference::Secrets,
     settings::Settings,
     tools::{text_fields, validate},
     validation::ValidationError,
 };
 
+/// The credentials that an Agent may use.
+#[derive(Debug)]
+pub(super) struct Provided<'a> {
+    credentials: &'a [Credential],
+    /// The WorkerPool that they belong to; `None` for those of the Agent.
+    pool: Option<&'a str>,
+}
+
+impl<'a> Provided<'a> {
+    /// The Agent's own.
+    pub(super) fn by_agent(credentials: &'a [Credential]) -> Self {
+        Self {
+            credentials,
+            pool: None,
+        }
+    }
+
+    /// Those of a WorkerPool.
+    pub(super) fn by_pool(pool: &'a str, credentials: &'a [Credential]) -> Self {
+        Self {
+            credentials,
+            pool: Some(pool),
+        }
+    }
+
+    /// Where people find them.
+    fn place(&self) -> String {
+        self.pool.map_or_else(
+            || "credentials".to_owned(),
+            |pool| format!("the credentials of WorkerPool \"{pool}\""),
+        )
+    }
+
+    /// The credentials for the revision: names and hosts only, a revision contains no Secret and no value. Of a pool only
+    /// those that the Agent names: an edit of another one makes no new revision of it.
+    fn for_revision(&self, used: &BTreeSet<String>) -> Vec<RevisionCredential> {
+        let is_used = |credential: &&Credential| self.pool.is_none() || used.contains(&credential.env_var_name);
+        let credentials = self.credentials.iter().filter(is_used);
+        credentials
+            .map(|credential| RevisionCredential {
+                env_var_name: credential.env_var_name.clone(),
+                hosts: credential.hosts.clone(),
+            })
+            .collect()
+    }
+}
+
 /// Checks that every variable that a text refers to is a credential: no other variable of the worker may leave it.
-pub(super) fn check_variables(agent: &Agent, tools: &[RevisionTool], errors: &mut Vec<ValidationError>) {
-    let provided: BTreeSet<&str> = agent.spec.credentials.iter().map(|c| c.env_var_name.as_str()).collect();
+/// Returns the credentials for the revision.
+pub(super) fn check_variables(
+    agent: &Agent,
+    tools: &[RevisionTool],
+    provided: &Provided<'_>,
+    errors: &mut Vec<ValidationError>,
+) -> Vec<RevisionCredential> {
+    let names: BTreeSet<&str> = provided.credentials.iter().map(|c| c.env_var_name.as_str()).collect();
+    let mut used = BTreeSet::new();
     let model = &agent.spec.model;
     let uses_key = !model.api_key_env_var.is_empty() && model.token_file().is_none();
     let key = uses_key.then(|| model.api_key_env_var.clone());
@@ -47,16 +102,22 @@ pub(super) fn check_variables(agent: &Agent, tools: &[RevisionTool], errors: &mu
             .map(move |name| (format!("hooks[{index}].webhook"), name))
     });
     for (user, name) in of_model.chain(of_tools).chain(of_hooks) {
-        if !provided.contains(name.as_str()) {
+        if !names.contains(name.as_str()) {
             errors.push(ValidationError::new(
                 ConditionType::CredentialsResolved,
                 Reason::EnvVarNotProvided,
-                format!("{user} uses {name}, which no entry of credentials sets"),
+                format!("{user} uses {name}, which no entry of {} sets", provided.place()),
             ));
         }
+        used.insert(name);
     }
-    check_hosts(agent, tools, errors);
-    for credential in &agent.spec.credentials {
+    check_hosts(provided, tools, errors);
+    provided.for_revision(&used)
+}
+
+/// Checks that no credential sets a variable of the worker itself.
+pub(crate) fn check_names(credentials: &[Credential], errors: &mut Vec<ValidationError>) {
+    for credential in credentials {
         if is_reserved(&credential.env_var_name) {
             let message = format!(
                 "credentials may not set {}: the name is reserved",
@@ -68,11 +129,10 @@ pub(super) fn check_variables(agent: &Agent, tools: &[RevisionTool], errors: &mu
 }
 
 /// Checks that a credential which an argument could lead to another host names its hosts.
-fn check_hosts(agent: &Agent, tools: &[RevisionTool], errors: &mut Vec<ValidationError>) {
+fn check_hosts(provided: &Provided<'_>, tools: &[RevisionTool], errors: &mut Vec<ValidationError>) {
     for tool in tools {
         let variables = validate::variables_without_fixed_host(&tool.spec);
-        let without_hosts = agent
-            .spec
+        let without_hosts = provided
             .credentials
             .iter()
             .filter(|credential| credential.hosts.is_empty() && variables.contains(&credential.env_var_name));
@@ -92,17 +152,14 @@ fn check_hosts(agent: &Agent, tools: &[RevisionTool], errors: &mut Vec<Validatio
 }
 
 /// Checks that every secret value of the environment exists. Returns the hash of each value, by variable.
-pub(super) fn check_secrets(
-    agent: &Agent,
-    key: &NamespacedName,
-    dereferenced: &Dereferenced,
+pub(crate) fn check_secrets(
+    credentials: &[Credential],
+    namespace: &str,
+    secrets: &Secrets,
     settings: &Settings,
     errors: &mut Vec<ValidationError>,
 ) -> BTreeMap<String, String> {
-    let namespace = &key.namespace;
-    let own = agent
-        .spec
-        .credentials
+    let own = credentials
         .iter()
         .map(|c| (c.env_var_name.as_str(), c.secret_name.as_str(), c.secret_key.as_str()));
     let of_settings = settings
@@ -115,13 +172,13 @@ pub(super) fn check_secrets(
     let required: Vec<(&str, &str, &str)> = own.chain(of_settings).chain(active_key).collect();
     let mut hashes = BTreeMap::new();
     // Workers read the keys that are not active too.
-    let encryption_keys = encryption.and_then(|e| dereferenced.secrets.get(&e.secret)?.as_deref());
+    let encryption_keys = encryption.and_then(|e| secrets.get(&e.secret)?.as_deref());
     for (id, hash) in encryption_keys.into_iter().flatten() {
         hashes.insert(format!("STEADFAST_ENCRYPTION_KEYS_PATH/{id}"), hash.clone());
     }
     let mut missing = BTreeSet::new();
     for &(variable, secret, key) in &required {
-        let (reason, message) = match dereferenced.secrets.get(secret).and_then(Option::as_ref) {
+        let (reason, message) = match secrets.get(secret).and_then(Option::as_ref) {
             Some(keys) => match keys.get(key) {
                 Some(hash) => {
                     hashes.insert(variable.to_owned(), format!("{secret}/{key}={hash}"));

@@ -1,10 +1,41 @@
-//! Quantities of a pod template. Kubernetes accepts whole numbers for them
-//! (`memory: 8589934592`); the type of the pod template knows text only.
+//! Checks the user's part of a pod template. Kubernetes accepts whole numbers for its
+//! quantities (`memory: 8589934592`); the type of the pod template knows text only.
 
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Map, Value};
+use steadfast_crds::{conditions::Reason, worker::WorkerSettings};
+
+use crate::{agents::identity::WORKER_CONTAINER, validation::ValidationError};
+
+/// The pod template of the settings; adds an error if it is none.
+pub(crate) fn check(worker: &WorkerSettings, errors: &mut Vec<ValidationError>) -> Option<PodTemplateSpec> {
+    let template = &worker.pod_template;
+    if template.is_empty() {
+        return None;
+    }
+    let mut refuse = |message: String| {
+        errors.push(ValidationError::not_accepted(Reason::InvalidPodTemplate, message));
+        None
+    };
+    let overlay: PodTemplateSpec = match serde_json::from_value(with_quantities_as_text(template)) {
+        Ok(overlay) => overlay,
+        Err(error) => return refuse(format!("worker.podTemplate is not a pod template: {error}")),
+    };
+    let unnamed = overlay
+        .spec
+        .iter()
+        .flat_map(|spec| &spec.containers)
+        .any(|container| container.name.is_empty());
+    if unnamed {
+        return refuse(format!(
+            "worker.podTemplate has a container without a name; the worker's is \"{WORKER_CONTAINER}\""
+        ));
+    }
+    Some(overlay)
+}
 
 /// The pod template as JSON, with its numeric quantities as text.
-pub(super) fn with_quantities_as_text(template: &Map<String, Value>) -> Value {
+fn with_quantities_as_text(template: &Map<String, Value>) -> Value {
     let mut template = Value::Object(template.clone());
     let Some(spec) = template.get_mut("spec") else {
         return template;

@@ -10,7 +10,7 @@ use steadfast_crds::{
     agent_revision::{RevisionAgent, RevisionHandoff, RevisionTool},
     agent_tool::{ApprovalPolicy, ToolKind},
     conditions::{ConditionType, Reason},
-    names::{agent_task_queue, ask_function_name, function_name, transfer_function_name},
+    names::{ask_function_name, function_name, home_task_queue, transfer_function_name},
 };
 
 use crate::{
@@ -180,7 +180,7 @@ impl Resolver<'_> {
     /// The description of another Agent; adds an error if the Agent does not exist or cannot be decoded.
     fn description(&mut self, other: &str, field: &str) -> Option<String> {
         let (reason, message) = match self.dereferenced.agents.get(other) {
-            Some(AgentSummary::Valid(description)) => return Some(description.clone()),
+            Some(AgentSummary::Valid(agent)) => return Some(agent.description.clone()),
             Some(AgentSummary::Invalid(reason)) => (
                 Reason::AgentNotAccepted,
                 format!("Agent \"{other}\" of {field} cannot be decoded: {reason}"),
@@ -211,7 +211,13 @@ impl Resolver<'_> {
     }
 
     fn task_queue(&self, other: &str) -> String {
-        agent_task_queue(&self.settings.install_id, self.namespace, other)
+        let pool = self.dereferenced.agents.get(other).and_then(AgentSummary::pool);
+        home_task_queue(
+            &self.settings.install_id,
+            self.namespace,
+            other,
+            pool.map(String::as_str),
+        )
     }
 }
 
