@@ -9,6 +9,7 @@
 mod child;
 mod environment;
 mod fleet;
+mod local_worker;
 mod programs;
 mod queues;
 mod services;
@@ -170,10 +171,11 @@ async fn watch(
             .update(&directories, &programs.environments, fleet.environment())
             .await;
         *queues.lock().unwrap_or_else(PoisonError::into_inner) = fleet.queues().to_vec();
-        for agent in fleet.agents() {
-            let is_current = services.worker_has(&agent.name, &fleet.variables_of(agent));
-            if (!is_current || rebuilt.contains(&agent.name))
-                && let Err(error) = services.start_worker(agent, programs, state, fleet, own_workers)
+        for (key, worker) in fleet.workers() {
+            let is_current = services.worker_has(&key, &worker.variables);
+            let is_rebuilt = worker.agents.iter().any(|agent| rebuilt.contains(agent));
+            if (!is_current || is_rebuilt)
+                && let Err(error) = services.start_worker(&worker, programs, state, own_workers)
             {
                 return error;
             }

@@ -2,7 +2,7 @@
 //! place of Secrets.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use serde_json::json;
 use steadfast_crds::{
-    Agent,
+    agent::Credential,
     manifests::{Manifest, Origin},
 };
 
@@ -31,6 +31,15 @@ const PASSED_ON: [&str; 11] = [
 
 /// The variable of each key of a Secret.
 type KeysOfSecret<'a> = BTreeMap<&'a str, &'a str>;
+
+/// An Agent or a WorkerPool with credentials.
+#[derive(Clone, Debug)]
+pub(super) struct CredentialsUser {
+    pub(super) namespace: Option<String>,
+    pub(super) credentials: Vec<Credential>,
+    /// The variables of the keys of models, for which there is a stand-in.
+    pub(super) model_keys: BTreeSet<String>,
+}
 
 /// The variables of this process and of `.env`; the process has precedence.
 #[derive(Clone, Debug)]
@@ -101,16 +110,16 @@ impl Environment {
         self.all.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The Secrets that the credentials of the Agents name, with the keys whose variables are set or have a stand-in.
-    /// Their values are the names of the variables: a revision depends on no value.
-    pub(super) fn secrets(&self, agents: &[(Agent, Origin)], namespace: &str) -> Vec<Manifest> {
+    /// The Secrets that the credentials of the Agents and the WorkerPools name, with the keys whose variables are set or
+    /// have a stand-in. Their values are the names of the variables: a revision depends on no value.
+    pub(super) fn secrets(&self, users: &[(CredentialsUser, Origin)], namespace: &str) -> Vec<Manifest> {
         // Two Agents may read different keys of one Secret.
         let mut secrets: BTreeMap<(&str, &str), (&Origin, KeysOfSecret<'_>)> = BTreeMap::new();
-        for (agent, origin) in agents {
-            let namespace = agent.metadata.namespace.as_deref().unwrap_or(namespace);
-            for credential in &agent.spec.credentials {
+        for (user, origin) in users {
+            let namespace = user.namespace.as_deref().unwrap_or(namespace);
+            for credential in &user.credentials {
                 let name = credential.env_var_name.as_str();
-                if self.get(name).is_some() || agent.spec.model.api_key_env_var == name {
+                if self.get(name).is_some() || user.model_keys.contains(name) {
                     let of_secret = (namespace, credential.secret_name.as_str());
                     let (_, keys) = secrets
                         .entry(of_secret)

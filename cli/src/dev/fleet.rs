@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use steadfast_crds::{
-    Agent, AgentRevision, AgentRevisionSpec,
-    manifests::{self, Manifest},
+    Agent, AgentRevision, AgentRevisionSpec, WorkerPool,
+    manifests::{self, Manifest, Origin},
     names::revision_name,
 };
 use steadfast_operator::{
@@ -21,7 +21,8 @@ use steadfast_stand_in_model::Fixtures;
 
 use super::{
     INSTALL,
-    environment::Environment,
+    environment::{CredentialsUser, Environment},
+    local_worker::{LocalWorker, WorkerHome},
     queues::{self, ToolQueue},
     state_dir::StateDir,
     status,
@@ -49,6 +50,8 @@ pub(super) enum StandIn {
     NoKey,
     /// The command line says so.
     Wanted,
+    /// It answers for another Agent of the same WorkerPool, whose process has one address for models.
+    OnPool(String),
 }
 
 /// The Agents of the files.
@@ -59,6 +62,8 @@ pub(super) struct Fleet {
     environment: Environment,
     revisions: PathBuf,
     agents: BTreeMap<String, LocalAgent>,
+    /// The WorkerPools of the files.
+    pools: BTreeMap<String, WorkerPool>,
     /// The names of the Agents in the order of the files.
     order: Vec<String>,
     /// The files as they were read last.
@@ -82,6 +87,7 @@ impl Fleet {
             environment,
             revisions: state.revisions(),
             agents: BTreeMap::new(),
+            pools: BTreeMap::new(),
             order: Vec::new(),
             contents: BTreeMap::new(),
             queues: Vec::new(),
@@ -122,19 +128,28 @@ impl Fleet {
         self.environment.passed_on()
     }
 
-    /// The variables of an agent's worker: its credentials, and no other secret.
-    pub(super) fn variables_of(&self, agent: &LocalAgent) -> BTreeMap<String, String> {
-        let mut variables = self.environment.passed_on();
-        for credential in &agent.agent.spec.credentials {
-            if let Some(value) = self.environment.get(&credential.env_var_name) {
-                variables.insert(credential.env_var_name.clone(), value.to_owned());
+    /// The worker processes that the Agents need, by the name of their log.
+    pub(super) fn workers(&self) -> BTreeMap<String, LocalWorker> {
+        let mut workers: BTreeMap<String, LocalWorker> = BTreeMap::new();
+        let value = |name: &str| self.environment.get(name);
+        for agent in self.agents.values() {
+            let spec = &agent.agent.spec;
+            let home = WorkerHome::of(&agent.name, spec.pool());
+            let worker = workers.entry(home.key()).or_insert_with(|| {
+                let mut worker = LocalWorker::new(home, self.environment.passed_on());
+                let of_pool = spec.pool().and_then(|pool| self.pools.get(pool));
+                let credentials = of_pool.map_or(&spec.credentials, |pool| &pool.spec.credentials);
+                worker.add_credentials(credentials, value);
+                worker
+            });
+            worker.agents.insert(agent.name.clone());
+            worker.has_stand_in |= agent.stand_in.is_some();
+            let key = &spec.model.api_key_env_var;
+            if agent.stand_in.is_some() && !key.is_empty() {
+                worker.variables.insert(key.clone(), STAND_IN_KEY.to_owned());
             }
         }
-        let key = &agent.agent.spec.model.api_key_env_var;
-        if agent.stand_in.is_some() && !key.is_empty() {
-            variables.insert(key.clone(), STAND_IN_KEY.to_owned());
-        }
-        variables
+        workers
     }
 
     /// The environment and `.env`.
@@ -193,8 +208,21 @@ impl Fleet {
         let Plan {
             report,
             agents: planned,
+            pools,
         } = offline::plan(&with_secrets, &self.namespace, INSTALL, &newest).await?;
-        let refused = print_report(report);
+        let mut refused = print_report(report);
+        for pool in pools.into_iter().filter(|pool| pool.key.namespace == self.namespace) {
+            // A pool with errors goes on as it was.
+            self.pools.insert(pool.key.name, pool.pool);
+        }
+        for planned in &planned {
+            let name = &planned.key.name;
+            let pool = planned.agent.spec.pool();
+            if let Some(pool) = pool.filter(|pool| !self.pools.contains_key(*pool) && !refused.contains(name)) {
+                status(&format!("{name}: WorkerPool {pool} cannot be run"));
+                refused.insert(name.clone());
+            }
+        }
         self.queues = queues::of_tools(&with_secrets);
         let mut order = Vec::new();
         // An Agent with errors goes on as it was.
@@ -225,11 +253,14 @@ impl Fleet {
                 status(&format!("{name}: revision {}", revision.spec.sequence));
             }
             let agent = self.local(name.clone(), planned.agent);
-            if self.agents.get(&name).map(|known| &known.stand_in) != Some(&agent.stand_in) {
-                status(&model_line(&agent));
-            }
             order.push(name.clone());
             agents.insert(name, agent);
+        }
+        share_stand_ins(&mut agents);
+        for (name, agent) in &agents {
+            if self.agents.get(name).map(|known| &known.stand_in) != Some(&agent.stand_in) {
+                status(&model_line(agent));
+            }
         }
         self.remove_revisions_of_others(&agents)?;
         self.order = order;
@@ -304,11 +335,7 @@ impl Fleet {
             .filter(|manifest| manifest.kind() != "Secret")
             .cloned()
             .collect();
-        let agents = manifests.iter().filter(|manifest| manifest.is::<Agent>());
-        let agents: Vec<_> = agents
-            .filter_map(|manifest| Some((manifest.decode::<Agent>().ok()?, manifest.origin.clone())))
-            .collect();
-        all.extend(self.environment.secrets(&agents, &self.namespace));
+        all.extend(self.environment.secrets(&credentials_users(manifests), &self.namespace));
         all
     }
 
@@ -361,6 +388,50 @@ impl Fleet {
     }
 }
 
+/// The Agents and WorkerPools with their credentials. The Agents on a pool use its keys for their models.
+fn credentials_users(manifests: &[Manifest]) -> Vec<(CredentialsUser, Origin)> {
+    let mut users = Vec::new();
+    let mut keys_on_pools: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for manifest in manifests.iter().filter(|manifest| manifest.is::<Agent>()) {
+        let Ok(agent) = manifest.decode::<Agent>() else {
+            continue;
+        };
+        let key = agent.spec.model.api_key_env_var.clone();
+        if let Some(pool) = agent.spec.pool() {
+            keys_on_pools.entry(pool.to_owned()).or_default().insert(key.clone());
+        }
+        let user = CredentialsUser {
+            namespace: agent.metadata.namespace,
+            credentials: agent.spec.credentials,
+            model_keys: BTreeSet::from([key]),
+        };
+        users.push((user, manifest.origin.clone()));
+    }
+    for manifest in manifests.iter().filter(|manifest| manifest.is::<WorkerPool>()) {
+        let Ok(pool) = manifest.decode::<WorkerPool>() else {
+            continue;
+        };
+        let name = pool.metadata.name.unwrap_or_default();
+        let user = CredentialsUser {
+            namespace: pool.metadata.namespace,
+            credentials: pool.spec.credentials,
+            model_keys: keys_on_pools.remove(&name).unwrap_or_default(),
+        };
+        users.push((user, manifest.origin.clone()));
+    }
+    users
+}
+
+/// One process has one address for models: where the stand-in answers for one Agent of a pool, it answers for all.
+fn share_stand_ins(agents: &mut BTreeMap<String, LocalAgent>) {
+    let pool_of = |agent: &LocalAgent| agent.agent.spec.pool().map(str::to_owned);
+    let with_stand_in = agents.values().filter(|agent| agent.stand_in.is_some());
+    let pools: BTreeSet<String> = with_stand_in.filter_map(pool_of).collect();
+    for agent in agents.values_mut().filter(|agent| agent.stand_in.is_none()) {
+        agent.stand_in = pool_of(agent).filter(|pool| pools.contains(pool)).map(StandIn::OnPool);
+    }
+}
+
 /// Prints what `steadfast lint` finds. Returns the names of the Agents with errors.
 fn print_report(report: Report) -> BTreeSet<String> {
     let mut refused = BTreeSet::new();
@@ -392,6 +463,10 @@ fn model_line(agent: &LocalAgent) -> String {
         Some(StandIn::NoKey) => format!(
             "{}: a stand-in answers in place of {}, because {} is not set",
             agent.name, model.name, model.api_key_env_var
+        ),
+        Some(StandIn::OnPool(pool)) => format!(
+            "{}: a stand-in answers in place of {}, because it does for another agent of WorkerPool {pool}",
+            agent.name, model.name
         ),
         Some(StandIn::Wanted) => format!("{}: a stand-in answers in place of {}", agent.name, model.name),
         None => format!("{}: {} at {} answers", agent.name, model.name, model.base_url),

@@ -17,7 +17,8 @@ use url::Url;
 use super::{
     INSTALL,
     child::{Child, Launch, end_of_log, from_here},
-    fleet::{Fleet, LocalAgent},
+    fleet::Fleet,
+    local_worker::LocalWorker,
     programs::Programs,
     state_dir::StateDir,
     tool_workers::{OwnWorkers, TemporalAt},
@@ -109,9 +110,9 @@ impl Services {
         until_listening("Valkey", &services.ports.valkey, &state.log("valkey")).await?;
         let gateway_probes = local(&services.ports.gateway_admin);
         let mut ready = vec![("gateway".to_owned(), gateway_probes, state.log("gateway"))];
-        for agent in fleet.agents() {
-            let probes = services.start_worker(agent, programs, state, fleet, own_workers)?;
-            ready.push((format!("worker of {}", agent.name), probes, state.log(&agent.name)));
+        for (key, worker) in fleet.workers() {
+            let probes = services.start_worker(&worker, programs, state, own_workers)?;
+            ready.push((worker.home.describe(), probes, state.log(&key)));
         }
         for (name, probes, log) in ready {
             until_ready(&name, probes, &log).await?;
@@ -119,56 +120,57 @@ impl Services {
         Ok(services)
     }
 
-    /// Starts the worker of an agent, in place of the one that runs. Returns the address of its probes.
+    /// Starts a worker, in place of the one that runs. Returns the address of its probes.
     pub(super) fn start_worker(
         &self,
-        agent: &LocalAgent,
+        worker: &LocalWorker,
         programs: &Programs,
         state: &StateDir,
-        fleet: &Fleet,
         own_workers: &OwnWorkers,
     ) -> anyhow::Result<SocketAddr> {
         let admin = Port::lease(&programs.ports)?;
         let probes = local(&admin);
-        let own = own_workers.of(&agent.name);
+        let key = worker.home.key();
+        let own = worker.agents.iter().find_map(|agent| own_workers.of(agent));
         let mut launch = Launch::new(
-            format!("the worker of {}", agent.name),
+            worker.home.describe(),
             own.map_or(programs.worker.as_path(), |own| own.program.as_path()),
             state,
-            &agent.name,
+            &key,
         );
         launch.arguments = own.map(|own| own.arguments.clone()).unwrap_or_default();
-        launch.variables = fleet.variables_of(agent);
+        launch.variables = worker.variables.clone();
+        let (variable, name) = worker.home.variable();
         let mut launch = self
             .connected(launch, state)
             .variable("STEADFAST_NAMESPACE", &self.namespace)
-            .variable("STEADFAST_AGENT", &agent.name)
+            .variable(variable, &name)
             .variable("STEADFAST_ADMIN_ADDRESS", &probes)
             .variable("STEADFAST_DRAIN_TIMEOUT_SECONDS", &5)
             // Models, tools and MCP servers of a developer run on this machine.
             .variable("STEADFAST_INSECURE_ALLOW_LOOPBACK", &true)
             .variable("STEADFAST_ALLOW_CLUSTER_SERVICES", &true);
-        if agent.stand_in.is_some() {
+        if worker.has_stand_in {
             launch = launch.variable(
                 "STEADFAST_MODEL_BASE_URL",
                 &format_args!("http://{}/v1", local(&self.ports.stand_in)),
             );
         }
-        let worker = Worker {
+        let started = Worker {
             child: Child::start(launch)?,
             _admin: admin,
         };
         self.workers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(agent.name.clone(), worker);
+            .insert(key, started);
         Ok(probes)
     }
 
-    /// Whether the worker of an agent runs with these variables.
-    pub(super) fn worker_has(&self, agent: &str, variables: &BTreeMap<String, String>) -> bool {
+    /// Whether the worker with this key runs with these variables.
+    pub(super) fn worker_has(&self, key: &str, variables: &BTreeMap<String, String>) -> bool {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        workers.get(agent).is_some_and(|worker| {
+        workers.get(key).is_some_and(|worker| {
             let running = &worker.child.launch().variables;
             variables.iter().all(|(name, value)| running.get(name) == Some(value))
         })

@@ -93,6 +93,13 @@ impl Desk {
         (stdout, stderr)
     }
 
+    /// The same to another Agent than the first one.
+    pub(crate) async fn send_to(&self, agent: &str, message: &str) -> String {
+        let (stdout, stderr, success) = run(self.dev().args(["--agent", agent, "--message", message])).await;
+        assert!(success, "{stdout}\n{stderr}");
+        stdout
+    }
+
     /// Runs the Agents without a chat.
     pub(crate) fn start(&self) -> Running {
         let mut child = self.dev().arg("--no-chat").stderr(Stdio::piped()).spawn().unwrap();
@@ -138,11 +145,19 @@ impl Desk {
 
     /// The process id of the worker of an agent.
     pub(crate) fn worker(&self, agent: &str) -> Option<u32> {
-        let mut processes = processes::with_argument_below(&self.state()).into_iter();
-        let worker = processes.find(|process| {
-            process.program.ends_with("steadfast-worker") && process.has_variable("STEADFAST_AGENT", agent)
-        })?;
-        Some(worker.id)
+        let mut workers = self.workers().into_iter();
+        Some(
+            workers
+                .find(|process| process.has_variable("STEADFAST_AGENT", agent))?
+                .id,
+        )
+    }
+
+    /// All worker processes.
+    pub(crate) fn workers(&self) -> Vec<Process> {
+        let mut processes = processes::with_argument_below(&self.state());
+        processes.retain(|process| process.program.ends_with("steadfast-worker"));
+        processes
     }
 
     /// The process id of the supervisor whose program has this log.

@@ -47,6 +47,38 @@ async fn a_conversation_without_kubernetes_goes_on_with_the_next_start_and_the_e
 }
 
 #[tokio::test]
+async fn a_pool_is_one_worker_process_for_all_its_agents() {
+    let desk = Desk::with_example("worker-pool");
+    let (answer, _) = desk.send("What is a worker pool?").await;
+    assert!(
+        answer.starts_with("limerick: A worker that lived in a pool\n"),
+        "{answer}"
+    );
+    let answer = desk.send_to("proverb", "And why would I want one?").await;
+    assert!(answer.starts_with("proverb: Many hands make light work."), "{answer}");
+
+    let mut running = desk.start();
+    running.line_with("Temporal UI").await;
+    let workers = desk.workers();
+    assert_eq!(workers.len(), 1);
+    assert!(workers[0].has_variable("STEADFAST_WORKER_POOL", "writers"));
+    let agents = desk.agents().join("agents.yaml");
+    let text = std::fs::read_to_string(&agents).unwrap();
+    let third = text
+        .split("---")
+        .nth(1)
+        .unwrap()
+        .replace("name: limerick", "name: third");
+    std::fs::write(&agents, format!("{text}---{third}")).unwrap();
+    running.line_with("third: revision 1").await;
+    assert_eq!(
+        desk.workers()[0].id,
+        workers[0].id,
+        "an Agent that comes restarts nothing"
+    );
+}
+
+#[tokio::test]
 async fn a_key_that_is_saved_in_the_env_file_is_used_at_once() {
     let desk = Desk::with_example("haiku");
     let mut running = desk.start();
