@@ -38,6 +38,7 @@ mod model_quirks;
 mod model_servers;
 mod noise;
 mod openai_api;
+mod pool;
 mod provider_changes;
 mod proxies;
 mod redis_loss;

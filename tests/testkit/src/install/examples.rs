@@ -27,7 +27,7 @@ pub struct Example {
 }
 
 impl Example {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::new("haiku", &["haiku"], &[]),
         Self::new("weather", &["weather"], &["weather-tools"]),
         Self::new("http-tool", &["order-desk"], &["orders"]),
@@ -39,6 +39,7 @@ impl Example {
         Self::new("guardrails", &["concierge", "topic-judge"], &[]),
         Self::new("reasoning", &["puzzler"], &[]),
         Self::new("rust-tool", &["dice"], &[]),
+        Self::new("worker-pool", &["limerick", "proverb"], &[]),
     ];
 
     const fn new(name: &'static str, agents: &'static [&'static str], deployments: &'static [&'static str]) -> Self {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use steadfast_crds::agent_revision::AgentRevisionSpec;
+use steadfast_crds::{
+    agent_revision::AgentRevisionSpec,
+    names::{agent_task_queue, pool_task_queue},
+};
 
 use super::{
     API_KEY, INSTALL, NAMESPACE, Stack, TIMEOUT, binary_dir::BinaryDir, client::Client, component::Component,
@@ -32,6 +35,7 @@ pub struct AgentSetup {
     named_processes: bool,
     kubeconfig: Option<PathBuf>,
     programs: Option<BinaryDir>,
+    pool: Option<String>,
     awaits_workers: bool,
 }
 
@@ -47,6 +51,7 @@ impl AgentSetup {
             named_processes: false,
             kubeconfig: None,
             programs: None,
+            pool: None,
             awaits_workers: true,
         }
     }
@@ -62,6 +67,16 @@ impl AgentSetup {
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
         self
+    }
+
+    /// Puts the agent on a WorkerPool. Its workers serve every agent on the pool: the next one needs none.
+    #[must_use]
+    pub fn on_pool(mut self, pool: &str) -> Self {
+        self.pool = Some(pool.to_owned());
+        self.configure({
+            let task_queue = pool_task_queue(INSTALL, NAMESPACE, pool);
+            move |revision| revision.task_queue = task_queue
+        })
     }
 
     /// Sets an environment variable of the workers, for instance another `OPENAI_API_KEY`.
@@ -153,7 +168,14 @@ impl Agent {
             variables
         };
         let workers = (0..setup.workers)
-            .map(|number| worker(stack, &setup.name, &variables(number), programs))
+            .map(|number| {
+                worker(
+                    stack,
+                    (&setup.name, setup.pool.as_deref()),
+                    &variables(number),
+                    programs,
+                )
+            })
             .collect::<anyhow::Result<Vec<Component>>>()?;
         for worker in &workers {
             // Starts all of them before waiting for the first.
@@ -204,7 +226,7 @@ impl Agent {
             ("STEADFAST_TASK_QUEUE".to_owned(), task_queue.to_owned()),
             ("STEADFAST_REVISIONS".to_owned(), self.revisions.display().to_string()),
         ];
-        worker(stack, &self.name(), &variables, &stack.binaries)
+        worker(stack, (&self.name(), None), &variables, &stack.binaries)
     }
 
     /// A client of the gateway.
@@ -271,19 +293,21 @@ impl Drop for Agent {
 
 fn worker(
     stack: &Stack,
-    agent: &str,
+    (agent, pool): (&str, Option<&str>),
     variables: &[(String, String)],
     programs: &BinaryDir,
 ) -> anyhow::Result<Component> {
     let admin = port::lease()?;
     let launch = Launch::new("worker", programs.worker()?)
         .variable("STEADFAST_INSTALL", INSTALL)
-        .variable("STEADFAST_NAMESPACE", NAMESPACE)
-        .variable("STEADFAST_AGENT", agent)
-        .variable(
-            "STEADFAST_TASK_QUEUE",
-            steadfast_crds::names::agent_task_queue(INSTALL, NAMESPACE, agent),
-        )
+        .variable("STEADFAST_NAMESPACE", NAMESPACE);
+    let launch = match pool {
+        Some(pool) => launch.variable("STEADFAST_WORKER_POOL", pool),
+        None => launch
+            .variable("STEADFAST_AGENT", agent)
+            .variable("STEADFAST_TASK_QUEUE", agent_task_queue(INSTALL, NAMESPACE, agent)),
+    };
+    let launch = launch
         .variable("STEADFAST_ADMIN_ADDRESS", format_args!("127.0.0.1:{}", admin.number()))
         .variable("STEADFAST_DRAIN_TIMEOUT_SECONDS", 5)
         .variable("STEADFAST_LOG_FORMAT", "compact")
