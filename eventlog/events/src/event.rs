@@ -137,6 +137,9 @@ pub enum EventKind {
     ModelStarted {
         /// Step of the turn.
         step: u32,
+        /// Name of the model; empty where the worker is of a version that did not say it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        model: String,
     },
     /// An attempt of a model call has failed, and another one follows.
     ModelAttemptFailed {

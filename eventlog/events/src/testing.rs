@@ -54,6 +54,14 @@ pub fn message_accepted(id: &str) -> EventKind {
     }
 }
 
+/// The first model call of a turn begins.
+pub fn model_started() -> EventKind {
+    EventKind::ModelStarted {
+        step: 0,
+        model: "fake".to_owned(),
+    }
+}
+
 /// A turn ends without an error, and has used nothing.
 pub fn turn_ended(status: TurnStatus) -> EventKind {
     EventKind::TurnEnded {

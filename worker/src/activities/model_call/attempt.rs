@@ -147,7 +147,10 @@ impl ModelAttempt<'_> {
                 .attachments
                 .load(transcript, number.turn, spec.model.api)
                 .await?;
-            writer.publish(EventKind::ModelStarted { step: number.step });
+            writer.publish(EventKind::ModelStarted {
+                step: number.step,
+                model: spec.model.name.clone(),
+            });
             let sent_at = Instant::now();
             let question = Question {
                 context: RequestContext {

@@ -403,7 +403,7 @@ async fn shutdown_waits_for_the_writer_of_an_activity_that_is_gone() {
     let redis = RedisConnector::from_url("redis://127.0.0.1:1").unwrap();
     let writers = LogWriters::new(EventLog::new(redis, LogSettings::default()));
     let writer = writers.start(scope(), OutboxEvents::none());
-    writer.publish(EventKind::ModelStarted { step: 0 });
+    writer.publish(testing::model_started());
     drop(writer);
     assert_eq!(writers.tasks.len(), 1);
     writers.close(Duration::from_mins(1)).await;
