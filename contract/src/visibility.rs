@@ -10,6 +10,9 @@ pub const MEMO_CREATOR: &str = "steadfast_creator";
 pub const MEMO_NAME: &str = "steadfast_name";
 /// Memo field: the client's `task_metadata`, a JSON object.
 pub const MEMO_METADATA: &str = "steadfast_metadata";
+/// Memo field: the trace id of the client that created the task, 32 hexadecimal digits as a JSON string; absent where
+/// the client gave none, and the trace id follows from the task id.
+pub const MEMO_TRACE: &str = "steadfast_trace";
 
 /// Memo field: as many messages wait as the agent allows, JSON `true`; absent otherwise.
 pub const MEMO_QUEUE_FULL: &str = "steadfast_queue_full";

@@ -9,9 +9,11 @@ mod attachments;
 mod codec;
 mod events;
 mod extractors;
+mod fleet;
 mod health;
 mod keep_alive;
 mod messages;
+mod observability;
 mod openai;
 mod openapi;
 mod paging;
@@ -112,6 +114,7 @@ fn guarded() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(agents::list))
         .routes(routes!(agents::by_id))
         .routes(routes!(agents::by_name))
+        .routes(routes!(fleet::get))
         .routes(routes!(rpc::by_id))
         .routes(routes!(rpc::by_name))
         .routes(routes!(tasks::list))
@@ -125,6 +128,7 @@ fn guarded() -> OpenApiRouter<Arc<Gateway>> {
         .routes(routes!(tasks::export::export))
         .routes(routes!(attachments::upload))
         .routes(routes!(attachments::download))
+        .routes(routes!(observability::by_id))
         .routes(routes!(stream::by_id))
         .routes(routes!(stream::by_name))
         .routes(routes!(approvals::list))

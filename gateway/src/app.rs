@@ -16,8 +16,11 @@ use crate::{
     agents::{AgentDirectory, AgentEntry},
     audit,
     error::ApiError,
+    fleet::Fleet,
+    links::Links,
     load::Load,
     metrics::Metrics,
+    prices::Prices,
     task::TaskRecord,
     temporal::{Temporal, TemporalError},
 };
@@ -35,6 +38,12 @@ pub struct Gateway {
     pub log: EventLog,
     pub reader: LogReader,
     pub metrics: Metrics,
+    /// What the agents do.
+    pub fleet: Fleet,
+    /// What models cost.
+    pub prices: Prices,
+    /// Where a task is shown elsewhere.
+    pub links: Links,
     pub load: Load,
     /// Threads for the forms of users.
     pub blocking: BlockingWork,
@@ -160,15 +169,19 @@ impl Gateway {
         let temporal = steadfast_temporal::TemporalSettings::insecure(NOWHERE, "default").expect("an address");
         let redis = steadfast_eventlog::RedisConnector::from_url(&format!("redis://{NOWHERE}")).expect("an address");
         let log = EventLog::new(redis, steadfast_eventlog::LogSettings::default());
+        let reader = LogReader::start(log.clone());
         Self {
             access: Access::Anonymous,
             self_approval: SelfApproval::Allowed,
             agents: AgentDirectory::default(),
             temporal: Temporal::new(temporal, metrics.clone()),
             history_limits: HistoryLimits::default(),
-            reader: LogReader::start(log.clone()),
+            fleet: Fleet::new(reader.clone()),
+            reader,
             log,
             metrics,
+            prices: Prices::default(),
+            links: Links::default(),
             load: Load::default(),
             blocking: BlockingWork::new(1),
             conversation_headers: Vec::new(),

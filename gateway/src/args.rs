@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Parser};
 use ipnet::IpNet;
 use steadfast_attachment_store::AttachmentArgs;
 use steadfast_eventlog::RedisArgs;
-use steadfast_gateway::{HistoryLimits, PathPrefix, RateLimits};
+use steadfast_gateway::{HistoryLimits, LinkTemplate, PathPrefix, RateLimits};
 use steadfast_process::{LogFormat, outbound::OutboundArgs};
 use steadfast_temporal::TemporalArgs;
 
@@ -105,6 +105,19 @@ pub(crate) struct Args {
     /// Do not serve the console, the page for people at `/`.
     #[arg(long, env = "STEADFAST_NO_CONSOLE", value_parser = clap::builder::BoolishValueParser::new())]
     pub no_console: bool,
+
+    /// File with the prices of models, in YAML; the console shows what turns cost.
+    #[arg(long, env = "STEADFAST_MODEL_PRICES")]
+    pub model_prices: Option<PathBuf>,
+
+    /// URL of a task in Temporal's UI, with {namespace}, {workflowId} and {runId}, such as
+    /// https://temporal.example.com/namespaces/{namespace}/workflows/{workflowId}/{runId}/history.
+    #[arg(long, env = "STEADFAST_TEMPORAL_UI_URL")]
+    pub temporal_ui_url: Option<LinkTemplate>,
+
+    /// URL of the trace of a task, with {traceId}, such as https://jaeger.example.com/trace/{traceId}.
+    #[arg(long, env = "STEADFAST_TRACE_URL")]
+    pub trace_url: Option<LinkTemplate>,
 
     /// Accept every request without a token. For local use only.
     #[arg(long)]

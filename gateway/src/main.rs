@@ -6,8 +6,9 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
-    Access, AgentDirectory, ApiKeys, CorsOrigins, Edge, Gateway, HistoryLimits, KubernetesAccess, Load, Metrics,
-    Naming, Oidc, OidcSettings, SelfApproval, Server, Temporal, codec_routes, console_routes, router,
+    Access, AgentDirectory, ApiKeys, CorsOrigins, Edge, Fleet, Gateway, HistoryLimits, KubernetesAccess, Links, Load,
+    Metrics, Naming, Oidc, OidcSettings, Prices, SelfApproval, Server, Temporal, codec_routes, console_routes,
+    count_approvals, router,
 };
 use steadfast_process::{
     AdminServer, BlockingWork, Readiness, ReadinessGauge, crypto, outbound::Outbound, prometheus, shutdown, telemetry,
@@ -49,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
 
     let gateway = Arc::new(build(&args, metrics, &outbound, (agents_known, keys_known), &stop).await?);
     tokio::spawn(watch_temporal(gateway.clone(), temporal_reached));
+    tokio::spawn(count_approvals(gateway.clone()));
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("listen on {}", args.listen))?;
@@ -98,6 +100,8 @@ async fn build(
     .observed_by(Box::new(move |call, error, duration| {
         of_redis.redis_call_ended(call, error, duration);
     }));
+    let reader = LogReader::start(log.clone());
+    let prices = args.model_prices.clone();
     Ok(Gateway {
         agents: agents(args, client.as_ref(), &agents_known, stop)?,
         access: access(args, client, outbound, keys_known, stop)?,
@@ -111,7 +115,13 @@ async fn build(
             bytes: args.history_limit_bytes,
             events: args.history_limit_events,
         },
-        reader: LogReader::start(log.clone()),
+        fleet: Fleet::new(reader.clone()),
+        prices: prices.map_or_else(Prices::default, |path| Prices::watch(path, stop.clone())),
+        links: Links {
+            temporal: args.temporal_ui_url.clone(),
+            trace: args.trace_url.clone(),
+        },
+        reader,
         log,
         metrics,
         load: Load::default().with_rates((&args.rates).into()),

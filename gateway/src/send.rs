@@ -87,11 +87,13 @@ impl OutgoingMessage<'_> {
             };
         }
         let request_id = Uuid::new_v4().to_string();
+        let expected = gateway.fleet.expect(&self.task.agent, &self.log, &self.id);
         let signaled = gateway
             .temporal
             .signal(&self.task.id, SIGNAL_RECEIVE_EVENT, payload, request_id)
             .await;
         signaled.map_err(|error| send_error(error, self.may_be_repeated))?;
+        expected.sent();
         Ok(None)
     }
 

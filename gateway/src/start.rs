@@ -6,7 +6,7 @@ use serde_json::Value;
 use steadfast_contract::{
     signals::SIGNAL_RECEIVE_EVENT,
     start::{StartTask, WORKFLOW_TYPE},
-    visibility::{MEMO_AGENT, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME},
+    visibility::{MEMO_AGENT, MEMO_CREATOR, MEMO_METADATA, MEMO_NAME, MEMO_TRACE},
 };
 use steadfast_payload::{pack, plain_json};
 use temporalio_common::protos::temporal::api::common::v1::Payload;
@@ -91,6 +91,9 @@ fn request(
     }
     if let Some(metadata) = task.metadata {
         memo.push((MEMO_METADATA, memo_field(metadata)?));
+    }
+    if let Some(trace_id) = start.traceparent.as_deref().and_then(|text| text.split('-').nth(1)) {
+        memo.push((MEMO_TRACE, memo_field(&trace_id)?));
     }
     Ok(StartRequest {
         workflow_id: task.id.to_owned(),

@@ -8,10 +8,13 @@ use serde_json::Value;
 use steadfast_contract::{
     failures::TASK_TIMED_OUT,
     start::WORKFLOW_TYPE,
-    visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_LOG, MEMO_METADATA, MEMO_NAME, MEMO_QUEUE_FULL},
+    visibility::{
+        MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR, MEMO_LOG, MEMO_METADATA, MEMO_NAME, MEMO_QUEUE_FULL, MEMO_TRACE,
+    },
 };
 use steadfast_events::{Approval, LogId};
 use steadfast_payload::{UnpackError, failure_message, unpack};
+use steadfast_process::trace_context::trace_id_of;
 use temporalio_common::protos::temporal::api::{
     common::v1::Payload,
     enums::v1::WorkflowExecutionStatus,
@@ -41,6 +44,8 @@ pub(crate) struct TaskRecord {
     pub(crate) creator: String,
     pub(crate) name: Option<String>,
     pub(crate) metadata: Option<Value>,
+    /// The trace id that the client gave.
+    pub(crate) client_trace_id: Option<String>,
     pub(crate) status: TaskStatus,
     pub(crate) task_queue: String,
     /// Size and length of the history of the newest run.
@@ -101,6 +106,7 @@ impl TaskRecord {
             creator: field(&memo, MEMO_CREATOR).unwrap_or_default(),
             name: field(&memo, MEMO_NAME),
             metadata: field(&memo, MEMO_METADATA),
+            client_trace_id: field(&memo, MEMO_TRACE),
             status,
             // The memo of a task that has ended still lists its last approvals.
             approvals: if status.is_terminal() {
@@ -120,6 +126,15 @@ impl TaskRecord {
     /// Whether the task works as a tool of another task.
     pub(crate) fn is_nested(&self) -> bool {
         self.log.task_id != self.id
+    }
+
+    /// The trace of its turns; `None` for a task whose spans are in the trace of the task that asks it.
+    pub(crate) fn trace_id(&self) -> Option<String> {
+        if self.is_nested() {
+            return None;
+        }
+        let named = self.client_trace_id.as_deref().unwrap_or(&self.id);
+        Some(trace_id_of(named).to_string())
     }
 
     /// The log of this task alone: it stays empty where another task's log has the events.
@@ -212,6 +227,7 @@ pub(crate) mod testing {
             creator: String::new(),
             name: None,
             metadata: None,
+            client_trace_id: None,
             status: TaskStatus::Running,
             task_queue: "test/default/agent/haiku".to_owned(),
             history_bytes: 0,

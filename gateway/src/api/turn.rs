@@ -128,6 +128,8 @@ impl Turn<'_> {
         let message = payload(&message_id.to_string(), self.key, caller, &content)?;
         let started = start_with_message(self.gateway, caller, self.agent, self.headers, &task, message).await?;
         let task = self.gateway.task(caller, Action::WriteTasks, &id).await?;
+        let fleet = &self.gateway.fleet;
+        fleet.expect_first(&task.agent, &task.own_log(), &message_id.to_string());
         Ok(Sent {
             task,
             message_id,

@@ -65,7 +65,7 @@ const READ_AGENT: Rule = OnAgent("get", "agents");
 const CREATE: Rule = OnAgent("create", "agents/tasks");
 
 /// A rule for each route.
-const RULES: [(&str, &str, Rule); 83] = [
+const RULES: [(&str, &str, Rule); 85] = [
     ("GET", "/healthz", Open),
     ("GET", "/readyz", Open),
     ("GET", "/openapi.json", Open),
@@ -75,6 +75,7 @@ const RULES: [(&str, &str, Rule); 83] = [
     ("GET", "/agents", ListedAgents),
     ("GET", "/agents/{agent_id}", READ_AGENT),
     ("GET", "/agents/name/{agent_name}", READ_AGENT),
+    ("GET", "/fleet", ListedAgents),
     ("POST", "/agents/{agent_id}/rpc", CREATE),
     ("POST", "/agents/name/{agent_name}/rpc", CREATE),
     ("GET", "/tasks", ListedTasks),
@@ -94,6 +95,7 @@ const RULES: [(&str, &str, Rule); 83] = [
     ("GET", "/tasks/{task_id}/attachments/{file_id}", OnTask("get")),
     ("GET", "/v1/files/{file_id}", OnTask("get")),
     ("GET", "/v1/files/{file_id}/content", OnTask("get")),
+    ("GET", "/tasks/{task_id}/observability", OnTask("get")),
     ("GET", "/tasks/{task_id}/stream", OnTask("get")),
     ("GET", "/tasks/name/{task_name}/stream", OnNamedTask("get")),
     ("GET", "/approvals", OnAgent("get", "agents/approvals")),

@@ -13,6 +13,7 @@ mod bad_input;
 mod codec;
 mod fake_api_server;
 mod metrics;
+mod observability;
 mod openai;
 mod rates;
 mod reused_name;

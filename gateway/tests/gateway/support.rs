@@ -17,7 +17,7 @@ use steadfast_eventlog::{
 };
 use steadfast_events::{EntryId, EventKind, LogId, testing};
 use steadfast_gateway::{
-    Access, AgentDirectory, Gateway, HistoryLimits, Load, Metrics, Naming, SelfApproval,
+    Access, AgentDirectory, Fleet, Gateway, HistoryLimits, Links, Load, Metrics, Naming, Prices, SelfApproval,
     Temporal as TemporalConnection, codec_routes, router,
 };
 use steadfast_process::{
@@ -91,13 +91,20 @@ fn with_temporal(
     let metrics = Metrics::register(&registry).unwrap();
     let log = EventLog::new(RedisConnector::from_url(redis_url).unwrap(), LogSettings::default());
     let stopping = CancellationToken::new();
+    let reader = LogReader::start(log.clone());
     let gateway = Gateway {
         access,
         self_approval,
         agents: AgentDirectory::of_revision_files(naming, revisions.path().to_owned()).unwrap(),
         temporal: TemporalConnection::new(temporal.clone(), metrics.clone()),
         history_limits: HistoryLimits::default(),
-        reader: LogReader::start(log.clone()),
+        fleet: Fleet::new(reader.clone()),
+        prices: Prices::default(),
+        links: Links {
+            temporal: Some("https://temporal.example.com/{namespace}/{workflowId}".parse().unwrap()),
+            trace: Some("https://traces.example.com/{traceId}".parse().unwrap()),
+        },
+        reader,
         log: log.clone(),
         metrics: metrics.clone(),
         load,
