@@ -6,6 +6,7 @@ import { useCallback, useEffect, useMemo, useRef, useState, type ReactNode } fro
 import { AgentPage } from "./pages/AgentPage";
 import { AgentsPage } from "./pages/AgentsPage";
 import { ApprovalsPage } from "./pages/ApprovalsPage";
+import { FleetPage } from "./pages/FleetPage";
 import { SignInPage } from "./pages/SignInPage";
 import { TaskPage } from "./pages/TaskPage";
 import { TimelinePage } from "./pages/TimelinePage";
@@ -83,6 +84,7 @@ function Frame({ signedIn, onSignOut, onUnauthorized }: FrameProps) {
               </span>
             )}
           </NavLink>
+          <NavLink href={linkTo.fleet} current={route.page === "fleet"}>Fleet</NavLink>
         </nav>
         <span className="flex-1" />
         {signedIn && <button type="button" className="button" onClick={onSignOut}>Sign out</button>}
@@ -116,6 +118,8 @@ function Page({ route, approvals }: { route: Route; approvals: Polled<ListedAppr
       return <TaskPage key={route.task} taskId={route.task} onApprovals={approvals.refresh} />;
     case "timeline":
       return <TimelinePage key={route.task} taskId={route.task} />;
+    case "fleet":
+      return <FleetPage />;
     case "approvals":
       return <ApprovalsPage approvals={approvals} />;
   }
@@ -131,6 +135,8 @@ function titleOf(route: Route): string {
       return "Chat";
     case "timeline":
       return "Timeline";
+    case "fleet":
+      return "Fleet";
     case "approvals":
       return "Approvals";
   }

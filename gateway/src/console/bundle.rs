@@ -9,14 +9,14 @@ pub(super) const FILES: &[File] = &[
         content: include_bytes!("../../../console/dist/console/assets/icon-Bk8XbIT6.svg"),
     },
     File {
-        name: "index-DRWLx_LM.css",
+        name: "index-CzOIy--G.css",
         content_type: "text/css; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-DRWLx_LM.css"),
+        content: include_bytes!("../../../console/dist/console/assets/index-CzOIy--G.css"),
     },
     File {
-        name: "index-DuG5vjHx.js",
+        name: "index-DTsI8LIh.js",
         content_type: "text/javascript; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-DuG5vjHx.js"),
+        content: include_bytes!("../../../console/dist/console/assets/index-DTsI8LIh.js"),
     },
     File {
         name: "",

@@ -7,12 +7,14 @@ export type Route =
   | { page: "agent"; agent: string }
   | { page: "task"; task: string }
   | { page: "timeline"; task: string }
+  | { page: "fleet" }
   | { page: "approvals" };
 
 export function parseRoute(hash: string): Route {
   const [, first, second, third] = hash.replace(/^#/, "").split("/").map(decode);
   if (first === "agents" && second) return { page: "agent", agent: second };
   if (first === "tasks" && second) return { page: third === "timeline" ? "timeline" : "task", task: second };
+  if (first === "fleet") return { page: "fleet" };
   if (first === "approvals") return { page: "approvals" };
   return { page: "agents" };
 }
@@ -20,6 +22,7 @@ export function parseRoute(hash: string): Route {
 export const linkTo = {
   agents: "#/agents",
   approvals: "#/approvals",
+  fleet: "#/fleet",
   agent: (name: string) => `#/agents/${encodeURIComponent(name)}`,
   task: (id: string) => `#/tasks/${encodeURIComponent(id)}`,
   timeline: (id: string) => `#/tasks/${encodeURIComponent(id)}/timeline`,

@@ -6,6 +6,13 @@ type Schemas = components["schemas"];
 
 export type Agent = Schemas["Agent"];
 export type AgentStatus = Schemas["AgentStatus"];
+export type Fleet = Schemas["Fleet"];
+export type FleetFigures = Schemas["FleetFigures"];
+export type FleetInterval = Schemas["IntervalFigures"];
+export type ModelPrice = Schemas["ModelPrice"];
+export type PriceList = Schemas["PriceList"];
+/** Links to what others show of a task, and the prices of models. */
+export type TaskObservability = Schemas["TaskObservability"];
 export type ApiErrorBody = Schemas["Error"];
 /** An approval as `GET /approvals` lists it. */
 export type ListedApproval = Schemas["Approval"];

@@ -63,7 +63,7 @@ export type EventKind =
   | { type: "tool_arguments_delta"; message_id: string; delta: string }
   | { type: "message_done"; message: Message }
   | { type: "message_reset"; message_id: string }
-  | { type: "model_started"; step: number }
+  | { type: "model_started"; step: number; model?: string }
   | { type: "model_attempt_failed"; step: number; category: string; reason: string; retry_in_ms: number }
   | { type: "model_ended"; step: number; usage?: Usage }
   | { type: "tool_started"; tool_call_id: string; name: string }

@@ -1,6 +1,6 @@
 // The calls of the gateway's API that a chat needs.
 
-import type { Agent, Attachment, ListedApproval, ListedMessage, MessagePage, Task, TaskSummary } from "./api.js";
+import type { Agent, Attachment, Fleet, ListedApproval, ListedMessage, MessagePage, Task, TaskObservability, TaskSummary } from "./api.js";
 import { ApiError, errorOf, type Connection } from "./http.js";
 import type { JsonValue } from "./message.js";
 
@@ -9,6 +9,13 @@ export interface ListTasks {
   status?: Task["status"];
   limit?: number;
   page?: number;
+}
+
+/** Whose intervals the figures of the fleet have, and how far they go back. */
+export interface FleetSelection {
+  agentName?: string | undefined;
+  namespace?: string | undefined;
+  minutes?: number;
 }
 
 export interface DecisionAnswer {
@@ -43,6 +50,16 @@ export class GatewayClient {
 
   task(id: string, signal?: AbortSignal): Promise<Task> {
     return this.#get(`/tasks/${encodeURIComponent(id)}`, signal);
+  }
+
+  /** Links to what others show of the task, and the prices of models. */
+  observability(taskId: string, signal?: AbortSignal): Promise<TaskObservability> {
+    return this.#get(`/tasks/${encodeURIComponent(taskId)}/observability`, signal);
+  }
+
+  /** What the agents did, as far as the replica that answers counts it. */
+  fleet({ agentName, namespace, minutes }: FleetSelection, signal?: AbortSignal): Promise<Fleet> {
+    return this.#get(`/fleet?${queryOf({ agent_name: agentName, namespace, minutes })}`, signal);
   }
 
   /** The task, or the one that the same key has made before. */

@@ -5,6 +5,20 @@ import type { Event, Usage } from "./event.js";
 export type SpanKind = "turn" | "model" | "tool" | "wait";
 export type SpanState = "running" | "done" | "failed" | "stopped";
 
+/** Attempts of a call that came to nothing, and the time until the next one began. */
+export interface LostAttempts {
+  /** The first of them, and how many: one that was lost before its first event is known by the number of the next. */
+  attempt: number;
+  count: number;
+  startedAt: string;
+  /** The last that was heard of them. */
+  lastAt: string;
+  /** When the next attempt began. */
+  endedAt: string;
+  /** `failure`: the attempt said why it failed. `worker`: it said nothing, because its worker died or was cut off. */
+  cause: "worker" | "failure";
+}
+
 export interface Span {
   id: string;
   kind: SpanKind;
@@ -19,9 +33,22 @@ export interface Span {
   /** The latest attempt that was seen; above 1 where a worker died or a call was repeated. */
   attempt: number;
   detail: string;
+  /** Of a model call; empty where the worker is of a version that did not say it. */
+  model: string;
+  lost: LostAttempts[];
+  /** When the latest attempt began. */
+  attemptStartedAt: string;
   /** When the first text of a model call came. */
   firstTokenAt: string | undefined;
   usage: Usage | undefined;
+}
+
+/** The attempt of a call that runs, or that ran last. */
+interface Attempt {
+  number: number;
+  startedAt: string;
+  lastAt: string;
+  failed: boolean;
 }
 
 /** At most so many spans are kept; the oldest go first. */
@@ -30,6 +57,7 @@ const MAX_SPANS = 10_000;
 export class Timeline {
   #spans = new Map<string, Span>();
   #openModel = new Map<string, string>();
+  #attempts = new Map<string, Attempt>();
 
   /** In the order in which they began. */
   spans(): Span[] {
@@ -55,10 +83,12 @@ export class Timeline {
       case "model_started": {
         const id = `model|${path}|${turn}|${event.step}`;
         this.#open(event, id, "model", `Model call ${event.step + 1}`);
+        this.#change(id, (span) => ({ model: event.model ?? span.model }));
         this.#openModel.set(model, id);
         break;
       }
       case "model_attempt_failed":
+        this.#heardOf(`model|${path}|${turn}|${event.step}`, event, true);
         this.#change(`model|${path}|${turn}|${event.step}`, (span) => ({
           detail: [span.detail, `attempt ${event.attempt ?? 1}: ${event.category}: ${event.reason}`].filter(Boolean).join("\n"),
           attempt: Math.max(span.attempt, (event.attempt ?? 1) + 1),
@@ -76,6 +106,7 @@ export class Timeline {
         const id = this.#openModel.get(model);
         const attempt = event.attempt ?? 1;
         if (id) {
+          this.#heardOf(id, event);
           this.#change(id, (span) => ({
             firstTokenAt: span.firstTokenAt ?? event.time,
             attempt: Math.max(span.attempt, attempt),
@@ -107,9 +138,12 @@ export class Timeline {
     const attempt = event.attempt ?? 1;
     if (before) {
       // Another attempt of the same work.
-      this.#spans.set(id, { ...before, attempt: Math.max(before.attempt, attempt), endedAt: undefined, state: "running" });
+      const lost = this.#lostBefore(id, attempt, event.time);
+      const begins = lost.length > 0 ? { attemptStartedAt: event.time, firstTokenAt: undefined, lost: [...before.lost, ...lost] } : {};
+      this.#spans.set(id, { ...before, ...begins, attempt: Math.max(before.attempt, attempt), endedAt: undefined, state: "running" });
       return;
     }
+    this.#attempts.set(id, { number: attempt, startedAt: event.time, lastAt: event.time, failed: false });
     this.#spans.set(id, {
       id,
       kind,
@@ -122,13 +156,35 @@ export class Timeline {
       state: "running",
       attempt,
       detail: "",
+      model: "",
+      lost: [],
+      attemptStartedAt: event.time,
       firstTokenAt: undefined,
       usage: undefined,
     });
     if (this.#spans.size > MAX_SPANS) {
       const oldest = this.#spans.keys().next().value;
-      if (oldest !== undefined) this.#spans.delete(oldest);
+      if (oldest !== undefined) {
+        this.#spans.delete(oldest);
+        this.#attempts.delete(oldest);
+      }
     }
+  }
+
+  /** What a later attempt says of the ones before it, which are over. */
+  #lostBefore(id: string, attempt: number, time: string): LostAttempts[] {
+    const before = this.#attempts.get(id);
+    if (!before || attempt <= before.number) return [];
+    this.#attempts.set(id, { number: attempt, startedAt: time, lastAt: time, failed: false });
+    const { number, startedAt, lastAt, failed } = before;
+    return [{ attempt: number, count: attempt - number, startedAt, lastAt, endedAt: time, cause: failed ? "failure" : "worker" }];
+  }
+
+  #heardOf(id: string, event: Event, failed = false): void {
+    const attempt = this.#attempts.get(id);
+    if (!attempt || (event.attempt ?? 1) !== attempt.number) return;
+    attempt.lastAt = event.time;
+    attempt.failed ||= failed;
   }
 
   #close(event: Event, id: string, state: SpanState, more: { usage?: Usage | undefined; detail?: string }): void {
@@ -154,6 +210,15 @@ export class Timeline {
       }
     }
   }
+}
+
+/** What the deaths of workers cost: attempts, and the time from the beginning of each to that of the next. */
+export function lostToWorkers(spans: Span[]): { attempts: number; milliseconds: number } {
+  const lost = spans.flatMap((span) => span.lost).filter((attempt) => attempt.cause === "worker");
+  return {
+    attempts: lost.reduce((sum, attempt) => sum + attempt.count, 0),
+    milliseconds: lost.reduce((sum, attempt) => sum + Math.max(0, Date.parse(attempt.endedAt) - Date.parse(attempt.startedAt)), 0),
+  };
 }
 
 /** The turn of the conversation: an agent that runs as a tool counts its own, and its path begins with that of the call. */
