@@ -443,6 +443,19 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
+{{/* The ConfigMap with the prices of models; empty where there are none. */}}
+{{- define "steadfast.modelPrices" -}}
+{{- $prices := .Values.gateway.modelPrices }}
+{{- if and $prices.models $prices.configMapName }}
+{{- fail "gateway.modelPrices: set models or configMapName, not both" }}
+{{- end }}
+{{- if $prices.configMapName }}
+{{- $prices.configMapName }}
+{{- else if $prices.models }}
+{{- include "steadfast.fullname" . }}-model-prices
+{{- end }}
+{{- end }}
+
 {{/* The volume with the encryption keys, and where it is mounted. */}}
 {{- define "steadfast.encryptionVolume" -}}
 - name: encryption-keys

@@ -253,6 +253,13 @@ fn gateway(programs: &Programs, state: &StateDir, ports: &Ports, fleet: &Fleet) 
         .variable("STEADFAST_LISTEN", &local(&ports.gateway))
         .variable("STEADFAST_DEFAULT_NAMESPACE", &fleet.namespace())
         .variable("STEADFAST_ADMIN_ADDRESS", &local(&ports.gateway_admin))
+        .variable(
+            "STEADFAST_TEMPORAL_UI_URL",
+            &format_args!(
+                "http://{}/namespaces/{{namespace}}/workflows/{{workflowId}}/{{runId}}/history",
+                local(&ports.temporal_ui)
+            ),
+        )
 }
 
 fn connected(launch: Launch, ports: &Ports, state: &StateDir) -> Launch {

@@ -12,6 +12,8 @@ mod monitoring;
 mod pages;
 #[path = "charts/plain_manifests.rs"]
 mod plain_manifests;
+#[path = "charts/prices.rs"]
+mod prices;
 #[path = "charts/settings.rs"]
 mod settings;
 
