@@ -76,6 +76,8 @@ pub struct GatewayOptions {
     pub memory_bytes: Option<u64>,
     /// The path below which it is reached.
     pub path_prefix: Option<&'static str>,
+    /// Further variables of its environment.
+    pub variables: Vec<(&'static str, String)>,
 }
 
 /// The API server that the gateway asks who may do what.
@@ -193,6 +195,10 @@ impl Stack {
             None => launch,
             Some(prefix) => launch.variable("STEADFAST_PATH_PREFIX", prefix),
         };
+        let launch = options
+            .variables
+            .iter()
+            .fold(launch, |launch, (name, value)| launch.variable(name, value));
         let launch = connections.apply(launch).memory_limit(options.memory_bytes);
         let install_root = InstallRoot::of_this_process("gateway")?;
         let gateway = Arc::new(Component::new(launch, admin_port, install_root)?);

@@ -13,7 +13,7 @@ use steadfast_crds::yaml;
 use steadfast_e2e::chart::{REQUIRED, chart, helm};
 use steadfast_testkit::{ControlPlane, tools::own_go_program, workspace};
 
-const PAGES: [&str; 4] = ["alerts", "expose", "install", "operations"];
+const PAGES: [&str; 5] = ["alerts", "console", "expose", "install", "operations"];
 
 pub(crate) fn page(name: &str) -> String {
     fs::read_to_string(workspace::root().join("docs").join(name).with_extension("md")).unwrap()

@@ -17,6 +17,7 @@ mod chat_completions;
 mod cli;
 mod collector;
 mod console;
+mod console_timeline;
 mod continue_as_new;
 mod continue_as_new_state;
 mod conversation;
