@@ -1,4 +1,4 @@
-// The calls of the gateway's API that a chat needs.
+// The calls of the gateway's API that a chat needs, and those that explain it.
 
 import type { Agent, Attachment, Fleet, ListedApproval, ListedMessage, MessagePage, Task, TaskObservability, TaskSummary } from "./api.js";
 import { ApiError, errorOf, type Connection } from "./http.js";
