@@ -16,5 +16,5 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },
-  server: { proxy: { "^/(agents|fleet|tasks|messages|approvals|healthz|readyz)": process.env.STEADFAST_GATEWAY ?? "http://127.0.0.1:8080" } },
+  server: { proxy: { "^/(agents|fleet|tasks|messages|approvals|sign-in|healthz|readyz)": process.env.STEADFAST_GATEWAY ?? "http://127.0.0.1:8080" } },
 });

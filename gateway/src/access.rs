@@ -5,14 +5,15 @@ mod api_keys;
 mod identity;
 mod kubernetes;
 mod oidc;
+mod presented;
+mod proxy;
+mod sign_in;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unknown_tokens;
 
-use std::net::IpAddr;
-
-use axum::http::{HeaderMap, header};
-use secrecy::{ExposeSecret as _, SecretString};
+use axum::http::Request;
+use secrecy::ExposeSecret as _;
 
 use crate::{
     agents::AgentName,
@@ -20,17 +21,25 @@ use crate::{
     error::ApiError,
 };
 
-pub(crate) use self::identity::Credential;
 pub use self::{
     api_keys::ApiKeys,
     kubernetes::{CacheAges, KubernetesAccess},
     oidc::{Oidc, OidcError, OidcSettings},
+    proxy::ProxySettings,
+    sign_in::OidcLogin,
+};
+pub(crate) use self::{
+    identity::Credential,
+    presented::{FromTrustedProxy, Presented},
+    sign_in::SignInWays,
 };
 
 /// The group of everybody whom Kubernetes has authenticated.
 const AUTHENTICATED: &str = "system:authenticated";
 /// Names that only Kubernetes itself gives: its administrators, its own components, service accounts.
 const RESERVED_PREFIX: &str = "system:";
+/// Groups of a user; each is part of every question to the API server.
+const MAX_GROUPS: usize = 200;
 
 /// How callers are authenticated and authorised.
 #[derive(Clone)]
@@ -38,7 +47,7 @@ pub enum Access {
     /// Everyone is anonymous and may do everything. For local use only.
     Anonymous,
     /// Permissions are those of a Kubernetes API server. Callers have tokens that it knows, API keys, or tokens of an
-    /// OpenID Connect issuer.
+    /// OpenID Connect issuer, or come through a proxy that names them.
     Kubernetes(Box<KubernetesAccess>),
 }
 
@@ -62,8 +71,7 @@ pub(crate) enum Caller {
 pub(crate) struct Session {
     pub(crate) caller: Caller,
     pub(crate) credential: Credential,
-    token: Option<SecretString>,
-    peer: Option<IpAddr>,
+    presented: Presented,
 }
 
 impl Session {
@@ -151,35 +159,48 @@ impl Action {
 }
 
 impl Access {
-    /// The caller of a request that came from an address.
-    pub(crate) async fn authenticate(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Session, ApiError> {
-        let token = bearer_token(headers).map(SecretString::from);
-        let (caller, credential) = self.caller(token.as_ref(), peer).await?;
+    /// What a request shows of its sender.
+    pub(crate) fn presented<B>(&self, request: &Request<B>) -> Result<Presented, ApiError> {
+        let proxy = match self {
+            Self::Anonymous => None,
+            Self::Kubernetes(kubernetes) => kubernetes.proxy.as_ref(),
+        };
+        Presented::read(request, proxy)
+    }
+
+    /// The caller whom a request shows.
+    pub(crate) async fn authenticate(&self, presented: Presented) -> Result<Session, ApiError> {
+        let (caller, credential) = self.caller(&presented).await?;
         Ok(Session {
             caller,
             credential,
-            token,
-            peer,
+            presented,
         })
     }
 
     /// The caller of a session as of now; an error if the token is no longer valid.
     pub(crate) async fn authenticate_again(&self, session: &Session) -> Result<Caller, ApiError> {
-        let (caller, _) = self.caller(session.token.as_ref(), session.peer).await?;
+        let (caller, _) = self.caller(&session.presented).await?;
         Ok(caller)
     }
 
-    async fn caller(
-        &self,
-        token: Option<&SecretString>,
-        peer: Option<IpAddr>,
-    ) -> Result<(Caller, Credential), ApiError> {
+    async fn caller(&self, presented: &Presented) -> Result<(Caller, Credential), ApiError> {
+        let Presented {
+            token,
+            proxy_user,
+            peer,
+        } = presented;
         match self {
             Self::Anonymous => Ok((Caller::Anonymous, Credential::None)),
             Self::Kubernetes(kubernetes) => {
+                // As at the API server: whom a proxy has authenticated, that is who asks.
+                if let Some(user) = proxy_user {
+                    return Ok((Caller::User(user.clone()), Credential::ProxyHeader));
+                }
                 let token = token
+                    .as_ref()
                     .ok_or_else(|| ApiError::unauthorized("an Authorization header with a bearer token is needed"))?;
-                let (user, credential) = kubernetes.identify(token.expose_secret(), peer).await?;
+                let (user, credential) = kubernetes.identify(token.expose_secret(), *peer).await?;
                 Ok((Caller::User(user), credential))
             }
         }
@@ -224,8 +245,10 @@ impl Session {
                 ..User::default()
             }),
             credential: Credential::ClusterToken,
-            token: Some(name.into()),
-            peer: None,
+            presented: Presented {
+                token: Some(name.into()),
+                ..Presented::default()
+            },
         }
     }
 
@@ -234,8 +257,7 @@ impl Session {
         Self {
             caller: Caller::Anonymous,
             credential: Credential::None,
-            token: None,
-            peer: None,
+            presented: Presented::default(),
         }
     }
 }
@@ -243,30 +265,4 @@ impl Session {
 /// Whether only Kubernetes itself may give a user or a group this name.
 fn is_reserved(name: &str) -> bool {
     name.starts_with(RESERVED_PREFIX)
-}
-
-fn bearer_token(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_bearer_scheme_is_accepted() {
-        let token = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            bearer_token(&headers).map(str::to_owned)
-        };
-        assert_eq!(token("Bearer abc"), Some("abc".to_owned()));
-        assert_eq!(token("bearer  abc"), Some("abc".to_owned()));
-        for value in ["Basic abc", "Bearer", "Bearer ", "abc"] {
-            assert_eq!(token(value), None, "{value}");
-        }
-    }
 }

@@ -20,6 +20,7 @@ mod paging;
 mod request_id;
 mod rpc;
 mod server_sent_events;
+mod sign_in;
 mod stream;
 mod tasks;
 mod turn;
@@ -189,13 +190,18 @@ fn open() -> OpenApiRouter<Arc<Gateway>> {
     OpenApiRouter::new()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(sign_in::ways))
 }
 
 /// Lets a request on when its caller is known and has not sent too many, and writes down what became of it.
 async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map(|ConnectInfo(address)| address.ip());
-    let session = match gateway.access.authenticate(request.headers(), peer).await {
+    let presented = match gateway.access.presented(&request) {
+        Ok(presented) => presented,
+        Err(error) => return refuse(request, error).await,
+    };
+    let session = match gateway.access.authenticate(presented).await {
         Ok(session) => session,
         Err(error) => return refuse(request, error).await,
     };

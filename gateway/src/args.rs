@@ -70,6 +70,9 @@ pub(crate) struct Args {
     pub oidc: OidcArgs,
 
     #[command(flatten)]
+    pub proxy: ProxyArgs,
+
+    #[command(flatten)]
     pub rates: RateArgs,
 
     /// Networks of proxies in front of the gateway, separated by commas, such as 10.0.0.0/8: the address of a client is
@@ -168,6 +171,32 @@ pub(crate) struct OidcArgs {
     /// Put before the name of each group.
     #[arg(long, env = "STEADFAST_OIDC_GROUPS_PREFIX", default_value = "")]
     pub oidc_groups_prefix: String,
+
+    /// Client id with which the console signs people in at the issuer, as a public client; one of the audiences. The
+    /// console asks for a token when absent.
+    #[arg(long, env = "STEADFAST_OIDC_CLIENT_ID", requires = "oidc_issuer")]
+    pub oidc_client_id: Option<String>,
+
+    /// What the console asks of the issuer, separated by commas; openid among it.
+    #[arg(
+        long = "oidc-scope",
+        env = "STEADFAST_OIDC_SCOPES",
+        value_delimiter = ',',
+        default_value = "openid,profile,email"
+    )]
+    pub oidc_scopes: Vec<String>,
+}
+
+/// A proxy in front of the gateway at which people sign in.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ProxyArgs {
+    /// Header in which the trusted proxies name the user, such as X-Forwarded-User. Whoever else sends it is refused.
+    #[arg(long, env = "STEADFAST_PROXY_USER_HEADER", requires = "trusted_proxies")]
+    pub proxy_user_header: Option<HeaderName>,
+
+    /// Header in which the trusted proxies name the groups of the user, separated by commas [default: no groups].
+    #[arg(long, env = "STEADFAST_PROXY_GROUPS_HEADER", requires = "proxy_user_header")]
+    pub proxy_groups_header: Option<HeaderName>,
 }
 
 /// What one user may send to one replica. Callers of a gateway without authentication have no such limits.

@@ -13,14 +13,23 @@ use axum::{
     routing::get,
 };
 
-use crate::static_files::{ASK_AGAIN, FOREVER, StaticFile};
+use crate::{
+    access::OidcLogin,
+    static_files::{ASK_AGAIN, FOREVER, StaticFile},
+};
 
 /// What the page may do, whatever a model or a tool writes into it: no script but its own, no request but to the
-/// gateway, no frame around it.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; base-uri 'none'; \
-     form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
-);
+/// gateway and to where people sign in, no frame around it.
+fn policy(login: Option<&OidcLogin>) -> HeaderValue {
+    let issuer = login.map_or_else(String::new, |login| format!(" {}", login.origin()));
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'{issuer}; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+         trusted-types 'none'"
+    );
+    // An origin has no character that a header cannot have; without one, nothing is allowed.
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
 
 /// A file of the bundle.
 struct File {
@@ -36,22 +45,24 @@ static SERVED: LazyLock<Vec<StaticFile>> = LazyLock::new(|| {
 });
 
 /// The routes of the console. None is one of the API, and all are for everybody: the page holds no secret.
-pub fn console_routes() -> Router {
+pub fn console_routes(login: Option<&OidcLogin>) -> Router {
+    let policy = policy(login);
+    let of_page = policy.clone();
     Router::new()
-        .route("/", get(async |headers: HeaderMap| serve("", &headers)))
+        .route("/", get(async move |headers: HeaderMap| serve("", &headers, of_page)))
         .route(
             "/console/assets/{name}",
-            get(async |Path(name): Path<String>, headers: HeaderMap| serve(&name, &headers)),
+            get(async move |Path(name): Path<String>, headers: HeaderMap| serve(&name, &headers, policy)),
         )
 }
 
-fn serve(name: &str, request: &HeaderMap) -> Response {
+fn serve(name: &str, request: &HeaderMap, policy: HeaderValue) -> Response {
     let Some(place) = bundle::FILES.iter().position(|file| file.name == name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     // The page names the files, so that it alone is asked for each time.
     let cache_control = if name.is_empty() { ASK_AGAIN } else { FOREVER };
-    SERVED[place].answer(request, POLICY, cache_control)
+    SERVED[place].answer(request, policy, cache_control)
 }
 
 #[cfg(test)]
@@ -59,11 +70,27 @@ mod tests {
     use axum::{body::to_bytes, http::header};
 
     use super::*;
+    use crate::access::OidcSettings;
 
     const LARGEST: usize = 4 * 1024 * 1024;
 
     async fn body(response: Response) -> Vec<u8> {
         to_bytes(response.into_body(), LARGEST).await.unwrap().to_vec()
+    }
+
+    fn serve(name: &str, request: &HeaderMap) -> Response {
+        super::serve(name, request, policy(None))
+    }
+
+    #[test]
+    fn the_page_may_call_the_gateway_and_the_origin_of_the_issuer_and_nobody_else() {
+        let settings = OidcSettings::new("https://login.example.com/realms/team", &["console"]);
+        let login = OidcLogin::new(&settings, "console", vec!["openid".to_owned()]).unwrap();
+        for (login, allowed) in [(None, "'self'"), (Some(&login), "'self' https://login.example.com")] {
+            let policy = policy(login);
+            let policy = policy.to_str().unwrap();
+            assert!(policy.contains(&format!("; connect-src {allowed};")), "{policy}");
+        }
     }
 
     #[tokio::test]
@@ -81,7 +108,7 @@ mod tests {
             let response = serve(file.name, &HeaderMap::new());
             let expected = if file.name.is_empty() { ASK_AGAIN } else { FOREVER };
             assert_eq!(response.headers()[header::CACHE_CONTROL], expected, "{}", file.name);
-            assert_eq!(response.headers()[header::CONTENT_SECURITY_POLICY], POLICY);
+            assert_eq!(response.headers()[header::CONTENT_SECURITY_POLICY], policy(None));
         }
     }
 

@@ -36,7 +36,9 @@ mod task;
 mod temporal;
 mod turn_writer;
 
-pub use access::{Access, ApiKeys, CacheAges, KubernetesAccess, Oidc, OidcError, OidcSettings, SelfApproval};
+pub use access::{
+    Access, ApiKeys, CacheAges, KubernetesAccess, Oidc, OidcError, OidcLogin, OidcSettings, ProxySettings, SelfApproval,
+};
 pub use admission::HistoryLimits;
 pub use agents::{AgentDirectory, Naming};
 pub use api::{codec_routes, router};

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
     Access, AgentDirectory, ApiKeys, CorsOrigins, Edge, Fleet, Gateway, HistoryLimits, KubernetesAccess, Links, Load,
-    Metrics, Naming, Oidc, OidcSettings, Prices, SelfApproval, Server, Temporal, codec_routes, console_routes,
+    Metrics, Naming, Oidc, OidcLogin, OidcSettings, Prices, ProxySettings, SelfApproval, Server, Temporal, codec_routes, console_routes,
     count_approvals, router,
 };
 use steadfast_process::{
@@ -17,7 +17,7 @@ use steadfast_temporal::TemporalSettings;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{Args, OidcArgs};
+use crate::args::{Args, OidcArgs, ProxyArgs};
 
 mod args;
 
@@ -55,6 +55,7 @@ async fn main() -> anyhow::Result<()> {
         .await
         .with_context(|| format!("listen on {}", args.listen))?;
     tracing::info!(address = %listener.local_addr().unwrap_or(args.listen), "serving");
+    let login = oidc_login(&args.oidc)?;
     let edge = Edge {
         trusted_proxies: args.trusted_proxies,
         path_prefix: args.path_prefix,
@@ -66,7 +67,7 @@ async fn main() -> anyhow::Result<()> {
         routes = routes.merge(codec_routes(gateway, args.codec_origins));
     }
     if !args.no_console {
-        routes = routes.merge(console_routes());
+        routes = routes.merge(console_routes(login.as_ref()));
     }
     Server::new(edge.around(routes)).serve(listener, stop).await;
     admin_stop.cancel();
@@ -85,6 +86,9 @@ async fn build(
 ) -> anyhow::Result<Gateway> {
     if args.forbid_self_approval && args.insecure_allow_anonymous {
         bail!("--forbid-self-approval needs authenticated callers: remove --insecure-allow-anonymous");
+    }
+    if args.proxy.proxy_user_header.is_some() && args.insecure_allow_anonymous {
+        bail!("--proxy-user-header needs authenticated callers: remove --insecure-allow-anonymous");
     }
     let client = if args.revisions.is_some() && args.insecure_allow_anonymous {
         None
@@ -199,6 +203,13 @@ fn access(
         tracing::info!(issuer = settings.issuer, "accepting tokens of an OpenID Connect issuer");
         access = access.with_oidc(Oidc::new(settings, outbound)?);
     }
+    if let Some(login) = oidc_login(&args.oidc)? {
+        access = access.with_oidc_login(login);
+    }
+    if let Some(proxy) = proxy_settings(&args.proxy) {
+        tracing::info!(headers = %proxy, "accepting the word of the trusted proxies on who a user is");
+        access = access.with_proxy(proxy);
+    }
     Ok(Access::Kubernetes(Box::new(access)))
 }
 
@@ -230,6 +241,23 @@ fn oidc_settings(args: &OidcArgs) -> Option<OidcSettings> {
         },
         groups_claim: args.oidc_groups_claim.clone().filter(|claim| !claim.is_empty()),
         groups_prefix: args.oidc_groups_prefix.clone(),
+    })
+}
+
+fn oidc_login(args: &OidcArgs) -> anyhow::Result<Option<OidcLogin>> {
+    let client_id = args.oidc_client_id.as_ref().filter(|id| !id.is_empty());
+    let (Some(settings), Some(client_id)) = (oidc_settings(args), client_id) else {
+        return Ok(None);
+    };
+    let scopes = args.oidc_scopes.iter().filter(|scope| !scope.is_empty());
+    let login = OidcLogin::new(&settings, client_id, scopes.cloned().collect());
+    login.map(Some).context("the sign-in of the console at the issuer")
+}
+
+fn proxy_settings(args: &ProxyArgs) -> Option<ProxySettings> {
+    Some(ProxySettings {
+        user_header: args.proxy_user_header.clone()?,
+        groups_header: args.proxy_groups_header.clone(),
     })
 }
 

@@ -395,6 +395,16 @@ readinessProbe:
 {{- if and $oidc.issuer (not $oidc.audiences) }}
 {{- fail "gateway.oidc.audiences is required with gateway.oidc.issuer: the client ids whose tokens are accepted" }}
 {{- end }}
+{{- if and $oidc.clientId (not (has $oidc.clientId $oidc.audiences)) }}
+{{- fail "gateway.oidc.clientId must be among gateway.oidc.audiences, with gateway.oidc.issuer: an ID token is for the client that it was given to" }}
+{{- end }}
+{{- $proxy := .Values.gateway.proxySignIn }}
+{{- if and $proxy.userHeader (not .Values.gateway.trustedProxies) }}
+{{- fail "gateway.trustedProxies is required with gateway.proxySignIn.userHeader: the networks of the proxies whose word is taken" }}
+{{- end }}
+{{- if and $proxy.groupsHeader (not $proxy.userHeader) }}
+{{- fail "gateway.proxySignIn.userHeader is required with gateway.proxySignIn.groupsHeader" }}
+{{- end }}
 {{- with .Values.gateway.apiKeys.secretNames }}
 - name: STEADFAST_API_KEY_SECRETS
   value: {{ join "," . | quote }}
@@ -418,6 +428,20 @@ readinessProbe:
 - name: STEADFAST_OIDC_GROUPS_PREFIX
   value: {{ . | quote }}
 {{- end }}
+{{- with $oidc.clientId }}
+- name: STEADFAST_OIDC_CLIENT_ID
+  value: {{ . | quote }}
+- name: STEADFAST_OIDC_SCOPES
+  value: {{ join "," $oidc.scopes | quote }}
+{{- end }}
+{{- end }}
+{{- with $proxy.userHeader }}
+- name: STEADFAST_PROXY_USER_HEADER
+  value: {{ . | quote }}
+{{- end }}
+{{- with $proxy.groupsHeader }}
+- name: STEADFAST_PROXY_GROUPS_HEADER
+  value: {{ . | quote }}
 {{- end }}
 {{- with .Values.gateway.limits }}
 - name: STEADFAST_REQUESTS_PER_SECOND

@@ -7,39 +7,47 @@ import { AgentPage } from "./pages/AgentPage";
 import { AgentsPage } from "./pages/AgentsPage";
 import { ApprovalsPage } from "./pages/ApprovalsPage";
 import { FleetPage } from "./pages/FleetPage";
-import { SignInPage } from "./pages/SignInPage";
+import { SignInPage, type SignInProblem } from "./pages/SignInPage";
 import { TaskPage } from "./pages/TaskPage";
 import { TimelinePage } from "./pages/TimelinePage";
 import { Spinner } from "./parts/feedback";
 import { notifyOf } from "./state/notifications";
 import { usePoll, type Polled } from "./state/poll";
 import { linkTo, useRoute, type Route } from "./state/route";
-import { openSession, readToken, SessionContext, useSession, writeToken } from "./state/session";
+import { credentials, openSession, SessionContext, useSession } from "./state/session";
 
 const APPROVALS_PERIOD_MS = 3000;
 
-export function App() {
-  const [token, setToken] = useState(readToken);
-  const [signIn, setSignIn] = useState<{ refused: boolean } | undefined>();
-  const session = useMemo(() => openSession(token), [token]);
-  const signedOut = useCallback(() => {
-    writeToken(undefined);
-    setToken((before) => {
-      setSignIn({ refused: before !== undefined });
-      return undefined;
+/** `arrival` is there when the user comes back from the issuer, and gives what went wrong. */
+export function App({ arrival }: { arrival: Promise<Error | undefined> | undefined }) {
+  const [signIn, setSignIn] = useState<{ problem: SignInProblem | undefined } | undefined>();
+  const [arriving, setArriving] = useState(arrival !== undefined);
+  const session = useMemo(openSession, []);
+  useEffect(() => {
+    void arrival?.then((error) => {
+      if (error) setSignIn({ problem: { title: "The sign-in failed", message: error.message } });
+      setArriving(false);
     });
+  }, [arrival]);
+  const end = useCallback((problem: SignInProblem | undefined) => {
+    credentials.clear();
+    setSignIn({ problem });
   }, []);
+  const refused = useCallback((error: ApiError) => {
+    // Who has shown nothing yet is asked, and not told that it was wrong.
+    end(credentials.isEmpty ? undefined : { title: "The sign-in has ended, or the gateway did not accept it", message: error.message });
+  }, [end]);
+  if (arriving) return <Center><Spinner label="Signing in…" /></Center>;
   if (signIn) {
     const enter = (token: string) => {
-      writeToken(token);
-      setToken(token);
+      credentials.useToken(token);
       setSignIn(undefined);
     };
-    return <SignInPage refused={signIn.refused} onToken={enter} />;
+    return <SignInPage problem={signIn.problem} onToken={enter} />;
   }
   return (
     <SessionContext value={session}>
-      <Frame signedIn={token !== undefined} onSignOut={() => (writeToken(undefined), setToken(undefined), setSignIn({ refused: false }))} onUnauthorized={signedOut} />
+      <Frame signedIn={!credentials.isEmpty} onSignOut={() => end(undefined)} onUnauthorized={refused} />
     </SessionContext>
   );
 }
@@ -47,7 +55,7 @@ export function App() {
 interface FrameProps {
   signedIn: boolean;
   onSignOut: () => void;
-  onUnauthorized: () => void;
+  onUnauthorized: (error: ApiError) => void;
 }
 
 function Frame({ signedIn, onSignOut, onUnauthorized }: FrameProps) {
@@ -57,7 +65,7 @@ function Frame({ signedIn, onSignOut, onUnauthorized }: FrameProps) {
     (signal) => gateway.approvals(signal),
     APPROVALS_PERIOD_MS,
     (error: ApiError) => {
-      if (error.status === 401) onUnauthorized();
+      if (error.status === 401) onUnauthorized(error);
     },
   );
   const count = approvals.value?.length ?? 0;

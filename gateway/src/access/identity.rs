@@ -1,5 +1,5 @@
-//! Who sent a request, and by which kind of credential: an API key, a token of the configured issuer, or a token that
-//! the Kubernetes API server knows. The kind is decided by the token alone, so that no credential is tried at a place
+//! Who sent a request, and by which kind of credential: an API key, a token of the configured issuer, a token that
+//! the Kubernetes API server knows, or the word of a proxy. The kind of a token is decided by it alone, so that no credential is tried at a place
 //! that it is not for.
 
 use std::net::IpAddr;
@@ -27,6 +27,8 @@ pub(crate) enum Credential {
     OidcToken,
     /// An API key, by its name.
     ApiKey(String),
+    /// A header of a trusted proxy.
+    ProxyHeader,
 }
 
 impl Credential {
@@ -37,6 +39,7 @@ impl Credential {
             Self::ClusterToken => "cluster_token",
             Self::OidcToken => "oidc_token",
             Self::ApiKey(_) => "api_key",
+            Self::ProxyHeader => "proxy_header",
         }
     }
 
@@ -44,7 +47,7 @@ impl Credential {
     pub(crate) fn key_name(&self) -> &str {
         match self {
             Self::ApiKey(name) => name,
-            Self::None | Self::ClusterToken | Self::OidcToken => "",
+            Self::None | Self::ClusterToken | Self::OidcToken | Self::ProxyHeader => "",
         }
     }
 }

@@ -22,7 +22,7 @@ use moka::{Expiry, future::Cache};
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::{Action, ApiKeys, Oidc, User, unknown_tokens::UnknownTokens};
+use super::{Action, ApiKeys, Oidc, OidcLogin, ProxySettings, User, unknown_tokens::UnknownTokens};
 use crate::{agents::AgentName, error::ApiError};
 
 const GROUP: &str = "steadfast.dev";
@@ -42,6 +42,8 @@ pub struct KubernetesAccess {
     pub(super) unknown_tokens: UnknownTokens,
     pub(super) api_keys: Option<ApiKeys>,
     pub(super) oidc: Option<Oidc>,
+    pub(super) oidc_login: Option<OidcLogin>,
+    pub(super) proxy: Option<ProxySettings>,
     decisions: Cache<AccessQuery, bool>,
     reviews: Arc<Semaphore>,
 }
@@ -97,6 +99,8 @@ impl KubernetesAccess {
             unknown_tokens: UnknownTokens::default(),
             api_keys: None,
             oidc: None,
+            oidc_login: None,
+            proxy: None,
             decisions: Cache::builder()
                 .max_capacity(CACHE_ENTRIES)
                 .time_to_live(ages.decision)
@@ -119,6 +123,24 @@ impl KubernetesAccess {
     pub fn with_oidc(self, oidc: Oidc) -> Self {
         Self {
             oidc: Some(oidc),
+            ..self
+        }
+    }
+
+    /// Tells pages how people sign in at the issuer.
+    #[must_use]
+    pub fn with_oidc_login(self, login: OidcLogin) -> Self {
+        Self {
+            oidc_login: Some(login),
+            ..self
+        }
+    }
+
+    /// Accepts the word of trusted proxies on who a user is.
+    #[must_use]
+    pub fn with_proxy(self, proxy: ProxySettings) -> Self {
+        Self {
+            proxy: Some(proxy),
             ..self
         }
     }

@@ -53,6 +53,10 @@ pub enum OidcError {
     Issuer(String),
     #[error("tokens of an OpenID Connect issuer need an audience: the client id of the application")]
     NoAudience,
+    #[error("the client id {0:?} is not among the audiences: an ID token is for the client that it was given to")]
+    ClientIsNoAudience(String),
+    #[error("the scopes have no \"openid\", without which the issuer gives no ID token")]
+    NoOpenIdScope,
     #[error("the HTTP client for the OpenID Connect issuer cannot be built")]
     Client(#[source] reqwest::Error),
 }

@@ -10,14 +10,19 @@ use axum::{
 };
 use ipnet::IpNet;
 
+use crate::access::FromTrustedProxy;
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Addresses that are looked at; nobody has so many proxies.
 const MAX_HOPS: usize = 16;
 
-/// The request with the address of its client in place of that of the nearest proxy.
+/// The request with the address of its client in place of that of the nearest proxy, which is marked as one.
 pub(super) fn resolve(mut request: Request, trusted: &[IpNet]) -> Request {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     if let Some(ConnectInfo(peer)) = peer.copied() {
+        if is_trusted(peer.ip(), trusted) {
+            request.extensions_mut().insert(FromTrustedProxy);
+        }
         let client = client(peer.ip(), request.headers(), trusted);
         if client != peer.ip() {
             request
@@ -29,9 +34,8 @@ pub(super) fn resolve(mut request: Request, trusted: &[IpNet]) -> Request {
 }
 
 fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address.to_canonical()));
     let mut client = peer;
-    if !is_trusted(client) {
+    if !is_trusted(client, trusted) {
         return client;
     }
     // A proxy may add a header of its own instead of an address to the last one.
@@ -45,11 +49,15 @@ fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
             break;
         };
         client = address;
-        if !is_trusted(client) {
+        if !is_trusted(client, trusted) {
             break;
         }
     }
     client
+}
+
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&address.to_canonical()))
 }
 
 /// An address, with a port or without.

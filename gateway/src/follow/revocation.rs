@@ -41,7 +41,7 @@ async fn reason_to_end(
         Err(error) if error.status == StatusCode::UNAUTHORIZED => {
             return Ok(Some(match session.credential {
                 Credential::ApiKey(_) => "the API key was revoked, or it has expired",
-                Credential::None | Credential::ClusterToken | Credential::OidcToken => {
+                Credential::None | Credential::ClusterToken | Credential::OidcToken | Credential::ProxyHeader => {
                     "the bearer token is no longer valid"
                 }
             }));

@@ -18,7 +18,9 @@ use steadfast_contract::{
     start::{StartTask, WORKFLOW_TYPE},
     visibility::{MEMO_AGENT, MEMO_APPROVALS, MEMO_CREATOR},
 };
-use steadfast_gateway::{Access, CacheAges, KubernetesAccess, Oidc, OidcSettings, StartRequest, Started};
+use steadfast_gateway::{
+    Access, CacheAges, Edge, KubernetesAccess, Oidc, OidcSettings, ProxySettings, StartRequest, Started,
+};
 use steadfast_payload::pack;
 use steadfast_process::outbound::Outbound;
 use steadfast_testkit::{OidcIssuer, Redis};
@@ -65,13 +67,14 @@ const READ_AGENT: Rule = OnAgent("get", "agents");
 const CREATE: Rule = OnAgent("create", "agents/tasks");
 
 /// A rule for each route.
-const RULES: [(&str, &str, Rule); 85] = [
+const RULES: [(&str, &str, Rule); 86] = [
     ("GET", "/healthz", Open),
     ("GET", "/readyz", Open),
     ("GET", "/openapi.json", Open),
     ("GET", "/docs", Open),
     ("GET", "/docs/", Open),
     ("GET", "/docs/{name}", Open),
+    ("GET", "/sign-in", Open),
     ("GET", "/agents", ListedAgents),
     ("GET", "/agents/{agent_id}", READ_AGENT),
     ("GET", "/agents/name/{agent_name}", READ_AGENT),
@@ -206,10 +209,32 @@ const GRANTS: [(&str, &str, &str, &[&str]); 13] = [
     ("elsewhere", "poets", "agents/approvals", &["get", "update"]),
 ];
 
+/// The proxies that are trusted; everybody else sends from 10.0.0.0/8.
+const PROXIES: &str = "192.0.2.0/24";
+const USER_HEADER: &str = "x-forwarded-user";
+const GROUPS_HEADER: &str = "x-forwarded-groups";
+
+/// What a request shows of its sender.
+#[derive(Clone, Debug)]
+enum Shown {
+    Nothing,
+    Token(String),
+    /// A user and groups in headers, from a trusted proxy.
+    Proxy(&'static str, &'static str),
+    /// The same from anybody else.
+    ForgedProxy(&'static str, &'static str),
+}
+
+impl Shown {
+    fn token(token: &str) -> Self {
+        Self::Token(token.to_owned())
+    }
+}
+
 /// A caller with a valid credential.
 struct Caller {
     name: &'static str,
-    token: String,
+    shows: Shown,
     /// `alice` is the creator of the tasks.
     user: &'static str,
     groups: &'static [&'static str],
@@ -261,6 +286,8 @@ impl Caller {
 
 struct Matrix {
     gateway: TestGateway,
+    /// The routes behind the edge, which knows the proxies.
+    edged: Router,
     server: FakeApiServer,
     issuer: OidcIssuer,
     callers: Vec<Caller>,
@@ -284,7 +311,7 @@ impl Matrix {
             server.add_token(&token, user, groups, AUDIENCE);
             callers.push(Caller {
                 name,
-                token,
+                shows: Shown::Token(token),
                 user,
                 groups,
             });
@@ -297,13 +324,19 @@ impl Matrix {
         };
         callers.push(Caller {
             name: "user with a token of the issuer",
-            token: issuer.token(AUDIENCE, "alice", &json!({"groups": ["users"]})).unwrap(),
+            shows: Shown::Token(issuer.token(AUDIENCE, "alice", &json!({"groups": ["users"]})).unwrap()),
             user: "alice",
             groups: &["users"],
         });
         callers.push(Caller {
             name: "user with an API key",
-            token: KEY_OF_ALICE.to_owned(),
+            shows: Shown::token(KEY_OF_ALICE),
+            user: "alice",
+            groups: &["users"],
+        });
+        callers.push(Caller {
+            name: "user whom a proxy names",
+            shows: Shown::Proxy("alice", "users"),
             user: "alice",
             groups: &["users"],
         });
@@ -319,11 +352,20 @@ impl Matrix {
         };
         let access = KubernetesAccess::with_ages(server.client(), vec![AUDIENCE.to_owned()], ages)
             .with_api_keys(keys)
-            .with_oidc(Oidc::new(settings, &Outbound::default()).unwrap());
+            .with_oidc(Oidc::new(settings, &Outbound::default()).unwrap())
+            .with_proxy(ProxySettings {
+                user_header: USER_HEADER.parse().unwrap(),
+                groups_header: Some(GROUPS_HEADER.parse().unwrap()),
+            });
         let redis = Redis::start().await.unwrap();
         let gateway = guarded(Access::Kubernetes(Box::new(access)), &redis).await;
         let task = start_asking(&gateway).await;
+        let edge = Edge {
+            trusted_proxies: vec![PROXIES.parse().unwrap()],
+            ..Edge::default()
+        };
         Self {
+            edged: edge.around(gateway.router.clone()),
             gateway,
             server,
             issuer,
@@ -335,18 +377,22 @@ impl Matrix {
         }
     }
 
-    async fn send(&self, token: Option<&str>, method: &str, path: &str, task: Uuid, task_name: &str) -> Answer {
-        let mut request = request(token, method, path, task, task_name);
+    async fn send(&self, shown: &Shown, method: &str, path: &str, task: Uuid, task_name: &str) -> Answer {
+        let mut request = request(shown, method, path, task, task_name);
         // Each from an address of its own: who tries out many tokens from one has to wait.
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let peer = SocketAddr::new(Ipv4Addr::from_bits(0x0a00_0000 + number).into(), 1);
+        let peer = match shown {
+            Shown::Proxy(..) => Ipv4Addr::new(192, 0, 2, 1),
+            _ => Ipv4Addr::from_bits(0x0a00_0000 + number),
+        };
+        let peer = SocketAddr::new(peer.into(), 1);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let response = self.gateway.router.clone().oneshot(request).await.unwrap();
+        let response = self.edged.clone().oneshot(request).await.unwrap();
         Answer::of(response).await
     }
 
     async fn send_as(&self, token: &str, method: &str, path: &str) -> Answer {
-        self.send(Some(token), method, path, self.task, "monday").await
+        self.send(&Shown::token(token), method, path, self.task, "monday").await
     }
 }
 
@@ -384,7 +430,7 @@ impl Answer {
     }
 }
 
-fn request(token: Option<&str>, method: &str, path: &str, task: Uuid, task_name: &str) -> Request<Body> {
+fn request(shown: &Shown, method: &str, path: &str, task: Uuid, task_name: &str) -> Request<Body> {
     let hex = task.simple().to_string();
     let agent_id = if path.starts_with("/v1/") { "haiku" } else { HAIKU_ID };
     let digest = "0".repeat(64);
@@ -441,9 +487,13 @@ fn request(token: Option<&str>, method: &str, path: &str, task: Uuid, task_name:
         _ => json!({}),
     };
     let mut request = Request::builder().method(method).uri(uri);
-    if let Some(token) = token {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-    }
+    request = match shown {
+        Shown::Nothing => request,
+        Shown::Token(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+        Shown::Proxy(user, groups) | Shown::ForgedProxy(user, groups) => {
+            request.header(USER_HEADER, *user).header(GROUPS_HEADER, *groups)
+        }
+    };
     let body = if method == "GET" {
         Body::empty()
     } else {
@@ -552,34 +602,44 @@ async fn who_has_no_valid_credential_gets_nothing_but_what_is_open() {
     let expired = json!({"groups": ["users"], "exp": 1_700_000_000});
     let issuer = &matrix.issuer;
     let refused = [
-        ("nobody", None),
-        ("a token that nobody has", Some("forged".to_owned())),
-        ("a token of another audience", Some("of another audience".to_owned())),
-        ("a revoked token", Some("revoked".to_owned())),
+        ("nobody", Shown::Nothing),
+        ("a token that nobody has", Shown::token("forged")),
+        ("a token of another audience", Shown::token("of another audience")),
+        ("a revoked token", Shown::token("revoked")),
         (
             "an expired token of the issuer",
-            Some(issuer.token(AUDIENCE, "alice", &expired).unwrap()),
+            Shown::Token(issuer.token(AUDIENCE, "alice", &expired).unwrap()),
         ),
         (
             "a token of the issuer for another audience",
-            Some(issuer.token("other", "alice", &json!({})).unwrap()),
+            Shown::Token(issuer.token("other", "alice", &json!({})).unwrap()),
         ),
         (
             "a token with a forged signature",
-            Some(issuer.token_of_unknown_key(AUDIENCE, "alice").unwrap()),
+            Shown::Token(issuer.token_of_unknown_key(AUDIENCE, "alice").unwrap()),
         ),
-        ("an unknown API key", Some("sfk_unknown".to_owned())),
-        ("an expired API key", Some(EXPIRED_KEY.to_owned())),
+        ("an unknown API key", Shown::token("sfk_unknown")),
+        ("an expired API key", Shown::token(EXPIRED_KEY)),
+        (
+            "who writes the headers of the proxy",
+            Shown::ForgedProxy("alice", "users"),
+        ),
+        ("a proxy that names nobody", Shown::Proxy("", "users")),
+        ("a proxy that names an administrator", Shown::Proxy("system:admin", "")),
+        (
+            "a proxy that names the group of administrators",
+            Shown::Proxy("alice", "users,system:masters"),
+        ),
     ];
     matrix.server.asked();
     for (method, path, rule) in RULES {
         if rule == Open {
-            let answer = matrix.send(None, method, path, matrix.task, "monday").await;
+            let answer = matrix.send(&Shown::Nothing, method, path, matrix.task, "monday").await;
             assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}");
             continue;
         }
-        for (who, token) in &refused {
-            let answer = matrix.send(token.as_deref(), method, path, matrix.task, "monday").await;
+        for (who, shown) in &refused {
+            let answer = matrix.send(shown, method, path, matrix.task, "monday").await;
             assert_eq!(
                 answer.status,
                 StatusCode::UNAUTHORIZED,
@@ -608,7 +668,7 @@ async fn callers_may_do_what_their_roles_say_on_every_route() {
             };
             let task_name = named_task(&matrix, rule, &who).await;
             matrix.server.asked();
-            let answer = matrix.send(Some(&caller.token), method, path, task, &task_name).await;
+            let answer = matrix.send(&caller.shows, method, path, task, &task_name).await;
             let asked = matrix.server.asked();
             assert!(
                 asked.iter().all(|question| question.user == caller.user),
@@ -641,9 +701,12 @@ async fn named_task(matrix: &Matrix, rule: Rule, who: &str) -> String {
     let name = Uuid::new_v4().to_string();
     if matches!(rule, OnNamedTask(_)) {
         let user = matrix.callers.iter().find(|caller| caller.name == "user").unwrap();
+        let Shown::Token(token) = &user.shows else {
+            panic!("a user of the cluster has a token")
+        };
         let answer = matrix
             .gateway
-            .rpc_as(&user.token, "haiku", "task/create", json!({"name": name}))
+            .rpc_as(token, "haiku", "task/create", json!({"name": name}))
             .await;
         assert_eq!(answer.status, StatusCode::OK, "{who}: {answer:?}");
     }
@@ -661,7 +724,9 @@ async fn without_the_api_server_nobody_new_gets_in_on_any_route() {
             // An API key needs no review, and there is nothing to permit.
             Refused => {}
             _ => {
-                let answer = matrix.send(Some(KEY_OF_ALICE), method, path, matrix.task, &name).await;
+                let answer = matrix
+                    .send(&Shown::token(KEY_OF_ALICE), method, path, matrix.task, &name)
+                    .await;
                 assert_eq!(
                     answer.status,
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -681,4 +746,44 @@ async fn without_the_api_server_nobody_new_gets_in_on_any_route() {
         matrix.send_as("token-2", "GET", "/tasks/{task_id}").await.status,
         StatusCode::OK
     );
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_changes_nothing_with_the_sign_in_at_the_proxy() {
+    let matrix = Matrix::new().await;
+    let send = async |site: &str, method: &str, path: &str| {
+        let mut request = request(&Shown::Proxy("alice", "users"), method, path, matrix.task, "monday");
+        request.headers_mut().insert("sec-fetch-site", site.parse().unwrap());
+        let peer = SocketAddr::new(Ipv4Addr::new(192, 0, 2, 1).into(), 1);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        Answer::of(matrix.edged.clone().oneshot(request).await.unwrap()).await
+    };
+    for (method, path, rule) in RULES {
+        if rule == Open || method == "GET" {
+            continue;
+        }
+        for site in ["cross-site", "same-site"] {
+            let answer = send(site, method, path).await;
+            assert_eq!(
+                answer.status,
+                StatusCode::FORBIDDEN,
+                "{site} {method} {path}: {answer:?}"
+            );
+        }
+    }
+    assert_eq!(matrix.server.asked(), [], "nobody asked what they may do");
+    let answer = send("same-origin", "POST", "/agents/name/{agent_name}/rpc").await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+}
+
+#[tokio::test]
+async fn everybody_may_ask_how_to_sign_in() {
+    let matrix = Matrix::new().await;
+    let answer = matrix
+        .send(&Shown::Nothing, "GET", "/sign-in", matrix.task, "monday")
+        .await;
+    let ways = json!({"anonymous": false, "api_keys": true, "proxy": true, "oidc": null});
+    assert_eq!((answer.status, answer.body), (StatusCode::OK, Some(ways)));
+    let anonymous = without_services().get("/sign-in").await;
+    assert_eq!(anonymous.body["anonymous"], json!(true));
 }

@@ -1,5 +1,8 @@
-//! An OpenID Connect issuer on the loopback address: its discovery document, its keys, and tokens that it has signed.
+//! An OpenID Connect issuer on the loopback address: its discovery document, its keys, its login, and tokens that it has
+//! signed.
 //! It rotates its key, and fails, as a test tells it to.
+
+mod login;
 
 use std::{
     sync::{
@@ -10,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{Json, Router, extract::State, http::StatusCode, response::Response, routing::get};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::{
     rand::SystemRandom,
@@ -79,6 +82,7 @@ struct IssuerState {
     key: Mutex<SigningKey>,
     fails: AtomicBool,
     fetches: AtomicUsize,
+    login: login::Login,
 }
 
 impl OidcIssuer {
@@ -92,10 +96,12 @@ impl OidcIssuer {
             key: Mutex::new(SigningKey::new("1")?),
             fails: AtomicBool::new(false),
             fetches: AtomicUsize::new(0),
+            login: login::Login::default(),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
             .route("/keys", get(keys))
+            .merge(login::routes())
             .with_state(state.clone());
         let serving = tokio::spawn(async move {
             // Ends with the test.
@@ -106,17 +112,17 @@ impl OidcIssuer {
 
     /// A token for an audience and a subject, valid for an hour; `claims` are added, and win.
     pub fn token(&self, audience: &str, subject: &str, claims: &Value) -> anyhow::Result<String> {
-        self.lock().token(&self.claims(audience, subject, claims)?)
+        self.state.token(audience, subject, claims)
     }
 
     /// Such a token, of a key that the issuer does not publish.
     pub fn token_of_unknown_key(&self, audience: &str, subject: &str) -> anyhow::Result<String> {
-        SigningKey::new("unknown")?.token(&self.claims(audience, subject, &json!({}))?)
+        SigningKey::new("unknown")?.token(&self.state.claims(audience, subject, &json!({}))?)
     }
 
     /// From now on, tokens are signed with another key, and the old one is not published any more.
     pub fn rotate(&self) -> anyhow::Result<()> {
-        let mut key = self.lock();
+        let mut key = self.state.lock();
         let next = key.id.parse::<u32>().unwrap_or_default() + 1;
         *key = SigningKey::new(next.to_string())?;
         Ok(())
@@ -132,8 +138,34 @@ impl OidcIssuer {
         self.state.fetches.load(Ordering::SeqCst)
     }
 
+    /// Whoever signs in at the login page from now on is this user, with these claims.
+    pub fn sign_in_as(&self, subject: &str, claims: Value) {
+        self.state.login.sign_in_as(subject, claims);
+    }
+
+    /// For how long tokens of the login are valid.
+    pub fn token_seconds(&self, seconds: i64) {
+        self.state.login.token_seconds(seconds);
+    }
+
+    /// Whether a refresh token is good for new tokens.
+    pub fn renew(&self, renews: bool) {
+        self.state.login.renew(renews);
+    }
+
+    /// What the token endpoint was asked for, in this order.
+    pub fn grants(&self) -> Vec<String> {
+        self.state.login.grants()
+    }
+}
+
+impl IssuerState {
+    fn token(&self, audience: &str, subject: &str, claims: &Value) -> anyhow::Result<String> {
+        self.lock().token(&self.claims(audience, subject, claims)?)
+    }
+
     fn claims(&self, audience: &str, subject: &str, more: &Value) -> anyhow::Result<Value> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let now = now()?;
         let mut claims = json!({
             "iss": self.url, "aud": audience, "sub": subject, "iat": now, "exp": now + TOKEN_SECONDS,
         });
@@ -144,7 +176,7 @@ impl OidcIssuer {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, SigningKey> {
-        self.state.key.lock().unwrap_or_else(PoisonError::into_inner)
+        self.key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,14 +186,19 @@ impl Drop for OidcIssuer {
     }
 }
 
-async fn discovery(State(state): State<Arc<IssuerState>>) -> Result<Json<Value>, StatusCode> {
+fn now() -> anyhow::Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
+}
+
+async fn discovery(State(state): State<Arc<IssuerState>>) -> Result<Response, StatusCode> {
     state.fetches.fetch_add(1, Ordering::SeqCst);
     if state.fails.load(Ordering::SeqCst) {
         return Err(StatusCode::INTERNAL_SERVER_ERROR);
     }
-    Ok(Json(
-        json!({"issuer": state.url, "jwks_uri": format!("{}/keys", state.url)}),
-    ))
+    let mut document = login::endpoints(&state.url);
+    document["issuer"] = json!(state.url);
+    document["jwks_uri"] = json!(format!("{}/keys", state.url));
+    Ok(login::for_pages(document))
 }
 
 async fn keys(State(state): State<Arc<IssuerState>>) -> Json<Value> {

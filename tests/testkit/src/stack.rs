@@ -78,6 +78,8 @@ pub struct GatewayOptions {
     pub path_prefix: Option<&'static str>,
     /// Further variables of its environment.
     pub variables: Vec<(&'static str, String)>,
+    /// Further flags, such as `--oidc-issuer=https://login.example.com`.
+    pub arguments: Vec<String>,
 }
 
 /// The API server that the gateway asks who may do what.
@@ -199,6 +201,7 @@ impl Stack {
             .variables
             .iter()
             .fold(launch, |launch, (name, value)| launch.variable(name, value));
+        let launch = options.arguments.iter().fold(launch, Launch::argument);
         let launch = connections.apply(launch).memory_limit(options.memory_bytes);
         let install_root = InstallRoot::of_this_process("gateway")?;
         let gateway = Arc::new(Component::new(launch, admin_port, install_root)?);

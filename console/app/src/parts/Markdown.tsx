@@ -5,6 +5,8 @@ import { memo } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 
+import { blocksOf } from "./blocks";
+
 /** Longer texts are shown as they are: parsing them again with each piece would stop the page. */
 const MAX_MARKDOWN_CHARS = 60_000;
 
@@ -53,9 +55,16 @@ export const Markdown = memo(function Markdown({ text }: { text: string }) {
   if (text.length > MAX_MARKDOWN_CHARS) return <div className="whitespace-pre-wrap wrap-anywhere">{text}</div>;
   return (
     <div className="prose wrap-anywhere">
-      <ReactMarkdown remarkPlugins={PLUGINS} components={COMPONENTS}>
-        {text}
-      </ReactMarkdown>
+      {blocksOf(text).map((block, index) => <Block key={index} text={block} />)}
     </div>
+  );
+});
+
+/** Parsed once, and again only when it is the last one of a text that grows. */
+const Block = memo(function Block({ text }: { text: string }) {
+  return (
+    <ReactMarkdown remarkPlugins={PLUGINS} components={COMPONENTS}>
+      {text}
+    </ReactMarkdown>
   );
 });

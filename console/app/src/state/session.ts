@@ -1,29 +1,25 @@
-// Who the user is. The token is kept for this tab only, and sent to the gateway that served the page and nowhere else.
+// Who the user is, for the pages.
 
 import { connectTo, GatewayClient, type Connection } from "@steadfast/client";
 import { createContext, useContext } from "react";
 
-const TOKEN = "steadfast.token";
+import { Credentials } from "../sign_in/credentials";
 
 export interface Session {
   connection: Connection;
   gateway: GatewayClient;
 }
 
-export function readToken(): string | undefined {
-  return sessionStorage.getItem(TOKEN) ?? undefined;
+export const credentials = new Credentials(window.sessionStorage);
+
+/** The page stands beside the API, wherever a proxy puts both. */
+export function baseUrl(): string {
+  return new URL(".", window.location.href).href;
 }
 
-export function writeToken(token: string | undefined): void {
-  if (token) sessionStorage.setItem(TOKEN, token);
-  else sessionStorage.removeItem(TOKEN);
-}
-
-/** A session with a token, or with none where the gateway allows anonymous users. */
-export function openSession(token: string | undefined): Session {
-  // The page stands beside the API, wherever a proxy puts both.
-  const base = new URL(".", window.location.href).href;
-  const connection = connectTo(base, () => token);
+/** A session with what the user has signed in with, or with nothing where nobody has to. */
+export function openSession(): Session {
+  const connection = connectTo(baseUrl(), () => credentials.token());
   return { connection, gateway: new GatewayClient(connection) };
 }
 

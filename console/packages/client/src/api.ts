@@ -20,5 +20,7 @@ export type ListedApproval = Schemas["Approval"];
 export type Attachment = Schemas["Attachment"];
 export type ListedMessage = Schemas["TaskMessage"];
 export type MessagePage = Schemas["CursorPage"];
+/** How people sign in at a gateway. */
+export type SignIn = Schemas["SignIn"];
 export type Task = Schemas["Task"];
 export type TaskSummary = Schemas["TaskSummary"];

@@ -1,6 +1,6 @@
 // The calls of the gateway's API that a chat needs, and those that explain it.
 
-import type { Agent, Attachment, Fleet, ListedApproval, ListedMessage, MessagePage, Task, TaskObservability, TaskSummary } from "./api.js";
+import type { Agent, Attachment, Fleet, ListedApproval, ListedMessage, MessagePage, SignIn, Task, TaskObservability, TaskSummary } from "./api.js";
 import { ApiError, errorOf, type Connection } from "./http.js";
 import type { JsonValue } from "./message.js";
 
@@ -28,6 +28,11 @@ export interface DecisionAnswer {
 
 export class GatewayClient {
   constructor(readonly connection: Connection) {}
+
+  /** How people sign in; needs no token. */
+  signInWays(signal?: AbortSignal): Promise<SignIn> {
+    return this.#get("/sign-in", signal);
+  }
 
   agents(signal?: AbortSignal): Promise<Agent[]> {
     return this.#all<Agent>("/agents?", signal);

@@ -8,15 +8,24 @@ export interface Connection {
   fetch(path: string, init?: RequestInit): Promise<Response>;
 }
 
-/** A connection with a bearer token, or with none where the gateway allows anonymous users. */
-export function connectTo(baseUrl: string, token: () => string | undefined): Connection {
+/**
+ * A connection with a bearer token, or with none where the gateway allows anonymous users, or a proxy signs people in. The
+ * token is asked for with each request, so that it may be a new one.
+ */
+export function connectTo(baseUrl: string, token: () => string | undefined | Promise<string | undefined>): Connection {
   const base = baseUrl.replace(/\/+$/, "");
   return {
-    fetch: (path, init = {}) => {
+    fetch: async (path, init = {}) => {
       const headers = new Headers(init.headers);
-      const bearer = token();
+      const bearer = await token();
       if (bearer) headers.set("authorization", `Bearer ${bearer}`);
-      return fetch(base + path, { ...init, headers, credentials: "same-origin" });
+      const response = await fetch(base + path, { ...init, headers, credentials: "same-origin", redirect: "manual" });
+      // The gateway redirects nobody.
+      if (response.type === "opaqueredirect" || (response.status >= 300 && response.status < 400)) {
+        await response.body?.cancel();
+        throw new ApiError(401, "a proxy in front of the gateway asks to sign in again: reload the page");
+      }
+      return response;
     },
   };
 }

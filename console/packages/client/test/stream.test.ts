@@ -98,3 +98,10 @@ test("a page of a proxy is no stream", async () => {
   const { updates } = await follow([(response) => response.writeHead(200, { "content-type": "text/html" }).end("<p>sign in")]);
   assert.match(updates[0]?.type === "waiting" ? updates[0].reason : "", /a proxy may have answered/);
 });
+
+test("a proxy that sends the reader to its sign-in page ends the stream as a token that is not valid does", async () => {
+  const { error, asked } = await follow([(response) => response.writeHead(302, { location: "https://login.example.com/" }).end()]);
+  assert.ok(error instanceof ApiError);
+  assert.equal(error.status, 401);
+  assert.equal(asked.length, 1);
+});

@@ -10,12 +10,10 @@ use serde_json::{Map, Value};
 use steadfast_bounds::json;
 
 use super::OidcSettings;
-use crate::access::{AUTHENTICATED, User, is_reserved};
+use crate::access::{AUTHENTICATED, MAX_GROUPS, User, is_reserved};
 
 /// How far the clocks of the issuer and of the gateway may be apart.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(30);
-/// Groups of a user; each is part of every question to the API server.
-const MAX_GROUPS: usize = 200;
 
 /// A token that has been taken apart. Nothing in it is true before its signature has been verified.
 #[derive(Debug)]
