@@ -12,6 +12,8 @@ const require = createRequire(process.env.NODE_CLIENTS);
 const { chromium } = require("playwright-core");
 const AXE = require.resolve("axe-core/axe.min.js");
 const TIMEOUT_MS = 30_000;
+/** No page has so many places for the keyboard. */
+const MAX_TABS = 150;
 
 const browser = await chromium.launch({ executablePath: process.argv[2], args: ["--no-sandbox", "--disable-gpu"] });
 const context = await browser.newContext({ viewport: { width: 1000, height: 800 } });
@@ -32,6 +34,35 @@ context.on("page", () => (seen.pages += 1));
 context.on("request", (request) => {
   if (origin && new URL(request.url()).origin !== origin) seen.foreign.push(request.url());
 });
+
+/** What the network has carried: each answer, and its body where it is not a stream. */
+const network = [];
+page.on("response", (response) => {
+  const headers = response.headers();
+  const isStream = headers["content-type"]?.startsWith("text/event-stream") ?? false;
+  // A redirect and a request that was given up have no body.
+  const body = isStream ? Promise.resolve(null) : response.text().catch(() => null);
+  const request = response.request();
+  network.push(
+    body.then((body) => ({
+      method: request.method(),
+      url: response.url(),
+      status: response.status(),
+      authorization: request.headers().authorization ?? null,
+      stream: isStream,
+      body,
+    })),
+  );
+});
+
+/** The name of what the keyboard is on, as a screen reader says it, or nearly. */
+const focusedName = () =>
+  page.evaluate(() => {
+    const element = document.activeElement;
+    if (!element || element === document.body) return "";
+    const label = element.getAttribute("aria-label") ?? element.labels?.[0]?.textContent ?? element.textContent ?? "";
+    return label.trim();
+  });
 
 const COMMANDS = {
   async open({ url }) {
@@ -63,7 +94,27 @@ const COMMANDS = {
       })),
     ),
   count: ({ selector }) => page.locator(selector).count(),
-  focused: () => page.evaluate(() => document.activeElement?.textContent ?? ""),
+  focused: () => focusedName(),
+  /** Goes with the Tab key to what has this name, which must be seen to have the focus. */
+  async tab_to({ name, within }) {
+    for (let tabs = 0; tabs < MAX_TABS; tabs += 1) {
+      await page.keyboard.press("Tab");
+      if (!(await focusedName()).startsWith(name)) continue;
+      if (within && !(await page.evaluate((within) => document.activeElement.closest(within) !== null, within))) continue;
+      const ring = await page.evaluate(() => {
+        const { outlineStyle, boxShadow } = getComputedStyle(document.activeElement);
+        return outlineStyle !== "none" || boxShadow !== "none";
+      });
+      if (!ring) throw new Error(`${name} has the focus, and nothing shows it`);
+      return;
+    }
+    throw new Error(`the Tab key does not reach ${name}`);
+  },
+  network: () => Promise.all(network),
+  location: () => page.evaluate(() => window.location.href),
+  /** Requests to other servers than that of the page, since the last time. */
+  foreign: () => seen.foreign.splice(0),
+  clear_network: () => void network.splice(0),
   async axe() {
     const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
     return violations

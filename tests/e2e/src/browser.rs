@@ -16,6 +16,19 @@ use tokio::{
 
 use crate::backend::stack::node;
 
+/// An answer that the browser got.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct NetworkAnswer {
+    pub method: String,
+    pub url: String,
+    pub status: u16,
+    /// What the request showed.
+    pub authorization: Option<String>,
+    /// Whether it is a stream of events, whose body is not here.
+    pub stream: bool,
+    pub body: Option<String>,
+}
+
 /// A browser with one page. It ends when the value is dropped.
 pub struct Browser {
     pipes: Mutex<(ChildStdin, Lines<BufReader<ChildStdout>>)>,
@@ -64,6 +77,44 @@ impl Browser {
     /// Presses a key, such as `Enter`.
     pub async fn press(&self, key: &str) -> anyhow::Result<()> {
         self.command("press", json!({ "key": key })).await.map(drop)
+    }
+
+    /// Writes with the keyboard, where it is.
+    pub async fn write(&self, text: &str) -> anyhow::Result<()> {
+        self.command("type", json!({ "text": text })).await.map(drop)
+    }
+
+    /// Goes with the Tab key to what has this name, or a name that begins so.
+    pub async fn tab_to(&self, name: &str) -> anyhow::Result<()> {
+        self.command("tab_to", json!({ "name": name })).await.map(drop)
+    }
+
+    /// The same within the first element that matches a CSS selector.
+    pub async fn tab_to_within(&self, within: &str, name: &str) -> anyhow::Result<()> {
+        self.command("tab_to", json!({ "name": name, "within": within }))
+            .await
+            .map(drop)
+    }
+
+    /// What the servers answered since the page was opened, or since [`forget_answers`](Self::forget_answers).
+    pub async fn answers(&self) -> anyhow::Result<Vec<NetworkAnswer>> {
+        Ok(serde_json::from_value(self.command("network", json!({})).await?)?)
+    }
+
+    pub async fn forget_answers(&self) -> anyhow::Result<()> {
+        self.command("clear_network", json!({})).await.map(drop)
+    }
+
+    /// The URL of the page, with its fragment.
+    pub async fn location(&self) -> anyhow::Result<String> {
+        let location = self.command("location", json!({})).await?;
+        Ok(location.as_str().context("a URL")?.to_owned())
+    }
+
+    /// The URLs at other servers that were asked for since the last time. [`check_behaviour`](Self::check_behaviour) does
+    /// not count them any more.
+    pub async fn foreign_requests(&self) -> anyhow::Result<Vec<String>> {
+        Ok(serde_json::from_value(self.command("foreign", json!({})).await?)?)
     }
 
     pub async fn click(&self, role: &str, name: &str) -> anyhow::Result<()> {
