@@ -8,6 +8,8 @@
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
+import { measures } from "./measures.mjs";
+
 const require = createRequire(process.env.NODE_CLIENTS);
 const { chromium } = require("playwright-core");
 const AXE = require.resolve("axe-core/axe.min.js");
@@ -123,6 +125,7 @@ const COMMANDS = {
   },
   screenshot: ({ path }) => page.screenshot({ path }).then(() => undefined),
   seen: () => seen,
+  ...measures({ browser, context, page }),
 };
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -206,6 +206,11 @@ impl Browser {
         self.command("screenshot", json!({ "path": path })).await.map(drop)
     }
 
+    /// A command of `node/measures.mjs`.
+    pub async fn measure(&self, command: &str, options: Value) -> anyhow::Result<Value> {
+        self.command(command, options).await
+    }
+
     async fn command(&self, command: &str, mut options: Value) -> anyhow::Result<Value> {
         options["command"] = json!(command);
         let (stdin, stdout) = &mut *self.pipes.lock().await;

@@ -18,6 +18,7 @@ mod cli;
 mod collector;
 mod console;
 mod console_timeline;
+mod console_bench;
 mod console_keyboard;
 mod console_rights;
 mod console_sign_in;
