@@ -1,6 +1,7 @@
 //! The resource Agent: the spec by the user, and the status by the operator.
 
 pub mod context;
+pub mod deletion;
 pub mod guardrail;
 pub mod hook;
 pub mod limits;
@@ -10,6 +11,7 @@ pub mod schedule;
 pub mod stream;
 
 pub use context::{CompactionSettings, ContextSettings, OutputSettings, ToolUse, ToolUseBehavior};
+pub use deletion::{DeletionPolicy, DeletionSettings};
 pub use guardrail::{Guardrail, Guardrails};
 pub use hook::{Hook, HookEvent, Webhook};
 pub use limits::AgentLimits;
@@ -138,6 +140,10 @@ pub struct AgentSpec {
     /// those of the pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_pool: Option<WorkerPoolReference>,
+    /// What becomes of the tasks when the Agent is deleted. When absent, they are left as they are, and nothing holds up
+    /// the deletion: they go on when an Agent of the same name is created again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<DeletionSettings>,
 }
 
 /// A WorkerPool in the Agent's namespace.

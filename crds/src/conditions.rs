@@ -180,6 +180,11 @@ reasons! {
     /// The MCP server has not been listed; workers try again.
     ServerUnavailable,
 
+    /// The Agent is being deleted; its tasks end after their running turns.
+    Draining,
+    /// The Agent is being deleted; its tasks have been cancelled.
+    Canceling,
+
     /// A request to the API server failed; the operator tries again.
     ApiError,
 }

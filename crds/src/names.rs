@@ -14,6 +14,8 @@ pub const MANAGED_BY: &str = "steadfast";
 pub const SEQUENCE_LABEL: &str = "steadfast.dev/sequence";
 /// Annotation on a pod template with the keyed hash of the secret values in the environment.
 pub const CREDENTIALS_HASH_ANNOTATION: &str = "steadfast.dev/credentials-hash";
+/// Finalizer on an Agent that stays for its tasks when it is deleted (`spec.deletion`).
+pub const TASKS_FINALIZER: &str = "steadfast.dev/tasks";
 
 /// The longest name of an Agent; every name that is derived from it fits into 63 characters.
 pub const MAXIMUM_AGENT_NAME_BYTES: usize = 40;

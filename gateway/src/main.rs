@@ -7,8 +7,8 @@ use clap::Parser as _;
 use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
     Access, AgentDirectory, ApiKeys, CorsOrigins, Edge, Fleet, Gateway, HistoryLimits, KubernetesAccess, Links, Load,
-    Metrics, Naming, Oidc, OidcLogin, OidcSettings, Prices, ProxySettings, SelfApproval, Server, Temporal, codec_routes, console_routes,
-    count_approvals, router,
+    Metrics, Naming, Oidc, OidcLogin, OidcSettings, Prices, ProxySettings, SelfApproval, Server, Temporal,
+    codec_routes, console_routes, count_approvals, router,
 };
 use steadfast_process::{
     AdminServer, BlockingWork, Readiness, ReadinessGauge, crypto, outbound::Outbound, prometheus, shutdown, telemetry,

@@ -4,8 +4,8 @@
 //! a [`validate::ValidatedAgent`] or into errors, [`build`] makes the manifests.
 //! These three work without a cluster, for instance over a
 //! [`manifest_source::ManifestSource`]. `apply` writes the manifests, `status`
-//! the status, `events` the Events; `garbage_collection` deletes leftovers. No
-//! stage after `validate` sees the Agent itself.
+//! the status, `events` the Events; `garbage_collection` deletes leftovers;
+//! `deletion` holds a deleted Agent while its tasks end. No stage after `validate` sees the Agent itself.
 
 pub mod build;
 pub mod dereference;
@@ -20,6 +20,7 @@ pub(crate) mod apply;
 mod cluster_source;
 pub(crate) mod context;
 pub(crate) mod controller;
+pub(crate) mod deletion;
 pub(crate) mod error;
 pub(crate) mod events;
 pub(crate) mod garbage_collection;

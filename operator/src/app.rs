@@ -1,6 +1,7 @@
 //! Runs the operator: the admin server, leader election, and the controllers of
 //! each scope, until it is stopped or the Lease is lost.
 
+pub mod release;
 mod scope;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::{
     MANAGER,
     args::LeaderElection,
     config::Config,
+    deletion::rate_limit::RateLimit,
     hashing::{key_secret, keyed_hash::KeyedHash},
     kube::leader,
     metrics::Metrics,
@@ -85,6 +87,7 @@ pub async fn run(
         hash,
         cluster,
         install_id_unique,
+        rate: Arc::default(),
         metrics,
         liveness,
         stop: stop.clone(),
@@ -117,6 +120,8 @@ struct App {
     cluster: ClusterId,
     /// Not ready while another cluster has schedules with this install id.
     install_id_unique: ReadinessGauge,
+    /// The rate at which tasks of deleted Agents are asked to end.
+    rate: Arc<RateLimit>,
     metrics: Metrics,
     liveness: Liveness,
     stop: CancellationToken,

@@ -1,7 +1,7 @@
 //! Command line and environment of the operator. The only place that reads
 //! either; all other code works on [`crate::config::Config`].
 
-use std::net::SocketAddr;
+use std::{ffi::OsString, net::SocketAddr};
 
 use clap::{Parser, ValueEnum};
 use steadfast_process::{LogFormat, outbound::OutboundArgs};
@@ -14,7 +14,11 @@ use crate::{
 
 /// Steadfast's operator: creates the workers of Agents.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "steadfast-operator", version)]
+#[command(
+    name = "steadfast-operator",
+    version,
+    after_help = "steadfast-operator release-agents --help: what to run before the operator is uninstalled"
+)]
 // Required here: the address is for workers too, and no server listens on the default address in their pods.
 #[command(mut_arg("temporal_address", |address| address.required(true).default_value(None)))]
 pub struct Args {
@@ -149,6 +153,66 @@ pub struct Args {
     pub log_level: String,
 }
 
+/// Lets all Agents go before the operator is uninstalled: takes the finalizer for their tasks (spec.deletion) from each.
+/// The operator that runs ends, and starts again a minute later if it is still installed.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "steadfast-operator release-agents", version)]
+pub struct ReleaseArgs {
+    /// Namespace whose Agents are let go; may be given several times. Default: all namespaces.
+    #[arg(long = "namespace", env = "STEADFAST_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub(crate) namespaces: Vec<String>,
+
+    /// Namespace of the operator, with its Lease.
+    #[arg(long, env = "STEADFAST_OPERATOR_NAMESPACE", default_value = "steadfast-system")]
+    pub(crate) operator_namespace: String,
+
+    /// Install id of the operator.
+    #[arg(long, env = "STEADFAST_INSTALL", value_parser = parse_install_id)]
+    pub(crate) install_id: String,
+
+    /// Whether a Lease elects the operator that acts. It is taken over first.
+    #[arg(long, env = "STEADFAST_LEADER_ELECTION", default_value = "enabled")]
+    pub(crate) leader_election: LeaderElection,
+
+    /// Name of this process in the Lease.
+    #[arg(long, env = "STEADFAST_POD_NAME", default_value = "release-agents")]
+    pub(crate) pod_name: String,
+
+    /// Format of log lines: json or compact.
+    #[arg(long, env = "STEADFAST_LOG_FORMAT", default_value_t)]
+    pub log_format: LogFormat,
+
+    /// Log level, or directives such as info,kube=debug.
+    #[arg(long, env = "STEADFAST_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+
+    /// The way out, for traces.
+    #[command(flatten)]
+    pub outbound: OutboundArgs,
+}
+
+/// What the program is to do.
+#[derive(Debug)]
+pub enum Invocation {
+    /// Run the operator.
+    Operate(Box<Args>),
+    /// Let all Agents go.
+    ReleaseAgents(Box<ReleaseArgs>),
+}
+
+impl Invocation {
+    /// Reads the command line; ends the process with a message when it is wrong.
+    #[must_use]
+    pub fn parse() -> Self {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        if arguments.get(1).is_some_and(|first| first == "release-agents") {
+            Self::ReleaseAgents(Box::new(ReleaseArgs::parse_from(arguments.iter().skip(1))))
+        } else {
+            Self::Operate(Box::new(Args::parse_from(arguments)))
+        }
+    }
+}
+
 /// Whether a Lease elects the replica that acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LeaderElection {
@@ -167,6 +231,7 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+        ReleaseArgs::command().debug_assert();
     }
 
     #[test]

@@ -47,18 +47,8 @@ impl TryFrom<Args> for Config {
     type Error = SettingsError;
 
     fn try_from(args: Args) -> Result<Self, Self::Error> {
-        let mut scopes: Vec<WatchScope> = args
-            .namespaces
-            .iter()
-            .filter(|namespace| !namespace.is_empty())
-            .cloned()
-            .map(WatchScope::Namespace)
-            .collect();
-        if scopes.is_empty() {
-            scopes.push(WatchScope::Cluster);
-        }
         Ok(Self {
-            scopes,
+            scopes: scopes(&args.namespaces),
             temporal: Some(TemporalSettings::new(&args.temporal)?),
             settings: Settings {
                 worker_env: worker_env(&args),
@@ -79,6 +69,16 @@ impl TryFrom<Args> for Config {
             admin_address: args.admin_address,
         })
     }
+}
+
+/// The scopes of the flag `--namespace`: the whole cluster without one.
+pub(crate) fn scopes(namespaces: &[String]) -> Vec<WatchScope> {
+    let named = namespaces.iter().filter(|namespace| !namespace.is_empty());
+    let mut scopes: Vec<WatchScope> = named.cloned().map(WatchScope::Namespace).collect();
+    if scopes.is_empty() {
+        scopes.push(WatchScope::Cluster);
+    }
+    scopes
 }
 
 fn worker_env(args: &Args) -> Vec<Variable> {

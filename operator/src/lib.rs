@@ -10,6 +10,7 @@ pub mod app;
 pub mod args;
 pub mod conditions;
 pub mod config;
+mod deletion;
 pub mod hashing;
 pub mod kube;
 pub mod lint;

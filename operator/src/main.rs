@@ -1,8 +1,11 @@
 //! The operator as a program: arguments, logging, the Kubernetes client.
 
 use anyhow::Context as _;
-use clap::Parser as _;
-use steadfast_operator::{app, args::Args, config::Config};
+use steadfast_operator::{
+    app,
+    args::{Args, Invocation, ReleaseArgs},
+    config::Config,
+};
 use steadfast_process::{crypto, outbound::Outbound, shutdown, telemetry};
 
 /// The fewest threads, whatever the CPU limit: a reconciliation that blocks one leaves one for the Lease and the probes.
@@ -23,7 +26,21 @@ fn main() -> anyhow::Result<()> {
 
 async fn run() -> anyhow::Result<()> {
     crypto::install();
-    let args = Args::parse();
+    match Invocation::parse() {
+        Invocation::Operate(args) => operate(*args).await,
+        Invocation::ReleaseAgents(args) => release_agents(*args).await,
+    }
+}
+
+async fn release_agents(args: ReleaseArgs) -> anyhow::Result<()> {
+    let outbound = Outbound::new(&args.outbound)?;
+    let _telemetry = telemetry::init("steadfast-operator", args.log_format, &args.log_level, &outbound)?;
+    let kube_config = kube::Config::infer().await.context("find the Kubernetes API")?;
+    app::release::release_agents(args, kube_config).await?;
+    Ok(())
+}
+
+async fn operate(args: Args) -> anyhow::Result<()> {
     let outbound = Outbound::new(&args.outbound)?;
     let _telemetry = telemetry::init("steadfast-operator", args.log_format, &args.log_level, &outbound)?;
     let config = Config::try_from(args).context("read the Temporal settings")?;

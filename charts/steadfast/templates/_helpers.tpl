@@ -350,6 +350,10 @@ readinessProbe:
 - apiGroups: [steadfast.dev]
   resources: [agents, agenttools, workerpools]
   verbs: [get, list, watch]
+# The finalizer of Agents with spec.deletion.
+- apiGroups: [steadfast.dev]
+  resources: [agents]
+  verbs: [patch]
 - apiGroups: [steadfast.dev]
   resources: [agents/status, agenttools/status, workerpools/status]
   verbs: [get, patch]

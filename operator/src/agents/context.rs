@@ -22,6 +22,7 @@ use crate::{
         reference_index::ReferenceIndex,
         revision_history::RevisionDigests,
     },
+    deletion::state::Deletions,
     kube::{
         backoff::Backoff,
         content_cache::{ConfigMapCache, SecretHashCache},
@@ -52,6 +53,8 @@ pub(crate) struct Context {
     pub(crate) pool_index: ReferenceIndex,
     /// The desired schedules of Agents.
     pub(crate) schedules: Arc<DesiredSchedules>,
+    /// The Agents that are being deleted.
+    pub(crate) deletions: Arc<Deletions>,
     /// The manifests that this process applied.
     pub(crate) last_applied: LastApplied,
     /// The digests of revisions.
@@ -153,6 +156,7 @@ impl Context {
         self.backoff.forget(agent);
         self.revision_digests.forget(agent);
         self.schedules.remove(agent);
+        self.deletions.forget(agent);
         self.forget_workers(OwnerKind::Agent, agent);
     }
 

@@ -22,6 +22,9 @@ pub(crate) enum Error {
     /// The status was not written.
     #[error("write the status")]
     Status(#[source] kube::Error),
+    /// The finalizer for the tasks was not written.
+    #[error("write the Agent's finalizers")]
+    Finalizer(#[source] kube::Error),
     /// A fault of the operator, which must not stop the reconciliation of others.
     #[error("the reconciliation panicked")]
     Panicked,
@@ -44,6 +47,7 @@ impl Error {
             Self::Validate(_) | Self::Blocking(_) => "validate",
             Self::Apply(_) => "apply",
             Self::Status(_) => "status",
+            Self::Finalizer(_) => "finalizer",
             Self::Panicked => "panic",
             Self::StatusAfterFailure { first, .. } => first.category(),
         }

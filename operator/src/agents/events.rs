@@ -1,5 +1,5 @@
-//! Events on an Agent or a WorkerPool, for people: one for each new revision and for
-//! each change of the condition Ready. Nothing depends on them.
+//! Events on an Agent or a WorkerPool, for people: one for each new revision, for each change of the condition Ready, and
+//! for what a deleted Agent leaves. Nothing depends on them.
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::runtime::events::{Event, EventType};
@@ -9,12 +9,17 @@ use steadfast_crds::{
 };
 
 use crate::{
-    agents::{apply::RevisionOrigin, context::Context, error::Error, identity::AgentIdentity, status::Reconciled},
+    agents::{
+        apply::RevisionOrigin, context::Context, deletion, error::Error, identity::AgentIdentity, status::Reconciled,
+    },
     conditions::{find, shorten},
+    deletion::plan::Outcome,
 };
 
 /// Reasons of an unfinished rollout, which get no Event; its end gets one.
 const ROLLOUT_REASONS: [Reason; 3] = [Reason::NotDeployed, Reason::RollingOut, Reason::WorkersUnavailable];
+/// Reasons why an Agent is not Ready that somebody has asked for.
+const EXPECTED_REASONS: [Reason; 2] = [Reason::Draining, Reason::Canceling];
 /// The API server refuses longer notes.
 const MAXIMUM_NOTE_BYTES: usize = 1000;
 
@@ -40,6 +45,28 @@ pub(crate) async fn publish(
     let before = previous.map(|status| status.conditions.as_slice()).unwrap_or_default();
     events.extend(written.and_then(|written| ready_change(before, &written.conditions)));
     publish_all(context, &agent.object_reference, events).await;
+}
+
+/// Publishes the change of the condition Ready, if it has changed.
+pub(crate) async fn publish_transition(
+    context: &Context,
+    agent: &AgentIdentity,
+    previous: Option<&AgentStatus>,
+    written: &AgentStatus,
+) {
+    let before = previous.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let change = ready_change(before, &written.conditions);
+    publish_all(context, &agent.object_reference, change).await;
+}
+
+/// Publishes what became of the tasks of an Agent that goes.
+pub(crate) async fn publish_release(context: &Context, agent: &AgentIdentity, outcome: Outcome, task_queue: &str) {
+    let (reason, note) = deletion::describe(outcome, task_queue);
+    let type_ = match outcome {
+        Outcome::Kept | Outcome::Ended => EventType::Normal,
+        Outcome::Left(_) | Outcome::Unknown => EventType::Warning,
+    };
+    publish_all(context, &agent.object_reference, [event(type_, reason, note)]).await;
 }
 
 /// Publishes Events on one object.
@@ -70,7 +97,8 @@ pub(crate) fn ready_change(before: &[Condition], written: &[Condition]) -> Optio
     if same || in_rollout {
         return None;
     }
-    let type_ = if after.status == "True" {
+    let is_asked_for = EXPECTED_REASONS.iter().any(|reason| reason.as_str() == after.reason);
+    let type_ = if after.status == "True" || is_asked_for {
         EventType::Normal
     } else {
         EventType::Warning

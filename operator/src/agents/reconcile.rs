@@ -13,6 +13,7 @@ use crate::{
         apply::apply,
         build::build,
         context::Context,
+        deletion,
         dereference::{Dereferenced, dereference},
         error::Error,
         events, garbage_collection,
@@ -32,11 +33,13 @@ const VALIDATION_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a reconciled Agent waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub(crate) enum Next {
     /// A change of a watched object.
     Change,
     /// A change of an object that is not watched because it belongs to somebody else.
     Retry,
+    /// A change of a watched object, or this time.
+    After(Duration),
 }
 
 /// Makes one Agent's objects and status match its spec.
@@ -44,6 +47,11 @@ pub(crate) async fn reconcile(agent: Arc<GuardedAgent>, context: Arc<Context>) -
     let measurement = context.metrics.begin(CONTROLLER);
     let result = match &agent.0 {
         Ok(agent) => reconcile_valid(agent, &context).await,
+        Err(invalid) if invalid.metadata.deletion_timestamp.is_some() => {
+            // Nobody can read what its spec says about its tasks.
+            let released = deletion::release(&context.client, &invalid.metadata).await;
+            released.map(|()| Next::Change).map_err(Error::Finalizer)
+        }
         Err(invalid) => malformed::report::<Agent>(invalid, &context.client, &context.recorder)
             .await
             .map(|()| Next::Change)
@@ -59,15 +67,22 @@ pub(crate) async fn reconcile(agent: Arc<GuardedAgent>, context: Arc<Context>) -
             context.backoff.forget(&key);
             Action::await_change()
         }
+        Next::After(time) => {
+            context.backoff.forget(&key);
+            Action::requeue(time)
+        }
         Next::Retry => Action::requeue(context.backoff.after_failure(&key)),
     })
 }
 
 async fn reconcile_valid(agent: &Agent, context: &Arc<Context>) -> Result<Next, Error> {
     if agent.metadata.deletion_timestamp.is_some() {
-        // Kubernetes deletes the objects that the Agent owns.
-        return Ok(Next::Change);
+        return deletion::reconcile(agent, context).await;
     }
+    context.deletions.forget(&NamespacedName::of(agent));
+    deletion::keep_finalizer(context, agent)
+        .await
+        .map_err(Error::Finalizer)?;
     let identity = AgentIdentity::of(agent);
     let previous = agent.status.as_ref();
     let result = run_stages(agent, &identity, context).await;

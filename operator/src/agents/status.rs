@@ -74,6 +74,29 @@ pub(crate) async fn write(
     }
 }
 
+/// Writes the condition Ready of an Agent that is being deleted, and returns the status if it was written.
+pub(crate) async fn write_deleting(
+    context: &Context,
+    agent: &AgentIdentity,
+    mut status: AgentStatus,
+    ready: ConditionUpdate,
+) -> Result<Option<AgentStatus>, kube::Error> {
+    let reconciling = ConditionUpdate::met(
+        ConditionType::Reconciling,
+        ready.reason,
+        "in progress; see the condition Ready",
+    );
+    // A deletion is a generation too.
+    status.observed_generation = agent.generation;
+    let updates = vec![ready, reconciling];
+    status.conditions = replace_conditions(status.conditions, updates, agent.generation, Timestamp::now());
+    let status = bounded(status);
+    match status_patch::write(&context.client, &agent.status_target(), &status).await? {
+        Written::Stored => Ok(Some(status)),
+        Written::ObjectGone => Ok(None),
+    }
+}
+
 /// The status after a reconciliation without an error.
 fn build(
     agent: &AgentIdentity,
@@ -119,7 +142,7 @@ fn build_failed(agent: &AgentIdentity, previous: Option<&AgentStatus>, error: &E
 /// The conditions after a failed reconciliation; `observed` says whether they describe this generation. Running workers
 /// keep running: what was Ready stays Ready.
 pub(crate) fn failed_conditions(
-    mut conditions: Vec<Condition>,
+    conditions: Vec<Condition>,
     observed: bool,
     generation: Option<i64>,
     error: &Error,
@@ -139,6 +162,16 @@ pub(crate) fn failed_conditions(
             message,
         ));
     }
+    replace_conditions(conditions, updates, generation, now)
+}
+
+/// Replaces these conditions and leaves the others. What is at work is not stalled.
+fn replace_conditions(
+    mut conditions: Vec<Condition>,
+    updates: Vec<ConditionUpdate>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
     let fresh = merge(&conditions, updates, generation, now);
     let replaced = |old: &Condition| {
         old.type_ == ConditionType::Stalled.as_str() || fresh.iter().any(|new| new.type_ == old.type_)

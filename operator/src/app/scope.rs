@@ -27,6 +27,7 @@ use crate::{
         reference_index::{Reference, ReferenceIndex},
         revision_history::RevisionDigests,
     },
+    deletion::{drainer::Drainer, temporal::TaskClient},
     kube::{
         backoff::Backoff,
         content_cache::{ConfigMapCache, SecretHashCache},
@@ -125,6 +126,10 @@ pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>)
     let asking = after_sync(app, &context, until_stopped(app, asking));
     spawn_task(app, tasks, format_args!("offers of MCP servers in {scope}"), asking);
 
+    let deletions = until_stopped(app, end_tasks(app, &context, queue.clone()));
+    let deletions = after_sync(app, &context, deletions);
+    spawn_task(app, tasks, format_args!("deletions in {scope}"), deletions);
+
     let schedules = until_stopped(app, sync_schedules(app, scope, &context, queue));
     let schedules = after_sync(app, &context, schedules);
     spawn_task(app, tasks, format_args!("schedules of {scope}"), schedules);
@@ -189,6 +194,7 @@ fn agent_context(app: &App, caches: Caches) -> Context {
         index: ReferenceIndex::default(),
         pool_index: ReferenceIndex::default(),
         schedules: Arc::default(),
+        deletions: Arc::default(),
         last_applied: LastApplied::default(),
         revision_digests: RevisionDigests::default(),
         recorder: recorder(app),
@@ -248,6 +254,25 @@ fn controller_config(app: &App) -> controller::Config {
     controller::Config::default()
         .concurrency(app.config.concurrency)
         .debounce(app.config.debounce)
+}
+
+/// Asks the tasks of deleted Agents to end. Never ends.
+fn end_tasks(app: &App, context: &Arc<Context>, queue: AgentQueue) -> impl Future<Output = ()> + Send + 'static {
+    let deletions = Arc::clone(&context.deletions);
+    let rate = Arc::clone(&app.rate);
+    let temporal = app.config.temporal.clone();
+    async move {
+        let Some(temporal) = temporal else {
+            return future::pending().await;
+        };
+        let drainer = Drainer {
+            client: TaskClient::new(temporal),
+            deletions,
+            rate,
+            wake: |agents| queue.push(agents),
+        };
+        drainer.run().await;
+    }
 }
 
 /// Keeps Temporal in line with the desired schedules. Never ends.

@@ -18,7 +18,7 @@ use crate::kube::lease::{LeaseLock, LockResult};
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// How long renewals may fail before the Lease counts as lost. Shorter than the duration, so that two replicas never
 /// act at once.
-const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// The pause between two renewals by the holder, and between two attempts of a waiting replica.
 const RETRY_PERIOD: Duration = Duration::from_secs(2);
 /// Time limit of a request for the Lease; a request must fail before the renew deadline.

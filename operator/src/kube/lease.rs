@@ -84,18 +84,33 @@ impl LeaseLock {
         })
     }
 
-    /// Reads the Lease.
-    pub async fn get(&mut self, clock: impl Fn() -> Instant) -> Result<Observed, kube::Error> {
-        let lease = self.api.get_opt(&self.name).await?;
-        // The clock is read after the answer: the holder may have renewed the Lease while the request was under way.
-        let now = clock();
-        let lease = lease.unwrap_or_else(|| Lease {
+    /// Writes this replica into the Lease, whoever holds it. The holder learns of it at its next renewal.
+    pub async fn seize(&mut self) -> Result<LockResult, kube::Error> {
+        let lease = self.api.get_opt(&self.name).await?.unwrap_or_else(|| self.absent());
+        Ok(if self.update(Box::new(lease)).await? {
+            LockResult::Acquired
+        } else {
+            LockResult::Conflict
+        })
+    }
+
+    /// A Lease that does not exist yet.
+    fn absent(&self) -> Lease {
+        Lease {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
                 ..ObjectMeta::default()
             },
             spec: None,
-        });
+        }
+    }
+
+    /// Reads the Lease.
+    pub async fn get(&mut self, clock: impl Fn() -> Instant) -> Result<Observed, kube::Error> {
+        let lease = self.api.get_opt(&self.name).await?;
+        // The clock is read after the answer: the holder may have renewed the Lease while the request was under way.
+        let now = clock();
+        let lease = lease.unwrap_or_else(|| self.absent());
         let spec = lease.spec.clone().unwrap_or_default();
         let unchanged_since = match &self.last_change {
             Some((known, since)) if *known == spec => *since,

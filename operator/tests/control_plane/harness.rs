@@ -53,6 +53,15 @@ pub(crate) struct Operator {
 }
 
 impl Operator {
+    /// Waits until it ends by itself, and returns why.
+    pub(crate) async fn ended(self) -> app::Error {
+        tokio::time::timeout(TIMEOUT, self.task)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap_err()
+    }
+
     /// Ends it and waits until it has.
     pub(crate) async fn stop(self) {
         self.stop.cancel();

@@ -11,6 +11,7 @@
 mod harness;
 
 mod admission;
+mod deletion;
 mod gitops;
 mod healing;
 mod leading;

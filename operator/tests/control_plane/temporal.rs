@@ -13,7 +13,7 @@ use steadfast_testkit::{
 use crate::harness::{Cluster, TIMEOUT};
 
 /// An operator as a program, for one namespace.
-fn operator(cluster: &Cluster, temporal: impl std::fmt::Display) -> Launch {
+pub(crate) fn operator(cluster: &Cluster, temporal: impl std::fmt::Display) -> Launch {
     Launch::new("operator", env!("CARGO_BIN_EXE_steadfast-operator"))
         .flag("temporal-address", temporal)
         .flag("install-id", "test")

@@ -127,6 +127,35 @@ fn the_secrets_of_temporal_and_redis_reach_all_three_programs() {
     assert!(deployment("operator").contains("--worker-env=REDIS_USERNAME=steadfast"));
 }
 
+#[test]
+fn agents_are_let_go_before_the_operator_is_uninstalled() {
+    let narrow = ["operator.watchNamespaces={team-a,team-b}"];
+    let jobs = documents(&rendered(&narrow), "Job");
+    let [job] = jobs.as_slice() else { panic!("{jobs:?}") };
+    assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-delete");
+    let pod = &job["spec"]["template"];
+    assert_eq!(pod["spec"]["serviceAccountName"], "steadfast-operator");
+    let container = &pod["spec"]["containers"][0];
+    assert_eq!(container["args"], serde_json::json!(["release-agents"]));
+    let namespaces = serde_json::json!({"name": "STEADFAST_WATCH_NAMESPACES", "value": "team-a,team-b"});
+    assert!(
+        container["env"].as_array().unwrap().contains(&namespaces),
+        "{container}"
+    );
+
+    // Where the network enforces policies, it reaches the API server as the operator does.
+    let policies = documents(&rendered(&[]), "NetworkPolicy");
+    let policy = policies
+        .iter()
+        .find(|policy| policy["metadata"]["name"] == "steadfast-operator");
+    let components = &policy.unwrap()["spec"]["podSelector"]["matchExpressions"][0]["values"];
+    let component = &pod["metadata"]["labels"]["app.kubernetes.io/component"];
+    assert!(components.as_array().unwrap().contains(component), "{components}");
+
+    let without = rendered(&["operator.releaseAgentsOnUninstall=false"]);
+    assert_eq!(documents(&without, "Job"), Vec::<serde_json::Value>::new());
+}
+
 /// Whether a role permits reading Secrets, other than by name.
 fn reads_secrets(role: &serde_json::Value) -> bool {
     let has = |list: &serde_json::Value, item: &str| list.as_array().unwrap().iter().any(|found| found == item);
@@ -505,9 +534,9 @@ async fn an_api_server_accepts_both_charts_and_every_example() {
         assert!(applied.is_ok(), "examples/{name}: {:#}", applied.unwrap_err());
     }
 
-    // What was installed goes; what users wrote stays.
+    // What was installed goes; what users wrote stays. No kubelet runs the Job of a hook here.
     cluster
-        .helm(&["uninstall", "steadfast", "--namespace=steadfast-system"])
+        .helm(&["uninstall", "steadfast", "--namespace=steadfast-system", "--no-hooks"])
         .await
         .unwrap();
     cluster

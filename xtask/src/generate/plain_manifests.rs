@@ -52,9 +52,17 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
 
 fn made(root: &Path) -> anyhow::Result<[(PathBuf, String); 2]> {
     let mut helm = Command::new(go_program(GoProgram::Helm)?);
-    helm.args(["template", "steadfast", "charts/steadfast", "--namespace", NAMESPACE])
-        .args(SETTINGS.iter().flat_map(|setting| ["--set", setting]))
-        .current_dir(root);
+    // Without Helm nobody runs a hook, and `kubectl apply` would at once.
+    helm.args([
+        "template",
+        "steadfast",
+        "charts/steadfast",
+        "--no-hooks",
+        "--namespace",
+        NAMESPACE,
+    ])
+    .args(SETTINGS.iter().flat_map(|setting| ["--set", setting]))
+    .current_dir(root);
     let rendered = output(&mut helm).context("render the chart")?;
     let objects = format!("{NAMESPACE_OBJECT}{}", without_helm(&rendered));
     let mut definitions = String::new();

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::{
     Client,
     client::Body,
-    core::{DeserializeGuard, PartialObjectMeta},
+    core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
     runtime::{
         events::{Recorder, Reporter},
         reflector,
@@ -14,7 +14,7 @@ use kube::{
     },
 };
 use serde_json::{Value, json};
-use steadfast_crds::names::{AGENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL};
+use steadfast_crds::names::{AGENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, TASKS_FINALIZER};
 use steadfast_process::{BlockingWork, prometheus::Registry};
 
 use super::*;
@@ -91,6 +91,7 @@ where
         index: ReferenceIndex::default(),
         pool_index: ReferenceIndex::default(),
         schedules: Arc::default(),
+        deletions: Arc::default(),
         last_applied: LastApplied::default(),
         revision_digests: RevisionDigests::default(),
         recorder: Recorder::new(client, Reporter::from("test")),
@@ -121,6 +122,28 @@ async fn the_first_error_is_kept_when_the_status_cannot_be_written_either() {
     assert!(
         chain.contains("no POST today") && chain.contains("no PATCH today"),
         "{chain}"
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_agent_that_cannot_be_decoded_is_let_go() {
+    let (context, mut writes) = with_api_server();
+    let metadata = json!({
+        "name": "weather", "namespace": "team", "uid": "u", "resourceVersion": "7",
+        "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.com/other", TASKS_FINALIZER],
+    });
+    let invalid = InvalidObject {
+        error: "spec: of a later version".to_owned(),
+        metadata: serde_json::from_value(metadata).unwrap(),
+    };
+    let agent = Arc::new(DeserializeGuard(Err(invalid)));
+    reconcile(agent, Arc::new(context)).await.unwrap();
+    let (method, path, written) = writes.next().await.unwrap();
+    assert_eq!(method, Method::PATCH);
+    assert_eq!(path, "/apis/steadfast.dev/v1alpha1/namespaces/team/agents/weather");
+    assert_eq!(
+        written,
+        json!({"metadata": {"resourceVersion": "7", "finalizers": ["example.com/other"]}})
     );
 }
 

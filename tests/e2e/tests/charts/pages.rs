@@ -100,7 +100,10 @@ async fn the_commands_of_the_page_of_operations_run() {
 
 /// A release with an agent, as it is before somebody upgrades it.
 async fn install(cluster: &ControlPlane, directory: &Path) {
-    let required = REQUIRED.join(",");
+    // No kubelet runs the Job of a hook here.
+    let required = [&REQUIRED[..], &["operator.releaseAgentsOnUninstall=false"]]
+        .concat()
+        .join(",");
     let script = format!(
         "helm upgrade --install steadfast-crds charts/steadfast-crds --namespace steadfast-system --create-namespace\n\
          helm upgrade --install steadfast charts/steadfast --namespace steadfast-system --set {required}\n\

@@ -1,0 +1,147 @@
+//! Asks the tasks of deleted Agents to end, and counts those that are left: one page of one Agent after the other, at a
+//! bounded rate, so that an Agent with many tasks does not hold up the others. Never ends by itself.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use steadfast_temporal::TemporalError;
+use tokio::time::Instant;
+
+use crate::{
+    deletion::{
+        passes::{Next, Passes},
+        plan::{Left, Request, Tasks},
+        rate_limit::RateLimit,
+        state::{Deleted, Deletions, Progress},
+        temporal::TaskClient,
+    },
+    kube::namespaced_name::NamespacedName,
+};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The drainer of one watch scope.
+pub(crate) struct Drainer<W> {
+    /// Client of Temporal.
+    pub(crate) client: TaskClient,
+    /// The deleted Agents.
+    pub(crate) deletions: Arc<Deletions>,
+    /// The rate of requests.
+    pub(crate) rate: Arc<RateLimit>,
+    /// Reconciles Agents whose tasks have changed.
+    pub(crate) wake: W,
+}
+
+/// How far the tasks of each Agent have been asked.
+type Known = BTreeMap<NamespacedName, (Deleted, Passes)>;
+
+impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
+    /// Works until dropped.
+    pub(crate) async fn run(self) {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(FIRST_PAUSE)
+            .with_max_delay(LONGEST_PAUSE)
+            .without_max_times();
+        let mut pause = pauses.build();
+        let mut known = Known::new();
+        loop {
+            let wanted = self.deletions.wanted();
+            known.retain(|_, (deleted, passes)| wanted.contains(&(deleted.clone(), passes.request())));
+            match self.round(&wanted, &mut known).await {
+                Ok(next) => {
+                    pause = pauses.build();
+                    self.wait_until(next).await;
+                }
+                Err(error) => {
+                    self.lose_sight(&wanted, &error);
+                    tokio::time::sleep(pause.next().unwrap_or(LONGEST_PAUSE)).await;
+                }
+            }
+        }
+    }
+
+    /// Gives each Agent its turn. Returns when the next turn of one is.
+    async fn round(&self, wanted: &[(Deleted, Request)], known: &mut Known) -> Result<Option<Instant>, TemporalError> {
+        let mut earliest: Option<Instant> = None;
+        for (deleted, request) in wanted {
+            let (_, passes) = known
+                .entry(deleted.agent.clone())
+                .or_insert_with(|| (deleted.clone(), Passes::new(*request)));
+            let next = match passes.next(Instant::now()) {
+                Next::Wait(at) => at,
+                Next::Ask(token) => {
+                    self.ask(deleted, passes, token).await?;
+                    Instant::now()
+                }
+                Next::Count => {
+                    self.count(deleted, passes).await?;
+                    Instant::now()
+                }
+            };
+            earliest = Some(earliest.map_or(next, |earliest| earliest.min(next)));
+        }
+        Ok(earliest)
+    }
+
+    async fn ask(&self, deleted: &Deleted, passes: &mut Passes, token: Vec<u8>) -> Result<(), TemporalError> {
+        let request = passes.request();
+        self.rate.permit().await;
+        let page = self.client.list(deleted, token).await?;
+        for task in &page.tasks {
+            self.rate.permit().await;
+            if !self.deletions.is_wanted(deleted, request) {
+                return Ok(());
+            }
+            match self.client.ask(task, request, &deleted.uid).await {
+                Ok(()) => {}
+                // A fault of this task, which must not hold up the others.
+                Err(TemporalError::Refused(reason)) => {
+                    tracing::warn!(task, agent = %deleted.agent, reason, "Temporal refuses to end the task");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.record(deleted, passes.asked(page.tasks.len(), page.next_token, Instant::now()));
+        Ok(())
+    }
+
+    async fn count(&self, deleted: &Deleted, passes: &mut Passes) -> Result<(), TemporalError> {
+        self.rate.permit().await;
+        let page = self.client.list(deleted, Vec::new()).await?;
+        let left = Left {
+            counted: page.tasks.len(),
+            more: !page.next_token.is_empty(),
+        };
+        self.record(deleted, passes.counted(left, Instant::now()));
+        Ok(())
+    }
+
+    fn record(&self, deleted: &Deleted, progress: Progress) {
+        if self.deletions.record(deleted, progress) {
+            (self.wake)(vec![deleted.agent.clone()]);
+        }
+    }
+
+    /// What was counted before counts no more.
+    fn lose_sight(&self, wanted: &[(Deleted, Request)], error: &TemporalError) {
+        let error: &dyn std::error::Error = error;
+        tracing::warn!(error, "cannot ask the tasks of deleted Agents to end; trying again");
+        for (deleted, _) in wanted {
+            let progress = Progress {
+                tasks: Tasks::Unreachable,
+                asked: None,
+            };
+            self.record(deleted, progress);
+        }
+    }
+
+    async fn wait_until(&self, next: Option<Instant>) {
+        let changed = self.deletions.changed();
+        match next {
+            // Late is as good as changed: either way there is something to do.
+            Some(next) => drop(tokio::time::timeout_at(next, changed).await),
+            None => changed.await,
+        }
+    }
+}
