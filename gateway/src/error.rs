@@ -101,6 +101,16 @@ impl ApiError {
         Self::new(StatusCode::GONE, message)
     }
 
+    /// The agent of a request is being deleted: its tasks end, and it takes nothing new. Clients repeat a 409 by
+    /// themselves unless they are told not to.
+    pub(crate) fn agent_being_deleted() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "the agent is being deleted: it takes no new tasks and no more messages",
+        )
+        .retryable(false)
+    }
+
     pub(crate) fn too_large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }

@@ -79,7 +79,11 @@ impl OutgoingMessage<'_> {
         }
         let payload = payload(&self.id, self.key, caller, content)?;
         let size_bytes = payload.data.len();
-        if let Err(refused) = admit(self.task, gateway.history_limits, Outgoing::Message { size_bytes }) {
+        let admitted = self.agent_takes_messages(gateway).and_then(|()| {
+            let outgoing = Outgoing::Message { size_bytes };
+            admit(self.task, gateway.history_limits, outgoing)
+        });
+        if let Err(refused) = admitted {
             // The task may have taken the message before: its sender asks again.
             return match self.earlier_outcome(gateway).await {
                 Some(outcome) if self.may_be_repeated => Ok(Some(outcome)),
@@ -95,6 +99,14 @@ impl OutgoingMessage<'_> {
         signaled.map_err(|error| send_error(error, self.may_be_repeated))?;
         expected.sent();
         Ok(None)
+    }
+
+    /// A task whose agent is gone is not refused here: it goes on when an agent of that name is there again.
+    fn agent_takes_messages(&self, gateway: &Gateway) -> Result<(), ApiError> {
+        match gateway.agents.by_name(&self.task.agent) {
+            Some(agent) if agent.is_being_deleted => Err(ApiError::agent_being_deleted()),
+            _ => Ok(()),
+        }
     }
 
     /// The task acknowledges a message once, however often it is sent.

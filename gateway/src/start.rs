@@ -78,6 +78,9 @@ fn request(
     task: &NewTask<'_>,
 ) -> Result<StartRequest, ApiError> {
     audit::task(task.id);
+    if agent.is_being_deleted {
+        return Err(ApiError::agent_being_deleted());
+    }
     let mut start = StartTask::new(task.id, &agent.name.namespace, &agent.name.name);
     caller.name().clone_into(&mut start.creator);
     start.traceparent = traceparent(headers);

@@ -131,6 +131,8 @@ pub(crate) struct AgentEntry {
     pub(crate) version: i64,
     /// Temporal task queue of the agent's workers.
     pub(crate) task_queue: String,
+    /// Its resource stays only until its tasks have ended.
+    pub(crate) is_being_deleted: bool,
     pub(crate) status: wire::AgentStatus,
     pub(crate) status_reason: Option<String>,
     pub(crate) created_at: Timestamp,
@@ -159,6 +161,7 @@ impl AgentEntry {
             description: spec.description,
             model: spec.model.map(|model| name_of(&model)).unwrap_or_default(),
             version: agent.meta().generation.unwrap_or(1),
+            is_being_deleted: agent.meta().deletion_timestamp.is_some(),
             status: match ready.map(|ready| ready.status.as_str()) {
                 Some("True") => wire::AgentStatus::Ready,
                 Some("False") => wire::AgentStatus::Unhealthy,
@@ -189,6 +192,7 @@ impl AgentEntry {
             description: revision.spec.description.clone(),
             model: revision.spec.model.name.clone(),
             version: revision.spec.sequence,
+            is_being_deleted: revision.metadata.deletion_timestamp.is_some(),
             status: wire::AgentStatus::Ready,
             status_reason: None,
             created_at,

@@ -67,6 +67,7 @@ async fn table() -> Table {
     attachments(&mut table, &gateway).await;
     without_workers(&mut table, &gateway).await;
     ended(&mut table, &gateway).await;
+    agent_goes(&mut table, &with_redis(&redis).await).await;
     let id = gateway.create_task().await;
     redis.kill().await.unwrap();
     let case = "Redis is away";
@@ -106,7 +107,7 @@ async fn refused(table: &mut Table, gateway: &TestGateway) {
         &post(gateway, "/v1/responses", &message).await,
     );
 
-    let case = "there is no such agent, or it is being deleted";
+    let case = "there is no such agent, or no more";
     let nobody = gateway
         .post("/agents/name/nobody/rpc", r#"{"method":"task/create"}"#)
         .await;
@@ -218,6 +219,21 @@ async fn ended(table: &mut Table, gateway: &TestGateway) {
         case,
         "`POST /v1/agents/sessions/{id}/events`",
         &post(gateway, &session, &json!({"events": [message]})).await,
+    );
+}
+
+/// The agent is there until its tasks have ended, and takes nothing new.
+async fn agent_goes(table: &mut Table, gateway: &TestGateway) {
+    let case = "the agent is being deleted";
+    let id = gateway.create_task().await;
+    gateway.begin_deletion_of_agent();
+    table.row(case, "`task/create`", &gateway.rpc("task/create", json!({})).await);
+    table.row(case, "`event/send`", &send(gateway, &id, "Hi").await);
+    let message = json!({"model": "haiku", "input": "Hi"});
+    table.row(
+        case,
+        "`POST /v1/responses`",
+        &post(gateway, "/v1/responses", &message).await,
     );
 }
 

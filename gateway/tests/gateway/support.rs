@@ -199,6 +199,13 @@ impl TestGateway {
         fs::remove_file(self.revisions.path().join("haiku.yaml")).unwrap();
     }
 
+    /// The agent `haiku` stays until its tasks have ended.
+    pub(crate) fn begin_deletion_of_agent(&self) {
+        let deleted = "metadata:\n  deletionTimestamp: \"2026-01-01T00:00:00Z\"";
+        let revision = REVISION.replacen("metadata:", deleted, 1);
+        fs::write(self.revisions.path().join("haiku.yaml"), revision).unwrap();
+    }
+
     /// The metrics in Prometheus' text format.
     pub(crate) fn metrics(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap()
