@@ -14,9 +14,9 @@ pub(super) const FILES: &[File] = &[
         content: include_bytes!("../../../console/dist/console/assets/index-CzOIy--G.css"),
     },
     File {
-        name: "index-DTsI8LIh.js",
+        name: "index-DYKI06Xq.js",
         content_type: "text/javascript; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-DTsI8LIh.js"),
+        content: include_bytes!("../../../console/dist/console/assets/index-DYKI06Xq.js"),
     },
     File {
         name: "",

@@ -201,8 +201,9 @@ impl TestGateway {
 
     /// The agent `haiku` stays until its tasks have ended.
     pub(crate) fn begin_deletion_of_agent(&self) {
-        let deleted = "metadata:\n  deletionTimestamp: \"2026-01-01T00:00:00Z\"";
-        let revision = REVISION.replacen("metadata:", deleted, 1);
+        let deleted = "metadata: {deletionTimestamp: \"2026-01-01T00:00:00Z\", ";
+        let revision = REVISION.replacen("metadata: {", deleted, 1);
+        assert_ne!(revision, REVISION);
         fs::write(self.revisions.path().join("haiku.yaml"), revision).unwrap();
     }
 
