@@ -23,10 +23,10 @@ use tokio::time::Instant;
 
 use crate::{
     MANAGER,
-    agents::{context::Context, error::Error, events, identity::AgentIdentity, reconcile::Next, status},
+    agents::{context::Context, error::Error, events, identity::AgentIdentity, next::Next, status},
     conditions::{ConditionUpdate, find},
     deletion::{
-        plan::{Decision, Observation, Outcome, Request, Tasks, Workers, decide},
+        plan::{Decision, Observation, Request, Tasks, Workers, decide},
         state::{Deleted, Progress, Queue},
     },
     kube::namespaced_name::NamespacedName,
@@ -200,35 +200,10 @@ fn progress(ask: Request, tasks: Tasks) -> Option<ConditionUpdate> {
     ))
 }
 
-/// What people are told of the tasks when the Agent goes.
-pub(crate) fn describe(outcome: Outcome, task_queue: &str) -> (&'static str, String) {
-    match outcome {
-        Outcome::Kept => (
-            "TasksKept",
-            "its tasks are left as they are: they go on when an Agent of this name is created again".to_owned(),
-        ),
-        Outcome::Ended => ("TasksEnded", "all of its tasks have ended".to_owned()),
-        Outcome::Left(left) => (
-            "TasksLeft",
-            format!(
-                "{left} in Temporal, on the task queue {task_queue}: they were asked to end, and do so when an Agent of \
-                 this name is created again; `temporal workflow terminate` ends them now"
-            ),
-        ),
-        Outcome::Unknown => (
-            "TasksUnknown",
-            format!(
-                "Temporal could not be reached until the deadline: what runs on the task queue {task_queue} is left as \
-                 it is"
-            ),
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deletion::plan::Left;
+    use crate::deletion::plan::OpenTasks;
 
     #[test]
     fn the_time_since_a_deletion_is_never_negative() {
@@ -244,7 +219,7 @@ mod tests {
     #[test]
     fn progress_names_how_many_tasks_are_left_and_how_they_end() {
         let message = |ask, tasks| progress(ask, tasks).map(|ready| (ready.reason, ready.message));
-        let running = |counted, more| Tasks::Running(Left { counted, more });
+        let running = |counted, more| Tasks::Running(OpenTasks { counted, more });
         assert_eq!(message(Request::Complete, Tasks::Unknown), None);
         let (reason, text) = message(Request::Complete, running(12, false)).unwrap();
         assert_eq!(reason, Reason::Draining);

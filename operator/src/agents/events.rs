@@ -9,9 +9,7 @@ use steadfast_crds::{
 };
 
 use crate::{
-    agents::{
-        apply::RevisionOrigin, context::Context, deletion, error::Error, identity::AgentIdentity, status::Reconciled,
-    },
+    agents::{apply::RevisionOrigin, context::Context, error::Error, identity::AgentIdentity, status::Reconciled},
     conditions::{find, shorten},
     deletion::plan::Outcome,
 };
@@ -61,7 +59,7 @@ pub(crate) async fn publish_transition(
 
 /// Publishes what became of the tasks of an Agent that goes.
 pub(crate) async fn publish_release(context: &Context, agent: &AgentIdentity, outcome: Outcome, task_queue: &str) {
-    let (reason, note) = deletion::describe(outcome, task_queue);
+    let (reason, note) = describe_release(outcome, task_queue);
     let type_ = match outcome {
         Outcome::Kept | Outcome::Ended => EventType::Normal,
         Outcome::Left(_) | Outcome::Unknown => EventType::Warning,
@@ -113,5 +111,30 @@ fn event(type_: EventType, reason: &str, note: String) -> Event {
         note: Some(shorten(note, MAXIMUM_NOTE_BYTES)),
         action: "Reconcile".to_owned(),
         secondary: None,
+    }
+}
+
+/// What people are told of the tasks when the Agent goes.
+fn describe_release(outcome: Outcome, task_queue: &str) -> (&'static str, String) {
+    match outcome {
+        Outcome::Kept => (
+            "TasksKept",
+            "its tasks are left as they are: they go on when an Agent of this name is created again".to_owned(),
+        ),
+        Outcome::Ended => ("TasksEnded", "all of its tasks have ended".to_owned()),
+        Outcome::Left(left) => (
+            "TasksLeft",
+            format!(
+                "{left} in Temporal, on the task queue {task_queue}: they were asked to end, and do so when an Agent of \
+                 this name is created again; `temporal workflow terminate` ends them now"
+            ),
+        ),
+        Outcome::Unknown => (
+            "TasksUnknown",
+            format!(
+                "Temporal could not be reached until the deadline: what runs on the task queue {task_queue} is left as \
+                 it is"
+            ),
+        ),
     }
 }

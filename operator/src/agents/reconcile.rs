@@ -18,6 +18,7 @@ use crate::{
         error::Error,
         events, garbage_collection,
         identity::{AgentIdentity, GuardedAgent},
+        next::Next,
         pool_summary::PoolSummary,
         status::{self, Reconciled},
         validate::{ValidatedAgent, validate},
@@ -30,17 +31,6 @@ use crate::{
 const CONTROLLER: &str = "agent";
 /// Limit for the validation of an Agent; it takes milliseconds.
 const VALIDATION_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What a reconciled Agent waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// A change of a watched object.
-    Change,
-    /// A change of an object that is not watched because it belongs to somebody else.
-    Retry,
-    /// A change of a watched object, or this time.
-    After(Duration),
-}
 
 /// Makes one Agent's objects and status match its spec.
 pub(crate) async fn reconcile(agent: Arc<GuardedAgent>, context: Arc<Context>) -> Result<Action, Error> {

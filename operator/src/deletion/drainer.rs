@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     deletion::{
         passes::{Next, Passes},
-        plan::{Left, Request, Tasks},
+        plan::{OpenTasks, Request, Tasks},
         rate_limit::RateLimit,
         state::{Deleted, Deletions, Progress},
         temporal::TaskClient,
@@ -34,7 +34,7 @@ pub(crate) struct Drainer<W> {
 }
 
 /// How far the tasks of each Agent have been asked.
-type Known = BTreeMap<NamespacedName, (Deleted, Passes)>;
+type AskedAgents = BTreeMap<NamespacedName, (Deleted, Passes)>;
 
 impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
     /// Works until dropped.
@@ -44,7 +44,7 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
             .with_max_delay(LONGEST_PAUSE)
             .without_max_times();
         let mut pause = pauses.build();
-        let mut known = Known::new();
+        let mut known = AskedAgents::new();
         loop {
             let wanted = self.deletions.wanted();
             known.retain(|_, (deleted, passes)| wanted.contains(&(deleted.clone(), passes.request())));
@@ -62,7 +62,11 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
     }
 
     /// Gives each Agent its turn. Returns when the next turn of one is.
-    async fn round(&self, wanted: &[(Deleted, Request)], known: &mut Known) -> Result<Option<Instant>, TemporalError> {
+    async fn round(
+        &self,
+        wanted: &[(Deleted, Request)],
+        known: &mut AskedAgents,
+    ) -> Result<Option<Instant>, TemporalError> {
         let mut earliest: Option<Instant> = None;
         for (deleted, request) in wanted {
             let (_, passes) = known
@@ -109,7 +113,7 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
     async fn count(&self, deleted: &Deleted, passes: &mut Passes) -> Result<(), TemporalError> {
         self.rate.permit().await;
         let page = self.client.list(deleted, Vec::new()).await?;
-        let left = Left {
+        let left = OpenTasks {
             counted: page.tasks.len(),
             more: !page.next_token.is_empty(),
         };

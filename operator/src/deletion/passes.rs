@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::deletion::{
-    plan::{Left, Request, Tasks},
+    plan::{OpenTasks, Request, Tasks},
     state::Progress,
 };
 
@@ -110,11 +110,11 @@ impl Passes {
                 pause: FIRST_PAUSE,
             };
         }
-        self.progress(Left { counted, more })
+        self.progress(OpenTasks { counted, more })
     }
 
     /// The first page was listed.
-    pub(super) fn counted(&mut self, left: Left, now: Instant) -> Progress {
+    pub(super) fn counted(&mut self, left: OpenTasks, now: Instant) -> Progress {
         if let Stage::Counting { at, pause, .. } = &mut self.stage {
             *pause = (*pause * 2).min(LONGEST_PAUSE);
             *at = now + *pause;
@@ -122,7 +122,7 @@ impl Passes {
         self.progress(left)
     }
 
-    fn progress(&self, left: Left) -> Progress {
+    fn progress(&self, left: OpenTasks) -> Progress {
         Progress {
             tasks: Tasks::Running(left),
             asked: (self.complete > 0).then_some(self.request),
@@ -140,7 +140,7 @@ mod tests {
 
     fn progress(counted: usize, more: bool, asked: Option<Request>) -> Progress {
         Progress {
-            tasks: Tasks::Running(Left { counted, more }),
+            tasks: Tasks::Running(OpenTasks { counted, more }),
             asked,
         }
     }
@@ -175,7 +175,7 @@ mod tests {
                 Next::Count => {
                     done.push(("count", (now - start).as_secs()));
                     passes.counted(
-                        Left {
+                        OpenTasks {
                             counted: 1,
                             more: false,
                         },

@@ -31,14 +31,14 @@ pub(crate) enum Workers {
 
 /// The number of tasks that are left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Left {
+pub(crate) struct OpenTasks {
     /// The tasks that were counted.
     pub(crate) counted: usize,
     /// Whether there are more than were counted.
     pub(crate) more: bool,
 }
 
-impl fmt::Display for Left {
+impl fmt::Display for OpenTasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { counted, more } = *self;
         match (counted, more) {
@@ -58,7 +58,7 @@ pub(crate) enum Tasks {
     /// Temporal cannot be asked.
     Unreachable,
     /// As many ran when Temporal was asked last.
-    Running(Left),
+    Running(OpenTasks),
 }
 
 /// What the decision depends on.
@@ -98,7 +98,7 @@ pub(crate) enum Outcome {
     /// All have ended.
     Ended,
     /// So many have been asked to end and have not.
-    Left(Left),
+    Left(OpenTasks),
     /// Temporal did not answer.
     Unknown,
 }
@@ -120,7 +120,7 @@ pub(crate) fn decide(settings: Option<&DeletionSettings>, now: &Observation) -> 
         }
     };
     let is_settled = now.observed >= SETTLE;
-    let has_ended = now.tasks == Tasks::Running(Left::default());
+    let has_ended = now.tasks == Tasks::Running(OpenTasks::default());
     if has_ended && is_settled {
         return Decision::Release(Outcome::Ended);
     }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn running(counted: usize) -> Tasks {
-        Tasks::Running(Left { counted, more: false })
+        Tasks::Running(OpenTasks { counted, more: false })
     }
 
     /// Ten seconds after the deletion, with workers.
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(decide(10), hold(Request::Complete, 50));
         assert_eq!(decide(60), hold(Request::Cancel, 30));
         assert_eq!(decide(89), hold(Request::Cancel, 1));
-        let left = Left {
+        let left = OpenTasks {
             counted: 12,
             more: false,
         };
@@ -253,7 +253,7 @@ mod tests {
         for asked in [None, Some(Request::Complete)] {
             assert_eq!(decide(Some(&drain), &gone(asked)), hold(Request::Cancel, 80));
         }
-        let left = Left {
+        let left = OpenTasks {
             counted: 2,
             more: false,
         };

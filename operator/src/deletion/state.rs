@@ -174,7 +174,7 @@ pub(super) mod testing {
 #[cfg(test)]
 mod tests {
     use super::{testing::deleted, *};
-    use crate::deletion::plan::Left;
+    use crate::deletion::plan::OpenTasks;
 
     #[test]
     fn another_agent_of_the_same_name_begins_anew_and_is_not_asked_what_the_first_was() {
@@ -184,7 +184,7 @@ mod tests {
         deletions.observe(&first, start);
         deletions.ask(&first.agent, Request::Complete);
         let progress = Progress {
-            tasks: Tasks::Running(Left::default()),
+            tasks: Tasks::Running(OpenTasks::default()),
             asked: Some(Request::Complete),
         };
         assert!(deletions.record(&first, progress));
