@@ -1,5 +1,5 @@
 //! What models cost, as whoever runs the gateway has written it down: read, checked, and found nowhere else. Pure, but
-//! for the file in [`file`].
+//! for the file in [`mod@file`].
 
 mod file;
 

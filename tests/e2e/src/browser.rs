@@ -3,6 +3,7 @@
 use std::{path::Path, process::Stdio};
 
 use anyhow::{Context as _, bail, ensure};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use steadfast_testkit::{
     stack::{TIMEOUT, Task},
@@ -72,6 +73,23 @@ impl Browser {
         self.command("fill", json!({ "label": label, "text": text }))
             .await
             .map(drop)
+    }
+
+    /// Chooses files, by name and content, for the message that is being written.
+    pub async fn attach(&self, files: &[(&str, &[u8])]) -> anyhow::Result<()> {
+        let file = |(name, bytes): &(&str, &[u8])| json!({ "name": name, "base64": BASE64_STANDARD.encode(bytes) });
+        let files: Vec<Value> = files.iter().map(file).collect();
+        self.command("attach", json!({ "files": files })).await.map(drop)
+    }
+
+    /// Waits until the conversation shows pictures with exactly these names.
+    pub async fn until_pictures(&self, names: &[&str]) -> anyhow::Result<()> {
+        wait::until(format!("the pictures {names:?}"), TIMEOUT, async || {
+            let shown = self.command("pictures", json!({})).await?;
+            ensure!(shown == json!(names), "it shows {shown}");
+            Ok(())
+        })
+        .await
     }
 
     /// Presses a key, such as `Enter`.

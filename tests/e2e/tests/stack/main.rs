@@ -17,6 +17,7 @@ mod chat_completions;
 mod cli;
 mod collector;
 mod console;
+mod console_attachments;
 mod console_bench;
 mod console_keyboard;
 mod console_rights;
