@@ -1,9 +1,18 @@
+import { createRequire } from "node:module";
+
 import tailwind from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
+/**
+ * The parser of Markdown decodes entities such as `&nbsp;` by the `innerHTML` of an element where it is built for
+ * browsers, which the page's policy (Trusted Types) forbids. The build for everywhere else has a table.
+ */
+const ENTITIES = createRequire(import.meta.url).resolve("decode-named-character-reference");
+
 export default defineConfig({
   plugins: [react(), tailwind()],
+  resolve: { alias: { "decode-named-character-reference": ENTITIES } },
   // The gateway serves the page at `/` and its files under a path that no route of the API has.
   base: "./",
   build: {

@@ -9,14 +9,14 @@ pub(super) const FILES: &[File] = &[
         content: include_bytes!("../../../console/dist/console/assets/icon-Bk8XbIT6.svg"),
     },
     File {
-        name: "index-CzOIy--G.css",
-        content_type: "text/css; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-CzOIy--G.css"),
+        name: "index-CC1l7rLy.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: include_bytes!("../../../console/dist/console/assets/index-CC1l7rLy.js"),
     },
     File {
-        name: "index-DYKI06Xq.js",
-        content_type: "text/javascript; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-DYKI06Xq.js"),
+        name: "index-DfgJp0Ul.css",
+        content_type: "text/css; charset=utf-8",
+        content: include_bytes!("../../../console/dist/console/assets/index-DfgJp0Ul.css"),
     },
     File {
         name: "",

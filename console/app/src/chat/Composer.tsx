@@ -37,7 +37,9 @@ export function Composer({ label, placeholder, disabled, onSend, autoFocus = fal
     setFiles([]);
   };
   const add = (list: FileList | null) => {
-    if (!disabled && list && list.length > 0) setFiles((before) => [...before, ...list]);
+    // The list of an input is emptied with it, before the state is made.
+    const chosen = [...(list ?? [])];
+    if (!disabled && chosen.length > 0) setFiles((before) => [...before, ...chosen]);
   };
   return (
     <form

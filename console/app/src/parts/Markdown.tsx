@@ -1,7 +1,7 @@
 // What a model wrote, as Markdown. Its HTML stays text, its images are links that nobody follows by looking, and its
 // links say where they lead.
 
-import { memo } from "react";
+import { Component, memo, type ReactNode } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
 
@@ -54,11 +54,27 @@ const COMPONENTS: Components = {
 export const Markdown = memo(function Markdown({ text }: { text: string }) {
   if (text.length > MAX_MARKDOWN_CHARS) return <div className="whitespace-pre-wrap wrap-anywhere">{text}</div>;
   return (
-    <div className="prose wrap-anywhere">
-      {blocksOf(text).map((block, index) => <Block key={index} text={block} />)}
-    </div>
+    <AsText text={text}>
+      <div className="prose wrap-anywhere">
+        {blocksOf(text).map((block, index) => <Block key={index} text={block} />)}
+      </div>
+    </AsText>
   );
 });
+
+/** What cannot be shown as Markdown is shown as it is: one message must not take the page away. */
+class AsText extends Component<{ text: string; children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+
+  static getDerivedStateFromError() {
+    return { failed: true };
+  }
+
+  override render() {
+    if (this.state.failed) return <div className="whitespace-pre-wrap wrap-anywhere">{this.props.text}</div>;
+    return this.props.children;
+  }
+}
 
 /** Parsed once, and again only when it is the last one of a text that grows. */
 const Block = memo(function Block({ text }: { text: string }) {

@@ -4,11 +4,12 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use reqwest::{
-    RequestBuilder, Response,
+    RequestBuilder, Response, StatusCode,
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
 };
 use serde_json::{Value, json};
 
+use super::TIMEOUT;
 use crate::http_client;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -117,8 +118,33 @@ impl Client {
         self.send(request).await
     }
 
-    /// Opens the stream of a task, after the entry with this id if there is one.
+    /// Opens the stream of a task, after the entry with this id if there is one. Comes again where the gateway says that
+    /// a service does not answer now, as every client is told to.
     pub(super) async fn open_stream(
+        &self,
+        task_id: &str,
+        format: StreamFormat,
+        after: Option<&str>,
+    ) -> anyhow::Result<Response> {
+        let response = crate::wait::until("the services of the stream", TIMEOUT, async || {
+            let response = self.request_stream(task_id, format, after).await?;
+            if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+                bail!("the gateway says: {}", response.text().await.unwrap_or_default());
+            }
+            Ok(response)
+        });
+        let response = response.await?;
+        if !response.status().is_success() {
+            let status = response.status();
+            bail!(
+                "the gateway refused the stream ({status}): {}",
+                response.text().await.unwrap_or_default()
+            );
+        }
+        Ok(response)
+    }
+
+    async fn request_stream(
         &self,
         task_id: &str,
         format: StreamFormat,
@@ -135,15 +161,7 @@ impl Client {
         if let Some(id) = after {
             request = request.header("Last-Event-ID", id);
         }
-        let response = request.send().await.context("open a stream")?;
-        if !response.status().is_success() {
-            let status = response.status();
-            bail!(
-                "the gateway refused the stream ({status}): {}",
-                response.text().await.unwrap_or_default()
-            );
-        }
-        Ok(response)
+        request.send().await.context("open a stream")
     }
 
     async fn send(&self, request: RequestBuilder) -> anyhow::Result<GatewayResponse> {
