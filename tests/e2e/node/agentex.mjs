@@ -80,7 +80,8 @@ async function state() {
   };
 }
 
-const listed = await client.agents.list();
+// The stack of the tests has more agents than a page has by itself.
+const listed = await client.agents.list({ limit: 1000 });
 const output = {
   listed: listed.some(({ name }) => name === agentName),
   answers: await answers(),

@@ -22,7 +22,8 @@ def main() -> None:
     token = sys.argv[4] if len(sys.argv) > 4 else "unused"
     client = Agentex(base_url=url, api_key=token, max_retries=0)
 
-    agents = client.agents.list()
+    # The stack of the tests has more agents than a page has by itself.
+    agents = client.agents.list(limit=1000)
     agent = client.agents.retrieve_by_name(agent_name)
     task = client.agents.create_task(agent_name=agent_name, params={"name": f"{agent_name} by agentex-client"}).result
     again = client.agents.create_task(agent_name=agent_name, params={"name": f"{agent_name} by agentex-client"}).result
