@@ -169,7 +169,13 @@ async fn an_agent_has_a_card_that_says_where_and_how_it_is_reached() {
                 {"url": url, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"},
             ],
             "capabilities": {"streaming": true, "pushNotifications": false, "extendedAgentCard": false},
-            "defaultInputModes": ["text/plain", "application/json"], "defaultOutputModes": ["text/plain"],
+            "defaultInputModes": [
+                "text/plain", "application/json", "image/png", "image/jpeg", "image/gif", "image/webp", "application/pdf",
+                "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+                "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+            ],
+            "defaultOutputModes": ["text/plain"],
             "skills": [{"id": "haiku", "name": "haiku", "description": "Writes haiku.", "tags": ["agent"]}],
         })
     );
@@ -511,7 +517,7 @@ async fn what_a_request_may_not_be_is_refused_in_the_words_of_its_binding() {
         ),
         (
             "SendMessage",
-            json!({"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"url": "https://example.com/a.png"}]}}),
+            json!({"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "Hi", "mediaType": "application/x-unknown"}]}}),
             -32005,
         ),
         (
