@@ -25,7 +25,7 @@ pub(crate) mod error;
 pub(crate) mod events;
 pub(crate) mod garbage_collection;
 pub(crate) mod last_applied;
-mod next;
+pub(crate) mod next;
 mod reconcile;
 pub(crate) mod reference_index;
 pub(crate) mod rollout;

@@ -4,6 +4,7 @@
 pub(crate) mod backoff;
 pub(crate) mod change_tracker;
 pub(crate) mod content_cache;
+pub(crate) mod controller;
 pub mod leader;
 pub mod lease;
 pub mod namespaced_name;

@@ -64,7 +64,7 @@ pub(crate) struct Context {
     /// Metrics of the process.
     pub(crate) metrics: Metrics,
     /// Delays after failures of Agents.
-    pub(crate) backoff: Backoff,
+    pub(crate) agent_backoff: Backoff,
     /// Delays after failures of WorkerPools.
     pub(crate) pool_backoff: Backoff,
     /// Threads for validation: parsers of users' texts, which nobody can stop.
@@ -153,7 +153,7 @@ impl Context {
 
     /// Forgets an Agent that is gone.
     pub(crate) fn forget(&self, agent: &NamespacedName) {
-        self.backoff.forget(agent);
+        self.agent_backoff.forget(agent);
         self.revision_digests.forget(agent);
         self.schedules.remove(agent);
         self.deletions.forget(agent);

@@ -1,14 +1,14 @@
 //! Runs the Agent controller: the queues of Agents and WorkerPools to reconcile, and
 //! the log of the results.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
-use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc::UnboundedSender};
+use futures::{Stream, channel::mpsc::UnboundedSender};
 use kube::{
     Resource,
+    core::DynamicObject,
     runtime::{
-        applier,
-        controller::{Action, Config, Error as ControllerError},
+        controller::{Action, Config},
         reflector::{ObjectRef, Store},
     },
 };
@@ -23,6 +23,8 @@ use crate::{
         reference_index::Reference,
     },
     kube::{
+        backoff::Backoff,
+        controller::{self, Reconciler},
         namespaced_name::NamespacedName,
         owner::{OwnerKind, owner_of},
     },
@@ -100,44 +102,33 @@ pub(crate) async fn run(
     config: Config,
 ) {
     garbage_collection::delete_unused_roles(&context).await;
-    let log_context = Arc::clone(&context);
-    applier(
-        |agent, context| {
-            // The hook has logged the panic.
-            let reconciled = AssertUnwindSafe(reconcile(agent, context)).catch_unwind();
-            reconciled.map(|result| result.unwrap_or(Err(Error::Panicked))).boxed()
-        },
-        |agent: Arc<GuardedAgent>, _: &Error, context: Arc<Context>| {
-            Action::requeue(context.backoff.after_failure(&NamespacedName::of(agent.as_ref())))
-        },
-        context,
-        store,
-        queue.map(Ok::<_, Infallible>),
-        config,
-    )
-    .for_each(|result| {
-        let context = Arc::clone(&log_context);
-        async move {
-            match result {
-                Ok((agent, _)) => tracing::debug!(%agent, "reconciled"),
-                Err(ControllerError::ReconcilerFailed(error, agent)) => {
-                    let category = error.category();
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(%agent, category, error, "cannot reconcile the Agent; trying again");
-                }
-                Err(ControllerError::ObjectNotFound(agent)) => {
-                    let namespace = agent.namespace.unwrap_or_default();
-                    context.forget(&NamespacedName::new(&namespace, agent.name));
-                    garbage_collection::delete_unused_role(&context, &namespace).await;
-                }
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "the queue of the Agent controller failed"
-                    );
-                }
-            }
-        }
-    })
-    .await;
+    controller::run(AgentReconciler(context), store, queue, config).await;
+}
+
+struct AgentReconciler(Arc<Context>);
+
+impl Reconciler for AgentReconciler {
+    type Object = GuardedAgent;
+    type Error = Error;
+    const KIND: &'static str = "Agent";
+    const PANICKED: Error = Error::Panicked;
+
+    async fn reconcile(&self, agent: Arc<GuardedAgent>) -> Result<Action, Error> {
+        reconcile(agent, Arc::clone(&self.0)).await
+    }
+
+    fn backoff(&self) -> &Backoff {
+        &self.0.agent_backoff
+    }
+
+    fn log_failure(&self, agent: &ObjectRef<DynamicObject>, error: &Error) {
+        let category = error.category();
+        let error: &dyn std::error::Error = error;
+        tracing::warn!(%agent, category, error, "cannot reconcile the Agent; trying again");
+    }
+
+    async fn forget(&self, agent: NamespacedName) {
+        self.0.forget(&agent);
+        garbage_collection::delete_unused_role(&self.0, &agent.namespace).await;
+    }
 }

@@ -52,17 +52,7 @@ pub(crate) async fn reconcile(agent: Arc<GuardedAgent>, context: Arc<Context>) -
         Err(_) => metrics::Outcome::Error,
     });
     let key = NamespacedName::of(agent.as_ref());
-    result.map(|next| match next {
-        Next::Change => {
-            context.backoff.forget(&key);
-            Action::await_change()
-        }
-        Next::After(time) => {
-            context.backoff.forget(&key);
-            Action::requeue(time)
-        }
-        Next::Retry => Action::requeue(context.backoff.after_failure(&key)),
-    })
+    result.map(|next| next.into_action(&context.agent_backoff, &key))
 }
 
 async fn reconcile_valid(agent: &Agent, context: &Arc<Context>) -> Result<Next, Error> {

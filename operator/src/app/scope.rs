@@ -199,7 +199,7 @@ fn agent_context(app: &App, caches: Caches) -> Context {
         revision_digests: RevisionDigests::default(),
         recorder: recorder(app),
         metrics: app.metrics.clone(),
-        backoff: Backoff::default(),
+        agent_backoff: Backoff::default(),
         pool_backoff: Backoff::default(),
         blocking: BlockingWork::new(VALIDATION_THREADS),
     }

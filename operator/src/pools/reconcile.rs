@@ -17,6 +17,7 @@ use crate::{
         dereference,
         error::Error,
         identity::{GuardedPool, WorkerOwner},
+        next::Next,
         reference_index::pool_secrets,
         validate::{self, Workers},
     },
@@ -47,21 +48,7 @@ pub(super) async fn reconcile(pool: Arc<GuardedPool>, context: Arc<Context>) -> 
         Outcome::Error
     });
     let key = NamespacedName::of(pool.as_ref());
-    result.map(|next| match next {
-        Next::Change => {
-            context.pool_backoff.forget(&key);
-            Action::await_change()
-        }
-        Next::Retry => Action::requeue(context.pool_backoff.after_failure(&key)),
-    })
-}
-
-/// What a reconciled pool waits for.
-enum Next {
-    /// A change of a watched object.
-    Change,
-    /// A change of an object that is not watched because it belongs to somebody else.
-    Retry,
+    result.map(|next| next.into_action(&context.pool_backoff, &key))
 }
 
 async fn reconcile_valid(pool: &WorkerPool, context: &Arc<Context>) -> Result<Next, Error> {

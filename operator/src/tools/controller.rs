@@ -1,13 +1,13 @@
 //! Runs the AgentTool controller and the watch that feeds it.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
-use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc::UnboundedSender};
+use futures::{Stream, channel::mpsc::UnboundedSender};
 use kube::{
     Client,
+    core::DynamicObject,
     runtime::{
-        applier,
-        controller::{Action, Config, Error as ControllerError},
+        controller::{Action, Config},
         reflector::{ObjectRef, Store},
     },
 };
@@ -15,6 +15,8 @@ use steadfast_crds::AgentTool;
 
 use crate::{
     kube::{
+        backoff::Backoff,
+        controller::{self, Reconciler},
         namespaced_name::NamespacedName,
         reflector_feed::ReflectorFeed,
         watch::{WatchScope, guarded},
@@ -32,42 +34,33 @@ pub(crate) async fn run(
     queue: impl Stream<Item = ObjectRef<GuardedTool>> + Send + 'static,
     config: Config,
 ) {
-    applier(
-        |tool, context| {
-            // The hook has logged the panic.
-            let reconciled = AssertUnwindSafe(reconcile(tool, context)).catch_unwind();
-            reconciled.map(|result| result.unwrap_or(Err(Error::Panicked))).boxed()
-        },
-        |tool: Arc<GuardedTool>, _: &Error, context: Arc<Context>| {
-            Action::requeue(context.backoff.after_failure(&NamespacedName::of(tool.as_ref())))
-        },
-        Arc::clone(&context),
-        store,
-        queue.map(Ok::<_, Infallible>),
-        config,
-    )
-    .for_each(|result| {
-        match result {
-            Ok((tool, _)) => tracing::debug!(%tool, "reconciled"),
-            Err(ControllerError::ReconcilerFailed(error, tool)) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(%tool, error, "cannot reconcile the AgentTool; trying again");
-            }
-            Err(ControllerError::ObjectNotFound(tool)) => {
-                context
-                    .backoff
-                    .forget(&NamespacedName::new(tool.namespace.unwrap_or_default(), tool.name));
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the queue of the AgentTool controller failed"
-                );
-            }
-        }
-        futures::future::ready(())
-    })
-    .await;
+    controller::run(ToolReconciler(context), store, queue, config).await;
+}
+
+struct ToolReconciler(Arc<Context>);
+
+impl Reconciler for ToolReconciler {
+    type Object = GuardedTool;
+    type Error = Error;
+    const KIND: &'static str = "AgentTool";
+    const PANICKED: Error = Error::Panicked;
+
+    async fn reconcile(&self, tool: Arc<GuardedTool>) -> Result<Action, Error> {
+        reconcile(tool, Arc::clone(&self.0)).await
+    }
+
+    fn backoff(&self) -> &Backoff {
+        &self.0.backoff
+    }
+
+    fn log_failure(&self, tool: &ObjectRef<DynamicObject>, error: &Error) {
+        let error: &dyn std::error::Error = error;
+        tracing::warn!(%tool, error, "cannot reconcile the AgentTool; trying again");
+    }
+
+    async fn forget(&self, tool: NamespacedName) {
+        self.0.backoff.forget(&tool);
+    }
 }
 
 /// The watch that feeds the store and queues changed tools. Calls `on_change` for each of them. Never ends.

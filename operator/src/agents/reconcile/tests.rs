@@ -96,7 +96,7 @@ where
         revision_digests: RevisionDigests::default(),
         recorder: Recorder::new(client, Reporter::from("test")),
         metrics: Metrics::register(&Registry::new()).unwrap(),
-        backoff: Backoff::default(),
+        agent_backoff: Backoff::default(),
         pool_backoff: Backoff::default(),
         blocking: BlockingWork::new(1),
     }
