@@ -23,13 +23,14 @@ use tokio::time::Instant;
 
 use crate::{
     MANAGER,
-    agents::{context::Context, error::Error, events, identity::AgentIdentity, next::Next, status},
+    agents::{
+        apply::deployment_of, context::Context, error::Error, events, identity::AgentIdentity, next::Next, status,
+    },
     conditions::{ConditionUpdate, find},
     deletion::{
         plan::{Decision, Observation, Request, Tasks, Workers, decide},
         state::{Deleted, Progress, Queue},
     },
-    kube::namespaced_name::NamespacedName,
     schedules::desired::AgentSchedules,
 };
 
@@ -44,17 +45,19 @@ pub(crate) async fn keep_finalizer(context: &Context, agent: &Agent) -> Result<(
     if wanted == is_held(&agent.metadata) {
         return Ok(());
     }
-    let mut finalizers = agent.metadata.finalizers.clone().unwrap_or_default();
-    if wanted {
-        finalizers.push(TASKS_FINALIZER.to_owned());
-    } else {
-        finalizers.retain(|name| name != TASKS_FINALIZER);
+    if !wanted {
+        return release(&context.client, &agent.metadata).await;
     }
+    let mut finalizers = agent.metadata.finalizers.clone().unwrap_or_default();
+    finalizers.push(TASKS_FINALIZER.to_owned());
     set_finalizers(&context.client, &agent.metadata, &finalizers).await
 }
 
 /// Takes the finalizer from an Agent, if it has it.
 pub(crate) async fn release(client: &Client, metadata: &ObjectMeta) -> Result<(), kube::Error> {
+    if !is_held(metadata) {
+        return Ok(());
+    }
     let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
     finalizers.retain(|name| name != TASKS_FINALIZER);
     set_finalizers(client, metadata, &finalizers).await
@@ -129,7 +132,8 @@ pub(crate) async fn reconcile(agent: &Agent, context: &Context) -> Result<Next, 
     }
 }
 
-/// By the clock of the API server, which may be ahead of this one: then it is as long as this process knows of it.
+/// The time since the deletion, by the API server's timestamp. Zero when that clock is ahead of this one; the caller then
+/// uses the time for which this process has known of the deletion.
 fn elapsed(metadata: &ObjectMeta, now: Timestamp) -> Duration {
     let deleted = metadata.deletion_timestamp.as_ref().map(|Time(at)| *at);
     let since = deleted.map(|deleted| now.duration_since(deleted));
@@ -140,9 +144,7 @@ fn workers(context: &Context, agent: &AgentIdentity, queue: Queue) -> Workers {
     if queue == Queue::Shared {
         return Workers::Present;
     }
-    let key = NamespacedName::new(&agent.key.namespace, agent.as_owner().worker_name());
-    let deployment = context.caches.deployments.get(&key);
-    match deployment.filter(|deployment| agent.owns(deployment.as_ref()) && stays(deployment)) {
+    match deployment_of(context, &agent.as_owner()).filter(|deployment| stays(deployment)) {
         Some(_) => Workers::Present,
         None => Workers::Gone,
     }
@@ -173,7 +175,8 @@ async fn report_progress(
     }
     let written = status::write_deleting(context, identity, previous.clone(), ready).await;
     if let Some(written) = written.map_err(Error::Status)? {
-        events::publish_transition(context, identity, Some(&previous), &written).await;
+        let change = events::ready_change(&previous.conditions, &written.conditions);
+        events::publish_all(context, &identity.object_reference, change).await;
     }
     Ok(())
 }

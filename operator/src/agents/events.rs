@@ -45,18 +45,6 @@ pub(crate) async fn publish(
     publish_all(context, &agent.object_reference, events).await;
 }
 
-/// Publishes the change of the condition Ready, if it has changed.
-pub(crate) async fn publish_transition(
-    context: &Context,
-    agent: &AgentIdentity,
-    previous: Option<&AgentStatus>,
-    written: &AgentStatus,
-) {
-    let before = previous.map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let change = ready_change(before, &written.conditions);
-    publish_all(context, &agent.object_reference, change).await;
-}
-
 /// Publishes what became of the tasks of an Agent that goes.
 pub(crate) async fn publish_release(context: &Context, agent: &AgentIdentity, outcome: Outcome, task_queue: &str) {
     let (reason, note) = describe_release(outcome, task_queue);

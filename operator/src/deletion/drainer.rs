@@ -47,14 +47,14 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
         let mut known = AskedAgents::new();
         loop {
             let wanted = self.deletions.wanted();
-            known.retain(|_, (deleted, passes)| wanted.contains(&(deleted.clone(), passes.request())));
+            known.retain(|_, (deleted, passes)| self.deletions.is_wanted(deleted, passes.request()));
             match self.round(&wanted, &mut known).await {
                 Ok(next) => {
                     pause = pauses.build();
                     self.wait_until(next).await;
                 }
                 Err(error) => {
-                    self.lose_sight(&wanted, &error);
+                    self.record_unreachable(&wanted, &error);
                     tokio::time::sleep(pause.next().unwrap_or(LONGEST_PAUSE)).await;
                 }
             }
@@ -127,8 +127,8 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
         }
     }
 
-    /// What was counted before counts no more.
-    fn lose_sight(&self, wanted: &[(Deleted, Request)], error: &TemporalError) {
+    /// Records that Temporal cannot be reached: earlier counts are stale.
+    fn record_unreachable(&self, wanted: &[(Deleted, Request)], error: &TemporalError) {
         let error: &dyn std::error::Error = error;
         tracing::warn!(error, "cannot ask the tasks of deleted Agents to end; trying again");
         for (deleted, _) in wanted {
@@ -143,7 +143,7 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
     async fn wait_until(&self, next: Option<Instant>) {
         let changed = self.deletions.changed();
         match next {
-            // Late is as good as changed: either way there is something to do.
+            // A timeout and a change lead to the same thing: another round.
             Some(next) => drop(tokio::time::timeout_at(next, changed).await),
             None => changed.await,
         }

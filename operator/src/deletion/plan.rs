@@ -113,7 +113,7 @@ pub(crate) fn decide(settings: Option<&DeletionSettings>, now: &Observation) -> 
         DeletionPolicy::Orphan => return Decision::Release(Outcome::Kept),
         DeletionPolicy::Cancel => (Request::Cancel, deadline),
         DeletionPolicy::Drain => {
-            // Without workers no turn ends: what has not ended is told to, for workers that may come.
+            // Without workers no turn ends: so the remaining tasks are canceled; workers that come later carry it out.
             let is_over = now.elapsed >= deadline || now.workers == Workers::Gone;
             let ask = if is_over { Request::Cancel } else { Request::Complete };
             (ask, deadline + CANCEL_GRACE)

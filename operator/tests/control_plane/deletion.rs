@@ -156,7 +156,14 @@ async fn a_drain_completes_each_task_once_and_the_agent_stays_until_the_last_has
     scene.end("one").await;
     scene.end("two").await;
     scene.operator.start().unwrap();
-    scene.event("weather", "Draining").await;
+    // The second operator records a number only after it has asked every task again.
+    wait::until("the number of the second operator", TIMEOUT, async || {
+        let message = scene.cluster.condition("weather", ready, "False", "Draining").await;
+        ensure!(!message.contains("3 tasks are left"), "{message}");
+        Ok(())
+    })
+    .await
+    .unwrap();
     assert_eq!(scene.finalizers("weather").await, [TASKS_FINALIZER]);
 
     scene.end("three").await;

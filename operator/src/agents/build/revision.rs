@@ -36,7 +36,7 @@ pub(super) fn plan(
     revision.metadata = owned_metadata(&agent.as_owner(), revision.name_any());
     let labels = revision.labels_mut();
     labels.insert(SEQUENCE_LABEL.to_owned(), sequence.to_string());
-    // By it the workers of a pool find the revisions of their Agents.
+    // The workers of a pool select the revisions of their Agents by this label.
     labels.extend(agent.pool.clone().map(|pool| (WORKER_POOL_LABEL.to_owned(), pool)));
     RevisionPlan::Create {
         revision: Box::new(revision),
