@@ -162,7 +162,9 @@ impl Checked {
             return Err(Refusal::TooLarge);
         }
         if declared.is_some_and(|declared| declared.len() > MAX_MEDIA_TYPE_BYTES) {
-            return Err(Refusal::Malformed("a media type is at most 127 bytes long".into()));
+            return Err(Refusal::Malformed(
+                format!("a media type is at most {MAX_MEDIA_TYPE_BYTES} bytes long").into(),
+            ));
         }
         let name = file_name(name);
         let refused = |source| Refusal::MediaType {

@@ -11,7 +11,9 @@ use crate::{limits::MAX_URL_BYTES, refusal::Refusal};
 pub(crate) fn url_for_model(text: &str) -> Result<String, Refusal> {
     let refused = |why: &'static str| Err(Refusal::Malformed(why.into()));
     if text.len() > MAX_URL_BYTES {
-        return refused("the URL of an attachment is at most 4096 bytes long");
+        return Err(Refusal::Malformed(
+            format!("the URL of an attachment is at most {MAX_URL_BYTES} bytes long").into(),
+        ));
     }
     let Ok(url) = Url::parse(text) else {
         return refused("the URL of an attachment must be an https URL, or a data URL with the content");

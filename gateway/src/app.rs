@@ -92,7 +92,7 @@ impl Gateway {
         if let Some(error) = TaskRecord::undecryptable(&description) {
             return Err(ApiError::unavailable("the encryption key of the task", error));
         }
-        let description = DescribeWorkflowExecutionResponse::clone(&description);
+        let description = Arc::unwrap_or_clone(description);
         let task = TaskRecord::read(description).ok_or_else(unknown)?;
         if self.owns(&task) { Ok(task) } else { Err(unknown()) }
     }

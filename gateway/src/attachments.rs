@@ -76,6 +76,7 @@ pub(crate) async fn keep(
         return Ok(linked);
     }
     let store = store(gateway)?;
+    let is_stored = matches!(given.content, GivenContent::Uploaded { .. });
     let (declared, bytes) = match &given.content {
         GivenContent::Bytes { declared, bytes } => (declared.clone(), bytes.clone()),
         GivenContent::Uploaded { declared, sha256 } => {
@@ -98,6 +99,9 @@ pub(crate) async fn keep(
     let checked = tokio::task::spawn_blocking(check).await;
     let checked = checked.map_err(|error| ApiError::internal("an attachment cannot be checked", error))?;
     let checked = checked.map_err(refused)?;
+    if is_stored {
+        return Ok(store.reference(namespace, task_id, &checked));
+    }
     store.put(namespace, task_id, checked).await.map_err(unavailable)
 }
 

@@ -1,12 +1,15 @@
 //! Where people find a task outside of Steadfast: in Temporal's UI, and in the store of traces. Whoever runs the gateway
 //! knows both addresses and says them as templates. Pure.
 
-use std::{fmt::Write as _, str::FromStr};
+use std::str::FromStr;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 
 /// Longest template.
 const MAX_TEMPLATE_BYTES: usize = 2048;
+/// Whatever an id contains, it does not leave its place in the URL.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 /// What may stand in braces.
 const PLACEHOLDERS: [&str; 4] = ["namespace", "workflowId", "runId", "traceId"];
 
@@ -83,7 +86,7 @@ impl LinkTemplate {
         for piece in pieces(&self.0) {
             match piece {
                 Piece::Text(text) => filled.push_str(text),
-                Piece::Placeholder(name) => encode(value(place, name)?, &mut filled),
+                Piece::Placeholder(name) => filled.extend(utf8_percent_encode(value(place, name)?, ENCODED)),
             }
         }
         let url = Url::parse(&filled).ok()?;
@@ -127,18 +130,6 @@ fn pieces(template: &str) -> Vec<Piece<'_>> {
     }
     pieces.push(Piece::Text(rest));
     pieces
-}
-
-/// Whatever an id contains, it does not leave its place in the URL.
-fn encode(value: &str, url: &mut String) {
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
-            url.push(char::from(byte));
-        } else {
-            // Writing to memory does not fail.
-            let _ = write!(url, "%{byte:02X}");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ const HEAVY_REQUESTS: u32 = 16;
 const HEAVY_REQUESTS_OF_EACH: u32 = 4;
 /// Bytes of long request bodies in memory at a time. A parsed body uses a multiple of its bytes.
 const BODY_BYTES: u32 = 32 * 1024 * 1024;
-/// One body with attachments.
+/// Bytes of one caller: enough for one body with attachments.
 const BODY_BYTES_OF_EACH: u32 = 16 * 1024 * 1024;
 const STREAMS: u32 = 3000;
 const STREAMS_OF_EACH: u32 = 1500;

@@ -95,7 +95,7 @@ fn request(
     if let Some(metadata) = task.metadata {
         memo.push((MEMO_METADATA, memo_field(metadata)?));
     }
-    if let Some(trace_id) = start.traceparent.as_deref().and_then(|text| text.split('-').nth(1)) {
+    if let Some(trace_id) = start.trace_id() {
         memo.push((MEMO_TRACE, memo_field(&trace_id)?));
     }
     Ok(StartRequest {

@@ -23,7 +23,7 @@ const READS_AT_A_TIME: usize = 4;
 
 /// Type of a failure: the bytes are gone.
 const GONE: &str = "attachment_gone";
-/// Type of a failure that the installation must be mended for.
+/// Type of a failure: the worker has no store of attachments.
 const NOT_CONFIGURED: &str = "attachments_not_configured";
 /// Type of a failure of the store, which may be temporary.
 const UNAVAILABLE: &str = "attachment_store_unavailable";

@@ -8,9 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{DynObjectStore, Error, GetResult, ObjectStoreExt as _, path::Path};
-use steadfast_attachments::{
-    Attachment, Checked, Source, limits::MAX_ATTACHMENT_BYTES, object_of, sha256_of, task_prefix,
-};
+use steadfast_attachments::{Attachment, Checked, limits::MAX_ATTACHMENT_BYTES, object_of, sha256_of, task_prefix};
 use tokio::time::timeout;
 
 pub use self::open::{AttachmentArgs, OpenError, SETTING};
@@ -44,19 +42,21 @@ pub enum StoreError {
 }
 
 impl AttachmentStore {
-    /// Stores bytes for a task, unless they are stored already, and returns the reference to them.
+    /// The reference to bytes that are stored for a task.
+    pub fn reference(&self, namespace: &str, task_id: &str, checked: &Checked) -> Attachment {
+        checked.to_attachment(object_of(&self.install, namespace, task_id, &checked.sha256))
+    }
+
+    /// Stores bytes for a task and returns the reference to them. The same bytes have the same name.
     pub async fn put(&self, namespace: &str, task_id: &str, checked: Checked) -> Result<Attachment, StoreError> {
-        let location = object_of(&self.install, namespace, task_id, &checked.sha256);
-        let attachment = checked.to_attachment(location);
-        if let Source::Stored { location, .. } = &attachment.source {
-            let path = self.path(location)?;
-            let bytes = Bytes::from(checked.bytes);
-            within(OPERATION_TIMEOUT, async {
-                self.objects.put(&path, bytes.into()).await?;
-                Ok(())
-            })
-            .await?;
-        }
+        let path = self.path(&object_of(&self.install, namespace, task_id, &checked.sha256))?;
+        let attachment = self.reference(namespace, task_id, &checked);
+        let bytes = Bytes::from(checked.bytes);
+        within(OPERATION_TIMEOUT, async {
+            self.objects.put(&path, bytes.into()).await?;
+            Ok(())
+        })
+        .await?;
         Ok(attachment)
     }
 
@@ -126,7 +126,7 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, StoreEr
 
 #[cfg(test)]
 mod tests {
-    use steadfast_attachments::Kind;
+    use steadfast_attachments::{Kind, Source};
     use steadfast_process::outbound::Outbound;
 
     use super::*;

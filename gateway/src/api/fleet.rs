@@ -141,15 +141,20 @@ pub(super) async fn get(
     // The interval that runs is one of them.
     let from = begin_of(now - SignedDuration::from_mins(minutes - INTERVAL.as_mins()));
     let series = gateway.fleet.series();
+    let totals: Vec<Option<Figures>> = agents.iter().map(|agent| series.total(&agent.name, from)).collect();
     Ok(Json(FleetView {
         counting_since: gateway.fleet.since(),
         uncounted_messages: gateway.fleet.uncounted(),
         now,
         from,
         interval_seconds: INTERVAL.as_secs(),
-        namespaces: of_namespaces(&series, &agents, from),
+        namespaces: of_namespaces(&agents, &totals),
         intervals: intervals(&series, &agents, &selection, from),
-        agents: agents.iter().map(|agent| of_agent(&series, agent, from)).collect(),
+        agents: agents
+            .iter()
+            .zip(&totals)
+            .map(|(agent, total)| of_agent(agent, total.as_ref()))
+            .collect(),
     }))
 }
 
@@ -159,28 +164,27 @@ fn longest_minutes() -> i64 {
         .saturating_mul(i64::try_from(INTERVALS).unwrap_or(i64::MAX))
 }
 
-fn of_agent(series: &Series, agent: &AgentEntry, from: Timestamp) -> AgentFigures {
-    let total = series.total(&agent.name, from);
+fn of_agent(agent: &AgentEntry, total: Option<&Figures>) -> AgentFigures {
     AgentFigures {
         agent_name: agent.client_name.clone(),
         namespace: agent.name.namespace.clone(),
-        figures: total.as_ref().map(FleetFigures::of).unwrap_or_default(),
+        figures: total.map(FleetFigures::of).unwrap_or_default(),
     }
 }
 
-fn of_namespaces(series: &Series, agents: &[Arc<AgentEntry>], from: Timestamp) -> Vec<NamespaceFigures> {
-    let mut totals: BTreeMap<&str, Figures> = BTreeMap::new();
-    for agent in agents {
-        let total = totals.entry(&agent.name.namespace).or_default();
-        if let Some(figures) = series.total(&agent.name, from) {
-            total.add_agent(&figures);
+fn of_namespaces(agents: &[Arc<AgentEntry>], totals: &[Option<Figures>]) -> Vec<NamespaceFigures> {
+    let mut namespaces: BTreeMap<&str, Figures> = BTreeMap::new();
+    for (agent, total) in agents.iter().zip(totals) {
+        let namespace = namespaces.entry(&agent.name.namespace).or_default();
+        if let Some(figures) = total {
+            namespace.add_agent(figures);
         }
     }
     let of_namespace = |(namespace, figures): (&str, Figures)| NamespaceFigures {
         namespace: namespace.to_owned(),
         figures: FleetFigures::of(&figures),
     };
-    totals.into_iter().map(of_namespace).collect()
+    namespaces.into_iter().map(of_namespace).collect()
 }
 
 fn intervals(

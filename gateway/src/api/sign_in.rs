@@ -1,4 +1,4 @@
-//! How people sign in; for everybody, as nobody has signed in before they know it.
+//! How people sign in; open to requests without a credential, because the console reads it before anybody signs in.
 
 use std::sync::Arc;
 

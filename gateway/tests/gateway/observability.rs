@@ -20,7 +20,7 @@ fn hello(task: &str) -> Value {
     json!({"task_id": task, "content": {"type": "text", "author": "user", "content": "Hello"}})
 }
 
-/// A turn as a worker tells it: of 7 input tokens, and failed.
+/// A turn as a worker tells it, of 7 input tokens.
 fn turn(message: &str) -> [EventKind; 7] {
     [
         message_accepted(message),

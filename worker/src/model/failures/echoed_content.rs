@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-/// The shortest run of base64 that is cut. No word and no id is as long.
+/// The longest run of base64 characters that is kept; a longer one is cut. No word and no id is longer.
 const LONGEST_RUN: usize = 200;
 
 /// A text without long runs of base64.
