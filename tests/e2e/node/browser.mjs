@@ -104,7 +104,6 @@ const COMMANDS = {
       })),
     ),
   count: ({ selector }) => page.locator(selector).count(),
-  focused: () => focusedName(),
   /** Goes with the Tab key to what has this name, which must be seen to have the focus. */
   async tab_to({ name, within }) {
     for (let tabs = 0; tabs < MAX_TABS; tabs += 1) {

@@ -1,13 +1,15 @@
 //! One worker process that serves many agents.
 
 use serde_json::json;
-use steadfast_contract::start::{StartTask, WORKFLOW_TYPE};
+use steadfast_contract::start::StartTask;
 use steadfast_crds::{agent::HandoffInput, agent_revision::RevisionHandoff, names::pool_task_queue};
 use steadfast_e2e::{backend::stack::shared_stack, scripts::hold};
 use steadfast_testkit::{
     scripted_model::{Gate, Reply},
     stack::{AgentSetup, INSTALL, Line, NAMESPACE},
 };
+
+use crate::whose_queue::refused_start;
 
 /// An agent without a worker of its own.
 fn beside(setup: AgentSetup, pool: &str) -> AgentSetup {
@@ -115,23 +117,8 @@ async fn the_worker_of_a_pool_refuses_tasks_of_other_namespaces() {
     let agent = AgentSetup::new("pool-guarded", |_| Reply::text("Yes.")).on_pool("guarded");
     let agent = stack.agent(agent).await.unwrap();
     let start = StartTask::new("pool-foreign", "payments", "pool-guarded");
-    let (queue, input) = (pool_task_queue(INSTALL, NAMESPACE, "guarded"), json!(start).to_string());
-    let arguments = [
-        "workflow",
-        "execute",
-        "--type",
-        WORKFLOW_TYPE,
-        "--task-queue",
-        &queue,
-        "--workflow-id",
-        "pool-foreign",
-        "--input",
-        &input,
-    ];
-    // The command fails, because the workflow does.
-    drop(stack.temporal().cli(&arguments).await);
-    let history = stack.temporal().history("pool-foreign", None).await.unwrap();
-    let end = history.last().unwrap().to_string();
+    let queue = pool_task_queue(INSTALL, NAMESPACE, "guarded");
+    let end = refused_start(stack, &queue, &start).await;
     assert!(end.contains("does not serve"), "{end}");
     agent.task().await.unwrap().complete_turn(1, "And mine?").await.unwrap();
 }

@@ -71,7 +71,7 @@ async fn a_worker_refuses_tasks_of_other_agents_and_state_that_no_run_has_left()
         (with_state, "continues none"),
     ] {
         let id = &start.task_id;
-        let failure = refused_start(stack, &start).await;
+        let failure = refused_start(stack, &agent_task_queue(INSTALL, NAMESPACE, "starts"), &start).await;
         assert!(
             failure.contains("StartRefused") && failure.contains(reason),
             "{id}: {failure}"
@@ -80,9 +80,8 @@ async fn a_worker_refuses_tasks_of_other_agents_and_state_that_no_run_has_left()
     task.complete_turn(2, "again").await.unwrap();
 }
 
-/// Starts a task on the queue of the agent `starts` and returns the last event of its history.
-async fn refused_start(stack: &Stack, start: &StartTask) -> String {
-    let queue = agent_task_queue(INSTALL, NAMESPACE, "starts");
+/// Starts a task on a queue and returns the last event of its history.
+pub(crate) async fn refused_start(stack: &Stack, queue: &str, start: &StartTask) -> String {
     let (id, input) = (&start.task_id, json!(start).to_string());
     let arguments = [
         "workflow",
@@ -90,7 +89,7 @@ async fn refused_start(stack: &Stack, start: &StartTask) -> String {
         "--type",
         WORKFLOW_TYPE,
         "--task-queue",
-        &queue,
+        queue,
         "--workflow-id",
         id,
         "--input",
