@@ -9,9 +9,9 @@ pub(super) const FILES: &[File] = &[
         content: include_bytes!("../../../console/dist/console/assets/icon-Bk8XbIT6.svg"),
     },
     File {
-        name: "index-CC1l7rLy.js",
+        name: "index-CczGcVDX.js",
         content_type: "text/javascript; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-CC1l7rLy.js"),
+        content: include_bytes!("../../../console/dist/console/assets/index-CczGcVDX.js"),
     },
     File {
         name: "index-DfgJp0Ul.css",

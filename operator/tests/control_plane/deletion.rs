@@ -31,7 +31,7 @@ use crate::{
 
 const SIGNALED: &str = "WORKFLOW_EXECUTION_SIGNALED";
 const CANCELED: &str = "WORKFLOW_EXECUTION_CANCEL_REQUESTED";
-/// The deadline of a drain, the 30 s for what it cancels, and slack.
+/// The 30 s for what a drain cancels at its deadline, and slack.
 const AFTER_A_DRAIN: Duration = Duration::from_mins(1);
 
 /// A cluster, a Temporal and the operator as a program.
@@ -180,10 +180,13 @@ async fn a_drain_completes_each_task_once_and_the_agent_stays_until_the_last_has
 #[tokio::test]
 async fn a_drain_cancels_what_runs_at_the_deadline_and_names_what_is_left_when_it_gives_up() {
     let scene = Scene::set("drain-deadline").await;
-    let deletion = json!({"policy": "Drain", "deadline": "4s"});
+    let deletion = json!({"policy": "Drain", "deadline": "24h"});
     scene.agent("weather", deletion, &["slow"]).await;
     scene.delete("weather").await;
     scene.asked("slow", SIGNALED).await;
+    // The deadline counts from the deletion, whenever it was set.
+    let passed = json!({"spec": {"deletion": {"deadline": "1s"}}});
+    scene.cluster.edit::<Agent>("weather", passed).await;
     scene.asked("slow", CANCELED).await;
     scene
         .cluster
@@ -205,7 +208,7 @@ async fn a_drain_cancels_what_runs_at_the_deadline_and_names_what_is_left_when_i
 #[tokio::test]
 async fn a_cancel_asks_at_once_and_an_agent_made_again_gets_what_is_left() {
     let scene = Scene::set("cancel").await;
-    let deletion = json!({"policy": "Cancel", "deadline": "3s"});
+    let deletion = json!({"policy": "Cancel", "deadline": "15s"});
     scene.agent("weather", deletion.clone(), &["slow"]).await;
     scene.delete("weather").await;
     scene.asked("slow", CANCELED).await;

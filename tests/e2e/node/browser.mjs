@@ -76,11 +76,13 @@ const COMMANDS = {
   viewport: ({ width, height, dark }) =>
     Promise.all([page.setViewportSize({ width, height }), page.emulateMedia({ colorScheme: dark ? "dark" : "light" })]),
   fill: ({ label, text }) => page.getByLabel(label, { exact: false }).first().fill(text),
-  /** Chooses files for the message that is being written. */
-  attach: ({ files }) =>
-    page.locator("input[type=file]").setInputFiles(
+  /** Chooses files for the message that is being written, once they can be chosen. */
+  async attach({ files }) {
+    await page.getByRole("button", { name: "Attach files" }).click({ trial: true });
+    await page.locator("input[type=file]").setInputFiles(
       files.map(({ name, base64 }) => ({ name, mimeType: "application/octet-stream", buffer: Buffer.from(base64, "base64") })),
-    ),
+    );
+  },
   /** Pictures that the conversation shows, as the browser has decoded them. */
   pictures: () =>
     page.locator("[role=log] img").evaluateAll((images) => images.filter((image) => image.complete && image.naturalWidth > 0).map((image) => image.alt)),

@@ -105,9 +105,12 @@ def tasks(client: Agentex, name: str) -> dict:
     retrieved = client.tasks.retrieve(task.id, relationships=["agents"])
     changed = client.tasks.update_by_id(task.id, task_metadata={"label": "blue"})
     until(lambda: client.tasks.retrieve(task.id).task_metadata == {"label": "blue"})
+    # A message is shown before its turn has ended, and a list follows a while later.
+    until(lambda: client.tasks.query_workflow("state", task_id=task.id)["result"]["phase"] == "idle")
     state = client.tasks.query_workflow("state", task_id=task.id)
     raw = [line for line in first_lines(client, task.id)]
-    listed = client.tasks.list(agent_name=name, status="RUNNING", relationships=["agents"], limit=100)
+    running = {"agent_name": name, "status": "RUNNING", "relationships": ["agents"], "limit": 100}
+    until(lambda: any(one.id == task.id for one in client.tasks.list(**running)))
     named = client.agents.create_task(agent_name=name, params={"name": "a name"}).result
     interrupted = client.agents.rpc_by_name(name, method="task/interrupt", params={"task_id": named.id})
     completed = client.tasks.complete(named.id, reason="done")
@@ -120,7 +123,6 @@ def tasks(client: Agentex, name: str) -> dict:
         "changed": changed.task_metadata,
         "state": [state["query"], state["result"]["turn"], state["result"]["phase"]],
         "raw": raw,
-        "listed": any(one.id == task.id for one in listed),
         "named": client.tasks.retrieve_by_name("a name").id == named.id,
         "interrupted": [interrupted.error, interrupted.result is not None],
         "ended": [one.status for one in (completed, canceled, terminated, by_id)],

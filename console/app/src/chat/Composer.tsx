@@ -49,7 +49,10 @@ export function Composer({ label, placeholder, disabled, onSend, autoFocus = fal
         send();
       }}
       onDragOver={(event) => {
-        if (event.dataTransfer.types.includes("Files")) event.preventDefault();
+        if (!event.dataTransfer.types.includes("Files")) return;
+        // Without this the browser would open the file in place of the page.
+        event.preventDefault();
+        event.dataTransfer.dropEffect = disabled ? "none" : "copy";
       }}
       onDrop={(event) => {
         if (event.dataTransfer.files.length === 0) return;
@@ -65,6 +68,7 @@ export function Composer({ label, placeholder, disabled, onSend, autoFocus = fal
           type="file"
           multiple
           hidden
+          disabled={disabled}
           accept={ACCEPT}
           aria-label="Files to attach"
           onChange={(event) => {
