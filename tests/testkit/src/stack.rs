@@ -74,12 +74,8 @@ pub struct GatewayOptions {
     pub access: Option<GatewayAccess>,
     /// The memory that the gateway can ask for.
     pub memory_bytes: Option<u64>,
-    /// The path below which it is reached.
-    pub path_prefix: Option<&'static str>,
-    /// Further variables of its environment.
+    /// Further variables of its environment, in place of flags.
     pub variables: Vec<(&'static str, String)>,
-    /// Further flags, such as `--oidc-issuer=https://login.example.com`.
-    pub arguments: Vec<String>,
 }
 
 /// The API server that the gateway asks who may do what.
@@ -193,15 +189,10 @@ impl Stack {
             None => launch.argument("--insecure-allow-anonymous"),
             Some(access) => launch.variable("KUBECONFIG", access.kubeconfig.display()),
         };
-        let launch = match options.path_prefix {
-            None => launch,
-            Some(prefix) => launch.variable("STEADFAST_PATH_PREFIX", prefix),
-        };
         let launch = options
             .variables
             .iter()
             .fold(launch, |launch, (name, value)| launch.variable(name, value));
-        let launch = options.arguments.iter().fold(launch, Launch::argument);
         let launch = connections.apply(launch).memory_limit(options.memory_bytes);
         let install_root = InstallRoot::of_this_process("gateway")?;
         let gateway = Arc::new(Component::new(launch, admin_port, install_root)?);

@@ -55,6 +55,13 @@ pub fn nonce_tool() -> Value {
     activity_tool("nonce", TOOLS, &json!({"of": {"type": "string"}}))
 }
 
+/// The same, which runs after somebody has approved the call.
+pub fn guarded_nonce_tool() -> Value {
+    let mut tool = nonce_tool();
+    tool["approval"] = json!({"required": true});
+    tool
+}
+
 /// The path of a Python script of these suites.
 pub fn python(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use steadfast_e2e::backend::stack::{nonce_tool, python, shared_stack};
+use steadfast_e2e::backend::stack::{guarded_nonce_tool, python, shared_stack};
 use steadfast_testkit::{
     scripted_model::{ModelRequest, Reply, Text},
     stack::{AgentSetup, run_script},
@@ -37,9 +37,7 @@ fn reply(request: &ModelRequest) -> Reply {
 
 #[tokio::test]
 async fn the_public_client_finds_streams_approves_cancels_and_lists_in_both_bindings() {
-    let mut guarded = nonce_tool();
-    guarded["approval"] = json!({"required": true});
-    let setup = AgentSetup::new("a2a", reply).tool("nonce", guarded);
+    let setup = AgentSetup::new("a2a", reply).tool("nonce", guarded_nonce_tool());
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let url = shared_stack().await.url();
     let output: Value = run_script(&python("a2a_client.py"), &[&url, "default", &agent.name()])

@@ -8,7 +8,7 @@ const PREFIX: &str = "/ai/steadfast";
 #[tokio::test]
 async fn the_api_is_browsed_and_tried_out_below_a_prefix_and_asks_nobody_else() {
     let stack = Stack::start_with_gateway(GatewayOptions {
-        path_prefix: Some(PREFIX),
+        variables: vec![("STEADFAST_PATH_PREFIX", PREFIX.to_owned())],
         ..GatewayOptions::default()
     })
     .await

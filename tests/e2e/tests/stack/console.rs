@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use steadfast_crds::agent::HandoffInput;
 use steadfast_e2e::{
-    backend::stack::{nonce_tool, shared_stack},
+    backend::stack::{guarded_nonce_tool, nonce_tool, shared_stack},
     browser::Browser,
     scripts::call_nonce_then_repeat,
 };
@@ -19,12 +19,6 @@ use steadfast_testkit::{
 };
 
 use crate::agents::handoff_to;
-
-fn guarded_nonce() -> Value {
-    let mut tool = nonce_tool();
-    tool["approval"] = json!({"required": true});
-    tool
-}
 
 /// The task whose chat the browser shows.
 async fn task_of(browser: &Browser, agent: &Agent) -> Task {
@@ -98,7 +92,7 @@ async fn a_reload_in_the_middle_of_an_answer_doubles_and_misses_nothing() {
 #[tokio::test]
 async fn calls_are_approved_in_the_inbox_and_rejected_in_the_chat() {
     let stack = shared_stack().await;
-    let setup = AgentSetup::new("console-approvals", call_nonce_then_repeat).tool("nonce", guarded_nonce());
+    let setup = AgentSetup::new("console-approvals", call_nonce_then_repeat).tool("nonce", guarded_nonce_tool());
     let agent = stack.agent(setup).await.unwrap();
     let (approved, rejected) = (agent.task().await.unwrap(), agent.task().await.unwrap());
     approved.send("black tea").await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use steadfast_crds::agent::HandoffInput;
 use steadfast_e2e::{
-    backend::stack::{nonce_tool, shared_stack},
+    backend::stack::{guarded_nonce_tool, nonce_tool, shared_stack},
     browser::Browser,
     scripts::call_nonce_then_repeat,
 };
@@ -82,9 +82,7 @@ async fn a_chat_is_found_begun_interrupted_and_ended_with_the_keyboard_alone() {
 #[tokio::test]
 async fn calls_are_approved_and_rejected_with_the_keyboard_alone() {
     let stack = shared_stack().await;
-    let mut tool = nonce_tool();
-    tool["approval"] = json!({"required": true});
-    let setup = AgentSetup::new("keyboard-approvals", call_nonce_then_repeat).tool("nonce", tool);
+    let setup = AgentSetup::new("keyboard-approvals", call_nonce_then_repeat).tool("nonce", guarded_nonce_tool());
     let agent = stack.agent(setup).await.unwrap();
     let (approved, rejected) = (agent.task().await.unwrap(), agent.task().await.unwrap());
     let mut cards = Vec::new();

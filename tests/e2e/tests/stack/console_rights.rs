@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use steadfast_e2e::{
-    backend::stack::{nonce_tool, shared_stack},
+    backend::stack::{guarded_nonce_tool, shared_stack},
     browser::{Browser, NetworkAnswer},
 };
 use steadfast_testkit::{
@@ -86,7 +86,8 @@ async fn who_has_no_rights_gets_nothing_that_is_not_theirs_over_the_network() {
     let mallory = signed_in(&stack.url(), &token).await;
     let answers = look_everywhere(&mallory, task.id()).await;
     assert_none_has(&answers, &[&SECRETS[..], &["\"kettles\"", "Ready"]].concat());
-    let of_api = answers.iter().filter(|answer| answer.authorization.is_some());
+    let of_api: Vec<_> = answers.iter().filter(|answer| answer.authorization.is_some()).collect();
+    assert!(!of_api.is_empty(), "{answers:?}");
     for answer in of_api {
         let is_empty_list = answer.status == 200 && answer.body.as_deref() == Some("[]");
         assert!(is_empty_list || answer.status == 404, "{answer:?}");
@@ -129,11 +130,7 @@ async fn hostile_text_does_nothing_wherever_it_is_shown() {
             .and_call("nonce", &json!({"of": HOSTILE})),
         Some(_) => Reply::text(HOSTILE),
     })
-    .tool("nonce", {
-        let mut tool = nonce_tool();
-        tool["approval"] = json!({"required": true});
-        tool
-    })
+    .tool("nonce", guarded_nonce_tool())
     .configure(|spec| spec.description = HOSTILE.to_owned());
     let agent = stack.agent(setup).await.unwrap();
     let parameters = json!({"task_metadata": {"display_name": HOSTILE}});

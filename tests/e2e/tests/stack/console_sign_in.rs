@@ -34,7 +34,7 @@ pub(crate) struct Guarded {
 
 impl Guarded {
     /// Users of the group `chat` may talk to agents.
-    pub(crate) async fn start(users: &[NewUser], arguments: Vec<String>) -> Self {
+    pub(crate) async fn start(users: &[NewUser], variables: Vec<(&'static str, String)>) -> Self {
         let users = users.to_vec();
         let cluster = ControlPlane::start_with(ControlPlaneOptions { users }).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ impl Guarded {
                 kubeconfig: cluster.kubeconfig(),
                 token: cluster.admin().token.clone(),
             }),
-            arguments,
+            variables,
             ..GatewayOptions::default()
         })
         .await
@@ -77,14 +77,14 @@ async fn chat(browser: &Browser) {
 async fn people_sign_in_at_the_issuer_stay_signed_in_and_are_told_when_it_ends() {
     let issuer = OidcIssuer::start().await.unwrap();
     issuer.sign_in_as("alice", json!({"groups": ["chat"]}));
-    let arguments = [
-        format!("--oidc-issuer={}", issuer.url),
-        "--oidc-audience=console".to_owned(),
-        "--oidc-client-id=console".to_owned(),
-        "--oidc-username-prefix=-".to_owned(),
-        "--oidc-groups-claim=groups".to_owned(),
+    let variables = vec![
+        ("STEADFAST_OIDC_ISSUER", issuer.url.clone()),
+        ("STEADFAST_OIDC_AUDIENCES", "console".to_owned()),
+        ("STEADFAST_OIDC_CLIENT_ID", "console".to_owned()),
+        ("STEADFAST_OIDC_USERNAME_PREFIX", "-".to_owned()),
+        ("STEADFAST_OIDC_GROUPS_CLAIM", "groups".to_owned()),
     ];
-    let Guarded { stack, .. } = &Guarded::start(&[], arguments.to_vec()).await;
+    let Guarded { stack, .. } = &Guarded::start(&[], variables).await;
     let _agent = echo(stack).await;
     let host = issuer.url.strip_prefix("http://").unwrap();
     let button = format!("Sign in at {host}");
@@ -140,12 +140,12 @@ async fn people_sign_in_at_the_issuer_stay_signed_in_and_are_told_when_it_ends()
 #[tokio::test]
 async fn an_answer_that_the_page_has_not_asked_for_signs_nobody_in() {
     let issuer = OidcIssuer::start().await.unwrap();
-    let arguments = [
-        format!("--oidc-issuer={}", issuer.url),
-        "--oidc-audience=console".to_owned(),
-        "--oidc-client-id=console".to_owned(),
+    let variables = vec![
+        ("STEADFAST_OIDC_ISSUER", issuer.url.clone()),
+        ("STEADFAST_OIDC_AUDIENCES", "console".to_owned()),
+        ("STEADFAST_OIDC_CLIENT_ID", "console".to_owned()),
     ];
-    let Guarded { stack, .. } = &Guarded::start(&[], arguments.to_vec()).await;
+    let Guarded { stack, .. } = &Guarded::start(&[], variables).await;
     // Somebody sends the user a link with a code of their own.
     let browser = Browser::open(&format!("{}/?code=stolen&state=forged", stack.url()))
         .await
@@ -158,12 +158,12 @@ async fn an_answer_that_the_page_has_not_asked_for_signs_nobody_in() {
 
 #[tokio::test]
 async fn who_has_signed_in_at_the_proxy_is_not_asked_again() {
-    let arguments = [
-        "--trusted-proxies=127.0.0.1/32".to_owned(),
-        "--proxy-user-header=X-Forwarded-User".to_owned(),
-        "--proxy-groups-header=X-Forwarded-Groups".to_owned(),
+    let variables = vec![
+        ("STEADFAST_TRUSTED_PROXIES", "127.0.0.1/32".to_owned()),
+        ("STEADFAST_PROXY_USER_HEADER", "X-Forwarded-User".to_owned()),
+        ("STEADFAST_PROXY_GROUPS_HEADER", "X-Forwarded-Groups".to_owned()),
     ];
-    let Guarded { stack, .. } = &Guarded::start(&[], arguments.to_vec()).await;
+    let Guarded { stack, .. } = &Guarded::start(&[], variables).await;
     let _agent = echo(stack).await;
     let upstream = stack.url().strip_prefix("http://").unwrap().to_owned();
     let directive = |value: &str| ("proxy_set_header".to_owned(), value.to_owned());

@@ -1,7 +1,7 @@
 //! The metrics of a worker.
 
 use serde_json::json;
-use steadfast_e2e::backend::stack::{nonce_tool, shared_stack};
+use steadfast_e2e::backend::stack::{guarded_nonce_tool, shared_stack};
 use steadfast_testkit::{
     TemporalOptions,
     scripted_model::Reply,
@@ -65,14 +65,12 @@ async fn a_worker_whose_polls_are_refused_is_not_ready() {
 
 #[tokio::test]
 async fn tokens_errors_and_approvals_are_counted_in_the_metrics() {
-    let mut guarded = nonce_tool();
-    guarded["approval"] = json!({"required": true});
     let setup = AgentSetup::new("measured", |request| match request.number {
         1 => Reply::error(429, "rate_limit_exceeded", "slowly"),
         2 => Reply::call("nonce", &json!({"of": "x"})),
         _ => Reply::text("Done."),
     })
-    .tool("nonce", guarded);
+    .tool("nonce", guarded_nonce_tool());
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     task.send("Go.").await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use steadfast_e2e::backend::stack::{node, nonce_tool, python, shared_stack};
+use steadfast_e2e::backend::stack::{guarded_nonce_tool, node, python, shared_stack};
 use steadfast_testkit::{
     scripted_model::{ModelRequest, Reply, Text},
     stack::{AgentSetup, run_node_script, run_script},
@@ -111,11 +111,9 @@ async fn the_public_python_client_uses_agents_as_models() {
 
 #[tokio::test]
 async fn the_public_python_client_drives_agents_of_the_agents_api() {
-    let mut guarded = nonce_tool();
-    guarded["approval"] = json!({"required": true});
     let setup = AgentSetup::new("openai-agents", reply)
         .tool("ask", question())
-        .tool("nonce", guarded);
+        .tool("nonce", guarded_nonce_tool());
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let url = shared_stack().await.url();
     let output: Value = run_script(&python("openai_agents.py"), &[&url, &agent.name()])
@@ -210,11 +208,9 @@ async fn the_public_client_of_npm_uses_all_of_it() {
 
 #[tokio::test]
 async fn the_public_client_of_npm_drives_agents_of_the_agents_api() {
-    let mut guarded = nonce_tool();
-    guarded["approval"] = json!({"required": true});
     let setup = AgentSetup::new("openai-agents-node", reply)
         .tool("ask", question())
-        .tool("nonce", guarded);
+        .tool("nonce", guarded_nonce_tool());
     let agent = shared_stack().await.agent(setup).await.unwrap();
     let url = shared_stack().await.url();
     let mut output: Value = run_node_script(&node("openai_agents.mjs"), &[&url, &agent.name()])

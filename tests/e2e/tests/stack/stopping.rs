@@ -4,7 +4,7 @@ use serde_json::json;
 use steadfast_contract::signals::SIGNAL_CHECKPOINT;
 use steadfast_crds::agent::HandoffInput;
 use steadfast_e2e::{
-    backend::stack::{nonce_tool, shared_stack},
+    backend::stack::{guarded_nonce_tool, shared_stack},
     scripts::{call_nonce_then_repeat, hold},
 };
 use steadfast_events::TurnStatus;
@@ -139,9 +139,7 @@ async fn messages_that_wait_when_a_task_is_canceled_are_told_to_their_senders() 
 #[tokio::test]
 async fn an_interrupt_at_the_border_of_two_runs_stops_the_turn() {
     let stack = shared_stack().await;
-    let mut tool = nonce_tool();
-    tool["approval"] = json!({"required": true});
-    let setup = AgentSetup::new("border", call_nonce_then_repeat).tool("nonce", tool);
+    let setup = AgentSetup::new("border", call_nonce_then_repeat).tool("nonce", guarded_nonce_tool());
     let agent = stack.agent(setup).await.unwrap();
     let tasks = [agent.task().await.unwrap(), agent.task().await.unwrap()];
     for task in &tasks {
