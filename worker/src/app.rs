@@ -6,6 +6,7 @@ mod worker_home;
 
 use std::{sync::Arc, time::Duration};
 
+use steadfast_egress::EgressPolicy;
 use steadfast_eventlog::{EventLog, LogSettings, RedisConnector};
 use steadfast_process::{
     BlockingWork, Readiness, ReadinessGauge, memory_limit,
@@ -39,7 +40,7 @@ use crate::{
     cache::segments::{CacheLimits, SegmentCache},
     cancel_broadcast::{CancelBroadcast, RunningCalls, channel_name},
     dynamic_activity::DynamicActivity,
-    egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
+    egress::{credentials::Credentials, http_client::Egress},
     log::writer::LogWriters,
     model::{ModelClient, concurrency_limit::ConcurrencyLimit},
     observe::{

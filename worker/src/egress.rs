@@ -1,5 +1,4 @@
-//! What leaves the worker for addresses that a revision names: which addresses
-//! may be connected to, which credentials may go there, how arguments and
+//! What leaves the worker for addresses that a revision names: which credentials may go there, how arguments and
 //! `${env.NAME}` get into URLs, headers and bodies, and what is removed from what
 //! comes back. Makes no request of its own.
 
@@ -13,7 +12,6 @@ pub(crate) mod content_coding;
 pub(crate) mod credentials;
 pub(crate) mod http_client;
 pub(crate) mod pieces;
-pub(crate) mod policy;
 pub(crate) mod redaction;
 pub(crate) mod request_target;
 pub(crate) mod response_body;

@@ -5,9 +5,11 @@ use steadfast_crds::{AgentRevisionSpec, model::ModelApi};
 use steadfast_eventlog::EventLog;
 use steadfast_events::LogId;
 
+pub use steadfast_egress::EgressPolicy;
+
 pub use crate::{
     cancel_broadcast::{CancelBroadcast, CancelBroadcastError, RunningCall, RunningCalls, channel_name},
-    egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
+    egress::{credentials::Credentials, http_client::Egress},
     failure::{CallFailure, RetryClass},
     tools::{
         functions::ListedTool,

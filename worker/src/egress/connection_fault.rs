@@ -4,6 +4,7 @@
 
 use std::{error::Error, io};
 
+use steadfast_egress::EgressDenied;
 use steadfast_process::{crypto::is_tls_error, error_chain::causes};
 
 /// Why a connection was not made.
@@ -56,6 +57,11 @@ impl ConnectionFault {
             Self::Other
         }
     }
+}
+
+/// The denial among the causes of an error, if the egress policy is why a request failed.
+pub(crate) fn find_denial<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a EgressDenied> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@
 use std::net::SocketAddr;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use steadfast_egress::EgressPolicy;
 use steadfast_process::outbound::{CONNECT_TIMEOUT, Outbound};
 
-use super::{connection_fault::lookup_error, policy::EgressPolicy};
+use super::connection_fault::lookup_error;
 
 /// The egress policy of a kind of request, and the way out.
 #[derive(Clone, Debug, Default)]

@@ -7,12 +7,12 @@ use serde_json::{Map, Value};
 use steadfast_crds::{
     AgentRevisionSpec, agent_tool::HttpHeader, environment::referenced_variables, url_template::fixed_part,
 };
+use steadfast_egress::{EgressDenied, EgressPolicy};
 use url::Url;
 
 use super::{
     credentials::{CredentialError, Credentials, Destination},
     pieces::{self, Piece},
-    policy::{EgressDenied, EgressPolicy},
     text_body::{self, BodySyntax, TextBodyError},
     text_header::{self, TextHeaderError},
     url_text::{self, BuiltUrl, UrlTextError},

@@ -13,6 +13,7 @@ use steadfast_crds::{
     AgentRevisionSpec,
     model::{ModelApi, ModelRetry},
 };
+use steadfast_egress::EgressPolicy;
 use steadfast_process::ErrorChain;
 use url::Url;
 
@@ -27,7 +28,6 @@ use crate::{
     egress::{
         credentials::{CredentialError, Credentials, Destination},
         http_client::Egress,
-        policy::EgressPolicy,
         redaction::Redactor,
         request_target::{RequestTarget, RequestTargetError},
     },

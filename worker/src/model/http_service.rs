@@ -22,7 +22,11 @@ use super::{
     failures,
 };
 use crate::{
-    egress::{connection_fault::ConnectionFault, policy::find_denial, redaction::Redactor, request_target::host},
+    egress::{
+        connection_fault::{ConnectionFault, find_denial},
+        redaction::Redactor,
+        request_target::host,
+    },
     failure::CallFailure,
 };
 

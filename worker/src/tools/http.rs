@@ -13,6 +13,7 @@ use steadfast_crds::{
     agent_revision::RevisionTool,
     agent_tool::{AgentToolSpec, HttpTool},
 };
+use steadfast_egress::EgressPolicy;
 use steadfast_process::{BlockingWork, ErrorChain};
 
 pub(crate) use self::response::HttpToolResult;
@@ -23,9 +24,9 @@ use self::{
 use super::steps;
 use crate::{
     egress::{
+        connection_fault::find_denial,
         credentials::Credentials,
         http_client::Egress,
-        policy::{EgressPolicy, find_denial},
         redaction::Redactor,
         request_target::{RequestTarget, RequestTargetError, host},
     },

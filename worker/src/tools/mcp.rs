@@ -27,6 +27,7 @@ use steadfast_contract::{
     offers::Offers,
 };
 use steadfast_crds::{AgentRevisionSpec, agent_tool::McpTool};
+use steadfast_egress::EgressPolicy;
 use steadfast_process::{BlockingWork, ErrorChain};
 use tokio::time::timeout;
 
@@ -44,10 +45,7 @@ use self::{
 pub use self::{content::McpCallResult, listing::ServerTool};
 use super::functions::ListedTool;
 use crate::{
-    egress::{
-        credentials::Credentials, http_client::Egress, policy::EgressPolicy, redaction::Redactor,
-        request_target::RequestTarget,
-    },
+    egress::{credentials::Credentials, http_client::Egress, redaction::Redactor, request_target::RequestTarget},
     failure::CallFailure,
 };
 

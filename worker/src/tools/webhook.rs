@@ -6,13 +6,14 @@ use std::{sync::Arc, time::Duration};
 use reqwest::{StatusCode, header::CONTENT_TYPE};
 use serde_json::Value;
 use steadfast_crds::{AgentRevisionSpec, agent::hook::Webhook};
+use steadfast_egress::EgressPolicy;
 use steadfast_process::ErrorChain;
 
 use crate::{
     egress::{
+        connection_fault::find_denial,
         credentials::Credentials,
         http_client::Egress,
-        policy::{EgressPolicy, find_denial},
         request_target::{RequestTarget, host},
     },
     failure::CallFailure,

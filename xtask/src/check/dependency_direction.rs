@@ -15,9 +15,10 @@ use steadfast_tools::command;
 use super::members::{self, Member};
 
 /// Each member, and the members that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 32] = [
-    ("steadfast-attachments", &[]),
+const MAY_DEPEND_ON: [(&str, &[&str]); 33] = [
+    ("steadfast-attachments", &["steadfast-egress"]),
     ("steadfast-bounds", &[]),
+    ("steadfast-egress", &[]),
     ("steadfast-agent-loop", &["steadfast-attachments", "steadfast-bounds"]),
     ("steadfast-crds", &[]),
     ("steadfast-events", &["steadfast-attachments"]),
@@ -132,6 +133,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 32] = [
             "steadfast-cel",
             "steadfast-contract",
             "steadfast-crds",
+            "steadfast-egress",
             "steadfast-eventlog",
             "steadfast-events",
             "steadfast-history",
@@ -200,13 +202,14 @@ const ACTING: [&str; 8] = [
 const WORKFLOW: [&str; 3] = ["steadfast-workflow", "temporalio-sdk", "temporalio-workflow"];
 
 /// Each member, and the crates that it must not link, directly or through others.
-const MUST_NOT_LINK: [(&str, &[&str]); 12] = [
+const MUST_NOT_LINK: [(&str, &[&str]); 13] = [
     ("steadfast-agent-loop", &ACTING),
     ("steadfast-attachments", &ACTING),
     ("steadfast-bounds", &ACTING),
     ("steadfast-cel", &ACTING),
     ("steadfast-contract", &ACTING),
     ("steadfast-crds", &ACTING),
+    ("steadfast-egress", &ACTING),
     ("steadfast-events", &ACTING),
     ("steadfast-json-schema", &ACTING),
     ("steadfast-projection", &ACTING),

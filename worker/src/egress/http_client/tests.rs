@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use steadfast_crds::{AgentRevisionSpec, yaml};
+use steadfast_egress::EgressPolicy;
 use steadfast_process::outbound::{Outbound, OutboundArgs};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -13,17 +14,13 @@ use url::Url;
 
 use super::Egress;
 use crate::egress::{
+    connection_fault::find_denial,
     credentials::Credentials,
-    policy::{EgressPolicy, find_denial},
     request_target::{RequestTarget, RequestTargetError},
 };
 
 const OPEN: EgressPolicy = EgressPolicy {
     cluster_services: true,
-    loopback: false,
-};
-const PUBLIC_ONLY: EgressPolicy = EgressPolicy {
-    cluster_services: false,
     loopback: false,
 };
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
@@ -161,10 +158,10 @@ async fn a_request_to_an_allowed_name_is_sent() {
 async fn requests_go_through_the_proxy_which_resolves_the_names() {
     let proxy = SmallProxy::start(None).await;
     let egress = Egress {
-        policy: PUBLIC_ONLY,
+        policy: EgressPolicy::PUBLIC,
         outbound: proxy.outbound("localhost", "", ""),
     };
-    let url = checked(PUBLIC_ONLY, "http://only-the-proxy-knows.example.com/v1?a=b").unwrap();
+    let url = checked(EgressPolicy::PUBLIC, "http://only-the-proxy-knows.example.com/v1?a=b").unwrap();
     let response = egress.client().unwrap().get(url).send().await.unwrap();
     assert_eq!(response.text().await.unwrap(), "hi");
     assert_eq!(
@@ -179,7 +176,7 @@ async fn a_tunnel_through_the_proxy_trusts_the_bundle_of_the_installation() {
     let proxy = SmallProxy::start(Some(port)).await;
     let get = |ca_bundle: &str| {
         let egress = Egress {
-            policy: PUBLIC_ONLY,
+            policy: EgressPolicy::PUBLIC,
             outbound: proxy.outbound("localhost", "", ca_bundle),
         };
         egress.client().unwrap().get("https://inspected.example.com/").send()
@@ -209,7 +206,7 @@ fn addresses_and_known_names_are_refused_behind_a_proxy_too() {
         "http://ledger.bank.svc.cluster.local/",
     ] {
         assert!(
-            matches!(checked(PUBLIC_ONLY, url), Err(RequestTargetError::Denied(_))),
+            matches!(checked(EgressPolicy::PUBLIC, url), Err(RequestTargetError::Denied(_))),
             "{url}"
         );
     }
@@ -219,10 +216,10 @@ fn addresses_and_known_names_are_refused_behind_a_proxy_too() {
 async fn a_host_without_proxy_is_checked_by_its_addresses() {
     let proxy = SmallProxy::start(None).await;
     let egress = Egress {
-        policy: PUBLIC_ONLY,
+        policy: EgressPolicy::PUBLIC,
         outbound: proxy.outbound("127.0.0.1", "localhost", ""),
     };
-    let url = checked(PUBLIC_ONLY, "http://localhost:1/").unwrap();
+    let url = checked(EgressPolicy::PUBLIC, "http://localhost:1/").unwrap();
     let error = egress.client().unwrap().get(url).send().await.unwrap_err();
     assert!(find_denial(&error).is_some(), "{error:?}");
     assert_eq!(proxy.seen(), Vec::<String>::new());

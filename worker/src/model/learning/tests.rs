@@ -3,6 +3,7 @@ use std::{collections::VecDeque, sync::Arc};
 use serde_json::{Value, json};
 use steadfast_agent_loop::{Body, CallKind, ModelText, ToolOutput, UserContent};
 use steadfast_crds::{AgentRevisionSpec, yaml};
+use steadfast_egress::EgressPolicy;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -11,7 +12,7 @@ use tokio::{
 
 use super::*;
 use crate::{
-    egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
+    egress::{credentials::Credentials, http_client::Egress},
     failure::RetryClass,
     model::attachments::NONE,
 };

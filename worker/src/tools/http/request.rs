@@ -85,7 +85,9 @@ mod tests {
     use steadfast_crds::{AgentRevisionSpec, yaml};
 
     use super::*;
-    use crate::egress::{credentials::Credentials, policy::EgressPolicy};
+    use steadfast_egress::EgressPolicy;
+
+    use crate::egress::credentials::Credentials;
 
     fn revision(tool: &str, hosts: &str) -> AgentRevisionSpec {
         yaml::from_str(&format!(

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde_json::{Map, Value, json};
 use steadfast_contract::activities::Revision;
 use steadfast_crds::yaml;
+use steadfast_egress::EgressPolicy;
 use steadfast_process::BlockingWork;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -13,7 +14,7 @@ use tokio::{
 
 use super::{CallHeaders, HttpCall, HttpStep, HttpToolClient, HttpToolResult};
 use crate::{
-    egress::{credentials::Credentials, http_client::Egress, policy::EgressPolicy},
+    egress::{credentials::Credentials, http_client::Egress},
     failure::{CallFailure, RetryClass},
 };
 

@@ -13,13 +13,14 @@ use reqwest::{
 use serde_json::Value;
 use sse_stream::{Sse, SseByteStream};
 use steadfast_bounds::json;
+use steadfast_egress::EgressPolicy;
 use steadfast_process::ErrorChain;
 use url::Url;
 
 use super::{address::ServerAddress, error::McpError};
 use crate::egress::{
     body_decoder::BodyDecoder,
-    policy::{EgressPolicy, find_denial},
+    connection_fault::find_denial,
     response_body::{ReadBodyError, read_text},
 };
 

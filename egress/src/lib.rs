@@ -1,13 +1,10 @@
-//! The addresses that tools, webhooks, MCP servers and model APIs may use. The
-//! policy checks the addresses that a name resolves to when the connection is
-//! made, so that a DNS record that changes afterwards cannot bypass it.
+//! The addresses that what other people write may name: tools, webhooks, MCP
+//! servers, model APIs and the URLs of attachments. The policy checks the
+//! addresses that a name resolves to when the connection is made, so that a DNS
+//! record that changes afterwards cannot bypass it. Connects to nothing itself.
 
-use std::{
-    error::Error,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use steadfast_process::error_chain::causes;
 use url::{Host, Url};
 
 /// Names of the metadata services of clouds, which hand out the machine's credentials.
@@ -28,6 +25,8 @@ const METADATA_ADDRESSES: [IpAddr; 5] = [
 ];
 /// Suffixes of names that only the DNS of a cluster resolves.
 const CLUSTER_SUFFIXES: [&str; 2] = [".svc", ".cluster.local"];
+/// Suffixes that the public DNS never has: RFC 6761, RFC 6762 and ICANN's resolution 2024.07.29.06.
+const PRIVATE_SUFFIXES: [&str; 3] = [".localhost", ".local", ".internal"];
 
 /// The addresses that are allowed besides the public internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +60,11 @@ impl EgressPolicy {
         cluster_services: true,
         loopback: true,
     };
+    /// The public internet alone.
+    pub const PUBLIC: Self = Self {
+        cluster_services: false,
+        loopback: false,
+    };
 
     /// Checks the host of a URL. An address in a URL does not pass the resolver of the client.
     pub fn check_url(self, url: &Url) -> Result<(), EgressDenied> {
@@ -72,7 +76,8 @@ impl EgressPolicy {
         }
     }
 
-    pub(super) fn check_name(self, name: &str) -> Result<(), EgressDenied> {
+    /// Checks a name before it is resolved.
+    pub fn check_name(self, name: &str) -> Result<(), EgressDenied> {
         let normalized = name.trim_end_matches('.').to_ascii_lowercase();
         let reason = if METADATA_NAMES.contains(&normalized.as_str()) {
             Some(METADATA)
@@ -90,7 +95,8 @@ impl EgressPolicy {
         }
     }
 
-    pub(super) fn check_address(self, address: IpAddr, name: Option<&str>) -> Result<(), EgressDenied> {
+    /// Checks an address that a name, if there was one, has resolved to.
+    pub fn check_address(self, address: IpAddr, name: Option<&str>) -> Result<(), EgressDenied> {
         let translated = is_translated(address).then_some(TRANSLATED);
         let Some(reason) = translated.or_else(|| self.denial_reason(embedded_ipv4(address))) else {
             return Ok(());
@@ -114,6 +120,20 @@ impl EgressPolicy {
             IpAddr::V6(address) => (denied_v6(address), is_private_v6(address)),
         };
         denied.or_else(|| (private && !self.cluster_services).then_some(IN_CLUSTER))
+    }
+}
+
+/// Whether a URL names a host of the public internet, for who cannot check the addresses because another process resolves
+/// the name.
+pub fn names_public_host(url: &Url) -> bool {
+    let is_private = |name: &str| {
+        let name = name.trim_end_matches('.');
+        name == "localhost" || PRIVATE_SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
+    };
+    match url.host() {
+        Some(Host::Domain(name)) if is_private(name) => false,
+        Some(_) => EgressPolicy::PUBLIC.check_url(url).is_ok(),
+        None => false,
     }
 }
 
@@ -185,21 +205,12 @@ fn embedded_ipv4(address: IpAddr) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
-/// The denial among the causes of an error, if the policy is why a request failed.
-pub(crate) fn find_denial<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a EgressDenied> {
-    causes(error).find_map(|cause| cause.downcast_ref())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const OPEN: EgressPolicy = EgressPolicy {
         cluster_services: true,
-        loopback: false,
-    };
-    const PUBLIC_ONLY: EgressPolicy = EgressPolicy {
-        cluster_services: false,
         loopback: false,
     };
 
@@ -261,14 +272,41 @@ mod tests {
             "http://[::ffff:10.0.0.1]/",
         ] {
             assert!(allows(OPEN, url), "{url}");
-            assert!(!allows(PUBLIC_ONLY, url), "{url}");
+            assert!(!allows(EgressPolicy::PUBLIC, url), "{url}");
         }
         for url in [
             "https://api.openai.com/",
             "http://93.184.216.34/",
             "http://[2606:4700::1]/",
         ] {
-            assert!(allows(PUBLIC_ONLY, url), "{url}");
+            assert!(allows(EgressPolicy::PUBLIC, url), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_public_host_has_no_name_of_a_private_network() {
+        for url in [
+            "https://localhost/",
+            "https://redis/",
+            "https://printer.local/",
+            "https://app.localhost./",
+            "https://api.default.svc/",
+            "https://api.internal/",
+            "https://10.1.2.3/",
+            "https://100.64.0.1/",
+            "https://198.18.0.1/",
+            "https://240.0.0.1/",
+            "https://0.1.2.3/",
+            "https://[fd00::1]/",
+        ] {
+            assert!(!names_public_host(&Url::parse(url).unwrap()), "{url}");
+        }
+        for url in [
+            "https://example.com/a",
+            "https://93.184.216.34/",
+            "https://[2606:4700::1]/",
+        ] {
+            assert!(names_public_host(&Url::parse(url).unwrap()), "{url}");
         }
     }
 
