@@ -9,14 +9,14 @@ pub(super) const FILES: &[File] = &[
         content: include_bytes!("../../../console/dist/console/assets/icon-Bk8XbIT6.svg"),
     },
     File {
-        name: "index-CczGcVDX.js",
-        content_type: "text/javascript; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-CczGcVDX.js"),
-    },
-    File {
         name: "index-DfgJp0Ul.css",
         content_type: "text/css; charset=utf-8",
         content: include_bytes!("../../../console/dist/console/assets/index-DfgJp0Ul.css"),
+    },
+    File {
+        name: "index-pHa1wexI.js",
+        content_type: "text/javascript; charset=utf-8",
+        content: include_bytes!("../../../console/dist/console/assets/index-pHa1wexI.js"),
     },
     File {
         name: "",

@@ -16,8 +16,10 @@ import { newKey, useSession } from "../state/session";
 import { useTask, type Link, type LiveTask } from "../state/task";
 import { titleOf } from "./AgentPage";
 
-/** Items that are shown at first, and that are added when the user scrolls up. */
-const PAGE_ITEMS = 60;
+/** Items that are shown at first. */
+const FIRST_ITEMS = 60;
+/** Items that are added when the user scrolls up: so few that drawing them holds no frame up. */
+const MORE_ITEMS = 12;
 /** So close to the end, the list stays at its end. */
 const NEAR_END_PX = 120;
 const SPOKEN_CHARS = 300;
@@ -196,7 +198,7 @@ interface ListProps {
 
 function List({ items, live, taskId, outgoing, onRetry }: ListProps) {
   const { conversation, version } = live;
-  const [count, setCount] = useState(PAGE_ITEMS);
+  const [count, setCount] = useState(FIRST_ITEMS);
   const scroller = useRef<HTMLDivElement>(null);
   const atEnd = useRef(true);
   const [away, setAway] = useState(false);
@@ -216,14 +218,15 @@ function List({ items, live, taskId, outgoing, onRetry }: ListProps) {
 
   const showOlder = () => {
     heightBefore.current = scroller.current?.scrollHeight;
-    setCount((before) => before + PAGE_ITEMS);
+    setCount((before) => before + MORE_ITEMS);
   };
   const scrolled = () => {
     const element = scroller.current;
     if (!element) return;
     atEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END_PX;
     setAway(!atEnd.current);
-    if (hasOlder && element.scrollTop < NEAR_END_PX && heightBefore.current === undefined) showOlder();
+    // A screen ahead, so that the user does not wait at the top. What is added scrolls the list, which comes here again.
+    if (hasOlder && element.scrollTop < element.clientHeight && heightBefore.current === undefined) showOlder();
   };
   const waits = [...conversation.approvals.values()].some(({ approval, decision }) => !decision && approval.turn === conversation.runningTurn);
   const busy = conversation.runningTurn !== undefined && !items.some(isAtWork);

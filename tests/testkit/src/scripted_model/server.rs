@@ -1,6 +1,6 @@
 //! The HTTP server: receives requests, calls the script, writes the response.
 
-use std::{collections::BTreeMap, convert::identity, io, net::TcpListener, sync::Arc};
+use std::{collections::BTreeMap, convert::identity, io, net::TcpListener, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -12,7 +12,7 @@ use axum::{
 };
 use futures::{Stream, TryStreamExt as _, stream};
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     ModelRequest, Reply, Script,
@@ -123,19 +123,29 @@ fn streamed(
     response
 }
 
+/// A stream that is later than this does not catch up.
+const MOST_BEHIND: Duration = Duration::from_secs(1);
+
 /// The bytes of the stream. `open_call` is dropped with the stream, so the journal
 /// records when the client disconnects.
 fn body_of(actions: Vec<Action>, open_call: OpenCall) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let chunks = stream::unfold((actions.into_iter(), open_call), async |(mut actions, open_call)| {
+    let begin = (actions.into_iter(), open_call, None);
+    let chunks = stream::unfold(begin, async |(mut actions, open_call, mut paused_until)| {
         let chunk = match actions.next().unwrap_or(Action::End) {
             Action::Event(event) => Some(Ok(sse(&event))),
             Action::Bytes(bytes) => Some(Ok(bytes.into())),
             Action::Hold(gate) => {
                 gate.pass().await;
+                paused_until = None;
                 None
             }
             Action::Pause(pause) => {
-                tokio::time::sleep(pause).await;
+                // From where the last pause was to end: what timers and writes take on top must not add up.
+                let now = Instant::now();
+                let last = paused_until.filter(|last| now.duration_since(*last) < MOST_BEHIND);
+                let until = last.unwrap_or(now) + pause;
+                tokio::time::sleep_until(until).await;
+                paused_until = Some(until);
                 None
             }
             Action::Cut => {
@@ -148,7 +158,7 @@ fn body_of(actions: Vec<Action>, open_call: OpenCall) -> impl Stream<Item = io::
                 return None;
             }
         };
-        Some((chunk, (actions, open_call)))
+        Some((chunk, (actions, open_call, paused_until)))
     });
     futures::StreamExt::filter_map(chunks, async |chunk| identity(chunk))
 }
