@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The workers of a WorkerPool; `None` if there is any error.
-pub(crate) fn validate(
+pub fn validate(
     pool: &WorkerPool,
     secrets: &Secrets,
     settings: &Settings,
