@@ -134,6 +134,8 @@ reasons! {
     SecretNotFound,
     /// A Secret of `credentials` does not have the key.
     SecretKeyNotFound,
+    /// The value in a Secret of `credentials` is empty, or no text.
+    SecretValueUnusable,
     /// The model, a tool or a hook uses a variable that no credential sets.
     EnvVarNotProvided,
     /// A credential without `hosts` would go to a host that an argument of a tool can change.

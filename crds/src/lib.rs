@@ -27,6 +27,7 @@ pub mod conditions;
 mod definition;
 pub mod duration;
 pub mod environment;
+pub mod fields;
 pub mod host_pattern;
 pub mod json_schema;
 pub mod manifests;

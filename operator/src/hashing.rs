@@ -4,3 +4,4 @@
 pub(crate) mod content_digest;
 pub mod key_secret;
 pub mod keyed_hash;
+pub mod secret_value;

@@ -17,7 +17,7 @@ pub mod lint;
 mod malformed;
 mod metrics;
 pub mod offline;
-mod pools;
+pub mod pools;
 pub mod schedules;
 pub mod settings;
 mod stages;

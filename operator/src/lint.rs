@@ -35,7 +35,7 @@ const INSTALL: &str = "steadfast";
 pub enum Severity {
     /// The object would be refused, or would not become ready.
     Error,
-    /// The object would not become ready unless something exists that manifests rarely contain: a Secret.
+    /// The object would not become ready unless something exists that manifests rarely contain: a Secret with its values.
     Warning,
 }
 
@@ -226,7 +226,7 @@ impl Refused {
 
 fn unmet(manifest: &Manifest, namespace: &str, error: ValidationError) -> Diagnostic {
     let severity = match error.reason {
-        Reason::SecretNotFound | Reason::SecretKeyNotFound => Severity::Warning,
+        Reason::SecretNotFound | Reason::SecretKeyNotFound | Reason::SecretValueUnusable => Severity::Warning,
         _ => Severity::Error,
     };
     Diagnostic {

@@ -2,20 +2,22 @@
 //! validate and build, without an API server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::{Value, json};
-use steadfast_crds::{Agent, manifests, yaml};
+use steadfast_crds::{Agent, WorkerPool, manifests, yaml};
 use steadfast_operator::{
     agents::{
         build::{Desired, RevisionPlan, build},
-        dereference::dereference,
+        dereference::{self, dereference},
         manifest_source::ManifestSource,
         validate::validate,
     },
     hashing::keyed_hash::KeyedHash,
+    pools,
     settings::{ImagePullPolicy, SecretKey, SecretVariable, Settings, Variable, WorkerEncryption},
 };
+use steadfast_testkit::bad_manifests::{self, Verdict};
 
 fn settings() -> Settings {
     let variable = |name: &str, value: &str| Variable {
@@ -138,4 +140,62 @@ async fn workers_mount_the_encryption_keys_and_a_new_key_replaces_them() {
 
     let missing = of_keys("{other: a}").await;
     assert_eq!(missing["errors"][0]["reason"], "SecretKeyNotFound", "{missing:#}");
+}
+
+/// An object that was stored before a rule existed reaches the stages, which the API server would keep it from today.
+#[tokio::test]
+async fn no_stage_panics_at_what_an_older_definition_let_in() {
+    let hash = KeyedHash::new(b"key").unwrap();
+    let settings = settings();
+    let mut reasons = BTreeMap::new();
+    for bad in bad_manifests::all() {
+        if !matches!(bad.verdict, Verdict::Refused(_)) {
+            continue;
+        }
+        let objects = bad_manifests::surroundings().into_iter().chain([bad.object.clone()]);
+        let user = json!({
+            "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent", "metadata": {"name": "user"},
+            "spec": {"instructions": "Answer.", "model": {"name": "m", "apiKeyEnvVar": ""}, "tools": [{"tool": bad.name}]},
+        });
+        let text: Vec<String> = objects.chain([user]).map(|object| object.to_string()).collect();
+        let manifests = manifests::parse(Path::new("stored.yaml"), &text.join("\n---\n")).unwrap();
+        let source = ManifestSource::new(&manifests, "team", &hash).unwrap();
+        let named = |kind: &str, name: &str| {
+            let mut found = manifests.iter();
+            found.find(|manifest| manifest.kind() == kind && manifest.object["metadata"]["name"] == name)
+        };
+        let errors = match bad.kind {
+            "WorkerPool" => match named(bad.kind, bad.name).unwrap().decode::<WorkerPool>() {
+                Err(_) => continue,
+                Ok(pool) => {
+                    let used = pool.spec.credentials.iter().map(|credential| &credential.secret_name);
+                    let secrets = dereference::secrets(&source, "team", used).await.unwrap();
+                    pools::validate::validate(&pool, &secrets, &settings, &hash).unwrap().1
+                }
+            },
+            kind => {
+                let name = if kind == "Agent" { bad.name } else { "user" };
+                let Ok(mut agent) = named("Agent", name).unwrap().decode::<Agent>() else {
+                    continue;
+                };
+                agent.metadata.namespace = Some("team".to_owned());
+                let dereferenced = dereference(&source, &agent, &settings).await.unwrap();
+                let validated = validate(&agent, &dereferenced, &settings, &hash).unwrap();
+                drop(build(&validated, &dereferenced.history, &settings));
+                validated.errors
+            }
+        };
+        let told: Vec<&str> = errors.iter().map(|error| error.reason.as_str()).collect();
+        reasons.insert((bad.kind, bad.name), told.join(" "));
+    }
+    for (object, reason) in [
+        (("Agent", "reserved-variable"), "ReservedEnvVarName"),
+        (("Agent", "reserved-small-variable"), "ReservedEnvVarName"),
+        (("Agent", "tool-and-agent"), "Malformed"),
+        (("AgentTool", "two-kinds"), "ToolNotAccepted"),
+        (("AgentTool", "no-kind"), "ToolNotAccepted"),
+        (("WorkerPool", "pool-with-a-reserved-variable"), "ReservedEnvVarName"),
+    ] {
+        assert!(reasons[&object].contains(reason), "{object:?}: {reasons:#?}");
+    }
 }

@@ -17,7 +17,7 @@ use crate::{
         revision_history::RevisionHistory,
         summary::AgentSummary,
     },
-    hashing::keyed_hash::KeyedHash,
+    hashing::{keyed_hash::KeyedHash, secret_value::SecretValue},
     kube::{
         content_cache::{ConfigMapData, SecretHashes},
         namespaced_name::NamespacedName,
@@ -92,9 +92,9 @@ fn hashes(secret: Secret, hash: &KeyedHash) -> SecretHashes {
     let encoded = secret.data.into_iter().flatten();
     let plain = secret.string_data.into_iter().flatten();
     encoded
-        .map(|(name, value)| (name, hash.digest(&value.0)))
+        .map(|(name, value)| (name, SecretValue::of(&value.0, hash)))
         // As the API server does, a plain value replaces an encoded one.
-        .chain(plain.map(|(name, value)| (name, hash.digest(value.as_bytes()))))
+        .chain(plain.map(|(name, value)| (name, SecretValue::of(value.as_bytes(), hash))))
         .collect()
 }
 

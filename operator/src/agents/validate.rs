@@ -236,8 +236,9 @@ fn check_instructions(agent: &Agent, dereferenced: &Dereferenced, errors: &mut V
 fn check_size(content: &AgentRevisionSpec, errors: &mut Vec<ValidationError>) -> Result<(), serde_json::Error> {
     let bytes = serde_json::to_vec(content)?.len();
     if bytes > MAXIMUM_REVISION_BYTES {
-        let message =
-            format!("instructions and tools together are {bytes} bytes; the limit is {MAXIMUM_REVISION_BYTES}");
+        let message = format!(
+            "instructions and tools together are {bytes} bytes: shorten them to at most {MAXIMUM_REVISION_BYTES}"
+        );
         errors.push(ValidationError::not_accepted(Reason::RevisionTooLarge, message));
     }
     Ok(())

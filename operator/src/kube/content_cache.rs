@@ -14,12 +14,12 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Api, Client, ResourceExt as _, core::PartialObjectMeta};
 
 use crate::{
-    hashing::keyed_hash::KeyedHash,
+    hashing::{keyed_hash::KeyedHash, secret_value::SecretValue},
     kube::{namespaced_name::NamespacedName, object_cache::ObjectCache},
 };
 
-/// The keyed hash of each value of a Secret, by key.
-pub(crate) type SecretHashes = BTreeMap<String, String>;
+/// What is kept of each value of a Secret, by key.
+pub(crate) type SecretHashes = BTreeMap<String, SecretValue>;
 /// The text of each key of a ConfigMap.
 pub(crate) type ConfigMapData = BTreeMap<String, String>;
 
@@ -61,7 +61,7 @@ impl SecretHashCache {
                 let values = secret.data.unwrap_or_default();
                 let hashes = values
                     .into_iter()
-                    .map(|(name, value)| (name, self.hash.digest(&value.0)))
+                    .map(|(name, value)| (name, SecretValue::of(&value.0, &self.hash)))
                     .collect();
                 Ok(Some((version, hashes)))
             })

@@ -13,6 +13,8 @@ use super::Refused;
 
 /// The most errors of one object; the first ones are the useful ones.
 const MAXIMUM_ERRORS: usize = 20;
+/// A message that is longer does not quote the value; a terminal shows this much in three lines.
+const MAXIMUM_MESSAGE_BYTES: usize = 256;
 
 /// The schemas of all kinds, compiled once for all manifests.
 pub(super) struct Admission {
@@ -98,7 +100,12 @@ fn refusals(error: &ValidationError<'_>) -> Vec<Refused> {
         return unknown.collect();
     }
     let path = field_path(&pointer);
-    vec![Refused::invalid(pointer, format!("{path}: {error}"))]
+    let mut told = error.to_string();
+    if told.len() > MAXIMUM_MESSAGE_BYTES {
+        // It quotes the value, which may be a list of a thousand tools.
+        told = error.masked_with("the value").to_string();
+    }
+    vec![Refused::invalid(pointer, format!("{path}: {told}"))]
 }
 
 /// Lists that are maps by some of their members: no two items may have the same.

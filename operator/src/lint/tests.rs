@@ -83,6 +83,16 @@ spec:
 ";
 
 #[tokio::test]
+async fn a_message_does_not_quote_a_long_value() {
+    let text = format!("{AGENT}  description: {}\n", "x".repeat(2000));
+    let lines = lines(&text).await;
+    assert_eq!(
+        lines,
+        ["7 Error weather -/Invalid: spec.description: the value is longer than 1024 characters"]
+    );
+}
+
+#[tokio::test]
 async fn an_agent_on_a_pool_uses_the_credentials_of_the_pool_and_has_none_of_its_own() {
     let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {value: v}\n";
     let on_pool = "  workerPool: {name: shared}\n";

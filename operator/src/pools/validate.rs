@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The workers of a WorkerPool; `None` if there is any error.
-pub(crate) fn validate(
+pub fn validate(
     pool: &WorkerPool,
     secrets: &Secrets,
     settings: &Settings,
@@ -42,6 +42,7 @@ mod tests {
     use super::*;
     use crate::{
         agents::{build::worker_objects, identity::WorkerOwner},
+        hashing::secret_value::SecretValue,
         stages,
     };
 
@@ -60,9 +61,10 @@ mod tests {
 
     #[test]
     fn a_pool_has_one_deployment_with_its_credentials_and_nothing_of_an_agent() {
-        let keys = BTreeMap::from([("key".to_owned(), "hash".to_owned())]);
+        let hash = KeyedHash::new(b"key").unwrap();
+        let keys = BTreeMap::from([("key".to_owned(), SecretValue::of(b"sk-1", &hash))]);
         let secrets = BTreeMap::from([("openai".to_owned(), Some(Arc::new(keys)))]);
-        let (settings, hash) = (stages::settings("demo"), KeyedHash::new(b"key").unwrap());
+        let settings = stages::settings("demo");
         let (workers, errors) = validate(&pool(), &secrets, &settings, &hash).unwrap();
         assert_eq!(errors, []);
         let objects = worker_objects(&WorkerOwner::of_pool(&pool()), &workers.unwrap(), &settings);

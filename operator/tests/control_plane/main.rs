@@ -12,6 +12,7 @@ mod harness;
 
 mod admission;
 mod deletion;
+mod edits;
 mod gitops;
 mod healing;
 mod leading;

@@ -1,7 +1,10 @@
-//! Agents and AgentTools that are wrong, each with what becomes of it. An API
-//! server with the operator, and `steadfast lint`, say the same of each.
+//! Agents, AgentTools and WorkerPools that are wrong, each with what becomes of it. An
+//! API server with the operator, and `steadfast lint`, say the same of each.
 
 mod agents;
+mod pools;
+mod refused_agents;
+mod refused_tools;
 mod tools;
 
 use serde_json::{Value, json};
@@ -34,28 +37,74 @@ pub struct BadManifest {
 pub enum Verdict {
     /// The API server refuses it with a message that contains this.
     Refused(&'static str),
-    /// It is stored, and this condition is false for this reason.
-    Unmet(ConditionType, Reason),
+    /// It is stored, and this condition is false for this reason, with a message that begins so.
+    Unmet(ConditionType, Reason, &'static str),
 }
 
-/// All of them. Their Agents ask for no pods.
+/// All of them. Their Agents and WorkerPools ask for no pods.
 pub fn all() -> Vec<BadManifest> {
-    let agents = [
-        agents::refused_by_schema(),
-        agents::refused_by_rules(),
+    let refused = [
+        refused_agents::by_names(),
+        refused_agents::by_types(),
+        refused_agents::by_bounds(),
+        refused_agents::by_words(),
+        refused_agents::by_rules(),
+        refused_tools::by_schema(),
+        refused_tools::by_rules(),
+        pools::refused(),
+    ];
+    let unmet = [
         agents::invalid_text(),
+        agents::invalid_schemas(),
         agents::invalid_behavior(),
         agents::unresolved(),
         agents::without_credentials(),
+        agents::on_pools(),
+        tools::invalid_schemas(),
+        tools::invalid_text(),
+        tools::impossible(),
+        pools::unmet(),
     ];
-    let tools = [tools::refused(), tools::not_accepted()];
-    agents.into_iter().chain(tools).flatten().collect()
+    refused.into_iter().chain(unmet).flatten().collect()
 }
 
 /// Nested so deeply that the operator cannot decode them, and an Agent that refers to one. `steadfast lint` reads no
 /// file with such an object.
 pub fn too_deep() -> Vec<BadManifest> {
     [agents::too_deep(), tools::too_deep()].into_iter().flatten().collect()
+}
+
+/// Agents that are unusual, and right: each becomes ready without pods.
+pub fn unusual() -> Vec<(&'static str, Value)> {
+    let agents = [
+        (
+            "whole-numbers",
+            json!({"worker": {"replicas": 0, "resources": {"limits": {"cpu": 4, "memory": 8_589_934_592_i64}}}}),
+        ),
+        (
+            "unknown-host",
+            json!({"model": {"name": "m", "apiKeyEnvVar": "", "baseUrl": "https://no-such-host.invalid/v1"}}),
+        ),
+        (
+            "hands-off-to-itself",
+            json!({"handoffs": [{"agent": "hands-off-to-itself"}]}),
+        ),
+        (
+            "there",
+            json!({"handoffs": [{"agent": "and-back"}], "tools": [{"agent": "and-back"}]}),
+        ),
+        (
+            "and-back",
+            json!({"handoffs": [{"agent": "there"}], "tools": [{"agent": "there"}]}),
+        ),
+        ("a-name-of-exactly-forty-characters-fits1", json!({})),
+        (
+            "words-of-many-scripts",
+            json!({"description": "Ελληνικά, العربية, 日本語", "instructions": "e\u{301}🦀\u{202e}\r\n{{ user }}"}),
+        ),
+    ];
+    let objects = agents.into_iter().map(|(name, spec)| (name, whole_agent(name, spec)));
+    objects.collect()
 }
 
 /// Valid objects that the others refer to, without a namespace.
@@ -67,8 +116,24 @@ pub fn surroundings() -> Vec<Value> {
     };
     vec![
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "present"}, "stringData": {"key": "x"}}),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "unusable"}, "data": {
+            "empty": "", "line-break": "Cg==", "bytes": "//79AA==", "nul": "YQBi",
+        }}),
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "present"}, "data": {"key": "x"}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "broken"}, "data": {"key": "{{ user"}}),
+        // A line break takes two bytes in JSON: the revision is larger than the ConfigMap.
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "large"}, "data": {"key": "\n".repeat(600_000)}}),
+        object("WorkerPool", "calm", &json!({"worker": {"replicas": 0}})),
         tool("get-time", json!({"activity": {"name": "a", "taskQueue": "q"}})),
+        tool(
+            "docs",
+            json!({"mcp": {"url": "https://example.com", "prefix": "docs_", "tools": [{"name": "search"}]}}),
+        ),
+        tool("docs-search", json!({"activity": {"name": "a", "taskQueue": "q"}})),
+        tool(
+            "transfer-to-broken-template",
+            json!({"activity": {"name": "a", "taskQueue": "q"}}),
+        ),
         tool("web-search", json!({"hosted": {"type": "web_search"}})),
         tool(
             "sends-token",
@@ -83,7 +148,7 @@ pub fn surroundings() -> Vec<Value> {
     ]
 }
 
-fn agent(name: &'static str, spec: Value, verdict: Verdict) -> BadManifest {
+fn whole_agent(name: &str, spec: Value) -> Value {
     let mut whole = json!({
         "description": "Disturbs.",
         "instructions": PRIVATE_TEXT,
@@ -91,10 +156,14 @@ fn agent(name: &'static str, spec: Value, verdict: Verdict) -> BadManifest {
         "worker": {"replicas": 0},
     });
     extend(&mut whole, spec);
+    object("Agent", name, &whole)
+}
+
+fn agent(name: &'static str, spec: Value, verdict: Verdict) -> BadManifest {
     BadManifest {
         kind: "Agent",
         name,
-        object: object("Agent", name, &whole),
+        object: whole_agent(name, spec),
         verdict,
     }
 }
@@ -106,6 +175,17 @@ fn tool(name: &'static str, spec: Value, verdict: Verdict) -> BadManifest {
         kind: "AgentTool",
         name,
         object: object("AgentTool", name, &whole),
+        verdict,
+    }
+}
+
+fn pool(name: &'static str, spec: Value, verdict: Verdict) -> BadManifest {
+    let mut whole = json!({"worker": {"replicas": 0}});
+    extend(&mut whole, spec);
+    BadManifest {
+        kind: "WorkerPool",
+        name,
+        object: object("WorkerPool", name, &whole),
         verdict,
     }
 }
@@ -127,16 +207,16 @@ fn nested(levels: usize) -> Value {
     (0..levels).fold(json!({}), |inner, _| json!({"a": inner}))
 }
 
-const fn not_accepted(reason: Reason) -> Verdict {
-    Verdict::Unmet(Accepted, reason)
+const fn not_accepted(reason: Reason, start: &'static str) -> Verdict {
+    Verdict::Unmet(Accepted, reason, start)
 }
 
-const fn unresolved(reason: Reason) -> Verdict {
-    Verdict::Unmet(ReferencesResolved, reason)
+const fn unresolved(reason: Reason, start: &'static str) -> Verdict {
+    Verdict::Unmet(ReferencesResolved, reason, start)
 }
 
-const fn no_credential(reason: Reason) -> Verdict {
-    Verdict::Unmet(CredentialsResolved, reason)
+const fn no_credential(reason: Reason, start: &'static str) -> Verdict {
+    Verdict::Unmet(CredentialsResolved, reason, start)
 }
 
 #[cfg(test)]
@@ -150,6 +230,6 @@ mod tests {
         let all = all();
         let names: BTreeSet<_> = all.iter().map(|bad| (bad.kind, bad.name)).collect();
         assert_eq!(names.len(), all.len());
-        assert!(all.len() >= 40, "{}", all.len());
+        assert!(all.len() >= 100, "{}", all.len());
     }
 }

@@ -12,6 +12,7 @@ pub mod bench;
 pub mod certificates;
 pub mod control_plane;
 pub mod documented_metrics;
+pub mod edits;
 pub mod fake_model;
 pub mod images;
 pub mod install;

@@ -14,10 +14,14 @@ use steadfast_crds::{
 
 use crate::{
     agents::dereference::Secrets,
+    hashing::secret_value::ValueForm,
     settings::Settings,
     tools::{text_fields, validate},
     validation::ValidationError,
 };
+
+/// Stands for the active encryption key, whose value is a file.
+const ENCRYPTION_KEY_ID: &str = "STEADFAST_ENCRYPTION_KEY_ID";
 
 /// The credentials that an Agent may use.
 #[derive(Debug)]
@@ -167,22 +171,32 @@ pub(crate) fn check_secrets(
         .iter()
         .map(|v| (v.name.as_str(), v.source.secret.as_str(), v.source.key.as_str()));
     let encryption = settings.worker_encryption.as_ref();
-    let active_key =
-        encryption.and_then(|e| Some(("STEADFAST_ENCRYPTION_KEY_ID", e.secret.as_str(), e.key_id.as_deref()?)));
+    // A file, which may hold any bytes.
+    let active_key = encryption.and_then(|e| Some((ENCRYPTION_KEY_ID, e.secret.as_str(), e.key_id.as_deref()?)));
     let required: Vec<(&str, &str, &str)> = own.chain(of_settings).chain(active_key).collect();
     let mut hashes = BTreeMap::new();
     // Workers read the keys that are not active too.
     let encryption_keys = encryption.and_then(|e| secrets.get(&e.secret)?.as_deref());
-    for (id, hash) in encryption_keys.into_iter().flatten() {
-        hashes.insert(format!("STEADFAST_ENCRYPTION_KEYS_PATH/{id}"), hash.clone());
+    for (id, value) in encryption_keys.into_iter().flatten() {
+        hashes.insert(format!("STEADFAST_ENCRYPTION_KEYS_PATH/{id}"), value.hash.clone());
     }
     let mut missing = BTreeSet::new();
     for &(variable, secret, key) in &required {
         let (reason, message) = match secrets.get(secret).and_then(Option::as_ref) {
             Some(keys) => match keys.get(key) {
-                Some(hash) => {
-                    hashes.insert(variable.to_owned(), format!("{secret}/{key}={hash}"));
-                    continue;
+                Some(value) => {
+                    hashes.insert(variable.to_owned(), format!("{secret}/{key}={}", value.hash));
+                    let fault = match value.form {
+                        ValueForm::Empty if variable != ENCRYPTION_KEY_ID => "is empty: put the credential there",
+                        ValueForm::NotText if variable != ENCRYPTION_KEY_ID => {
+                            "is not text in UTF-8 without NUL, as an environment variable must be: put the credential there as text"
+                        }
+                        _ => continue,
+                    };
+                    (
+                        Reason::SecretValueUnusable,
+                        format!("key \"{key}\" of Secret \"{secret}\", from which {variable} is read, {fault}"),
+                    )
                 }
                 None => (
                     Reason::SecretKeyNotFound,

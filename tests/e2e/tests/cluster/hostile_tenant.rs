@@ -159,10 +159,12 @@ async fn until_all_are_told(hostile: &Namespace, manifests: &[Manifest]) {
     .unwrap();
 }
 
-/// The conditions of all Agents and AgentTools, by kind and name.
+/// The conditions of all Agents, AgentTools and WorkerPools, by kind and name.
 async fn conditions(hostile: &Namespace) -> anyhow::Result<BTreeMap<String, Vec<Condition>>> {
     let path = r#"jsonpath={range .items[*]}{.kind} {.metadata.name} {.status.conditions}{"\n"}{end}"#;
-    let listed = hostile.kubectl(&["get", "agents,agenttools", "--output", path]).await?;
+    let listed = hostile
+        .kubectl(&["get", "agents,agenttools,workerpools", "--output", path])
+        .await?;
     let mut conditions = BTreeMap::new();
     for line in listed.lines() {
         let mut words = line.splitn(3, ' ');

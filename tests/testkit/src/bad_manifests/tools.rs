@@ -1,104 +1,167 @@
-//! AgentTools that are wrong.
+//! AgentTools that are stored, and that the operator refuses with a condition.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    reason = "tables of manifests"
+)]
 
 use serde_json::{Value, json};
 use steadfast_crds::conditions::Reason;
 
-use super::{
-    BadManifest, TOO_DEEP,
-    Verdict::{self, Refused},
-    nested, not_accepted as reason, tool,
-};
+use super::{BadManifest, PRIVATE_TEXT, TOO_DEEP, nested, not_accepted, tool};
 
-fn table<const N: usize>(rows: [(&'static str, Value, Verdict); N]) -> Vec<BadManifest> {
+type Row = (&'static str, Value, &'static str);
+
+fn table<const N: usize>(reason: Reason, rows: [Row; N]) -> Vec<BadManifest> {
     rows.into_iter()
-        .map(|(name, spec, verdict)| tool(name, spec, verdict))
+        .map(|(name, spec, start)| tool(name, spec, not_accepted(reason, start)))
         .collect()
 }
 
-fn activity() -> Value {
+pub(super) fn activity() -> Value {
     json!({"name": "act", "taskQueue": "tools"})
 }
 
-/// By the schema, or by a rule in CEL.
-pub(super) fn refused() -> Vec<BadManifest> {
-    table([
-        ("no-kind", json!({}), Refused("exactly one kind of tool must be set")),
-        (
-            "two-kinds",
-            json!({"activity": activity(), "http": {"url": "https://example.com"}}),
-            Refused("exactly one kind of tool must be set"),
-        ),
-        (
-            "no-duration",
-            json!({"activity": activity(), "timeout": "soon"}),
-            Refused("spec.timeout"),
-        ),
-        (
-            "no-time",
-            json!({"activity": activity(), "timeout": "0s"}),
-            Refused("must be longer than 0s and at most 87600h"),
-        ),
-        (
-            "slow-local-request",
-            json!({"http": {"url": "https://example.com", "execution": "Local"}, "timeout": "1m", "idempotency": "Key"}),
-            Refused("a local http tool needs a timeout of at most 5s"),
-        ),
-        (
-            "unknown-tool-field",
-            json!({"activity": activity(), "timeouts": "5s"}),
-            Refused("unknown field \"spec.timeouts\""),
-        ),
-        (
-            "step-twice",
-            json!({"steps": [{"name": "a", "activity": activity()}, {"name": "a", "activity": activity()}]}),
-            Refused("each step has a name of its own"),
-        ),
-    ])
+/// Schemas of arguments and of answers.
+pub(super) fn invalid_schemas() -> Vec<BadManifest> {
+    let parameters = |schema: Value| json!({"activity": activity(), "parameters": schema});
+    let deep = (0..49).fold(json!({}), |inner, _| json!({"not": inner}));
+    table(
+        Reason::InvalidSchema,
+        [
+            (
+                "broken-schema",
+                parameters(json!({"properties": {"city": {"type": "text"}}})),
+                "parameters is not a JSON Schema: at \"/properties/city/type\"",
+            ),
+            ("no-object", parameters(json!({"type": "string"})), "parameters "),
+            (
+                "deep-schema",
+                parameters(json!({"properties": {"a": deep}})),
+                "parameters cannot be used: its parts are nested deeper than 48 levels",
+            ),
+            (
+                "large-schema",
+                parameters(json!({"description": PRIVATE_TEXT.repeat(1500)})),
+                "parameters cannot be used: ",
+            ),
+            (
+                "schema-from-the-web",
+                parameters(json!({"properties": {"a": {"$ref": "https://example.com/schema.json"}}})),
+                "parameters ",
+            ),
+            (
+                "schema-of-nothing",
+                parameters(json!({"properties": {"a": {"$ref": "#/$defs/none"}}})),
+                "parameters ",
+            ),
+            (
+                "broken-form",
+                json!({"human": {"form": {"type": "text"}}}),
+                "human.form is not a JSON Schema: at \"/type\"",
+            ),
+        ],
+    )
 }
 
-/// By the operator.
-pub(super) fn not_accepted() -> Vec<BadManifest> {
-    let parameters = |schema: Value| json!({"activity": activity(), "parameters": schema});
-    table([
-        (
-            "broken-schema",
-            parameters(json!({"properties": {"city": {"type": "text"}}})),
-            reason(Reason::InvalidSchema),
-        ),
-        (
-            "no-object",
-            parameters(json!({"type": "string"})),
-            reason(Reason::InvalidSchema),
-        ),
-        (
-            "broken-url",
-            json!({"http": {"url": "https://example.com/{{ city"}}),
-            reason(Reason::InvalidTemplate),
-        ),
-        (
+/// Templates.
+pub(super) fn invalid_text() -> Vec<BadManifest> {
+    let http = |field: &str, value: Value| {
+        let mut http = json!({"url": "https://example.com"});
+        http[field] = value;
+        json!({"http": http})
+    };
+    let step = |arguments: Value| json!({"steps": [{"name": "a", "activity": activity(), "arguments": arguments}]});
+    table(
+        Reason::InvalidTemplate,
+        [
+            (
+                "broken-url",
+                http("url", json!("https://example.com/{{ city")),
+                "http.url is not a valid template: ",
+            ),
+            (
+                "broken-body",
+                http("body", json!("{% for")),
+                "http.body is not a valid template: ",
+            ),
+            (
+                "broken-response",
+                http("response", json!("{{ body.")),
+                "http.response is not a valid template: ",
+            ),
+            (
+                "broken-header",
+                http("headers", json!([{"name": "A", "value": "{{ a"}])),
+                "http.headers",
+            ),
+            (
+                "broken-argument",
+                step(json!({"deep": [{"amount": "{{ amount"}]})),
+                "steps[a].arguments.deep[0].amount is not a valid template: ",
+            ),
+        ],
+    )
+}
+
+/// What nobody runs, or what is not for tools.
+pub(super) fn impossible() -> Vec<BadManifest> {
+    let approval = table(
+        Reason::ApprovalImpossible,
+        [(
             "hosted-with-approval",
             json!({"hosted": {"type": "web_search"}, "approval": {"required": true}}),
-            reason(Reason::ApprovalImpossible),
-        ),
-        (
-            "hosted-by-nobody",
-            json!({"hosted": {"type": "computer"}}),
-            reason(Reason::UnsupportedHostedTool),
-        ),
-        (
-            "queue-of-temporal",
-            json!({"activity": {"name": "act", "taskQueue": "/of-temporal"}}),
-            reason(Reason::ForbiddenTarget),
-        ),
-    ])
+            "approval cannot be required of a hosted tool",
+        )],
+    );
+    let hosted = table(
+        Reason::UnsupportedHostedTool,
+        [
+            (
+                "hosted-by-nobody",
+                json!({"hosted": {"type": "computer"}}),
+                "hosted.type: the provider does not run \"computer\" itself, and nothing here does: write an activity",
+            ),
+            (
+                "shell-on-the-worker",
+                json!({"hosted": {"type": "shell", "settings": {"environment": {"type": "local"}}}}),
+                "hosted.type: the provider does not run \"shell\" itself",
+            ),
+        ],
+    );
+    let forbidden = table(
+        Reason::ForbiddenTarget,
+        [
+            (
+                "queue-of-temporal",
+                json!({"activity": {"name": "act", "taskQueue": "/of-temporal"}}),
+                "the task queue \"/of-temporal\" begins with '/', which Temporal reserves",
+            ),
+            (
+                "activity-of-steadfast",
+                json!({"activity": {"name": "load_revision"}}),
+                "the activity \"load_revision\" is Steadfast's own; name an activity of your own worker",
+            ),
+            (
+                "workflow-of-steadfast",
+                json!({"workflow": {"type": "AgentTask", "taskQueue": "tools"}}),
+                "the workflow \"AgentTask\" is Steadfast's own; to ask another agent, name it with `agent`",
+            ),
+        ],
+    );
+    [approval, hosted, forbidden].into_iter().flatten().collect()
 }
 
 /// What the operator cannot decode.
 pub(super) fn too_deep() -> Vec<BadManifest> {
     let parameters = json!({"properties": nested(TOO_DEEP)});
-    table([(
-        "too-deep-tool",
-        json!({"activity": activity(), "parameters": parameters}),
-        reason(Reason::Malformed),
-    )])
+    table(
+        Reason::Malformed,
+        [(
+            "too-deep-tool",
+            json!({"activity": activity(), "parameters": parameters}),
+            "the AgentTool cannot be decoded: ",
+        )],
+    )
 }

@@ -56,12 +56,16 @@ fn wrong(namespace: &Namespace, bad: BadManifest) -> Manifest {
     } = bad;
     object["metadata"]["namespace"] = namespace.name().into();
     Manifest {
-        kind: if kind == "Agent" { "agent" } else { "agenttool" },
+        kind: match kind {
+            "Agent" => "agent",
+            "WorkerPool" => "workerpool",
+            _ => "agenttool",
+        },
         name,
         object,
         expected: match verdict {
             Verdict::Refused(text) => Expected::Refused(text),
-            Verdict::Unmet(condition, reason) => Expected::Condition(condition, "False", reason),
+            Verdict::Unmet(condition, reason, _) => Expected::Condition(condition, "False", reason),
         },
     }
 }
@@ -89,22 +93,16 @@ fn agent(namespace: &Namespace, name: &'static str, spec: Value, expected: Expec
 
 /// They are unusual, and right.
 fn agents(namespace: &Namespace) -> Vec<Manifest> {
-    [
-        (
-            "whole-numbers",
-            json!({"worker": {"replicas": 0, "resources": {"limits": {"cpu": 4, "memory": 8_589_934_592_i64}}}}),
-        ),
-        (
-            "unknown-host",
-            json!({"model": {"name": "m", "apiKeyEnvVar": "", "baseUrl": "https://no-such-host.invalid/v1"}}),
-        ),
-    ]
-    .into_iter()
-    .map(|(name, spec)| {
-        let ready = Expected::Condition(Ready, "True", Reason::ScaledToZero);
-        agent(namespace, name, spec, ready)
-    })
-    .collect()
+    let agents = bad_manifests::unusual().into_iter().map(|(name, mut object)| {
+        object["metadata"]["namespace"] = namespace.name().into();
+        Manifest {
+            kind: "agent",
+            name,
+            object,
+            expected: Expected::Condition(Ready, "True", Reason::ScaledToZero),
+        }
+    });
+    agents.collect()
 }
 
 fn agents_with_pods(namespace: &Namespace) -> Vec<Manifest> {
