@@ -13,6 +13,7 @@ mod harness;
 mod admission;
 mod deletion;
 mod gitops;
+mod grants;
 mod healing;
 mod leading;
 mod lint;
