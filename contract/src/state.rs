@@ -97,6 +97,9 @@ impl DurableState {
 pub struct ActiveAgent {
     /// Name of the agent.
     pub agent: String,
+    /// Its namespace, if it is another one than that of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Task queue of its workers.
     pub task_queue: String,
 }

@@ -73,6 +73,25 @@ impl NamespaceQueues {
             .then(|| Self::new(install, namespace))
     }
 
+    /// The queues of another namespace in the same installation.
+    #[must_use]
+    pub fn of_namespace(&self, namespace: &str) -> Self {
+        Self {
+            install: self.install.clone(),
+            namespace: format!("{}{namespace}/", self.install),
+        }
+    }
+
+    /// The queues of the namespace to which the task queue of another agent belongs; these if that is none of this
+    /// installation.
+    #[must_use]
+    pub fn at(&self, queue: &str) -> Self {
+        match Self::of_agent_queue(queue) {
+            Some(other) if other.install == self.install => other,
+            _ => self.clone(),
+        }
+    }
+
     fn check(&self, queue: &str) -> Result<(), ForbiddenTarget> {
         if queue.starts_with('/') {
             return Err(ForbiddenTarget::ReservedQueue(queue.to_owned()));
@@ -246,6 +265,13 @@ mod tests {
         for queue in ["prod/team-a/agent/weather", "prod/team-a/pool/shared"] {
             let queues = NamespaceQueues::of_agent_queue(queue);
             assert_eq!(queues, Some(NamespaceQueues::new("prod", "team-a")), "{queue}");
+        }
+        let home = NamespaceQueues::new("prod", "team-a");
+        let shop = NamespaceQueues::new("prod", "shop");
+        assert_eq!(home.of_namespace("shop"), shop);
+        assert_eq!(home.at("prod/shop/pool/shared"), shop);
+        for elsewhere in ["q", "other/shop/agent/desk"] {
+            assert_eq!(home.at(elsewhere), home, "{elsewhere}");
         }
         for other in ["q", "prod/team-a/weather", "prod/team-a/other/weather", "a/b/agent/c/d"] {
             assert_eq!(NamespaceQueues::of_agent_queue(other), None, "{other}");

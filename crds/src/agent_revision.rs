@@ -74,7 +74,8 @@ pub struct AgentRevisionSpec {
     /// Checks of messages and answers.
     #[serde(default, skip_serializing_if = "is_default")]
     pub guardrails: Guardrails,
-    /// Task queues of the agents that judge in guardrails, by agent.
+    /// Task queues of the agents that judge in guardrails, by `agent`, or by `namespace/agent` for one in another
+    /// namespace.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub judges: BTreeMap<String, String>,
     /// Receivers of the events of a turn.
@@ -109,8 +110,21 @@ pub struct AgentRevisionSpec {
 pub struct RevisionTool {
     /// Name of the function, for example `get_weather`.
     pub name: String,
+    /// The AgentTool, if it is in another namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ForeignTool>,
     /// The tool when the revision was created.
     pub spec: AgentToolSpec,
+}
+
+/// An AgentTool in another namespace than the Agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForeignTool {
+    /// Namespace of the AgentTool. The task queues that the tool names belong to this namespace.
+    pub namespace: String,
+    /// Name of the AgentTool.
+    pub name: String,
 }
 
 /// An agent that is a tool of the model.
@@ -121,6 +135,9 @@ pub struct RevisionAgent {
     pub name: String,
     /// Name of the agent.
     pub agent: String,
+    /// Namespace of the agent, if it is another one than that of the revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Description for the model.
     #[serde(default)]
     pub description: String,
@@ -139,6 +156,9 @@ pub struct RevisionHandoff {
     pub name: String,
     /// Name of the agent.
     pub agent: String,
+    /// Namespace of the agent, if it is another one than that of the revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Description for the model.
     #[serde(default)]
     pub description: String,

@@ -121,6 +121,10 @@ reasons! {
     AgentNotFound,
     /// An Agent that the Agent refers to cannot be decoded.
     AgentNotAccepted,
+    /// No AgentReferenceGrant permits a reference to an object in another namespace.
+    RefNotPermitted,
+    /// The operator does not watch the namespace of a reference.
+    NamespaceNotWatched,
     /// The WorkerPool of the Agent does not exist.
     WorkerPoolNotFound,
     /// The WorkerPool of the Agent cannot be decoded.

@@ -78,14 +78,15 @@ fn move_defaults(schema: &mut JSONSchemaProps, place: Place) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Agent, AgentRevision, AgentTool, WorkerPool, json_schema::structural_schema};
+    use crate::{Agent, AgentReferenceGrant, AgentRevision, AgentTool, WorkerPool, json_schema::structural_schema};
 
-    fn schemas() -> [Value; 4] {
+    fn schemas() -> [Value; 5] {
         [
             definition::<Agent>(),
             definition::<AgentTool>(),
             definition::<AgentRevision>(),
             definition::<WorkerPool>(),
+            definition::<AgentReferenceGrant>(),
         ]
         .map(|definition| structural_schema(&definition))
     }
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_default_in_a_list_is_told_and_one_in_an_object_is_set() {
-        let [agent, tool, _, _] = schemas();
+        let [agent, tool, ..] = schemas();
         let spec = &agent["properties"]["spec"]["properties"];
         let zone = spec["schedules"]["items"]["properties"]["timeZone"]["description"].as_str();
         assert!(zone.unwrap().ends_with(" Default: `UTC`."), "{zone:?}");
@@ -129,13 +130,15 @@ mod tests {
 
     #[test]
     fn an_object_that_the_operator_has_not_seen_has_a_status_that_says_so() {
-        let [agent, tool, revision, pool] = schemas();
+        let [agent, tool, revision, pool, grant] = schemas();
         for schema in [agent, tool, pool] {
             assert_eq!(
                 schema["properties"]["status"]["default"],
                 json!({ "observedGeneration": -1 })
             );
         }
-        assert!(revision["properties"].get("status").is_none());
+        for schema in [revision, grant] {
+            assert!(schema["properties"].get("status").is_none());
+        }
     }
 }

@@ -5,7 +5,7 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
 
-use crate::{Agent, AgentTool, GROUP, VERSION, WorkerPool, definition};
+use crate::{Agent, AgentReferenceGrant, AgentTool, GROUP, VERSION, WorkerPool, definition};
 
 /// The schema of any manifest. Objects of other kinds fit it whatever they contain.
 #[must_use]
@@ -16,6 +16,7 @@ pub fn manifest_schema() -> Value {
         definition::<Agent>(),
         definition::<AgentTool>(),
         definition::<WorkerPool>(),
+        definition::<AgentReferenceGrant>(),
     ] {
         let kind = &definition.spec.names.kind;
         branches.push(json!({

@@ -21,6 +21,7 @@ mod core {
 use kube_derive::KubeSchema;
 
 pub mod agent;
+pub mod agent_reference_grant;
 pub mod agent_revision;
 pub mod agent_tool;
 pub mod conditions;
@@ -42,6 +43,7 @@ pub mod worker_pool;
 pub mod yaml;
 
 pub use agent::{Agent, AgentSpec, AgentStatus};
+pub use agent_reference_grant::{AgentReferenceGrant, AgentReferenceGrantSpec};
 pub use agent_revision::{AgentRevision, AgentRevisionSpec};
 pub use agent_tool::{AgentTool, AgentToolSpec, AgentToolStatus};
 pub use definition::definition;
@@ -65,6 +67,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         definition::<Agent>(),
         definition::<AgentTool>(),
         definition::<WorkerPool>(),
+        definition::<AgentReferenceGrant>(),
         definition::<AgentRevision>(),
     ]
 }

@@ -21,6 +21,8 @@ pub const TASKS_FINALIZER: &str = "steadfast.dev/tasks";
 pub const MAXIMUM_AGENT_NAME_BYTES: usize = 40;
 /// The longest name of a WorkerPool, for the same reason.
 pub const MAXIMUM_POOL_NAME_BYTES: usize = MAXIMUM_AGENT_NAME_BYTES;
+/// The longest name of a namespace, which is a DNS label.
+pub const MAXIMUM_NAMESPACE_BYTES: usize = 63;
 
 /// The admission rule for the name of an Agent.
 pub(crate) fn agent_name_rule() -> String {
@@ -75,6 +77,13 @@ pub fn home_task_queue(install: &str, namespace: &str, agent: &str, pool: Option
         || agent_task_queue(install, namespace, agent),
         |pool| pool_task_queue(install, namespace, pool),
     )
+}
+
+/// The name of an Agent where it stands beside Agents of the own namespace; `namespace` is absent for one of those.
+#[must_use]
+pub fn qualified_name(namespace: Option<&str>, agent: &str) -> String {
+    // No name contains a slash.
+    namespace.map_or_else(|| agent.to_owned(), |namespace| format!("{namespace}/{agent}"))
 }
 
 /// The name of revision number `sequence` of `agent`.

@@ -201,6 +201,26 @@ fn the_name_of_a_pool_fits_every_name_derived_from_it() {
 }
 
 #[test]
+fn a_reference_may_name_a_namespace_and_another_kind_of_guardrail_may_not() {
+    let references = json!([{ "tool": "refund", "namespace": "shop" }, { "agent": "desk", "namespace": "shop" }]);
+    assert_eq!(agent_failures(&[("/spec/tools", references)]), []);
+    let handoffs = json!([{ "agent": "desk", "namespace": "shop" }]);
+    assert_eq!(agent_failures(&[("/spec/handoffs", handoffs)]), []);
+    let rails = |rail: Value| agent_failures(&[("/spec/guardrails", json!({ "input": [rail] }))]);
+    assert_eq!(rails(json!({ "name": "g", "agent": "judge", "namespace": "shop" })), []);
+    assert_eq!(
+        rails(json!({ "name": "g", "cel": "true", "namespace": "shop" })),
+        failure("spec.guardrails.input[0]", "namespace is for an agent")
+    );
+    // The model sees one name.
+    let twice = json!([{ "tool": "refund" }, { "tool": "refund", "namespace": "shop" }]);
+    assert_eq!(
+        agent_failures(&[("/spec/tools", twice)]),
+        failure("spec.tools", "a tool is listed at most once")
+    );
+}
+
+#[test]
 fn a_tool_name_becomes_a_function_name() {
     assert_eq!(
         tool_failures(&[("/metadata/name", json!("get.weather"))]),

@@ -91,12 +91,13 @@ impl From<ApprovalKind> for Kind {
 
 impl ApprovalView {
     pub(crate) fn new(naming: &Naming, task: &TaskRecord, approval: Approval, state: ApprovalState) -> Self {
-        let agent_name = naming.client_name(&asking_agent(task, &approval));
+        let asking = asking_agent(task, &approval);
+        let agent_name = naming.client_name(&asking);
         // No `..`: a new field of an approval does not compile until it is shown.
         let Approval {
             id,
             kind,
-            agent,
+            agent: _,
             turn,
             tool,
             tool_call_id,
@@ -111,7 +112,7 @@ impl ApprovalView {
         Self {
             id,
             kind: kind.into(),
-            agent,
+            agent: asking.name,
             turn,
             tool,
             tool_call_id,
@@ -130,13 +131,15 @@ impl ApprovalView {
     }
 }
 
-/// The agent that asks: after a handoff not the agent that the task started with. Both are in
-/// one namespace.
+/// The agent that asks, whose rights count: after a handoff not the agent that the task started with, and maybe one of
+/// another namespace.
 pub(crate) fn asking_agent(task: &TaskRecord, approval: &Approval) -> AgentName {
     if approval.agent.is_empty() {
-        task.agent.clone()
-    } else {
-        AgentName::new(&task.agent.namespace, &approval.agent)
+        return task.agent.clone();
+    }
+    match approval.agent.split_once('/') {
+        Some((namespace, name)) => AgentName::new(namespace, name),
+        None => AgentName::new(&task.agent.namespace, &approval.agent),
     }
 }
 
@@ -169,9 +172,11 @@ pub(crate) fn parse_age(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use steadfast_events::{Decision, Verdict};
 
     use super::*;
+    use crate::task::testing::task;
 
     #[test]
     fn an_age_has_numbers_and_units() {
@@ -183,6 +188,24 @@ mod tests {
         for malformed in ["", "m", "10", "-1m", "soon", "99999999999999999999d", "1ä", "1mo"] {
             assert_eq!(parse_age(malformed), None, "{malformed}");
         }
+    }
+
+    #[test]
+    fn the_rights_of_the_namespace_count_whose_agent_asks() {
+        let task = TaskRecord {
+            agent: AgentName::new("team-a", "triage"),
+            ..task()
+        };
+        let asking = |agent: &str| {
+            let approval = json!({
+                "id": "t.run.1.0.0", "kind": "tool_call", "agent": agent, "turn": 1, "tool": "refund",
+                "tool_call_id": "c", "arguments": {}, "requested_at": "2026-11-23T10:00:00Z",
+            });
+            asking_agent(&task, &serde_json::from_value(approval).unwrap())
+        };
+        assert_eq!(asking(""), AgentName::new("team-a", "triage"));
+        assert_eq!(asking("billing"), AgentName::new("team-a", "billing"));
+        assert_eq!(asking("shop/billing"), AgentName::new("shop", "billing"));
     }
 
     #[test]

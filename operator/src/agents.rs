@@ -9,6 +9,7 @@
 
 pub mod build;
 pub mod dereference;
+pub mod grants;
 pub mod identity;
 pub mod manifest_source;
 pub mod pool_summary;
@@ -20,6 +21,7 @@ pub(crate) mod apply;
 mod cluster_source;
 pub(crate) mod context;
 pub(crate) mod controller;
+pub(crate) mod cross_namespace;
 pub(crate) mod deletion;
 pub(crate) mod error;
 pub(crate) mod events;
@@ -31,3 +33,4 @@ pub(crate) mod reference_index;
 pub(crate) mod rollout;
 pub(crate) mod status;
 pub(crate) mod watches;
+pub(crate) mod withdrawal;

@@ -142,9 +142,7 @@ impl App {
     /// is dropped.
     async fn run_controllers(self: Arc<Self>) -> Result<(), Error> {
         let mut tasks = JoinSet::new();
-        for scope in &self.config.scopes {
-            scope::spawn(&self, scope, &mut tasks);
-        }
+        scope::spawn_all(&self, &mut tasks);
         while let Some(ended) = tasks.join_next().await {
             ended.map_err(Error::Controllers)?;
         }

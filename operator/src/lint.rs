@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
-    Agent, AgentRevisionSpec, AgentTool, WorkerPool,
+    Agent, AgentReferenceGrant, AgentRevisionSpec, AgentTool, WorkerPool,
     conditions::{ConditionType, Reason},
     manifests::{Manifest, ManifestError, Origin},
 };
@@ -35,7 +35,8 @@ const INSTALL: &str = "steadfast";
 pub enum Severity {
     /// The object would be refused, or would not become ready.
     Error,
-    /// The object would not become ready unless something exists that manifests rarely contain: a Secret with its values.
+    /// The object would not become ready unless something exists that manifests rarely contain: a Secret with its values,
+    /// or a grant in another namespace.
     Warning,
 }
 
@@ -61,13 +62,14 @@ pub struct Diagnostic {
 /// The result of a check.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many Agents, AgentTools and WorkerPools were checked.
+    /// How many Agents, AgentTools, WorkerPools and AgentReferenceGrants were checked.
     pub checked: usize,
     /// What is wrong, in the order of the manifests.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Checks all Agents, AgentTools and WorkerPools of the manifests; `namespace` is that of objects that have none.
+/// Checks all Agents, AgentTools, WorkerPools and AgentReferenceGrants of the manifests; `namespace` is that of objects
+/// that have none.
 pub async fn lint(manifests: &[Manifest], namespace: &str) -> Result<Report, Error> {
     Ok(check(manifests, namespace, INSTALL, &[]).await?.report)
 }
@@ -139,6 +141,10 @@ pub(crate) async fn check(
                 Err(error) => vec![malformed(&error)],
             },
             Kind::Tool => check_tool(manifest, namespace, &settings),
+            Kind::Grant => match manifest.decode::<AgentReferenceGrant>() {
+                Ok(_) => vec![],
+                Err(error) => vec![malformed(&error)],
+            },
             Kind::Pool => match manifest.decode() {
                 Ok(pool) => {
                     let (pool, errors) = stages::check_pool(pool, &source, namespace, &settings, &hash).await?;
@@ -160,6 +166,7 @@ enum Kind {
     Agent,
     Tool,
     Pool,
+    Grant,
 }
 
 impl Kind {
@@ -169,7 +176,8 @@ impl Kind {
         } else if manifest.is::<AgentTool>() {
             Some(Self::Tool)
         } else {
-            manifest.is::<WorkerPool>().then_some(Self::Pool)
+            let pool = manifest.is::<WorkerPool>().then_some(Self::Pool);
+            pool.or_else(|| manifest.is::<AgentReferenceGrant>().then_some(Self::Grant))
         }
     }
 }
@@ -226,7 +234,10 @@ impl Refused {
 
 fn unmet(manifest: &Manifest, namespace: &str, error: ValidationError) -> Diagnostic {
     let severity = match error.reason {
-        Reason::SecretNotFound | Reason::SecretKeyNotFound | Reason::SecretValueUnusable => Severity::Warning,
+        Reason::SecretNotFound
+        | Reason::SecretKeyNotFound
+        | Reason::SecretValueUnusable
+        | Reason::RefNotPermitted => Severity::Warning,
         _ => Severity::Error,
     };
     Diagnostic {

@@ -246,6 +246,7 @@ async fn record_approvals_steps_handoffs_guardrails_and_compaction() {
         spec.handoffs = vec![RevisionHandoff {
             name: "transfer_to_second".to_owned(),
             agent: "second".to_owned(),
+            namespace: None,
             description: "Hands over.".to_owned(),
             task_queue: agent_task_queue(INSTALL, NAMESPACE, "second"),
             input: HandoffInput::All,

@@ -348,7 +348,7 @@ readinessProbe:
 {{- define "steadfast.operatorRules" }}
 # What users write.
 - apiGroups: [steadfast.dev]
-  resources: [agents, agenttools, workerpools]
+  resources: [agents, agenttools, workerpools, agentreferencegrants]
   verbs: [get, list, watch]
 # The finalizer of Agents with spec.deletion.
 - apiGroups: [steadfast.dev]

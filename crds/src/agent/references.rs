@@ -1,10 +1,13 @@
-//! The references of an Agent to tools and other Agents in its namespace.
+//! The references of an Agent to tools and other Agents, in its namespace or in one that grants it.
 
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{agent_tool::ApprovalPolicy, names::MAXIMUM_AGENT_NAME_BYTES};
+use crate::{
+    agent_tool::ApprovalPolicy,
+    names::{MAXIMUM_AGENT_NAME_BYTES, MAXIMUM_NAMESPACE_BYTES},
+};
 
 /// A tool of the model: an AgentTool, or another Agent that answers one question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -14,15 +17,20 @@ use crate::{agent_tool::ApprovalPolicy, names::MAXIMUM_AGENT_NAME_BYTES};
     .message("name and description are for an agent; an AgentTool has its own"))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentToolReference {
-    /// Name of an AgentTool in the Agent's namespace. The model sees the name with `_` instead of `-`.
+    /// Name of an AgentTool. The model sees the name with `_` instead of `-`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub tool: Option<String>,
-    /// Name of an Agent in the same namespace. It receives one argument, `input`, and works with its own tools and
-    /// credentials on its own workers. Its final answer is the result of the tool.
+    /// Name of an Agent. It receives one argument, `input`, and works with its own tools and credentials on its own
+    /// workers. Its final answer is the result of the tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAXIMUM_AGENT_NAME_BYTES))]
     pub agent: Option<String>,
+    /// Namespace of the AgentTool or of the Agent; this Agent's own when absent. For another one, an AgentReferenceGrant
+    /// in that namespace must permit the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAXIMUM_NAMESPACE_BYTES))]
+    pub namespace: Option<String>,
     /// Name of the agent as a tool of the model; `ask_<agent>` when absent. Not for an AgentTool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9_-]+$"))]
@@ -40,9 +48,14 @@ pub struct AgentToolReference {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Handoff {
-    /// Name of an Agent in the same namespace.
+    /// Name of an Agent.
     #[schemars(length(min = 1, max = MAXIMUM_AGENT_NAME_BYTES))]
     pub agent: String,
+    /// Namespace of the Agent; this Agent's own when absent. For another one, an AgentReferenceGrant
+    /// in that namespace must permit the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAXIMUM_NAMESPACE_BYTES))]
+    pub namespace: Option<String>,
     /// Description for the model of when to hand off; the agent's own description when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]

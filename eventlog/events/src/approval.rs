@@ -10,7 +10,7 @@ pub struct Approval {
     pub id: String,
     /// What is asked.
     pub kind: ApprovalKind,
-    /// The agent that asks.
+    /// The agent that asks: its name, or `namespace/name` if its namespace is another one than that of the task.
     pub agent: String,
     /// Turn of the tool call.
     pub turn: u32,

@@ -28,6 +28,8 @@ use crate::{
         context::Context,
         identity::{AgentIdentity, WorkerOwner},
         last_applied::{AppliedVersion, version_of},
+        revision_history::RevisionSummary,
+        withdrawal::has_foreign_references,
     },
     hashing::content_digest,
     kube::{namespaced_name::NamespacedName, object_cache::ObjectCache},
@@ -223,7 +225,11 @@ async fn create_revision(
         }
     };
     if let Some(uid) = created.uid() {
-        context.revision_digests.set(&agent.key, uid, digest);
+        let summary = RevisionSummary {
+            digest,
+            has_foreign_references: has_foreign_references(&revision.spec),
+        };
+        context.revision_summaries.set(&agent.key, uid, summary);
     }
     // Ahead of the watch, so that the next reconciliation does not create the revision a second time.
     context.caches.revisions.insert(metadata_only(created.metadata));

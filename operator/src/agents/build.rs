@@ -6,7 +6,7 @@ mod deployment;
 mod environment;
 mod metadata;
 mod resources;
-mod revision;
+pub(crate) mod revision;
 
 use k8s_openapi::api::{
     apps::v1::Deployment,

@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use kube::{Api, ResourceExt as _};
-use steadfast_crds::{AgentRevision, names::revision_name};
+use steadfast_crds::{AgentRevision, AgentRevisionSpec, names::revision_name};
 
 use crate::{
     agents::{
         context::Context,
         dereference::{ReferenceSource, SourceError},
+        grants::{Referent, Refusal},
         identity::{AgentIdentity, OwnerKind},
         pool_summary::PoolSummary,
-        revision_history::{CurrentRevision, RevisionHistory, digest_content, sequence_of},
+        revision_history::{CurrentRevision, RevisionHistory, RevisionSummary, sequence_of},
         summary::AgentSummary,
     },
     kube::{
@@ -24,20 +25,26 @@ use crate::{
 
 /// Why the newest revision of an Agent cannot be read.
 #[derive(Debug, thiserror::Error)]
-enum RevisionError {
+pub(crate) enum RevisionError {
+    /// The API server does not tell it.
     #[error("read AgentRevision {0}")]
     Fetch(String, #[source] kube::Error),
+    /// It cannot be encoded.
     #[error("digest AgentRevision {0}")]
     Digest(String, #[source] serde_json::Error),
 }
 
 impl ReferenceSource for Context {
+    fn refusal(&self, from: &str, to: &Referent) -> Result<Option<Refusal>, SourceError> {
+        self.cross_namespace.refusal(from, to)
+    }
+
     fn tool(&self, key: &NamespacedName) -> Option<Arc<GuardedTool>> {
-        self.caches.tool(key)
+        self.cross_namespace.tool(key)
     }
 
     fn agent(&self, key: &NamespacedName) -> AgentSummary {
-        AgentSummary::of(self.caches.agent(key).as_deref())
+        AgentSummary::of(self.cross_namespace.agent(key).as_deref())
     }
 
     fn pool(&self, key: &NamespacedName) -> PoolSummary {
@@ -68,26 +75,41 @@ impl ReferenceSource for Context {
         let Some((sequence, uid)) = newest else {
             return Ok(RevisionHistory { highest, current: None });
         };
-        let digest = match self.revision_digests.get(&agent.key, &uid) {
-            Some(digest) => Some(digest),
-            None => fetch_digest(self, &agent.key, sequence, &uid).await?,
+        let summary = match self.revision_summaries.get(&agent.key, &uid) {
+            Some(summary) => Some(summary),
+            None => fetch_summary(self, &agent.key, sequence, &uid).await?,
         };
         Ok(RevisionHistory {
             highest,
-            current: digest.map(|digest| CurrentRevision { sequence, digest }),
+            current: summary.map(|summary| CurrentRevision { sequence, summary }),
         })
     }
 }
 
-async fn fetch_digest(
+async fn fetch_summary(
     context: &Context,
     agent: &NamespacedName,
     sequence: i64,
     uid: &str,
-) -> Result<Option<String>, RevisionError> {
+) -> Result<Option<RevisionSummary>, RevisionError> {
+    let Some(spec) = fetch_revision(context, agent, sequence).await? else {
+        return Ok(None);
+    };
+    let name = revision_name(&agent.name, sequence);
+    let summary = RevisionSummary::of(&spec).map_err(|source| RevisionError::Digest(name, source))?;
+    context.revision_summaries.set(agent, uid.to_owned(), summary.clone());
+    Ok(Some(summary))
+}
+
+/// The content of a revision; `None` if it is gone or cannot be decoded.
+pub(crate) async fn fetch_revision(
+    context: &Context,
+    agent: &NamespacedName,
+    sequence: i64,
+) -> Result<Option<AgentRevisionSpec>, RevisionError> {
     let name = revision_name(&agent.name, sequence);
     let api: Api<AgentRevision> = Api::namespaced(context.client.clone(), &agent.namespace);
-    let revision = match api.get_opt(&name).await {
+    match api.get_opt(&name).await {
         // Written under another version of the definition. A new revision, which workers can decode, replaces it.
         Err(kube::Error::SerdeError(error)) => {
             tracing::warn!(
@@ -95,12 +117,9 @@ async fn fetch_digest(
                 error = &error as &dyn std::error::Error,
                 "the AgentRevision cannot be decoded; creating a new one"
             );
-            return Ok(None);
+            Ok(None)
         }
-        read => read.map_err(|source| RevisionError::Fetch(name.clone(), source))?,
-    };
-    let Some(revision) = revision else { return Ok(None) };
-    let digest = digest_content(&revision.spec).map_err(|source| RevisionError::Digest(name, source))?;
-    context.revision_digests.set(agent, uid.to_owned(), digest.clone());
-    Ok(Some(digest))
+        Ok(revision) => Ok(revision.map(|revision| revision.spec)),
+        Err(source) => Err(RevisionError::Fetch(name, source)),
+    }
 }

@@ -17,10 +17,11 @@ use steadfast_process::BlockingWork;
 
 use crate::{
     agents::{
+        cross_namespace::CrossNamespace,
         identity::{GuardedAgent, GuardedPool, OwnerKind},
         last_applied::LastApplied,
         reference_index::ReferenceIndex,
-        revision_history::RevisionDigests,
+        revision_history::RevisionSummaries,
     },
     deletion::state::Deletions,
     kube::{
@@ -49,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) caches: Caches,
     /// The references of Agents, in both directions.
     pub(crate) index: ReferenceIndex,
+    /// What Agents refer to in other namespaces; shared by all scopes.
+    pub(crate) cross_namespace: Arc<CrossNamespace>,
     /// The references of WorkerPools, in both directions.
     pub(crate) pool_index: ReferenceIndex,
     /// The desired schedules of Agents.
@@ -58,7 +61,7 @@ pub(crate) struct Context {
     /// The manifests that this process applied.
     pub(crate) last_applied: LastApplied,
     /// The digests of revisions.
-    pub(crate) revision_digests: RevisionDigests,
+    pub(crate) revision_summaries: RevisionSummaries,
     /// Writer of Events.
     pub(crate) recorder: Recorder,
     /// Metrics of the process.
@@ -109,11 +112,6 @@ impl Caches {
         }
     }
 
-    /// The AgentTool with that name.
-    pub(crate) fn tool(&self, key: &NamespacedName) -> Option<Arc<GuardedTool>> {
-        self.tools.get(&key.object_ref())
-    }
-
     /// All AgentTools.
     pub(crate) fn all_tools(&self) -> Vec<Arc<GuardedTool>> {
         self.tools.state()
@@ -154,7 +152,7 @@ impl Context {
     /// Forgets an Agent that is gone.
     pub(crate) fn forget(&self, agent: &NamespacedName) {
         self.agent_backoff.forget(agent);
-        self.revision_digests.forget(agent);
+        self.revision_summaries.forget(agent);
         self.schedules.remove(agent);
         self.deletions.forget(agent);
         self.forget_workers(OwnerKind::Agent, agent);

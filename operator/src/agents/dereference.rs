@@ -3,15 +3,19 @@
 //! The objects come from a [`ReferenceSource`]: a cluster, or manifests. A
 //! missing object is a value and not an error; an error is worth another attempt.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use steadfast_crds::Agent;
+use steadfast_crds::{Agent, agent_reference_grant::ReferentKind};
 
 use crate::{
     agents::{
+        grants::{Referent, Refusal},
         identity::AgentIdentity,
         pool_summary::PoolSummary,
-        reference_index::{agent_secrets, referenced_agents, referenced_tools},
+        reference_index::{agent_secrets, referents},
         revision_history::RevisionHistory,
         summary::AgentSummary,
     },
@@ -28,6 +32,9 @@ pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where the objects that an Agent refers to come from.
 pub trait ReferenceSource: Sync {
+    /// Why an Agent in the namespace `from` may not refer to an object in another namespace; `None` if it may.
+    fn refusal(&self, from: &str, to: &Referent) -> Result<Option<Refusal>, SourceError>;
+
     /// The AgentTool; `None` if it does not exist.
     fn tool(&self, key: &NamespacedName) -> Option<Arc<GuardedTool>>;
 
@@ -65,6 +72,9 @@ pub enum Error {
     /// A ConfigMap cannot be read.
     #[error("read ConfigMap {0}")]
     ConfigMap(String, #[source] SourceError),
+    /// Whether a reference to another namespace is permitted is not known.
+    #[error("look up what namespace {0} grants")]
+    Grants(String, #[source] SourceError),
     /// The revisions cannot be read.
     #[error("read the AgentRevisions")]
     Revisions(#[source] SourceError),
@@ -75,16 +85,29 @@ pub enum Error {
 pub struct Dereferenced {
     /// The system prompt.
     pub instructions: Instructions,
-    /// Each AgentTool of the spec; `None` for one that does not exist.
-    pub tools: BTreeMap<String, Option<Arc<GuardedTool>>>,
-    /// Each other Agent of the spec.
-    pub agents: BTreeMap<String, AgentSummary>,
+    /// Each AgentTool of the spec; `None` for one that does not exist. What may not be referred to was not looked up.
+    pub tools: BTreeMap<NamespacedName, Result<Option<Arc<GuardedTool>>, Refusal>>,
+    /// Each other Agent of the spec. What may not be referred to was not looked up.
+    pub agents: BTreeMap<NamespacedName, Result<AgentSummary, Refusal>>,
     /// The WorkerPool of the spec; `None` for an Agent with pods of its own.
     pub pool: Option<PoolSummary>,
     /// The hashes of each Secret that the Agent's own workers need.
     pub secrets: Secrets,
     /// The revisions so far.
     pub history: RevisionHistory,
+}
+
+impl Dereferenced {
+    /// What may be referred to, in the Agent's own namespace and in others.
+    pub(crate) fn permitted(&self) -> BTreeSet<Referent> {
+        let referent = |kind, key: &NamespacedName| Referent { kind, key: key.clone() };
+        let tools = self.tools.iter().filter(|(_, found)| found.is_ok());
+        let agents = self.agents.iter().filter(|(_, found)| found.is_ok());
+        tools
+            .map(|(key, _)| referent(ReferentKind::AgentTool, key))
+            .chain(agents.map(|(key, _)| referent(ReferentKind::Agent, key)))
+            .collect()
+    }
 }
 
 /// The hashes of Secrets, by name; `None` for one that does not exist.
@@ -109,14 +132,26 @@ pub async fn dereference(
 ) -> Result<Dereferenced, Error> {
     let identity = AgentIdentity::of(agent);
     let in_namespace = |name: &String| NamespacedName::new(&identity.key.namespace, name);
+    let mut tools = BTreeMap::new();
+    let mut agents = BTreeMap::new();
+    for referent in referents(agent) {
+        let refusal = refusal(source, &identity.key.namespace, &referent)?;
+        let key = referent.key;
+        match referent.kind {
+            ReferentKind::AgentTool => {
+                let tool = refusal.map_or_else(|| Ok(source.tool(&key)), Err);
+                tools.insert(key, tool);
+            }
+            ReferentKind::Agent => {
+                let agent = refusal.map_or_else(|| Ok(source.agent(&key)), Err);
+                agents.insert(key, agent);
+            }
+        }
+    }
     Ok(Dereferenced {
         instructions: instructions(source, agent, in_namespace).await?,
-        tools: referenced_tools(agent)
-            .map(|name| (name.clone(), source.tool(&in_namespace(name))))
-            .collect(),
-        agents: referenced_agents(agent)
-            .map(|name| (name.clone(), source.agent(&in_namespace(name))))
-            .collect(),
+        tools,
+        agents,
         pool: agent
             .spec
             .worker_pool
@@ -125,6 +160,15 @@ pub async fn dereference(
         secrets: secrets(source, &identity.key.namespace, agent_secrets(agent, settings)).await?,
         history: history(source, agent, &identity).await?,
     })
+}
+
+/// Why a reference is refused. An Agent may refer to everything in its own namespace.
+fn refusal(source: &impl ReferenceSource, from: &str, to: &Referent) -> Result<Option<Refusal>, Error> {
+    if to.key.namespace == from {
+        return Ok(None);
+    }
+    let of_namespace = |cause| Error::Grants(to.key.namespace.clone(), cause);
+    source.refusal(from, to).map_err(of_namespace)
 }
 
 async fn instructions(

@@ -5,13 +5,14 @@ use std::{collections::HashMap, sync::Arc};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::{Resource, core::DeserializeGuard};
 use steadfast_crds::{
-    Agent, AgentTool, WorkerPool,
+    Agent, AgentReferenceGrant, AgentTool, WorkerPool,
     manifests::{Manifest, ManifestError},
 };
 
 use crate::{
     agents::{
         dereference::{ReferenceSource, SourceError},
+        grants::{Grants, Referent, Refusal},
         identity::{AgentIdentity, GuardedAgent, GuardedPool},
         pool_summary::PoolSummary,
         revision_history::RevisionHistory,
@@ -25,12 +26,14 @@ use crate::{
     tools::GuardedTool,
 };
 
-/// The Agents, AgentTools, WorkerPools, Secrets and ConfigMaps of manifests. An Agent has no revision, unless one is set.
+/// The Agents, AgentTools, WorkerPools, AgentReferenceGrants, Secrets and ConfigMaps of manifests. An Agent has no
+/// revision, unless one is set.
 #[derive(Debug, Default)]
 pub struct ManifestSource {
     agents: HashMap<NamespacedName, GuardedAgent>,
     tools: HashMap<NamespacedName, Arc<GuardedTool>>,
     pools: HashMap<NamespacedName, GuardedPool>,
+    grants: Grants,
     secrets: HashMap<NamespacedName, Arc<SecretHashes>>,
     config_maps: HashMap<NamespacedName, Arc<ConfigMapData>>,
     histories: HashMap<NamespacedName, RevisionHistory>,
@@ -60,6 +63,9 @@ impl ManifestSource {
         } else if manifest.is::<WorkerPool>() {
             let pool: GuardedPool = manifest.decode()?;
             self.pools.insert(key(&pool, namespace), pool);
+        } else if manifest.is::<AgentReferenceGrant>() {
+            let grant: AgentReferenceGrant = manifest.decode()?;
+            self.grants.set(&key(&grant, namespace), Some(grant.spec));
         } else if manifest.is::<Secret>() {
             let secret: Secret = manifest.decode()?;
             let key = key(&secret, namespace);
@@ -99,6 +105,10 @@ fn hashes(secret: Secret, hash: &KeyedHash) -> SecretHashes {
 }
 
 impl ReferenceSource for ManifestSource {
+    fn refusal(&self, from: &str, to: &Referent) -> Result<Option<Refusal>, SourceError> {
+        Ok((!self.grants.permit(from, to)).then_some(Refusal::NotPermitted))
+    }
+
     fn tool(&self, key: &NamespacedName) -> Option<Arc<GuardedTool>> {
         self.tools.get(key).cloned()
     }

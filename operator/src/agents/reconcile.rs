@@ -3,7 +3,7 @@
 //! Decides the order of the stages and what a failed stage means. A missing
 //! reference is a condition, never an error; an error is worth another attempt.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use kube::runtime::controller::Action;
 use steadfast_crds::{Agent, conditions::Reason};
@@ -11,17 +11,21 @@ use steadfast_crds::{Agent, conditions::Reason};
 use crate::{
     agents::{
         apply::apply,
-        build::build,
+        build::{self, RevisionPlan, build},
+        cluster_source::fetch_revision,
         context::Context,
         deletion,
-        dereference::{Dereferenced, dereference},
+        dereference::{self, Dereferenced, dereference},
         error::Error,
         events, garbage_collection,
+        grants::Referent,
         identity::{AgentIdentity, GuardedAgent},
         next::Next,
         pool_summary::PoolSummary,
+        revision_history::{RevisionHistory, digest_content},
         status::{self, Reconciled},
-        validate::{ValidatedAgent, validate},
+        validate::{self, RevisionContent, ValidatedAgent, validate},
+        withdrawal,
     },
     kube::namespaced_name::NamespacedName,
     malformed, metrics,
@@ -93,8 +97,13 @@ async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Arc<Conte
     let dereferenced = dereference(context.as_ref(), agent, &context.settings).await?;
     let history = dereferenced.history.clone();
     let pool = dereferenced.pool.as_ref().map(PoolSummary::workers);
+    let permitted = dereferenced.permitted();
     let validated = validate_in_time(agent, dereferenced, context).await?;
-    let desired = build(&validated, &history, &context.settings);
+    let mut desired = build(&validated, &history, &context.settings);
+    if validated.revision.is_none() {
+        let withdrawn = withdraw(context, identity, &history, &permitted).await?;
+        desired.revision = withdrawn.unwrap_or(desired.revision);
+    }
     // Boxed: whole manifests live across its awaits.
     let applied = Box::pin(apply(context, identity, desired)).await?;
     Ok(Reconciled {
@@ -104,6 +113,27 @@ async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Arc<Conte
         pool,
         schedules: context.schedules.condition(&identity.key),
     })
+}
+
+/// The next revision of an Agent with errors: the newest one without the references to other namespaces that are not
+/// permitted any more. `None` if it has no such.
+async fn withdraw(
+    context: &Context,
+    identity: &AgentIdentity,
+    history: &RevisionHistory,
+    permitted: &BTreeSet<Referent>,
+) -> Result<Option<RevisionPlan>, Error> {
+    let newest = history.current.as_ref();
+    let Some(newest) = newest.filter(|newest| newest.summary.has_foreign_references) else {
+        return Ok(None);
+    };
+    let fetched = fetch_revision(context, &identity.key, newest.sequence).await;
+    let newest = fetched.map_err(|source| dereference::Error::Revisions(source.into()))?;
+    let left = newest.and_then(|newest| withdrawal::without_unpermitted(&newest, permitted));
+    let Some(spec) = left else { return Ok(None) };
+    let digest = digest_content(&spec).map_err(validate::Error::Encode)?;
+    let rest = RevisionContent { spec, digest };
+    Ok(Some(build::revision::plan(identity, Some(&rest), history)))
 }
 
 /// Validates on a thread of its own: a parser that does not return must not stop the reconciliation of other Agents.

@@ -1,16 +1,17 @@
 //! The references of Agents to Secrets, ConfigMaps, AgentTools, WorkerPools and other
 //! Agents, and those of WorkerPools to Secrets, in both directions: a change of an
 //! object reconciles the objects that refer to it, and no other. Pure; fed by the
-//! watches of Agents and WorkerPools, each with an index of its own.
+//! watches of Agents and WorkerPools, each with an index of its own. References to
+//! other namespaces are few, and have an index of theirs ([`super::grants`]).
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use steadfast_crds::{Agent, WorkerPool};
+use steadfast_crds::{Agent, WorkerPool, agent_reference_grant::ReferentKind};
 
-use crate::{kube::namespaced_name::NamespacedName, settings::Settings};
+use crate::{agents::grants::Referent, kube::namespaced_name::NamespacedName, settings::Settings};
 
 /// An object that an Agent or a WorkerPool refers to, in its own namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,7 +28,7 @@ pub(crate) enum Reference {
     Pool(String),
 }
 
-/// The references of an Agent, with the Secrets that the workers of its own need.
+/// The references of an Agent in its own namespace, with the Secrets that the workers of its own need.
 pub(crate) fn references(agent: &Agent, settings: &Settings) -> BTreeSet<Reference> {
     let spec = &agent.spec;
     let config_map = spec.instructions_from.iter().map(|from| &from.config_map_key_ref.name);
@@ -36,9 +37,26 @@ pub(crate) fn references(agent: &Agent, settings: &Settings) -> BTreeSet<Referen
         .map(Reference::Secret)
         .chain(spec.pool().map(|pool| Reference::Pool(pool.to_owned())))
         .chain(config_map.cloned().map(Reference::ConfigMap))
-        .chain(referenced_tools(agent).cloned().map(Reference::Tool))
-        .chain(referenced_agents(agent).cloned().map(Reference::Agent))
+        .chain(own_referents(agent))
         .collect()
+}
+
+fn own_referents(agent: &Agent) -> impl Iterator<Item = Reference> {
+    let own = NamespacedName::of(agent).namespace;
+    let in_namespace = referents(agent)
+        .into_iter()
+        .filter(move |referent| referent.key.namespace == own);
+    in_namespace.map(|Referent { kind, key }| match kind {
+        ReferentKind::Agent => Reference::Agent(key.name),
+        ReferentKind::AgentTool => Reference::Tool(key.name),
+    })
+}
+
+/// The references of an Agent to other namespaces.
+pub(crate) fn foreign_referents(agent: &Agent) -> BTreeSet<Referent> {
+    let own = NamespacedName::of(agent).namespace;
+    let all = referents(agent).into_iter();
+    all.filter(|referent| referent.key.namespace != own).collect()
 }
 
 /// The references of a WorkerPool: the Secrets that its workers need.
@@ -63,20 +81,29 @@ pub(crate) fn pool_secrets<'a>(
     credentials.chain(settings.worker_secrets())
 }
 
-/// The AgentTools that an Agent refers to.
-pub(crate) fn referenced_tools(agent: &Agent) -> impl Iterator<Item = &String> {
-    agent.spec.tools.iter().filter_map(|reference| reference.tool.as_ref())
-}
-
-/// The other Agents that an Agent refers to: as tools, in handoffs and as judges.
-pub(crate) fn referenced_agents(agent: &Agent) -> impl Iterator<Item = &String> {
+/// The AgentTools and the other Agents that an Agent refers to: as tools, in handoffs and as judges, in its own
+/// namespace and in others.
+pub(crate) fn referents(agent: &Agent) -> Vec<Referent> {
+    let own = NamespacedName::of(agent).namespace;
+    let referent = |kind, namespace: &Option<String>, name: &String| Referent {
+        kind,
+        key: NamespacedName::new(namespace.as_ref().unwrap_or(&own), name),
+    };
     let spec = &agent.spec;
-    let tools = spec.tools.iter().filter_map(|reference| reference.agent.as_ref());
-    let handoffs = spec.handoffs.iter().map(|handoff| &handoff.agent);
+    let tools = spec.tools.iter().flat_map(|entry| {
+        let tool = entry.tool.iter().map(|name| (ReferentKind::AgentTool, name));
+        let agent = entry.agent.iter().map(|name| (ReferentKind::Agent, name));
+        tool.chain(agent)
+            .map(|(kind, name)| referent(kind, &entry.namespace, name))
+    });
+    let handoffs = spec.handoffs.iter();
+    let handoffs = handoffs.map(|handoff| referent(ReferentKind::Agent, &handoff.namespace, &handoff.agent));
     let checks = spec.guardrails.input.iter().chain(&spec.guardrails.output);
-    tools
-        .chain(handoffs)
-        .chain(checks.filter_map(|check| check.agent.as_ref()))
+    let judges = checks.filter_map(|check| {
+        let agent = check.agent.as_ref()?;
+        Some(referent(ReferentKind::Agent, &check.namespace, agent))
+    });
+    tools.chain(handoffs).chain(judges).collect()
 }
 
 /// The references of all Agents, or of all WorkerPools.
@@ -166,25 +193,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_referenced_agents_are_tools_handoffs_and_judges() {
+    fn the_references_are_tools_handoffs_and_judges_each_in_its_namespace() {
         let agent: Agent = serde_json::from_value(json!({
             "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
             "metadata": { "name": "a", "namespace": "team" },
             "spec": {
                 "instructions": "Answer.", "model": { "name": "m" },
-                "tools": [{ "tool": "t" }, { "agent": "asked" }],
-                "handoffs": [{ "agent": "other" }],
+                "tools": [{ "tool": "t" }, { "agent": "asked" }, { "tool": "t", "namespace": "shop" }],
+                "handoffs": [{ "agent": "other" }, { "agent": "desk", "namespace": "shop" }],
                 "guardrails": {
                     "input": [{ "name": "g", "agent": "judge" }, { "name": "h", "cel": "true" }],
-                    "output": [{ "name": "g", "agent": "proofreader" }],
+                    "output": [
+                        { "name": "g", "agent": "proofreader", "namespace": "shop" },
+                        { "name": "i", "agent": "own", "namespace": "team" },
+                    ],
                 },
             },
         }))
         .unwrap();
-        assert_eq!(referenced_tools(&agent).collect::<Vec<_>>(), ["t"]);
+        let tool = |name: &str| Reference::Tool(name.to_owned());
+        let other = |name: &str| Reference::Agent(name.to_owned());
+        let own: Vec<_> = own_referents(&agent).collect();
         assert_eq!(
-            referenced_agents(&agent).collect::<Vec<_>>(),
-            ["asked", "other", "judge", "proofreader"]
+            own,
+            [tool("t"), other("asked"), other("other"), other("judge"), other("own")]
+        );
+        let foreign = foreign_referents(&agent).into_iter();
+        let foreign: Vec<_> = foreign.map(|r| (r.kind.as_str(), r.key.to_string())).collect();
+        let shop = |kind, name: &str| (kind, format!("shop/{name}"));
+        assert_eq!(
+            foreign,
+            [
+                shop("Agent", "desk"),
+                shop("Agent", "proofreader"),
+                shop("AgentTool", "t")
+            ]
         );
     }
 

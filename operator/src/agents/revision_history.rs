@@ -9,7 +9,9 @@ use std::{
 use kube::ResourceExt as _;
 use steadfast_crds::{AgentRevisionSpec, names::SEQUENCE_LABEL};
 
-use crate::{hashing::content_digest, kube::namespaced_name::NamespacedName};
+use crate::{
+    agents::withdrawal::has_foreign_references, hashing::content_digest, kube::namespaced_name::NamespacedName,
+};
 
 /// The revisions of an Agent so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,8 +27,27 @@ pub struct RevisionHistory {
 pub struct CurrentRevision {
     /// Its sequence number.
     pub sequence: i64,
-    /// The digest of its content.
+    /// Its content, in short.
+    pub summary: RevisionSummary,
+}
+
+/// What is remembered of a revision's content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevisionSummary {
+    /// The digest.
     pub digest: String,
+    /// Whether it refers to other namespaces.
+    pub has_foreign_references: bool,
+}
+
+impl RevisionSummary {
+    /// The summary of this content.
+    pub fn of(spec: &AgentRevisionSpec) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            digest: digest_content(spec)?,
+            has_foreign_references: has_foreign_references(spec),
+        })
+    }
 }
 
 impl RevisionHistory {
@@ -36,7 +57,7 @@ impl RevisionHistory {
             highest: spec.sequence,
             current: Some(CurrentRevision {
                 sequence: spec.sequence,
-                digest: digest_content(spec)?,
+                summary: RevisionSummary::of(spec)?,
             }),
         })
     }
@@ -55,26 +76,26 @@ pub(crate) fn digest_content(spec: &AgentRevisionSpec) -> Result<String, serde_j
     })
 }
 
-/// The digest of each Agent's newest revision, so that revisions are not read again.
+/// What is known of each Agent's newest revision, so that revisions are not read again.
 #[derive(Debug, Default)]
-pub(crate) struct RevisionDigests(Mutex<HashMap<NamespacedName, (String, String)>>);
+pub(crate) struct RevisionSummaries(Mutex<HashMap<NamespacedName, (String, RevisionSummary)>>);
 
-impl RevisionDigests {
-    /// The digest of the revision with this uid, if known.
-    pub(crate) fn get(&self, agent: &NamespacedName, uid: &str) -> Option<String> {
-        let digests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        digests
+impl RevisionSummaries {
+    /// The summary of the revision with this uid, if known.
+    pub(crate) fn get(&self, agent: &NamespacedName, uid: &str) -> Option<RevisionSummary> {
+        let summaries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        summaries
             .get(agent)
             .filter(|(known_uid, _)| known_uid == uid)
-            .map(|(_, digest)| digest.clone())
+            .map(|(_, summary)| summary.clone())
     }
 
-    /// Stores the digest of an Agent's newest revision.
-    pub(crate) fn set(&self, agent: &NamespacedName, uid: String, digest: String) {
+    /// Stores the summary of an Agent's newest revision.
+    pub(crate) fn set(&self, agent: &NamespacedName, uid: String, summary: RevisionSummary) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(agent.clone(), (uid, digest));
+            .insert(agent.clone(), (uid, summary));
     }
 
     /// Forgets an Agent that is gone.

@@ -1,17 +1,18 @@
 //! The watches that fill the caches, and the Agents and WorkerPools that each watch
 //! event reconciles.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, rbac::v1::Role};
 use kube::{
     Resource, ResourceExt as _,
-    core::{NamespaceResourceScope, PartialObjectMeta},
-    runtime::watcher::Event,
+    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
+    runtime::{reflector, watcher::Event},
 };
 use steadfast_crds::{
-    Agent, WorkerPool,
+    Agent, AgentReferenceGrant, WorkerPool,
+    agent_reference_grant::ReferentKind,
     names::{MANAGED_BY, MANAGED_BY_LABEL},
 };
 use steadfast_watch::{RawObject, decode_event};
@@ -20,9 +21,10 @@ use crate::{
     agents::{
         context::Context,
         controller::Queues,
+        grants::Referent,
         identity::{GuardedAgent, GuardedPool},
         pool_summary::{PoolSummaries, PoolSummary},
-        reference_index::{Reference, pool_references, references},
+        reference_index::{Reference, foreign_referents, pool_references, references},
         summary::{AgentSummaries, AgentSummary},
     },
     kube::{
@@ -44,6 +46,7 @@ pub(crate) fn watches(
     vec![
         watch_agents(context, scope, agents, queue).boxed(),
         watch_pools(context, scope, pools, queue).boxed(),
+        watch_grants(context, scope).boxed(),
         watch_referenced(
             context,
             scope,
@@ -93,6 +96,7 @@ fn watch_agents(
         let changed = feed.observe(&event);
         for deleted in changed.iter().filter(|key| !feed.contains(key)) {
             context.index.remove(deleted);
+            context.cross_namespace.set_references(deleted, BTreeSet::new());
         }
         for agent in &changed {
             let summary = AgentSummary::of(context.caches.agent(agent).as_deref());
@@ -102,6 +106,10 @@ fn watch_agents(
             queue
                 .agents
                 .push_dependents(&context, &agent.namespace, Reference::Agent(agent.name.clone()));
+            context.cross_namespace.push_dependents(&Referent {
+                kind: ReferentKind::Agent,
+                key: agent.clone(),
+            });
             if before.pool() != summary.pool() {
                 // Each counts its Agents.
                 let pools = before.pool().into_iter().chain(summary.pool());
@@ -140,6 +148,29 @@ fn watch_pools(
     })
 }
 
+/// The watch of what this scope grants to other namespaces. A grant that cannot be decoded grants nothing.
+fn watch_grants(context: &Arc<Context>, scope: &WatchScope) -> impl Future<Output = ()> + Send + 'static {
+    let (context, of_scope) = (Arc::clone(context), scope.clone());
+    let (store, writer) = reflector::store::<DeserializeGuard<AgentReferenceGrant>>();
+    let mut feed = ReflectorFeed::new(writer);
+    scope.watch::<AgentReferenceGrant>(&context.client).run(move |event| {
+        let event = guarded(event);
+        let changed = feed.observe(&event).into_iter().map(|key| {
+            let grant = store.get(&key.object_ref());
+            let grant = grant.and_then(|grant| match &grant.0 {
+                Ok(grant) => Some(grant.spec.clone()),
+                Err(invalid) => {
+                    tracing::warn!(%key, %invalid, "the AgentReferenceGrant cannot be decoded: it grants nothing");
+                    None
+                }
+            });
+            (key, grant)
+        });
+        let listed = matches!(event, Event::InitDone);
+        context.cross_namespace.set_grants(&of_scope, changed.collect(), listed);
+    })
+}
+
 fn index_pool_references(context: &Context, event: &Event<GuardedPool>) {
     use Event::{Apply, Delete, Init, InitApply, InitDone};
     match event {
@@ -158,12 +189,12 @@ fn index_references(context: &Context, event: &Event<GuardedAgent>) {
     use Event::{Apply, Delete, Init, InitApply, InitDone};
     match event {
         Apply(agent) | InitApply(agent) => {
-            let references = agent
-                .0
-                .as_ref()
-                .map(|agent| references(agent, &context.settings))
-                .unwrap_or_default();
-            context.index.set(&NamespacedName::of(agent), references);
+            let key = NamespacedName::of(agent);
+            let decoded = agent.0.as_ref();
+            let foreign = decoded.map(foreign_referents).unwrap_or_default();
+            let references = decoded.map(|agent| references(agent, &context.settings));
+            context.index.set(&key, references.unwrap_or_default());
+            context.cross_namespace.set_references(&key, foreign);
         }
         Delete(_) | Init | InitDone => {}
     }

@@ -10,8 +10,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{
     controller,
     events::{Recorder, Reporter},
-    reflector,
+    reflector::{self, store::Writer},
 };
+use steadfast_crds::agent_reference_grant::ReferentKind;
 use steadfast_process::BlockingWork;
 use tokio::task::JoinSet;
 
@@ -22,10 +23,12 @@ use crate::{
         self,
         context::{Caches, Context},
         controller::{AgentQueue, PoolQueue, Queues},
-        identity::{ADMIN_PORT, GuardedPool, OwnerKind},
+        cross_namespace::{CrossNamespace, ScopeView},
+        grants::Referent,
+        identity::{ADMIN_PORT, GuardedAgent, GuardedPool, OwnerKind},
         last_applied::LastApplied,
         reference_index::{Reference, ReferenceIndex},
-        revision_history::RevisionDigests,
+        revision_history::RevisionSummaries,
     },
     deletion::{drainer::Drainer, temporal::TaskClient},
     kube::{
@@ -42,7 +45,7 @@ use crate::{
         temporal::ScheduleClient,
     },
     tools::{
-        self,
+        self, GuardedTool,
         offers::{self, KnownOffers, Sources},
     },
 };
@@ -50,27 +53,72 @@ use crate::{
 /// Threads for the validation of Agents, and as many for AgentTools.
 const VALIDATION_THREADS: usize = 8;
 
+/// Starts the tasks of all scopes.
+pub(super) fn spawn_all(app: &Arc<App>, tasks: &mut JoinSet<()>) {
+    let ends: Vec<Ends> = app.config.scopes.iter().map(|_| Ends::new()).collect();
+    let views = app.config.scopes.iter().zip(&ends).map(|(scope, ends)| {
+        let (agents, tools) = (ends.agents.0.clone(), ends.tools.0.clone());
+        ScopeView::new(scope.clone(), agents, tools, ends.queue.clone())
+    });
+    let cross_namespace = Arc::new(CrossNamespace::new(views.collect()));
+    for (scope, ends) in app.config.scopes.iter().zip(ends) {
+        spawn(app, scope, ends, Arc::clone(&cross_namespace), tasks);
+    }
+}
+
+/// The two ends of the stores and of the queue of a scope that other scopes reach.
+struct Ends {
+    agents: (reflector::Store<GuardedAgent>, Writer<GuardedAgent>),
+    tools: (reflector::Store<GuardedTool>, Writer<GuardedTool>),
+    queue: AgentQueue,
+    queued: mpsc::UnboundedReceiver<reflector::ObjectRef<GuardedAgent>>,
+}
+
+impl Ends {
+    fn new() -> Self {
+        let (sender, queued) = mpsc::unbounded();
+        Self {
+            agents: reflector::store(),
+            tools: reflector::store(),
+            queue: AgentQueue::new(sender),
+            queued,
+        }
+    }
+}
+
 /// Starts the tasks of one scope. They end when the operator is stopped; the controllers finish what they have begun.
-pub(super) fn spawn(app: &Arc<App>, scope: &WatchScope, tasks: &mut JoinSet<()>) {
-    let (agent_store, agent_writer) = reflector::store();
-    let (tool_store, tool_writer) = reflector::store();
+fn spawn(
+    app: &Arc<App>,
+    scope: &WatchScope,
+    ends: Ends,
+    cross_namespace: Arc<CrossNamespace>,
+    tasks: &mut JoinSet<()>,
+) {
+    let Ends {
+        agents: (agent_store, agent_writer),
+        tools: (tool_store, tool_writer),
+        queue,
+        queued: agent_receiver,
+    } = ends;
     let (pool_store, pool_writer) = reflector::store();
-    let (agent_sender, agent_receiver) = mpsc::unbounded();
     let (tool_sender, tool_receiver) = mpsc::unbounded();
     let (pool_sender, pool_receiver) = mpsc::unbounded();
     let offers = Arc::<KnownOffers>::default();
-    let queue = AgentQueue::new(agent_sender);
     let queues = Queues {
         agents: queue.clone(),
         pools: PoolQueue::new(pool_sender),
     };
     let caches = Caches::new(agent_store.clone(), tool_store.clone(), pool_store.clone());
-    let context = Arc::new(agent_context(app, caches));
+    let context = Arc::new(agent_context(app, caches, cross_namespace));
 
     let push_dependents = {
         let (context, queue) = (Arc::clone(&context), queue.clone());
         move |tool: &NamespacedName| {
             queue.push_dependents(&context, &tool.namespace, Reference::Tool(tool.name.clone()));
+            context.cross_namespace.push_dependents(&Referent {
+                kind: ReferentKind::AgentTool,
+                key: tool.clone(),
+            });
         }
     };
     let feeds = (ReflectorFeed::new(agent_writer), ReflectorFeed::new(pool_writer));
@@ -184,7 +232,7 @@ fn after_sync<W: Future<Output = ()>>(app: &App, context: &Arc<Context>, work: W
     }
 }
 
-fn agent_context(app: &App, caches: Caches) -> Context {
+fn agent_context(app: &App, caches: Caches, cross_namespace: Arc<CrossNamespace>) -> Context {
     Context {
         client: app.client.clone(),
         settings: app.config.settings.clone(),
@@ -192,11 +240,12 @@ fn agent_context(app: &App, caches: Caches) -> Context {
         config_maps: ConfigMapCache::new(app.client.clone()),
         caches,
         index: ReferenceIndex::default(),
+        cross_namespace,
         pool_index: ReferenceIndex::default(),
         schedules: Arc::default(),
         deletions: Arc::default(),
         last_applied: LastApplied::default(),
-        revision_digests: RevisionDigests::default(),
+        revision_summaries: RevisionSummaries::default(),
         recorder: recorder(app),
         metrics: app.metrics.clone(),
         agent_backoff: Backoff::default(),
@@ -229,6 +278,7 @@ impl Sources for Workers {
         tools.map(|tool| NamespacedName::of(tool.as_ref())).collect()
     }
 
+    /// Of the tool's own namespace alone: the workers of another one have no say in the status of the tool.
     fn agents_with(&self, tool: &NamespacedName) -> Vec<NamespacedName> {
         self.0
             .index

@@ -1,4 +1,4 @@
-//! What the API server refuses when an Agent, AgentTool or WorkerPool is applied: its schema,
+//! What the API server refuses when an Agent, AgentTool, WorkerPool or AgentReferenceGrant is applied: its schema,
 //! the rules in CEL, and (as kubectl does) fields that do not exist. Pure.
 
 use std::{collections::BTreeSet, fmt::Write as _};
@@ -7,7 +7,7 @@ use jsonschema::{ValidationError, error::ValidationErrorKind};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::cel::{ValidationErrors, Validator};
 use serde_json::Value;
-use steadfast_crds::{Agent, AgentTool, WorkerPool, definition, json_schema, manifests::Manifest};
+use steadfast_crds::{Agent, AgentReferenceGrant, AgentTool, WorkerPool, definition, json_schema, manifests::Manifest};
 
 use super::Refused;
 
@@ -21,6 +21,7 @@ pub(super) struct Admission {
     agent: Schemas,
     tool: Schemas,
     pool: Schemas,
+    grant: Schemas,
 }
 
 struct Schemas {
@@ -46,15 +47,18 @@ impl Admission {
             agent: Schemas::of(&definition::<Agent>()),
             tool: Schemas::of(&definition::<AgentTool>()),
             pool: Schemas::of(&definition::<WorkerPool>()),
+            grant: Schemas::of(&definition::<AgentReferenceGrant>()),
         }
     }
 
-    /// Everything in an Agent, AgentTool or WorkerPool that the API server refuses.
+    /// Everything in one of these objects that the API server refuses.
     pub(super) fn check(&self, manifest: &Manifest) -> Vec<Refused> {
         let schemas = if manifest.is::<Agent>() {
             &self.agent
         } else if manifest.is::<WorkerPool>() {
             &self.pool
+        } else if manifest.is::<AgentReferenceGrant>() {
+            &self.grant
         } else {
             &self.tool
         };

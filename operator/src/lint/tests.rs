@@ -51,6 +51,29 @@ async fn what_is_missing_has_the_reason_that_the_cluster_gives() {
 }
 
 #[tokio::test]
+async fn a_reference_to_another_namespace_needs_a_grant_there() {
+    let agent = format!("{AGENT}  tools: [{{tool: get-weather, namespace: shop}}]\n");
+    let tool = TOOL.replace("{name: get-weather}", "{name: get-weather, namespace: shop}");
+    let without = lines(&format!("{agent}---\n{tool}")).await;
+    assert_eq!(without.len(), 1, "{without:?}");
+    let start = "1 Warning weather ReferencesResolved/RefNotPermitted: ";
+    assert!(without[0].starts_with(start), "{without:?}");
+    let grant = |kind: &str| {
+        format!(
+            "apiVersion: steadfast.dev/v1alpha1\nkind: AgentReferenceGrant\nmetadata: {{name: g, namespace: shop}}\n\
+             spec: {{from: [{{kind: Agent, namespace: default}}], to: [{{kind: {kind}}}]}}\n"
+        )
+    };
+    let with = format!("{agent}---\n{tool}---\n{}", grant("AgentTool"));
+    assert_eq!(lines(&with).await, Vec::<String>::new());
+    let bad = lines(&grant("Secret")).await;
+    assert!(
+        bad.iter().any(|line| line.contains("-/Invalid: spec.to[0].kind")),
+        "{bad:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_the_api_server_refuses_is_told_with_its_line() {
     assert_eq!(
         lines(&format!("{AGENT}  modelName: 1\n")).await,

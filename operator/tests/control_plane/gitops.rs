@@ -301,6 +301,7 @@ async fn argo_cd_finds_no_difference_before_and_after_a_reconciliation() {
                 "Agent" => cluster.make_ready(name).await,
                 // It stands before its Agents.
                 "WorkerPool" => cluster.make_pool_ready(name).await,
+                "AgentReferenceGrant" => {}
                 _ => accepted(&cluster, name).await,
             }
         }

@@ -100,8 +100,14 @@ impl Cluster {
 
     /// Starts an operator for this namespace.
     pub(crate) async fn start_operator(&self, leader_election: LeaderElection) -> Operator {
+        let scopes = vec![WatchScope::Namespace(self.namespace.clone())];
+        self.start_operator_of(leader_election, scopes).await
+    }
+
+    /// Starts an operator for these namespaces.
+    pub(crate) async fn start_operator_of(&self, leader_election: LeaderElection, scopes: Vec<WatchScope>) -> Operator {
         let config = Config {
-            scopes: vec![WatchScope::Namespace(self.namespace.clone())],
+            scopes,
             operator_namespace: self.namespace.clone(),
             settings: Settings {
                 install_id: "test".to_owned(),

@@ -14,6 +14,7 @@ mod admission;
 mod deletion;
 mod edits;
 mod gitops;
+mod grants;
 mod healing;
 mod leading;
 mod lint;

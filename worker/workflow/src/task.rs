@@ -273,6 +273,16 @@ impl Task {
         self.state.active_agent.as_ref().map(|active| active.task_queue.clone())
     }
 
+    /// Namespace of the agent that has the turn, if it is another one than that of the task.
+    pub fn foreign_namespace(&self) -> Option<&str> {
+        self.state.active_agent.as_ref()?.namespace.as_deref()
+    }
+
+    /// Namespace of the agent that has the turn.
+    pub fn acting_namespace(&self) -> &str {
+        self.foreign_namespace().unwrap_or(&self.start.namespace)
+    }
+
     /// Name of the agent that has the turn.
     pub fn acting_agent(&self) -> &str {
         self.state

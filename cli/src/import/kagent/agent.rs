@@ -250,6 +250,7 @@ fn reference(tool: Option<String>, agent: Option<String>) -> AgentToolReference 
     AgentToolReference {
         tool,
         agent,
+        namespace: None,
         name: None,
         description: None,
         approval: None,

@@ -11,7 +11,7 @@ use super::{RevisionPlan, metadata::owned_metadata};
 use crate::agents::{identity::AgentIdentity, revision_history::RevisionHistory, validate::RevisionContent};
 
 /// Compares the Agent's content with its newest revision.
-pub(super) fn plan(
+pub(crate) fn plan(
     agent: &AgentIdentity,
     content: Option<&RevisionContent>,
     history: &RevisionHistory,
@@ -21,7 +21,7 @@ pub(super) fn plan(
         current: current.map(|current| current.sequence),
     };
     let Some(content) = content else { return keep };
-    if current.is_some_and(|current| current.sequence == history.highest && current.digest == content.digest) {
+    if current.is_some_and(|current| current.sequence == history.highest && current.summary.digest == content.digest) {
         return keep;
     }
     // Anybody who may create revisions may write any number into a label.
@@ -49,7 +49,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::agents::revision_history::CurrentRevision;
+    use crate::agents::revision_history::{CurrentRevision, RevisionSummary};
 
     fn agent() -> AgentIdentity {
         let agent: steadfast_crds::Agent = serde_json::from_value(json!({
@@ -75,7 +75,10 @@ mod tests {
             highest,
             current: current.map(|(sequence, digest)| CurrentRevision {
                 sequence,
-                digest: digest.to_owned(),
+                summary: RevisionSummary {
+                    digest: digest.to_owned(),
+                    has_foreign_references: false,
+                },
             }),
         }
     }

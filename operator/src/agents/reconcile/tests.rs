@@ -20,7 +20,8 @@ use steadfast_process::{BlockingWork, prometheus::Registry};
 use super::*;
 use crate::{
     agents::{
-        context::Caches, last_applied::LastApplied, reference_index::ReferenceIndex, revision_history::RevisionDigests,
+        context::Caches, cross_namespace::CrossNamespace, last_applied::LastApplied, reference_index::ReferenceIndex,
+        revision_history::RevisionSummaries,
     },
     hashing::keyed_hash::KeyedHash,
     kube::{
@@ -89,11 +90,12 @@ where
         config_maps: ConfigMapCache::new(client.clone()),
         caches: Caches::new(reflector::store().0, reflector::store().0, reflector::store().0),
         index: ReferenceIndex::default(),
+        cross_namespace: Arc::new(CrossNamespace::new(Vec::new())),
         pool_index: ReferenceIndex::default(),
         schedules: Arc::default(),
         deletions: Arc::default(),
         last_applied: LastApplied::default(),
-        revision_digests: RevisionDigests::default(),
+        revision_summaries: RevisionSummaries::default(),
         recorder: Recorder::new(client, Reporter::from("test")),
         metrics: Metrics::register(&Registry::new()).unwrap(),
         agent_backoff: Backoff::default(),

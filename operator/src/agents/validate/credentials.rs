@@ -132,24 +132,36 @@ pub(crate) fn check_names(credentials: &[Credential], errors: &mut Vec<Validatio
     }
 }
 
-/// Checks that a credential which an argument could lead to another host names its hosts.
+/// Checks that a credential names its hosts where an argument, or the author of the tool in another namespace, could
+/// lead it to any other.
 fn check_hosts(provided: &Provided<'_>, tools: &[RevisionTool], errors: &mut Vec<ValidationError>) {
     for tool in tools {
-        let variables = validate::variables_without_fixed_host(&tool.spec);
+        let variables = match &tool.from {
+            Some(_) => validate::variables(&tool.spec),
+            None => validate::variables_without_fixed_host(&tool.spec),
+        };
         let without_hosts = provided
             .credentials
             .iter()
             .filter(|credential| credential.hosts.is_empty() && variables.contains(&credential.env_var_name));
         for credential in without_hosts {
-            let (tool, variable) = (&tool.name, &credential.env_var_name);
-            errors.push(ValidationError::new(
-                ConditionType::CredentialsResolved,
-                Reason::HostsRequired,
-                format!(
-                    "tool \"{tool}\" sends {variable} to a host that an argument can change; \
+            let (name, variable) = (&tool.name, &credential.env_var_name);
+            let message = match &tool.from {
+                Some(from) => format!(
+                    "tool \"{name}\" of namespace \"{}\" sends {variable} to hosts that its author can change; \
+                     list the hosts that may get it in the `hosts` of {variable}",
+                    from.namespace
+                ),
+                None => format!(
+                    "tool \"{name}\" sends {variable} to a host that an argument can change; \
                      list the hosts that may get it in the `hosts` of {variable}, \
                      or end the host in the URL before the first argument"
                 ),
+            };
+            errors.push(ValidationError::new(
+                ConditionType::CredentialsResolved,
+                Reason::HostsRequired,
+                message,
             ));
         }
     }

@@ -7,14 +7,15 @@ use steadfast_contract::tool_targets::NamespaceQueues;
 use steadfast_crds::{
     Agent, AgentToolSpec,
     agent::{AgentToolReference, Handoff},
-    agent_revision::{RevisionAgent, RevisionHandoff, RevisionTool},
+    agent_reference_grant::ReferentKind,
+    agent_revision::{ForeignTool, RevisionAgent, RevisionHandoff, RevisionTool},
     agent_tool::{ApprovalPolicy, ToolKind},
     conditions::{ConditionType, Reason},
-    names::{ask_function_name, function_name, home_task_queue, transfer_function_name},
+    names::{ask_function_name, function_name, home_task_queue, qualified_name, transfer_function_name},
 };
 
 use crate::{
-    agents::{dereference::Dereferenced, summary::AgentSummary},
+    agents::{dereference::Dereferenced, grants::Refusal, summary::AgentSummary},
     kube::namespaced_name::NamespacedName,
     settings::Settings,
     tools::validate,
@@ -30,7 +31,7 @@ pub(super) struct References {
     pub(super) agents: Vec<RevisionAgent>,
     /// The agents that may take over the conversation.
     pub(super) handoffs: Vec<RevisionHandoff>,
-    /// The task queues of the agents that judge in guardrails, by agent.
+    /// The task queues of the agents that judge in guardrails, by [`qualified_name`].
     pub(super) judges: BTreeMap<String, String>,
 }
 
@@ -46,7 +47,6 @@ pub(super) fn check(
         dereferenced,
         settings,
         namespace: &key.namespace,
-        queues: NamespaceQueues::new(&settings.install_id, &key.namespace),
         names: BTreeMap::new(),
         reported: BTreeSet::new(),
         errors,
@@ -54,7 +54,10 @@ pub(super) fn check(
     };
     for reference in &agent.spec.tools {
         match (&reference.tool, &reference.agent) {
-            (Some(tool), None) => resolver.tool(tool, reference.approval.as_ref()),
+            (Some(tool), None) => {
+                let tool = resolver.key(reference.namespace.as_deref(), tool);
+                resolver.tool(&tool, reference.approval.as_ref());
+            }
             (None, Some(other)) => resolver.agent_tool(other, reference),
             _ => resolver.error(
                 ConditionType::Accepted,
@@ -69,7 +72,7 @@ pub(super) fn check(
     let guardrails = &agent.spec.guardrails;
     for judge in guardrails.input.iter().chain(&guardrails.output) {
         if let Some(other) = &judge.agent {
-            resolver.judge(other);
+            resolver.judge(judge.namespace.as_deref(), other);
         }
     }
     resolver.resolved
@@ -79,11 +82,10 @@ struct Resolver<'a> {
     dereferenced: &'a Dereferenced,
     settings: &'a Settings,
     namespace: &'a str,
-    queues: NamespaceQueues,
     /// The names that the model sees, with the reference that has each.
     names: BTreeMap<String, String>,
     /// The agents whose error was added already.
-    reported: BTreeSet<String>,
+    reported: BTreeSet<NamespacedName>,
     errors: &'a mut Vec<ValidationError>,
     resolved: References,
 }
@@ -97,13 +99,53 @@ impl Resolver<'_> {
         self.error(ConditionType::ReferencesResolved, reason, message);
     }
 
-    fn tool(&mut self, resource: &str, approval: Option<&ApprovalPolicy>) {
+    fn key(&self, namespace: Option<&str>, name: &str) -> NamespacedName {
+        NamespacedName::new(namespace.unwrap_or(self.namespace), name)
+    }
+
+    /// The namespace of an object, if it is another one.
+    fn foreign(&self, key: &NamespacedName) -> Option<String> {
+        (key.namespace != self.namespace).then(|| key.namespace.clone())
+    }
+
+    /// The name of an object for people.
+    fn shown(&self, key: &NamespacedName) -> String {
+        self.foreign(key).map_or_else(|| key.name.clone(), |_| key.to_string())
+    }
+
+    /// The message says what to do, and never whether the object exists.
+    fn refused(&mut self, refusal: Refusal, kind: ReferentKind, key: &NamespacedName) {
+        let NamespacedName { namespace, name } = key;
+        let (kind, own) = (kind.as_str(), self.namespace);
+        let (reason, message) = match refusal {
+            Refusal::NotPermitted => (
+                Reason::RefNotPermitted,
+                format!(
+                    "{kind} \"{key}\": namespace \"{namespace}\" needs an AgentReferenceGrant with \
+                     from {{kind: Agent, namespace: {own}}} and to {{kind: {kind}, name: {name}}}"
+                ),
+            ),
+            Refusal::NotWatched => (
+                Reason::NamespaceNotWatched,
+                format!("{kind} \"{key}\": the operator does not watch namespace \"{namespace}\""),
+            ),
+        };
+        self.unresolved(reason, message);
+    }
+
+    fn tool(&mut self, key: &NamespacedName, approval: Option<&ApprovalPolicy>) {
         let dereferenced = self.dereferenced;
-        let Some(guarded) = dereferenced.tools.get(resource).and_then(Option::as_ref) else {
+        let resource = self.shown(key);
+        let found = match dereferenced.tools.get(key) {
+            Some(Err(refusal)) => return self.refused(*refusal, ReferentKind::AgentTool, key),
+            Some(Ok(found)) => found.as_ref(),
+            None => None,
+        };
+        let Some(guarded) = found else {
             self.unresolved(Reason::ToolNotFound, format!("AgentTool \"{resource}\" does not exist"));
             return;
         };
-        let name = function_name(resource);
+        let name = function_name(&key.name);
         if !self.claim(&name, format!("tool \"{resource}\"")) {
             return;
         }
@@ -115,7 +157,9 @@ impl Resolver<'_> {
                 return;
             }
         };
-        if let Err(error) = validate::check(spec, &self.queues) {
+        // The task queues that a tool may name are those of its own namespace: its author has no others.
+        let queues = NamespaceQueues::new(&self.settings.install_id, &key.namespace);
+        if let Err(error) = validate::check(spec, &queues) {
             let message = format!("AgentTool \"{resource}\" is not accepted: {}", error.message);
             self.unresolved(Reason::ToolNotAccepted, message);
             return;
@@ -131,69 +175,87 @@ impl Resolver<'_> {
                 return;
             }
         }
-        self.resolved.tools.push(RevisionTool { name, spec });
+        let from = self.foreign(key).map(|namespace| ForeignTool {
+            namespace,
+            name: key.name.clone(),
+        });
+        self.resolved.tools.push(RevisionTool { name, from, spec });
     }
 
     fn agent_tool(&mut self, other: &str, reference: &AgentToolReference) {
+        let key = self.key(reference.namespace.as_deref(), other);
         let name = reference.name.clone().unwrap_or_else(|| ask_function_name(other));
-        let free = self.claim(&name, format!("agent \"{other}\""));
-        let Some(description) = self.description(other, "tools") else {
+        let free = self.claim(&name, format!("agent \"{}\"", self.shown(&key)));
+        let Some(description) = self.description(&key, "tools") else {
             return;
         };
         if free {
-            let task_queue = self.task_queue(other);
-            self.resolved.agents.push(RevisionAgent {
+            let revision = RevisionAgent {
                 name,
                 agent: other.to_owned(),
+                namespace: self.foreign(&key),
                 description: reference.description.clone().unwrap_or(description),
-                task_queue,
+                task_queue: self.task_queue(&key),
                 approval: reference.approval.clone(),
-            });
+            };
+            self.resolved.agents.push(revision);
         }
     }
 
     fn handoff(&mut self, handoff: &Handoff) {
+        let key = self.key(handoff.namespace.as_deref(), &handoff.agent);
         let name = transfer_function_name(&handoff.agent);
-        let free = self.claim(&name, format!("handoff to \"{}\"", handoff.agent));
-        let Some(description) = self.description(&handoff.agent, "handoffs") else {
+        let free = self.claim(&name, format!("handoff to \"{}\"", self.shown(&key)));
+        let Some(description) = self.description(&key, "handoffs") else {
             return;
         };
         if free {
-            let task_queue = self.task_queue(&handoff.agent);
-            self.resolved.handoffs.push(RevisionHandoff {
+            let revision = RevisionHandoff {
                 name,
                 agent: handoff.agent.clone(),
+                namespace: self.foreign(&key),
                 description: handoff.description.clone().unwrap_or(description),
-                task_queue,
+                task_queue: self.task_queue(&key),
                 input: handoff.input,
-            });
+            };
+            self.resolved.handoffs.push(revision);
         }
     }
 
-    fn judge(&mut self, other: &str) {
-        if self.description(other, "guardrails").is_some() {
-            let task_queue = self.task_queue(other);
-            self.resolved.judges.insert(other.to_owned(), task_queue);
+    fn judge(&mut self, namespace: Option<&str>, other: &str) {
+        let key = self.key(namespace, other);
+        if self.description(&key, "guardrails").is_some() {
+            // As the guardrail names it.
+            let name = qualified_name(namespace, other);
+            let task_queue = self.task_queue(&key);
+            self.resolved.judges.insert(name, task_queue);
         }
     }
 
-    /// The description of another Agent; adds an error if the Agent does not exist or cannot be decoded.
-    fn description(&mut self, other: &str, field: &str) -> Option<String> {
-        let (reason, message) = match self.dereferenced.agents.get(other) {
-            Some(AgentSummary::Valid(agent)) => return Some(agent.description.clone()),
-            Some(AgentSummary::Invalid(reason)) => (
+    /// The description of another Agent; adds an error if it may not be referred to, does not exist or cannot be decoded.
+    fn description(&mut self, key: &NamespacedName, field: &str) -> Option<String> {
+        let dereferenced = self.dereferenced;
+        let (reason, message) = match dereferenced.agents.get(key) {
+            Some(Ok(AgentSummary::Valid(agent))) => return Some(agent.description.clone()),
+            Some(Err(refusal)) => {
+                if self.reported.insert(key.clone()) {
+                    self.refused(*refusal, ReferentKind::Agent, key);
+                }
+                return None;
+            }
+            Some(Ok(AgentSummary::Invalid(reason))) => (
                 Reason::AgentNotAccepted,
-                format!("Agent \"{other}\" of {field} cannot be decoded: {reason}"),
+                format!("Agent \"{}\" of {field} cannot be decoded: {reason}", self.shown(key)),
             ),
-            Some(AgentSummary::Missing) | None => (
+            Some(Ok(AgentSummary::Missing)) | None => (
                 Reason::AgentNotFound,
                 format!(
-                    "Agent \"{other}\" of {field} does not exist in namespace \"{}\"",
-                    self.namespace
+                    "Agent \"{}\" of {field} does not exist in namespace \"{}\"",
+                    key.name, key.namespace
                 ),
             ),
         };
-        if self.reported.insert(other.to_owned()) {
+        if self.reported.insert(key.clone()) {
             self.unresolved(reason, message);
         }
         None
@@ -210,14 +272,10 @@ impl Resolver<'_> {
         true
     }
 
-    fn task_queue(&self, other: &str) -> String {
-        let pool = self.dereferenced.agents.get(other).and_then(AgentSummary::pool);
-        home_task_queue(
-            &self.settings.install_id,
-            self.namespace,
-            other,
-            pool.map(String::as_str),
-        )
+    fn task_queue(&self, key: &NamespacedName) -> String {
+        let summary = self.dereferenced.agents.get(key).and_then(|found| found.as_ref().ok());
+        let pool = summary.and_then(AgentSummary::pool).map(String::as_str);
+        home_task_queue(&self.settings.install_id, &key.namespace, &key.name, pool)
     }
 }
 

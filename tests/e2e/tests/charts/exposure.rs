@@ -249,7 +249,7 @@ fn a_chart_without_cluster_roles_has_a_role_in_each_namespace() {
             .filter(|role| role["metadata"]["namespace"] == namespace)
             .map(|role| role["metadata"]["name"].as_str().unwrap())
             .collect();
-        for role in ["user", "approver", "eraser", "viewer", "editor"] {
+        for role in ["user", "approver", "eraser", "viewer", "editor", "granter"] {
             assert!(names.contains(&format!("steadfast-{role}").as_str()), "{names:?}");
         }
     }

@@ -22,6 +22,7 @@ pub(crate) fn handoff_to(agent: &str, input: HandoffInput) -> RevisionHandoff {
     RevisionHandoff {
         name: format!("transfer_to_{}", agent.replace('-', "_")),
         agent: agent.to_owned(),
+        namespace: None,
         description: format!("Hands over to {agent}."),
         task_queue: agent_task_queue(INSTALL, NAMESPACE, agent),
         input,
@@ -137,6 +138,7 @@ async fn an_agent_as_a_tool_answers_inside_the_conversation() {
         spec.agents = vec![RevisionAgent {
             name: "ask_researcher".to_owned(),
             agent: "researcher".to_owned(),
+            namespace: None,
             description: "Looks things up.".to_owned(),
             task_queue: agent_task_queue(INSTALL, NAMESPACE, "researcher"),
             approval: None,
@@ -187,6 +189,7 @@ async fn cancelling_a_task_reaches_the_agent_that_it_calls_as_a_tool() {
         spec.agents = vec![RevisionAgent {
             name: "ask_slow".to_owned(),
             agent: "slow-helper".to_owned(),
+            namespace: None,
             description: String::new(),
             task_queue: agent_task_queue(INSTALL, NAMESPACE, "slow-helper"),
             approval: None,
@@ -209,6 +212,7 @@ async fn agents_that_call_each_other_stop_at_the_depth_limit() {
             spec.agents = vec![RevisionAgent {
                 name: "ask".to_owned(),
                 agent: other.to_owned(),
+                namespace: None,
                 description: String::new(),
                 task_queue: agent_task_queue(INSTALL, NAMESPACE, other),
                 approval: None,

@@ -26,6 +26,7 @@ mod console_timeline;
 mod continue_as_new;
 mod continue_as_new_state;
 mod conversation;
+mod cross_namespace;
 mod encryption;
 mod gateway_load;
 mod gateway_loss;

@@ -91,6 +91,7 @@ async fn a_conversation_is_handed_off_within_a_pool() {
     let handoff = RevisionHandoff {
         name: "transfer_to_pool_billing".to_owned(),
         agent: "pool-billing".to_owned(),
+        namespace: None,
         description: "Hands over.".to_owned(),
         task_queue: queue,
         input: HandoffInput::All,

@@ -161,6 +161,7 @@ async fn an_erased_task_leaves_no_word_in_any_store() {
         spec.agents = vec![RevisionAgent {
             name: "ask_helper".to_owned(),
             agent: "erased-helper".to_owned(),
+            namespace: None,
             description: "Knows colours.".to_owned(),
             task_queue: agent_task_queue(INSTALL, NAMESPACE, "erased-helper"),
             approval: None,

@@ -60,6 +60,7 @@ pub async fn run(stack: &Stack, options: InterruptOptions) -> anyhow::Result<Int
         spec.handoffs = vec![RevisionHandoff {
             name: transfer.to_owned(),
             agent: "interrupted".to_owned(),
+            namespace: None,
             description: String::new(),
             task_queue: agent_task_queue(INSTALL, NAMESPACE, "interrupted"),
             input: HandoffInput::All,

@@ -28,6 +28,7 @@ type Change = Box<dyn FnOnce(&mut AgentRevisionSpec) -> anyhow::Result<()> + Sen
 /// The settings of an agent.
 pub struct AgentSetup {
     name: String,
+    namespace: String,
     script: Script,
     workers: usize,
     changes: Vec<Change>,
@@ -44,6 +45,7 @@ impl AgentSetup {
     pub fn new(name: &str, script: impl Fn(&ModelRequest) -> Reply + Send + Sync + 'static) -> Self {
         Self {
             name: name.to_owned(),
+            namespace: NAMESPACE.to_owned(),
             script: Box::new(script),
             workers: 1,
             changes: Vec::new(),
@@ -67,6 +69,14 @@ impl AgentSetup {
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count;
         self
+    }
+
+    /// Puts the agent and its workers into another namespace. Its name stays unique in the stack.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.namespace);
+        let task_queue = agent_task_queue(INSTALL, namespace, &self.name);
+        self.configure(move |revision| revision.task_queue = task_queue)
     }
 
     /// Puts the agent on a WorkerPool. Its workers serve every agent on the pool: the next one needs none.
@@ -141,6 +151,7 @@ pub struct Agent {
     model: ScriptedModel,
     gateway: Arc<Component>,
     spec: Mutex<AgentRevisionSpec>,
+    namespace: String,
     revisions: PathBuf,
     client: Client,
 }
@@ -153,7 +164,7 @@ impl Agent {
             change(&mut spec)?;
         }
         let revisions = stack.revisions.path().to_path_buf();
-        revision_dir::publish(&revisions, &spec)?;
+        revision_dir::publish(&revisions, &setup.namespace, &spec)?;
         let programs = setup.programs.as_ref().unwrap_or(&stack.binaries);
         let revisions_of_workers = match setup.kubeconfig {
             Some(kubeconfig) => ("KUBECONFIG".to_owned(), kubeconfig.display().to_string()),
@@ -171,7 +182,7 @@ impl Agent {
             .map(|number| {
                 worker(
                     stack,
-                    (&setup.name, setup.pool.as_deref()),
+                    (&setup.namespace, &setup.name, setup.pool.as_deref()),
                     &variables(number),
                     programs,
                 )
@@ -187,7 +198,7 @@ impl Agent {
             }
         }
         let client = stack.client()?;
-        let path = format!("/agents/name/{}", setup.name);
+        let path = format!("/agents/name/{}", client_name(&setup.namespace, &setup.name));
         crate::wait::until("the gateway to list the agent", TIMEOUT, async || {
             client.get(&path).await?.success()
         })
@@ -197,6 +208,7 @@ impl Agent {
             model,
             gateway: stack.gateway.clone(),
             spec: Mutex::new(spec),
+            namespace: setup.namespace,
             revisions,
             client,
         })
@@ -226,7 +238,12 @@ impl Agent {
             ("STEADFAST_TASK_QUEUE".to_owned(), task_queue.to_owned()),
             ("STEADFAST_REVISIONS".to_owned(), self.revisions.display().to_string()),
         ];
-        worker(stack, (&self.name(), None), &variables, &stack.binaries)
+        worker(
+            stack,
+            (&self.namespace, &self.name(), None),
+            &variables,
+            &stack.binaries,
+        )
     }
 
     /// A client of the gateway.
@@ -239,7 +256,7 @@ impl Agent {
         let mut spec = self.spec();
         change(&mut spec);
         spec.sequence += 1;
-        revision_dir::publish(&self.revisions, &spec)
+        revision_dir::publish(&self.revisions, &self.namespace, &spec)
     }
 
     /// Deletes a revision, as the operator does when no new turn uses it.
@@ -263,7 +280,8 @@ impl Agent {
 
     /// Creates a task with `name`, `params` or `task_metadata`.
     pub async fn task_with(&self, params: Value) -> anyhow::Result<Task> {
-        self.client.task_with(&self.name(), params).await
+        let name = client_name(&self.namespace, &self.name());
+        self.client.task_with(&name, params).await
     }
 
     fn spec(&self) -> MutexGuard<'_, AgentRevisionSpec> {
@@ -291,21 +309,29 @@ impl Drop for Agent {
     }
 }
 
+/// The name by which clients of the gateway know an agent.
+fn client_name(namespace: &str, agent: &str) -> String {
+    match namespace {
+        NAMESPACE => agent.to_owned(),
+        other => format!("{other}.{agent}"),
+    }
+}
+
 fn worker(
     stack: &Stack,
-    (agent, pool): (&str, Option<&str>),
+    (namespace, agent, pool): (&str, &str, Option<&str>),
     variables: &[(String, String)],
     programs: &BinaryDir,
 ) -> anyhow::Result<Component> {
     let admin = port::lease()?;
     let launch = Launch::new("worker", programs.worker()?)
         .variable("STEADFAST_INSTALL", INSTALL)
-        .variable("STEADFAST_NAMESPACE", NAMESPACE);
+        .variable("STEADFAST_NAMESPACE", namespace);
     let launch = match pool {
         Some(pool) => launch.variable("STEADFAST_WORKER_POOL", pool),
         None => launch
             .variable("STEADFAST_AGENT", agent)
-            .variable("STEADFAST_TASK_QUEUE", agent_task_queue(INSTALL, NAMESPACE, agent)),
+            .variable("STEADFAST_TASK_QUEUE", agent_task_queue(INSTALL, namespace, agent)),
     };
     let launch = launch
         .variable("STEADFAST_ADMIN_ADDRESS", format_args!("127.0.0.1:{}", admin.number()))

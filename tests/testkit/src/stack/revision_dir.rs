@@ -27,10 +27,10 @@ impl RevisionDir {
 }
 
 /// Adds a revision to a directory, atomically.
-pub(super) fn publish(dir: &Path, spec: &AgentRevisionSpec) -> anyhow::Result<()> {
+pub(super) fn publish(dir: &Path, namespace: &str, spec: &AgentRevisionSpec) -> anyhow::Result<()> {
     let name = revision_name(&spec.agent, spec.sequence);
     let mut revision = AgentRevision::new(&name, spec.clone());
-    revision.metadata.namespace = Some(NAMESPACE.to_owned());
+    revision.metadata.namespace = Some(namespace.to_owned());
     revision.metadata.labels = Some([(AGENT_LABEL.to_owned(), spec.agent.clone())].into());
     // JSON is YAML.
     let manifest = serde_json::to_string_pretty(&revision).context("write a revision as JSON")?;
@@ -69,6 +69,7 @@ pub(super) fn tool(name: &str, spec: Value) -> anyhow::Result<RevisionTool> {
     let spec = serde_json::from_value(spec).with_context(|| format!("read the spec of tool {name:?}"))?;
     Ok(RevisionTool {
         name: name.to_owned(),
+        from: None,
         spec,
     })
 }

@@ -103,10 +103,12 @@ pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskR
     }
 }
 
-/// The task queues that the tools, hooks and guardrails of this task may name. `None` where the task queue of the
-/// agent does not have the operator's form.
+/// The task queues that the tools, hooks and guardrails of the agent with the turn may name. `None` where the task
+/// queue of the task does not have the operator's form.
 fn own_queues(ctx: &Context) -> Option<NamespaceQueues> {
-    NamespaceQueues::of_agent_queue(ctx.task_queue())
+    let home = NamespaceQueues::of_agent_queue(ctx.task_queue())?;
+    let acting = read(ctx, Task::acting_queue);
+    Some(acting.map_or_else(|| home.clone(), |queue| home.at(&queue)))
 }
 
 fn begin(ctx: &Context, mut start: StartTask) {

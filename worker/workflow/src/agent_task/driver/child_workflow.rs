@@ -47,6 +47,8 @@ impl ChildFailure {
 /// A question to another agent, and the call that its answer belongs to.
 pub(super) struct AskedAgent<'a> {
     pub agent: &'a str,
+    /// Namespace of the agent; that of the asking agent when absent.
+    pub namespace: Option<&'a str>,
     pub task_queue: &'a str,
     /// The call in the asking task: `<turn>.<step>.<index>`.
     pub place: String,
@@ -66,7 +68,8 @@ pub(super) async fn ask_agent(
             path => format!("{path}/{}", asked.place),
         };
         let workflow_id = format!("{}.{}", ctx.workflow_id(), asked.place);
-        let mut start = StartTask::new(workflow_id.clone(), task.start.namespace.clone(), asked.agent);
+        let namespace = asked.namespace.unwrap_or_else(|| task.acting_namespace());
+        let mut start = StartTask::new(workflow_id.clone(), namespace, asked.agent);
         start.creator.clone_from(&task.start.creator);
         start.params = task.start.params.clone();
         start.traceparent.clone_from(&task.start.traceparent);

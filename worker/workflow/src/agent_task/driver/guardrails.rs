@@ -8,7 +8,7 @@ use steadfast_contract::{
     activities::{CelCheck, GuardrailResult, Revision},
     queries::Phase,
 };
-use steadfast_crds::{agent::Guardrail, agent_tool::ActivityTool};
+use steadfast_crds::{agent::Guardrail, agent_tool::ActivityTool, names::qualified_name};
 use steadfast_events::{EventKind, GuardrailStage};
 use steadfast_payload::{Packed, foreign_result};
 use steadfast_projection::text_of_items;
@@ -232,9 +232,10 @@ impl Check<'_> {
     }
 
     async fn ask_judge(&self, index: usize, guardrail: &Guardrail, agent: &str) -> Result<Value, String> {
+        let namespace = guardrail.namespace.as_deref();
         let judges = &self.revision.spec.judges;
         let task_queue = judges
-            .get(agent)
+            .get(&qualified_name(namespace, agent))
             .ok_or_else(|| format!("the revision does not say where agent {agent:?} runs"))?;
         let stage = match self.stage {
             GuardrailStage::Input => "in",
@@ -242,6 +243,7 @@ impl Check<'_> {
         };
         let question = AskedAgent {
             agent,
+            namespace,
             task_queue,
             place: format!("{}.{}.{stage}{index}", self.id.turn, self.id.step),
             timeout: Some(guardrail.timeout.as_std()),

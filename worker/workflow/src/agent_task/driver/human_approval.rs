@@ -11,7 +11,7 @@ use steadfast_contract::{
     signals::Decide,
     visibility::{MEMO_APPROVALS, VisiblePhase},
 };
-use steadfast_crds::agent_tool::OnTimeout;
+use steadfast_crds::{agent_tool::OnTimeout, names::qualified_name};
 use steadfast_events::{Approval, ApprovalKind, Decision, EventKind, Verdict};
 use temporalio_workflow::{
     MemoValue, TimerOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowTermination, workflows::select,
@@ -125,7 +125,7 @@ fn open(
     let approval = Approval {
         id: id.to_owned(),
         kind: question.kind,
-        agent: task.acting_agent().to_owned(),
+        agent: qualified_name(task.foreign_namespace(), task.acting_agent()),
         turn: step.turn,
         tool: call.name.clone(),
         tool_call_id: call.call_id.clone(),

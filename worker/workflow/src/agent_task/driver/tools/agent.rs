@@ -60,6 +60,7 @@ pub(super) async fn ask_agent(tool_call: &ToolCallContext<'_>, agent: &RevisionA
     };
     let asked = AskedAgent {
         agent: &agent.agent,
+        namespace: agent.namespace.as_deref(),
         task_queue: &agent.task_queue,
         place: tool_call.place(),
         timeout: None,

@@ -72,7 +72,7 @@ async fn run_call(tool_call: &ToolCallContext<'_>) -> Result<CallOutcome, Workfl
         return Ok(tool_call.refused(format!("there is no tool {:?}", call.name)));
     };
     if let Callee::Tool(tool) = callee
-        && let Err(forbidden) = tool_call.check_target(&tool.spec)
+        && let Err(forbidden) = tool_call.check_target(tool)
     {
         return Ok(tool_call.refused(forbidden.to_string()));
     }

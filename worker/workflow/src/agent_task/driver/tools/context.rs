@@ -9,7 +9,10 @@ use steadfast_contract::{
     tool_calls::{FinishedCall, OutputSource, TurnFailure},
     tool_targets::{self, ForbiddenTarget},
 };
-use steadfast_crds::agent_tool::{AgentToolSpec, OnError};
+use steadfast_crds::{
+    agent_revision::RevisionTool,
+    agent_tool::{AgentToolSpec, OnError},
+};
 use steadfast_events::EventKind;
 use temporalio_workflow::WorkflowCancellationToken;
 
@@ -72,10 +75,12 @@ impl<'a> ToolCallContext<'a> {
     }
 
     /// Whether the tool may start what it names. The operator has checked it before.
-    pub(super) fn check_target(&self, spec: &AgentToolSpec) -> Result<(), ForbiddenTarget> {
-        match own_queues(self.ctx) {
-            Some(queues) => queues.check_tool(spec),
-            None => tool_targets::check_types(spec),
+    pub(super) fn check_target(&self, tool: &RevisionTool) -> Result<(), ForbiddenTarget> {
+        match (own_queues(self.ctx), &tool.from) {
+            (Some(queues), None) => queues.check_tool(&tool.spec),
+            // The author of the tool has the queues of the tool's namespace, and no others.
+            (Some(queues), Some(from)) => queues.of_namespace(&from.namespace).check_tool(&tool.spec),
+            (None, _) => tool_targets::check_types(&tool.spec),
         }
     }
 
