@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn grant(from: &[&str], to: serde_json::Value) -> AgentReferenceGrantSpec {
+    fn grant(from: &[&str], to: &serde_json::Value) -> AgentReferenceGrantSpec {
         let from = from
             .iter()
             .map(|namespace| json!({ "kind": "Agent", "namespace": namespace }));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_grant_without_a_name_permits_every_object_of_its_kind_and_no_other_kind() {
-        let tools = grant(&["team-a"], json!([{ "kind": "AgentTool" }]));
+        let tools = grant(&["team-a"], &json!([{ "kind": "AgentTool" }]));
         assert!(tools.permits("team-a", ReferentKind::AgentTool, "refund"));
         assert!(!tools.permits("team-a", ReferentKind::Agent, "refund"));
         assert!(!tools.permits("team-b", ReferentKind::AgentTool, "refund"));
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_grant_with_a_name_permits_that_object_alone() {
-        let refund = grant(&["team-a"], json!([{ "kind": "AgentTool", "name": "refund" }]));
+        let refund = grant(&["team-a"], &json!([{ "kind": "AgentTool", "name": "refund" }]));
         assert!(refund.permits("team-a", ReferentKind::AgentTool, "refund"));
         for other in ["refunds", "refun", ""] {
             assert!(!refund.permits("team-a", ReferentKind::AgentTool, other), "{other}");
@@ -139,7 +139,7 @@ mod tests {
     fn one_entry_of_each_list_is_enough() {
         let two = grant(
             &["team-a", "team-b"],
-            json!([{ "kind": "Agent", "name": "desk" }, { "kind": "AgentTool" }]),
+            &json!([{ "kind": "Agent", "name": "desk" }, { "kind": "AgentTool" }]),
         );
         for from in ["team-a", "team-b"] {
             assert!(two.permits(from, ReferentKind::Agent, "desk"), "{from}");
@@ -160,6 +160,6 @@ mod tests {
             assert!(serde_json::from_value::<AgentReferenceGrantSpec>(spec).is_err(), "{to}");
         }
         let group = json!([{ "group": "steadfast.dev", "kind": "Agent" }]);
-        assert!(grant(&["team-a"], group).permits("team-a", ReferentKind::Agent, "desk"));
+        assert!(grant(&["team-a"], &group).permits("team-a", ReferentKind::Agent, "desk"));
     }
 }

@@ -234,10 +234,9 @@ impl Refused {
 
 fn unmet(manifest: &Manifest, namespace: &str, error: ValidationError) -> Diagnostic {
     let severity = match error.reason {
-        Reason::SecretNotFound
-        | Reason::SecretKeyNotFound
-        | Reason::SecretValueUnusable
-        | Reason::RefNotPermitted => Severity::Warning,
+        Reason::SecretNotFound | Reason::SecretKeyNotFound | Reason::SecretValueUnusable | Reason::RefNotPermitted => {
+            Severity::Warning
+        }
         _ => Severity::Error,
     };
     Diagnostic {

@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    fn grant(from: &str, to: Value) -> AgentReferenceGrantSpec {
+    fn grant(from: &str, to: &Value) -> AgentReferenceGrantSpec {
         serde_json::from_value(json!({ "from": [{ "kind": "Agent", "namespace": from }], "to": to })).unwrap()
     }
 
@@ -154,12 +154,12 @@ mod tests {
         assert!(!grants.permit("team-a", &tool("refund")));
         grants.set(
             &NamespacedName::new("other", "g"),
-            Some(grant("team-a", json!([{ "kind": "AgentTool" }]))),
+            Some(grant("team-a", &json!([{ "kind": "AgentTool" }]))),
         );
         assert!(!grants.permit("team-a", &tool("refund")));
         let key = NamespacedName::new("shop", "g");
         assert_eq!(
-            grants.set(&key, Some(grant("team-a", json!([{ "kind": "AgentTool" }])))),
+            grants.set(&key, Some(grant("team-a", &json!([{ "kind": "AgentTool" }])))),
             None
         );
         assert!(grants.permit("team-a", &tool("refund")));
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn grants_of_a_namespace_add_up_and_an_edit_replaces_the_one_before() {
         let mut grants = Grants::default();
-        let named = |name: &str| Some(grant("team-a", json!([{ "kind": "AgentTool", "name": name }])));
+        let named = |name: &str| Some(grant("team-a", &json!([{ "kind": "AgentTool", "name": name }])));
         grants.set(&NamespacedName::new("shop", "a"), named("refund"));
         grants.set(&NamespacedName::new("shop", "b"), named("invoice"));
         assert!(grants.permit("team-a", &tool("refund")) && grants.permit("team-a", &tool("invoice")));
@@ -188,15 +188,15 @@ mod tests {
         let refund = json!([{ "kind": "AgentTool", "name": "refund" }]);
         let concerned = |grants: &[AgentReferenceGrantSpec]| references.concerned("shop", grants);
         assert_eq!(
-            concerned(&[grant("team-a", refund.clone())]),
+            concerned(&[grant("team-a", &refund)]),
             BTreeSet::from([agent("team-a", "one")])
         );
         assert_eq!(
-            concerned(&[grant("team-a", refund.clone()), grant("team-b", refund.clone())]),
+            concerned(&[grant("team-a", &refund), grant("team-b", &refund)]),
             BTreeSet::from([agent("team-a", "one"), agent("team-b", "three")])
         );
         assert_eq!(
-            references.concerned("other", &[grant("team-a", refund)]),
+            references.concerned("other", &[grant("team-a", &refund)]),
             BTreeSet::new()
         );
     }
@@ -206,7 +206,7 @@ mod tests {
         let mut references = ForeignReferences::default();
         let one = agent("team-a", "one");
         references.set(&one, BTreeSet::from([tool("refund"), tool("invoice")]));
-        assert_eq!(references.dependents(&tool("refund")), [one.clone()]);
+        assert_eq!(references.dependents(&tool("refund")), std::slice::from_ref(&one));
         references.set(&one, BTreeSet::from([tool("invoice")]));
         assert_eq!(references.dependents(&tool("refund")), []);
         assert_eq!(
