@@ -22,7 +22,7 @@ fn pages() -> (String, String) {
 
 fn tables() -> String {
     let mut text = String::new();
-    for kind in ["Agent", "AgentTool", "WorkerPool"] {
+    for kind in ["Agent", "AgentTool", "WorkerPool", "AgentReferenceGrant"] {
         let fields: BTreeMap<&str, Effect> = edits::all()
             .into_iter()
             .filter(|edit| edit.kind == kind)

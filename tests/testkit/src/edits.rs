@@ -6,6 +6,7 @@
 
 mod agents;
 mod expected;
+mod grants;
 mod path;
 mod pools;
 mod tools;
@@ -35,6 +36,8 @@ pub enum Effect {
     Schedule,
     /// What becomes of the tasks when the Agent is deleted.
     Deletion,
+    /// Whether references to another namespace are permitted, and so the revisions of the Agents that have them.
+    Permission,
     /// The API server refuses it with this message.
     Refused(&'static str),
 }
@@ -53,6 +56,7 @@ impl Effect {
             Self::Replicas => "more or fewer pods",
             Self::Schedule => "schedule",
             Self::Deletion => "at the deletion",
+            Self::Permission => "which references are permitted",
             Self::Refused(message) => return format!("refused: {message}"),
         };
         text.to_owned()
@@ -70,6 +74,8 @@ pub struct Edit {
     pub changes: Vec<(&'static str, Value)>,
     /// What it does.
     pub effect: Effect,
+    /// The test that makes the edit, where the objects here are not enough for it.
+    pub proof: Option<&'static str>,
 }
 
 impl Edit {
@@ -80,7 +86,14 @@ impl Edit {
             field,
             changes,
             effect,
+            proof: None,
         }
+    }
+
+    /// Whether the edit is made in the objects here.
+    #[must_use]
+    pub const fn is_made_here(&self) -> bool {
+        self.proof.is_none()
     }
 
     /// Also changes another field.
@@ -109,7 +122,7 @@ impl Edit {
 /// The edits of the fields of all kinds.
 #[must_use]
 pub fn all() -> Vec<Edit> {
-    [agents::edits(), tools::edits(), pools::edits()]
+    [agents::edits(), tools::edits(), pools::edits(), grants::edits()]
         .into_iter()
         .flatten()
         .collect()

@@ -30,7 +30,11 @@ impl Edit {
             Effect::Pods | Effect::RevisionAndPods => Some(Part::Pods),
             Effect::Replicas => Some(Part::Replicas),
             Effect::Schedule => Some(Part::Schedules),
-            Effect::Revision | Effect::RevisionOfReferrersToo | Effect::Deletion | Effect::Refused(_) => None,
+            Effect::Revision
+            | Effect::RevisionOfReferrersToo
+            | Effect::Deletion
+            | Effect::Permission
+            | Effect::Refused(_) => None,
         };
         let revisions = self.revisions(objects, name);
         revisions
