@@ -28,3 +28,4 @@ pub mod tool_calls;
 pub mod tool_targets;
 pub mod transcript;
 pub mod visibility;
+pub mod work;

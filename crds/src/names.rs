@@ -14,6 +14,9 @@ pub const MANAGED_BY: &str = "steadfast";
 pub const SEQUENCE_LABEL: &str = "steadfast.dev/sequence";
 /// Annotation on a pod template with the keyed hash of the secret values in the environment.
 pub const CREDENTIALS_HASH_ANNOTATION: &str = "steadfast.dev/credentials-hash";
+/// Annotation on an Agent whose workers the operator has scaled to zero: the time of a message for it, in RFC 3339. A new
+/// value starts a worker.
+pub const WAKE_ANNOTATION: &str = "steadfast.dev/wake";
 /// Finalizer on an Agent that stays for its tasks when it is deleted (`spec.deletion`).
 pub const TASKS_FINALIZER: &str = "steadfast.dev/tasks";
 

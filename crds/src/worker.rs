@@ -7,20 +7,34 @@ use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::autoscaling::AutoscalingSettings;
 use crate::{duration::Duration, quantity::Quantity, schema};
+
+mod autoscaling;
+
+/// The most pods of one Deployment.
+pub(crate) const MAXIMUM_REPLICAS: i32 = 1000;
 
 /// The Deployment that runs an Agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+// Earlier definitions filled in 1: it is stored in Agents that never asked for it.
+#[x_kube(validation = Rule::new("!has(self.autoscaling) || !has(self.replicas) || self.replicas == 1")
+    .message("replicas and autoscaling exclude each other: with autoscaling the operator sets the number of pods"))]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerSettings {
     /// Container image; the operator's default image when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
-    /// Number of pods. Any pod can continue any conversation, because Temporal stores them.
-    #[serde(default = "default_replicas")]
-    #[schemars(range(min = 0, max = 1000))]
-    pub replicas: i32,
+    /// Number of pods. Any pod can continue any conversation, because Temporal stores them. When absent, there is one pod
+    /// at first, and then as many as `autoscaling` or an autoscaler of the cluster (HPA, KEDA, `kubectl scale`) sets on
+    /// the Deployment: the operator leaves that number alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = MAXIMUM_REPLICAS))]
+    pub replicas: Option<i32>,
+    /// Lets the operator set the number of pods by what waits at Temporal, down to zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingSettings>,
     /// Requests and limits of the worker container. When absent: requests of 10m CPU and 32Mi memory, no limits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<WorkerResources>,
@@ -38,7 +52,8 @@ impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             image: None,
-            replicas: default_replicas(),
+            replicas: None,
+            autoscaling: None,
             resources: None,
             pod_template: Map::new(),
             drain_timeout: default_drain_timeout(),
@@ -58,10 +73,6 @@ pub struct WorkerResources {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::quantities")]
     pub limits: BTreeMap<String, Quantity>,
-}
-
-const fn default_replicas() -> i32 {
-    1
 }
 
 const fn default_drain_timeout() -> Duration {

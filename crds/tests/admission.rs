@@ -158,9 +158,44 @@ fn an_agent_has_a_pool_or_pods_of_its_own() {
         json!({ "resources": {} }),
         json!({ "podTemplate": { "spec": {} } }),
         json!({ "drainTimeout": "5m" }),
+        json!({ "autoscaling": { "maxReplicas": 2 } }),
     ] {
         let refused = failures(on_pool(worker.clone()).validate_cel());
         assert_eq!(refused, [("spec".to_owned(), message.to_owned())], "{worker}");
+    }
+}
+
+#[test]
+fn the_number_of_pods_is_fixed_or_scaled_within_bounds() {
+    let worker = |worker: Value| agent_failures(&[("/spec/worker", worker)]);
+    for allowed in [
+        json!({ "autoscaling": { "minReplicas": 0, "maxReplicas": 1, "cooldownPeriod": "1m" } }),
+        json!({ "autoscaling": { "minReplicas": 3, "maxReplicas": 3, "cooldownPeriod": "24h" } }),
+        // What an earlier definition has filled in.
+        json!({ "replicas": 1, "autoscaling": { "maxReplicas": 2 } }),
+    ] {
+        assert_eq!(worker(allowed.clone()), [], "{allowed}");
+    }
+    assert_eq!(
+        worker(json!({ "replicas": 2, "autoscaling": { "maxReplicas": 2 } })),
+        failure(
+            "spec.worker",
+            "replicas and autoscaling exclude each other: with autoscaling the operator sets the number of pods"
+        )
+    );
+    assert_eq!(
+        worker(json!({ "autoscaling": { "minReplicas": 3, "maxReplicas": 2 } })),
+        failure("spec.worker.autoscaling", "minReplicas is at most maxReplicas")
+    );
+    for period in ["59s", "24h1s"] {
+        assert_eq!(
+            worker(json!({ "autoscaling": { "maxReplicas": 2, "cooldownPeriod": period } })),
+            failure(
+                "spec.worker.autoscaling",
+                "cooldownPeriod is at least 1m and at most 24h"
+            ),
+            "{period}"
+        );
     }
 }
 
@@ -598,7 +633,7 @@ fn absent_fields_mean_what_the_schema_says() {
                 "name": "daily", "cron": "@daily", "timeZone": "UTC", "message": "Go.",
                 "task": "New", "overlap": "Skip", "catchUp": "10m", "suspend": false,
             },
-            "worker": { "replicas": 1, "drainTimeout": "2m" },
+            "worker": { "drainTimeout": "2m" },
             "toolTimeout": "1m",
             "retry": {
                 "maximumAttempts": 3, "initialInterval": "1s",

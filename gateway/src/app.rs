@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     access::{Access, Action, Caller, SelfApproval},
     admission::HistoryLimits,
-    agents::{AgentDirectory, AgentEntry},
+    agents::{AgentDirectory, AgentEntry, AgentName},
     audit,
     error::ApiError,
     fleet::Fleet,
@@ -23,6 +23,7 @@ use crate::{
     prices::Prices,
     task::TaskRecord,
     temporal::{Temporal, TemporalError},
+    wake::Waker,
 };
 
 /// Longest id that a task can have.
@@ -33,6 +34,8 @@ pub struct Gateway {
     pub access: Access,
     pub self_approval: SelfApproval,
     pub agents: AgentDirectory,
+    /// Starts workers for agents that have none.
+    pub waker: Waker,
     pub temporal: Temporal,
     pub history_limits: HistoryLimits,
     pub log: EventLog,
@@ -141,6 +144,13 @@ impl Gateway {
                 .is_some_and(|agent| agent.task_queue == task.task_queue)
     }
 
+    /// Something for a task of this agent is at Temporal: starts a worker if there is none.
+    pub(crate) fn wake(&self, agent: &AgentName) {
+        if let Some(agent) = self.agents.by_name(agent) {
+            self.waker.wake(&agent);
+        }
+    }
+
     /// The error for a task that Temporal no longer keeps.
     pub(crate) async fn task_expired(&self) -> ApiError {
         ApiError::task_expired(self.temporal.retention().await.ok().flatten())
@@ -174,6 +184,7 @@ impl Gateway {
             access: Access::Anonymous,
             self_approval: SelfApproval::Allowed,
             agents: AgentDirectory::default(),
+            waker: Waker::none(),
             temporal: Temporal::new(temporal, metrics.clone()),
             history_limits: HistoryLimits::default(),
             fleet: Fleet::new(reader.clone()),

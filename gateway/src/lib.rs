@@ -35,6 +35,7 @@ mod static_files;
 mod task;
 mod temporal;
 mod turn_writer;
+mod wake;
 
 pub use access::{
     Access, ApiKeys, CacheAges, KubernetesAccess, Oidc, OidcError, OidcLogin, OidcSettings, ProxySettings, SelfApproval,
@@ -53,3 +54,4 @@ pub use metrics::Metrics;
 pub use prices::Prices;
 pub use server::Server;
 pub use temporal::{StartRequest, Started, Temporal};
+pub use wake::Waker;

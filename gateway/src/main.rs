@@ -7,7 +7,7 @@ use clap::Parser as _;
 use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
     Access, AgentDirectory, ApiKeys, CorsOrigins, Edge, Fleet, Gateway, HistoryLimits, KubernetesAccess, Links, Load,
-    Metrics, Naming, Oidc, OidcLogin, OidcSettings, Prices, ProxySettings, SelfApproval, Server, Temporal,
+    Metrics, Naming, Oidc, OidcLogin, OidcSettings, Prices, ProxySettings, SelfApproval, Server, Temporal, Waker,
     codec_routes, console_routes, count_approvals, router,
 };
 use steadfast_process::{
@@ -108,6 +108,10 @@ async fn build(
     let prices = args.model_prices.clone();
     Ok(Gateway {
         agents: agents(args, client.as_ref(), &agents_known, stop)?,
+        waker: match &client {
+            Some(client) if args.revisions.is_none() => Waker::of_cluster(client.clone()),
+            _ => Waker::none(),
+        },
         access: access(args, client, outbound, keys_known, stop)?,
         self_approval: if args.forbid_self_approval {
             SelfApproval::Forbidden

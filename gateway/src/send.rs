@@ -97,6 +97,7 @@ impl OutgoingMessage<'_> {
             .signal(&self.task.id, SIGNAL_RECEIVE_EVENT, payload, request_id)
             .await;
         signaled.map_err(|error| send_error(error, self.may_be_repeated))?;
+        gateway.wake(&self.task.agent);
         expected.sent();
         Ok(None)
     }

@@ -46,7 +46,9 @@ pub(crate) async fn start_task(
     task: &NewTask<'_>,
 ) -> Result<Started, ApiError> {
     let started = gateway.temporal.start(request(caller, agent, headers, task)?).await;
-    started.map_err(|error| start_error(error, task.may_be_repeated))
+    let started = started.map_err(|error| start_error(error, task.may_be_repeated))?;
+    gateway.wake(&agent.name);
+    Ok(started)
 }
 
 /// Starts a task with its first message, both or nothing. A task with its id gets the message alone.
@@ -68,7 +70,9 @@ pub(crate) async fn start_with_message(
             request_id,
         )
         .await;
-    started.map_err(|error| send_error(error, task.may_be_repeated))
+    let started = started.map_err(|error| send_error(error, task.may_be_repeated))?;
+    gateway.wake(&agent.name);
+    Ok(started)
 }
 
 fn request(

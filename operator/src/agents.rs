@@ -5,7 +5,7 @@
 //! These three work without a cluster, for instance over a
 //! [`manifest_source::ManifestSource`]. `apply` writes the manifests, `status`
 //! the status, `events` the Events; `garbage_collection` deletes leftovers;
-//! `deletion` holds a deleted Agent while its tasks end. No stage after `validate` sees the Agent itself.
+//! `deletion` holds a deleted Agent while its tasks end; `scaling` tells the autoscaler of it. No stage after `validate` sees the Agent itself.
 
 pub mod build;
 pub mod dereference;
@@ -31,6 +31,7 @@ pub(crate) mod next;
 mod reconcile;
 pub(crate) mod reference_index;
 pub(crate) mod rollout;
+pub(crate) mod scaling;
 pub(crate) mod status;
 pub(crate) mod watches;
 pub(crate) mod withdrawal;

@@ -19,10 +19,10 @@ use crate::{
     MANAGER,
     args::LeaderElection,
     config::Config,
-    deletion::rate_limit::RateLimit,
     hashing::{key_secret, keyed_hash::KeyedHash},
     kube::leader,
     metrics::Metrics,
+    rate_limit::RateLimit,
     schedules::mark::ClusterId,
 };
 
@@ -88,6 +88,7 @@ pub async fn run(
         cluster,
         install_id_unique,
         rate: Arc::default(),
+        backlog_rate: Arc::default(),
         metrics,
         liveness,
         stop: stop.clone(),
@@ -122,6 +123,8 @@ struct App {
     install_id_unique: ReadinessGauge,
     /// The rate at which tasks of deleted Agents are asked to end.
     rate: Arc<RateLimit>,
+    /// The rate at which Temporal is asked how much waits for workers.
+    backlog_rate: Arc<RateLimit>,
     metrics: Metrics,
     liveness: Liveness,
     stop: CancellationToken,

@@ -132,6 +132,16 @@ pub struct Args {
     )]
     pub(crate) schedule_resync_seconds: u64,
 
+    /// The least time between two looks at what waits at Temporal for the workers of one Agent or WorkerPool with
+    /// `autoscaling`, in seconds. With more than 375 of them it is longer: all looks together are 50 requests per second.
+    #[arg(
+        long,
+        env = "STEADFAST_AUTOSCALING_INTERVAL_SECONDS",
+        default_value_t = 15,
+        value_parser = clap::value_parser!(u64).range(1..=60)
+    )]
+    pub(crate) autoscaling_interval_seconds: u64,
+
     /// Whether a Lease elects the one replica that acts.
     #[arg(long, env = "STEADFAST_LEADER_ELECTION", default_value = "enabled")]
     pub(crate) leader_election: LeaderElection,

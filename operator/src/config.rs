@@ -35,6 +35,8 @@ pub struct Config {
     pub offers_interval: Duration,
     /// How often schedules are compared when no Agent changes.
     pub schedule_resync: Duration,
+    /// The least time between two looks at the workers of one owner with autoscaling.
+    pub autoscaling_interval: Duration,
     /// Whether a Lease elects the replica that acts.
     pub leader_election: LeaderElection,
     /// Name of this replica in the Lease.
@@ -64,6 +66,7 @@ impl TryFrom<Args> for Config {
             debounce: Duration::from_millis(args.debounce_milliseconds),
             offers_interval: OFFERS_INTERVAL,
             schedule_resync: Duration::from_secs(args.schedule_resync_seconds),
+            autoscaling_interval: Duration::from_secs(args.autoscaling_interval_seconds),
             leader_election: args.leader_election,
             pod_name: args.pod_name,
             admin_address: args.admin_address,

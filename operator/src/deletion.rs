@@ -8,6 +8,5 @@
 pub(crate) mod drainer;
 pub(crate) mod passes;
 pub(crate) mod plan;
-pub(crate) mod rate_limit;
 pub(crate) mod state;
 pub(crate) mod temporal;

@@ -18,11 +18,14 @@ mod malformed;
 mod metrics;
 pub mod offline;
 pub mod pools;
+mod rate_limit;
+mod scaling;
 pub mod schedules;
 pub mod settings;
 mod stages;
 mod tools;
 pub mod validation;
+mod worker_admin;
 
 /// The operator's name for the API server: field manager, reporter of Events.
 pub(crate) const MANAGER: &str = "steadfast-operator";

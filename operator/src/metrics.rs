@@ -12,6 +12,8 @@ pub(crate) struct Metrics {
     errors: IntCounterVec,
     seconds: HistogramVec,
     active: IntGaugeVec,
+    scalings: IntCounterVec,
+    looks: IntCounterVec,
 }
 
 /// The result of a reconciliation.
@@ -55,12 +57,42 @@ impl Metrics {
                 ),
                 &["controller"],
             )?,
+            scalings: IntCounterVec::new(
+                Opts::new(
+                    "steadfast_autoscaler_scalings_total",
+                    "Changes of the number of workers by spec.worker.autoscaling",
+                ),
+                &["direction", "cause"],
+            )?,
+            looks: IntCounterVec::new(
+                Opts::new(
+                    "steadfast_autoscaler_looks_total",
+                    "Looks at what waits at Temporal for the workers of one owner",
+                ),
+                &["result"],
+            )?,
         };
+        registry.register(Box::new(metrics.scalings.clone()))?;
+        registry.register(Box::new(metrics.looks.clone()))?;
         registry.register(Box::new(metrics.reconciles.clone()))?;
         registry.register(Box::new(metrics.errors.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
         registry.register(Box::new(metrics.active.clone()))?;
         Ok(metrics)
+    }
+
+    /// The number of an owner's workers was changed. Both labels are fixed words.
+    pub(crate) fn scaled(&self, direction: &'static str, cause: &'static str) {
+        self.scalings.with_label_values(&[direction, cause]).inc();
+    }
+
+    /// Temporal was asked what waits for an owner's workers.
+    pub(crate) fn looked(&self, outcome: Outcome) {
+        let result = match outcome {
+            Outcome::Success => "success",
+            Outcome::Error => "error",
+        };
+        self.looks.with_label_values(&[result]).inc();
     }
 
     /// Starts measuring one reconciliation.
@@ -123,6 +155,8 @@ mod tests {
         let metrics = Metrics::register(&registry).unwrap();
         metrics.begin("agent").end(Outcome::Success);
         metrics.begin("agent").end(Outcome::Error);
+        metrics.scaled("up", "woken");
+        metrics.looked(Outcome::Success);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         documented_metrics::compare("Operator", &text, &[]).unwrap();
     }

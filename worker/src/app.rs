@@ -46,6 +46,7 @@ use crate::{
     observe::{
         metrics::Metrics,
         spans::{ContentCapture, Spans},
+        work::WorkMeter,
     },
     revisions::Revisions,
     search_attributes::SearchAttributes,
@@ -76,13 +77,20 @@ const MOST_CACHE_BYTES: usize = 128 << 20;
 /// Threads for the expressions and schemas of users, which nobody can stop.
 const BLOCKING_THREADS: usize = 16;
 
+/// What the operator asks on the admin port. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reports {
+    pub(crate) offers: LastOffers,
+    pub(crate) work: WorkMeter,
+}
+
 /// Serves the task queue of the agent or of the pool until `stop` is cancelled and the running activities have ended.
 pub(crate) async fn run(
     args: Args,
     dynamic_activities: Vec<DynamicActivity>,
     registry: &Registry,
     readiness: Readiness,
-    offers: LastOffers,
+    reports: Reports,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let temporal_ready = readiness.register("temporal");
@@ -111,7 +119,7 @@ pub(crate) async fn run(
         registry,
         &stop,
     )?;
-    activities.mcp = activities.mcp.reporting_to(offers);
+    activities.mcp = activities.mcp.reporting_to(reports.offers);
     let asking = keep_asking(activities.mcp.clone(), revisions);
     tokio::spawn(stop.clone().run_until_cancelled_owned(asking));
     let writers = activities.writers.clone();
@@ -119,7 +127,8 @@ pub(crate) async fn run(
     // Before this process has attempts of its own.
     tokio::spawn(activities.attempts.clone().fail_those_before(client.clone())).await?;
     let probe = tokio::spawn(watch_temporal(client.clone(), temporal_ready, stop.clone()));
-    let options = options((&args, &home), activities, dynamic_activities, cache)?;
+    reports.work.counting_turns_of(&cache);
+    let options = options((&args, &home), activities, dynamic_activities, cache, reports.work)?;
     tracing::info!(%task_queue, name = home.name(), "worker started");
     let polls = tokio::spawn(polls.watch(Probe::new(client.clone(), task_queue), polling, stop.clone()));
     serve(client, options, evicted, evictions, stop.clone()).await?;
@@ -225,11 +234,12 @@ fn options(
     activities: Activities,
     dynamic_activities: Vec<DynamicActivity>,
     cache: Arc<SegmentCache>,
+    work: WorkMeter,
 ) -> anyhow::Result<WorkerOptions> {
     let served = home.served();
     let mut options = WorkerOptions::new(home.task_queue())
         .workflow_interceptor(WorkflowContextInterceptor::constructor())
-        .activity_inbound_interceptor(ContextInterceptor)
+        .activity_inbound_interceptor(ContextInterceptor { work })
         .register_activities(activities)
         .register_workflow_with_factory::<AgentTask, _>(move || AgentTask::new(cache.clone()).serving(served.clone()))?
         .register_workflow::<DeliverMessage>()?

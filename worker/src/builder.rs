@@ -34,7 +34,7 @@ use futures::FutureExt as _;
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use steadfast_contract::offers::OFFERS_PATH;
+use steadfast_contract::{offers::OFFERS_PATH, work::WORK_PATH};
 use steadfast_process::{
     AdminServer, Readiness, crypto, outbound::Outbound, prometheus::Registry, shutdown, telemetry,
 };
@@ -42,11 +42,10 @@ use tokio::net::TcpListener;
 
 use self::manifest::ToolManifest;
 use crate::{
-    app,
+    app::{self, Reports},
     args::Args,
     dynamic_activity::{DynamicActivity, Handler},
     tool_api::{HookAnswer, ToolContext, ToolError},
-    tools::mcp::LastOffers,
 };
 
 /// A worker program.
@@ -107,12 +106,13 @@ impl WorkerBuilder {
         let registry = Registry::new();
         let listener = TcpListener::bind(args.admin_address).await?;
         let admin_stop = tokio_util::sync::CancellationToken::new();
-        let offers = LastOffers::default();
-        let report = offers.clone();
-        let admin =
-            AdminServer::new(readiness.clone(), registry.clone()).with_report(OFFERS_PATH, move || report.report());
+        let reports = Reports::default();
+        let Reports { offers, work } = reports.clone();
+        let admin = AdminServer::new(readiness.clone(), registry.clone())
+            .with_report(OFFERS_PATH, move || offers.report())
+            .with_report(WORK_PATH, move || work.report());
         let admin = tokio::spawn(admin.serve(listener, admin_stop.clone().cancelled_owned()));
-        let result = app::run(args, self.activities, &registry, readiness, offers, stop).await;
+        let result = app::run(args, self.activities, &registry, readiness, reports, stop).await;
         admin_stop.cancel();
         admin.await??;
         result

@@ -6,6 +6,8 @@ use steadfast_contract::headers::{HEADER_IDEMPOTENCY_KEY, HEADER_PARENT_SPAN_ID,
 use steadfast_workflow::interceptor::read_header;
 use temporalio_sdk::interceptors::{ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next};
 
+use crate::observe::work::WorkMeter;
+
 tokio::task_local! {
     static CONTEXT: TaskContext;
 }
@@ -27,8 +29,10 @@ pub(crate) fn current() -> TaskContext {
     CONTEXT.try_with(Clone::clone).unwrap_or_default()
 }
 
-/// Sets the context of each activity.
-pub(crate) struct ContextInterceptor;
+/// Sets the context of each activity, and counts those that run.
+pub(crate) struct ContextInterceptor {
+    pub(crate) work: WorkMeter,
+}
 
 impl ActivityInboundInterceptor for ContextInterceptor {
     fn execute_activity<'a>(
@@ -47,6 +51,12 @@ impl ActivityInboundInterceptor for ContextInterceptor {
             parent_span_id: text(HEADER_PARENT_SPAN_ID).unwrap_or_default(),
             idempotency_key: text(HEADER_IDEMPOTENCY_KEY),
         };
-        CONTEXT.scope(context, async move { next.run(input).await }).boxed()
+        let running = self.work.begin();
+        let activity = async move {
+            let result = next.run(input).await;
+            drop(running);
+            result
+        };
+        CONTEXT.scope(context, activity).boxed()
     }
 }

@@ -387,6 +387,10 @@ readinessProbe:
 - apiGroups: [steadfast.dev]
   resources: [agents]
   verbs: [get, list, watch]
+# The annotation that wakes an Agent without workers; the ValidatingAdmissionPolicy of the gateway allows nothing else.
+- apiGroups: [steadfast.dev]
+  resources: [agents]
+  verbs: [patch]
 # May a caller do this in the namespace?
 - apiGroups: [authorization.k8s.io]
   resources: [localsubjectaccessreviews]

@@ -238,7 +238,7 @@ fn agent_kind(source: &mut Source) {
 fn deployment(source: &mut Source, spec: &mut AgentSpec) {
     let global = "/deployment/global";
     if let Some(replicas) = source.take_parsed(&format!("{global}/replicaCount"), "spec.worker.replicas") {
-        spec.worker.replicas = replicas;
+        spec.worker.replicas = Some(replicas);
     }
     let mut resources = WorkerResources::default();
     for (list, amounts) in [("requests", &mut resources.requests), ("limits", &mut resources.limits)] {

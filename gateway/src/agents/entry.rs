@@ -7,7 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time
 use kube::Resource as _;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
-use steadfast_crds::{AgentRevision, names};
+use steadfast_crds::{
+    AgentRevision,
+    conditions::{ConditionType, Reason},
+    names,
+};
 use steadfast_watch::RawObject;
 use uuid::Uuid;
 
@@ -131,6 +135,8 @@ pub(crate) struct AgentEntry {
     pub(crate) version: i64,
     /// Temporal task queue of the agent's workers.
     pub(crate) task_queue: String,
+    /// No worker runs, and a message may start one.
+    pub(crate) is_asleep: bool,
     /// Its resource stays only until its tasks have ended.
     pub(crate) is_being_deleted: bool,
     pub(crate) status: wire::AgentStatus,
@@ -142,7 +148,7 @@ pub(crate) struct AgentEntry {
 impl AgentEntry {
     /// Reads an Agent of a cluster; `None` for an object without a name. Reads the description and the status only:
     /// whatever else an Agent contains, its tasks go on.
-    pub(super) fn of_agent(naming: &Naming, agent: &RawObject) -> Option<Self> {
+    pub(crate) fn of_agent(naming: &Naming, agent: &RawObject) -> Option<Self> {
         let name = AgentName::of_object(agent.meta())?;
         let created_at = created_at(agent.meta());
         let AgentView { spec, status } = agent.decode_part().unwrap_or_else(|error| {
@@ -161,6 +167,7 @@ impl AgentEntry {
             description: spec.description,
             model: spec.model.map(|model| name_of(&model)).unwrap_or_default(),
             version: agent.meta().generation.unwrap_or(1),
+            is_asleep: is_asleep(&status.conditions),
             is_being_deleted: agent.meta().deletion_timestamp.is_some(),
             status: match ready.map(|ready| ready.status.as_str()) {
                 Some("True") => wire::AgentStatus::Ready,
@@ -192,6 +199,7 @@ impl AgentEntry {
             description: revision.spec.description.clone(),
             model: revision.spec.model.name.clone(),
             version: revision.spec.sequence,
+            is_asleep: false,
             is_being_deleted: revision.metadata.deletion_timestamp.is_some(),
             status: wire::AgentStatus::Ready,
             status_reason: None,
@@ -232,6 +240,12 @@ impl AgentEntry {
         // JSON keeps the parts apart, whatever they contain.
         Uuid::new_v5(&self.id, json!(parts).to_string().as_bytes())
     }
+}
+
+fn is_asleep(conditions: &[Condition]) -> bool {
+    let (workers, asleep) = (ConditionType::WorkersAvailable, Reason::ScaledToZero);
+    let workers = conditions.iter().find(|condition| condition.type_ == workers.as_str());
+    workers.is_some_and(|workers| workers.reason == asleep.as_str())
 }
 
 fn name_of(model: &RawValue) -> String {

@@ -18,7 +18,7 @@ use steadfast_eventlog::{
 use steadfast_events::{EntryId, EventKind, LogId, testing};
 use steadfast_gateway::{
     Access, AgentDirectory, Fleet, Gateway, HistoryLimits, Links, Load, Metrics, Naming, Prices, SelfApproval,
-    Temporal as TemporalConnection, codec_routes, router,
+    Temporal as TemporalConnection, Waker, codec_routes, router,
 };
 use steadfast_process::{
     BlockingWork,
@@ -96,6 +96,7 @@ fn with_temporal(
         access,
         self_approval,
         agents: AgentDirectory::of_revision_files(naming, revisions.path().to_owned()).unwrap(),
+        waker: Waker::none(),
         temporal: TemporalConnection::new(temporal.clone(), metrics.clone()),
         history_limits: HistoryLimits::default(),
         fleet: Fleet::new(reader.clone()),

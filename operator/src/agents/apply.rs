@@ -33,6 +33,7 @@ use crate::{
     },
     hashing::content_digest,
     kube::{namespaced_name::NamespacedName, object_cache::ObjectCache},
+    scaling::replicas::hand_over,
     validation::ValidationError,
 };
 
@@ -179,6 +180,13 @@ pub(crate) async fn apply_workers(
     if let ApplyResult::Refused(error) = apply_object(context, owner, &caches.role_bindings, &role_binding).await? {
         return Ok(Some(error));
     }
+    let existing = deployment_of(context, owner);
+    let handed_over = hand_over(context, owner, &deployment, existing.as_deref()).await;
+    handed_over.map_err(|source| Error::Apply {
+        kind: "Deployment",
+        name: owner.worker_name(),
+        source,
+    })?;
     match apply_object(context, owner, &caches.deployments, &deployment).await {
         Ok(ApplyResult::Refused(error)) => Ok(Some(error)),
         Ok(ApplyResult::Applied(written)) => {

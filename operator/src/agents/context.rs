@@ -31,6 +31,7 @@ use crate::{
         object_cache::ObjectCache,
     },
     metrics::Metrics,
+    scaling::{replicas::LeftOut, state::Scaling},
     schedules::state::DesiredSchedules,
     settings::Settings,
     tools::GuardedTool,
@@ -58,6 +59,10 @@ pub(crate) struct Context {
     pub(crate) schedules: Arc<DesiredSchedules>,
     /// The Agents that are being deleted.
     pub(crate) deletions: Arc<Deletions>,
+    /// The owners whose workers the operator scales.
+    pub(crate) scaling: Scaling,
+    /// The Deployments whose number of pods is not in their manifest.
+    pub(crate) left_out: LeftOut,
     /// The manifests that this process applied.
     pub(crate) last_applied: LastApplied,
     /// The digests of revisions.
@@ -155,6 +160,7 @@ impl Context {
         self.revision_summaries.forget(agent);
         self.schedules.remove(agent);
         self.deletions.forget(agent);
+        self.scaling.wakes.forget(agent);
         self.forget_workers(OwnerKind::Agent, agent);
     }
 
@@ -167,5 +173,7 @@ impl Context {
     fn forget_workers(&self, kind: OwnerKind, owner: &NamespacedName) {
         let workers = NamespacedName::new(&owner.namespace, kind.worker_name(&owner.name));
         self.last_applied.forget(&workers);
+        self.scaling.remove(kind, owner);
+        self.left_out.forget(kind, owner);
     }
 }

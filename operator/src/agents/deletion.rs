@@ -24,11 +24,17 @@ use tokio::time::Instant;
 use crate::{
     MANAGER,
     agents::{
-        apply::deployment_of, context::Context, error::Error, events, identity::AgentIdentity, next::Next, status,
+        apply::deployment_of,
+        context::Context,
+        error::Error,
+        events,
+        identity::{AgentIdentity, OwnerKind},
+        next::Next,
+        scaling, status,
     },
     conditions::{ConditionUpdate, find},
     deletion::{
-        plan::{Decision, Observation, Request, Tasks, Workers, decide},
+        plan::{Decision, Observation, OpenTasks, Request, Tasks, Workers, decide},
         state::{Deleted, Progress, Queue},
     },
     schedules::desired::AgentSchedules,
@@ -104,6 +110,8 @@ pub(crate) async fn reconcile(agent: &Agent, context: &Context) -> Result<Next, 
         task_queue,
     };
     let (observed, Progress { tasks, asked }) = context.deletions.observe(&deleted, Instant::now());
+    // An operator that has just started does not know it.
+    scaling::keep(agent, &identity, context);
     let now = Observation {
         elapsed: elapsed(&agent.metadata, Timestamp::now()).max(observed),
         observed,
@@ -117,6 +125,10 @@ pub(crate) async fn reconcile(agent: &Agent, context: &Context) -> Result<Next, 
             decide_again_after,
         } => {
             context.deletions.ask(&identity.key, ask);
+            if matches!(tasks, Tasks::Running(left) if left != OpenTasks::default()) {
+                // Tasks of workers that sleep cannot end.
+                scaling::wake(&identity, context);
+            }
             report_progress(context, agent, &identity, ask, tasks).await?;
             Ok(Next::After(decide_again_after))
         }
@@ -144,15 +156,17 @@ fn workers(context: &Context, agent: &AgentIdentity, queue: Queue) -> Workers {
     if queue == Queue::Shared {
         return Workers::Present;
     }
-    match deployment_of(context, &agent.as_owner()).filter(|deployment| stays(deployment)) {
+    let is_scaled = context.scaling.has(OwnerKind::Agent, &agent.key);
+    match deployment_of(context, &agent.as_owner()).filter(|deployment| stays(deployment, is_scaled)) {
         Some(_) => Workers::Present,
         None => Workers::Gone,
     }
 }
 
-fn stays(deployment: &Deployment) -> bool {
+/// Whether a Deployment has workers, or gets some when there is something to do.
+fn stays(deployment: &Deployment, is_scaled: bool) -> bool {
     let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas);
-    deployment.meta().deletion_timestamp.is_none() && replicas != Some(0)
+    deployment.meta().deletion_timestamp.is_none() && (is_scaled || replicas != Some(0))
 }
 
 /// Writes the condition Ready when how the tasks are asked has changed, and their number now and then.
@@ -206,7 +220,6 @@ fn progress(ask: Request, tasks: Tasks) -> Option<ConditionUpdate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deletion::plan::OpenTasks;
 
     #[test]
     fn the_time_since_a_deletion_is_never_negative() {

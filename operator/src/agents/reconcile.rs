@@ -23,6 +23,7 @@ use crate::{
         next::Next,
         pool_summary::PoolSummary,
         revision_history::{RevisionHistory, digest_content},
+        scaling,
         status::{self, Reconciled},
         validate::{self, RevisionContent, ValidatedAgent, validate},
         withdrawal,
@@ -104,6 +105,7 @@ async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Arc<Conte
         let withdrawn = withdraw(context, identity, &history, &permitted).await?;
         desired.revision = withdrawn.unwrap_or(desired.revision);
     }
+    scaling::keep(agent, identity, context);
     // Boxed: whole manifests live across its awaits.
     let applied = Box::pin(apply(context, identity, desired)).await?;
     Ok(Reconciled {

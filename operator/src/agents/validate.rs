@@ -70,8 +70,8 @@ pub struct RevisionContent {
 pub struct Workers {
     /// Container image.
     pub image: String,
-    /// Number of pods.
-    pub replicas: i32,
+    /// Number of pods; `None` where an autoscaler sets it.
+    pub replicas: Option<i32>,
     /// Requests and limits of the spec.
     pub resources: Option<WorkerResources>,
     /// The user's part of the pod template, to be merged over the operator's.
@@ -95,7 +95,7 @@ impl Workers {
     ) -> Self {
         Self {
             image: worker.image.clone().unwrap_or_else(|| settings.worker_image.clone()),
-            replicas: worker.replicas,
+            replicas: worker.replicas.filter(|_| worker.autoscaling.is_none()),
             resources: worker.resources.clone(),
             overlay,
             drain_timeout: worker.drain_timeout,

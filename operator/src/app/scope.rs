@@ -39,6 +39,7 @@ use crate::{
         watch::WatchScope,
     },
     pools,
+    scaling::{autoscaler::Autoscaler, replicas::LeftOut, state::Scaling, temporal::QueueClient},
     schedules::{
         plan::{Existence, Ownership},
         syncer::ScheduleSyncer,
@@ -48,6 +49,7 @@ use crate::{
         self, GuardedTool,
         offers::{self, KnownOffers, Sources},
     },
+    worker_admin::WorkerAdmin,
 };
 
 /// Threads for the validation of Agents, and as many for AgentTools.
@@ -178,6 +180,10 @@ fn spawn(
     let deletions = after_sync(app, &context, deletions);
     spawn_task(app, tasks, format_args!("deletions in {scope}"), deletions);
 
+    let scaling = until_stopped(app, scale(app, &context));
+    let scaling = after_sync(app, &context, scaling);
+    spawn_task(app, tasks, format_args!("autoscaler of {scope}"), scaling);
+
     let schedules = until_stopped(app, sync_schedules(app, scope, &context, queue));
     let schedules = after_sync(app, &context, schedules);
     spawn_task(app, tasks, format_args!("schedules of {scope}"), schedules);
@@ -244,6 +250,8 @@ fn agent_context(app: &App, caches: Caches, cross_namespace: Arc<CrossNamespace>
         pool_index: ReferenceIndex::default(),
         schedules: Arc::default(),
         deletions: Arc::default(),
+        scaling: Scaling::new(app.config.autoscaling_interval),
+        left_out: LeftOut::default(),
         last_applied: LastApplied::default(),
         revision_summaries: RevisionSummaries::default(),
         recorder: recorder(app),
@@ -322,6 +330,21 @@ fn end_tasks(app: &App, context: &Arc<Context>, queue: AgentQueue) -> impl Futur
             wake: |agents| queue.push(agents),
         };
         drainer.run().await;
+    }
+}
+
+/// Scales workers. Never ends.
+fn scale(app: &App, context: &Arc<Context>) -> impl Future<Output = ()> + Send + 'static {
+    let context = Arc::clone(context);
+    let rate = Arc::clone(&app.backlog_rate);
+    let temporal = app.config.temporal.clone();
+    async move {
+        let Ok(workers) = WorkerAdmin::new(ADMIN_PORT) else {
+            tracing::error!("no HTTP client: workers are not scaled");
+            return future::pending().await;
+        };
+        let queues = temporal.map(|temporal| QueueClient::new(temporal, rate));
+        Autoscaler::new(context, queues, workers).run().await;
     }
 }
 

@@ -11,11 +11,11 @@ use crate::{
     deletion::{
         passes::{Next, Passes},
         plan::{OpenTasks, Request, Tasks},
-        rate_limit::RateLimit,
         state::{Deleted, Deletions, Progress},
         temporal::TaskClient,
     },
     kube::namespaced_name::NamespacedName,
+    rate_limit::RateLimit,
 };
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -128,6 +128,6 @@ mod tests {
             bad.0.unwrap_err().to_string(),
             "spec.worker.replicas: invalid type: string \"many\", expected i32"
         );
-        assert_eq!(good.0.unwrap().spec.worker.replicas, 1);
+        assert_eq!(good.0.unwrap().spec.worker.replicas, Some(1));
     }
 }

@@ -19,6 +19,7 @@ use crate::{
         identity::{GuardedPool, WorkerOwner},
         next::Next,
         reference_index::pool_secrets,
+        scaling,
         validate::{self, Workers},
     },
     kube::namespaced_name::NamespacedName,
@@ -80,6 +81,8 @@ async fn reconcile_valid(pool: &WorkerPool, context: &Arc<Context>) -> Result<Ne
 
 async fn run_stages(pool: &WorkerPool, owner: &WorkerOwner, context: &Arc<Context>) -> Result<Reconciled, Error> {
     let (workers, mut errors) = validated(pool, owner, context).await?;
+    let settings = pool.spec.worker.autoscaling.clone();
+    scaling::keep_owner(context, owner, kube::Resource::object_ref(pool, &()), settings);
     let mut deployment = None;
     if let Some(workers) = workers {
         let objects = worker_objects(owner, &workers, &context.settings);

@@ -12,7 +12,6 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
-use reqwest::Client;
 use steadfast_contract::offers::{OFFERS_PATH, Offer, Offers};
 use steadfast_crds::{
     AgentTool,
@@ -22,10 +21,12 @@ use steadfast_crds::{
 };
 use tokio::time::sleep;
 
-use crate::{conditions::ConditionUpdate, kube::namespaced_name::NamespacedName};
+use crate::{
+    conditions::ConditionUpdate,
+    kube::namespaced_name::NamespacedName,
+    worker_admin::{WorkerAdmin, address_of, is_ready},
+};
 
-/// Limit for one answer.
-const TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest answer: the bound of an offer, for the most tools that an Agent may have.
 const MAXIMUM_ANSWER_BYTES: usize = 4 << 20;
 /// Workers that are asked at the same time.
@@ -139,13 +140,13 @@ pub(crate) async fn keep_asking(
     (port, interval): (i32, Duration),
     wake: impl Fn(Vec<NamespacedName>) + Send + Sync + 'static,
 ) {
-    let Ok(client) = client() else {
+    let Ok(client) = WorkerAdmin::new(port) else {
         tracing::error!("no HTTP client: the status of AgentTools will not say what MCP servers offer");
         return futures::future::pending().await;
     };
     loop {
         let tools = sources.mcp_tools();
-        let seen = ask_all(&sources, &client, &tools, port).await;
+        let seen = ask_all(&sources, &client, &tools).await;
         let changed = known.update(seen, &tools);
         if !changed.is_empty() {
             wake(changed);
@@ -154,21 +155,10 @@ pub(crate) async fn keep_asking(
     }
 }
 
-fn client() -> Result<Client, reqwest::Error> {
-    Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(TIMEOUT)
-        .connect_timeout(TIMEOUT)
-        .pool_max_idle_per_host(0)
-        .build()
-}
-
 async fn ask_all(
     sources: &impl Sources,
-    client: &Client,
+    client: &WorkerAdmin,
     tools: &BTreeSet<NamespacedName>,
-    port: i32,
 ) -> BTreeMap<NamespacedName, SeenOffer> {
     let users: BTreeMap<&NamespacedName, Vec<NamespacedName>> =
         tools.iter().map(|tool| (tool, sources.agents_with(tool))).collect();
@@ -181,7 +171,7 @@ async fn ask_all(
     let addresses: BTreeSet<IpAddr> = workers.iter().map(|(_, address)| *address).collect();
     let by_address: BTreeMap<IpAddr, Arc<Offers>> = stream::iter(addresses)
         .map(|address| async move {
-            let offers = ask(client, address, port).await;
+            let offers = client.get(address, OFFERS_PATH, MAXIMUM_ANSWER_BYTES).await;
             if let Err(error) = &offers {
                 tracing::debug!(%address, error = error as &dyn std::error::Error, "a worker did not say what its MCP servers offer");
             }
@@ -231,49 +221,10 @@ fn ready_address(pods: &[Arc<Pod>]) -> Option<IpAddr> {
     let mut ready: Vec<&Pod> = pods
         .iter()
         .map(AsRef::as_ref)
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
-        .filter(|pod| {
-            let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-            conditions
-                .into_iter()
-                .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-        })
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none() && is_ready(pod))
         .collect();
     ready.sort_by_key(|pod| pod.metadata.name.clone());
-    ready
-        .into_iter()
-        .find_map(|pod| pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok())
-}
-
-/// Why a worker did not answer.
-#[derive(Debug, thiserror::Error)]
-enum AskError {
-    /// There is no answer.
-    #[error("ask the worker")]
-    Http(#[from] reqwest::Error),
-    /// The answer is too long.
-    #[error("the answer is longer than {MAXIMUM_ANSWER_BYTES} bytes")]
-    TooLong,
-    /// The answer is of another version, or not of a worker.
-    #[error("read the answer")]
-    Unreadable(#[from] steadfast_bounds::json::ReadError),
-}
-
-async fn ask(client: &Client, address: IpAddr, port: i32) -> Result<Offers, AskError> {
-    let host = match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    };
-    let response = client.get(format!("http://{host}:{port}{OFFERS_PATH}")).send().await?;
-    let mut chunks = response.error_for_status()?.bytes_stream();
-    let mut body = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        body.extend_from_slice(&chunk?);
-        if body.len() > MAXIMUM_ANSWER_BYTES {
-            return Err(AskError::TooLong);
-        }
-    }
-    Ok(steadfast_bounds::json::read(&body)?)
+    ready.into_iter().find_map(address_of)
 }
 
 #[cfg(test)]

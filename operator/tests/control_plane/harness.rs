@@ -126,6 +126,7 @@ impl Cluster {
             debounce: Duration::from_millis(20),
             offers_interval: Duration::from_millis(200),
             schedule_resync: Duration::from_mins(10),
+            autoscaling_interval: Duration::from_secs(1),
             leader_election,
             pod_name: "operator".to_owned(),
             admin_address: "127.0.0.1:0".parse().unwrap(),

@@ -23,4 +23,5 @@ mod ownership;
 mod pools;
 mod revisions;
 mod rollout;
+mod scaling;
 mod temporal;

@@ -3,9 +3,10 @@
 use temporalio_common::{
     payload_visitor::PayloadVisitable,
     protos::temporal::api::workflowservice::v1::{
-        CreateScheduleRequest, CreateScheduleResponse, DeleteScheduleRequest, DeleteScheduleResponse,
-        DeleteWorkflowExecutionRequest, DeleteWorkflowExecutionResponse, DescribeNamespaceRequest,
-        DescribeNamespaceResponse, DescribeScheduleRequest, DescribeScheduleResponse, DescribeWorkflowExecutionRequest,
+        CountWorkflowExecutionsRequest, CountWorkflowExecutionsResponse, CreateScheduleRequest, CreateScheduleResponse,
+        DeleteScheduleRequest, DeleteScheduleResponse, DeleteWorkflowExecutionRequest, DeleteWorkflowExecutionResponse,
+        DescribeNamespaceRequest, DescribeNamespaceResponse, DescribeScheduleRequest, DescribeScheduleResponse,
+        DescribeTaskQueueRequest, DescribeTaskQueueResponse, DescribeWorkflowExecutionRequest,
         DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse,
         ListSchedulesRequest, ListSchedulesResponse, ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse,
         QueryWorkflowRequest, QueryWorkflowResponse, RequestCancelWorkflowExecutionRequest,
@@ -46,6 +47,7 @@ macro_rules! without_payloads {
 }
 
 with_payloads!(
+    CountWorkflowExecutionsResponse,
     CreateScheduleRequest,
     DescribeScheduleResponse,
     DescribeWorkflowExecutionResponse,
@@ -63,6 +65,7 @@ with_payloads!(
 );
 
 without_payloads!(
+    CountWorkflowExecutionsRequest,
     CreateScheduleResponse,
     DeleteScheduleRequest,
     DeleteScheduleResponse,
@@ -71,6 +74,8 @@ without_payloads!(
     DescribeNamespaceRequest,
     DescribeNamespaceResponse,
     DescribeScheduleRequest,
+    DescribeTaskQueueRequest,
+    DescribeTaskQueueResponse,
     DescribeWorkflowExecutionRequest,
     GetWorkflowExecutionHistoryRequest,
     ListSchedulesRequest,

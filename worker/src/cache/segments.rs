@@ -71,6 +71,8 @@ struct Run {
     workflow: bool,
     /// Since when it waits for a message.
     resting_since: Option<Instant>,
+    /// Calls that wait for people.
+    asked: u32,
     size_bytes: usize,
 }
 
@@ -90,6 +92,14 @@ impl SegmentCache {
             inner: Mutex::new(inner),
         };
         (cache, evicted)
+    }
+
+    /// How many turns are under way that wait for no person: their workflows are in memory and wait for an activity, of
+    /// this worker or of another one.
+    pub(crate) fn turns(&self) -> usize {
+        let inner = self.lock();
+        let is_at_work = |run: &Run| run.workflow && run.resting_since.is_none() && run.asked == 0;
+        inner.runs.iter().filter(|(_, run)| is_at_work(run)).count()
     }
 
     /// Removes the idle tasks above their limit, again and again.
@@ -314,6 +324,16 @@ impl SegmentSink for SegmentCache {
         self.lock().change(run_id, |run| run.resting_since = None);
     }
 
+    fn ask(&self, run_id: &str) {
+        self.lock()
+            .change(run_id, |run| run.asked = run.asked.saturating_add(1));
+    }
+
+    fn answer(&self, run_id: &str) {
+        self.lock()
+            .change(run_id, |run| run.asked = run.asked.saturating_sub(1));
+    }
+
     fn forget(&self, run_id: &str) {
         self.lock().remove(run_id);
     }
@@ -422,6 +442,31 @@ mod tests {
         for run in ["one", "three"] {
             assert!(cache.segment(run, &segment("a").reference()).is_some(), "{run}");
         }
+    }
+
+    #[test]
+    fn a_turn_is_under_way_while_it_waits_for_activities_and_not_while_it_waits_for_people() {
+        let cache = cache(NO_LIMITS);
+        let step = |work: &dyn Fn(&SegmentCache)| {
+            work(&cache);
+            cache.turns()
+        };
+        assert_eq!(
+            step(&|cache| cache.put_start("r", &StartTask::new("t", "default", "a"))),
+            1
+        );
+        assert_eq!(step(&|cache| cache.rest("r")), 0);
+        assert_eq!(step(&|cache| cache.wake("r")), 1);
+        assert_eq!(step(&|cache| cache.ask("r")), 0);
+        assert_eq!(step(&|cache| cache.ask("r")), 0);
+        assert_eq!(step(&|cache| cache.answer("r")), 0, "another call waits");
+        assert_eq!(step(&|cache| cache.answer("r")), 1);
+        assert_eq!(step(&|cache| cache.forget("r")), 0);
+        // An activity whose workflow another worker has.
+        assert_eq!(
+            step(&|cache| cache.put_segment("other", segment("a").reference(), &segment("a"))),
+            0
+        );
     }
 
     #[test]

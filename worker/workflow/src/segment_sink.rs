@@ -23,6 +23,10 @@ pub trait SegmentSink: Send + Sync {
     fn rest(&self, run_id: &str);
     /// The wait is over.
     fn wake(&self, run_id: &str);
+    /// A call of the running turn waits for a person.
+    fn ask(&self, run_id: &str);
+    /// It waits no longer.
+    fn answer(&self, run_id: &str);
     /// The run has ended, or its workflow was removed from memory.
     fn forget(&self, run_id: &str);
 }
@@ -41,5 +45,7 @@ impl SegmentSink for NoSink {
     }
     fn rest(&self, _: &str) {}
     fn wake(&self, _: &str) {}
+    fn ask(&self, _: &str) {}
+    fn answer(&self, _: &str) {}
     fn forget(&self, _: &str) {}
 }

@@ -268,6 +268,16 @@ impl Task {
         self.local.sink.wake(&self.local.run_id);
     }
 
+    /// A call waits for a person.
+    pub fn ask_person(&self) {
+        self.local.sink.ask(&self.local.run_id);
+    }
+
+    /// A call waits for a person no longer.
+    pub fn person_answered(&self) {
+        self.local.sink.answer(&self.local.run_id);
+    }
+
     /// The queue that the acting agent's activities run on; the task's own when absent.
     pub fn acting_queue(&self) -> Option<String> {
         self.state.active_agent.as_ref().map(|active| active.task_queue.clone())

@@ -261,7 +261,7 @@ fn reference(tool: Option<String>, agent: Option<String>) -> AgentToolReference 
 fn deployment(source: &mut Source, spec: &mut AgentSpec) {
     let at = "/spec/declarative/deployment";
     if let Some(replicas) = source.take_parsed(&format!("{at}/replicas"), "spec.worker.replicas") {
-        spec.worker.replicas = replicas;
+        spec.worker.replicas = Some(replicas);
     }
     let mut resources = WorkerResources::default();
     for (list, amounts) in [("requests", &mut resources.requests), ("limits", &mut resources.limits)] {

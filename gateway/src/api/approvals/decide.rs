@@ -267,7 +267,7 @@ async fn signal(gateway: &Gateway, task: &TaskRecord, decide: &Decide) -> Result
         .signal(&task.id, SIGNAL_DECIDE, payload, request_id(decide))
         .await;
     match signaled {
-        Ok(()) => {}
+        Ok(()) => gateway.wake(&task.agent),
         // The task ended a moment ago.
         Err(TemporalError::NotFound) => return look_up().await?.decided.map(Some).ok_or_else(unknown),
         Err(error) => return Err(ApiError::from(error).retryable(true)),

@@ -147,6 +147,7 @@ pub(in crate::api) async fn cancel_task(
     refuse_ended(&task)?;
     let reason = reason.as_deref().unwrap_or(DEFAULT_REASON);
     gateway.temporal.cancel(&task.id, reason).await.map_err(signal_error)?;
+    gateway.wake(&task.agent);
     wait_for_end(gateway, task).await
 }
 
@@ -175,7 +176,9 @@ pub(super) async fn signal<T: Serialize>(
         .temporal
         .signal(&task.id, name, payload, request_id)
         .await
-        .map_err(signal_error)
+        .map_err(signal_error)?;
+    gateway.wake(&task.agent);
+    Ok(())
 }
 
 fn refuse_ended(task: &TaskRecord) -> Result<(), ApiError> {

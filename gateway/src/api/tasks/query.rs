@@ -59,6 +59,8 @@ pub(in crate::api) async fn query(
             "there is no query {name:?}: ask for \"{QUERY_STATE}\", or read /messages and /approvals"
         )));
     }
+    // Only a worker can answer.
+    gateway.wake(&task.agent);
     let answered = gateway.temporal.query(&task.id, QUERY_STATE).await;
     let answer = answered.map_err(|error| match error {
         TemporalError::NotFound => ApiError::not_found("the task"),

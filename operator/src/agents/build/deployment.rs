@@ -41,7 +41,7 @@ pub(super) fn deployment(owner: &WorkerOwner, workers: &Workers, settings: &Sett
     Deployment {
         metadata: owned_metadata(owner, owner.worker_name()),
         spec: Some(DeploymentSpec {
-            replicas: Some(workers.replicas),
+            replicas: workers.replicas,
             selector: LabelSelector {
                 match_labels: Some(selector(owner)),
                 ..LabelSelector::default()

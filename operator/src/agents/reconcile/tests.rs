@@ -94,6 +94,8 @@ where
         pool_index: ReferenceIndex::default(),
         schedules: Arc::default(),
         deletions: Arc::default(),
+        scaling: crate::scaling::state::Scaling::new(Duration::from_secs(15)),
+        left_out: crate::scaling::replicas::LeftOut::default(),
         last_applied: LastApplied::default(),
         revision_summaries: RevisionSummaries::default(),
         recorder: Recorder::new(client, Reporter::from("test")),

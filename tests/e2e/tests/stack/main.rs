@@ -60,4 +60,5 @@ mod tracing;
 mod turn_cost;
 mod visibility;
 mod whose_queue;
+mod work;
 mod worker_loss;

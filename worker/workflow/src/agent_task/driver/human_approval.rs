@@ -93,7 +93,9 @@ pub(super) async fn ask(
         }
         index_approvals(ctx)?;
     }
+    read(ctx, Task::ask_person);
     let asked = wait(ctx, &id, token).await;
+    read(ctx, Task::person_answered);
     match asked {
         Waited::Suspended => return Ok(Asked::Suspended),
         Waited::Decided => {}

@@ -1,4 +1,4 @@
-//! The rate of requests to Temporal for the tasks of deleted Agents.
+//! The rate of requests to Temporal that grow with the number of Agents.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -8,8 +8,8 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 
 /// The time between two requests: 50 a second. A frontend of Temporal takes 2,400 a second of a namespace by default
-/// (`frontend.namespaceRPS`), and what is deleted must leave nearly all of them to what runs.
-const INTERVAL: Duration = Duration::from_millis(20);
+/// (`frontend.namespaceRPS`), and the operator must leave nearly all of them to what runs.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Spaces requests evenly. All watch scopes share one.
 #[derive(Debug, Default)]

@@ -1,0 +1,62 @@
+//! Tells the autoscaler which owners it scales, and which of them a message wakes.
+
+use k8s_openapi::{api::core::v1::ObjectReference, jiff::Timestamp};
+use kube::ResourceExt as _;
+use steadfast_crds::{Agent, names::WAKE_ANNOTATION, worker::AutoscalingSettings};
+use tokio::time::Instant;
+
+use crate::{
+    agents::{
+        context::Context,
+        identity::{AgentIdentity, OwnerKind, WorkerOwner},
+    },
+    kube::namespaced_name::NamespacedName,
+    scaling::state::Scaled,
+};
+
+/// Scales the workers of an Agent as its spec says, and wakes those that run it if the gateway has asked for it.
+pub(super) fn keep(agent: &Agent, identity: &AgentIdentity, context: &Context) {
+    let settings = agent.spec.worker.autoscaling.clone();
+    // The pods of a pool are described in the WorkerPool.
+    let own = settings.filter(|_| identity.pool.is_none());
+    let reference = identity.object_reference.clone();
+    keep_owner(context, &identity.as_owner(), reference, own);
+    let annotation = agent.annotations().get(WAKE_ANNOTATION).map(String::as_str);
+    if context
+        .scaling
+        .wakes
+        .is_new(&identity.key, annotation, Timestamp::now())
+    {
+        wake(identity, context);
+    }
+}
+
+/// Starts a worker for an Agent, if the operator has scaled those that run it to zero.
+pub(super) fn wake(identity: &AgentIdentity, context: &Context) {
+    match &identity.pool {
+        None => context.scaling.wake(OwnerKind::Agent, &identity.key),
+        Some(pool) => {
+            let pool = NamespacedName::new(&identity.key.namespace, pool);
+            context.scaling.wake(OwnerKind::Pool, &pool);
+        }
+    }
+}
+
+/// Scales the workers of an owner, or leaves their number to others.
+pub(crate) fn keep_owner(
+    context: &Context,
+    owner: &WorkerOwner,
+    object_reference: ObjectReference,
+    settings: Option<AutoscalingSettings>,
+) {
+    let Some(settings) = settings else {
+        context.scaling.remove(owner.kind, &owner.key);
+        return;
+    };
+    let scaled = Scaled {
+        owner: owner.clone(),
+        object_reference,
+        settings,
+    };
+    context.scaling.set(scaled, Instant::now());
+}

@@ -1,0 +1,172 @@
+//! Who sets the number of pods of a Deployment. Where the manifest leaves it out, the operator's apply does not touch it,
+//! and whoever sets it has it: the autoscaler here under a field manager of its own, a HorizontalPodAutoscaler, KEDA or
+//! a person.
+//!
+//! A field that its only owner stops applying falls back to its default, one pod. So the number is handed over before
+//! the manifest leaves it out.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::{
+    MANAGER,
+    agents::{context::Context, identity::OwnerKind, identity::WorkerOwner},
+    kube::{namespaced_name::NamespacedName, owner::Owner},
+};
+
+/// The field manager of the number of pods.
+const SCALER: &str = "steadfast-operator-scaling";
+/// The number that the API server fills in.
+const DEFAULT_REPLICAS: i32 = 1;
+
+/// Who sets the number of an owner's pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SetBy {
+    /// The autoscaler of the operator.
+    Autoscaler,
+    /// Somebody else.
+    Others,
+}
+
+/// The Deployments whose manifest has no number, by owner, as this process has left them.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut(Mutex<HashMap<Owner, Left>>);
+
+/// The uid of a Deployment, and who sets its number of pods.
+type Left = (Option<String>, SetBy);
+
+impl LeftOut {
+    /// Forgets an owner that is gone.
+    pub(crate) fn forget(&self, kind: OwnerKind, owner: &NamespacedName) {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        left.remove(&(kind, owner.clone()));
+    }
+
+    fn is_known(&self, owner: &WorkerOwner, state: &Left) -> bool {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        left.get(&(owner.kind, owner.key.clone())) == Some(state)
+    }
+
+    fn set(&self, owner: &WorkerOwner, state: Left) {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        left.insert((owner.kind, owner.key.clone()), state);
+    }
+}
+
+/// Hands the number of pods over before a manifest without it is applied. `existing` is the Deployment that is there.
+pub(crate) async fn hand_over(
+    context: &Context,
+    owner: &WorkerOwner,
+    desired: &Deployment,
+    existing: Option<&Deployment>,
+) -> Result<(), kube::Error> {
+    if replicas_of(desired).is_some() {
+        context.left_out.forget(owner.kind, &owner.key);
+        return Ok(());
+    }
+    let Some(existing) = existing else { return Ok(()) };
+    let set_by = if context.scaling.has(owner.kind, &owner.key) {
+        SetBy::Autoscaler
+    } else {
+        SetBy::Others
+    };
+    let state = (existing.metadata.uid.clone(), set_by);
+    if context.left_out.is_known(owner, &state) {
+        return Ok(());
+    }
+    let now = replicas_of(existing).unwrap_or(DEFAULT_REPLICAS);
+    // The number that the field falls back to needs no hand-over.
+    if now != DEFAULT_REPLICAS {
+        let api: Api<Deployment> = Api::namespaced(context.client.clone(), &owner.key.namespace);
+        let live = api.get_metadata(&owner.worker_name()).await?;
+        let managed = live.metadata.managed_fields.unwrap_or_default();
+        if let Some(replicas) = handed_over(&managed, now, set_by) {
+            set(context, owner, replicas).await?;
+        }
+    }
+    context.left_out.set(owner, state);
+    Ok(())
+}
+
+/// Sets the number of pods, whoever set it before.
+pub(super) async fn set(context: &Context, owner: &WorkerOwner, replicas: i32) -> Result<(), kube::Error> {
+    let api: Api<Deployment> = Api::namespaced(context.client.clone(), &owner.key.namespace);
+    let existing = context
+        .caches
+        .deployments
+        .get(&NamespacedName::new(&owner.key.namespace, owner.worker_name()));
+    let number = json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        // Another Deployment of that name is refused, and none is created.
+        "metadata": { "name": owner.worker_name(), "uid": existing.and_then(|existing| existing.metadata.uid.clone()) },
+        "spec": { "replicas": replicas },
+    });
+    let parameters = PatchParams::apply(SCALER).force();
+    let mut written = api
+        .patch(&owner.worker_name(), &parameters, &Patch::Apply(&number))
+        .await?;
+    // Ahead of the watch, so that the next look does not see the number before.
+    written.metadata.managed_fields = None;
+    context.caches.deployments.insert(written);
+    Ok(())
+}
+
+/// The number of pods in a Deployment.
+pub(super) fn replicas_of(deployment: &Deployment) -> Option<i32> {
+    deployment.spec.as_ref()?.replicas
+}
+
+/// The number that the field manager [`SCALER`] has to hold, if it has to change something.
+fn handed_over(managed: &[ManagedFieldsEntry], now: i32, set_by: SetBy) -> Option<i32> {
+    let owned_by = |manager: &str| managed.iter().any(|entry| owns_replicas(entry, manager));
+    let is_abandoned = set_by == SetBy::Others && now == 0 && owned_by(SCALER);
+    // Nobody would wake an Agent that had slept when its `autoscaling` was removed.
+    (owned_by(MANAGER) || is_abandoned).then(|| now.max(DEFAULT_REPLICAS))
+}
+
+fn owns_replicas(entry: &ManagedFieldsEntry, manager: &str) -> bool {
+    let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+    let has_replicas = fields.is_some_and(|fields| fields.pointer("/f:spec/f:replicas").is_some());
+    has_replicas && entry.manager.as_deref() == Some(manager)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn managed(manager: &str, fields: serde_json::Value) -> ManagedFieldsEntry {
+        serde_json::from_value(json!({ "manager": manager, "operation": "Apply", "fieldsV1": fields })).unwrap()
+    }
+
+    #[test]
+    fn a_number_is_handed_over_once_and_never_taken_from_an_autoscaler_of_the_cluster() {
+        let replicas = || json!({ "f:spec": { "f:replicas": {} } });
+        let others = || json!({ "f:spec": { "f:template": {} } });
+        let (ours, theirs) = (
+            managed(MANAGER, replicas()),
+            managed("kube-controller-manager", replicas()),
+        );
+        let rest = managed(MANAGER, others());
+        for set_by in [SetBy::Autoscaler, SetBy::Others] {
+            assert_eq!(handed_over(&[ours.clone()], 3, set_by), Some(3));
+            assert_eq!(handed_over(&[ours.clone()], 0, set_by), Some(1));
+            assert_eq!(handed_over(&[rest.clone(), theirs.clone()], 3, set_by), None);
+            assert_eq!(handed_over(&[rest.clone(), theirs.clone()], 0, set_by), None);
+            assert_eq!(handed_over(&[], 3, set_by), None);
+        }
+        let asleep = managed(SCALER, replicas());
+        assert_eq!(handed_over(&[asleep.clone()], 0, SetBy::Autoscaler), None);
+        assert_eq!(handed_over(&[asleep.clone()], 0, SetBy::Others), Some(1));
+        assert_eq!(handed_over(&[asleep], 4, SetBy::Others), None);
+    }
+}

@@ -1,0 +1,374 @@
+//! Autoscaling with a real API server and a real Temporal. Workers are played: a pod has an address at which the test
+//! says what the worker does.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, events::v1::Event};
+use kube::{
+    Api, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use steadfast_crds::{Agent, WorkerPool, conditions::ConditionType};
+use steadfast_process::{AdminServer, Readiness, prometheus::Registry};
+use steadfast_testkit::{
+    Temporal, TemporalOptions,
+    process::{Lifetime, Service},
+    temporal::count_events,
+    wait,
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    harness::{Cluster, TIMEOUT},
+    temporal::operator,
+};
+
+/// What a worker says that had nothing to do for the whole cooldown period.
+const IDLE: u64 = 61;
+
+/// A cluster, a Temporal, the operator as a program, and the workers of all its Agents.
+struct Scene {
+    cluster: Cluster,
+    temporal: Temporal,
+    operator: Service,
+    worker: Arc<Mutex<Value>>,
+    requests: Arc<AtomicUsize>,
+    address: &'static str,
+    _logs: tempfile::TempDir,
+}
+
+impl Scene {
+    /// `address` is one of this machine that no other test uses.
+    async fn set(name: &str, address: &'static str) -> Self {
+        let cluster = Cluster::new(name).await;
+        let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
+        let logs = tempfile::tempdir().unwrap();
+        let launch = operator(&cluster, temporal.url()).flag("autoscaling-interval-seconds", 1);
+        let operator = Service::new(launch, Lifetime::OfThisProcess, logs.path()).unwrap();
+        operator.start().unwrap();
+        let worker = Arc::new(Mutex::new(Value::Null));
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (report, counter) = (Arc::clone(&worker), Arc::clone(&requests));
+        let listener = TcpListener::bind((address, 8081)).await.unwrap();
+        let server = AdminServer::new(Readiness::new(), Registry::new()).with_report("/work", move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+            report.lock().unwrap().clone()
+        });
+        tokio::spawn(server.serve(listener, std::future::pending()));
+        let scene = Self {
+            cluster,
+            temporal,
+            operator,
+            worker,
+            requests,
+            address,
+            _logs: logs,
+        };
+        scene.works(0, 0, IDLE);
+        scene
+    }
+
+    /// What every worker says.
+    fn works(&self, activities: u32, turns: u32, idle_seconds: u64) {
+        *self.worker.lock().unwrap() =
+            json!({ "activities": activities, "turns": turns, "idle_seconds": idle_seconds });
+    }
+
+    /// An Agent that scales to zero, with a worker that is ready.
+    async fn agent(&self, name: &str) {
+        let autoscaling = json!({ "minReplicas": 0, "maxReplicas": 3, "targetQueueSize": 2, "cooldownPeriod": "1m" });
+        self.cluster
+            .agent(name, json!({ "worker": { "autoscaling": autoscaling } }))
+            .await;
+        self.run_pods(name).await;
+    }
+
+    async fn run_pods(&self, agent: &str) {
+        let running = json!({ "podIP": self.address, "podIPs": [{ "ip": self.address }] });
+        self.cluster.set_pods_status(agent, &running).await;
+        self.cluster.make_ready(agent).await;
+    }
+
+    async fn run_pool(&self, pool: &str) {
+        let pods = self.cluster.api::<Pod>();
+        let of_pool = ListParams::default().labels(&format!("steadfast.dev/worker-pool={pool}"));
+        let running = json!({ "status": {
+            "phase": "Running", "podIP": self.address, "podIPs": [{ "ip": self.address }],
+            "conditions": [{ "type": "Ready", "status": "True" }],
+        } });
+        wait::until(format!("a pod of {pool}"), TIMEOUT, async || {
+            let pod = pods.list(&of_pool).await?.items.pop().context("none yet")?;
+            pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(&running))
+                .await?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn replicas(&self, deployment: &str, expected: i32) {
+        let api = self.cluster.api::<Deployment>();
+        wait::until(format!("{expected} replicas of {deployment}"), TIMEOUT, async || {
+            let spec = api.get(deployment).await?.spec.context("no spec")?;
+            ensure!(spec.replicas == Some(expected), "there are {:?}", spec.replicas);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Waits until an Agent sleeps and says so.
+    async fn asleep(&self, agent: &str) {
+        self.replicas(&format!("agent-{agent}"), 0).await;
+        self.cluster
+            .condition(agent, ConditionType::Ready, "True", "ScaledToZero")
+            .await;
+    }
+
+    /// Waits until workers were asked several times more.
+    async fn asked_again(&self) {
+        let before = self.requests.load(Ordering::SeqCst);
+        wait::until("further requests of the operator", TIMEOUT, async || {
+            ensure!(self.requests.load(Ordering::SeqCst) > before + 5, "not yet");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+
+    /// What the gateway does.
+    async fn wake(&self, agent: &str) {
+        let now = k8s_openapi::jiff::Timestamp::now().to_string();
+        let annotation = json!({ "metadata": { "annotations": { "steadfast.dev/wake": now } } });
+        self.cluster.edit::<Agent>(agent, annotation).await;
+    }
+
+    /// Starts a task that no worker takes.
+    async fn task(&self, queue: &str, id: &str) {
+        let queue = format!("test/{}/{queue}", self.cluster.namespace);
+        let start = ["workflow", "start", "--type", "AgentTask", "--workflow-id", id];
+        self.temporal
+            .cli(&[&start[..], &["--task-queue", &queue]].concat())
+            .await
+            .unwrap();
+    }
+
+    /// The notes of the Events with this reason about an object.
+    async fn notes(&self, object: &str, reason: &str) -> Vec<String> {
+        let events = self.cluster.api::<Event>().list(&ListParams::default()).await.unwrap();
+        let of_object = events.items.into_iter().filter(|event| {
+            let regarding = event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref());
+            event.reason.as_deref() == Some(reason) && regarding == Some(object)
+        });
+        of_object.filter_map(|event| event.note).collect()
+    }
+
+    async fn end(&self) {
+        self.operator.kill().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_idle_agent_sleeps_and_a_message_wakes_it_at_once() {
+    let scene = Scene::set("sleeps", "127.0.72.1").await;
+    scene.works(0, 1, 0);
+    scene.agent("weather").await;
+    // A turn waits for somebody else's activity.
+    scene.agent("other").await;
+    scene.works(0, 0, IDLE);
+    scene.asleep("weather").await;
+    scene.asleep("other").await;
+    assert_eq!(
+        scene.notes("weather", "ScaledDown").await,
+        ["from 1 to 0 workers: they had nothing to do for 1m"]
+    );
+
+    let before = Instant::now();
+    scene.wake("weather").await;
+    scene.replicas("agent-weather", 1).await;
+    let took = before.elapsed();
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+    assert_eq!(
+        scene.notes("weather", "ScaledUp").await,
+        ["from 0 to 1 workers: a message came"]
+    );
+    scene.works(1, 0, 0);
+    scene.run_pods("weather").await;
+    scene.replicas("agent-other", 0).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_waits_at_temporal_wakes_an_agent_whose_message_was_lost_and_scales_it_up() {
+    let scene = Scene::set("backlog", "127.0.72.2").await;
+    scene.agent("weather").await;
+    scene.asleep("weather").await;
+    scene.task("agent/weather", "one").await;
+    scene.replicas("agent-weather", 1).await;
+    assert_eq!(
+        scene.notes("weather", "ScaledUp").await,
+        ["from 0 to 1 workers: 1 task waits"]
+    );
+    for task in ["two", "three"] {
+        scene.task("agent/weather", task).await;
+    }
+    scene.replicas("agent-weather", 2).await;
+    for number in 0..20 {
+        scene.task("agent/weather", &format!("more-{number}")).await;
+    }
+    scene.replicas("agent-weather", 3).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_worker_in_the_middle_of_a_turn_stays_and_so_does_one_that_does_not_answer() {
+    let scene = Scene::set("mid-turn", "127.0.72.3").await;
+    scene.works(0, 1, 0);
+    scene.agent("turn").await;
+    scene.agent("sleeper").await;
+    // Not a worker: nobody listens there.
+    let nobody = json!({ "podIP": "127.0.72.9", "podIPs": [{ "ip": "127.0.72.9" }] });
+    let autoscaling = json!({ "minReplicas": 0, "maxReplicas": 1, "cooldownPeriod": "1m" });
+    let silent = json!({ "worker": { "autoscaling": autoscaling } });
+    scene.cluster.agent("silent", silent).await;
+    scene.cluster.set_pods_status("silent", &nobody).await;
+    scene.cluster.make_ready("silent").await;
+    scene.asked_again().await;
+    for agent in ["turn", "silent", "sleeper"] {
+        scene.replicas(&format!("agent-{agent}"), 1).await;
+    }
+    scene.works(0, 0, IDLE);
+    scene.asleep("turn").await;
+    scene.asleep("sleeper").await;
+    scene.replicas("agent-silent", 1).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_number_of_pods_belongs_to_whoever_sets_it_where_the_spec_does_not() {
+    let (cluster, operator) = Cluster::with_operator("hpa").await;
+    cluster.agent("weather", json!({ "worker": { "replicas": 3 } })).await;
+    let has =
+        |replicas: i32| move |deployment: &Deployment| deployment.spec.as_ref().unwrap().replicas == Some(replicas);
+    cluster.deployment("weather", has(3)).await;
+    // Handed over as it is, not reset to one.
+    cluster
+        .edit::<Agent>(
+            "weather",
+            json!({ "spec": { "worker": { "replicas": null, "image": "worker:2" } } }),
+        )
+        .await;
+    let is_second = |deployment: &Deployment| crate::harness::template(deployment).to_string().contains("worker:2");
+    let handed_over = cluster.deployment("weather", is_second).await;
+    assert!(has(3)(&handed_over), "{:?}", handed_over.spec.unwrap().replicas);
+
+    scale(&cluster, 5).await;
+    cluster
+        .edit::<Agent>("weather", json!({ "spec": { "worker": { "image": "worker:3" } } }))
+        .await;
+    let is_third = |deployment: &Deployment| crate::harness::template(deployment).to_string().contains("worker:3");
+    let scaled = cluster.deployment("weather", is_third).await;
+    assert!(has(5)(&scaled), "{:?}", scaled.spec.unwrap().replicas);
+    // Zero is zero, as KEDA sets it.
+    scale(&cluster, 0).await;
+    cluster
+        .condition("weather", ConditionType::Ready, "True", "ScaledToZero")
+        .await;
+    cluster
+        .edit::<Agent>("weather", json!({ "spec": { "worker": { "image": "worker:4" } } }))
+        .await;
+    let is_fourth = |deployment: &Deployment| crate::harness::template(deployment).to_string().contains("worker:4");
+    let asleep = cluster.deployment("weather", is_fourth).await;
+    assert!(has(0)(&asleep), "{:?}", asleep.spec.unwrap().replicas);
+    // A number in the spec counts again.
+    cluster
+        .edit::<Agent>("weather", json!({ "spec": { "worker": { "replicas": 2 } } }))
+        .await;
+    cluster.deployment("weather", has(2)).await;
+    operator.stop().await;
+}
+
+/// Sets the number of pods as a HorizontalPodAutoscaler does.
+async fn scale(cluster: &Cluster, replicas: i32) {
+    let api: Api<Deployment> = cluster.api();
+    let parameters = PatchParams {
+        field_manager: Some("horizontal-pod-autoscaler".to_owned()),
+        ..PatchParams::default()
+    };
+    let number = json!({ "spec": { "replicas": replicas } });
+    api.patch_scale("agent-weather", &parameters, &Patch::Merge(&number))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_that_sleeps_when_its_autoscaling_is_removed_gets_a_worker() {
+    let scene = Scene::set("removed", "127.0.72.4").await;
+    scene.agent("weather").await;
+    scene.asleep("weather").await;
+    scene
+        .cluster
+        .edit::<Agent>("weather", json!({ "spec": { "worker": { "autoscaling": null } } }))
+        .await;
+    scene.replicas("agent-weather", 1).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_message_for_an_agent_wakes_the_pool_that_runs_it() {
+    let scene = Scene::set("sleeping-pool", "127.0.72.5").await;
+    let autoscaling = json!({ "minReplicas": 0, "maxReplicas": 2, "cooldownPeriod": "1m" });
+    let pool = json!({
+        "apiVersion": "steadfast.dev/v1alpha1", "kind": "WorkerPool", "metadata": { "name": "shared" },
+        "spec": { "worker": { "autoscaling": autoscaling } },
+    });
+    scene.cluster.create::<WorkerPool>(pool).await.unwrap();
+    scene.replicas("pool-shared", 1).await;
+    scene
+        .cluster
+        .agent("haiku", json!({ "workerPool": { "name": "shared" } }))
+        .await;
+    scene.run_pool("shared").await;
+    scene.replicas("pool-shared", 0).await;
+    scene
+        .cluster
+        .condition("haiku", ConditionType::Ready, "True", "ScaledToZero")
+        .await;
+    scene.wake("haiku").await;
+    scene.replicas("pool-shared", 1).await;
+    assert_eq!(
+        scene.notes("shared", "ScaledUp").await,
+        ["from 0 to 1 workers: a message came"]
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn tasks_of_a_sleeping_agent_that_is_deleted_get_a_worker_to_end() {
+    let scene = Scene::set("sleeping-drain", "127.0.72.6").await;
+    let autoscaling = json!({ "minReplicas": 0, "maxReplicas": 1, "cooldownPeriod": "1m" });
+    let spec = json!({
+        "worker": { "autoscaling": autoscaling }, "deletion": { "policy": "Drain", "deadline": "10m" },
+    });
+    scene.cluster.agent("weather", spec).await;
+    scene.run_pods("weather").await;
+    scene.asleep("weather").await;
+    scene.task("agent/weather", "waiting").await;
+    scene.cluster.delete::<Agent>("weather").await;
+    scene.replicas("agent-weather", 1).await;
+    let canceled = scene.temporal.history("waiting", None).await.unwrap();
+    let canceled = count_events(&canceled, "WORKFLOW_EXECUTION_CANCEL_REQUESTED");
+    assert_eq!(canceled, 0, "there are workers that can end it");
+    let end = ["workflow", "terminate", "--workflow-id", "waiting"];
+    scene.temporal.cli(&end).await.unwrap();
+    scene.cluster.gone::<Agent>("weather").await;
+    scene.end().await;
+}
