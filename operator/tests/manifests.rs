@@ -168,8 +168,8 @@ async fn no_stage_panics_at_what_an_older_definition_let_in() {
             "WorkerPool" => match named(bad.kind, bad.name).unwrap().decode::<WorkerPool>() {
                 Err(_) => continue,
                 Ok(pool) => {
-                    let used = pool.spec.credentials.iter().map(|credential| &credential.secret_name);
-                    let secrets = dereference::secrets(&source, "team", used).await.unwrap();
+                    let secret_names = pool.spec.credentials.iter().map(|credential| &credential.secret_name);
+                    let secrets = dereference::secrets(&source, "team", secret_names).await.unwrap();
                     pools::validate::validate(&pool, &secrets, &settings, &hash).unwrap().1
                 }
             },

@@ -176,16 +176,27 @@ fn spawn(
     let asking = after_sync(app, &context, until_stopped(app, asking));
     spawn_task(app, tasks, format_args!("offers of MCP servers in {scope}"), asking);
 
-    let deletions = until_stopped(app, end_tasks(app, &context, queue.clone()));
-    let deletions = after_sync(app, &context, deletions);
+    spawn_loops(app, scope, &context, &queue, tasks);
+}
+
+/// What asks Temporal now and then: which tasks are left, what waits, which schedules there are.
+fn spawn_loops(
+    app: &Arc<App>,
+    scope: &WatchScope,
+    context: &Arc<Context>,
+    queue: &AgentQueue,
+    tasks: &mut JoinSet<()>,
+) {
+    let deletions = until_stopped(app, end_tasks(app, context, queue.clone()));
+    let deletions = after_sync(app, context, deletions);
     spawn_task(app, tasks, format_args!("deletions in {scope}"), deletions);
 
-    let scaling = until_stopped(app, scale(app, &context));
-    let scaling = after_sync(app, &context, scaling);
+    let scaling = until_stopped(app, scale(app, context));
+    let scaling = after_sync(app, context, scaling);
     spawn_task(app, tasks, format_args!("autoscaler of {scope}"), scaling);
 
-    let schedules = until_stopped(app, sync_schedules(app, scope, &context, queue));
-    let schedules = after_sync(app, &context, schedules);
+    let schedules = until_stopped(app, sync_schedules(app, scope, context, queue.clone()));
+    let schedules = after_sync(app, context, schedules);
     spawn_task(app, tasks, format_args!("schedules of {scope}"), schedules);
 }
 

@@ -142,31 +142,33 @@ fn owns_replicas(entry: &ManagedFieldsEntry, manager: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
-    fn managed(manager: &str, fields: serde_json::Value) -> ManagedFieldsEntry {
+    fn managed(manager: &str, fields: &serde_json::Value) -> ManagedFieldsEntry {
         serde_json::from_value(json!({ "manager": manager, "operation": "Apply", "fieldsV1": fields })).unwrap()
     }
 
     #[test]
     fn a_number_is_handed_over_once_and_never_taken_from_an_autoscaler_of_the_cluster() {
-        let replicas = || json!({ "f:spec": { "f:replicas": {} } });
-        let others = || json!({ "f:spec": { "f:template": {} } });
+        let replicas = json!({ "f:spec": { "f:replicas": {} } });
+        let others = json!({ "f:spec": { "f:template": {} } });
         let (ours, theirs) = (
-            managed(MANAGER, replicas()),
-            managed("kube-controller-manager", replicas()),
+            managed(MANAGER, &replicas),
+            managed("kube-controller-manager", &replicas),
         );
-        let rest = managed(MANAGER, others());
+        let rest = managed(MANAGER, &others);
         for set_by in [SetBy::Autoscaler, SetBy::Others] {
-            assert_eq!(handed_over(&[ours.clone()], 3, set_by), Some(3));
-            assert_eq!(handed_over(&[ours.clone()], 0, set_by), Some(1));
+            assert_eq!(handed_over(from_ref(&ours), 3, set_by), Some(3));
+            assert_eq!(handed_over(from_ref(&ours), 0, set_by), Some(1));
             assert_eq!(handed_over(&[rest.clone(), theirs.clone()], 3, set_by), None);
             assert_eq!(handed_over(&[rest.clone(), theirs.clone()], 0, set_by), None);
             assert_eq!(handed_over(&[], 3, set_by), None);
         }
-        let asleep = managed(SCALER, replicas());
-        assert_eq!(handed_over(&[asleep.clone()], 0, SetBy::Autoscaler), None);
-        assert_eq!(handed_over(&[asleep.clone()], 0, SetBy::Others), Some(1));
+        let asleep = managed(SCALER, &replicas);
+        assert_eq!(handed_over(from_ref(&asleep), 0, SetBy::Autoscaler), None);
+        assert_eq!(handed_over(from_ref(&asleep), 0, SetBy::Others), Some(1));
         assert_eq!(handed_over(&[asleep], 4, SetBy::Others), None);
     }
 }

@@ -63,21 +63,21 @@ mod tests {
 
     use super::*;
 
-    fn says(activities: u32, turns: u32, idle_seconds: u64) -> Option<work::Work> {
-        Some(work::Work {
+    fn says(activities: u32, turns: u32, idle_seconds: u64) -> work::Work {
+        work::Work {
             activities,
             turns,
             idle_seconds,
-        })
+        }
     }
 
     #[test]
     fn all_workers_must_have_been_idle_and_say_so() {
         let idle = Work::Idle(Duration::from_secs(20));
-        assert_eq!(together(&[says(0, 0, 90), says(0, 0, 20)]), idle);
-        assert_eq!(together(&[says(0, 0, 90), says(1, 0, 0)]), Work::Busy);
-        assert_eq!(together(&[says(0, 0, 90), says(0, 1, 60)]), Work::Busy);
-        assert_eq!(together(&[says(0, 0, 90), None]), Work::Unknown);
+        assert_eq!(together(&[Some(says(0, 0, 90)), Some(says(0, 0, 20))]), idle);
+        assert_eq!(together(&[Some(says(0, 0, 90)), Some(says(1, 0, 0))]), Work::Busy);
+        assert_eq!(together(&[Some(says(0, 0, 90)), Some(says(0, 1, 60))]), Work::Busy);
+        assert_eq!(together(&[Some(says(0, 0, 90)), None]), Work::Unknown);
         assert_eq!(together(&[]), Work::Unknown);
     }
 }

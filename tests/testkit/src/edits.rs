@@ -13,7 +13,7 @@ mod tools;
 
 pub use expected::Part;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The objects that are edited, with all that they refer to, as YAML. The edit of a field is made in the first object of
 /// its kind that has the field.
@@ -32,6 +32,8 @@ pub enum Effect {
     RevisionAndPods,
     /// Pods are added or removed, and none is replaced.
     Replicas,
+    /// How many pods there are when the operator next asks Temporal what waits. None is replaced.
+    Scaling,
     /// The schedule in Temporal.
     Schedule,
     /// What becomes of the tasks when the Agent is deleted.
@@ -54,6 +56,7 @@ impl Effect {
             Self::Pods => "new pods",
             Self::RevisionAndPods => "new revision and new pods",
             Self::Replicas => "more or fewer pods",
+            Self::Scaling => "more or fewer pods, when the operator next asks Temporal what waits",
             Self::Schedule => "schedule",
             Self::Deletion => "at the deletion",
             Self::Permission => "which references are permitted",
@@ -126,6 +129,20 @@ pub fn all() -> Vec<Edit> {
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// The edits of `worker.autoscaling`, which Agents and WorkerPools have alike.
+fn autoscaling(kind: &'static str) -> Vec<Edit> {
+    same(
+        kind,
+        Effect::Scaling,
+        [
+            ("spec.worker.autoscaling.minReplicas", json!(1)),
+            ("spec.worker.autoscaling.maxReplicas", json!(5)),
+            ("spec.worker.autoscaling.targetQueueSize", json!(10)),
+            ("spec.worker.autoscaling.cooldownPeriod", json!("10m")),
+        ],
+    )
 }
 
 /// Edits with the same effect.

@@ -122,6 +122,21 @@ pub(super) fn by_bounds() -> Vec<BadManifest> {
             json!({"worker": {"replicas": 1001}}),
             "spec.worker.replicas",
         ),
+        (
+            "replicas-beside-autoscaling",
+            json!({"worker": {"replicas": 2, "autoscaling": {"maxReplicas": 3}}}),
+            "replicas and autoscaling exclude each other",
+        ),
+        (
+            "more-than-the-most-replicas",
+            json!({"worker": {"autoscaling": {"minReplicas": 4, "maxReplicas": 3}}}),
+            "minReplicas is at most maxReplicas",
+        ),
+        (
+            "short-cooldown",
+            json!({"worker": {"autoscaling": {"maxReplicas": 3, "cooldownPeriod": "30s"}}}),
+            "cooldownPeriod is at least 1m",
+        ),
         ("thousand-tools", json!({"tools": tools}), "spec.tools"),
         (
             "many-credentials",

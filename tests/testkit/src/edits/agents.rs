@@ -7,7 +7,7 @@ use super::{
     Effect::{
         Deletion, Pods, Refused, Replicas, Revision, RevisionAndPods, RevisionOfReferrersToo, Schedule as InTemporal,
     },
-    same,
+    autoscaling, same,
 };
 
 const KIND: &str = "Agent";
@@ -236,5 +236,5 @@ fn workers() -> Vec<Edit> {
         Edit::new(KIND, "spec.deletion.policy", json!("Cancel"), Deletion),
         Edit::new(KIND, "spec.deletion.deadline", json!("20m"), Deletion),
     ];
-    pods.into_iter().chain(others).collect()
+    pods.into_iter().chain(others).chain(autoscaling(KIND)).collect()
 }

@@ -32,6 +32,7 @@ impl Edit {
             Effect::Schedule => Some(Part::Schedules),
             Effect::Revision
             | Effect::RevisionOfReferrersToo
+            | Effect::Scaling
             | Effect::Deletion
             | Effect::Permission
             | Effect::Refused(_) => None,

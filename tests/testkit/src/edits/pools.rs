@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{
     Edit,
     Effect::{Pods, Replicas, Revision},
-    same,
+    autoscaling, same,
 };
 
 pub(super) fn edits() -> Vec<Edit> {
@@ -40,5 +40,8 @@ pub(super) fn edits() -> Vec<Edit> {
         ),
         Edit::new("WorkerPool", "spec.worker.replicas", json!(3), Replicas),
     ];
-    pods.into_iter().chain(others).collect()
+    pods.into_iter()
+        .chain(others)
+        .chain(autoscaling("WorkerPool"))
+        .collect()
 }
