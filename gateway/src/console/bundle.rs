@@ -9,14 +9,14 @@ pub(super) const FILES: &[File] = &[
         content: include_bytes!("../../../console/dist/console/assets/icon-Bk8XbIT6.svg"),
     },
     File {
-        name: "index-DfgJp0Ul.css",
+        name: "index-C18dNcp3.css",
         content_type: "text/css; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-DfgJp0Ul.css"),
+        content: include_bytes!("../../../console/dist/console/assets/index-C18dNcp3.css"),
     },
     File {
-        name: "index-pHa1wexI.js",
+        name: "index-CnQbHTFr.js",
         content_type: "text/javascript; charset=utf-8",
-        content: include_bytes!("../../../console/dist/console/assets/index-pHa1wexI.js"),
+        content: include_bytes!("../../../console/dist/console/assets/index-CnQbHTFr.js"),
     },
     File {
         name: "",

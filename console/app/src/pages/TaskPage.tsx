@@ -1,7 +1,7 @@
 // A chat: the conversation as it comes, and what the user can do about it.
 
 import { GatewayClient, type Agent, type Task } from "@steadfast/client";
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { memo, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 
 import { upload } from "../chat/attachments";
 import { Composer } from "../chat/Composer";
@@ -235,14 +235,15 @@ function List({ items, live, taskId, outgoing, onRetry }: ListProps) {
       <div ref={scroller} onScroll={scrolled} className="h-full overflow-y-auto px-4 py-4 [overflow-anchor:none]" tabIndex={0} role="log" aria-live="off" aria-label="Conversation">
         {hasOlder && <button type="button" className="button mx-auto mb-4 flex" onClick={showOlder}>Show older messages</button>}
         {!hasOlder && !conversation.complete && <p className="mb-4 text-center text-xs text-soft">What came before is no longer in the log.</p>}
-        <ol className="grid grid-cols-[minmax(0,1fr)] gap-4">
+        {/* Blocks and not a grid: a grid would size all its rows again for each that comes. */}
+        <ol className="space-y-4">
           {shown.map((item) => (
             <li key={item.key} className="entry min-w-0">
               <ItemView item={item} live={live} taskId={taskId} />
             </li>
           ))}
           {outgoing.map((message) => (
-            <li key={message.key} className="ml-auto max-w-[85%]">
+            <li key={message.key} className="ml-auto w-fit max-w-[85%]">
               <p className="mb-1 text-right text-xs text-soft">{message.error ? "not sent" : "sending…"}</p>
               <div className="rounded-lg border border-dashed border-line px-3 py-2 whitespace-pre-wrap wrap-anywhere">
                 {[message.text, ...message.files.map((file) => file.name)].filter((line) => line !== "").join("\n")}
@@ -276,7 +277,8 @@ function isAtWork(item: Item): boolean {
   return item.type === "message" && item.message.status === "in_progress";
 }
 
-function ItemView({ item, live: { conversation }, taskId }: { item: Item; live: LiveTask; taskId: string }) {
+/** Drawn again with each version of the conversation, and not when older items come before it. */
+const ItemView = memo(function ItemView({ item, live: { conversation }, taskId }: { item: Item; live: LiveTask; taskId: string }) {
   switch (item.type) {
     case "message":
       return <MessageView taskId={taskId} message={item.message} queued={conversation.isQueued(item.message)} />;
@@ -285,7 +287,7 @@ function ItemView({ item, live: { conversation }, taskId }: { item: Item; live: 
     case "notice":
       return <NoticeView notice={item.notice} conversation={conversation} />;
   }
-}
+});
 
 /** What a screen reader says: whole answers, not each piece of one. */
 function Spoken({ items }: { items: Item[] }) {
