@@ -45,7 +45,8 @@ async fn an_agent_of_another_namespace_answers_as_a_tool_with_its_own_key() {
         Some(output) => Reply::text(format!("They say: {output}")),
     })
     .configure(|spec| spec.agents = vec![asked]);
-    let task = stack.agent(buyer).await.unwrap().task().await.unwrap();
+    let buyer = stack.agent(buyer).await.unwrap();
+    let task = buyer.task().await.unwrap();
     task.complete_turn(1, "Umbrellas?").await.unwrap();
     let lines = task.lines().await.unwrap();
     assert_eq!(
@@ -99,7 +100,8 @@ async fn after_a_handoff_into_another_namespace_its_agents_its_queues_and_its_ap
     };
     let triage = AgentSetup::new("xns-triage", |_| Reply::call("transfer_to_billing", &json!({})))
         .configure(|spec| spec.handoffs = vec![handoff]);
-    let task = stack.agent(triage).await.unwrap().task().await.unwrap();
+    let triage = stack.agent(triage).await.unwrap();
+    let task = triage.task().await.unwrap();
     task.send("My money, please.").await.unwrap();
     let approval = task.until_approval_pending().await.unwrap();
     // Whose approval it is decides who may give it.
