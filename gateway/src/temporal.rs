@@ -411,7 +411,7 @@ impl Temporal {
         ))
     }
 
-    async fn call<Q: Message, A: Message>(
+    async fn call<Q: Message + Clone, A: Message>(
         &self,
         name: &'static str,
         request: Q,

@@ -14,7 +14,7 @@ use tokio::{sync::OnceCell, time::timeout};
 use crate::{
     connect::connect,
     encryption::{Codec, Message},
-    error::TemporalError,
+    error::{TemporalError, was_not_sent},
     settings::TemporalSettings,
 };
 
@@ -66,7 +66,10 @@ impl TemporalClient {
 
     /// Sends one request and waits for its answer, at most for the request timeout. Encrypts the payloads of the
     /// request and decrypts those of the answer.
-    pub async fn request<Q: Message, A: Message>(
+    ///
+    /// Temporal closes each connection after a while (`frontend.keepAliveMaxConnectionAge`, 5 minutes unless it is set).
+    /// A request that met the end of its connection was not sent: it is sent once more, on the next connection.
+    pub async fn request<Q: Message + Clone, A: Message>(
         &self,
         mut request: Q,
         method: Method<Q, A>,
@@ -76,7 +79,11 @@ impl TemporalClient {
         let answer = timeout(self.request_timeout, async {
             let connection = self.connection.get_or_try_init(|| self.connect()).await?;
             let mut service = connection.workflow_service();
-            Ok(method(service.as_mut(), Request::new(request)).await?)
+            let answer = match method(service.as_mut(), Request::new(request.clone())).await {
+                Err(status) if was_not_sent(&status) => method(service.as_mut(), Request::new(request)).await,
+                answer => answer,
+            };
+            Ok(answer?)
         });
         let answer: Result<Response<A>, TemporalError> = answer
             .await
