@@ -46,7 +46,6 @@ use crate::{
     observe::{
         metrics::Metrics,
         spans::{ContentCapture, Spans},
-        work::WorkMeter,
     },
     revisions::Revisions,
     search_attributes::SearchAttributes,
@@ -56,6 +55,7 @@ use crate::{
         mcp::{LastOffers, McpClient, keep_asking},
         webhook::WebhookClient,
     },
+    work_meter::WorkMeter,
 };
 
 /// How long the server waits for a killed worker before another worker gets the next workflow task.
@@ -127,7 +127,9 @@ pub(crate) async fn run(
     // Before this process has attempts of its own.
     tokio::spawn(activities.attempts.clone().fail_those_before(client.clone())).await?;
     let probe = tokio::spawn(watch_temporal(client.clone(), temporal_ready, stop.clone()));
-    reports.work.counting_turns_of(&cache);
+    let tasks = Arc::downgrade(&cache);
+    let turns = move || tasks.upgrade().map_or(0, |tasks| tasks.turns());
+    reports.work.count_turns_by(turns);
     let options = options((&args, &home), activities, dynamic_activities, cache, reports.work)?;
     tracing::info!(%task_queue, name = home.name(), "worker started");
     let polls = tokio::spawn(polls.watch(Probe::new(client.clone(), task_queue), polling, stop.clone()));

@@ -27,6 +27,7 @@ mod task_context;
 mod template;
 mod tool_api;
 mod tools;
+mod work_meter;
 
 pub use builder::{Worker, WorkerBuilder};
 pub use tool_api::{HookAnswer, ToolContext, ToolError};

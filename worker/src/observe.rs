@@ -2,4 +2,3 @@
 
 pub(crate) mod metrics;
 pub(crate) mod spans;
-pub(crate) mod work;

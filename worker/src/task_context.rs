@@ -6,7 +6,7 @@ use steadfast_contract::headers::{HEADER_IDEMPOTENCY_KEY, HEADER_PARENT_SPAN_ID,
 use steadfast_workflow::interceptor::read_header;
 use temporalio_sdk::interceptors::{ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next};
 
-use crate::observe::work::WorkMeter;
+use crate::work_meter::WorkMeter;
 
 tokio::task_local! {
     static CONTEXT: TaskContext;

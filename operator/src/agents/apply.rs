@@ -28,12 +28,12 @@ use crate::{
         context::Context,
         identity::{AgentIdentity, WorkerOwner},
         last_applied::{AppliedVersion, version_of},
+        replicas::keep_number,
         revision_history::RevisionSummary,
         withdrawal::has_foreign_references,
     },
     hashing::content_digest,
     kube::{namespaced_name::NamespacedName, object_cache::ObjectCache},
-    scaling::replicas::hand_over,
     validation::ValidationError,
 };
 
@@ -181,8 +181,8 @@ pub(crate) async fn apply_workers(
         return Ok(Some(error));
     }
     let existing = deployment_of(context, owner);
-    let handed_over = hand_over(context, owner, &deployment, existing.as_deref()).await;
-    handed_over.map_err(|source| Error::Apply {
+    let kept = keep_number(context, owner, &deployment, existing.as_deref()).await;
+    kept.map_err(|source| Error::Apply {
         kind: "Deployment",
         name: owner.worker_name(),
         source,

@@ -22,6 +22,7 @@ use crate::{
         last_applied::LastApplied,
         reference_index::ReferenceIndex,
         revision_history::RevisionSummaries,
+        scaling_state::{LeftOut, Scaling},
     },
     deletion::state::Deletions,
     kube::{
@@ -31,7 +32,6 @@ use crate::{
         object_cache::ObjectCache,
     },
     metrics::Metrics,
-    scaling::{replicas::LeftOut, state::Scaling},
     schedules::state::DesiredSchedules,
     settings::Settings,
     tools::GuardedTool,

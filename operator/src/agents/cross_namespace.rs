@@ -16,10 +16,10 @@ use steadfast_crds::AgentReferenceGrantSpec;
 
 use crate::{
     agents::{
-        controller::AgentQueue,
         dereference::SourceError,
         grants::{ForeignReferences, Grants, Referent, Refusal},
         identity::GuardedAgent,
+        queue::AgentQueue,
     },
     kube::{namespaced_name::NamespacedName, watch::WatchScope},
     tools::GuardedTool,

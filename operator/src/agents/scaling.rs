@@ -9,9 +9,9 @@ use crate::{
     agents::{
         context::Context,
         identity::{AgentIdentity, OwnerKind, WorkerOwner},
+        scaling_state::Scaled,
     },
     kube::namespaced_name::NamespacedName,
-    scaling::state::Scaled,
 };
 
 /// Scales the workers of an Agent as its spec says, and wakes those that run it if the gateway has asked for it.

@@ -105,7 +105,7 @@ fn watch_agents(
             };
             queue
                 .agents
-                .push_dependents(&context, &agent.namespace, Reference::Agent(agent.name.clone()));
+                .push_dependents(&context.index, &agent.namespace, Reference::Agent(agent.name.clone()));
             context.cross_namespace.push_dependents(&Referent {
                 kind: ReferentKind::Agent,
                 key: agent.clone(),
@@ -141,7 +141,7 @@ fn watch_pools(
             if summaries.update(pool, PoolSummary::of(context.caches.pool(pool).as_deref())) {
                 queue
                     .agents
-                    .push_dependents(&context, &pool.namespace, Reference::Pool(pool.name.clone()));
+                    .push_dependents(&context.index, &pool.namespace, Reference::Pool(pool.name.clone()));
             }
         }
         queue.pools.push(changed);
@@ -220,7 +220,7 @@ where
             queue
                 .pools
                 .push(context.pool_index.dependents(&namespace, reference.clone()));
-            queue.agents.push_dependents(&context, &namespace, reference);
+            queue.agents.push_dependents(&context.index, &namespace, reference);
         }
     })
 }

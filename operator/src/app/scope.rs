@@ -21,14 +21,17 @@ use crate::{
     MANAGER,
     agents::{
         self,
+        autoscaler::Autoscaler,
         context::{Caches, Context},
-        controller::{AgentQueue, PoolQueue, Queues},
+        controller::{PoolQueue, Queues},
         cross_namespace::{CrossNamespace, ScopeView},
         grants::Referent,
         identity::{ADMIN_PORT, GuardedAgent, GuardedPool, OwnerKind},
         last_applied::LastApplied,
+        queue::AgentQueue,
         reference_index::{Reference, ReferenceIndex},
         revision_history::RevisionSummaries,
+        scaling_state::{LeftOut, Scaling},
     },
     deletion::{drainer::Drainer, temporal::TaskClient},
     kube::{
@@ -39,7 +42,7 @@ use crate::{
         watch::WatchScope,
     },
     pools,
-    scaling::{autoscaler::Autoscaler, replicas::LeftOut, state::Scaling, temporal::QueueClient},
+    scaling::temporal::QueueClient,
     schedules::{
         plan::{Existence, Ownership},
         syncer::ScheduleSyncer,
@@ -116,7 +119,7 @@ fn spawn(
     let push_dependents = {
         let (context, queue) = (Arc::clone(&context), queue.clone());
         move |tool: &NamespacedName| {
-            queue.push_dependents(&context, &tool.namespace, Reference::Tool(tool.name.clone()));
+            queue.push_dependents(&context.index, &tool.namespace, Reference::Tool(tool.name.clone()));
             context.cross_namespace.push_dependents(&Referent {
                 kind: ReferentKind::AgentTool,
                 key: tool.clone(),

@@ -33,7 +33,7 @@ impl QueueClient {
 
     /// How many tasks wait on a task queue: of workflows (a message, a timer, a schedule), and of activities (a retry
     /// that is due, or the turn of another Agent).
-    pub(super) async fn backlog(&self, task_queue: &str) -> Result<i64, TemporalError> {
+    pub(crate) async fn backlog(&self, task_queue: &str) -> Result<i64, TemporalError> {
         let workflows = self.backlog_of(task_queue, TaskQueueType::Workflow).await?;
         let activities = self.backlog_of(task_queue, TaskQueueType::Activity).await?;
         Ok(workflows.saturating_add(activities))
@@ -64,7 +64,7 @@ impl QueueClient {
 
     /// Whether a turn on a task queue is known to run for long: one that waits for others, and that no worker has in
     /// memory since it was started again. Where the search attributes are not registered, nobody knows.
-    pub(super) async fn has_long_turn(&self, task_queue: &str) -> Result<bool, TemporalError> {
+    pub(crate) async fn has_long_turn(&self, task_queue: &str) -> Result<bool, TemporalError> {
         self.rate.permit().await;
         let request = CountWorkflowExecutionsRequest {
             namespace: self.temporal.namespace().to_owned(),

@@ -17,7 +17,7 @@ const MAXIMUM_ANSWER_BYTES: usize = 4 << 10;
 const CONCURRENCY: usize = 8;
 
 /// What the workers do, all together. One that is not ready, or does not answer, may be in the middle of a turn.
-pub(super) async fn ask(admin: &WorkerAdmin, pods: &[Arc<Pod>]) -> Work {
+pub(crate) async fn ask(admin: &WorkerAdmin, pods: &[Arc<Pod>]) -> Work {
     let ending = |pod: &Pod| pod.metadata.deletion_timestamp.is_some();
     // A pod that ends finishes what it has begun: its tasks come back to the queue, and are counted there.
     let staying: Vec<&Arc<Pod>> = pods.iter().filter(|pod| !ending(pod)).collect();

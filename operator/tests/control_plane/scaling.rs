@@ -259,7 +259,7 @@ async fn the_number_of_pods_belongs_to_whoever_sets_it_where_the_spec_does_not()
     let has =
         |replicas: i32| move |deployment: &Deployment| deployment.spec.as_ref().unwrap().replicas == Some(replicas);
     cluster.deployment("weather", has(3)).await;
-    // Handed over as it is, not reset to one.
+    // Kept as it is, not reset to one.
     cluster
         .edit::<Agent>(
             "weather",
@@ -267,8 +267,8 @@ async fn the_number_of_pods_belongs_to_whoever_sets_it_where_the_spec_does_not()
         )
         .await;
     let is_second = |deployment: &Deployment| crate::harness::template(deployment).to_string().contains("worker:2");
-    let handed_over = cluster.deployment("weather", is_second).await;
-    assert!(has(3)(&handed_over), "{:?}", handed_over.spec.unwrap().replicas);
+    let kept = cluster.deployment("weather", is_second).await;
+    assert!(has(3)(&kept), "{:?}", kept.spec.unwrap().replicas);
 
     scale(&cluster, 5).await;
     cluster

@@ -23,6 +23,40 @@ const QUERIES_PER_LOOK: u32 = 2;
 /// The first look after the last worker went: a message that came at that moment woke nobody.
 const AFTER_SLEEP: Duration = Duration::from_secs(3);
 
+/// Who sets the number of an owner's pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetBy {
+    /// The autoscaler of the operator.
+    Autoscaler,
+    /// Somebody else.
+    Others,
+}
+
+/// The Deployments whose manifest has no number, by owner, as this process knows them.
+#[derive(Debug, Default)]
+pub(crate) struct LeftOut(Mutex<HashMap<Owner, KnownNumber>>);
+
+/// The uid of a Deployment, and who sets its number of pods.
+pub(super) type KnownNumber = (Option<String>, SetBy);
+
+impl LeftOut {
+    /// Forgets an owner that is gone.
+    pub(crate) fn forget(&self, kind: OwnerKind, owner: &NamespacedName) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.remove(&(kind, owner.clone()));
+    }
+
+    pub(super) fn is_known(&self, owner: &WorkerOwner, state: &KnownNumber) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&(owner.kind, owner.key.clone())) == Some(state)
+    }
+
+    pub(super) fn set(&self, owner: &WorkerOwner, state: KnownNumber) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert((owner.kind, owner.key.clone()), state);
+    }
+}
+
 /// An owner whose workers are scaled.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scaled {

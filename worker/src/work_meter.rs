@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Instant,
 };
 
 use steadfast_contract::work::Work;
 
-use crate::cache::segments::SegmentCache;
+/// Counts the turns that are under way in memory.
+type CountTurns = Box<dyn Fn() -> usize + Send + Sync>;
 
 /// Counts what runs. Clones share their counts.
 #[derive(Clone, Default)]
@@ -18,7 +19,7 @@ pub(crate) struct WorkMeter(Arc<Inner>);
 struct Inner {
     activities: Mutex<Activities>,
     /// The workflows in memory; there are none before the worker has connected.
-    tasks: OnceLock<Weak<SegmentCache>>,
+    turns: OnceLock<CountTurns>,
 }
 
 struct Activities {
@@ -47,16 +48,15 @@ impl WorkMeter {
         RunningActivity(self.0.clone())
     }
 
-    /// Counts the turns of these tasks from now on.
-    pub(crate) fn counting_turns_of(&self, tasks: &Arc<SegmentCache>) {
-        // A worker has one cache.
-        let _ = self.0.tasks.set(Arc::downgrade(tasks));
+    /// Counts the turns with this from now on.
+    pub(crate) fn count_turns_by(&self, count: impl Fn() -> usize + Send + Sync + 'static) {
+        // A worker has one cache of tasks.
+        let _ = self.0.turns.set(Box::new(count));
     }
 
     /// What there is to do now.
     pub(crate) fn report(&self) -> Work {
-        let tasks = self.0.tasks.get().and_then(Weak::upgrade);
-        let turns = tasks.map_or(0, |tasks| tasks.turns());
+        let turns = self.0.turns.get().map_or(0, |count| count());
         self.report_at(turns, Instant::now())
     }
 

@@ -15,12 +15,16 @@ use steadfast_temporal::TemporalError;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    agents::{apply::deployment_of, context::Context, events::publish_all},
+    agents::{
+        apply::deployment_of,
+        context::Context,
+        events::publish_all,
+        replicas::{self, replicas_of},
+        scaling_state::{Next, Scaled},
+    },
     metrics::Outcome,
     scaling::{
         plan::{Cause, Change, Memory, Observation, Rollout, Work, decide, may_sleep, wake},
-        replicas::{self, replicas_of},
-        state::{Next, Scaled},
         temporal::QueueClient,
         workers,
     },
@@ -84,7 +88,7 @@ impl Autoscaler {
             let mut next = None;
             while looks.len() < CONCURRENCY {
                 match scaling.take_due(Instant::now()) {
-                    Ok((scaled, memory)) => looks.push(self.look(queues, scaled, memory)),
+                    Ok((scaled, memory)) => looks.push(self.ask_about(queues, scaled, memory)),
                     Err(at) => {
                         next = at;
                         break;
@@ -105,7 +109,7 @@ impl Autoscaler {
         }
     }
 
-    async fn look(&self, queues: &QueueClient, scaled: Scaled, mut memory: Memory) {
+    async fn ask_about(&self, queues: &QueueClient, scaled: Scaled, mut memory: Memory) {
         let next = match self.examine(queues, &scaled, &mut memory).await {
             Ok(next) => {
                 self.context.metrics.looked(Outcome::Success);

@@ -2,13 +2,8 @@
 //! and whoever sets it has it: the autoscaler here under a field manager of its own, a HorizontalPodAutoscaler, KEDA or
 //! a person.
 //!
-//! A field that its only owner stops applying falls back to its default, one pod. So the number is handed over before
-//! the manifest leaves it out.
-
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-};
+//! A field that its only owner stops applying falls back to its default, one pod. So the number is applied by the other
+//! field manager before the manifest leaves it out.
 
 use k8s_openapi::{api::apps::v1::Deployment, apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry};
 use kube::{
@@ -19,8 +14,8 @@ use serde_json::json;
 
 use crate::{
     MANAGER,
-    agents::{context::Context, identity::OwnerKind, identity::WorkerOwner},
-    kube::{namespaced_name::NamespacedName, owner::Owner},
+    agents::{context::Context, identity::WorkerOwner, scaling_state::SetBy},
+    kube::namespaced_name::NamespacedName,
 };
 
 /// The field manager of the number of pods.
@@ -28,42 +23,8 @@ const SCALER: &str = "steadfast-operator-scaling";
 /// The number that the API server fills in.
 const DEFAULT_REPLICAS: i32 = 1;
 
-/// Who sets the number of an owner's pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SetBy {
-    /// The autoscaler of the operator.
-    Autoscaler,
-    /// Somebody else.
-    Others,
-}
-
-/// The Deployments whose manifest has no number, by owner, as this process has left them.
-#[derive(Debug, Default)]
-pub(crate) struct LeftOut(Mutex<HashMap<Owner, Left>>);
-
-/// The uid of a Deployment, and who sets its number of pods.
-type Left = (Option<String>, SetBy);
-
-impl LeftOut {
-    /// Forgets an owner that is gone.
-    pub(crate) fn forget(&self, kind: OwnerKind, owner: &NamespacedName) {
-        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        left.remove(&(kind, owner.clone()));
-    }
-
-    fn is_known(&self, owner: &WorkerOwner, state: &Left) -> bool {
-        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        left.get(&(owner.kind, owner.key.clone())) == Some(state)
-    }
-
-    fn set(&self, owner: &WorkerOwner, state: Left) {
-        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        left.insert((owner.kind, owner.key.clone()), state);
-    }
-}
-
-/// Hands the number of pods over before a manifest without it is applied. `existing` is the Deployment that is there.
-pub(crate) async fn hand_over(
+/// Keeps the number of pods before a manifest without it is applied. `existing` is the Deployment that is there.
+pub(crate) async fn keep_number(
     context: &Context,
     owner: &WorkerOwner,
     desired: &Deployment,
@@ -84,12 +45,12 @@ pub(crate) async fn hand_over(
         return Ok(());
     }
     let now = replicas_of(existing).unwrap_or(DEFAULT_REPLICAS);
-    // The number that the field falls back to needs no hand-over.
+    // The number that the field falls back to needs nothing.
     if now != DEFAULT_REPLICAS {
         let api: Api<Deployment> = Api::namespaced(context.client.clone(), &owner.key.namespace);
         let live = api.get_metadata(&owner.worker_name()).await?;
         let managed = live.metadata.managed_fields.unwrap_or_default();
-        if let Some(replicas) = handed_over(&managed, now, set_by) {
+        if let Some(replicas) = number_to_keep(&managed, now, set_by) {
             set(context, owner, replicas).await?;
         }
     }
@@ -127,7 +88,7 @@ pub(super) fn replicas_of(deployment: &Deployment) -> Option<i32> {
 }
 
 /// The number that the field manager [`SCALER`] has to hold, if it has to change something.
-fn handed_over(managed: &[ManagedFieldsEntry], now: i32, set_by: SetBy) -> Option<i32> {
+fn number_to_keep(managed: &[ManagedFieldsEntry], now: i32, set_by: SetBy) -> Option<i32> {
     let owned_by = |manager: &str| managed.iter().any(|entry| owns_replicas(entry, manager));
     let is_abandoned = set_by == SetBy::Others && now == 0 && owned_by(SCALER);
     // Nobody would wake an Agent that had slept when its `autoscaling` was removed.
@@ -151,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_handed_over_once_and_never_taken_from_an_autoscaler_of_the_cluster() {
+    fn a_number_is_kept_once_and_never_taken_from_an_autoscaler_of_the_cluster() {
         let replicas = json!({ "f:spec": { "f:replicas": {} } });
         let others = json!({ "f:spec": { "f:template": {} } });
         let (ours, theirs) = (
@@ -160,15 +121,15 @@ mod tests {
         );
         let rest = managed(MANAGER, &others);
         for set_by in [SetBy::Autoscaler, SetBy::Others] {
-            assert_eq!(handed_over(from_ref(&ours), 3, set_by), Some(3));
-            assert_eq!(handed_over(from_ref(&ours), 0, set_by), Some(1));
-            assert_eq!(handed_over(&[rest.clone(), theirs.clone()], 3, set_by), None);
-            assert_eq!(handed_over(&[rest.clone(), theirs.clone()], 0, set_by), None);
-            assert_eq!(handed_over(&[], 3, set_by), None);
+            assert_eq!(number_to_keep(from_ref(&ours), 3, set_by), Some(3));
+            assert_eq!(number_to_keep(from_ref(&ours), 0, set_by), Some(1));
+            assert_eq!(number_to_keep(&[rest.clone(), theirs.clone()], 3, set_by), None);
+            assert_eq!(number_to_keep(&[rest.clone(), theirs.clone()], 0, set_by), None);
+            assert_eq!(number_to_keep(&[], 3, set_by), None);
         }
         let asleep = managed(SCALER, &replicas);
-        assert_eq!(handed_over(from_ref(&asleep), 0, SetBy::Autoscaler), None);
-        assert_eq!(handed_over(from_ref(&asleep), 0, SetBy::Others), Some(1));
-        assert_eq!(handed_over(&[asleep], 4, SetBy::Others), None);
+        assert_eq!(number_to_keep(from_ref(&asleep), 0, SetBy::Autoscaler), None);
+        assert_eq!(number_to_keep(from_ref(&asleep), 0, SetBy::Others), Some(1));
+        assert_eq!(number_to_keep(&[asleep], 4, SetBy::Others), None);
     }
 }
