@@ -161,14 +161,20 @@ impl Scene {
             .unwrap();
     }
 
-    /// The notes of the Events with this reason about an object.
-    async fn notes(&self, object: &str, reason: &str) -> Vec<String> {
-        let events = self.cluster.api::<Event>().list(&ListParams::default()).await.unwrap();
-        let of_object = events.items.into_iter().filter(|event| {
-            let regarding = event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref());
-            event.reason.as_deref() == Some(reason) && regarding == Some(object)
-        });
-        of_object.filter_map(|event| event.note).collect()
+    /// Waits until the Events with this reason about an object have these notes: an Event follows what it tells.
+    async fn noted(&self, object: &str, reason: &str, notes: &[&str]) {
+        wait::until(format!("the Events {reason} of {object}"), TIMEOUT, async || {
+            let events = self.cluster.api::<Event>().list(&ListParams::default()).await?;
+            let of_object = events.items.into_iter().filter(|event| {
+                let regarding = event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref());
+                event.reason.as_deref() == Some(reason) && regarding == Some(object)
+            });
+            let found: Vec<String> = of_object.filter_map(|event| event.note).collect();
+            ensure!(found == notes, "{found:?}");
+            Ok(())
+        })
+        .await
+        .unwrap();
     }
 
     async fn end(&self) {
@@ -186,20 +192,22 @@ async fn an_idle_agent_sleeps_and_a_message_wakes_it_at_once() {
     scene.works(0, 0, IDLE);
     scene.asleep("weather").await;
     scene.asleep("other").await;
-    assert_eq!(
-        scene.notes("weather", "ScaledDown").await,
-        ["from 1 to 0 workers: they had nothing to do for 1m"]
-    );
+    scene
+        .noted(
+            "weather",
+            "ScaledDown",
+            &["from 1 to 0 workers: they had nothing to do for 1m"],
+        )
+        .await;
 
     let before = Instant::now();
     scene.wake("weather").await;
     scene.replicas("agent-weather", 1).await;
     let took = before.elapsed();
     assert!(took < Duration::from_secs(5), "it took {took:?}");
-    assert_eq!(
-        scene.notes("weather", "ScaledUp").await,
-        ["from 0 to 1 workers: a message came"]
-    );
+    scene
+        .noted("weather", "ScaledUp", &["from 0 to 1 workers: a message came"])
+        .await;
     scene.works(1, 0, 0);
     scene.run_pods("weather").await;
     scene.replicas("agent-other", 0).await;
@@ -213,10 +221,9 @@ async fn what_waits_at_temporal_wakes_an_agent_whose_message_was_lost_and_scales
     scene.asleep("weather").await;
     scene.task("agent/weather", "one").await;
     scene.replicas("agent-weather", 1).await;
-    assert_eq!(
-        scene.notes("weather", "ScaledUp").await,
-        ["from 0 to 1 workers: 1 task waits"]
-    );
+    scene
+        .noted("weather", "ScaledUp", &["from 0 to 1 workers: 1 task waits"])
+        .await;
     for task in ["two", "three"] {
         scene.task("agent/weather", task).await;
     }
@@ -344,10 +351,9 @@ async fn a_message_for_an_agent_wakes_the_pool_that_runs_it() {
         .await;
     scene.wake("haiku").await;
     scene.replicas("pool-shared", 1).await;
-    assert_eq!(
-        scene.notes("shared", "ScaledUp").await,
-        ["from 0 to 1 workers: a message came"]
-    );
+    scene
+        .noted("shared", "ScaledUp", &["from 0 to 1 workers: a message came"])
+        .await;
     scene.end().await;
 }
 
