@@ -47,10 +47,18 @@ mod tests {
             assert!(refused(url).contains("data URL"), "{url}");
         }
         for url in [
+            "https://localhost/a",
             "https://redis/a",
+            "https://api.default.svc/a",
+            "https://api.default.svc.cluster.local./a",
             "https://metadata.google.internal/a",
-            "https://169.254.169.254/latest/meta-data",
+            "https://127.0.0.1/a",
+            "https://2130706433/a",
+            "https://10.1.2.3/a",
             "https://100.64.0.1/a",
+            "https://169.254.169.254/latest/meta-data",
+            "https://[::1]/a",
+            "https://[fd00::1]/a",
             "https://[::ffff:10.0.0.1]/a",
         ] {
             assert_eq!(

@@ -123,8 +123,8 @@ impl EgressPolicy {
     }
 }
 
-/// Whether a URL names a host of the public internet, for who cannot check the addresses because another process resolves
-/// the name.
+/// Whether a URL names a host of the public internet. For a URL that another process fetches: only that process sees the
+/// addresses to which a name resolves.
 pub fn names_public_host(url: &Url) -> bool {
     let is_private = |name: &str| {
         let name = name.trim_end_matches('.');
@@ -132,6 +132,7 @@ pub fn names_public_host(url: &Url) -> bool {
     };
     match url.host() {
         Some(Host::Domain(name)) if is_private(name) => false,
+        Some(Host::Ipv6(address)) if !is_global_unicast(address) => false,
         Some(_) => EgressPolicy::PUBLIC.check_url(url).is_ok(),
         None => false,
     }
@@ -156,6 +157,11 @@ fn denied_v6(address: Ipv6Addr) -> Option<&'static str> {
         return Some(LINK_LOCAL);
     }
     (address.is_unspecified() || address.is_multicast()).then_some(NOT_UNICAST)
+}
+
+/// Global unicast (RFC 4291, section 2.4), without 6to4, which stands for an IPv4 address.
+fn is_global_unicast(address: Ipv6Addr) -> bool {
+    (address.segments()[0] & 0xe000) == 0x2000 && address.segments()[0] != 0x2002
 }
 
 /// NAT64 of a local network (RFC 8215), in which only that network knows where the IPv4 address stands; Teredo; ISATAP.
@@ -298,6 +304,9 @@ mod tests {
             "https://240.0.0.1/",
             "https://0.1.2.3/",
             "https://[fd00::1]/",
+            "https://[100::1]/",
+            "https://[5f00::1]/",
+            "https://[2002:5db8:d822::1]/",
         ] {
             assert!(!names_public_host(&Url::parse(url).unwrap()), "{url}");
         }

@@ -1,6 +1,7 @@
-//! What leaves the worker for addresses that a revision names: which credentials may go there, how arguments and
-//! `${env.NAME}` get into URLs, headers and bodies, and what is removed from what
-//! comes back. Makes no request of its own.
+//! What leaves the worker for addresses that a revision names: which credentials
+//! may go there, how arguments and `${env.NAME}` get into URLs, headers and
+//! bodies, and what is removed from what comes back. Which addresses may be named
+//! is decided in `steadfast-egress`. Makes no request of its own.
 
 mod charset;
 mod text_header;

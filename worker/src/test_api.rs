@@ -5,8 +5,6 @@ use steadfast_crds::{AgentRevisionSpec, model::ModelApi};
 use steadfast_eventlog::EventLog;
 use steadfast_events::LogId;
 
-pub use steadfast_egress::EgressPolicy;
-
 pub use crate::{
     cancel_broadcast::{CancelBroadcast, CancelBroadcastError, RunningCall, RunningCalls, channel_name},
     egress::{credentials::Credentials, http_client::Egress},
@@ -24,6 +22,7 @@ use crate::{
     },
     model::{CallIdentity, Interpreter},
 };
+pub use steadfast_egress::EgressPolicy;
 
 /// Publishes the events of a model's stream as a model call does, and waits for the log writer.
 pub async fn publish_stream(log: EventLog, revision: &AgentRevisionSpec, api: ModelApi, events: Vec<Value>) {

@@ -110,7 +110,12 @@ def tasks(client: Agentex, name: str) -> dict:
     state = client.tasks.query_workflow("state", task_id=task.id)
     raw = [line for line in first_lines(client, task.id)]
     running = {"agent_name": name, "status": "RUNNING", "relationships": ["agents"], "limit": 100}
-    until(lambda: any(one.id == task.id for one in client.tasks.list(**running)))
+
+    def is_listed() -> bool:
+        return any(one.id == task.id for one in client.tasks.list(**running))
+
+    until(is_listed)
+    listed = is_listed()
     named = client.agents.create_task(agent_name=name, params={"name": "a name"}).result
     interrupted = client.agents.rpc_by_name(name, method="task/interrupt", params={"task_id": named.id})
     completed = client.tasks.complete(named.id, reason="done")
@@ -123,6 +128,7 @@ def tasks(client: Agentex, name: str) -> dict:
         "changed": changed.task_metadata,
         "state": [state["query"], state["result"]["turn"], state["result"]["phase"]],
         "raw": raw,
+        "listed": listed,
         "named": client.tasks.retrieve_by_name("a name").id == named.id,
         "interrupted": [interrupted.error, interrupted.result is not None],
         "ended": [one.status for one in (completed, canceled, terminated, by_id)],

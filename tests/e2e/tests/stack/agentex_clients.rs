@@ -61,7 +61,7 @@ async fn the_public_python_client_finds_every_call() {
         output["tasks"],
         json!({
             "agents": [agent.name()], "changed": {"label": "blue"}, "state": ["state", 1, "idle"], "raw": ["id"],
-            "named": true, "interrupted": [null, true],
+            "listed": true, "named": true, "interrupted": [null, true],
             "ended": ["COMPLETED", "CANCELED", "TERMINATED", "CANCELED"], "erased": true,
         })
     );

@@ -83,10 +83,9 @@ fn default_body_of(method: HttpMethod, default_body: DefaultBody) -> Option<Stri
 mod tests {
     use serde_json::json;
     use steadfast_crds::{AgentRevisionSpec, yaml};
-
-    use super::*;
     use steadfast_egress::EgressPolicy;
 
+    use super::*;
     use crate::egress::credentials::Credentials;
 
     fn revision(tool: &str, hosts: &str) -> AgentRevisionSpec {
