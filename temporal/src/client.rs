@@ -3,24 +3,16 @@
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use temporalio_client::{
-    Connection,
-    grpc::WorkflowService,
-    tonic::{Request, Response, Status},
-};
+use temporalio_client::Connection;
 use tokio::{sync::OnceCell, time::timeout};
 
 use crate::{
     connect::connect,
     encryption::{Codec, Message},
-    error::{TemporalError, was_not_sent},
+    error::TemporalError,
+    send::{Method, send},
     settings::TemporalSettings,
 };
-
-/// One method of the raw service, for instance `<dyn WorkflowService>::list_schedules`.
-pub type Method<Q, A> =
-    for<'a> fn(&'a mut (dyn WorkflowService + 'static), Request<Q>) -> BoxFuture<'a, Result<Response<A>, Status>>;
 
 /// Asks Temporal. Share it: all requests use one connection.
 #[derive(Debug)]
@@ -66,9 +58,6 @@ impl TemporalClient {
 
     /// Sends one request and waits for its answer, at most for the request timeout. Encrypts the payloads of the
     /// request and decrypts those of the answer.
-    ///
-    /// Temporal closes each connection after a while (`frontend.keepAliveMaxConnectionAge`, 5 minutes unless it is set).
-    /// A request that met the end of its connection was not sent: it is sent once more, on the next connection.
     pub async fn request<Q: Message + Clone, A: Message>(
         &self,
         mut request: Q,
@@ -78,17 +67,12 @@ impl TemporalClient {
         codec.encode_message(&mut request).await?;
         let answer = timeout(self.request_timeout, async {
             let connection = self.connection.get_or_try_init(|| self.connect()).await?;
-            let mut service = connection.workflow_service();
-            let answer = match method(service.as_mut(), Request::new(request.clone())).await {
-                Err(status) if was_not_sent(&status) => method(service.as_mut(), Request::new(request)).await,
-                answer => answer,
-            };
-            Ok(answer?)
+            Ok(send(connection, request, method).await?)
         });
-        let answer: Result<Response<A>, TemporalError> = answer
+        let answer: Result<A, TemporalError> = answer
             .await
             .map_err(|_| TemporalError::TimedOut(self.request_timeout))?;
-        let mut answer = answer.map(Response::into_inner)?;
+        let mut answer = answer?;
         codec.decode_message(&mut answer).await;
         Ok(answer)
     }

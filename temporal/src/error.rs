@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use steadfast_process::error_chain::causes;
 use temporalio_client::{
     errors::ClientConnectError,
     tonic::{Code, Status},
@@ -107,15 +106,6 @@ impl From<Status> for TemporalError {
     }
 }
 
-/// Whether a request has not left this process, because its connection had ended.
-pub(crate) fn was_not_sent(status: &Status) -> bool {
-    causes(status).any(|cause| {
-        cause
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_canceled)
-    })
-}
-
 impl From<ClientConnectError> for TemporalError {
     fn from(error: ClientConnectError) -> Self {
         match error {
@@ -148,23 +138,6 @@ mod tests {
         assert!(matches!(error, TemporalError::NamespaceNotFound(_)), "{error:?}");
         let error = TemporalError::from(Status::not_found("workflow not found for ID: 7"));
         assert!(matches!(error, TemporalError::NotFound), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn a_request_that_met_the_end_of_its_connection_was_not_sent() {
-        let (io, _other_end) = tokio::io::duplex(64);
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(io))
-            .await
-            .unwrap();
-        drop(connection);
-        let error = sender
-            .send_request(hyper::Request::new(String::new()))
-            .await
-            .unwrap_err();
-        assert!(was_not_sent(&Status::from_error(Box::new(error))));
-        for status in [Status::cancelled("by the server"), Status::unavailable("for a while")] {
-            assert!(!was_not_sent(&status), "{status:?}");
-        }
     }
 
     #[test]

@@ -16,13 +16,15 @@ mod client;
 mod connect;
 mod encryption;
 mod error;
+mod send;
 mod settings;
 
 pub use self::{
     args::TemporalArgs,
-    client::{Method, TemporalClient},
+    client::TemporalClient,
     connect::{connect, connect_until_stopped},
     encryption::{CipherError, Codec, KeysError, Message, check_key_id},
     error::TemporalError,
+    send::{Method, send},
     settings::{SettingsError, TemporalSettings},
 };

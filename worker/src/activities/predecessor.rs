@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use steadfast_eventlog::EventLog;
 use steadfast_process::ErrorChain;
-use temporalio_client::{Client, tonic::IntoRequest as _};
+use steadfast_temporal::send;
+use temporalio_client::{Client, grpc::WorkflowService};
 use temporalio_common::protos::temporal::api::{
     failure::v1::{ApplicationFailureInfo, Failure, failure::FailureInfo},
     workflowservice::v1::RespondActivityTaskFailedRequest,
@@ -66,8 +67,8 @@ impl RunningAttempts {
                 failure: Some(failure()),
                 ..RespondActivityTaskFailedRequest::default()
             };
-            let mut service = client.connection().workflow_service();
-            match service.respond_activity_task_failed(request.into_request()).await {
+            let fail = <dyn WorkflowService>::respond_activity_task_failed;
+            match send(client.connection(), request, fail).await {
                 Ok(_) => tracing::info!("an attempt of the process before this one is repeated"),
                 // It has ended, or is repeated already.
                 Err(status) => tracing::debug!(%status, "an attempt of the process before this one is over"),

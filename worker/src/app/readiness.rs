@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use steadfast_process::ReadinessGauge;
-use temporalio_client::{Client, tonic::Request};
+use steadfast_temporal::send;
+use temporalio_client::{Client, grpc::WorkflowService};
 use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
 use tokio_util::sync::CancellationToken;
 
@@ -20,9 +21,12 @@ pub(crate) async fn watch_temporal(client: Client, ready: ReadinessGauge, stop: 
             () = stop.cancelled() => return,
             _ = ticker.tick() => {}
         }
-        let mut service = client.connection().workflow_service();
-        let request = Request::new(GetSystemInfoRequest::default());
-        let answered = tokio::time::timeout(TIMEOUT, service.get_system_info(request)).await;
+        let asked = send(
+            client.connection(),
+            GetSystemInfoRequest::default(),
+            <dyn WorkflowService>::get_system_info,
+        );
+        let answered = tokio::time::timeout(TIMEOUT, asked).await;
         ready.set(matches!(answered, Ok(Ok(_))));
     }
 }
