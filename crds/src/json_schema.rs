@@ -5,19 +5,14 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
 
-use crate::{Agent, AgentReferenceGrant, AgentTool, GROUP, VERSION, WorkerPool, definition};
+use crate::{GROUP, VERSION, user_definitions};
 
 /// The schema of any manifest. Objects of other kinds fit it whatever they contain.
 #[must_use]
 pub fn manifest_schema() -> Value {
     let mut definitions = Map::new();
     let mut branches = Vec::new();
-    for definition in [
-        definition::<Agent>(),
-        definition::<AgentTool>(),
-        definition::<WorkerPool>(),
-        definition::<AgentReferenceGrant>(),
-    ] {
+    for definition in user_definitions() {
         let kind = &definition.spec.names.kind;
         branches.push(json!({
             "if": {

@@ -63,11 +63,18 @@ pub const VERSION: &str = "v1alpha1";
 /// All definitions, in the order of their installation.
 #[must_use]
 pub fn definitions() -> Vec<CustomResourceDefinition> {
+    let mut definitions = user_definitions();
+    definitions.push(definition::<AgentRevision>());
+    definitions
+}
+
+/// The definitions of the kinds that people write. The operator alone writes AgentRevisions.
+#[must_use]
+pub fn user_definitions() -> Vec<CustomResourceDefinition> {
     vec![
         definition::<Agent>(),
         definition::<AgentTool>(),
         definition::<WorkerPool>(),
         definition::<AgentReferenceGrant>(),
-        definition::<AgentRevision>(),
     ]
 }

@@ -25,7 +25,7 @@ use crate::agents::{AgentEntry, AgentName};
 const MANAGER: &str = "steadfast-gateway";
 /// One write to an Agent in this time, whatever the number of messages: a worker is there within seconds.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// Writes per second, of all Agents together, and at once after a pause. What is above waits for the operator's own look.
+/// Writes per second, of all Agents together, and at once after a pause. What is above waits for the operator's next poll.
 const WRITES_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).unwrap();
 const BURST: NonZeroU32 = NonZeroU32::new(500).unwrap();
 /// Writes that are under way.

@@ -132,8 +132,8 @@ pub struct Args {
     )]
     pub(crate) schedule_resync_seconds: u64,
 
-    /// The least time between two looks at what waits at Temporal for the workers of one Agent or WorkerPool with
-    /// `autoscaling`, in seconds. With more than 375 of them it is longer: all looks together are 50 requests per second.
+    /// The least time between two polls of Temporal for what waits for the workers of one Agent or WorkerPool with
+    /// `autoscaling`, in seconds. With more than 375 of them it is longer: all polls together are 50 requests per second.
     #[arg(
         long,
         env = "STEADFAST_AUTOSCALING_INTERVAL_SECONDS",

@@ -35,7 +35,7 @@ pub struct Config {
     pub offers_interval: Duration,
     /// How often schedules are compared when no Agent changes.
     pub schedule_resync: Duration,
-    /// The least time between two looks at the workers of one owner with autoscaling.
+    /// The least time between two polls of Temporal for one owner with autoscaling.
     pub autoscaling_interval: Duration,
     /// Whether a Lease elects the replica that acts.
     pub leader_election: LeaderElection,

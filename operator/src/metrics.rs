@@ -13,16 +13,26 @@ pub(crate) struct Metrics {
     seconds: HistogramVec,
     active: IntGaugeVec,
     scalings: IntCounterVec,
-    looks: IntCounterVec,
+    polls: IntCounterVec,
 }
 
-/// The result of a reconciliation.
+/// The result of a reconciliation or of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// There is nothing to do until something changes.
     Success,
     /// It will be tried again.
     Error,
+}
+
+impl Outcome {
+    /// The value of the label `result`.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Error => "error",
+        }
+    }
 }
 
 impl Metrics {
@@ -64,16 +74,16 @@ impl Metrics {
                 ),
                 &["direction", "cause"],
             )?,
-            looks: IntCounterVec::new(
+            polls: IntCounterVec::new(
                 Opts::new(
-                    "steadfast_autoscaler_looks_total",
-                    "Looks at what waits at Temporal for the workers of one owner",
+                    "steadfast_autoscaler_polls_total",
+                    "Polls of Temporal for what waits for the workers of one owner",
                 ),
                 &["result"],
             )?,
         };
         registry.register(Box::new(metrics.scalings.clone()))?;
-        registry.register(Box::new(metrics.looks.clone()))?;
+        registry.register(Box::new(metrics.polls.clone()))?;
         registry.register(Box::new(metrics.reconciles.clone()))?;
         registry.register(Box::new(metrics.errors.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
@@ -87,12 +97,8 @@ impl Metrics {
     }
 
     /// Temporal was asked what waits for an owner's workers.
-    pub(crate) fn looked(&self, outcome: Outcome) {
-        let result = match outcome {
-            Outcome::Success => "success",
-            Outcome::Error => "error",
-        };
-        self.looks.with_label_values(&[result]).inc();
+    pub(crate) fn polled(&self, outcome: Outcome) {
+        self.polls.with_label_values(&[outcome.as_str()]).inc();
     }
 
     /// Starts measuring one reconciliation.
@@ -118,13 +124,9 @@ pub(crate) struct Measurement<'a> {
 impl Measurement<'_> {
     /// Records the result.
     pub(crate) fn end(self, outcome: Outcome) {
-        let result = match outcome {
-            Outcome::Success => "success",
-            Outcome::Error => "error",
-        };
         self.metrics
             .reconciles
-            .with_label_values(&[self.controller, result])
+            .with_label_values(&[self.controller, outcome.as_str()])
             .inc();
         if outcome == Outcome::Error {
             self.metrics.errors.with_label_values(&[self.controller]).inc();
@@ -156,7 +158,7 @@ mod tests {
         metrics.begin("agent").end(Outcome::Success);
         metrics.begin("agent").end(Outcome::Error);
         metrics.scaled("up", "woken");
-        metrics.looked(Outcome::Success);
+        metrics.polled(Outcome::Success);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
         documented_metrics::compare("Operator", &text, &[]).unwrap();
     }

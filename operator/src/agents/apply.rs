@@ -28,7 +28,7 @@ use crate::{
         context::Context,
         identity::{AgentIdentity, WorkerOwner},
         last_applied::{AppliedVersion, version_of},
-        replicas::keep_number,
+        replicas::keep_replicas,
         revision_history::RevisionSummary,
         withdrawal::has_foreign_references,
     },
@@ -181,7 +181,7 @@ pub(crate) async fn apply_workers(
         return Ok(Some(error));
     }
     let existing = deployment_of(context, owner);
-    let kept = keep_number(context, owner, &deployment, existing.as_deref()).await;
+    let kept = keep_replicas(context, owner, &deployment, existing.as_deref()).await;
     kept.map_err(|source| Error::Apply {
         kind: "Deployment",
         name: owner.worker_name(),

@@ -1,4 +1,5 @@
-//! Scales: looks at one owner after the other, at a bounded rate, and wakes owners at once. Never ends by itself.
+//! Scales the workers of owners: polls Temporal for one owner after the other, at a bounded rate, and wakes owners at once.
+//! Never ends by itself.
 //!
 //! What cannot be asked changes nothing: while Temporal is away no worker comes or goes, but for those that a message
 //! wakes, which needs the API server alone.
@@ -31,7 +32,7 @@ use crate::{
     worker_admin::WorkerAdmin,
 };
 
-/// Owners that are looked at, and owners that are woken, at the same time.
+/// Owners that are polled for, and owners that are woken, at the same time.
 const CONCURRENCY: usize = 8;
 
 /// The autoscaler of one watch scope.
@@ -56,24 +57,24 @@ impl Autoscaler {
 
     /// Works until dropped.
     pub(crate) async fn run(self) {
-        let looks = match &self.queues {
-            Some(queues) => self.look_at_all(queues).left_future(),
+        let polls = match &self.queues {
+            Some(queues) => self.poll_all(queues).left_future(),
             None => future::pending().right_future(),
         };
-        future::join(self.wake_all(), looks).await;
+        future::join(self.wake_all(), polls).await;
     }
 
-    /// Apart from the looks: one that waits for Temporal must not hold up a message.
+    /// Apart from the polls: one that waits for Temporal must not hold up a message.
     async fn wake_all(&self) {
         let scaling = &self.context.scaling;
         loop {
             stream::iter(scaling.take_woken())
                 .for_each_concurrent(CONCURRENCY, |scaled| async move {
-                    let replicas = self.deployment(&scaled).as_deref().and_then(replicas_of);
-                    if let Some(replicas) = replicas
+                    if let Some(deployment) = self.deployment(&scaled)
+                        && let Some(replicas) = replicas_of(&deployment)
                         && let Some(change) = wake(&scaled.settings, replicas)
                     {
-                        self.scale(&scaled, replicas, change).await;
+                        self.scale(&scaled, &deployment, replicas, change).await;
                     }
                 })
                 .await;
@@ -81,14 +82,14 @@ impl Autoscaler {
         }
     }
 
-    async fn look_at_all(&self, queues: &QueueClient) {
+    async fn poll_all(&self, queues: &QueueClient) {
         let scaling = &self.context.scaling;
-        let mut looks = FuturesUnordered::new();
+        let mut polls = FuturesUnordered::new();
         loop {
             let mut next = None;
-            while looks.len() < CONCURRENCY {
+            while polls.len() < CONCURRENCY {
                 match scaling.take_due(Instant::now()) {
-                    Ok((scaled, memory)) => looks.push(self.ask_about(queues, scaled, memory)),
+                    Ok((scaled, memory)) => polls.push(self.poll(queues, scaled, memory)),
                     Err(at) => {
                         next = at;
                         break;
@@ -102,24 +103,24 @@ impl Autoscaler {
                 }
             };
             tokio::select! {
-                Some(()) = looks.next(), if !looks.is_empty() => {}
+                Some(()) = polls.next(), if !polls.is_empty() => {}
                 () = scaling.changed() => {}
                 () = next_due => {}
             }
         }
     }
 
-    async fn ask_about(&self, queues: &QueueClient, scaled: Scaled, mut memory: Memory) {
+    async fn poll(&self, queues: &QueueClient, scaled: Scaled, mut memory: Memory) {
         let next = match self.examine(queues, &scaled, &mut memory).await {
             Ok(next) => {
-                self.context.metrics.looked(Outcome::Success);
+                self.context.metrics.polled(Outcome::Success);
                 if self.is_temporal_away.swap(false, Ordering::Relaxed) {
                     tracing::info!("Temporal says again what waits for workers");
                 }
                 next
             }
             Err(error) => {
-                self.context.metrics.looked(Outcome::Error);
+                self.context.metrics.polled(Outcome::Error);
                 if !self.is_temporal_away.swap(true, Ordering::Relaxed) {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(
@@ -130,7 +131,7 @@ impl Autoscaler {
                 Next::Regular
             }
         };
-        self.context.scaling.looked(&scaled, memory, next, Instant::now());
+        self.context.scaling.polled(&scaled, memory, next, Instant::now());
     }
 
     async fn examine(&self, queues: &QueueClient, scaled: &Scaled, memory: &mut Memory) -> Result<Next, TemporalError> {
@@ -161,7 +162,7 @@ impl Autoscaler {
         if change.replicas == 0 && queues.has_long_turn(&task_queue).await? {
             return Ok(Next::Regular);
         }
-        self.scale(scaled, replicas, change).await;
+        self.scale(scaled, &deployment, replicas, change).await;
         Ok(if change.replicas == 0 {
             Next::AfterSleep
         } else {
@@ -173,11 +174,11 @@ impl Autoscaler {
         deployment_of(&self.context, &scaled.owner)
     }
 
-    /// Sets the number of pods. A failure is repeated by the next look.
-    async fn scale(&self, scaled: &Scaled, before: i32, change: Change) {
+    /// Sets the number of pods. A failure is repeated by the next poll.
+    async fn scale(&self, scaled: &Scaled, deployment: &Deployment, before: i32, change: Change) {
         let Change { replicas, cause } = change;
         let owner = &scaled.owner;
-        if let Err(error) = replicas::set(&self.context, owner, replicas).await {
+        if let Err(error) = replicas::set(&self.context, owner, deployment, replicas).await {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(owner = %owner.key, kind = owner.kind.as_str(), replicas, error, "cannot scale the workers");
             return;
@@ -188,7 +189,10 @@ impl Autoscaler {
         let event = Event {
             type_: EventType::Normal,
             reason: if replicas > before { "ScaledUp" } else { "ScaledDown" }.to_owned(),
-            note: Some(format!("from {before} to {replicas} workers: {}", told(cause, scaled))),
+            note: Some(format!(
+                "from {before} to {replicas} workers: {}",
+                describe(cause, scaled)
+            )),
             action: "Scale".to_owned(),
             secondary: None,
         };
@@ -209,8 +213,8 @@ fn rollout(deployment: &Deployment) -> Rollout {
     }
 }
 
-/// The cause, for people.
-fn told(cause: Cause, scaled: &Scaled) -> String {
+/// The cause, for the Event.
+fn describe(cause: Cause, scaled: &Scaled) -> String {
     let period = scaled.settings.cooldown_period;
     match cause {
         Cause::Woken => "a message came".to_owned(),

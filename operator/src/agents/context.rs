@@ -22,7 +22,7 @@ use crate::{
         last_applied::LastApplied,
         reference_index::ReferenceIndex,
         revision_history::RevisionSummaries,
-        scaling_state::{LeftOut, Scaling},
+        scaling_state::{Scaling, UnmanagedReplicas},
     },
     deletion::state::Deletions,
     kube::{
@@ -61,11 +61,11 @@ pub(crate) struct Context {
     pub(crate) deletions: Arc<Deletions>,
     /// The owners whose workers the operator scales.
     pub(crate) scaling: Scaling,
-    /// The Deployments whose number of pods is not in their manifest.
-    pub(crate) left_out: LeftOut,
+    /// The Deployments whose manifest leaves `replicas` out.
+    pub(crate) unmanaged_replicas: UnmanagedReplicas,
     /// The manifests that this process applied.
     pub(crate) last_applied: LastApplied,
-    /// The digests of revisions.
+    /// What is known of the newest revisions.
     pub(crate) revision_summaries: RevisionSummaries,
     /// Writer of Events.
     pub(crate) recorder: Recorder,
@@ -174,6 +174,6 @@ impl Context {
         let workers = NamespacedName::new(&owner.namespace, kind.worker_name(&owner.name));
         self.last_applied.forget(&workers);
         self.scaling.remove(kind, owner);
-        self.left_out.forget(kind, owner);
+        self.unmanaged_replicas.forget(kind, owner);
     }
 }

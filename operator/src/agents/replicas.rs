@@ -15,7 +15,6 @@ use serde_json::json;
 use crate::{
     MANAGER,
     agents::{context::Context, identity::WorkerOwner, scaling_state::SetBy},
-    kube::namespaced_name::NamespacedName,
 };
 
 /// The field manager of the number of pods.
@@ -23,15 +22,15 @@ const SCALER: &str = "steadfast-operator-scaling";
 /// The number that the API server fills in.
 const DEFAULT_REPLICAS: i32 = 1;
 
-/// Keeps the number of pods before a manifest without it is applied. `existing` is the Deployment that is there.
-pub(crate) async fn keep_number(
+/// Keeps the number of pods of a Deployment before a manifest without it is applied. `existing` is the Deployment that is there.
+pub(crate) async fn keep_replicas(
     context: &Context,
     owner: &WorkerOwner,
     desired: &Deployment,
     existing: Option<&Deployment>,
 ) -> Result<(), kube::Error> {
     if replicas_of(desired).is_some() {
-        context.left_out.forget(owner.kind, &owner.key);
+        context.unmanaged_replicas.forget(owner.kind, &owner.key);
         return Ok(());
     }
     let Some(existing) = existing else { return Ok(()) };
@@ -41,7 +40,7 @@ pub(crate) async fn keep_number(
         SetBy::Others
     };
     let state = (existing.metadata.uid.clone(), set_by);
-    if context.left_out.is_known(owner, &state) {
+    if context.unmanaged_replicas.is_known(owner, &state) {
         return Ok(());
     }
     let now = replicas_of(existing).unwrap_or(DEFAULT_REPLICAS);
@@ -50,33 +49,34 @@ pub(crate) async fn keep_number(
         let api: Api<Deployment> = Api::namespaced(context.client.clone(), &owner.key.namespace);
         let live = api.get_metadata(&owner.worker_name()).await?;
         let managed = live.metadata.managed_fields.unwrap_or_default();
-        if let Some(replicas) = number_to_keep(&managed, now, set_by) {
-            set(context, owner, replicas).await?;
+        if let Some(replicas) = replicas_to_keep(&managed, now, set_by) {
+            set(context, owner, existing, replicas).await?;
         }
     }
-    context.left_out.set(owner, state);
+    context.unmanaged_replicas.set(owner, state);
     Ok(())
 }
 
-/// Sets the number of pods, whoever set it before.
-pub(super) async fn set(context: &Context, owner: &WorkerOwner, replicas: i32) -> Result<(), kube::Error> {
+/// Sets the number of pods of the owner's Deployment, whoever set it before.
+pub(super) async fn set(
+    context: &Context,
+    owner: &WorkerOwner,
+    existing: &Deployment,
+    replicas: i32,
+) -> Result<(), kube::Error> {
     let api: Api<Deployment> = Api::namespaced(context.client.clone(), &owner.key.namespace);
-    let existing = context
-        .caches
-        .deployments
-        .get(&NamespacedName::new(&owner.key.namespace, owner.worker_name()));
     let number = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         // Another Deployment of that name is refused, and none is created.
-        "metadata": { "name": owner.worker_name(), "uid": existing.and_then(|existing| existing.metadata.uid.clone()) },
+        "metadata": { "name": owner.worker_name(), "uid": existing.metadata.uid },
         "spec": { "replicas": replicas },
     });
     let parameters = PatchParams::apply(SCALER).force();
     let mut written = api
         .patch(&owner.worker_name(), &parameters, &Patch::Apply(&number))
         .await?;
-    // Ahead of the watch, so that the next look does not see the number before.
+    // Ahead of the watch, so that the next poll does not see the number before.
     written.metadata.managed_fields = None;
     context.caches.deployments.insert(written);
     Ok(())
@@ -88,7 +88,7 @@ pub(super) fn replicas_of(deployment: &Deployment) -> Option<i32> {
 }
 
 /// The number that the field manager [`SCALER`] has to hold, if it has to change something.
-fn number_to_keep(managed: &[ManagedFieldsEntry], now: i32, set_by: SetBy) -> Option<i32> {
+fn replicas_to_keep(managed: &[ManagedFieldsEntry], now: i32, set_by: SetBy) -> Option<i32> {
     let owned_by = |manager: &str| managed.iter().any(|entry| owns_replicas(entry, manager));
     let is_abandoned = set_by == SetBy::Others && now == 0 && owned_by(SCALER);
     // Nobody would wake an Agent that had slept when its `autoscaling` was removed.
@@ -121,15 +121,15 @@ mod tests {
         );
         let rest = managed(MANAGER, &others);
         for set_by in [SetBy::Autoscaler, SetBy::Others] {
-            assert_eq!(number_to_keep(from_ref(&ours), 3, set_by), Some(3));
-            assert_eq!(number_to_keep(from_ref(&ours), 0, set_by), Some(1));
-            assert_eq!(number_to_keep(&[rest.clone(), theirs.clone()], 3, set_by), None);
-            assert_eq!(number_to_keep(&[rest.clone(), theirs.clone()], 0, set_by), None);
-            assert_eq!(number_to_keep(&[], 3, set_by), None);
+            assert_eq!(replicas_to_keep(from_ref(&ours), 3, set_by), Some(3));
+            assert_eq!(replicas_to_keep(from_ref(&ours), 0, set_by), Some(1));
+            assert_eq!(replicas_to_keep(&[rest.clone(), theirs.clone()], 3, set_by), None);
+            assert_eq!(replicas_to_keep(&[rest.clone(), theirs.clone()], 0, set_by), None);
+            assert_eq!(replicas_to_keep(&[], 3, set_by), None);
         }
         let asleep = managed(SCALER, &replicas);
-        assert_eq!(number_to_keep(from_ref(&asleep), 0, SetBy::Autoscaler), None);
-        assert_eq!(number_to_keep(from_ref(&asleep), 0, SetBy::Others), Some(1));
-        assert_eq!(number_to_keep(&[asleep], 4, SetBy::Others), None);
+        assert_eq!(replicas_to_keep(from_ref(&asleep), 0, SetBy::Autoscaler), None);
+        assert_eq!(replicas_to_keep(from_ref(&asleep), 0, SetBy::Others), Some(1));
+        assert_eq!(replicas_to_keep(&[asleep], 4, SetBy::Others), None);
     }
 }

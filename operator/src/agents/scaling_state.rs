@@ -1,4 +1,4 @@
-//! The owners of workers that are scaled, and when each is looked at next. Reconciliations write which owners there
+//! The owners of workers that are scaled, and when Temporal is polled for each. Reconciliations write which owners there
 //! are and who is to wake; the autoscaler takes what is due. Neither waits for the other.
 
 use std::{
@@ -18,9 +18,9 @@ use crate::{
     scaling::{plan::Memory, wake::Wakes},
 };
 
-/// A look asks for the tasks of workflows and for those of activities.
-const QUERIES_PER_LOOK: u32 = 2;
-/// The first look after the last worker went: a message that came at that moment woke nobody.
+/// A poll asks for the tasks of workflows and for those of activities.
+const QUERIES_PER_POLL: u32 = 2;
+/// Before the first poll after the last worker went: a message that came at that moment woke nobody.
 const AFTER_SLEEP: Duration = Duration::from_secs(3);
 
 /// Who sets the number of an owner's pods.
@@ -32,26 +32,26 @@ pub(super) enum SetBy {
     Others,
 }
 
-/// The Deployments whose manifest has no number, by owner, as this process knows them.
+/// The Deployments whose manifest leaves `replicas` out, by owner, as this process knows them.
 #[derive(Debug, Default)]
-pub(crate) struct LeftOut(Mutex<HashMap<Owner, KnownNumber>>);
+pub(crate) struct UnmanagedReplicas(Mutex<HashMap<Owner, ReplicasOwner>>);
 
 /// The uid of a Deployment, and who sets its number of pods.
-pub(super) type KnownNumber = (Option<String>, SetBy);
+pub(super) type ReplicasOwner = (Option<String>, SetBy);
 
-impl LeftOut {
+impl UnmanagedReplicas {
     /// Forgets an owner that is gone.
     pub(crate) fn forget(&self, kind: OwnerKind, owner: &NamespacedName) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.remove(&(kind, owner.clone()));
     }
 
-    pub(super) fn is_known(&self, owner: &WorkerOwner, state: &KnownNumber) -> bool {
+    pub(super) fn is_known(&self, owner: &WorkerOwner, state: &ReplicasOwner) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&(owner.kind, owner.key.clone())) == Some(state)
     }
 
-    pub(super) fn set(&self, owner: &WorkerOwner, state: KnownNumber) {
+    pub(super) fn set(&self, owner: &WorkerOwner, state: ReplicasOwner) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert((owner.kind, owner.key.clone()), state);
     }
@@ -77,7 +77,7 @@ impl Scaled {
 /// The owners whose workers are scaled.
 #[derive(Debug)]
 pub(crate) struct Scaling {
-    /// The least time between two looks at one owner.
+    /// The least time between two polls for one owner.
     interval: Duration,
     inner: Mutex<Inner>,
     due: Notify,
@@ -101,7 +101,7 @@ struct Entry {
 }
 
 impl Scaling {
-    /// Without owners. `interval` is the least time between two looks at one.
+    /// Without owners. `interval` is the least time between two polls for one.
     pub(crate) fn new(interval: Duration) -> Self {
         Self {
             interval,
@@ -161,7 +161,7 @@ impl Scaling {
         entries.map(|entry| entry.scaled.clone()).collect()
     }
 
-    /// The owner that has waited longest for a look; otherwise the time of the next look.
+    /// The owner that has waited longest for a poll; otherwise the time of the next one.
     pub(super) fn take_due(&self, now: Instant) -> Result<(Scaled, Memory), Option<Instant>> {
         let mut inner = self.lock();
         let waiting = inner.entries.values_mut().filter(|entry| !entry.is_taken);
@@ -174,8 +174,8 @@ impl Scaling {
         }
     }
 
-    /// Ends a look. What was seen under other settings is forgotten.
-    pub(super) fn looked(&self, scaled: &Scaled, memory: Memory, next: Next, now: Instant) {
+    /// Ends a poll. What was seen under other settings is forgotten.
+    pub(super) fn polled(&self, scaled: &Scaled, memory: Memory, next: Next, now: Instant) {
         let mut inner = self.lock();
         let interval = match next {
             Next::Regular => interval(inner.entries.len(), self.interval),
@@ -205,7 +205,7 @@ impl Scaling {
     }
 }
 
-/// When an owner is looked at again.
+/// When Temporal is polled for an owner again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// After the interval.
@@ -214,10 +214,10 @@ pub(super) enum Next {
     AfterSleep,
 }
 
-/// The time between two looks at each of so many owners: the rate of requests bounds it from below.
+/// The time between two polls for each of so many owners: the rate of requests bounds it from below.
 fn interval(owners: usize, least: Duration) -> Duration {
     let owners = u32::try_from(owners).unwrap_or(u32::MAX);
-    let by_rate = rate_limit::INTERVAL.saturating_mul(owners.saturating_mul(QUERIES_PER_LOOK));
+    let by_rate = rate_limit::INTERVAL.saturating_mul(owners.saturating_mul(QUERIES_PER_POLL));
     by_rate.max(least)
 }
 
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_owners_are_looked_at_within_a_minute_and_few_as_often_as_by_an_hpa() {
+    fn a_thousand_owners_are_polled_for_within_a_minute_and_few_as_often_as_by_an_hpa() {
         assert_eq!(interval(375, INTERVAL), INTERVAL);
         assert_eq!(interval(1_000, INTERVAL), Duration::from_secs(40));
         assert_eq!(interval(1_500, INTERVAL), Duration::from_mins(1));
@@ -260,8 +260,8 @@ mod tests {
         let later = now + Duration::from_secs(1);
         assert_eq!(scaling.take_due(now), Err(Some(later)));
         assert_eq!(scaling.take_due(later).unwrap().0, scaled("b", 1));
-        assert_eq!(scaling.take_due(later), Err(None), "both are looked at");
-        scaling.looked(&first, memory, Next::Regular, now);
+        assert_eq!(scaling.take_due(later), Err(None), "both are polled for");
+        scaling.polled(&first, memory, Next::Regular, now);
         assert_eq!(scaling.take_due(later), Err(Some(now + INTERVAL)));
         // The same again changes nothing, other settings are due at once.
         scaling.set(scaled("a", 1), later);
@@ -269,10 +269,10 @@ mod tests {
         scaling.set(scaled("a", 2), later);
         let (second, _) = scaling.take_due(later).unwrap();
         assert_eq!(second, scaled("a", 2));
-        // The end of a look under earlier settings does not count.
-        scaling.looked(&first, memory, Next::Regular, later);
+        // The end of a poll under earlier settings does not count.
+        scaling.polled(&first, memory, Next::Regular, later);
         assert_eq!(scaling.take_due(later), Err(None));
-        scaling.looked(&second, memory, Next::AfterSleep, later);
+        scaling.polled(&second, memory, Next::AfterSleep, later);
         assert_eq!(scaling.take_due(later), Err(Some(later + AFTER_SLEEP)));
         scaling.remove(OwnerKind::Agent, &NamespacedName::new("team", "a"));
         assert_eq!(scaling.take_due(later), Err(None));

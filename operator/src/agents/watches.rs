@@ -20,10 +20,10 @@ use steadfast_watch::{RawObject, decode_event};
 use crate::{
     agents::{
         context::Context,
-        controller::Queues,
         grants::Referent,
         identity::{GuardedAgent, GuardedPool},
         pool_summary::{PoolSummaries, PoolSummary},
+        queue::Queues,
         reference_index::{Reference, foreign_referents, pool_references, references},
         summary::{AgentSummaries, AgentSummary},
     },
@@ -219,7 +219,7 @@ where
             let reference = reference(object.name_any());
             queue
                 .pools
-                .push(context.pool_index.dependents(&namespace, reference.clone()));
+                .push_dependents(&context.pool_index, &namespace, reference.clone());
             queue.agents.push_dependents(&context.index, &namespace, reference);
         }
     })

@@ -1,13 +1,16 @@
 //! What the API server refuses when an Agent, AgentTool, WorkerPool or AgentReferenceGrant is applied: its schema,
 //! the rules in CEL, and (as kubectl does) fields that do not exist. Pure.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use jsonschema::{ValidationError, error::ValidationErrorKind};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::cel::{ValidationErrors, Validator};
 use serde_json::Value;
-use steadfast_crds::{Agent, AgentReferenceGrant, AgentTool, WorkerPool, definition, json_schema, manifests::Manifest};
+use steadfast_crds::{json_schema, manifests::Manifest, user_definitions};
 
 use super::Refused;
 
@@ -17,12 +20,7 @@ const MAXIMUM_ERRORS: usize = 20;
 const MAXIMUM_MESSAGE_BYTES: usize = 256;
 
 /// The schemas of all kinds, compiled once for all manifests.
-pub(super) struct Admission {
-    agent: Schemas,
-    tool: Schemas,
-    pool: Schemas,
-    grant: Schemas,
-}
+pub(super) struct Admission(BTreeMap<String, Schemas>);
 
 struct Schemas {
     /// As the API server has it.
@@ -43,24 +41,18 @@ impl Schemas {
 
 impl Admission {
     pub(super) fn new() -> Self {
-        Self {
-            agent: Schemas::of(&definition::<Agent>()),
-            tool: Schemas::of(&definition::<AgentTool>()),
-            pool: Schemas::of(&definition::<WorkerPool>()),
-            grant: Schemas::of(&definition::<AgentReferenceGrant>()),
-        }
+        let definitions = user_definitions().into_iter();
+        Self(
+            definitions
+                .map(|definition| (definition.spec.names.kind.clone(), Schemas::of(&definition)))
+                .collect(),
+        )
     }
 
-    /// Everything in one of these objects that the API server refuses.
+    /// Everything in an object of one of our kinds that the API server refuses.
     pub(super) fn check(&self, manifest: &Manifest) -> Vec<Refused> {
-        let schemas = if manifest.is::<Agent>() {
-            &self.agent
-        } else if manifest.is::<WorkerPool>() {
-            &self.pool
-        } else if manifest.is::<AgentReferenceGrant>() {
-            &self.grant
-        } else {
-            &self.tool
+        let Some(schemas) = self.0.get(manifest.kind()) else {
+            return vec![Refused::invalid("/kind", "there is no such kind")];
         };
         let mut refused: Vec<Refused> = check_name(manifest).into_iter().collect();
         match &schemas.strict {

@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::kube::namespaced_name::NamespacedName;
 
 /// How old an annotation may be that this process sees for the first time. What an older one asked for was done by the
-/// process before, or the first look at Temporal shows what waits.
+/// process before, or the first poll of Temporal shows what waits.
 const FRESH: Duration = Duration::from_mins(1);
 
 /// The last annotation of each Agent.

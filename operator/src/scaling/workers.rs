@@ -1,6 +1,6 @@
 //! Asks the workers what they do, before the last one goes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::Pod;
@@ -49,8 +49,8 @@ fn together(answers: &[Option<work::Work>]) -> Work {
             None => return Work::Unknown,
             Some(work) if work.activities > 0 || work.turns > 0 => return Work::Busy,
             Some(work) => {
-                let time = std::time::Duration::from_secs(work.idle_seconds);
-                idle = Some(idle.map_or(time, |idle: std::time::Duration| idle.min(time)));
+                let time = Duration::from_secs(work.idle_seconds);
+                idle = Some(idle.map_or(time, |idle: Duration| idle.min(time)));
             }
         }
     }
@@ -59,8 +59,6 @@ fn together(answers: &[Option<work::Work>]) -> Work {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn says(activities: u32, turns: u32, idle_seconds: u64) -> work::Work {

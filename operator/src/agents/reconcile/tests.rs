@@ -95,7 +95,7 @@ where
         schedules: Arc::default(),
         deletions: Arc::default(),
         scaling: crate::agents::scaling_state::Scaling::new(Duration::from_secs(15)),
-        left_out: crate::agents::scaling_state::LeftOut::default(),
+        unmanaged_replicas: crate::agents::scaling_state::UnmanagedReplicas::default(),
         last_applied: LastApplied::default(),
         revision_summaries: RevisionSummaries::default(),
         recorder: Recorder::new(client, Reporter::from("test")),

@@ -183,7 +183,6 @@ pub(crate) fn check_secrets(
         .iter()
         .map(|v| (v.name.as_str(), v.source.secret.as_str(), v.source.key.as_str()));
     let encryption = settings.worker_encryption.as_ref();
-    // A file, which may hold any bytes.
     let active_key = encryption.and_then(|e| Some((ENCRYPTION_KEY_ID, e.secret.as_str(), e.key_id.as_deref()?)));
     let required: Vec<(&str, &str, &str)> = own.chain(of_settings).chain(active_key).collect();
     let mut hashes = BTreeMap::new();
@@ -199,11 +198,13 @@ pub(crate) fn check_secrets(
                 Some(value) => {
                     hashes.insert(variable.to_owned(), format!("{secret}/{key}={}", value.hash));
                     let fault = match value.form {
-                        ValueForm::Empty if variable != ENCRYPTION_KEY_ID => "is empty: put the credential there",
-                        ValueForm::NotText if variable != ENCRYPTION_KEY_ID => {
+                        // A file, which may hold any bytes.
+                        _ if variable == ENCRYPTION_KEY_ID => continue,
+                        ValueForm::Text => continue,
+                        ValueForm::Empty => "is empty: put the credential there",
+                        ValueForm::NotText => {
                             "is not text in UTF-8 without NUL, as an environment variable must be: put the credential there as text"
                         }
-                        _ => continue,
                     };
                     (
                         Reason::SecretValueUnusable,
