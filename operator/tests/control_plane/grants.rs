@@ -189,18 +189,30 @@ async fn an_agent_learns_nothing_of_what_it_may_not_refer_to() {
 #[tokio::test]
 async fn agents_of_another_namespace_are_tools_handoffs_and_judges_with_a_grant() {
     let (team, shop, operator) = two_namespaces("grant-agents", "grant-agents-shop").await;
+    team.agent("desk", json!({})).await;
     shop.agent("desk", json!({ "description": "Knows the stock." })).await;
     shop.grant("desk", "grant-agents", json!([{ "kind": "Agent", "name": "desk" }]))
         .await
         .unwrap();
+    let references = |namespace: Option<&str>| {
+        let judge = json!([{ "name": "judge", "agent": "desk", "namespace": namespace }]);
+        json!({
+            "tools": [{ "agent": "desk", "namespace": namespace }],
+            "handoffs": [{ "agent": "desk", "namespace": namespace }],
+            "guardrails": { "input": judge, "output": judge },
+        })
+    };
+    team.agent("buyer", references(None)).await;
+    let own = team.revision("buyer-1").await.spec;
+    assert_eq!((&own.agents[0].namespace, &own.handoffs[0].namespace), (&None, &None));
+    assert_eq!(own.judges.keys().collect::<Vec<_>>(), ["desk"]);
+
     let namespace = "grant-agents-shop";
-    let spec = json!({
-        "tools": [{ "agent": "desk", "namespace": namespace }],
-        "handoffs": [{ "agent": "desk", "namespace": namespace }],
-        "guardrails": { "input": [{ "name": "judge", "agent": "desk", "namespace": namespace }] },
-    });
-    team.agent("buyer", spec).await;
-    let spec = team.revision("buyer-1").await.spec;
+    let edited = json!({ "spec": references(Some(namespace)) });
+    team.edit::<Agent>("buyer", edited).await;
+    let spec = team.revision("buyer-2").await.spec;
+    let checks = spec.guardrails.input.iter().chain(&spec.guardrails.output);
+    assert!(checks.map(|check| check.namespace.as_deref()).eq([Some(namespace); 2]));
     let queue = "test/grant-agents-shop/agent/desk";
     let (asked, handoff) = (&spec.agents[0], &spec.handoffs[0]);
     for (own, task_queue) in [
@@ -214,7 +226,7 @@ async fn agents_of_another_namespace_are_tools_handoffs_and_judges_with_a_grant(
 
     shop.edit::<Agent>("desk", json!({ "spec": { "description": "Sells." } }))
         .await;
-    assert_eq!(team.revision("buyer-2").await.spec.agents[0].description, "Sells.");
+    assert_eq!(team.revision("buyer-3").await.spec.agents[0].description, "Sells.");
     // Once permitted, what is missing is said.
     shop.delete::<Agent>("desk").await;
     references_resolved(&team, "buyer", "AgentNotFound").await;

@@ -6,22 +6,17 @@
 mod page;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::cel::Validator;
 use serde_json::{Value, json};
-use steadfast_crds::{AgentRevision, definition, definitions, fields::spec_fields, json_schema};
+use steadfast_crds::{AgentRevision, definition, fields::spec_fields, json_schema, user_definitions};
 use steadfast_testkit::edits::{self, Edit, Effect};
 
 use world::{World, name_of};
-
-/// The kinds that people edit.
-fn editable() -> impl Iterator<Item = CustomResourceDefinition> {
-    definitions()
-        .into_iter()
-        .filter(|definition| definition.spec.names.kind != "AgentRevision")
-}
 
 #[test]
 fn every_field_of_every_kind_has_exactly_one_row() {
@@ -29,7 +24,8 @@ fn every_field_of_every_kind_has_exactly_one_row() {
     for edit in edits::all() {
         *rows.entry((edit.kind.to_owned(), edit.field.to_owned())).or_default() += 1;
     }
-    let fields: BTreeSet<(String, String)> = editable()
+    let fields: BTreeSet<(String, String)> = user_definitions()
+        .into_iter()
         .flat_map(|definition| {
             let kind = definition.spec.names.kind.clone();
             spec_fields(&definition)
@@ -46,6 +42,15 @@ fn every_field_of_every_kind_has_exactly_one_row() {
     );
     assert!(without_field.is_empty(), "no such field: {without_field:?}");
     assert!(twice.is_empty(), "more than one row: {twice:?}");
+}
+
+#[test]
+fn each_edit_that_is_made_elsewhere_names_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (field, proof) in edits::all().iter().filter_map(|edit| Some((edit.field, edit.proof?))) {
+        let file = std::fs::read_to_string(root.join(proof.file)).unwrap();
+        assert!(file.contains(&format!("fn {}()", proof.test)), "{field}: {proof:?}");
+    }
 }
 
 #[tokio::test]
@@ -96,7 +101,7 @@ struct Rules(BTreeMap<String, (Value, jsonschema::Validator)>);
 
 impl Rules {
     fn new() -> Self {
-        let rules = editable().map(|definition| {
+        let rules = user_definitions().into_iter().map(|definition| {
             let strict = jsonschema::draft7::new(&json_schema::resource_schema(&definition)).unwrap();
             let structural = json_schema::structural_schema(&definition);
             (definition.spec.names.kind, (structural, strict))

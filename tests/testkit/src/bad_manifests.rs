@@ -160,34 +160,45 @@ fn whole_agent(name: &str, spec: Value) -> Value {
 }
 
 fn agent(name: &'static str, spec: Value, verdict: Verdict) -> BadManifest {
-    BadManifest {
-        kind: "Agent",
-        name,
-        object: whole_agent(name, spec),
-        verdict,
-    }
+    bad("Agent", name, whole_agent(name, spec), verdict)
 }
 
 fn tool(name: &'static str, spec: Value, verdict: Verdict) -> BadManifest {
     let mut whole = json!({"description": PRIVATE_TEXT});
     extend(&mut whole, spec);
-    BadManifest {
-        kind: "AgentTool",
-        name,
-        object: object("AgentTool", name, &whole),
-        verdict,
-    }
+    bad("AgentTool", name, object("AgentTool", name, &whole), verdict)
 }
 
 fn pool(name: &'static str, spec: Value, verdict: Verdict) -> BadManifest {
     let mut whole = json!({"worker": {"replicas": 0}});
     extend(&mut whole, spec);
+    bad("WorkerPool", name, object("WorkerPool", name, &whole), verdict)
+}
+
+const fn bad(kind: &'static str, name: &'static str, object: Value, verdict: Verdict) -> BadManifest {
     BadManifest {
-        kind: "WorkerPool",
+        kind,
         name,
-        object: object("WorkerPool", name, &whole),
+        object,
         verdict,
     }
+}
+
+/// Makes a manifest: its name, what its spec has besides that of a right one, and what becomes of it.
+type Make = fn(&'static str, Value, Verdict) -> BadManifest;
+/// A row of a table: name, spec, and what the message contains or begins with.
+type Row = (&'static str, Value, &'static str);
+
+fn table<const N: usize>(make: Make, rows: [(&'static str, Value, Verdict); N]) -> Vec<BadManifest> {
+    rows.map(|(name, spec, verdict)| make(name, spec, verdict)).into()
+}
+
+/// A table of what the API server refuses.
+fn refused<const N: usize>(make: Make, rows: [Row; N]) -> Vec<BadManifest> {
+    table(
+        make,
+        rows.map(|(name, spec, message)| (name, spec, Verdict::Refused(message))),
+    )
 }
 
 fn object(kind: &str, name: &str, spec: &Value) -> Value {

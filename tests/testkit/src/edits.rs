@@ -78,7 +78,16 @@ pub struct Edit {
     /// What it does.
     pub effect: Effect,
     /// The test that makes the edit, where the objects here are not enough for it.
-    pub proof: Option<&'static str>,
+    pub proof: Option<Proof>,
+}
+
+/// A test that makes an edit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Its file.
+    pub file: &'static str,
+    /// Its name.
+    pub test: &'static str,
 }
 
 impl Edit {
@@ -131,9 +140,34 @@ pub fn all() -> Vec<Edit> {
         .collect()
 }
 
-/// The edits of `worker.autoscaling`, which Agents and WorkerPools have alike.
-fn autoscaling(kind: &'static str) -> Vec<Edit> {
-    same(
+/// The edits of workers and of their credentials, which Agents and WorkerPools have alike.
+fn workers(kind: &'static str) -> Vec<Edit> {
+    let pods = same(
+        kind,
+        Effect::Pods,
+        [
+            ("spec.worker.image", json!("worker:2")),
+            (
+                "spec.worker.podTemplate",
+                json!({"metadata": {"labels": {"team": "b"}}}),
+            ),
+            ("spec.worker.drainTimeout", json!("3m")),
+            ("spec.worker.resources.limits{}", json!("256Mi")),
+            ("spec.worker.resources.requests{}", json!("100m")),
+            ("spec.credentials[].secretName", json!("spare")),
+            ("spec.credentials[].secretKey", json!("other")),
+        ],
+    );
+    let others = [
+        Edit::new(
+            kind,
+            "spec.credentials[].hosts[]",
+            json!("*.openai.com"),
+            Effect::Revision,
+        ),
+        Edit::new(kind, "spec.worker.replicas", json!(3), Effect::Replicas),
+    ];
+    let scaling = same(
         kind,
         Effect::Scaling,
         [
@@ -142,7 +176,8 @@ fn autoscaling(kind: &'static str) -> Vec<Edit> {
             ("spec.worker.autoscaling.targetQueueSize", json!(10)),
             ("spec.worker.autoscaling.cooldownPeriod", json!("10m")),
         ],
-    )
+    );
+    pods.into_iter().chain(others).chain(scaling).collect()
 }
 
 /// Edits with the same effect.

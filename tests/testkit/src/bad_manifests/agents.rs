@@ -10,15 +10,8 @@ use serde_json::{Value, json};
 use steadfast_crds::conditions::Reason;
 
 use super::{
-    BadManifest, PRIVATE_TEXT, TOO_DEEP, Verdict, agent, nested, no_credential, not_accepted,
-    unresolved as not_resolved,
+    BadManifest, PRIVATE_TEXT, TOO_DEEP, agent, nested, no_credential, not_accepted, table, unresolved as not_resolved,
 };
-
-fn table<const N: usize>(rows: [(&'static str, Value, Verdict); N]) -> Vec<BadManifest> {
-    rows.into_iter()
-        .map(|(name, spec, verdict)| agent(name, spec, verdict))
-        .collect()
-}
 
 /// Templates, expressions, schedules.
 pub(super) fn invalid_text() -> Vec<BadManifest> {
@@ -36,71 +29,76 @@ pub(super) fn invalid_text() -> Vec<BadManifest> {
     let (open_block, block_verdict) = template("{% if user %}Hi", "instructions is not a valid template: ");
     let levels = format!("{}{}", "{% if user %}".repeat(40), "{% endif %}".repeat(40));
     let (deep, deep_verdict) = template(&levels, "instructions is not a valid template: ");
-    table([
-        ("broken-template", open_variable, open_verdict),
-        ("open-block", open_block, block_verdict),
-        ("deep-template", deep, deep_verdict),
-        (
-            "broken-template-of-config-map",
-            json!({"instructions": null, "instructionsFrom": {"configMapKeyRef": {"name": "broken", "key": "key"}}}),
-            not_accepted(Reason::InvalidTemplate, "instructions is not a valid template: "),
-        ),
-        (
-            "broken-expression",
-            guardrail("text.size() >"),
-            expression("guardrails.input[g].cel is not a CEL expression: "),
-        ),
-        (
-            "deep-expression",
-            guardrail(&format!("{}true{}", "(".repeat(17), ")".repeat(17))),
-            expression("guardrails.input[g].cel cannot be used: its brackets are nested deeper than 16 levels"),
-        ),
-        (
-            "number-of-expression",
-            guardrail("text.size()"),
-            expression("guardrails.input[g].cel cannot trip as it is meant: it returns an int; it must return a bool"),
-        ),
-        (
-            "unknown-variable-of-expression",
-            guardrail("user == 'root'"),
-            expression("guardrails.input[g].cel cannot trip as it is meant: "),
-        ),
-        (
-            "broken-schedule",
-            schedule("tomorrow", "UTC"),
-            time("schedules[s].cron has neither 5 to 7 fields nor the form @daily"),
-        ),
-        (
-            "late-schedule",
-            schedule("0 25 * * *", "UTC"),
-            time("schedules[s].cron "),
-        ),
-        (
-            "schedule-with-seconds",
-            schedule("0 0 7 * * *", "UTC"),
-            time("schedules[s].cron has six fields; write five"),
-        ),
-        (
-            "zone-in-the-expression",
-            schedule("TZ=Europe/Berlin 0 7 * * *", "UTC"),
-            time("schedules[s].cron has a time zone; write it in timeZone"),
-        ),
-        (
-            "schedule-of-no-interval",
-            schedule("@every now", "UTC"),
-            time("schedules[s].cron has no interval such as @every 90m"),
-        ),
-        (
-            "empty-time-zone",
-            schedule("@daily", " "),
-            time("schedules[s].timeZone is empty; the default is UTC"),
-        ),
-        (
-            "schedule-without-words",
-            json!({"schedules": [{"name": "s", "cron": "@daily", "message": "\n"}]}),
-            time("schedules[s].message is empty"),
-        ),
-    ])
+    table(
+        agent,
+        [
+            ("broken-template", open_variable, open_verdict),
+            ("open-block", open_block, block_verdict),
+            ("deep-template", deep, deep_verdict),
+            (
+                "broken-template-of-config-map",
+                json!({"instructions": null, "instructionsFrom": {"configMapKeyRef": {"name": "broken", "key": "key"}}}),
+                not_accepted(Reason::InvalidTemplate, "instructions is not a valid template: "),
+            ),
+            (
+                "broken-expression",
+                guardrail("text.size() >"),
+                expression("guardrails.input[g].cel is not a CEL expression: "),
+            ),
+            (
+                "deep-expression",
+                guardrail(&format!("{}true{}", "(".repeat(17), ")".repeat(17))),
+                expression("guardrails.input[g].cel cannot be used: its brackets are nested deeper than 16 levels"),
+            ),
+            (
+                "number-of-expression",
+                guardrail("text.size()"),
+                expression(
+                    "guardrails.input[g].cel cannot trip as it is meant: it returns an int; it must return a bool",
+                ),
+            ),
+            (
+                "unknown-variable-of-expression",
+                guardrail("user == 'root'"),
+                expression("guardrails.input[g].cel cannot trip as it is meant: "),
+            ),
+            (
+                "broken-schedule",
+                schedule("tomorrow", "UTC"),
+                time("schedules[s].cron has neither 5 to 7 fields nor the form @daily"),
+            ),
+            (
+                "late-schedule",
+                schedule("0 25 * * *", "UTC"),
+                time("schedules[s].cron "),
+            ),
+            (
+                "schedule-with-seconds",
+                schedule("0 0 7 * * *", "UTC"),
+                time("schedules[s].cron has six fields; write five"),
+            ),
+            (
+                "zone-in-the-expression",
+                schedule("TZ=Europe/Berlin 0 7 * * *", "UTC"),
+                time("schedules[s].cron has a time zone; write it in timeZone"),
+            ),
+            (
+                "schedule-of-no-interval",
+                schedule("@every now", "UTC"),
+                time("schedules[s].cron has no interval such as @every 90m"),
+            ),
+            (
+                "empty-time-zone",
+                schedule("@daily", " "),
+                time("schedules[s].timeZone is empty; the default is UTC"),
+            ),
+            (
+                "schedule-without-words",
+                json!({"schedules": [{"name": "s", "cron": "@daily", "message": "\n"}]}),
+                time("schedules[s].message is empty"),
+            ),
+        ],
+    )
 }
 
 /// Schemas of the answer.
@@ -108,33 +106,36 @@ pub(super) fn invalid_schemas() -> Vec<BadManifest> {
     let loose = |schema: Value| json!({"output": {"schema": schema, "strict": false}});
     let schema = |start| not_accepted(Reason::InvalidSchema, start);
     let deep = (0..49).fold(json!({}), |inner, _| json!({"not": inner}));
-    table([
-        (
-            "loose-output",
-            json!({"output": {"schema": {"type": "object", "properties": {"a": {"type": "string"}}}}}),
-            schema("output.schema is not strict: set additionalProperties: false at the top"),
-        ),
-        (
-            "broken-output",
-            loose(json!({"type": "text"})),
-            schema("output.schema is not a JSON Schema: at \"/type\""),
-        ),
-        (
-            "deep-output",
-            loose(deep),
-            schema("output.schema cannot be used: its parts are nested deeper than 48 levels"),
-        ),
-        (
-            "large-output",
-            loose(json!({"description": PRIVATE_TEXT.repeat(1500)})),
-            schema("output.schema cannot be used: "),
-        ),
-        (
-            "output-from-the-web",
-            loose(json!({"$ref": "https://example.com/schema.json"})),
-            schema("output.schema "),
-        ),
-    ])
+    table(
+        agent,
+        [
+            (
+                "loose-output",
+                json!({"output": {"schema": {"type": "object", "properties": {"a": {"type": "string"}}}}}),
+                schema("output.schema is not strict: set additionalProperties: false at the top"),
+            ),
+            (
+                "broken-output",
+                loose(json!({"type": "text"})),
+                schema("output.schema is not a JSON Schema: at \"/type\""),
+            ),
+            (
+                "deep-output",
+                loose(deep),
+                schema("output.schema cannot be used: its parts are nested deeper than 48 levels"),
+            ),
+            (
+                "large-output",
+                loose(json!({"description": PRIVATE_TEXT.repeat(1500)})),
+                schema("output.schema cannot be used: "),
+            ),
+            (
+                "output-from-the-web",
+                loose(json!({"$ref": "https://example.com/schema.json"})),
+                schema("output.schema "),
+            ),
+        ],
+    )
 }
 
 /// Sizes, pods, names, and what an Agent may start.
@@ -145,144 +146,150 @@ pub(super) fn invalid_behavior() -> Vec<BadManifest> {
     let no_template = "worker.podTemplate is not a pod template: ";
     let duplicate = |start| not_accepted(Reason::DuplicateToolName, start);
     let forbidden = |start| not_accepted(Reason::ForbiddenTarget, start);
-    table([
-        (
-            "too-large",
-            json!({"instructions": PRIVATE_TEXT.repeat(23_300)}),
-            not_accepted(Reason::RevisionTooLarge, "instructions and tools together are "),
-        ),
-        (
-            "too-large-config-map",
-            json!({"instructions": null, "instructionsFrom": {"configMapKeyRef": {"name": "large", "key": "key"}}}),
-            not_accepted(Reason::RevisionTooLarge, "instructions and tools together are "),
-        ),
-        (
-            "broken-pod-template",
-            pods(json!({"spec": {"containers": "none"}})),
-            pod_template(no_template),
-        ),
-        (
-            "broken-labels",
-            pods(json!({"metadata": {"labels": ["a"]}})),
-            pod_template(no_template),
-        ),
-        (
-            "broken-volume",
-            pods(json!({"spec": {"volumes": [{"hostPath": "/etc"}]}})),
-            pod_template(no_template),
-        ),
-        (
-            "nameless-container",
-            pods(json!({"spec": {"containers": [{"image": "nameless:1"}]}})),
-            pod_template("worker.podTemplate has a container without a name; the worker's is \"worker\""),
-        ),
-        (
-            "same-name-for-the-model",
-            json!({"tools": [
-                {"tool": "get-time"},
-                {"agent": "broken-template", "name": "get_time"},
-            ]}),
-            duplicate("tool \"get-time\" and agent \"broken-template\" would both have the name \"get_time\""),
-        ),
-        (
-            "same-name-after-the-prefix",
-            json!({"tools": [{"tool": "docs-search"}, {"tool": "docs"}]}),
-            duplicate("tool \"docs-search\" and a tool of \"docs\" would both have the name \"docs_search\""),
-        ),
-        (
-            "same-name-as-a-handoff",
-            json!({
-                "tools": [{"tool": "transfer-to-broken-template"}],
-                "handoffs": [{"agent": "broken-template"}],
-            }),
-            duplicate("tool \"transfer-to-broken-template\" and handoff to \"broken-template\" would both"),
-        ),
-        (
-            "agent-twice",
-            json!({"tools": [{"agent": "broken-template"}, {"agent": "broken-template"}]}),
-            duplicate("agent \"broken-template\" and agent \"broken-template\" would both have the name"),
-        ),
-        (
-            "reserved-queue",
-            hook(json!({"name": "act", "taskQueue": "/of-temporal"})),
-            forbidden("hooks[0]: the task queue \"/of-temporal\" begins with '/', which Temporal reserves"),
-        ),
-        (
-            "activity-of-the-worker",
-            hook(json!({"name": "load_revision"})),
-            forbidden("hooks[0]: the activity \"load_revision\" is Steadfast's own"),
-        ),
-        (
-            "check-by-the-worker",
-            json!({"guardrails": {"input": [{"name": "g", "activity": {"name": "load_revision"}}]}}),
-            forbidden("guardrails: "),
-        ),
-        (
-            "approval-of-hosted-tool",
-            json!({"tools": [{"tool": "web-search", "approval": {"required": true}}]}),
-            not_accepted(
-                Reason::ApprovalImpossible,
-                "tools[web-search]: approval cannot be required of a hosted tool",
+    table(
+        agent,
+        [
+            (
+                "too-large",
+                json!({"instructions": PRIVATE_TEXT.repeat(23_300)}),
+                not_accepted(Reason::RevisionTooLarge, "instructions and tools together are "),
             ),
-        ),
-    ])
+            (
+                "too-large-config-map",
+                json!({"instructions": null, "instructionsFrom": {"configMapKeyRef": {"name": "large", "key": "key"}}}),
+                not_accepted(Reason::RevisionTooLarge, "instructions and tools together are "),
+            ),
+            (
+                "broken-pod-template",
+                pods(json!({"spec": {"containers": "none"}})),
+                pod_template(no_template),
+            ),
+            (
+                "broken-labels",
+                pods(json!({"metadata": {"labels": ["a"]}})),
+                pod_template(no_template),
+            ),
+            (
+                "broken-volume",
+                pods(json!({"spec": {"volumes": [{"hostPath": "/etc"}]}})),
+                pod_template(no_template),
+            ),
+            (
+                "nameless-container",
+                pods(json!({"spec": {"containers": [{"image": "nameless:1"}]}})),
+                pod_template("worker.podTemplate has a container without a name; the worker's is \"worker\""),
+            ),
+            (
+                "same-name-for-the-model",
+                json!({"tools": [
+                    {"tool": "get-time"},
+                    {"agent": "broken-template", "name": "get_time"},
+                ]}),
+                duplicate("tool \"get-time\" and agent \"broken-template\" would both have the name \"get_time\""),
+            ),
+            (
+                "same-name-after-the-prefix",
+                json!({"tools": [{"tool": "docs-search"}, {"tool": "docs"}]}),
+                duplicate("tool \"docs-search\" and a tool of \"docs\" would both have the name \"docs_search\""),
+            ),
+            (
+                "same-name-as-a-handoff",
+                json!({
+                    "tools": [{"tool": "transfer-to-broken-template"}],
+                    "handoffs": [{"agent": "broken-template"}],
+                }),
+                duplicate("tool \"transfer-to-broken-template\" and handoff to \"broken-template\" would both"),
+            ),
+            (
+                "agent-twice",
+                json!({"tools": [{"agent": "broken-template"}, {"agent": "broken-template"}]}),
+                duplicate("agent \"broken-template\" and agent \"broken-template\" would both have the name"),
+            ),
+            (
+                "reserved-queue",
+                hook(json!({"name": "act", "taskQueue": "/of-temporal"})),
+                forbidden("hooks[0]: the task queue \"/of-temporal\" begins with '/', which Temporal reserves"),
+            ),
+            (
+                "activity-of-the-worker",
+                hook(json!({"name": "load_revision"})),
+                forbidden("hooks[0]: the activity \"load_revision\" is Steadfast's own"),
+            ),
+            (
+                "check-by-the-worker",
+                json!({"guardrails": {"input": [{"name": "g", "activity": {"name": "load_revision"}}]}}),
+                forbidden("guardrails: "),
+            ),
+            (
+                "approval-of-hosted-tool",
+                json!({"tools": [{"tool": "web-search", "approval": {"required": true}}]}),
+                not_accepted(
+                    Reason::ApprovalImpossible,
+                    "tools[web-search]: approval cannot be required of a hosted tool",
+                ),
+            ),
+        ],
+    )
 }
 
 /// References to nothing, or to something that is wrong itself.
 pub(super) fn unresolved() -> Vec<BadManifest> {
     let config_map = |name: &str, key: &str| json!({"instructions": null, "instructionsFrom": {"configMapKeyRef": {"name": name, "key": key}}});
-    table([
-        (
-            "missing-tool",
-            json!({"tools": [{"tool": "no-such-tool"}]}),
-            not_resolved(Reason::ToolNotFound, "AgentTool \"no-such-tool\" does not exist"),
-        ),
-        (
-            "broken-tool-user",
-            json!({"tools": [{"tool": "broken-schema"}]}),
-            not_resolved(
-                Reason::ToolNotAccepted,
-                "AgentTool \"broken-schema\" is not accepted: parameters is not a JSON Schema: ",
+    table(
+        agent,
+        [
+            (
+                "missing-tool",
+                json!({"tools": [{"tool": "no-such-tool"}]}),
+                not_resolved(Reason::ToolNotFound, "AgentTool \"no-such-tool\" does not exist"),
             ),
-        ),
-        (
-            "missing-agent",
-            json!({"handoffs": [{"agent": "no-such-agent"}]}),
-            not_resolved(
-                Reason::AgentNotFound,
-                "Agent \"no-such-agent\" of handoffs does not exist",
+            (
+                "broken-tool-user",
+                json!({"tools": [{"tool": "broken-schema"}]}),
+                not_resolved(
+                    Reason::ToolNotAccepted,
+                    "AgentTool \"broken-schema\" is not accepted: parameters is not a JSON Schema: ",
+                ),
             ),
-        ),
-        (
-            "missing-agent-as-tool",
-            json!({"tools": [{"agent": "no-such-agent"}]}),
-            not_resolved(Reason::AgentNotFound, "Agent \"no-such-agent\" of tools does not exist"),
-        ),
-        (
-            "missing-judge",
-            json!({"guardrails": {"output": [{"name": "g", "agent": "no-such-agent"}]}}),
-            not_resolved(
-                Reason::AgentNotFound,
-                "Agent \"no-such-agent\" of guardrails does not exist",
+            (
+                "missing-agent",
+                json!({"handoffs": [{"agent": "no-such-agent"}]}),
+                not_resolved(
+                    Reason::AgentNotFound,
+                    "Agent \"no-such-agent\" of handoffs does not exist",
+                ),
             ),
-        ),
-        (
-            "missing-config-map",
-            config_map("none", "key"),
-            not_resolved(
-                Reason::ConfigMapNotFound,
-                "ConfigMap \"none\" of the instructions does not exist",
+            (
+                "missing-agent-as-tool",
+                json!({"tools": [{"agent": "no-such-agent"}]}),
+                not_resolved(Reason::AgentNotFound, "Agent \"no-such-agent\" of tools does not exist"),
             ),
-        ),
-        (
-            "missing-config-map-key",
-            config_map("present", "none"),
-            not_resolved(
-                Reason::ConfigMapKeyNotFound,
-                "ConfigMap \"present\" of the instructions has no key \"none\"",
+            (
+                "missing-judge",
+                json!({"guardrails": {"output": [{"name": "g", "agent": "no-such-agent"}]}}),
+                not_resolved(
+                    Reason::AgentNotFound,
+                    "Agent \"no-such-agent\" of guardrails does not exist",
+                ),
             ),
-        ),
-    ])
+            (
+                "missing-config-map",
+                config_map("none", "key"),
+                not_resolved(
+                    Reason::ConfigMapNotFound,
+                    "ConfigMap \"none\" of the instructions does not exist",
+                ),
+            ),
+            (
+                "missing-config-map-key",
+                config_map("present", "none"),
+                not_resolved(
+                    Reason::ConfigMapKeyNotFound,
+                    "ConfigMap \"present\" of the instructions has no key \"none\"",
+                ),
+            ),
+        ],
+    )
 }
 
 /// Secrets that do not exist, and variables that no credential sets.
@@ -294,86 +301,89 @@ pub(super) fn without_credentials() -> Vec<BadManifest> {
     let mut any_host = secret("present", "key");
     any_host["tools"] = json!([{"tool": "any-host"}]);
     let not_provided = |start| no_credential(Reason::EnvVarNotProvided, start);
-    table([
-        (
-            "missing-secret",
-            secret("none", "key"),
-            no_credential(
-                Reason::SecretNotFound,
-                "Secret \"none\" does not exist; create it with: kubectl -n ",
+    table(
+        agent,
+        [
+            (
+                "missing-secret",
+                secret("none", "key"),
+                no_credential(
+                    Reason::SecretNotFound,
+                    "Secret \"none\" does not exist; create it with: kubectl -n ",
+                ),
             ),
-        ),
-        (
-            "missing-secret-key",
-            secret("present", "none"),
-            no_credential(
-                Reason::SecretKeyNotFound,
-                "Secret \"present\" has no key \"none\", from which TOKEN is read",
+            (
+                "missing-secret-key",
+                secret("present", "none"),
+                no_credential(
+                    Reason::SecretKeyNotFound,
+                    "Secret \"present\" has no key \"none\", from which TOKEN is read",
+                ),
             ),
-        ),
-        (
-            "empty-secret-value",
-            secret("unusable", "empty"),
-            no_credential(
-                Reason::SecretValueUnusable,
-                "key \"empty\" of Secret \"unusable\", from which TOKEN is read, is empty: put the credential there",
+            (
+                "empty-secret-value",
+                secret("unusable", "empty"),
+                no_credential(
+                    Reason::SecretValueUnusable,
+                    "key \"empty\" of Secret \"unusable\", from which TOKEN is read, is empty: put the credential there",
+                ),
             ),
-        ),
-        (
-            "secret-value-of-a-line-break",
-            secret("unusable", "line-break"),
-            no_credential(
-                Reason::SecretValueUnusable,
-                "key \"line-break\" of Secret \"unusable\", from which TOKEN is read, is empty",
+            (
+                "secret-value-of-a-line-break",
+                secret("unusable", "line-break"),
+                no_credential(
+                    Reason::SecretValueUnusable,
+                    "key \"line-break\" of Secret \"unusable\", from which TOKEN is read, is empty",
+                ),
             ),
-        ),
-        (
-            "secret-value-of-bytes",
-            secret("unusable", "bytes"),
-            no_credential(
-                Reason::SecretValueUnusable,
-                "key \"bytes\" of Secret \"unusable\", from which TOKEN is read, is not text in UTF-8",
+            (
+                "secret-value-of-bytes",
+                secret("unusable", "bytes"),
+                no_credential(
+                    Reason::SecretValueUnusable,
+                    "key \"bytes\" of Secret \"unusable\", from which TOKEN is read, is not text in UTF-8",
+                ),
             ),
-        ),
-        (
-            "secret-value-with-nul",
-            secret("unusable", "nul"),
-            no_credential(
-                Reason::SecretValueUnusable,
-                "key \"nul\" of Secret \"unusable\", from which TOKEN is read, is not text in UTF-8",
+            (
+                "secret-value-with-nul",
+                secret("unusable", "nul"),
+                no_credential(
+                    Reason::SecretValueUnusable,
+                    "key \"nul\" of Secret \"unusable\", from which TOKEN is read, is not text in UTF-8",
+                ),
             ),
-        ),
-        (
-            "missing-variable",
-            model("NOBODY_SETS_IT", "https://example.com"),
-            not_provided(
-                "model.apiKeyEnvVar (\"\" for no key) uses NOBODY_SETS_IT, which no entry of credentials sets",
+            (
+                "missing-variable",
+                model("NOBODY_SETS_IT", "https://example.com"),
+                not_provided(
+                    "model.apiKeyEnvVar (\"\" for no key) uses NOBODY_SETS_IT, which no entry of credentials sets",
+                ),
             ),
-        ),
-        (
-            "missing-variable-of-url",
-            model("", "${env.NOBODY_SETS_IT}"),
-            not_provided("model.baseUrl uses NOBODY_SETS_IT, which no entry of credentials sets"),
-        ),
-        (
-            "missing-variable-of-tool",
-            json!({"tools": [{"tool": "sends-token"}]}),
-            not_provided("tool \"sends_token\" uses NOT_PROVIDED, which no entry of credentials sets"),
-        ),
-        (
-            "missing-variable-of-hook",
-            json!({"hooks": [{"events": ["ToolStarted"], "webhook": webhook}]}),
-            not_provided("hooks[0].webhook uses TOKEN, which no entry of credentials sets"),
-        ),
-        (
-            "any-host-user",
-            any_host,
-            no_credential(
-                Reason::HostsRequired,
-                "tool \"any_host\" sends TOKEN to a host that an argument can change; list the hosts",
+            (
+                "missing-variable-of-url",
+                model("", "${env.NOBODY_SETS_IT}"),
+                not_provided("model.baseUrl uses NOBODY_SETS_IT, which no entry of credentials sets"),
             ),
-        ),
-    ])
+            (
+                "missing-variable-of-tool",
+                json!({"tools": [{"tool": "sends-token"}]}),
+                not_provided("tool \"sends_token\" uses NOT_PROVIDED, which no entry of credentials sets"),
+            ),
+            (
+                "missing-variable-of-hook",
+                json!({"hooks": [{"events": ["ToolStarted"], "webhook": webhook}]}),
+                not_provided("hooks[0].webhook uses TOKEN, which no entry of credentials sets"),
+            ),
+            (
+                "any-host-user",
+                any_host,
+                no_credential(
+                    Reason::HostsRequired,
+                    "tool \"any_host\" sends TOKEN to a host that an argument can change; list the hosts",
+                ),
+            ),
+        ],
+    )
 }
 
 /// On a WorkerPool that is missing, or that does not have what they need.
@@ -386,58 +396,64 @@ pub(super) fn on_pools() -> Vec<BadManifest> {
     };
     let own = json!({"credentials": [{"envVarName": "TOKEN", "secretName": "present", "secretKey": "key"}]});
     let key = json!({"model": {"name": "m", "apiKeyEnvVar": "TOKEN"}});
-    table([
-        (
-            "missing-pool",
-            on("no-such-pool", json!({})),
-            not_resolved(
-                Reason::WorkerPoolNotFound,
-                "WorkerPool \"no-such-pool\" does not exist in the namespace of the Agent",
+    table(
+        agent,
+        [
+            (
+                "missing-pool",
+                on("no-such-pool", json!({})),
+                not_resolved(
+                    Reason::WorkerPoolNotFound,
+                    "WorkerPool \"no-such-pool\" does not exist in the namespace of the Agent",
+                ),
             ),
-        ),
-        (
-            "own-credentials-on-a-pool",
-            on("calm", own),
-            not_accepted(
-                Reason::CredentialsBelongToPool,
-                "an Agent on a WorkerPool has no credentials of its own: move them",
+            (
+                "own-credentials-on-a-pool",
+                on("calm", own),
+                not_accepted(
+                    Reason::CredentialsBelongToPool,
+                    "an Agent on a WorkerPool has no credentials of its own: move them",
+                ),
             ),
-        ),
-        (
-            "variable-that-the-pool-lacks",
-            on("calm", key),
-            no_credential(
-                Reason::EnvVarNotProvided,
-                "model.apiKeyEnvVar (\"\" for no key) uses TOKEN, which no entry of the credentials of WorkerPool \"calm\"",
+            (
+                "variable-that-the-pool-lacks",
+                on("calm", key),
+                no_credential(
+                    Reason::EnvVarNotProvided,
+                    "model.apiKeyEnvVar (\"\" for no key) uses TOKEN, which no entry of the credentials of WorkerPool \"calm\"",
+                ),
             ),
-        ),
-    ])
+        ],
+    )
 }
 
 /// What the operator cannot decode, and who refers to it.
 pub(super) fn too_deep() -> Vec<BadManifest> {
     let settings = json!({"extraBody": nested(TOO_DEEP)});
-    table([
-        (
-            "too-deep",
-            json!({"model": {"name": "m", "apiKeyEnvVar": "", "settings": settings}}),
-            not_accepted(Reason::Malformed, "the Agent cannot be decoded: "),
-        ),
-        (
-            "deep-tool-user",
-            json!({"tools": [{"tool": "too-deep-tool"}]}),
-            not_resolved(
-                Reason::ToolNotAccepted,
-                "AgentTool \"too-deep-tool\" cannot be decoded: ",
+    table(
+        agent,
+        [
+            (
+                "too-deep",
+                json!({"model": {"name": "m", "apiKeyEnvVar": "", "settings": settings}}),
+                not_accepted(Reason::Malformed, "the Agent cannot be decoded: "),
             ),
-        ),
-        (
-            "deep-agent-user",
-            json!({"handoffs": [{"agent": "too-deep"}]}),
-            not_resolved(
-                Reason::AgentNotAccepted,
-                "Agent \"too-deep\" of handoffs cannot be decoded: ",
+            (
+                "deep-tool-user",
+                json!({"tools": [{"tool": "too-deep-tool"}]}),
+                not_resolved(
+                    Reason::ToolNotAccepted,
+                    "AgentTool \"too-deep-tool\" cannot be decoded: ",
+                ),
             ),
-        ),
-    ])
+            (
+                "deep-agent-user",
+                json!({"handoffs": [{"agent": "too-deep"}]}),
+                not_resolved(
+                    Reason::AgentNotAccepted,
+                    "Agent \"too-deep\" of handoffs cannot be decoded: ",
+                ),
+            ),
+        ],
+    )
 }

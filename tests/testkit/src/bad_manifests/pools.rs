@@ -3,17 +3,7 @@
 use serde_json::{Value, json};
 use steadfast_crds::conditions::Reason;
 
-use super::{
-    BadManifest,
-    Verdict::{self, Refused},
-    no_credential, not_accepted, pool,
-};
-
-fn table<const N: usize>(rows: [(&'static str, Value, Verdict); N]) -> Vec<BadManifest> {
-    rows.into_iter()
-        .map(|(name, spec, verdict)| pool(name, spec, verdict))
-        .collect()
-}
+use super::{BadManifest, Verdict::Refused, no_credential, not_accepted, pool, table};
 
 fn credential(variable: &str, secret: &str, key: &str) -> Value {
     json!({"envVarName": variable, "secretName": secret, "secretKey": key})
@@ -21,63 +11,69 @@ fn credential(variable: &str, secret: &str, key: &str) -> Value {
 
 /// By the API server.
 pub(super) fn refused() -> Vec<BadManifest> {
-    table([
-        (
-            "a-pool-whose-name-has-more-than-forty-characters",
-            json!({}),
-            Refused("a WorkerPool's name is a DNS label of at most 40 characters"),
-        ),
-        (
-            "negative-pool",
-            json!({"worker": {"replicas": -1}}),
-            Refused("spec.worker.replicas"),
-        ),
-        (
-            "pool-of-an-agent",
-            json!({"instructions": "Answer."}),
-            Refused("unknown field \"spec.instructions\""),
-        ),
-        (
-            "pool-that-drains-in-days",
-            json!({"worker": {"replicas": 0, "drainTimeout": "1d"}}),
-            Refused("spec.worker.drainTimeout"),
-        ),
-        (
-            "pool-with-a-reserved-variable",
-            json!({"credentials": [credential("REDIS_URL", "present", "key")]}),
-            Refused("spec.credentials[0].envVarName"),
-        ),
-        (
-            "pool-with-a-variable-twice",
-            json!({"credentials": [credential("TOKEN", "present", "key"), credential("TOKEN", "present", "key")]}),
-            Refused("spec.credentials"),
-        ),
-    ])
+    table(
+        pool,
+        [
+            (
+                "a-pool-whose-name-has-more-than-forty-characters",
+                json!({}),
+                Refused("a WorkerPool's name is a DNS label of at most 40 characters"),
+            ),
+            (
+                "negative-pool",
+                json!({"worker": {"replicas": -1}}),
+                Refused("spec.worker.replicas"),
+            ),
+            (
+                "pool-of-an-agent",
+                json!({"instructions": "Answer."}),
+                Refused("unknown field \"spec.instructions\""),
+            ),
+            (
+                "pool-that-drains-in-days",
+                json!({"worker": {"replicas": 0, "drainTimeout": "1d"}}),
+                Refused("spec.worker.drainTimeout"),
+            ),
+            (
+                "pool-with-a-reserved-variable",
+                json!({"credentials": [credential("REDIS_URL", "present", "key")]}),
+                Refused("spec.credentials[0].envVarName"),
+            ),
+            (
+                "pool-with-a-variable-twice",
+                json!({"credentials": [credential("TOKEN", "present", "key"), credential("TOKEN", "present", "key")]}),
+                Refused("spec.credentials"),
+            ),
+        ],
+    )
 }
 
 /// By the operator.
 pub(super) fn unmet() -> Vec<BadManifest> {
-    table([
-        (
-            "pool-with-a-broken-pod-template",
-            json!({"worker": {"replicas": 0, "podTemplate": {"spec": {"containers": "none"}}}}),
-            not_accepted(Reason::InvalidPodTemplate, "worker.podTemplate is not a pod template: "),
-        ),
-        (
-            "pool-without-its-secret",
-            json!({"credentials": [credential("TOKEN", "none", "key")]}),
-            no_credential(
-                Reason::SecretNotFound,
-                "Secret \"none\" does not exist; create it with: ",
+    table(
+        pool,
+        [
+            (
+                "pool-with-a-broken-pod-template",
+                json!({"worker": {"replicas": 0, "podTemplate": {"spec": {"containers": "none"}}}}),
+                not_accepted(Reason::InvalidPodTemplate, "worker.podTemplate is not a pod template: "),
             ),
-        ),
-        (
-            "pool-without-its-key",
-            json!({"credentials": [credential("TOKEN", "present", "none")]}),
-            no_credential(
-                Reason::SecretKeyNotFound,
-                "Secret \"present\" has no key \"none\", from which TOKEN is read",
+            (
+                "pool-without-its-secret",
+                json!({"credentials": [credential("TOKEN", "none", "key")]}),
+                no_credential(
+                    Reason::SecretNotFound,
+                    "Secret \"none\" does not exist; create it with: ",
+                ),
             ),
-        ),
-    ])
+            (
+                "pool-without-its-key",
+                json!({"credentials": [credential("TOKEN", "present", "none")]}),
+                no_credential(
+                    Reason::SecretKeyNotFound,
+                    "Secret \"present\" has no key \"none\", from which TOKEN is read",
+                ),
+            ),
+        ],
+    )
 }

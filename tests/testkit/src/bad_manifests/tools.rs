@@ -9,14 +9,13 @@
 use serde_json::{Value, json};
 use steadfast_crds::conditions::Reason;
 
-use super::{BadManifest, PRIVATE_TEXT, TOO_DEEP, nested, not_accepted, tool};
+use super::{BadManifest, PRIVATE_TEXT, Row, TOO_DEEP, nested, not_accepted, table, tool};
 
-type Row = (&'static str, Value, &'static str);
-
-fn table<const N: usize>(reason: Reason, rows: [Row; N]) -> Vec<BadManifest> {
-    rows.into_iter()
-        .map(|(name, spec, start)| tool(name, spec, not_accepted(reason, start)))
-        .collect()
+fn not_accepted_for<const N: usize>(reason: Reason, rows: [Row; N]) -> Vec<BadManifest> {
+    table(
+        tool,
+        rows.map(|(name, spec, start)| (name, spec, not_accepted(reason, start))),
+    )
 }
 
 pub(super) fn activity() -> Value {
@@ -27,7 +26,7 @@ pub(super) fn activity() -> Value {
 pub(super) fn invalid_schemas() -> Vec<BadManifest> {
     let parameters = |schema: Value| json!({"activity": activity(), "parameters": schema});
     let deep = (0..49).fold(json!({}), |inner, _| json!({"not": inner}));
-    table(
+    not_accepted_for(
         Reason::InvalidSchema,
         [
             (
@@ -73,7 +72,7 @@ pub(super) fn invalid_text() -> Vec<BadManifest> {
         json!({"http": http})
     };
     let step = |arguments: Value| json!({"steps": [{"name": "a", "activity": activity(), "arguments": arguments}]});
-    table(
+    not_accepted_for(
         Reason::InvalidTemplate,
         [
             (
@@ -107,7 +106,7 @@ pub(super) fn invalid_text() -> Vec<BadManifest> {
 
 /// What nobody runs, or what is not for tools.
 pub(super) fn impossible() -> Vec<BadManifest> {
-    let approval = table(
+    let approval = not_accepted_for(
         Reason::ApprovalImpossible,
         [(
             "hosted-with-approval",
@@ -115,7 +114,7 @@ pub(super) fn impossible() -> Vec<BadManifest> {
             "approval cannot be required of a hosted tool",
         )],
     );
-    let hosted = table(
+    let hosted = not_accepted_for(
         Reason::UnsupportedHostedTool,
         [
             (
@@ -130,7 +129,7 @@ pub(super) fn impossible() -> Vec<BadManifest> {
             ),
         ],
     );
-    let forbidden = table(
+    let forbidden = not_accepted_for(
         Reason::ForbiddenTarget,
         [
             (
@@ -156,7 +155,7 @@ pub(super) fn impossible() -> Vec<BadManifest> {
 /// What the operator cannot decode.
 pub(super) fn too_deep() -> Vec<BadManifest> {
     let parameters = json!({"properties": nested(TOO_DEEP)});
-    table(
+    not_accepted_for(
         Reason::Malformed,
         [(
             "too-deep-tool",

@@ -4,10 +4,8 @@ use serde_json::json;
 
 use super::{
     Edit,
-    Effect::{
-        Deletion, Pods, Refused, Replicas, Revision, RevisionAndPods, RevisionOfReferrersToo, Schedule as InTemporal,
-    },
-    autoscaling, same,
+    Effect::{Deletion, Refused, Revision, RevisionAndPods, RevisionOfReferrersToo, Schedule as InTemporal},
+    same,
 };
 
 const KIND: &str = "Agent";
@@ -205,22 +203,6 @@ fn schedules() -> Vec<Edit> {
 }
 
 fn workers() -> Vec<Edit> {
-    let pods = same(
-        KIND,
-        Pods,
-        [
-            ("spec.worker.image", json!("worker:2")),
-            (
-                "spec.worker.podTemplate",
-                json!({"metadata": {"labels": {"team": "b"}}}),
-            ),
-            ("spec.worker.drainTimeout", json!("3m")),
-            ("spec.worker.resources.limits{}", json!("256Mi")),
-            ("spec.worker.resources.requests{}", json!("100m")),
-            ("spec.credentials[].secretName", json!("spare")),
-            ("spec.credentials[].secretKey", json!("other")),
-        ],
-    );
     let renamed = Edit::new(
         KIND,
         "spec.credentials[].envVarName",
@@ -230,11 +212,9 @@ fn workers() -> Vec<Edit> {
     let moved = "workerPool cannot be changed";
     let others = [
         renamed.and("spec.model.apiKeyEnvVar", json!("OTHER_KEY")),
-        Edit::new(KIND, "spec.credentials[].hosts[]", json!("*.openai.com"), Revision),
-        Edit::new(KIND, "spec.worker.replicas", json!(3), Replicas),
         Edit::new(KIND, "spec.workerPool.name", json!("other-pool"), Refused(moved)),
         Edit::new(KIND, "spec.deletion.policy", json!("Cancel"), Deletion),
         Edit::new(KIND, "spec.deletion.deadline", json!("20m"), Deletion),
     ];
-    pods.into_iter().chain(others).chain(autoscaling(KIND)).collect()
+    super::workers(KIND).into_iter().chain(others).collect()
 }

@@ -1,12 +1,20 @@
-//! References to another namespace, and the fields of an AgentReferenceGrant. They need two
-//! namespaces, and are edited on a real API server only.
+//! The fields of an AgentReferenceGrant, and references to another namespace. The Agents that a grant concerns are in other
+//! namespaces, so that nothing in its own changes.
+
+use serde_json::{Value, json};
 
 use super::{
     Edit,
-    Effect::{self, Permission, Revision},
+    Effect::{Permission, Refused, Revision},
+    Proof, same,
 };
 
-const PROOF: &str = "operator/tests/control_plane/grants.rs";
+const KIND: &str = "AgentReferenceGrant";
+/// It edits all references at once, in two namespaces.
+const PROOF: Proof = Proof {
+    file: "operator/tests/control_plane/grants.rs",
+    test: "agents_of_another_namespace_are_tools_handoffs_and_judges_with_a_grant",
+};
 
 pub(super) fn edits() -> Vec<Edit> {
     let references = [
@@ -15,25 +23,21 @@ pub(super) fn edits() -> Vec<Edit> {
         "spec.guardrails.input[].namespace",
         "spec.guardrails.output[].namespace",
     ];
-    let grants = [
-        "spec.from[].group",
-        "spec.from[].kind",
-        "spec.from[].namespace",
-        "spec.to[].group",
-        "spec.to[].kind",
-        "spec.to[].name",
-    ];
-    let references = references.map(|field| proven("Agent", field, Revision));
-    let grants = grants.map(|field| proven("AgentReferenceGrant", field, Permission));
-    references.into_iter().chain(grants).collect()
-}
-
-fn proven(kind: &'static str, field: &'static str, effect: Effect) -> Edit {
-    Edit {
-        kind,
-        field,
-        changes: Vec::new(),
-        effect,
+    let references = references.map(|field| Edit {
         proof: Some(PROOF),
-    }
+        ..Edit::new("Agent", field, json!("shop"), Revision)
+    });
+    let grants = same(
+        KIND,
+        Permission,
+        [
+            ("spec.from[].group", Value::Null),
+            ("spec.from[].namespace", json!("third-team")),
+            ("spec.to[].group", Value::Null),
+            ("spec.to[].kind", json!("Agent")),
+            ("spec.to[].name", json!("by-http")),
+        ],
+    );
+    let other_kind = Edit::new(KIND, "spec.from[].kind", json!("AgentTool"), Refused("\"AgentTool\""));
+    references.into_iter().chain(grants).chain([other_kind]).collect()
 }
