@@ -5,7 +5,8 @@
 //! These three work without a cluster, for instance over a
 //! [`manifest_source::ManifestSource`]. `apply` writes the manifests, `status`
 //! the status, `events` the Events; `garbage_collection` deletes leftovers;
-//! `deletion` holds a deleted Agent while its tasks end; `scaling` tells the autoscaler of it. No stage after `validate` sees the Agent itself.
+//! `deletion` holds a deleted Agent while its tasks end; `scaling` tells the
+//! `autoscaler` of it. No stage after `validate` sees the Agent itself.
 
 pub mod build;
 pub mod dereference;

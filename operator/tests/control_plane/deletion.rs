@@ -7,26 +7,17 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{Namespace, ServiceAccount},
-    events::v1::Event,
     rbac::v1::RoleBinding,
 };
-use kube::{
-    Api,
-    api::{DeleteParams, ListParams},
-};
+use kube::{Api, api::DeleteParams};
 use serde_json::{Value, json};
 use steadfast_crds::{Agent, conditions::ConditionType, names::TASKS_FINALIZER};
 use steadfast_operator::args::LeaderElection;
-use steadfast_testkit::{
-    Temporal, TemporalOptions,
-    process::{Lifetime, Service},
-    temporal::count_events,
-    wait,
-};
+use steadfast_testkit::{temporal::count_events, wait};
 
 use crate::{
     harness::{Cluster, TIMEOUT},
-    temporal::operator,
+    scene::Scene,
 };
 
 const SIGNALED: &str = "WORKFLOW_EXECUTION_SIGNALED";
@@ -34,30 +25,7 @@ const CANCELED: &str = "WORKFLOW_EXECUTION_CANCEL_REQUESTED";
 /// The 30 s for what a drain cancels at its deadline, and slack.
 const AFTER_A_DRAIN: Duration = Duration::from_mins(1);
 
-/// A cluster, a Temporal and the operator as a program.
-struct Scene {
-    cluster: Cluster,
-    temporal: Temporal,
-    operator: Service,
-    _logs: tempfile::TempDir,
-}
-
 impl Scene {
-    async fn set(name: &str) -> Self {
-        let cluster = Cluster::new(name).await;
-        let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
-        let logs = tempfile::tempdir().unwrap();
-        let launch = operator(&cluster, temporal.url());
-        let operator = Service::new(launch, Lifetime::OfThisProcess, logs.path()).unwrap();
-        operator.start().unwrap();
-        Self {
-            cluster,
-            temporal,
-            operator,
-            _logs: logs,
-        }
-    }
-
     /// An Agent with a Deployment, and with tasks.
     async fn agent(&self, name: &str, deletion: Value, tasks: &[&str]) {
         self.cluster.agent(name, json!({ "deletion": deletion })).await;
@@ -68,12 +36,7 @@ impl Scene {
     }
 
     async fn task(&self, agent: &str, id: &str) {
-        let queue = format!("test/{}/agent/{agent}", self.cluster.namespace);
-        let start = ["workflow", "start", "--type", "AgentTask", "--workflow-id", id];
-        self.temporal
-            .cli(&[&start[..], &["--task-queue", &queue]].concat())
-            .await
-            .unwrap();
+        self.start_task(&format!("agent/{agent}"), id).await;
     }
 
     async fn end(&self, task: &str) {
@@ -107,21 +70,12 @@ impl Scene {
 
     /// The note of an Event about an Agent.
     async fn event(&self, agent: &str, reason: &str) -> String {
-        let api = self.cluster.api::<Event>();
         wait::until(format!("the Event {reason}"), TIMEOUT, async || {
-            let events = api.list(&ListParams::default()).await?;
-            let found = events.items.into_iter().find(|event| {
-                let regarding = event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref());
-                event.reason.as_deref() == Some(reason) && regarding == Some(agent)
-            });
-            found.context("no such Event")?.note.context("no note")
+            let notes = self.notes(agent, reason).await?;
+            notes.into_iter().next().context("no such Event")
         })
         .await
         .unwrap()
-    }
-
-    async fn end_operator(&self) {
-        self.operator.kill().await.unwrap();
     }
 }
 

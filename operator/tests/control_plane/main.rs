@@ -24,4 +24,5 @@ mod pools;
 mod revisions;
 mod rollout;
 mod scaling;
+mod scene;
 mod temporal;

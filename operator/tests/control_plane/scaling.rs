@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, events::v1::Event};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api, ResourceExt as _,
     api::{ListParams, Patch, PatchParams},
@@ -18,42 +18,29 @@ use kube::{
 use serde_json::{Value, json};
 use steadfast_crds::{Agent, WorkerPool, conditions::ConditionType};
 use steadfast_process::{AdminServer, Readiness, prometheus::Registry};
-use steadfast_testkit::{
-    Temporal, TemporalOptions,
-    process::{Lifetime, Service},
-    temporal::count_events,
-    wait,
-};
+use steadfast_testkit::{temporal::count_events, wait};
 use tokio::net::TcpListener;
 
 use crate::{
     harness::{Cluster, TIMEOUT},
-    temporal::operator,
+    scene::Scene,
 };
 
 /// What a worker says that had nothing to do for the whole cooldown period.
 const IDLE: u64 = 61;
 
-/// A cluster, a Temporal, the operator as a program, and the workers of all its Agents.
-struct Scene {
-    cluster: Cluster,
-    temporal: Temporal,
-    operator: Service,
+/// A scene with the workers of all Agents.
+struct Stage {
+    scene: Scene,
     worker: Arc<Mutex<Value>>,
     requests: Arc<AtomicUsize>,
     address: &'static str,
-    _logs: tempfile::TempDir,
 }
 
-impl Scene {
+impl Stage {
     /// `address` is one of this machine that no other test uses.
     async fn set(name: &str, address: &'static str) -> Self {
-        let cluster = Cluster::new(name).await;
-        let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
-        let logs = tempfile::tempdir().unwrap();
-        let launch = operator(&cluster, temporal.url()).flag("autoscaling-interval-seconds", 1);
-        let operator = Service::new(launch, Lifetime::OfThisProcess, logs.path()).unwrap();
-        operator.start().unwrap();
+        let scene = Scene::with_flags(name, |operator| operator.flag("autoscaling-interval-seconds", 1)).await;
         let worker = Arc::new(Mutex::new(Value::Null));
         let requests = Arc::new(AtomicUsize::new(0));
         let (report, counter) = (Arc::clone(&worker), Arc::clone(&requests));
@@ -63,17 +50,14 @@ impl Scene {
             report.lock().unwrap().clone()
         });
         tokio::spawn(server.serve(listener, std::future::pending()));
-        let scene = Self {
-            cluster,
-            temporal,
-            operator,
+        let stage = Self {
+            scene,
             worker,
             requests,
             address,
-            _logs: logs,
         };
-        scene.works(0, 0, IDLE);
-        scene
+        stage.works(0, 0, IDLE);
+        stage
     }
 
     /// What every worker says.
@@ -85,7 +69,8 @@ impl Scene {
     /// An Agent that scales to zero, with a worker that is ready.
     async fn agent(&self, name: &str) {
         let autoscaling = json!({ "minReplicas": 0, "maxReplicas": 3, "targetQueueSize": 2, "cooldownPeriod": "1m" });
-        self.cluster
+        self.scene
+            .cluster
             .agent(name, json!({ "worker": { "autoscaling": autoscaling } }))
             .await;
         self.run_pods(name).await;
@@ -93,12 +78,12 @@ impl Scene {
 
     async fn run_pods(&self, agent: &str) {
         let running = json!({ "podIP": self.address, "podIPs": [{ "ip": self.address }] });
-        self.cluster.set_pods_status(agent, &running).await;
-        self.cluster.make_ready(agent).await;
+        self.scene.cluster.set_pods_status(agent, &running).await;
+        self.scene.cluster.make_ready(agent).await;
     }
 
     async fn run_pool(&self, pool: &str) {
-        let pods = self.cluster.api::<Pod>();
+        let pods = self.scene.cluster.api::<Pod>();
         let of_pool = ListParams::default().labels(&format!("steadfast.dev/worker-pool={pool}"));
         let running = json!({ "status": {
             "phase": "Running", "podIP": self.address, "podIPs": [{ "ip": self.address }],
@@ -115,7 +100,7 @@ impl Scene {
     }
 
     async fn replicas(&self, deployment: &str, expected: i32) {
-        let api = self.cluster.api::<Deployment>();
+        let api = self.scene.cluster.api::<Deployment>();
         wait::until(format!("{expected} replicas of {deployment}"), TIMEOUT, async || {
             let spec = api.get(deployment).await?.spec.context("no spec")?;
             ensure!(spec.replicas == Some(expected), "there are {:?}", spec.replicas);
@@ -128,7 +113,8 @@ impl Scene {
     /// Waits until an Agent sleeps and says so.
     async fn asleep(&self, agent: &str) {
         self.replicas(&format!("agent-{agent}"), 0).await;
-        self.cluster
+        self.scene
+            .cluster
             .condition(agent, ConditionType::Ready, "True", "ScaledToZero")
             .await;
     }
@@ -148,51 +134,32 @@ impl Scene {
     async fn wake(&self, agent: &str) {
         let now = k8s_openapi::jiff::Timestamp::now().to_string();
         let annotation = json!({ "metadata": { "annotations": { "steadfast.dev/wake": now } } });
-        self.cluster.edit::<Agent>(agent, annotation).await;
-    }
-
-    /// Starts a task that no worker takes.
-    async fn task(&self, queue: &str, id: &str) {
-        let queue = format!("test/{}/{queue}", self.cluster.namespace);
-        let start = ["workflow", "start", "--type", "AgentTask", "--workflow-id", id];
-        self.temporal
-            .cli(&[&start[..], &["--task-queue", &queue]].concat())
-            .await
-            .unwrap();
+        self.scene.cluster.edit::<Agent>(agent, annotation).await;
     }
 
     /// Waits until the Events with this reason about an object have these notes: an Event follows what it tells.
     async fn noted(&self, object: &str, reason: &str, notes: &[&str]) {
         wait::until(format!("the Events {reason} of {object}"), TIMEOUT, async || {
-            let events = self.cluster.api::<Event>().list(&ListParams::default()).await?;
-            let of_object = events.items.into_iter().filter(|event| {
-                let regarding = event.regarding.as_ref().and_then(|regarding| regarding.name.as_deref());
-                event.reason.as_deref() == Some(reason) && regarding == Some(object)
-            });
-            let found: Vec<String> = of_object.filter_map(|event| event.note).collect();
+            let found = self.scene.notes(object, reason).await?;
             ensure!(found == notes, "{found:?}");
             Ok(())
         })
         .await
         .unwrap();
     }
-
-    async fn end(&self) {
-        self.operator.kill().await.unwrap();
-    }
 }
 
 #[tokio::test]
 async fn an_idle_agent_sleeps_and_a_message_wakes_it_at_once() {
-    let scene = Scene::set("sleeps", "127.0.72.1").await;
-    scene.works(0, 1, 0);
-    scene.agent("weather").await;
+    let stage = Stage::set("sleeps", "127.0.72.1").await;
+    stage.works(0, 1, 0);
+    stage.agent("weather").await;
     // A turn waits for somebody else's activity.
-    scene.agent("other").await;
-    scene.works(0, 0, IDLE);
-    scene.asleep("weather").await;
-    scene.asleep("other").await;
-    scene
+    stage.agent("other").await;
+    stage.works(0, 0, IDLE);
+    stage.asleep("weather").await;
+    stage.asleep("other").await;
+    stage
         .noted(
             "weather",
             "ScaledDown",
@@ -201,62 +168,62 @@ async fn an_idle_agent_sleeps_and_a_message_wakes_it_at_once() {
         .await;
 
     let before = Instant::now();
-    scene.wake("weather").await;
-    scene.replicas("agent-weather", 1).await;
+    stage.wake("weather").await;
+    stage.replicas("agent-weather", 1).await;
     let took = before.elapsed();
     assert!(took < Duration::from_secs(5), "it took {took:?}");
-    scene
+    stage
         .noted("weather", "ScaledUp", &["from 0 to 1 workers: a message came"])
         .await;
-    scene.works(1, 0, 0);
-    scene.run_pods("weather").await;
-    scene.replicas("agent-other", 0).await;
-    scene.end().await;
+    stage.works(1, 0, 0);
+    stage.run_pods("weather").await;
+    stage.replicas("agent-other", 0).await;
+    stage.scene.end_operator().await;
 }
 
 #[tokio::test]
 async fn what_waits_at_temporal_wakes_an_agent_whose_message_was_lost_and_scales_it_up() {
-    let scene = Scene::set("backlog", "127.0.72.2").await;
-    scene.agent("weather").await;
-    scene.asleep("weather").await;
-    scene.task("agent/weather", "one").await;
-    scene.replicas("agent-weather", 1).await;
-    scene
+    let stage = Stage::set("backlog", "127.0.72.2").await;
+    stage.agent("weather").await;
+    stage.asleep("weather").await;
+    stage.scene.start_task("agent/weather", "one").await;
+    stage.replicas("agent-weather", 1).await;
+    stage
         .noted("weather", "ScaledUp", &["from 0 to 1 workers: 1 task waits"])
         .await;
     for task in ["two", "three"] {
-        scene.task("agent/weather", task).await;
+        stage.scene.start_task("agent/weather", task).await;
     }
-    scene.replicas("agent-weather", 2).await;
+    stage.replicas("agent-weather", 2).await;
     for number in 0..20 {
-        scene.task("agent/weather", &format!("more-{number}")).await;
+        stage.scene.start_task("agent/weather", &format!("more-{number}")).await;
     }
-    scene.replicas("agent-weather", 3).await;
-    scene.end().await;
+    stage.replicas("agent-weather", 3).await;
+    stage.scene.end_operator().await;
 }
 
 #[tokio::test]
 async fn a_worker_in_the_middle_of_a_turn_stays_and_so_does_one_that_does_not_answer() {
-    let scene = Scene::set("mid-turn", "127.0.72.3").await;
-    scene.works(0, 1, 0);
-    scene.agent("turn").await;
-    scene.agent("sleeper").await;
+    let stage = Stage::set("mid-turn", "127.0.72.3").await;
+    stage.works(0, 1, 0);
+    stage.agent("turn").await;
+    stage.agent("sleeper").await;
     // Not a worker: nobody listens there.
     let nobody = json!({ "podIP": "127.0.72.9", "podIPs": [{ "ip": "127.0.72.9" }] });
     let autoscaling = json!({ "minReplicas": 0, "maxReplicas": 1, "cooldownPeriod": "1m" });
     let silent = json!({ "worker": { "autoscaling": autoscaling } });
-    scene.cluster.agent("silent", silent).await;
-    scene.cluster.set_pods_status("silent", &nobody).await;
-    scene.cluster.make_ready("silent").await;
-    scene.asked_again().await;
+    stage.scene.cluster.agent("silent", silent).await;
+    stage.scene.cluster.set_pods_status("silent", &nobody).await;
+    stage.scene.cluster.make_ready("silent").await;
+    stage.asked_again().await;
     for agent in ["turn", "silent", "sleeper"] {
-        scene.replicas(&format!("agent-{agent}"), 1).await;
+        stage.replicas(&format!("agent-{agent}"), 1).await;
     }
-    scene.works(0, 0, IDLE);
-    scene.asleep("turn").await;
-    scene.asleep("sleeper").await;
-    scene.replicas("agent-silent", 1).await;
-    scene.end().await;
+    stage.works(0, 0, IDLE);
+    stage.asleep("turn").await;
+    stage.asleep("sleeper").await;
+    stage.replicas("agent-silent", 1).await;
+    stage.scene.end_operator().await;
 }
 
 #[tokio::test]
@@ -318,63 +285,66 @@ async fn scale(cluster: &Cluster, replicas: i32) {
 
 #[tokio::test]
 async fn an_agent_that_sleeps_when_its_autoscaling_is_removed_gets_a_worker() {
-    let scene = Scene::set("removed", "127.0.72.4").await;
-    scene.agent("weather").await;
-    scene.asleep("weather").await;
-    scene
+    let stage = Stage::set("removed", "127.0.72.4").await;
+    stage.agent("weather").await;
+    stage.asleep("weather").await;
+    stage
+        .scene
         .cluster
         .edit::<Agent>("weather", json!({ "spec": { "worker": { "autoscaling": null } } }))
         .await;
-    scene.replicas("agent-weather", 1).await;
-    scene.end().await;
+    stage.replicas("agent-weather", 1).await;
+    stage.scene.end_operator().await;
 }
 
 #[tokio::test]
 async fn a_message_for_an_agent_wakes_the_pool_that_runs_it() {
-    let scene = Scene::set("sleeping-pool", "127.0.72.5").await;
+    let stage = Stage::set("sleeping-pool", "127.0.72.5").await;
     let autoscaling = json!({ "minReplicas": 0, "maxReplicas": 2, "cooldownPeriod": "1m" });
     let pool = json!({
         "apiVersion": "steadfast.dev/v1alpha1", "kind": "WorkerPool", "metadata": { "name": "shared" },
         "spec": { "worker": { "autoscaling": autoscaling } },
     });
-    scene.cluster.create::<WorkerPool>(pool).await.unwrap();
-    scene.replicas("pool-shared", 1).await;
-    scene
+    stage.scene.cluster.create::<WorkerPool>(pool).await.unwrap();
+    stage.replicas("pool-shared", 1).await;
+    stage
+        .scene
         .cluster
         .agent("haiku", json!({ "workerPool": { "name": "shared" } }))
         .await;
-    scene.run_pool("shared").await;
-    scene.replicas("pool-shared", 0).await;
-    scene
+    stage.run_pool("shared").await;
+    stage.replicas("pool-shared", 0).await;
+    stage
+        .scene
         .cluster
         .condition("haiku", ConditionType::Ready, "True", "ScaledToZero")
         .await;
-    scene.wake("haiku").await;
-    scene.replicas("pool-shared", 1).await;
-    scene
+    stage.wake("haiku").await;
+    stage.replicas("pool-shared", 1).await;
+    stage
         .noted("shared", "ScaledUp", &["from 0 to 1 workers: a message came"])
         .await;
-    scene.end().await;
+    stage.scene.end_operator().await;
 }
 
 #[tokio::test]
 async fn tasks_of_a_sleeping_agent_that_is_deleted_get_a_worker_to_end() {
-    let scene = Scene::set("sleeping-drain", "127.0.72.6").await;
+    let stage = Stage::set("sleeping-drain", "127.0.72.6").await;
     let autoscaling = json!({ "minReplicas": 0, "maxReplicas": 1, "cooldownPeriod": "1m" });
     let spec = json!({
         "worker": { "autoscaling": autoscaling }, "deletion": { "policy": "Drain", "deadline": "10m" },
     });
-    scene.cluster.agent("weather", spec).await;
-    scene.run_pods("weather").await;
-    scene.asleep("weather").await;
-    scene.task("agent/weather", "waiting").await;
-    scene.cluster.delete::<Agent>("weather").await;
-    scene.replicas("agent-weather", 1).await;
-    let canceled = scene.temporal.history("waiting", None).await.unwrap();
+    stage.scene.cluster.agent("weather", spec).await;
+    stage.run_pods("weather").await;
+    stage.asleep("weather").await;
+    stage.scene.start_task("agent/weather", "waiting").await;
+    stage.scene.cluster.delete::<Agent>("weather").await;
+    stage.replicas("agent-weather", 1).await;
+    let canceled = stage.scene.temporal.history("waiting", None).await.unwrap();
     let canceled = count_events(&canceled, "WORKFLOW_EXECUTION_CANCEL_REQUESTED");
     assert_eq!(canceled, 0, "there are workers that can end it");
     let end = ["workflow", "terminate", "--workflow-id", "waiting"];
-    scene.temporal.cli(&end).await.unwrap();
-    scene.cluster.gone::<Agent>("weather").await;
-    scene.end().await;
+    stage.scene.temporal.cli(&end).await.unwrap();
+    stage.scene.cluster.gone::<Agent>("weather").await;
+    stage.scene.end_operator().await;
 }

@@ -132,7 +132,8 @@ impl RequestAttachments {
         }
     }
 
-    /// Adds the bytes of an attachment, in the form that the API takes. Chat Completions gets a text file as text; everything else is a data URL.
+    /// Adds the bytes of an attachment, in the form that the API takes. Chat Completions gets a text file as text; everything
+    /// else is a data URL.
     pub(crate) fn add(&mut self, stored: &StoredAttachment<'_>, api: ModelApi, bytes: &[u8]) {
         let StoredAttachment { attachment, sha256, .. } = stored;
         let content = if api == ModelApi::ChatCompletions && is_text(&attachment.media_type) {
