@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt as _;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, aio::MultiplexedConnection};
 use tokio::{sync::Mutex, time::timeout};
 
@@ -78,20 +79,24 @@ impl Connection {
         if let Some(held) = current.as_ref() {
             return Ok(held.clone());
         }
+        let held = NumberedConnection {
+            // On the heap: every call would carry the size of what only the first one does.
+            connection: self.connect().boxed().await?,
+            number: self.connections_made.fetch_add(1, Ordering::Relaxed),
+        };
+        *current = Some(held.clone());
+        Ok(held)
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, LogError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.time_limit))
             // `query` bounds the whole; the crate's default of 500 ms would cut large reads short.
             .set_response_timeout(None);
         let client = self.connector.client().await.map_err(LogError::of_connect)?;
-        let connection = client
+        client
             .get_multiplexed_async_connection_with_config(&config)
             .await
-            .map_err(LogError::of_connect)?;
-        let held = NumberedConnection {
-            number: self.connections_made.fetch_add(1, Ordering::Relaxed),
-            connection,
-        };
-        *current = Some(held.clone());
-        Ok(held)
+            .map_err(LogError::of_connect)
     }
 }

@@ -28,8 +28,9 @@ const BLOCK: Duration = Duration::from_secs(2);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Entries of one log in one answer.
 const COUNT: usize = 500;
-/// Entries that a slow subscriber may lag before it has to read by range.
-const CHANNEL_ENTRIES: usize = 1024;
+/// Entries that a slow subscriber may lag before it has to read by range: those of one answer, so that no answer makes
+/// every subscriber read. The places for them are there from the start, for each watched log.
+const CHANNEL_ENTRIES: usize = 512;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 

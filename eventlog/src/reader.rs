@@ -135,11 +135,12 @@ impl Watch {
             }
             // Each round: join first, then read what came before, then follow live.
             'rounds: loop {
-                let Some(mut live) = self.join().await else { return };
+                let Some(mut live) = Box::pin(self.join()).await else { return };
                 'range: loop {
-                    match until_redis_answers(|| self.after(cursor)).await {
+                    // On the heap, like the other reads: live entries need none, and every viewer would carry their size.
+                    match Box::pin(until_redis_answers(|| self.after(cursor))).await {
                         RangeRead::Entries(entries) => {
-                            for entry in entries {
+                            for entry in entries.into_iter().map(Arc::new) {
                                 if !is_next(cursor, &entry) {
                                     let snapshot = self.whole().await;
                                     cursor = snapshot.last;
@@ -147,7 +148,7 @@ impl Watch {
                                     continue 'range;
                                 }
                                 cursor = Some(entry.id);
-                                yield LogItem::Entry(Arc::new(entry));
+                                yield LogItem::Entry(entry);
                             }
                         }
                         RangeRead::End if existed && cursor.is_none() => {
@@ -213,7 +214,7 @@ impl Watch {
     }
 
     async fn whole(&self) -> Snapshot {
-        until_redis_answers(|| self.log.snapshot(&self.id)).await
+        Box::pin(until_redis_answers(|| self.log.snapshot(&self.id))).await
     }
 }
 

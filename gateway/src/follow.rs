@@ -8,10 +8,11 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use futures::{Stream, StreamExt as _, stream::BoxStream};
+use jiff::Timestamp;
 use steadfast_eventlog::{Entry, LogError, LogItem, Snapshot};
 use steadfast_events::{EntryId, EventKind, Message, ParseEntryIdError};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use self::revocation::revoked;
 use crate::{
@@ -125,8 +126,8 @@ impl End {
 /// One viewer of a task.
 pub(crate) struct Follower {
     gateway: Arc<Gateway>,
-    session: Session,
-    task: TaskRecord,
+    session: Arc<Session>,
+    task: Arc<TaskRecord>,
     /// The place among the streams of the gateway.
     _place: Permit,
     /// Counts it among them.
@@ -141,20 +142,30 @@ pub(crate) struct Follower {
     gone: bool,
 }
 
+/// What a viewer waits for.
+enum Next {
+    /// The next item of the log; `None` when the gateway stops.
+    Item(Option<LogItem>),
+    /// The log was quiet for [`STATUS_PERIOD`].
+    Quiet,
+    /// The viewer may no longer see the task: why.
+    Revoked(String),
+}
+
 impl Follower {
     /// A viewer that has all entries up to `cursor`.
     pub(crate) fn new(
         gateway: Arc<Gateway>,
         session: Session,
-        task: TaskRecord,
+        task: impl Into<Arc<TaskRecord>>,
         place: Permit,
         cursor: Option<EntryId>,
     ) -> Self {
         Self {
             _open: gateway.metrics.stream_opened(),
             gateway,
-            session,
-            task,
+            session: Arc::new(session),
+            task: task.into(),
             _place: place,
             cursor,
             incomplete: false,
@@ -183,23 +194,25 @@ impl Follower {
         async_stream::stream! {
             let (gateway, session, task) = (self.gateway.clone(), self.session.clone(), self.task.clone());
             let mut revoked = Box::pin(async move { revoked(&gateway, &session, &task).await });
-            let mut next_status = Instant::now() + STATUS_PERIOD;
+            // One timer for the whole stream: to set it on costs nothing, and a new one for each entry a lock.
+            let mut quiet = std::pin::pin!(sleep(STATUS_PERIOD));
+            let connected = Timestamp::now();
             while !self.has_reached(end) {
                 let next = tokio::select! {
                     biased;
-                    reason = &mut revoked => Err(reason),
-                    next = timeout_at(next_status, subscription.next()) => Ok(next),
+                    reason = &mut revoked => Next::Revoked(reason),
+                    item = subscription.next() => Next::Item(item),
+                    () = quiet.as_mut() => Next::Quiet,
                 };
-                let next = match next {
-                    Ok(next) => next,
-                    Err(reason) => {
+                quiet.as_mut().reset(Instant::now() + STATUS_PERIOD);
+                match next {
+                    Next::Revoked(reason) => {
                         yield Update::Error(reason);
                         return;
                     }
-                };
-                match next {
-                    Ok(Some(LogItem::Entry(entry))) => {
+                    Next::Item(Some(LogItem::Entry(entry))) => {
                         self.cursor = Some(entry.id);
+                        self.gateway.metrics.event_delivered(entry.event.time, connected);
                         let (turn_ends, task_ends, id) = (is_turn_end(&entry), is_task_end(&entry), entry.id);
                         yield Update::Entry(entry);
                         if self.incomplete && turn_ends
@@ -211,7 +224,7 @@ impl Follower {
                             return;
                         }
                     }
-                    Ok(Some(LogItem::Reset(snapshot))) => {
+                    Next::Item(Some(LogItem::Reset(snapshot))) => {
                         let update = tokio::select! {
                             reason = &mut revoked => Err(reason),
                             update = self.reset(snapshot) => Ok(update),
@@ -231,17 +244,16 @@ impl Follower {
                             break;
                         }
                     }
-                    Ok(None) => break,
-                    Err(_) => {
-                        next_status = Instant::now() + STATUS_PERIOD;
-                        self.refresh_task().await;
+                    Next::Item(None) => break,
+                    Next::Quiet => {
+                        Box::pin(self.refresh_task()).await;
                         if self.gone || self.task.status.is_terminal() {
                             break;
                         }
                     }
                 }
             }
-            if let Some(update) = self.end_of_task().await {
+            if let Some(update) = Box::pin(self.end_of_task()).await {
                 yield update;
             }
         }
@@ -260,7 +272,7 @@ impl Follower {
         };
         Some(match missing {
             Ok(missing) => Update::Ended(Box::new(EndedTask {
-                task: self.task.clone(),
+                task: TaskRecord::clone(&self.task),
                 // Where the log lacks the end, no entry tells a client that comes back that it has all.
                 position: (self.cursor.is_none() || missing.is_some()).then_some(Position::End),
                 missing,
@@ -319,7 +331,7 @@ impl Follower {
     async fn refresh_task(&mut self) {
         match self.gateway.describe_shared(&self.task.id).await {
             Ok(description) => match TaskRecord::read(DescribeWorkflowExecutionResponse::clone(&description)) {
-                Some(task) if task.is_same_as(&self.task) => self.task = task,
+                Some(task) if task.is_same_as(&self.task) => self.task = Arc::new(task),
                 _ => self.gone = true,
             },
             Err(error) if matches!(*error, TemporalError::NotFound) => self.gone = true,

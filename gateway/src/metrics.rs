@@ -61,7 +61,7 @@ impl Metrics {
                 Histogram::with_opts(
                     HistogramOpts::new(
                         "steadfast_gateway_event_lag_seconds",
-                        "From the time of an event until it is handed to the connection of a viewer who was there before",
+                        "From the time of an event until it is handed to the stream of a viewer who was there before",
                     )
                     .buckets(exponential_buckets(0.001, 2.0, 15)?),
                 )?,

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use futures::StreamExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep};
 
 /// How long a stream may be silent.
 pub(super) const PING: Duration = Duration::from_secs(15);
@@ -33,12 +33,17 @@ pub(super) fn kept_alive(response: Response, interval: Duration, filler: Bytes) 
 fn filled(body: Body, interval: Duration, filler: Bytes) -> Body {
     Body::from_stream(async_stream::stream! {
         let mut chunks = body.into_data_stream();
+        // One timer for the whole stream: to set it on costs nothing, and a new one for each chunk a lock.
+        let mut silence = std::pin::pin!(sleep(interval));
         loop {
-            match timeout(interval, chunks.next()).await {
-                Ok(Some(chunk)) => yield chunk,
-                Ok(None) => break,
-                Err(_) => yield Ok(filler.clone()),
-            }
+            let chunk = tokio::select! {
+                biased;
+                chunk = chunks.next() => chunk,
+                () = silence.as_mut() => Some(Ok(filler.clone())),
+            };
+            let Some(chunk) = chunk else { break };
+            silence.as_mut().reset(Instant::now() + interval);
+            yield chunk;
         }
     })
 }

@@ -16,7 +16,6 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use jiff::Timestamp;
 use serde::Deserialize;
 use steadfast_eventlog::{Entry, reader::From};
 use utoipa::IntoParams;
@@ -146,6 +145,7 @@ async fn open(
         From::Start | From::Beginning => (None, None),
         From::After(id) => (Some(id), None),
     };
+    let task = Arc::new(task);
     let follower = Follower::new(gateway.clone(), session, task.clone(), place, cursor);
     let updates = follower.updates(subscription, end);
     Ok(response_of(events(gateway, task, format, told, updates)))
@@ -154,21 +154,19 @@ async fn open(
 /// What the viewer gets. `told` is a position that the viewer does not know yet.
 fn events(
     gateway: Arc<Gateway>,
-    task: TaskRecord,
+    task: Arc<TaskRecord>,
     format: Format,
     told: Option<Position>,
     mut updates: impl Stream<Item = Update> + Send + Unpin + 'static,
 ) -> impl Stream<Item = Bytes> + Send + 'static {
     async_stream::stream! {
         let mut output = Output::new(format, &task);
-        let connected = Timestamp::now();
         yield output.connected(&task.id, told);
         while let Some(update) = updates.next().await {
             match update {
                 Update::Entry(entry) => {
                     learn_start(&gateway, &task, &mut output, &entry).await;
                     if let Some(events) = output.entry(&entry) {
-                        gateway.metrics.event_delivered(entry.event.time, connected);
                         yield events;
                     }
                 }
@@ -195,7 +193,8 @@ fn events(
 /// Looks up how the message of an entry started, where the viewer came later.
 async fn learn_start(gateway: &Gateway, task: &TaskRecord, output: &mut Output, entry: &Entry) {
     if let Some(message_id) = output.missing_start(entry) {
-        let boundary = boundary(gateway, task, message_id, entry.id).await;
+        // On the heap: every stream would carry its size, and few need it.
+        let boundary = Box::pin(boundary(gateway, task, message_id, entry.id)).await;
         output.remember_start(entry, boundary.as_ref().map(|boundary| &boundary.event));
     }
 }
@@ -231,7 +230,7 @@ mod tests {
         let gateway = Arc::new(Gateway::without_services());
         let events = events(
             gateway,
-            task::testing::task(),
+            Arc::new(task::testing::task()),
             Format::Events,
             None,
             stream::iter([all]),

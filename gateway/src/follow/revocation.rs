@@ -15,7 +15,8 @@ use crate::{
 pub(super) async fn revoked(gateway: &Gateway, session: &Session, task: &TaskRecord) -> String {
     loop {
         sleep(gateway.load.times.recheck).await;
-        match reason_to_end(gateway, session, task).await {
+        // On the heap: between two checks, a stream would carry their size.
+        match Box::pin(reason_to_end(gateway, session, task)).await {
             Ok(None) => {}
             Ok(Some(reason)) => {
                 audit::log_revoked(session.actor(), &task.agent, &task.id, reason);

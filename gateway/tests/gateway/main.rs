@@ -22,3 +22,4 @@ mod server;
 mod streams;
 mod support;
 mod tasks;
+mod viewers;
