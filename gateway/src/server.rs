@@ -1,5 +1,8 @@
 //! Serves HTTP/1.1 within limits that no handler can set: the number of connections, the time for
-//! the head of a request, and the time that open requests have at the end.
+//! the head of a request, the time for which a client may take nothing, and the time that open
+//! requests have at the end.
+
+mod write_timeout;
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,6 +17,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
+use self::write_timeout::WriteTimeout;
+
 /// Streams are most of them; each holds a connection for as long as its viewer stays.
 const CONNECTIONS: usize = 4096;
 /// For the head of a request, and for a connection without a request: longer than a client takes,
@@ -21,6 +26,9 @@ const CONNECTIONS: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the head of a request, with a token of the longest kind; every connection may hold as much.
 const HEAD_BYTES: usize = 32 * 1024;
+/// How long a client may take nothing of what there is for it: longer than a network is away, and shorter than the time
+/// in which a viewer whose permission is gone must be told.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long open requests may take after `stop`.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// After an error such as too many open files, which a moment later may be over.
@@ -32,6 +40,7 @@ pub struct Server {
     router: Router,
     connections: usize,
     head_timeout: Duration,
+    write_timeout: Duration,
     drain_timeout: Duration,
 }
 
@@ -41,6 +50,7 @@ impl Server {
             router,
             connections: CONNECTIONS,
             head_timeout: HEAD_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
             drain_timeout: DRAIN_TIMEOUT,
         }
     }
@@ -55,6 +65,12 @@ impl Server {
     #[must_use]
     pub fn head_timeout(self, head_timeout: Duration) -> Self {
         Self { head_timeout, ..self }
+    }
+
+    /// How long a client may take nothing of what there is for it.
+    #[must_use]
+    pub fn write_timeout(self, write_timeout: Duration) -> Self {
+        Self { write_timeout, ..self }
     }
 
     /// Serves until `stop`; then takes no more requests and waits for those that are open.
@@ -89,12 +105,14 @@ impl Server {
             let answer = router.clone().oneshot(request);
             async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.head_timeout)
-            .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = std::pin::pin!(connection);
+        // Pinned where it is made: a variable before would be a second place for it.
+        let mut connection = std::pin::pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.head_timeout)
+                .max_buf_size(HEAD_BYTES)
+                .serve_connection(TokioIo::new(WriteTimeout::new(stream, self.write_timeout)), service,)
+        );
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = stop.cancelled() => {

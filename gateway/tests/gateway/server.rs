@@ -1,12 +1,19 @@
 //! The server over loopback: clients that are slow, idle, or too many.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use axum::http::StatusCode;
+use axum::{Router, body::Body, http::StatusCode, routing::get};
+use futures::stream;
 use steadfast_gateway::Server;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::oneshot,
     task::JoinHandle,
     time::{Instant, timeout},
 };
@@ -23,10 +30,14 @@ struct Served {
 }
 
 async fn serve(configure: impl FnOnce(Server) -> Server) -> Served {
+    serve_routes(without_services().router, configure).await
+}
+
+async fn serve_routes(routes: Router, configure: impl FnOnce(Server) -> Server) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let server = configure(Server::new(without_services().router));
+    let server = configure(Server::new(routes));
     let serving = tokio::spawn(server.serve(listener, stop.clone()));
     Served { address, stop, serving }
 }
@@ -78,6 +89,49 @@ async fn a_connection_without_a_whole_head_is_closed() {
     tokio::join!(closed(&mut silent), drip, closed(&mut idle));
     assert!(begin.elapsed() >= HEAD_TIMEOUT / 2, "{:?}", begin.elapsed());
     assert_eq!(status(&mut served.connect().await).await, StatusCode::OK);
+}
+
+/// A route whose one response never ends by itself, and what tells that it is gone.
+fn endless() -> (axum::routing::MethodRouter, oneshot::Receiver<Infallible>) {
+    const PIECE: &[u8] = &[b'x'; 64 * 1024];
+    let (is_open, gone) = oneshot::channel();
+    let is_open = Arc::new(Mutex::new(Some(is_open)));
+    let respond = move || {
+        let is_open = is_open.lock().unwrap().take();
+        let pieces = stream::repeat_with(move || {
+            assert!(is_open.is_some(), "one response");
+            Ok::<_, Infallible>(PIECE)
+        });
+        std::future::ready(Body::from_stream(pieces))
+    };
+    (get(respond), gone)
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_let_go_and_one_that_reads_is_served() {
+    const WRITE_TIMEOUT: Duration = Duration::from_millis(300);
+    let ((stalled_route, stalled_gone), (read_route, mut read_gone)) = (endless(), endless());
+    let routes = Router::new()
+        .route("/stalled", stalled_route)
+        .route("/read", read_route);
+    let served = serve_routes(routes, |server| server.write_timeout(WRITE_TIMEOUT)).await;
+    let (mut stalled, mut reading) = (served.connect().await, served.connect().await);
+    for (connection, path) in [(&mut stalled, "/stalled"), (&mut reading, "/read")] {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: gateway\r\n\r\n");
+        connection.write_all(request.as_bytes()).await.unwrap();
+    }
+    let mut bytes = vec![0; 1024 * 1024];
+    let read = async { while reading.read(&mut bytes).await.unwrap() > 0 {} };
+    tokio::select! {
+        () = read => panic!("the connection of who reads has ended"),
+        gone = timeout(TIMEOUT, stalled_gone) => assert!(gone.is_ok(), "who takes nothing still has a connection"),
+    }
+    assert!(
+        read_gone
+            .try_recv()
+            .is_err_and(|error| error == oneshot::error::TryRecvError::Empty)
+    );
+    assert!(reading.read(&mut bytes).await.unwrap() > 0);
 }
 
 #[tokio::test]
