@@ -36,6 +36,7 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -79,8 +80,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .merge(open)
         .fallback(|method: Method, request: Request| async move {
             let path = request.uri().path();
-            openai::agents::without_counterpart(path)
-                .or_else(|| unserved(&method, path, StatusCode::BAD_REQUEST))
+            unserved(&method, path, StatusCode::BAD_REQUEST)
                 .unwrap_or_else(|| ApiError::new(StatusCode::NOT_FOUND, format!("there is no {method} {path}")))
         })
         .method_not_allowed_fallback(|method: Method, request: Request| async move {
@@ -96,6 +96,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
                 .retryable(false)
                 .into_response()
         }))
+        .layer(middleware::from_fn(refuse_unreadable_path))
         .layer(middleware::from_fn(openai::envelope))
         .layer(middleware::from_fn(a2a::envelope))
         .layer(middleware::from_fn_with_state(gateway.clone(), measure))
@@ -103,8 +104,20 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// What Agentex serves and Steadfast does not. Clients repeat 409 and 5xx, and a 404 would read as "deleted".
+/// Refuses a path that is no text: no handler could read it.
+async fn refuse_unreadable_path(request: Request, next: Next) -> Response {
+    if percent_decode_str(request.uri().path()).decode_utf8().is_ok() {
+        return next.run(request).await;
+    }
+    let error = ApiError::bad_request("the path of the request is not UTF-8 after its percent-encoding was decoded");
+    refuse(request, error).await
+}
+
+/// What OpenAI or Agentex serves and Steadfast does not. Clients repeat 409 and 5xx, and a 404 would read as "deleted".
 fn unserved(method: &Method, path: &str, status: StatusCode) -> Option<ApiError> {
+    if let Some(error) = openai::agents::unserved(method, path) {
+        return Some(error);
+    }
     let instead = without_counterpart(method, path)?;
     Some(ApiError::new(status, format!("not supported by Steadfast: {instead}")))
 }

@@ -9,3 +9,4 @@ pub(crate) mod responses;
 pub(crate) mod session;
 pub(crate) mod side_request;
 pub(crate) mod transcript;
+pub(crate) mod without_counterpart;

@@ -135,6 +135,16 @@ impl Input {
         &self.message
     }
 
+    /// Whether there is a new message, beside answers.
+    pub(crate) fn has_message(&self) -> bool {
+        !self.message.trim().is_empty() || !self.attachments.is_empty()
+    }
+
+    /// Whether there is a new message and nothing else.
+    pub(crate) fn is_message(&self) -> bool {
+        self.before.is_empty() && self.answers.is_empty()
+    }
+
     /// What the new message brings along.
     pub(crate) fn attachments(&self) -> &[Given] {
         &self.attachments

@@ -269,6 +269,21 @@ async fn a_session_is_told_from_now_on_or_after_an_event() {
     let sent = gateway.send(keyed.body(Body::from(events.to_string())).unwrap()).await;
     assert_eq!(sent.status, 202, "{sent:?}");
     assert_eq!(messages_sent_to(&gateway, &task_id).await, ["One?"]);
+    // Whatever is no message of the user would be lost.
+    let answer = json!({"type": "mcp_approval_response", "approval_request_id": "a", "approve": true});
+    for input in [
+        json!([answer]),
+        json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Two?"}]),
+    ] {
+        let event = json!({"type": "agent.session.input.message", "input": input});
+        let path = format!("/v1/agents/sessions/{id}/events");
+        let refused = gateway.post(&path, json!({"events": [event]}).to_string()).await;
+        assert_eq!(
+            (refused.status.as_u16(), &refused.body["error"]["param"]),
+            (400, &json!("events"))
+        );
+    }
+    assert_eq!(messages_sent_to(&gateway, &task_id).await, ["One?"]);
     gateway.append(&task_id, 1, answer_of("u")).await;
     let mut told = Vec::new();
     while told
@@ -341,6 +356,8 @@ async fn what_cannot_be_done_is_refused_in_openais_words() {
     };
     let image = json!([{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]);
     let tool = json!([{"type": "function", "name": "f"}]);
+    let response = format!("resp_{}", "1".repeat(64));
+    let answer = json!({"type": "mcp_approval_response", "approval_request_id": "a", "approve": true});
     for (body, status, param) in [
         (json!({"input": "Hi"}), 400, "model"),
         (json!({"model": "nobody", "input": "Hi"}), 404, "model"),
@@ -356,6 +373,17 @@ async fn what_cannot_be_done_is_refused_in_openais_words() {
             json!({"model": "haiku", "input": "Hi", "previous_response_id": "x"}),
             404,
             "",
+        ),
+        (
+            json!({"input": "Hi", "conversation": "conv_x", "previous_response_id": response}),
+            400,
+            "conversation",
+        ),
+        // A message beside an answer would be lost.
+        (
+            json!({"input": [answer, {"role": "user", "content": "Hi"}], "previous_response_id": response}),
+            400,
+            "input",
         ),
         (json!([]), 400, ""),
     ] {
@@ -391,4 +419,32 @@ async fn what_cannot_be_done_is_refused_in_openais_words() {
     assert_eq!(gateway.get("/v1/models/haiku").await.body["object"], "model");
     let unavailable = refused("/v1/responses", json!({"model": "haiku", "input": "Hi"})).await;
     assert_eq!(unavailable.0, 503);
+}
+
+#[tokio::test]
+async fn what_the_clients_have_and_an_agent_has_not_says_what_to_use_instead() {
+    let gateway = without_services();
+    for (method, path) in [
+        ("POST", "/v1/responses/compact"),
+        ("POST", "/v1/responses/input_tokens"),
+        ("POST", "/v1/conversations/c/items"),
+        ("DELETE", "/v1/conversations/c/items/i"),
+        ("GET", "/v1/chat/completions"),
+        // A WebSocket.
+        ("GET", "/v1/responses"),
+    ] {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let answer = gateway.send(request).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["error"]["code"]),
+            (400, &json!("not_supported")),
+            "{method} {path}"
+        );
+    }
+    // No text, in the path.
+    let answer = gateway.get("/v1/responses/%ff").await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["error"]["code"]),
+        (400, &json!("invalid_request_error"))
+    );
 }

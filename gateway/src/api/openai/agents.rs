@@ -1,12 +1,12 @@
-//! `/v1/agents`: the agents that the caller may see, in the words of OpenAI's Agents API; and what
-//! that API has and Steadfast does not.
+//! `/v1/agents`: the agents that the caller may see, in the words of OpenAI's Agents API; and the
+//! errors for what OpenAI's APIs have and Steadfast does not.
 
 use std::sync::Arc;
 
 use axum::{
     Extension, Json,
     extract::{Path, State},
-    http::HeaderMap,
+    http::{HeaderMap, Method},
 };
 use serde_json::{Value, json};
 
@@ -17,7 +17,10 @@ use crate::{
     api::{agents, extractors::Params},
     app::Gateway,
     error::{ApiError, ErrorBody},
-    openai::ids::AgentId,
+    openai::{
+        ids::AgentId,
+        without_counterpart::{Unserved, without_counterpart},
+    },
 };
 
 const BETA_HEADER: &str = "openai-beta";
@@ -67,7 +70,7 @@ pub(in crate::api) async fn by_id(
 ) -> Result<Json<Value>, ApiError> {
     require_beta(&headers)?;
     // These stand beside agents in the API.
-    if let Some(error) = without_counterpart(&format!("/v1/agents/{id}")) {
+    if let Some(error) = unserved(&Method::GET, &format!("/v1/agents/{id}")) {
         return Err(error);
     }
     let agent = find(&gateway, &caller, Action::ReadAgent, &id).await?;
@@ -96,7 +99,7 @@ pub(in crate::api) async fn create() -> ApiError {
     responses((status = BAD_REQUEST, description = "Not supported: apply an `Agent` to the cluster.", body = ErrorBody)),
 )]
 pub(in crate::api) async fn update(Path(id): Path<String>) -> ApiError {
-    without_counterpart(&format!("/v1/agents/{id}"))
+    unserved(&Method::POST, &format!("/v1/agents/{id}"))
         .unwrap_or_else(|| not_supported("agents are changed in the cluster: apply the Agent resource"))
 }
 
@@ -113,20 +116,14 @@ pub(in crate::api) async fn delete() -> ApiError {
     not_supported("agents are deleted in the cluster: delete the Agent resource")
 }
 
-/// What of the Agents API has no counterpart, and what to use instead; `None` for other paths. A 404 would read as
-/// "deleted", and clients repeat 409 and 5xx.
-pub(in crate::api) fn without_counterpart(path: &str) -> Option<ApiError> {
-    let (parameter, instead) = match path.strip_prefix("/v1/")?.split('/').collect::<Vec<_>>().as_slice() {
-        ["agents", "automations", ..] => ("automations", "schedules stand in spec.schedules of the Agent"),
-        ["agents", "environments", ..] => (
-            "environments",
-            "tools run in the workers of the Agent, and sessions have the environment none",
-        ),
-        ["vaults", ..] => ("vaults", "credentials stand in spec.credentials of the Agent"),
-        ["files", ..] => ("files", "send a file with its message, as file_data or file_url"),
-        _ => return None,
-    };
-    Some(not_supported(instead).param(parameter))
+/// The error for what OpenAI's APIs have and Steadfast does not; `None` for other paths.
+pub(in crate::api) fn unserved(method: &Method, path: &str) -> Option<ApiError> {
+    let Unserved { parameter, instead } = without_counterpart(method, path)?;
+    let error = not_supported(instead);
+    Some(match parameter {
+        Some(parameter) => error.param(parameter),
+        None => error,
+    })
 }
 
 pub(super) fn not_supported(instead: &str) -> ApiError {
@@ -206,20 +203,5 @@ mod tests {
         assert!(require_beta(&HeaderMap::new()).is_ok());
         assert!(check("agents=v1") && check("assistants=v2, agents=v1"));
         assert!(!check("agents=v2"));
-    }
-
-    #[test]
-    fn what_has_no_counterpart_is_told_where_it_stands_instead() {
-        for path in [
-            "/v1/vaults",
-            "/v1/agents/automations/a/pause",
-            "/v1/agents/environments",
-            "/v1/files",
-        ] {
-            let error = without_counterpart(path).unwrap();
-            assert_eq!(error.status, axum::http::StatusCode::BAD_REQUEST, "{path}");
-        }
-        assert!(without_counterpart("/v1/agentsx").is_none());
-        assert!(without_counterpart("/tasks").is_none());
     }
 }

@@ -90,9 +90,10 @@ pub(in crate::api) async fn create(
     refuse_tools(body.tools.as_deref())?;
     let input = Input::of_response(body.input.take().as_ref(), body.instructions.as_deref())
         .map_err(|error| input_error(error, "input"))?;
+    let previous = body.previous_response_id.as_deref().map(response_id).transpose()?;
+    refuse_contradictions(&body, previous, &input)?;
     let metadata = read_metadata(body.metadata)?;
     let (stream, background) = (body.stream.unwrap_or_default(), body.background.unwrap_or_default());
-    let previous = body.previous_response_id.as_deref().map(response_id).transpose()?;
     let key = idempotency_key(&headers)?;
     let head = |agent: &AgentEntry, id: ResponseId| ResponseHead {
         id,
@@ -113,9 +114,6 @@ pub(in crate::api) async fn create(
         let start = beginning(&gateway, &task.own_log(), &id.message_id()).await?;
         let updates = updates_of(&gateway, &session, task, start.unwrap_or(From::Start)).await?;
         return answer(ResponseWriter::new(head(&agent, id)), updates, stream, background).await;
-    }
-    if !input.answers.is_empty() {
-        return Err(ApiError::bad_request("an mcp_approval_response needs previous_response_id").param("input"));
     }
     let place = Place {
         model: body.model.as_deref(),
@@ -160,6 +158,30 @@ pub(in crate::api) async fn create(
         .await
         .map_err(|error| error.retryable(false))?;
     answer(writer, updates, stream, background).await
+}
+
+/// Refuses what cannot be done together: a part of it would be lost.
+fn refuse_contradictions(body: &CreateBody, previous: Option<ResponseId>, input: &Input) -> Result<(), ApiError> {
+    if previous.is_some() && body.conversation.as_ref().is_some_and(|given| !given.is_null()) {
+        return Err(ApiError::bad_request(
+            "give one of previous_response_id and conversation: each names the conversation",
+        )
+        .param("conversation"));
+    }
+    if input.answers.is_empty() {
+        return Ok(());
+    }
+    if previous.is_none() {
+        return Err(ApiError::bad_request("an mcp_approval_response needs previous_response_id").param("input"));
+    }
+    if input.has_message() {
+        return Err(ApiError::bad_request(
+            "an mcp_approval_response and a message are two requests: the turn goes on with the answer, and the \
+             message is its next turn",
+        )
+        .param("input"));
+    }
+    Ok(())
 }
 
 /// A response that no agent gives, and that nobody can ask for later.

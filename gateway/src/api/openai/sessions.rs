@@ -351,8 +351,10 @@ impl<'a> Filter<'a> {
                     filter.limit = limit
                         .ok_or_else(|| ApiError::bad_request(format!("limit is 1 to {MAX_LIMIT}")).param("limit"))?;
                 }
-                "order" if value == "asc" => {
-                    return Err(ApiError::bad_request("sessions are listed newest first only").param("order"));
+                "order" if value != "desc" => {
+                    return Err(
+                        ApiError::bad_request("sessions are listed newest first only: order is desc").param("order"),
+                    );
                 }
                 "agent_id" => filter.agent_id = Some(value),
                 name => {

@@ -118,6 +118,12 @@ impl Sender<'_> {
 
     async fn message(&self, event: &Value, key: Option<String>) -> Result<(), ApiError> {
         let input = Input::of_response(Some(&event["input"]), None).map_err(|error| input_error(error, "events"))?;
+        if !input.is_message() {
+            return Err(ApiError::bad_request(
+                "the input of agent.session.input.message is messages of the user: a session has what was said before, \
+                 and answers are events of their own",
+            ));
+        }
         let id = match &key {
             Some(key) => user_message_id(&self.task.id, self.caller.name(), key),
             None => Uuid::now_v7().to_string(),
