@@ -10,7 +10,10 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{extractors::Params, paging::Page};
+use super::{
+    extractors::Params,
+    paging::{OrderDirection, Page},
+};
 use crate::{
     access::{Action, Caller},
     agentex::wire,
@@ -27,11 +30,28 @@ const CONCURRENCY: usize = 16;
 pub(super) struct Filter {
     /// Only the agent of the task with this id.
     task_id: Option<String>,
+    /// `name` (the default), `created_at` or `updated_at`.
+    #[param(value_type = Option<String>)]
+    #[serde(default)]
+    order_by: OrderBy,
+    /// `asc` (the default) or `desc`.
+    #[param(value_type = Option<String>)]
+    order_direction: Option<OrderDirection>,
     // `#[serde(flatten)]` would read the numbers as strings.
     /// Entries of a page; 50 by default, and at most 1000.
     limit: Option<usize>,
     /// Counts from 1. Pages end at the 10,000th entry.
     page_number: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OrderBy {
+    /// By namespace and name.
+    #[default]
+    Name,
+    CreatedAt,
+    UpdatedAt,
 }
 
 /// The agents that the caller may see.
@@ -57,6 +77,15 @@ pub(super) async fn list(
     if let Some(task_id) = filter.task_id {
         let task = gateway.task(&caller, Action::ReadTasks, &task_id).await?;
         agents.retain(|agent| agent.name == task.agent);
+    }
+    // Those of one time stay in the order of their names.
+    match filter.order_by {
+        OrderBy::Name => {}
+        OrderBy::CreatedAt => agents.sort_by_key(|agent| agent.created_at),
+        OrderBy::UpdatedAt => agents.sort_by_key(|agent| agent.updated_at),
+    }
+    if filter.order_direction == Some(OrderDirection::Desc) {
+        agents.reverse();
     }
     Ok(Json(page.apply(agents.iter().map(|agent| agent.to_wire()).collect())?))
 }

@@ -13,7 +13,10 @@ use steadfast_bounds::json;
 use steadfast_events::Message;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{extractors::Params, paging::Page};
+use super::{
+    extractors::Params,
+    paging::{OrderDirection, Page},
+};
 use crate::{
     access::{Action, Caller},
     agentex::{message_filter::MessageFilters, wire},
@@ -40,14 +43,6 @@ pub(super) struct Filter {
     limit: Option<usize>,
     /// Counts from 1. Pages end at the 10,000th entry.
     page_number: Option<usize>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum OrderDirection {
-    Asc,
-    #[default]
-    Desc,
 }
 
 /// The messages of a task, newest first unless asked otherwise.
@@ -80,7 +75,7 @@ pub(super) async fn list(
     let _turn = gateway.load.heavy_request(&caller).await?;
     // The order of the log is the order of creation, also of messages with equal times.
     let mut messages = messages::messages(&gateway, &task).await?;
-    if filter.order_direction.unwrap_or_default() == OrderDirection::Desc {
+    if filter.order_direction.unwrap_or(OrderDirection::Desc) == OrderDirection::Desc {
         messages.reverse();
     }
     let messages = wanted(&task.id, &messages, &filters)?;

@@ -11,6 +11,14 @@ const MAX_LIMIT: usize = 1000;
 /// Where a list ends for clients, however long it is.
 const MAX_ENTRY: usize = 10_000;
 
+/// The direction of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OrderDirection {
+    Asc,
+    Desc,
+}
+
 /// The part of a list that a client asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

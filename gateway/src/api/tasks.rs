@@ -26,7 +26,10 @@ pub(super) use self::{
     lifecycle::{cancel_task, interrupt_task},
     lookup::named,
 };
-use super::{extractors::Params, paging::Page};
+use super::{
+    extractors::Params,
+    paging::{OrderDirection, Page},
+};
 use crate::{
     access::{Action, Caller},
     agentex::{message_filter::contains, wire},
@@ -53,6 +56,11 @@ pub(super) struct Filter {
     task_metadata: Option<String>,
     /// `agents` adds the agent to each task.
     relationships: Option<String>,
+    /// `created_at`, the only order.
+    order_by: Option<String>,
+    /// `desc`, the only direction.
+    #[param(value_type = Option<String>)]
+    order_direction: Option<OrderDirection>,
     /// Entries of a page; 50 by default, and at most 1000.
     limit: Option<usize>,
     /// Counts from 1. Pages end at the 10,000th entry.
@@ -92,6 +100,12 @@ pub(super) async fn list(
     Extension(caller): Extension<Caller>,
     Params(filter): Params<Filter>,
 ) -> Result<Json<Vec<wire::TaskSummary>>, ApiError> {
+    if filter.order_by.is_some_and(|field| field != "created_at") || filter.order_direction == Some(OrderDirection::Asc)
+    {
+        return Err(ApiError::bad_request(
+            "tasks are listed by created_at only, the newest first",
+        ));
+    }
     let agent = match (&filter.agent_id, &filter.agent_name) {
         (None, None) => None,
         (Some(id), None) => Some(gateway.agents.by_id(id)),

@@ -5,6 +5,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use steadfast_contract::signals::UpdateMetadata;
 use steadfast_events::{
@@ -13,11 +14,11 @@ use steadfast_events::{
     testing::{message_accepted, text_delta, text_done, text_started, turn_ended},
 };
 use steadfast_payload::unpack;
-use steadfast_testkit::Redis;
+use steadfast_testkit::{Redis, wait};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use tower::ServiceExt as _;
 
-use super::support::{TestGateway, with_redis, without_services};
+use super::support::{TIMEOUT, TestGateway, with_redis, without_services};
 
 /// The turn that answers a message, as a worker writes it.
 fn answer_of(message_id: &str) -> Vec<EventKind> {
@@ -190,6 +191,27 @@ async fn metadata_is_replaced_by_a_signal_and_tasks_are_found_by_it() {
         let answer = put(&refused).await;
         assert!(answer.status.is_client_error(), "{answer:?}");
     }
+    // No worker runs: what it was begun with is what is found.
+    let found = async |name: &str| {
+        let pattern = json!({"team": {"name": name}}).to_string();
+        let path = format!(
+            "/tasks?task_metadata={}",
+            utf8_percent_encode(&pattern, NON_ALPHANUMERIC)
+        );
+        let listed = gateway.get(&path).await;
+        let ids = listed
+            .body
+            .as_array()
+            .map(|tasks| tasks.iter().any(|task| task["id"] == *id));
+        ids.unwrap_or_else(|| panic!("{listed:?}"))
+    };
+    wait::until("the task in the list", TIMEOUT, async || {
+        anyhow::ensure!(found("blue").await);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert!(!found("green").await);
     let malformed = gateway.get("/tasks?task_metadata=[1]").await;
     assert_eq!(malformed.status, StatusCode::BAD_REQUEST);
 }

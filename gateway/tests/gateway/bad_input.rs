@@ -43,10 +43,17 @@ async fn agents_are_listed_and_found_by_id_and_by_name() {
     ] {
         assert_eq!(gateway.get(&path).await.body, *haiku, "{path}");
     }
-    assert_eq!(
-        gateway.get("/agents?limit=1&page_number=2").await.body[0]["name"],
-        "poets.haiku"
-    );
+    for (query, name) in [
+        ("limit=1&page_number=2", "poets.haiku"),
+        ("order_by=name&order_direction=desc&limit=1", "poets.haiku"),
+        ("order_by=name&limit=1", "haiku"),
+    ] {
+        assert_eq!(
+            gateway.get(&format!("/agents?{query}")).await.body[0]["name"],
+            name,
+            "{query}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -140,6 +147,11 @@ async fn malformed_requests_are_refused() {
         "/tasks/t/stream?after=yesterday",
         "/tasks/t/stream?after=9007199254740992-1",
         "/tasks?status=DELETED",
+        "/tasks?order_by=name",
+        "/tasks?order_direction=asc",
+        "/agents?order_by=colour",
+        "/tasks/%ff",
+        "/nowhere/%ff",
     ] {
         let answer = gateway.get(path).await;
         assert_eq!(
