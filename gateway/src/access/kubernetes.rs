@@ -374,6 +374,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_decided_lives_on_while_the_server_is_away_and_no_longer_than_its_age() {
+        const AGE: Duration = Duration::from_millis(300);
+        let cluster = FakeCluster::with_user("alice");
+        let access = cluster.access(CacheAges {
+            token: AGE,
+            decision: AGE,
+            ..CacheAges::default()
+        });
+        let agent = AgentName::new("default", "haiku");
+        let alice = access.review_token("alice", None).await.unwrap().unwrap();
+        assert!(access.review_access(&alice, Action::ReadTasks, &agent).await.unwrap());
+        cluster.stop_answering();
+        assert_eq!(access.review_token("alice", None).await.unwrap().as_ref(), Some(&alice));
+        assert!(access.review_access(&alice, Action::ReadTasks, &agent).await.unwrap());
+        // What nobody has asked yet is not decided.
+        let new = access.review_access(&alice, Action::WriteTasks, &agent).await;
+        assert_eq!(new.unwrap_err().status, StatusCode::SERVICE_UNAVAILABLE);
+
+        let too_old = async {
+            while access.review_token("alice", None).await.is_ok()
+                || access.review_access(&alice, Action::ReadTasks, &agent).await.is_ok()
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), too_old)
+            .await
+            .expect("an end of what was decided");
+    }
+
+    #[tokio::test]
     async fn no_token_is_longer_than_tokens_are() {
         let cluster = FakeCluster::with_user("alice");
         let access = cluster.access(CacheAges::default());

@@ -14,7 +14,7 @@ use futures::{StreamExt as _, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use steadfast_attachments::{
-    Attachment, Given, GivenContent, Kind,
+    Attachment, Given, GivenContent, Kind, Refusal,
     limits::{MAX_ATTACHMENT_BYTES, MAX_NAME_BYTES},
     media_type::is_text,
 };
@@ -87,7 +87,13 @@ pub(super) async fn upload(
             "name is at most {MAX_NAME_BYTES} bytes long"
         )));
     }
-    let body = body.read_within(MEMORY, &gateway, &caller).await?;
+    let body = body.read_within(MEMORY, &gateway, &caller).await.map_err(|error| {
+        if error.status == StatusCode::PAYLOAD_TOO_LARGE {
+            attachments::refused(Refusal::TooLarge)
+        } else {
+            error
+        }
+    })?;
     let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let given = Given {
         kind: Kind::File,

@@ -1,14 +1,20 @@
 //! What a client is told when something is wrong: the table in docs/errors.md, made by the requests themselves.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{convert::Infallible, fmt::Write as _, path::PathBuf};
 
-use axum::{body::Body, http::Request};
+use axum::{
+    body::Body,
+    http::{Request, Response},
+};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use steadfast_attachments::limits::MAX_ATTACHMENT_BYTES;
-use steadfast_testkit::Redis;
+use steadfast_gateway::AgentDirectory;
+use steadfast_process::Readiness;
+use steadfast_testkit::{Redis, wait};
+use tokio_util::sync::CancellationToken;
 
-use super::support::{Answer, TestGateway, with_redis, without_services};
+use super::support::{Answer, TIMEOUT, TestGateway, naming, with_agents, with_redis, without_services};
 
 const BEGIN: &str = "<!-- made by gateway/tests/gateway/sad_paths.rs -->\n";
 const END: &str = "<!-- end -->\n";
@@ -21,6 +27,7 @@ impl Table {
     fn row(&mut self, case: &str, request: &str, answer: &Answer) {
         let body = &answer.body;
         let message = body["message"].as_str().or(body["error"]["message"].as_str());
+        let message = message.or(body["status_reason"].as_str());
         let said = match message {
             Some(message) => message.replace('|', "\\|"),
             None if !answer.status.is_success() => panic!("{case}: {request}: {answer:?}"),
@@ -67,6 +74,7 @@ async fn table() -> Table {
     attachments(&mut table, &gateway).await;
     without_workers(&mut table, &gateway).await;
     ended(&mut table, &gateway).await;
+    agent_is_not_ready(&mut table, &redis).await;
     agent_goes(&mut table, &with_redis(&redis).await).await;
     let id = gateway.create_task().await;
     redis.kill().await.unwrap();
@@ -220,6 +228,55 @@ async fn ended(table: &mut Table, gateway: &TestGateway) {
         "`POST /v1/agents/sessions/{id}/events`",
         &post(gateway, &session, &json!({"events": [message]})).await,
     );
+}
+
+/// An API server with one Agent, which is not Ready and never changes.
+fn cluster_with_an_agent_that_is_not_ready() -> kube::Client {
+    let ready = json!({
+        "type": "Ready", "status": "False", "reason": "SecretNotFound", "message": "the Secret openai does not exist",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    let agent = json!({
+        "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
+        "metadata": {"name": "haiku", "namespace": "default", "resourceVersion": "1"},
+        "spec": {"description": "Writes haiku.", "model": {"name": "fake"}},
+        "status": {"conditions": [ready]},
+    });
+    let list = json!({
+        "apiVersion": "steadfast.dev/v1alpha1", "kind": "AgentList", "metadata": {"resourceVersion": "1"},
+        "items": [agent],
+    });
+    let answer = move |request: Request<kube::client::Body>| {
+        let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        let body = if is_watch {
+            Body::from_stream(futures::stream::pending::<Result<&[u8], Infallible>>())
+        } else {
+            Body::from(list.to_string())
+        };
+        std::future::ready(Ok::<_, Infallible>(Response::new(body)))
+    };
+    kube::Client::new(tower::service_fn(answer), "default")
+}
+
+/// A task is durable, and goes on when what the Agent lacks is there.
+async fn agent_is_not_ready(table: &mut Table, redis: &Redis) {
+    let known = Readiness::new().register("agents");
+    let client = cluster_with_an_agent_that_is_not_ready();
+    let agents = AgentDirectory::of_cluster(naming(), &[], &client, &known, &CancellationToken::new());
+    let gateway = with_agents(agents, redis).await;
+    let case = "the Agent is not Ready";
+    let agent = wait::until("the agent", TIMEOUT, async || {
+        let agent = gateway.get("/agents/name/haiku").await;
+        anyhow::ensure!(agent.status.is_success(), "{agent:?}");
+        Ok(agent)
+    });
+    let agent = agent.await.unwrap();
+    assert_eq!(agent.body["status"], "Unhealthy");
+    table.row(case, "`GET /agents/name/{name}`", &agent);
+    let created = gateway.rpc("task/create", json!({})).await;
+    table.row(case, "`task/create`", &created);
+    let id = created.body["result"]["id"].as_str().unwrap();
+    table.row(case, "`event/send`", &send(&gateway, id, "Hi").await);
 }
 
 /// The agent is there until its tasks have ended, and takes nothing new.

@@ -83,10 +83,27 @@ fn with_temporal(
     fs::write(revisions.path().join("haiku.yaml"), REVISION).unwrap();
     let elsewhere = REVISION.replace("default", "poets");
     fs::write(revisions.path().join("poets.yaml"), elsewhere).unwrap();
-    let naming = Naming {
+    let agents = AgentDirectory::of_revision_files(naming(), revisions.path().to_owned()).unwrap();
+    with_all(access, self_approval, temporal, redis_url, load, agents, revisions)
+}
+
+/// The names of the agents of the tests.
+pub(crate) fn naming() -> Naming {
+    Naming {
         install_id: "test".to_owned(),
         default_namespace: "default".to_owned(),
-    };
+    }
+}
+
+fn with_all(
+    access: Access,
+    self_approval: SelfApproval,
+    temporal: TemporalSettings,
+    redis_url: &str,
+    load: Load,
+    agents: AgentDirectory,
+    revisions: TempDir,
+) -> TestGateway {
     let registry = Registry::new();
     let metrics = Metrics::register(&registry).unwrap();
     let log = EventLog::new(RedisConnector::from_url(redis_url).unwrap(), LogSettings::default());
@@ -95,7 +112,7 @@ fn with_temporal(
     let gateway = Gateway {
         access,
         self_approval,
-        agents: AgentDirectory::of_revision_files(naming, revisions.path().to_owned()).unwrap(),
+        agents,
         waker: Waker::none(),
         temporal: TemporalConnection::new(temporal.clone(), metrics.clone()),
         history_limits: HistoryLimits::default(),
@@ -173,12 +190,31 @@ pub(crate) async fn guarded(access: Access, redis: &Redis) -> TestGateway {
 
 /// The same within other limits and times.
 pub(crate) async fn guarded_within(access: Access, redis: &Redis, load: Load) -> TestGateway {
+    let temporal = shared_temporal().await;
+    with_temporal(access, SelfApproval::Allowed, temporal, &redis.url(), load)
+}
+
+/// A gateway with a Redis of its own, the Temporal that all tests share, and these agents.
+pub(crate) async fn with_agents(agents: AgentDirectory, redis: &Redis) -> TestGateway {
+    let (temporal, directory) = (shared_temporal().await, tempfile::tempdir().unwrap());
+    let (access, self_approval) = (Access::Anonymous, SelfApproval::Allowed);
+    with_all(
+        access,
+        self_approval,
+        temporal,
+        &redis.url(),
+        Load::default(),
+        agents,
+        directory,
+    )
+}
+
+async fn shared_temporal() -> TemporalSettings {
     static TEMPORAL: OnceCell<Temporal> = OnceCell::const_new();
     let temporal = TEMPORAL
         .get_or_init(async || Temporal::start(TemporalOptions::default()).await.unwrap())
         .await;
-    let temporal = TemporalSettings::insecure(&temporal.address(), "default").unwrap();
-    with_temporal(access, SelfApproval::Allowed, temporal, &redis.url(), load)
+    TemporalSettings::insecure(&temporal.address(), "default").unwrap()
 }
 
 /// The same with a Temporal of the test's own.
