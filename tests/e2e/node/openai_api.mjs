@@ -35,10 +35,17 @@ async function resumed() {
   const rest = [];
   for await (const event of await client.responses.retrieve(id, { stream: true, starting_after: after })) rest.push(event);
   const all = [...seen, ...rest];
+  const helper = await client.responses.stream({ response_id: id, starting_after: after }).finalResponse();
   return {
     gapless: all.every((event, index) => event.sequence_number === index),
     text: all.filter(({ type }) => type === "response.output_text.delta").map(({ delta }) => delta).join(""),
+    helper: helper.output_text,
   };
+}
+
+/** A stream that says nothing in mid-answer, for longer than its keep-alives. */
+async function silence() {
+  return (await client.responses.stream({ model: agent, input: "be silent" }).finalResponse()).output_text;
 }
 
 async function conversation() {
@@ -101,6 +108,7 @@ const errors = {
   create: await error(() => client.beta.agents.create({ model: "x" })),
 };
 
+const silent = silence();
 console.log(
   JSON.stringify({
     responses: await responses(),
@@ -112,5 +120,6 @@ console.log(
     conversation: await conversation(),
     chat: await chat(),
     errors,
+    silence: await silent,
   }),
 );

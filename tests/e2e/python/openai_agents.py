@@ -3,11 +3,13 @@
 Usage: openai_agents.py GATEWAY_URL AGENT_NAME
 
 Works like any program for `client.beta.agents`: agents, sessions, streams and their helpers, an approval, a function
-of the client, cancelling, lists, and what is refused. Prints what it got as one JSON object.
+of the client, cancelling, lists, and what is refused. The client makes an exception of each field that is missing or
+wrong. Prints what it got as one JSON object.
 """
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import openai
 from openai import OpenAI
@@ -17,22 +19,43 @@ NONE = {"type": "none"}
 
 def main() -> None:
     url, agent = sys.argv[1:3]
-    client = OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
-    print(
-        json.dumps(
-            {
-                "agents": agents(client, agent),
-                "created": created(client, agent),
-                "polled": polled(client, agent),
-                "helper": helper(client, agent),
-                "asked": asked(client, agent),
-                "canceled": canceled(client, agent),
-                "resumed": resumed(client, agent),
-                "lists": lists(client, agent),
-                "errors": errors(client, agent),
-            }
-        )
-    )
+    client = OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0, _strict_response_validation=True)
+    with ThreadPoolExecutor() as pool:
+        silent = pool.submit(silence, client, agent)
+        output = {
+            "agents": agents(client, agent),
+            "created": created(client, agent),
+            "polled": polled(client, agent),
+            "helper": helper(client, agent),
+            "asked": asked(client, agent),
+            "undecided": undecided(client, agent),
+            "rejected": rejected(client, agent),
+            "repeated": repeated(client, agent),
+            "failed": failed(client, agent),
+            "canceled": canceled(client, agent),
+            "busy": busy(client, agent),
+            "resumed": resumed(client, agent),
+            "lists": lists(client, agent),
+            "errors": errors(client, agent),
+            "silence": silent.result(),
+        }
+    print(json.dumps(output))
+
+
+def new_session(client: OpenAI, agent: str, **more):
+    return client.beta.agents.sessions.create(environment=NONE, agent_id=agent, **more)
+
+
+def until_idle(client: OpenAI, session_id: str) -> None:
+    while client.beta.agents.sessions.retrieve(session_id).status != "idle":
+        pass
+
+
+def silence(client: OpenAI, agent: str) -> str:
+    """A stream that says nothing in mid-answer, for longer than its keep-alives."""
+    session = new_session(client, agent)
+    with client.beta.agents.sessions.stream(session.id, input="be silent") as stream:
+        return stream.get_final_result().output_text
 
 
 def agents(client: OpenAI, agent: str) -> dict:
@@ -118,6 +141,93 @@ def asked(client: OpenAI, agent: str) -> dict:
     return {"prompt": arguments[0]["prompt"], "answered": answered, "decided": decided}
 
 
+def undecided(client: OpenAI, agent: str) -> list:
+    """The helper's result needs the decision, which is still awaited."""
+    session = new_session(client, agent)
+    try:
+        with client.beta.agents.sessions.stream(session.id, input="look it up") as stream:
+            stream.get_final_result()
+    except Exception as error:  # whatever it is, the test sees it
+        reason = getattr(error, "reason", repr(error))
+    waiting = client.beta.agents.sessions.retrieve(session.id)
+    return [reason, waiting.status, [action.type for action in waiting.required_actions]]
+
+
+def rejected(client: OpenAI, agent: str) -> dict:
+    """A function of the client that fails rejects the question, which takes no second answer."""
+    sessions = client.beta.agents.sessions
+    session = new_session(client, agent)
+
+    def fail(asked: dict) -> str:
+        raise ValueError("nobody is here")
+
+    calls, text = [], ""
+    with sessions.stream(session.id, input="ask a person", tool_handlers={"ask": fail}) as stream:
+        for event in stream:
+            if event.type == "agent.session.turn.item.added" and event.item.type == "function_call":
+                calls.append(event.item)
+            if event.type == "agent.session.turn.output_text.done":
+                text = event.text
+    again = {
+        "type": "agent.session.input.tool_result",
+        "turn_id": calls[0].turn_id,
+        "call_id": calls[0].call_id,
+        "success": True,
+        "output": "certainly",
+    }
+    refused = error_of(lambda: sessions.events.create(session.id, events=[again]))
+    return {"text": text, "again": refused}
+
+
+def repeated(client: OpenAI, agent: str) -> list:
+    """The same request under the same key is one turn."""
+    sessions = client.beta.agents.sessions
+    session = new_session(client, agent)
+    message = {
+        "type": "agent.session.input.message",
+        "input": [{"role": "user", "content": [{"type": "input_text", "text": "One"}]}],
+    }
+    for _ in range(2):
+        sessions.events.create(session.id, events=[message], extra_headers={"Idempotency-Key": "once"})
+    until_idle(client, session.id)
+    return [turn.status for turn in sessions.turns.list(session.id)]
+
+
+def failed(client: OpenAI, agent: str) -> list:
+    """A turn fails, and the session goes on."""
+    session = new_session(client, agent)
+    try:
+        with client.beta.agents.sessions.stream(session.id, input="fail") as stream:
+            stream.get_final_result()
+    except Exception as error:  # whatever it is, the test sees it
+        reason = getattr(error, "reason", repr(error))
+    turn = next(iter(client.beta.agents.sessions.turns.list(session.id)))
+    with client.beta.agents.sessions.stream(session.id, input="Two") as stream:
+        return [reason, turn.status, turn.error.code, stream.get_final_result().output_text]
+
+
+def busy(client: OpenAI, agent: str) -> dict:
+    """While a turn runs, the helper sends nothing, and nobody deletes the session."""
+    sessions = client.beta.agents.sessions
+    session = new_session(client, agent, input="endlessly")
+    try:
+        with sessions.stream(session.id, input="More") as stream:
+            stream.get_final_result()
+        refused = "nothing"
+    except Exception as error:  # whatever it is, the test sees it
+        refused = str(error)
+    conflict = error_of(lambda: sessions.delete(session.id))
+    sessions.events.create(session.id, events=[{"type": "agent.session.input.cancel"}])
+    until_idle(client, session.id)
+    said = [item for item in sessions.items.list(session.id, order="asc") if getattr(item, "role", None) == "user"]
+    return {
+        "refused": "idle" in refused,
+        "conflict": conflict[0],
+        "said": [item.content[0].text for item in said],
+        "deleted": sessions.delete(session.id).deleted,
+    }
+
+
 def canceled(client: OpenAI, agent: str) -> list:
     session = client.beta.agents.sessions.create(environment=NONE, agent_id=agent)
     types = []
@@ -164,20 +274,22 @@ def lists(client: OpenAI, agent: str) -> dict:
     listed = []
     while session.id not in listed:
         listed = [found.id for found in sessions.list(agent_id=agent, metadata={"list": "yes"}, limit=1)]
+    updated = sessions.update(session.id, metadata={"list": "changed"}).metadata
     empty = [list(sessions.subagents.list(session.id)), list(sessions.artifacts.list(session.id))]
     deleted = sessions.delete(session.id).deleted
-    return {"found": listed == [session.id], "empty": empty, "deleted": deleted}
+    return {"found": listed == [session.id], "updated": updated, "empty": empty, "deleted": deleted}
+
+
+def error_of(call) -> list:
+    try:
+        call()
+    except openai.APIStatusError as error:
+        return [type(error).__name__, error.code, error.param]
+    return []
 
 
 def errors(client: OpenAI, agent: str) -> dict:
-    def error(call) -> list:
-        try:
-            call()
-        except openai.APIStatusError as error:
-            return [type(error).__name__, error.code, error.param]
-        return []
-
-    beta = client.beta
+    error, beta = error_of, client.beta
     return {
         "unknown": error(lambda: beta.agents.retrieve("nobody")),
         "create": error(lambda: beta.agents.create(model="x")),

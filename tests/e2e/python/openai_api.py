@@ -3,7 +3,8 @@
 Usage: openai_api.py GATEWAY_URL AGENT_NAME
 
 Works like any program for OpenAI: models, responses (whole, streamed, in the background, resumed, canceled, parsed),
-conversations, an approval, and chat completions. Prints what it got as one JSON object.
+conversations, an approval, and chat completions. The client makes an exception of each field that is missing or wrong.
+Prints what it got as one JSON object.
 """
 
 import json
@@ -21,7 +22,7 @@ class Weather(BaseModel):
 
 def main() -> None:
     url, agent = sys.argv[1:3]
-    client = OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
+    client = OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0, _strict_response_validation=True)
     print(
         json.dumps(
             {
@@ -134,10 +135,14 @@ def conversation(client: OpenAI, agent: str) -> dict:
     for text in ["One", "Two"]:
         client.responses.create(model=agent, input=text, conversation=conversation.id)
     items = list(client.conversations.items.list(conversation.id, order="asc", limit=3))
+    item = client.conversations.items.retrieve(items[1].id, conversation_id=conversation.id)
+    updated = client.conversations.update(conversation.id, metadata={"k": "v"})
     deleted = client.conversations.delete(conversation.id)
     return {
         "same_id": empty.id == conversation.id,
         "texts": [item.content[0].text for item in items],
+        "item": item.content[0].text,
+        "updated": updated.metadata,
         "deleted": deleted.deleted,
     }
 

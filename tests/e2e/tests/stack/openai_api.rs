@@ -9,6 +9,8 @@ use steadfast_testkit::{
     stack::{AgentSetup, run_node_script, run_script},
 };
 
+/// Longer than a stream is silent.
+const SILENCE: Duration = Duration::from_secs(17);
 /// What comes word by word.
 const TEN: &str = "One two three four five six seven eight nine ten";
 
@@ -21,6 +23,8 @@ fn reply(request: &ModelRequest) -> Reply {
     match said.as_str() {
         "look it up" => Reply::call("nonce", &json!({"of": "tea"})),
         "ask a person" => Reply::call("ask", &json!({"of": "tea"})),
+        "be silent" => Reply::text(Text::words("Before after").every(SILENCE)),
+        "fail" => Reply::error(400, "invalid_request_error", "No."),
         "as JSON" => Reply::text(r#"{"city":"Oslo","degrees":7}"#),
         "endlessly" => words("and so on ".repeat(2_000), 20),
         "slowly, please" => words(TEN.to_owned(), 50),
@@ -89,6 +93,7 @@ async fn the_public_python_client_uses_agents_as_models() {
         json!({
             "same_id": true, "deleted": true,
             "texts": ["One", "You said: One", "Two", "You said: Two"],
+            "item": "You said: One", "updated": {"k": "v"},
         })
     );
     let chat = &output["chat"];
@@ -149,8 +154,27 @@ async fn the_public_python_client_drives_agents_of_the_agents_api() {
         .collect();
     assert!(decided[0].contains("tea") && !decided[1].contains("tea"), "{decided:?}");
     assert_eq!(
+        output["undecided"],
+        json!(["requires_action", "requires_action", ["mcp_approval_request"]])
+    );
+    let rejected = &output["rejected"];
+    assert_ne!(rejected["text"], asked["answered"]);
+    assert_eq!(
+        rejected["again"],
+        json!(["BadRequestError", "invalid_request_error", "events"])
+    );
+    assert_eq!(output["repeated"], json!(["completed"]));
+    assert_eq!(
+        output["failed"],
+        json!(["failed", "failed", "invalid_request", "You said: Two"])
+    );
+    assert_eq!(
         output["canceled"],
         json!(["cancel", "agent.session.turn.cancelled", "agent.session.idle"])
+    );
+    assert_eq!(
+        output["busy"],
+        json!({"refused": true, "conflict": "ConflictError", "said": ["endlessly"], "deleted": true})
     );
     assert_eq!(
         output["resumed"],
@@ -158,8 +182,9 @@ async fn the_public_python_client_drives_agents_of_the_agents_api() {
     );
     assert_eq!(
         output["lists"],
-        json!({"found": true, "empty": [[], []], "deleted": true})
+        json!({"found": true, "updated": {"list": "changed"}, "empty": [[], []], "deleted": true})
     );
+    assert_eq!(output["silence"], "Before after");
     assert_eq!(
         output["errors"],
         json!({
@@ -190,7 +215,7 @@ async fn the_public_client_of_npm_uses_all_of_it() {
         output,
         json!({
             "responses": {"first": "You said: One", "deltas": "You said: Two", "final": "You said: Two"},
-            "resumed": {"gapless": true, "text": TEN},
+            "resumed": {"gapless": true, "text": TEN, "helper": TEN},
             "parsed": {"response": weather, "completion": weather},
             "canceled": "cancelled",
             "approved": decided,
@@ -201,6 +226,7 @@ async fn the_public_client_of_npm_uses_all_of_it() {
                 "model": ["NotFoundError", 404, "model_not_found", "model"],
                 "create": ["BadRequestError", 400, "not_supported", null],
             },
+            "silence": "Before after",
         })
     );
     assert_eq!(agent.model().violations(), Vec::<String>::new());
