@@ -54,7 +54,7 @@ pub use model_server::ModelServer;
 pub use oidc_issuer::{OidcIssuer, SigningKey};
 pub use platform::{NetworkAccess, Platform};
 pub use redis::{Redis, RedisData, RedisOptions, RedisTls, Sentinel};
-pub use reverse_proxy::ReverseProxy;
+pub use reverse_proxy::{Exposure, ReverseProxy};
 pub use s3_server::S3Server;
 pub use scripted_mcp::ScriptedMcp;
 pub use temporal::{Temporal, TemporalOptions, TemporalStorage, TemporalUi};

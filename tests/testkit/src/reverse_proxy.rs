@@ -1,5 +1,5 @@
 //! Proxies in front of the gateway, as they stand in front of it in a cluster: Debian's NGINX with the directives of an
-//! Ingress, and Traefik, which reads the Ingress from an API server.
+//! Ingress, and Traefik, which reads what leads to the gateway from an API server.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -15,6 +15,15 @@ use crate::{
 
 /// Both start within a second; a busy machine takes longer.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What Traefik reads from a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// Ingresses. Services of the type `ExternalName` lead out of the cluster.
+    Ingress,
+    /// Gateways with a listener at the port of the proxy, and their routes.
+    GatewayApi,
+}
 
 /// One proxy. It ends when the value is dropped.
 #[derive(Debug)]
@@ -64,12 +73,14 @@ impl ReverseProxy {
         Self::start(launch, "http", port, install_root).await
     }
 
-    /// Traefik, which reads the Ingresses of a cluster and ends TLS. Services of the type `ExternalName` lead out of the
-    /// cluster.
-    pub async fn traefik(cluster: &ControlPlane) -> anyhow::Result<Self> {
+    /// Traefik, which reads these objects of a cluster and ends TLS.
+    pub async fn traefik(cluster: &ControlPlane, exposure: Exposure) -> anyhow::Result<Self> {
         let install_root = InstallRoot::of_this_process("traefik")?;
         let port = port::lease()?;
-        let provider = "providers.kubernetesingress";
+        let provider = match exposure {
+            Exposure::Ingress => "providers.kubernetesingress",
+            Exposure::GatewayApi => "providers.kubernetesgateway",
+        };
         let launch = Launch::new("traefik", tools::wheel_program(WheelProgram::Traefik)?)
             .flag("global.checknewversion", false)
             .flag("global.sendanonymoususage", false)
@@ -81,8 +92,11 @@ impl ReverseProxy {
             .flag(provider, true)
             .flag(&format!("{provider}.endpoint"), cluster.url())
             .flag(&format!("{provider}.token"), &cluster.admin().token)
-            .path_flag(&format!("{provider}.certauthfilepath"), cluster.certificate_authority())
-            .flag(&format!("{provider}.allowexternalnameservices"), true);
+            .path_flag(&format!("{provider}.certauthfilepath"), cluster.certificate_authority());
+        let launch = match exposure {
+            Exposure::Ingress => launch.flag(&format!("{provider}.allowexternalnameservices"), true),
+            Exposure::GatewayApi => launch,
+        };
         Self::start(launch, "https", port, install_root).await
     }
 
@@ -113,6 +127,12 @@ impl ReverseProxy {
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}://localhost:{}", self.scheme, self.port.number())
+    }
+
+    /// The port of its URL.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.number()
     }
 
     /// The file of its log.

@@ -224,6 +224,19 @@ pub fn own_go_program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// The files of a module that the Go program `tests/tools/<name>` requires: what it has beside its code, such as the
+/// definitions of its kinds.
+pub fn own_go_module(name: &str, module: &str) -> anyhow::Result<PathBuf> {
+    let go = |arguments: &[&str]| {
+        let mut command = Command::new("go");
+        command.current_dir(pins::dir(name)).args(arguments);
+        output(&mut command).with_context(|| format!("download {module} with Go (https://go.dev/doc/install)"))
+    };
+    go(&["mod", "download", module])?;
+    let directory = go(&["list", "-m", "-f", "{{.Dir}}", module])?;
+    Ok(PathBuf::from(directory.trim()))
+}
+
 /// Kubernetes programs learn their version from the linker; without it they
 /// claim to be v0.0.0 and clients refuse them.
 fn kubernetes_linker_flags(version: &str) -> String {

@@ -34,7 +34,7 @@ use go::Module;
 use lock::FileLock;
 
 pub use debian::installed;
-pub use go::{GoProgram, go_program, own_go_program};
+pub use go::{GoProgram, go_program, own_go_module, own_go_program};
 pub use mcp_servers::{McpReference, mcp_reference};
 pub use nginx::nginx;
 pub use npm::{FakeModelTool, McpServerTool, NodeClients, fake_model, mcp_server, node_clients};

@@ -7,10 +7,11 @@ use std::{
 
 use serde_json::{Value, json};
 use steadfast_crds::yaml;
-use steadfast_e2e::chart::{named, rendered};
+use steadfast_e2e::{
+    chart::{named, rendered},
+    pages::{blocks, page},
+};
 use steadfast_testkit::tools::own_go_program;
-
-use crate::pages::{blocks, page};
 
 /// Reads the objects into the types of their projects.
 fn read(objects: &[Value]) -> Output {

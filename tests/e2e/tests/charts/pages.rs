@@ -10,31 +10,13 @@ use std::{
 
 use serde_json::{Value, json};
 use steadfast_crds::yaml;
-use steadfast_e2e::chart::{REQUIRED, chart, helm};
+use steadfast_e2e::{
+    chart::{REQUIRED, chart, helm},
+    pages::{blocks, page},
+};
 use steadfast_testkit::{ControlPlane, tools::own_go_program, workspace};
 
 const PAGES: [&str; 5] = ["alerts", "console", "expose", "install", "operations"];
-
-pub(crate) fn page(name: &str) -> String {
-    fs::read_to_string(workspace::root().join("docs").join(name).with_extension("md")).unwrap()
-}
-
-/// The blocks of a language, without the indentation of the list in which they stand.
-pub(crate) fn blocks(page: &str, language: &str) -> Vec<String> {
-    let mut blocks = Vec::new();
-    let mut lines = page.lines();
-    while let Some(line) = lines.next() {
-        let Some(indentation) = line.strip_suffix(&format!("```{language}")) else {
-            continue;
-        };
-        let block = lines.by_ref().take_while(|line| line.trim() != "```");
-        let block: Vec<&str> = block
-            .map(|line| line.strip_prefix(indentation).unwrap_or(line))
-            .collect();
-        blocks.push(block.join("\n") + "\n");
-    }
-    blocks
-}
 
 /// The blocks with values of the chart, by their page.
 fn values() -> Vec<(&'static str, String)> {

@@ -4,14 +4,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
+use steadfast_crds::yaml;
 use steadfast_e2e::{
     backend::stack::shared_stack,
     chart::{REQUIRED, chart, named, rendered},
+    pages::{blocks, page},
 };
 use steadfast_testkit::{
-    CertificateAuthority, ControlPlane, ReverseProxy,
+    CertificateAuthority, ControlPlane, Exposure, ReverseProxy,
     scripted_model::{Gate, Reply, Text},
     stack::{AgentSetup, Client, GatewayResponse, TIMEOUT},
+    tools::own_go_module,
     wait,
 };
 
@@ -112,7 +115,12 @@ async fn nginx_without_the_annotations_refuses_a_body_that_the_gateway_takes() {
 
 #[tokio::test]
 async fn a_quiet_stream_goes_on_behind_traefik_which_reads_the_ingress_of_the_chart() {
-    behind_traefik("traefik", QUIET).await;
+    behind_traefik("traefik", Exposure::Ingress, QUIET).await;
+}
+
+#[tokio::test]
+async fn a_quiet_stream_goes_on_behind_traefik_which_reads_the_route_of_the_chart() {
+    behind_traefik("traefik-route", Exposure::GatewayApi, QUIET).await;
 }
 
 #[tokio::test]
@@ -121,40 +129,49 @@ async fn a_stream_that_is_quiet_for_two_minutes_goes_on_behind_every_proxy() {
     tokio::join!(
         behind_nginx("ingress-nginx", "long-ingress-nginx", LONG_QUIET),
         behind_nginx("f5-nginx", "long-f5-nginx", LONG_QUIET),
-        behind_traefik("long-traefik", LONG_QUIET),
+        behind_traefik("long-traefik", Exposure::Ingress, LONG_QUIET),
+        behind_traefik("long-traefik-route", Exposure::GatewayApi, LONG_QUIET),
     );
 }
 
 /// Over TLS, with the certificate of a Secret.
-async fn behind_traefik(agent: &str, quiet: usize) {
+async fn behind_traefik(agent: &str, exposure: Exposure, quiet: usize) {
     let stack = shared_stack().await;
     let port: u16 = stack.url().rsplit(':').next().unwrap().parse().unwrap();
     let authority = CertificateAuthority::new().unwrap();
     let certificate = authority.server(&["localhost"]).unwrap();
     let cluster = ControlPlane::start().await.unwrap();
-    let class = json!({
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "IngressClass",
-        "metadata": {"name": "traefik"},
-        "spec": {"controller": "traefik.io/ingress-controller"},
-    });
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("class.json");
-    std::fs::write(&file, class.to_string()).unwrap();
-    let apply = ["apply", "--filename", file.to_str().unwrap()];
-    cluster.kubectl(&apply).await.unwrap();
     let key = format!("--key={}", certificate.key.display());
     let cert = format!("--cert={}", certificate.certificate.display());
-    cluster
-        .kubectl(&["create", "secret", "tls", "gateway-tls", &cert, &key])
-        .await
-        .unwrap();
-    install_with_ingress(&cluster).await;
-    lead_out(&cluster, port).await;
-
-    let proxy = ReverseProxy::traefik(&cluster).await.unwrap();
+    let mut secret = vec!["create", "secret", "tls", "agents-tls", &cert, &key];
+    let proxy = match exposure {
+        Exposure::Ingress => {
+            let class = json!({
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "IngressClass",
+                "metadata": {"name": "traefik"},
+                "spec": {"controller": "traefik.io/ingress-controller"},
+            });
+            apply(&cluster, &class).await;
+            cluster.kubectl(&secret).await.unwrap();
+            install(&cluster, &example("className: traefik\n  hosts:")).await;
+            lead_out_by_name(&cluster, port).await;
+            ReverseProxy::traefik(&cluster, exposure).await.unwrap()
+        }
+        Exposure::GatewayApi => {
+            define_gateway_api(&cluster).await;
+            cluster.kubectl(&["create", "namespace", "gateways"]).await.unwrap();
+            secret.push("--namespace=gateways");
+            cluster.kubectl(&secret).await.unwrap();
+            install(&cluster, &example("httpRoute:")).await;
+            lead_out_by_address(&cluster, port).await;
+            let proxy = ReverseProxy::traefik(&cluster, exposure).await.unwrap();
+            apply_gateway(&cluster, proxy.port()).await;
+            proxy
+        }
+    };
     let client = Client::trusting(proxy.url(), &authority.certificate()).unwrap();
-    wait::until("Traefik to read the Ingress", TIMEOUT, async || {
+    wait::until("Traefik to read what leads to the gateway", TIMEOUT, async || {
         let answer = client.get("/openapi.json").await?;
         anyhow::ensure!(answer.status == 200, "the status is {}", answer.status);
         Ok(())
@@ -164,22 +181,47 @@ async fn behind_traefik(agent: &str, quiet: usize) {
     quiet_stream_goes_on(&proxy, client, agent, quiet).await;
 }
 
-async fn install_with_ingress(cluster: &ControlPlane) {
+/// The example of the page that has these words, for this host and for the namespace of the release.
+fn example(words: &str) -> String {
+    let examples = blocks(&page("expose"), "yaml");
+    let example = examples.iter().find(|block| block.contains(words)).unwrap();
+    let example = example.replace("agents.example.com", "localhost");
+    example.replace("steadfast-system", "default")
+}
+
+async fn apply(cluster: &ControlPlane, object: &Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("object.json");
+    std::fs::write(&file, object.to_string()).unwrap();
+    let apply = ["apply", "--filename", file.to_str().unwrap()];
+    cluster.kubectl(&apply).await.unwrap();
+}
+
+async fn install(cluster: &ControlPlane, values: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("values.yaml");
+    std::fs::write(&file, values).unwrap();
     let path = chart("steadfast").display().to_string();
-    let mut arguments = vec!["upgrade", "--install", "steadfast", &path];
-    let ingress = [
-        "ingress.enabled=true",
-        "ingress.className=traefik",
-        "ingress.hosts={localhost}",
-        "ingress.tls[0].secretName=gateway-tls",
-        "ingress.tls[0].hosts={localhost}",
+    let mut arguments = vec![
+        "upgrade",
+        "--install",
+        "steadfast",
+        &path,
+        "--values",
+        file.to_str().unwrap(),
     ];
-    arguments.extend(REQUIRED.iter().chain(&ingress).flat_map(|setting| ["--set", *setting]));
+    arguments.extend(REQUIRED.iter().flat_map(|setting| ["--set", *setting]));
     cluster.helm(&arguments).await.unwrap();
 }
 
+async fn patch_service(cluster: &ControlPlane, patch: &Value) {
+    let patch = format!("--patch={patch}");
+    let service = ["patch", "service", "steadfast-gateway", "--type=merge", &patch];
+    cluster.kubectl(&service).await.unwrap();
+}
+
 /// There are no pods: the Service leads to the gateway of the stack.
-async fn lead_out(cluster: &ControlPlane, port: u16) {
+async fn lead_out_by_name(cluster: &ControlPlane, port: u16) {
     let spec = json!({"spec": {
         "type": "ExternalName",
         "externalName": "localhost",
@@ -188,9 +230,43 @@ async fn lead_out(cluster: &ControlPlane, port: u16) {
         "selector": Value::Null,
         "ports": [{"name": "http", "port": port}],
     }});
-    let patch = format!("--patch={spec}");
-    cluster
-        .kubectl(&["patch", "service", "steadfast-gateway", "--type=merge", &patch])
-        .await
-        .unwrap();
+    patch_service(cluster, &spec).await;
+}
+
+/// The same where a proxy takes no names: an address of the loopback is refused as an address, and not as a name.
+async fn lead_out_by_address(cluster: &ControlPlane, port: u16) {
+    patch_service(cluster, &json!({"spec": {"selector": Value::Null}})).await;
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": "the-stack", "labels": {"kubernetes.io/service-name": "steadfast-gateway"}},
+        "addressType": "FQDN",
+        "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": true}}],
+        "ports": [{"name": "http", "port": port}],
+    });
+    apply(cluster, &slice).await;
+}
+
+/// The definitions of the Gateway API, as its module has them.
+async fn define_gateway_api(cluster: &ControlPlane) {
+    let module = own_go_module("foreign-kinds", "sigs.k8s.io/gateway-api").unwrap();
+    let definitions = module.join("config/crd/standard").display().to_string();
+    let apply = ["apply", "--server-side", "--filename", &definitions];
+    cluster.kubectl(&apply).await.unwrap();
+    let established = ["wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"];
+    cluster.kubectl(&established).await.unwrap();
+}
+
+/// The page's Gateway. Traefik serves the listeners at the port that it has.
+async fn apply_gateway(cluster: &ControlPlane, port: u16) {
+    let class = json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "GatewayClass",
+        "metadata": {"name": "traefik"},
+        "spec": {"controllerName": "traefik.io/gateway-controller"},
+    });
+    apply(cluster, &class).await;
+    let mut gateway: Value = yaml::from_str(&example("kind: Gateway\n")).unwrap();
+    gateway["spec"]["listeners"][0]["port"] = json!(port);
+    apply(cluster, &gateway).await;
 }
