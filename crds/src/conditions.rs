@@ -104,6 +104,10 @@ reasons! {
     UnsupportedHostedTool,
     /// `worker.podTemplate` is invalid.
     InvalidPodTemplate,
+    /// `worker.podTemplate` sets something of the pod that the operator sets.
+    PodTemplateFieldReserved,
+    /// `worker.podTemplate` names another ServiceAccount, and the operator does not allow it.
+    ServiceAccountNotAllowed,
     /// Two of the tools, agents and handoffs have the same name for the model.
     DuplicateToolName,
     /// A credential sets a reserved variable.

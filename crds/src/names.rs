@@ -1,6 +1,8 @@
 //! Names that several programs derive: labels, annotations, task queues,
 //! revisions, and the names of tools for the model. Pure functions.
 
+/// Every label, annotation and finalizer of ours begins so.
+pub const OWN_NAMES_PREFIX: &str = "steadfast.dev/";
 /// Label on every object that the operator creates for an Agent; its value is the Agent's name.
 pub const AGENT_LABEL: &str = "steadfast.dev/agent";
 /// Label on every object that the operator creates for a WorkerPool, and on the revisions of the Agents that it serves;

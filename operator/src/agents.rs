@@ -40,3 +40,4 @@ pub(crate) mod scaling_state;
 pub(crate) mod status;
 pub(crate) mod watches;
 pub(crate) mod withdrawal;
+mod worker_variables;

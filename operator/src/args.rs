@@ -98,6 +98,16 @@ pub struct Args {
     )]
     pub(crate) allow_local_models: bool,
 
+    /// Whether `worker.podTemplate` of an Agent or a WorkerPool may name another ServiceAccount, true or false: whoever may
+    /// create Agents then has the permissions of every ServiceAccount in the namespace.
+    #[arg(
+        long,
+        env = "STEADFAST_ALLOW_SERVICE_ACCOUNT_NAME",
+        default_value_t = false,
+        action = clap::ArgAction::Set
+    )]
+    pub(crate) allow_service_account_name: bool,
+
     /// The way out of the operator itself, for its traces; workers get theirs by --worker-env.
     #[command(flatten)]
     pub outbound: OutboundArgs,

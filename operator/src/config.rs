@@ -59,6 +59,7 @@ impl TryFrom<Args> for Config {
                 install_id: args.install_id,
                 worker_image: args.worker_image,
                 image_pull_policy: args.image_pull_policy,
+                allow_service_account_name: args.allow_service_account_name,
             },
             take_over_clusters: args.take_over_clusters.into_iter().map(ClusterId).collect(),
             operator_namespace: args.operator_namespace,

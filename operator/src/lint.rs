@@ -36,7 +36,7 @@ pub enum Severity {
     /// The object would be refused, or would not become ready.
     Error,
     /// The object would not become ready unless something exists that manifests rarely contain: a Secret with its values,
-    /// or a grant in another namespace.
+    /// a grant in another namespace, or a setting of the operator.
     Warning,
 }
 
@@ -234,9 +234,11 @@ impl Refused {
 
 fn unmet(manifest: &Manifest, namespace: &str, error: ValidationError) -> Diagnostic {
     let severity = match error.reason {
-        Reason::SecretNotFound | Reason::SecretKeyNotFound | Reason::SecretValueUnusable | Reason::RefNotPermitted => {
-            Severity::Warning
-        }
+        Reason::SecretNotFound
+        | Reason::SecretKeyNotFound
+        | Reason::SecretValueUnusable
+        | Reason::RefNotPermitted
+        | Reason::ServiceAccountNotAllowed => Severity::Warning,
         _ => Severity::Error,
     };
     Diagnostic {

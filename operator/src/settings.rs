@@ -19,9 +19,17 @@ pub struct Settings {
     pub worker_secret_env: Vec<SecretVariable>,
     /// The keys with which workers encrypt what Temporal stores.
     pub worker_encryption: Option<WorkerEncryption>,
+    /// A pod template may name another ServiceAccount, whose permissions the pods have then.
+    pub allow_service_account_name: bool,
 }
 
 impl Settings {
+    /// The names of the variables of every worker.
+    pub(crate) fn worker_variables(&self) -> impl Iterator<Item = &str> {
+        let plain = self.worker_env.iter().map(|variable| variable.name.as_str());
+        plain.chain(self.worker_secret_env.iter().map(|variable| variable.name.as_str()))
+    }
+
     /// The Secrets in each Agent's namespace that every worker needs.
     pub(crate) fn worker_secrets(&self) -> impl Iterator<Item = &String> {
         let of_variables = self.worker_secret_env.iter().map(|variable| &variable.source.secret);

@@ -117,5 +117,6 @@ pub(crate) fn settings(install_id: &str) -> Settings {
         worker_env: Vec::new(),
         worker_secret_env: Vec::new(),
         worker_encryption: None,
+        allow_service_account_name: false,
     }
 }

@@ -40,6 +40,7 @@ fn settings() -> Settings {
             },
         }],
         worker_encryption: None,
+        allow_service_account_name: false,
     }
 }
 

@@ -22,6 +22,12 @@ pub type GuardedPool = DeserializeGuard<WorkerPool>;
 pub(crate) const WORKER_CONTAINER: &str = "worker";
 /// Port of a worker's probes and metrics.
 pub(crate) const ADMIN_PORT: i32 = 8081;
+/// Name of that port.
+pub(crate) const ADMIN_PORT_NAME: &str = "admin";
+/// Name of the volume with the encryption keys.
+pub(crate) const ENCRYPTION_VOLUME: &str = "encryption-keys";
+/// Where the worker container has its encryption keys.
+pub(crate) const ENCRYPTION_KEYS_PATH: &str = "/etc/steadfast/encryption-keys";
 
 /// The metadata of an Agent.
 #[derive(Clone, Debug, PartialEq)]

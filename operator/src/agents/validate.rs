@@ -105,6 +105,16 @@ impl Workers {
     }
 }
 
+/// The time that a worker needs after its drain to release its tasks and exit, in seconds.
+const SHUTDOWN_SECONDS: i64 = 10;
+
+/// How long Kubernetes waits for a worker that it ends.
+pub(crate) fn grace_period_seconds(drain_timeout: Duration) -> i64 {
+    i64::try_from(drain_timeout.whole_seconds())
+        .unwrap_or(i64::MAX)
+        .saturating_add(SHUTDOWN_SECONDS)
+}
+
 /// Validates an Agent.
 pub fn validate(
     agent: &Agent,
@@ -129,7 +139,7 @@ pub fn validate(
         credentials::check_variables(agent, &resolved.tools, &provided, &mut errors)
     });
     credentials::check_names(&agent.spec.credentials, &mut errors);
-    let overlay = pod_template::check(&agent.spec.worker, &mut errors);
+    let overlay = pod_template::check(&agent.spec.worker, &agent.spec.credentials, settings, &mut errors);
     let has_own_workers = dereferenced.pool.is_none();
     let hashes = if has_own_workers {
         let (namespace, own) = (&identity.key.namespace, &agent.spec.credentials);

@@ -24,7 +24,7 @@ pub fn validate(
     let mut errors = Vec::new();
     errors.extend(check_depth(spec)?);
     credentials::check_names(&spec.credentials, &mut errors);
-    let overlay = pod_template::check(&spec.worker, &mut errors);
+    let overlay = pod_template::check(&spec.worker, &spec.credentials, settings, &mut errors);
     let hashes = credentials::check_secrets(&spec.credentials, namespace, secrets, settings, &mut errors);
     let workers = errors.is_empty().then(|| {
         let hash = hash.digest_all(&hashes);

@@ -119,6 +119,7 @@ impl Cluster {
                 }],
                 worker_secret_env: vec![],
                 worker_encryption: None,
+                allow_service_account_name: false,
             },
             temporal: None,
             take_over_clusters: vec![],

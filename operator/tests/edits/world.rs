@@ -155,5 +155,6 @@ fn settings() -> Settings {
         worker_env: Vec::new(),
         worker_secret_env: Vec::new(),
         worker_encryption: None,
+        allow_service_account_name: false,
     }
 }

@@ -25,16 +25,13 @@ use super::{
 };
 use crate::{
     agents::{
-        identity::{ADMIN_PORT, WORKER_CONTAINER, WorkerOwner},
-        validate::Workers,
+        identity::{
+            ADMIN_PORT, ADMIN_PORT_NAME, ENCRYPTION_KEYS_PATH, ENCRYPTION_VOLUME, WORKER_CONTAINER, WorkerOwner,
+        },
+        validate::{Workers, grace_period_seconds},
     },
     settings::{Settings, WorkerEncryption},
 };
-
-const ADMIN_PORT_NAME: &str = "admin";
-const ENCRYPTION_VOLUME: &str = "encryption-keys";
-/// The time that a worker needs after its drain to release its tasks and exit, in seconds.
-const SHUTDOWN_SECONDS: i64 = 10;
 
 /// The Deployment of the workers.
 pub(super) fn deployment(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> Deployment {
@@ -76,7 +73,7 @@ fn pod_template(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> 
             service_account_name: Some(owner.worker_name()),
             // Otherwise a Service named "redis" would set REDIS_PORT.
             enable_service_links: Some(false),
-            termination_grace_period_seconds: Some(grace_period_seconds(workers)),
+            termination_grace_period_seconds: Some(grace_period_seconds(workers.drain_timeout)),
             security_context: Some(PodSecurityContext {
                 run_as_non_root: Some(true),
                 seccomp_profile: Some(SeccompProfile {
@@ -104,12 +101,6 @@ fn pod_template(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> 
         .get_or_insert_default()
         .insert(CREDENTIALS_HASH_ANNOTATION.to_owned(), workers.credentials_hash.clone());
     template
-}
-
-fn grace_period_seconds(workers: &Workers) -> i64 {
-    i64::try_from(workers.drain_timeout.whole_seconds())
-        .unwrap_or(i64::MAX)
-        .saturating_add(SHUTDOWN_SECONDS)
 }
 
 fn container(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> Container {
@@ -141,7 +132,7 @@ fn container(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> Con
         volume_mounts: settings.worker_encryption.as_ref().map(|_| {
             vec![VolumeMount {
                 name: ENCRYPTION_VOLUME.to_owned(),
-                mount_path: environment::ENCRYPTION_KEYS_PATH.to_owned(),
+                mount_path: ENCRYPTION_KEYS_PATH.to_owned(),
                 read_only: Some(true),
                 ..VolumeMount::default()
             }]

@@ -85,6 +85,7 @@ where
             worker_env: vec![],
             worker_secret_env: vec![],
             worker_encryption: None,
+            allow_service_account_name: false,
         },
         secrets: SecretHashCache::new(client.clone(), hash),
         config_maps: ConfigMapCache::new(client.clone()),

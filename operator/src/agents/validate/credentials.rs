@@ -13,15 +13,12 @@ use steadfast_crds::{
 };
 
 use crate::{
-    agents::dereference::Secrets,
+    agents::{dereference::Secrets, worker_variables::ENCRYPTION_KEY_ID},
     hashing::secret_value::ValueForm,
     settings::Settings,
     tools::{text_fields, validate},
     validation::ValidationError,
 };
-
-/// Stands for the active encryption key, whose value is a file.
-const ENCRYPTION_KEY_ID: &str = "STEADFAST_ENCRYPTION_KEY_ID";
 
 /// The credentials that an Agent may use.
 #[derive(Debug)]
@@ -183,6 +180,7 @@ pub(crate) fn check_secrets(
         .iter()
         .map(|v| (v.name.as_str(), v.source.secret.as_str(), v.source.key.as_str()));
     let encryption = settings.worker_encryption.as_ref();
+    // Stands for the active key, whose value is a file.
     let active_key = encryption.and_then(|e| Some((ENCRYPTION_KEY_ID, e.secret.as_str(), e.key_id.as_deref()?)));
     let required: Vec<(&str, &str, &str)> = own.chain(of_settings).chain(active_key).collect();
     let mut hashes = BTreeMap::new();

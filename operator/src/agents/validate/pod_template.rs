@@ -1,14 +1,21 @@
 //! Checks the user's part of a pod template. Kubernetes accepts whole numbers for its
 //! quantities (`memory: 8589934592`); the type of the pod template knows text only.
 
+mod reserved;
+
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::{Map, Value};
-use steadfast_crds::{conditions::Reason, worker::WorkerSettings};
+use steadfast_crds::{agent::Credential, conditions::Reason, worker::WorkerSettings};
 
-use crate::{agents::identity::WORKER_CONTAINER, validation::ValidationError};
+use crate::{agents::identity::WORKER_CONTAINER, settings::Settings, validation::ValidationError};
 
-/// The pod template of the settings; adds an error if it is none.
-pub(crate) fn check(worker: &WorkerSettings, errors: &mut Vec<ValidationError>) -> Option<PodTemplateSpec> {
+/// The pod template of the settings; adds an error if it is none, or changes what belongs to the operator.
+pub(crate) fn check(
+    worker: &WorkerSettings,
+    credentials: &[Credential],
+    settings: &Settings,
+    errors: &mut Vec<ValidationError>,
+) -> Option<PodTemplateSpec> {
     let template = &worker.pod_template;
     if template.is_empty() {
         return None;
@@ -31,6 +38,7 @@ pub(crate) fn check(worker: &WorkerSettings, errors: &mut Vec<ValidationError>) 
             "worker.podTemplate has a container without a name; the worker's is \"{WORKER_CONTAINER}\""
         ));
     }
+    reserved::check(&overlay, worker, credentials, settings, errors);
     Some(overlay)
 }
 

@@ -144,6 +144,12 @@ pub(super) fn invalid_behavior() -> Vec<BadManifest> {
     let hook = |activity: Value| json!({"hooks": [{"events": ["ToolStarted"], "activity": activity}]});
     let pod_template = |start| not_accepted(Reason::InvalidPodTemplate, start);
     let no_template = "worker.podTemplate is not a pod template: ";
+    let reserved = |start| not_accepted(Reason::PodTemplateFieldReserved, start);
+    let worker = |fields: Value| {
+        let mut container = json!({"name": "worker"});
+        super::extend(&mut container, fields);
+        pods(json!({"spec": {"containers": [container]}}))
+    };
     let duplicate = |start| not_accepted(Reason::DuplicateToolName, start);
     let forbidden = |start| not_accepted(Reason::ForbiddenTarget, start);
     table(
@@ -178,6 +184,83 @@ pub(super) fn invalid_behavior() -> Vec<BadManifest> {
                 "nameless-container",
                 pods(json!({"spec": {"containers": [{"image": "nameless:1"}]}})),
                 pod_template("worker.podTemplate has a container without a name; the worker's is \"worker\""),
+            ),
+            (
+                "label-of-another-agent",
+                pods(json!({"metadata": {"labels": {"steadfast.dev/agent": "other"}}})),
+                reserved("worker.podTemplate sets the label steadfast.dev/agent, which the operator sets: remove it"),
+            ),
+            (
+                "forged-annotation",
+                pods(json!({"metadata": {"annotations": {"steadfast.dev/credentials-hash": "x"}}})),
+                reserved("worker.podTemplate sets the annotation steadfast.dev/credentials-hash"),
+            ),
+            (
+                "image-in-the-pod-template",
+                worker(json!({"image": "other:1"})),
+                reserved(
+                    "worker.podTemplate sets image of the container \"worker\", which the operator sets: set worker.image",
+                ),
+            ),
+            (
+                "other-command",
+                worker(json!({"command": ["sh", "-c", "env"]})),
+                reserved("worker.podTemplate sets command of the container \"worker\""),
+            ),
+            (
+                "other-arguments",
+                worker(json!({"args": ["--agent=other"]})),
+                reserved("worker.podTemplate sets args of the container \"worker\""),
+            ),
+            (
+                "other-task-queue",
+                worker(json!({"env": [{"name": "STEADFAST_TASK_QUEUE", "value": "steadfast/other/agent/a"}]})),
+                reserved("worker.podTemplate sets the variable STEADFAST_TASK_QUEUE of the container \"worker\""),
+            ),
+            (
+                "always-ready",
+                worker(json!({"readinessProbe": {"exec": {"command": ["true"]}}})),
+                reserved("worker.podTemplate sets readinessProbe of the container \"worker\""),
+            ),
+            (
+                "always-alive",
+                worker(json!({"livenessProbe": {"exec": {"command": ["true"]}}})),
+                reserved("worker.podTemplate sets livenessProbe of the container \"worker\""),
+            ),
+            (
+                "admin-port-of-a-sidecar",
+                pods(json!({"spec": {"containers": [
+                    {"name": "proxy", "image": "proxy:1", "ports": [{"containerPort": 8081}]},
+                ]}})),
+                reserved("worker.podTemplate sets the port 8081"),
+            ),
+            (
+                "other-encryption-keys",
+                pods(json!({"spec": {"containers": [], "volumes": [{"name": "encryption-keys", "emptyDir": {}}]}})),
+                reserved("worker.podTemplate sets the volume \"encryption-keys\""),
+            ),
+            (
+                "ends-before-it-has-drained",
+                pods(json!({"spec": {"containers": [], "terminationGracePeriodSeconds": 5}})),
+                reserved(
+                    "worker.podTemplate sets terminationGracePeriodSeconds to 5, below the 130 that worker.drainTimeout needs",
+                ),
+            ),
+            (
+                "rights-of-another-account",
+                pods(json!({"spec": {"containers": [], "serviceAccountName": "admin"}})),
+                not_accepted(
+                    Reason::ServiceAccountNotAllowed,
+                    "worker.podTemplate names the ServiceAccount \"admin\", whose permissions its pods would have: remove it",
+                ),
+            ),
+            (
+                "rights-by-the-older-field",
+                pods(json!({"spec": {"containers": [], "serviceAccount": "admin"}})),
+                not_accepted(
+                    Reason::ServiceAccountNotAllowed,
+                    "worker.podTemplate names the ServiceAccount \"admin\"",
+                ),
             ),
             (
                 "same-name-for-the-model",

@@ -59,6 +59,24 @@ pub(super) fn unmet() -> Vec<BadManifest> {
                 not_accepted(Reason::InvalidPodTemplate, "worker.podTemplate is not a pod template: "),
             ),
             (
+                "pool-with-rights-of-another-account",
+                json!({"worker": {"replicas": 0, "podTemplate": {"spec": {
+                    "containers": [], "serviceAccountName": "admin",
+                }}}}),
+                not_accepted(
+                    Reason::ServiceAccountNotAllowed,
+                    "worker.podTemplate names the ServiceAccount \"admin\"",
+                ),
+            ),
+            (
+                "pool-with-another-image",
+                json!({"worker": {"replicas": 0, "podTemplate": {"spec": {"containers": [{"name": "worker", "image": "x"}]}}}}),
+                not_accepted(
+                    Reason::PodTemplateFieldReserved,
+                    "worker.podTemplate sets image of the container \"worker\"",
+                ),
+            ),
+            (
                 "pool-without-its-secret",
                 json!({"credentials": [credential("TOKEN", "none", "key")]}),
                 no_credential(
