@@ -150,7 +150,8 @@ async fn no_stage_panics_at_what_an_older_definition_let_in() {
     let settings = settings();
     let mut reasons = BTreeMap::new();
     for bad in bad_manifests::all() {
-        if !matches!(bad.verdict, Verdict::Refused(_)) {
+        // A grant has no stages: one that cannot be decoded grants nothing.
+        if !matches!(bad.verdict, Verdict::Refused(_)) || bad.kind == "AgentReferenceGrant" {
             continue;
         }
         let objects = bad_manifests::surroundings().into_iter().chain([bad.object.clone()]);

@@ -1,7 +1,8 @@
-//! Agents, AgentTools and WorkerPools that are wrong, each with what becomes of it. An
+//! Agents, AgentTools, WorkerPools and AgentReferenceGrants that are wrong, each with what becomes of it. An
 //! API server with the operator, and `steadfast lint`, say the same of each.
 
 mod agents;
+mod grants;
 mod pools;
 mod refused_agents;
 mod refused_tools;
@@ -52,6 +53,7 @@ pub fn all() -> Vec<BadManifest> {
         refused_tools::by_schema(),
         refused_tools::by_rules(),
         pools::refused(),
+        grants::refused_grants(),
     ];
     let unmet = [
         agents::invalid_text(),

@@ -59,6 +59,7 @@ fn wrong(namespace: &Namespace, bad: BadManifest) -> Manifest {
         kind: match kind {
             "Agent" => "agent",
             "WorkerPool" => "workerpool",
+            "AgentReferenceGrant" => "agentreferencegrant",
             _ => "agenttool",
         },
         name,

@@ -1,0 +1,100 @@
+//! AgentReferenceGrants that are wrong. They have no conditions: the API server refuses them.
+
+use serde_json::{Value, json};
+
+use super::{BadManifest, bad, object, refused};
+
+fn grant(name: &'static str, spec: Value, verdict: super::Verdict) -> BadManifest {
+    bad(
+        "AgentReferenceGrant",
+        name,
+        object("AgentReferenceGrant", name, &spec),
+        verdict,
+    )
+}
+
+/// By the API server.
+pub(super) fn refused_grants() -> Vec<BadManifest> {
+    let agent = json!({"kind": "Agent", "namespace": "team-a"});
+    let tools = json!({"kind": "AgentTool"});
+    let from = |entry: Value| json!({"from": [entry], "to": [tools.clone()]});
+    let to = |entry: Value| json!({"from": [agent.clone()], "to": [entry]});
+    refused(
+        grant,
+        [
+            ("grant-without-from", json!({"to": [tools.clone()]}), "spec"),
+            (
+                "grant-to-nobody",
+                json!({"from": [], "to": [tools.clone()]}),
+                "spec.from",
+            ),
+            (
+                "grant-of-nothing",
+                json!({"from": [agent.clone()], "to": []}),
+                "spec.to",
+            ),
+            ("grant-without-to", json!({"from": [agent.clone()]}), "spec"),
+            (
+                "grant-to-too-many",
+                json!({"from": vec![agent.clone(); 17], "to": [tools.clone()]}),
+                "spec.from",
+            ),
+            (
+                "grant-of-too-many",
+                json!({"from": [agent.clone()], "to": vec![tools.clone(); 17]}),
+                "spec.to",
+            ),
+            (
+                "grant-to-every-namespace",
+                from(json!({"kind": "Agent", "namespace": "*"})),
+                "spec.from[0].namespace",
+            ),
+            (
+                "grant-to-no-namespace",
+                from(json!({"kind": "Agent", "namespace": ""})),
+                "spec.from[0].namespace",
+            ),
+            (
+                "grant-without-a-namespace",
+                from(json!({"kind": "Agent"})),
+                "spec.from[0]",
+            ),
+            (
+                "grant-to-pods",
+                from(json!({"kind": "Pod", "namespace": "team-a"})),
+                "spec.from[0].kind",
+            ),
+            (
+                "grant-to-another-group",
+                from(json!({"kind": "Agent", "group": "example.com", "namespace": "team-a"})),
+                "spec.from[0].group",
+            ),
+            (
+                "grant-by-labels",
+                from(json!({"kind": "Agent", "namespace": "team-a", "selector": {}})),
+                "unknown field \"spec.from[0].selector\"",
+            ),
+            ("grant-of-secrets", to(json!({"kind": "Secret"})), "spec.to[0].kind"),
+            (
+                "grant-of-a-config-map",
+                to(json!({"kind": "ConfigMap", "name": "prompts"})),
+                "spec.to[0].kind",
+            ),
+            (
+                "grant-of-another-group",
+                to(json!({"kind": "Agent", "group": "apps"})),
+                "spec.to[0].group",
+            ),
+            (
+                "grant-of-an-empty-name",
+                to(json!({"kind": "Agent", "name": ""})),
+                "spec.to[0].name",
+            ),
+            (
+                "grant-of-a-long-name",
+                to(json!({"kind": "Agent", "name": "a".repeat(64)})),
+                "spec.to[0].name",
+            ),
+        ],
+    )
+}
