@@ -6,6 +6,8 @@
 mod exposure;
 #[path = "charts/foreign_kinds.rs"]
 mod foreign_kinds;
+#[path = "charts/gateway_rights.rs"]
+mod gateway_rights;
 #[path = "charts/monitoring.rs"]
 mod monitoring;
 #[path = "charts/pages.rs"]
