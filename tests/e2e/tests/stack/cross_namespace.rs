@@ -6,7 +6,7 @@ use steadfast_crds::{
     agent_revision::{ForeignTool, RevisionAgent, RevisionHandoff},
     names::agent_task_queue,
 };
-use steadfast_e2e::backend::stack::shared_stack;
+use steadfast_e2e::{backend::stack::shared_stack, scripts::call_then_repeat};
 use steadfast_testkit::{
     scripted_model::Reply,
     stack::{AgentSetup, INSTALL, Line, NAMESPACE},
@@ -152,4 +152,33 @@ async fn a_tool_of_another_namespace_may_name_the_queues_of_its_own_namespace_al
     let calls = agent.model().journal();
     let outputs = calls[1].request.tool_outputs();
     assert!(outputs[1].contains("belongs to this installation"), "{outputs:?}");
+}
+
+#[tokio::test]
+async fn agents_of_two_namespaces_that_call_each_other_stop_at_the_depth_limit() {
+    let stack = shared_stack().await;
+    let asking = |own: &str, other: &'static str, namespace: &'static str| {
+        let script = call_then_repeat("ask", json!({"input": "And what do you say?"}));
+        AgentSetup::new(own, script).configure(move |spec| {
+            spec.agents = vec![RevisionAgent {
+                name: "ask".to_owned(),
+                agent: other.to_owned(),
+                namespace: Some(namespace.to_owned()),
+                description: String::new(),
+                task_queue: agent_task_queue(INSTALL, namespace, other),
+                approval: None,
+            }];
+        })
+    };
+    let first = stack.agent(asking("xns-ping", "xns-pong", SHOP)).await.unwrap();
+    let second = asking("xns-pong", "xns-ping", NAMESPACE).in_namespace(SHOP);
+    let second = stack.agent(second).await.unwrap();
+    let task = first.task().await.unwrap();
+    task.complete_turn(1, "Begin.").await.unwrap();
+    let lines = task.lines().await.unwrap();
+    assert!(
+        matches!(lines.last(), Some(Line::Agent(text)) if text.contains("more than 8 deep")),
+        "{lines:#?}"
+    );
+    assert_eq!(first.model().journal().len() + second.model().journal().len(), 18);
 }
