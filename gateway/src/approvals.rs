@@ -143,6 +143,14 @@ pub(crate) fn asking_agent(task: &TaskRecord, approval: &Approval) -> AgentName 
     }
 }
 
+/// The agents whose workers act on a decision: those of the task's own agent run its workflow, those of the agent that
+/// asks run the call.
+pub(crate) fn acting_agents(task: &TaskRecord, approval_id: &str) -> Vec<AgentName> {
+    let asking = task.approval(approval_id).map(|pending| asking_agent(task, pending));
+    let other = asking.filter(|asking| *asking != task.agent);
+    std::iter::once(task.agent.clone()).chain(other).collect()
+}
+
 /// The request id of a decision's signal: the same decision has the same id, so that sending
 /// it again is harmless.
 pub(crate) fn request_id(decide: &Decide) -> String {
@@ -206,6 +214,26 @@ mod tests {
         assert_eq!(asking(""), AgentName::new("team-a", "triage"));
         assert_eq!(asking("billing"), AgentName::new("team-a", "billing"));
         assert_eq!(asking("shop/billing"), AgentName::new("shop", "billing"));
+    }
+
+    #[test]
+    fn a_decision_needs_the_workers_of_the_task_and_those_of_the_agent_that_asks() {
+        let asked = |id: &str, agent: &str| {
+            let approval = json!({
+                "id": id, "kind": "tool_call", "agent": agent, "turn": 1, "tool": "refund", "tool_call_id": "c",
+                "arguments": {}, "requested_at": "2026-11-23T10:00:00Z",
+            });
+            serde_json::from_value(approval).unwrap()
+        };
+        let task = TaskRecord {
+            agent: AgentName::new("team-a", "triage"),
+            approvals: vec![asked("own", "triage"), asked("theirs", "shop/billing")],
+            ..task()
+        };
+        let (triage, billing) = (AgentName::new("team-a", "triage"), AgentName::new("shop", "billing"));
+        assert_eq!(acting_agents(&task, "own"), [triage.clone()]);
+        assert_eq!(acting_agents(&task, "theirs"), [triage.clone(), billing]);
+        assert_eq!(acting_agents(&task, "decided before"), [triage]);
     }
 
     #[test]

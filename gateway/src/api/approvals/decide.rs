@@ -27,7 +27,7 @@ use crate::{
     admission::{Outgoing, admit},
     api::extractors::{ReasonBody, UnreadBody, cut_reason},
     app::Gateway,
-    approvals::{ApprovalState, asking_agent, look_up, mismatch, request_id, whole},
+    approvals::{ApprovalState, acting_agents, asking_agent, look_up, mismatch, request_id, whole},
     error::{ApiError, ErrorBody},
     task::TaskRecord,
     temporal::TemporalError,
@@ -267,7 +267,10 @@ async fn signal(gateway: &Gateway, task: &TaskRecord, decide: &Decide) -> Result
         .signal(&task.id, SIGNAL_DECIDE, payload, request_id(decide))
         .await;
     match signaled {
-        Ok(()) => gateway.wake(&task.agent),
+        Ok(()) => {
+            let acting = acting_agents(task, &decide.approval_id);
+            acting.iter().for_each(|agent| gateway.wake(agent));
+        }
         // The task ended a moment ago.
         Err(TemporalError::NotFound) => return look_up().await?.decided.map(Some).ok_or_else(unknown),
         Err(error) => return Err(ApiError::from(error).retryable(true)),
