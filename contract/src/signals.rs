@@ -24,10 +24,25 @@ pub const SIGNAL_UPDATE_METADATA: &str = "update_metadata";
 pub const SIGNAL_DECIDE: &str = "decide";
 /// Signal: continue as new at the next point with no activity in flight. It has no content.
 pub const SIGNAL_CHECKPOINT: &str = "checkpoint";
+/// Signal: an agent has moved to other workers ([`AgentMoved`]).
+pub const SIGNAL_AGENT_MOVED: &str = "agent_moved";
 
 /// Signal: a part of a model's answer that is too large for the result of its activity ([`AnswerPart`]).
 /// The activity sends it to its own workflow before it completes.
 pub const SIGNAL_ANSWER_PART: &str = "answer_part";
+
+/// An agent runs on other workers from now on. A task of that agent continues as new on the other task queue, and a task
+/// that was handed off to the agent finds it there: both at the next point with no activity in flight. The newest of two
+/// counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentMoved {
+    /// Namespace of the agent.
+    pub namespace: String,
+    /// Name of the agent.
+    pub agent: String,
+    /// Task queue of its new workers.
+    pub task_queue: String,
+}
 
 /// A part of a model's answer: the JSON text of the output items is cut into parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

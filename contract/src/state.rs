@@ -55,6 +55,12 @@ pub struct DurableState {
     /// The agent that has the turn, after a handoff; the task's own when absent.
     #[serde(default)]
     pub active_agent: Option<ActiveAgent>,
+    /// The task queues of agents that have moved since the revision of the turn was made, by `namespace/name`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moved_agents: BTreeMap<String, String>,
+    /// The revision is that of workers which the agent has left: the next run reads one before it goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revision_is_stale: bool,
     /// The approvals that wait or were decided and not yet acted on.
     #[serde(default)]
     pub approvals: Approvals,

@@ -1,6 +1,6 @@
 //! Memo fields and search attributes: the server shows and finds a task by them, with no worker running.
 
-use steadfast_crds::names::{agent_task_queue, pool_task_queue};
+use steadfast_crds::names::{agent_task_queue, parse_pool_task_queue};
 
 /// Memo field: `namespace/name` of the agent, a JSON string.
 pub const MEMO_AGENT: &str = "steadfast_agent";
@@ -37,12 +37,10 @@ pub const SEARCH_PENDING_APPROVALS: &str = "SteadfastPendingApprovals";
 /// not make, stands for itself.
 #[must_use]
 pub fn search_agent(task_queue: &str, agent: &str) -> String {
-    match task_queue.split('/').collect::<Vec<_>>().as_slice() {
-        [install, namespace, _, pool] if pool_task_queue(install, namespace, pool) == task_queue => {
-            agent_task_queue(install, namespace, agent)
-        }
-        _ => task_queue.to_owned(),
-    }
+    parse_pool_task_queue(task_queue).map_or_else(
+        || task_queue.to_owned(),
+        |(install, namespace, _)| agent_task_queue(install, namespace, agent),
+    )
 }
 
 /// The phase by which tasks are searched. Each change is an event of the history, so it changes for what lasts; a

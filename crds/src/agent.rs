@@ -63,9 +63,6 @@ use crate::{
     (!has(self.worker.replicas) || self.worker.replicas == 1) && \
     (!has(self.worker.drainTimeout) || self.worker.drainTimeout == '2m'))")
     .message("worker and workerPool exclude each other: the pods of a pool are described in the WorkerPool"))]
-#[x_kube(validation = Rule::new("(has(self.workerPool) ? self.workerPool.name : '') == \
-    (has(oldSelf.workerPool) ? oldSelf.workerPool.name : '')")
-    .message("workerPool cannot be changed: the tasks of the Agent run on its task queue; delete the Agent and create it again"))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentSpec {
     /// The purpose of the agent in a sentence, for people and for other agents.
@@ -137,7 +134,8 @@ pub struct AgentSpec {
     #[serde(default)]
     pub worker: WorkerSettings,
     /// The WorkerPool that runs the agent, in place of pods of its own. The agent has no `credentials` then: it uses
-    /// those of the pool.
+    /// those of the pool. A change moves the agent with its running tasks; the workers before stay until none is left on
+    /// them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_pool: Option<WorkerPoolReference>,
     /// What becomes of the tasks when the Agent is deleted. When absent, they are left as they are, and nothing holds up
@@ -218,6 +216,10 @@ pub struct AgentStatus {
     /// Temporal task queue that this Agent's workers poll: its own, or that of its pool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_queue: Option<String>,
+    /// Task queues that the Agent had before, the last one first; 4 at most. Tasks that began there are found there, and
+    /// move from there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_task_queues: Vec<String>,
     /// Number of entries in `tools`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<i32>,

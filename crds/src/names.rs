@@ -75,6 +75,16 @@ pub fn pool_task_queue(install: &str, namespace: &str, pool: &str) -> String {
     format!("{install}/{namespace}/pool/{pool}")
 }
 
+/// The install id, the namespace and the WorkerPool of a task queue; `None` for a queue that is no pool's.
+#[must_use]
+pub fn parse_pool_task_queue(task_queue: &str) -> Option<(&str, &str, &str)> {
+    let parts: Vec<&str> = task_queue.split('/').collect();
+    let [install, namespace, _, pool] = parts[..] else {
+        return None;
+    };
+    (pool_task_queue(install, namespace, pool) == task_queue).then_some((install, namespace, pool))
+}
+
 /// The task queue of an Agent: that of its pool, or its own.
 #[must_use]
 pub fn home_task_queue(install: &str, namespace: &str, agent: &str, pool: Option<&str>) -> String {
@@ -129,6 +139,13 @@ mod tests {
             home_task_queue("prod", "team-a", "weather", Some("shared")),
             "prod/team-a/pool/shared"
         );
+        assert_eq!(
+            parse_pool_task_queue("prod/team-a/pool/shared"),
+            Some(("prod", "team-a", "shared"))
+        );
+        for other in ["prod/team-a/agent/shared", "prod/pool/shared", "pool"] {
+            assert_eq!(parse_pool_task_queue(other), None);
+        }
         assert_eq!(revision_name("weather", 12), "weather-12");
         assert_eq!(function_name("get-weather"), "get_weather");
         assert_eq!(ask_function_name("web-search"), "ask_web_search");

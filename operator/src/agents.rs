@@ -5,8 +5,8 @@
 //! These three work without a cluster, for instance over a
 //! [`manifest_source::ManifestSource`]. `apply` writes the manifests, `status`
 //! the status, `events` the Events; `garbage_collection` deletes leftovers;
-//! `deletion` holds a deleted Agent while its tasks end; `scaling` tells the
-//! `autoscaler` of it. No stage after `validate` sees the Agent itself.
+//! `deletion` holds a deleted Agent while its tasks end; `moving` lets workers go
+//! that an Agent has left; `scaling` tells the `autoscaler` of it. No stage after `validate` sees the Agent itself.
 
 pub mod build;
 pub mod dereference;
@@ -28,7 +28,9 @@ pub(crate) mod deletion;
 pub(crate) mod error;
 pub(crate) mod events;
 pub(crate) mod garbage_collection;
+mod homes;
 pub(crate) mod last_applied;
+mod moving;
 pub(crate) mod next;
 pub(crate) mod queue;
 mod reconcile;

@@ -16,6 +16,7 @@ pub mod kube;
 pub mod lint;
 mod malformed;
 mod metrics;
+mod moves;
 pub mod offline;
 pub mod pools;
 mod rate_limit;

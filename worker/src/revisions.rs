@@ -7,7 +7,7 @@ mod store;
 use std::{path::PathBuf, sync::Arc};
 
 use kube::{Client, ResourceExt};
-use steadfast_contract::activities::Revision;
+use steadfast_contract::{activities::Revision, tool_targets::NamespaceQueues};
 use steadfast_crds::{
     AgentRevision,
     manifests::{ManifestError, read_dir_of},
@@ -30,8 +30,8 @@ pub(crate) enum Revisions {
 /// The revisions that a process needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
-    /// Those of one agent.
-    OfAgent(String),
+    /// Those of one agent that were made for workers of its own.
+    OfAgent { agent: String, task_queue: String },
     /// Those of the agents on a pool.
     OfPool { pool: String, task_queue: String },
 }
@@ -42,31 +42,34 @@ pub(crate) enum RevisionError {
     ReadDirectory(#[from] ManifestError),
     #[error("the agent {agent:?} has no revision yet")]
     NoRevision { agent: String },
-    #[error("the agent {agent:?} is not on this worker pool")]
-    NotOnPool { agent: String },
+    #[error("the agent {agent:?} is not on these workers")]
+    ElsewhereOnly { agent: String },
 }
 
 impl Selection {
     fn labels(&self) -> String {
         match self {
-            Self::OfAgent(agent) => format!("{AGENT_LABEL}={agent}"),
+            Self::OfAgent { agent, .. } => format!("{AGENT_LABEL}={agent}"),
             Self::OfPool { pool, .. } => format!("{WORKER_POOL_LABEL}={pool}"),
         }
     }
 
-    /// Whether the credentials of this process are those of the revision. Anybody who may write labels can put one on
-    /// the revision of another agent.
+    /// Whether the credentials of this process are those of the revision. An agent may have moved to other workers, and
+    /// anybody who may write labels can put one on the revision of another agent.
     fn admits(&self, revision: &AgentRevision) -> bool {
+        let made_for = &revision.spec.task_queue;
         match self {
-            Self::OfAgent(_) => true,
-            Self::OfPool { task_queue, .. } => revision.spec.task_queue == *task_queue,
+            Self::OfAgent { task_queue, .. } => {
+                made_for == task_queue || NamespaceQueues::of_agent_queue(made_for).is_none()
+            }
+            Self::OfPool { task_queue, .. } => made_for == task_queue,
         }
     }
 
     /// Whether there is enough to serve. A pool without agents waits for the first one.
     fn is_ready(&self, revisions: &NewestRevisions) -> bool {
         match self {
-            Self::OfAgent(_) => !revisions.is_empty(),
+            Self::OfAgent { .. } => !revisions.is_empty(),
             Self::OfPool { .. } => revisions.is_synced(),
         }
     }
@@ -76,7 +79,7 @@ impl Revisions {
     /// Reads the revisions of a directory, where those of an agent must be already.
     pub(crate) fn in_directory(directory: PathBuf, selection: Selection) -> Result<Self, RevisionError> {
         let of_agent = match &selection {
-            Selection::OfAgent(agent) => Some(agent.clone()),
+            Selection::OfAgent { agent, .. } => Some(agent.clone()),
             Selection::OfPool { .. } => None,
         };
         let revisions = Self::Directory(directory, selection);
@@ -123,17 +126,16 @@ impl Revisions {
         };
         match self {
             Self::Directory(directory, selection) => {
-                let revisions = read_dir_of::<AgentRevision>(directory)?.into_iter();
-                let newest = revisions
-                    .filter(|revision| revision.spec.agent == agent)
-                    .max_by_key(|revision| revision.spec.sequence);
-                let newest = newest.ok_or_else(missing)?;
-                if !selection.admits(&newest) {
-                    return Err(RevisionError::NotOnPool {
-                        agent: agent.to_owned(),
-                    });
+                let mut revisions = read_dir_of::<AgentRevision>(directory)?;
+                revisions.retain(|revision| revision.spec.agent == agent);
+                if revisions.is_empty() {
+                    return Err(missing());
                 }
-                Ok(Arc::new(newest))
+                let admitted = revisions.into_iter().filter(|revision| selection.admits(revision));
+                let newest = admitted.max_by_key(|revision| revision.spec.sequence);
+                newest.map(Arc::new).ok_or_else(|| RevisionError::ElsewhereOnly {
+                    agent: agent.to_owned(),
+                })
             }
             Self::Kubernetes(store) => store.newest(agent).ok_or_else(missing),
         }
@@ -142,15 +144,14 @@ impl Revisions {
     /// The newest revision of each agent that this process serves.
     pub(crate) fn all(&self) -> Result<Vec<Arc<AgentRevision>>, RevisionError> {
         match self {
-            Self::Directory(_, Selection::OfAgent(agent)) => self.newest(agent).map(|revision| vec![revision]),
+            Self::Directory(_, Selection::OfAgent { agent, .. }) => self.newest(agent).map(|revision| vec![revision]),
             Self::Directory(directory, selection) => {
                 let store = NewestRevisions::default();
-                for revision in read_dir_of::<AgentRevision>(directory)? {
+                let revisions = read_dir_of::<AgentRevision>(directory)?.into_iter();
+                for revision in revisions.filter(|revision| selection.admits(revision)) {
                     store.insert(revision);
                 }
-                let mut newest = store.all();
-                newest.retain(|revision| selection.admits(revision));
-                Ok(newest)
+                Ok(store.all())
             }
             Self::Kubernetes(store) => Ok(store.all()),
         }
@@ -218,6 +219,26 @@ mod tests {
     }
 
     #[test]
+    fn workers_of_its_own_run_no_revision_that_was_made_for_a_pool_and_keep_the_one_before() {
+        let of_agent = Selection::OfAgent {
+            agent: "a".to_owned(),
+            task_queue: "i/default/agent/a".to_owned(),
+        };
+        let made_for = |task_queue: &str, sequence| {
+            let mut revision = revision("a", sequence);
+            task_queue.clone_into(&mut revision.spec.task_queue);
+            revision
+        };
+        let store = NewestRevisions::default();
+        for (queue, sequence) in [("i/default/agent/a", 1), ("i/default/pool/shared", 2)] {
+            let event = steadfast_watch::Event::Apply(made_for(queue, sequence));
+            store.observe(event, |revision| of_agent.admits(revision));
+        }
+        assert_eq!(store.newest("a").unwrap().name_any(), "a-1");
+        assert!(of_agent.admits(&made_for("q", 3)), "no home of another owner");
+    }
+
+    #[test]
     fn a_pool_without_agents_is_ready_and_an_agent_without_a_revision_is_not() {
         let store = NewestRevisions::default();
         let pool = Selection::OfPool {
@@ -228,6 +249,10 @@ mod tests {
         store.observe(steadfast_watch::Event::Init, |_| true);
         store.observe(steadfast_watch::Event::InitDone, |_| true);
         assert!(pool.is_ready(&store));
-        assert!(!Selection::OfAgent("a".to_owned()).is_ready(&store));
+        let of_agent = Selection::OfAgent {
+            agent: "a".to_owned(),
+            task_queue: "q".to_owned(),
+        };
+        assert!(!of_agent.is_ready(&store));
     }
 }

@@ -120,6 +120,8 @@ struct ModelView {
 struct StatusView {
     task_queue: Option<String>,
     #[serde(default)]
+    former_task_queues: Vec<String>,
+    #[serde(default)]
     conditions: Vec<Condition>,
 }
 
@@ -135,6 +137,8 @@ pub(crate) struct AgentEntry {
     pub(crate) version: i64,
     /// Temporal task queue of the agent's workers.
     pub(crate) task_queue: String,
+    /// Those that it had before.
+    pub(crate) former_task_queues: Vec<String>,
     /// No worker runs, and a message may start one.
     pub(crate) is_asleep: bool,
     /// Its resource stays only until its tasks have ended.
@@ -162,6 +166,7 @@ impl AgentEntry {
                 let pool = spec.worker_pool.as_ref().map(|pool| pool.name.as_str());
                 names::home_task_queue(&naming.install_id, &name.namespace, &name.name, pool)
             }),
+            former_task_queues: status.former_task_queues,
             client_name: naming.client_name(&name),
             name,
             description: spec.description,
@@ -194,6 +199,7 @@ impl AgentEntry {
         Self {
             id: naming.agent_id(&name),
             task_queue: revision.spec.task_queue.clone(),
+            former_task_queues: Vec::new(),
             client_name: naming.client_name(&name),
             name,
             description: revision.spec.description.clone(),

@@ -229,8 +229,10 @@ fn query(agent: Option<&AgentEntry>, status: Option<&str>) -> Result<String, Api
     let mut query = format!("WorkflowType = '{WORKFLOW_TYPE}'");
     if let Some(agent) = agent {
         // No task queue of ours contains a quote; one from elsewhere must not end the string.
-        let queue = agent.task_queue.replace(['\'', '\\'], "");
-        query = format!("{query} AND TaskQueue = '{queue}'");
+        let quoted = |queue: &String| format!("'{}'", queue.replace(['\'', '\\'], ""));
+        let queues = std::iter::once(&agent.task_queue).chain(&agent.former_task_queues);
+        let queues: Vec<String> = queues.map(quoted).collect();
+        query = format!("{query} AND TaskQueue IN ({})", queues.join(", "));
     }
     let status = match status {
         None => return Ok(query + " AND ExecutionStatus != 'ContinuedAsNew'"),
@@ -310,4 +312,28 @@ async fn with_agents(
 fn agents_of(gateway: &Gateway, record: &TaskRecord) -> Vec<wire::Agent> {
     let agent = gateway.agents.by_name(&record.agent);
     agent.map(|agent| agent.to_wire()).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::agents::Naming;
+
+    #[test]
+    fn tasks_of_an_agent_that_has_moved_are_listed_where_they_began_too() {
+        let agent = json!({
+            "apiVersion": "steadfast.dev/v1alpha1", "kind": "Agent",
+            "metadata": {"name": "haiku", "namespace": "team"}, "spec": {},
+            "status": {"taskQueue": "i/team/pool/shared", "formerTaskQueues": ["i/team/agent/haiku", "i/team/pool/a' OR '"]},
+        });
+        let agent = serde_json::from_str(&agent.to_string()).unwrap();
+        let agent = AgentEntry::of_agent(&Naming::default(), &agent).unwrap();
+        assert_eq!(
+            query(Some(&agent), Some("RUNNING")).unwrap(),
+            "WorkflowType = 'AgentTask' AND TaskQueue IN ('i/team/pool/shared', 'i/team/agent/haiku', 'i/team/pool/a OR ') \
+             AND ExecutionStatus = 'Running'"
+        );
+    }
 }

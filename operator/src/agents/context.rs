@@ -32,6 +32,7 @@ use crate::{
         object_cache::ObjectCache,
     },
     metrics::Metrics,
+    moves::state::Moves,
     schedules::state::DesiredSchedules,
     settings::Settings,
     tools::GuardedTool,
@@ -59,6 +60,8 @@ pub(crate) struct Context {
     pub(crate) schedules: Arc<DesiredSchedules>,
     /// The Agents that are being deleted.
     pub(crate) deletions: Arc<Deletions>,
+    /// The Agents that are moving to other workers.
+    pub(crate) moves: Arc<Moves>,
     /// The owners whose workers the operator scales.
     pub(crate) scaling: Scaling,
     /// The Deployments whose manifest leaves `replicas` out.
@@ -160,6 +163,7 @@ impl Context {
         self.revision_summaries.forget(agent);
         self.schedules.remove(agent);
         self.deletions.forget(agent);
+        self.moves.forget(agent);
         self.scaling.wakes.forget(agent);
         self.forget_workers(OwnerKind::Agent, agent);
     }

@@ -105,10 +105,14 @@ impl CrossNamespace {
         lock(&self.references).set(agent, referents);
     }
 
+    /// The Agents in other namespaces that refer to an object.
+    pub(crate) fn dependents(&self, referent: &Referent) -> Vec<NamespacedName> {
+        lock(&self.references).dependents(referent)
+    }
+
     /// Reconciles the Agents in other namespaces that refer to an object.
     pub(crate) fn push_dependents(&self, referent: &Referent) {
-        let dependents = lock(&self.references).dependents(referent);
-        self.push(dependents);
+        self.push(self.dependents(referent));
     }
 
     /// Replaces grants of a scope, or removes them, and reconciles the Agents that this concerns.

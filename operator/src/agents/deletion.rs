@@ -29,6 +29,7 @@ use crate::{
         error::Error,
         events,
         identity::{AgentIdentity, OwnerKind},
+        moving,
         next::Next,
         scaling, status,
     },
@@ -37,6 +38,7 @@ use crate::{
         plan::{Decision, Observation, OpenTasks, Request, Tasks, Workers, decide},
         state::{Deleted, Progress, Queue},
     },
+    moves::state::Progress as Moving,
     schedules::desired::AgentSchedules,
 };
 
@@ -110,6 +112,9 @@ pub(crate) async fn reconcile(agent: &Agent, context: &Context) -> Result<Next, 
         task_queue,
     };
     let (observed, Progress { tasks, asked }) = context.deletions.observe(&deleted, Instant::now());
+    // Tasks that run elsewhere still come here, and are asked here.
+    moving::keep(context, &identity).await;
+    let tasks = with_moving(tasks, context.moves.progress(&identity.key));
     // An operator that has just started does not know it.
     scaling::keep(agent, &identity, context);
     let now = Observation {
@@ -141,6 +146,20 @@ pub(crate) async fn reconcile(agent: &Agent, context: &Context) -> Result<Next, 
             context.deletions.forget(&identity.key);
             Ok(Next::Change)
         }
+    }
+}
+
+/// The tasks that are left, where some may be on the workers that the Agent had before.
+fn with_moving(tasks: Tasks, moving: Option<Moving>) -> Tasks {
+    match (tasks, moving) {
+        (Tasks::Running(OpenTasks { counted, .. }), Some(Moving::Unknown)) => {
+            Tasks::Running(OpenTasks { counted, more: true })
+        }
+        (Tasks::Running(OpenTasks { counted, more }), Some(Moving::Left(elsewhere))) => Tasks::Running(OpenTasks {
+            counted: counted + elsewhere.counted,
+            more: more || elsewhere.counted == 0,
+        }),
+        (tasks, _) => tasks,
     }
 }
 
@@ -230,6 +249,24 @@ mod tests {
         };
         assert_eq!(elapsed(&metadata, at(160)), Duration::from_mins(1));
         assert_eq!(elapsed(&metadata, at(40)), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_agent_does_not_go_while_tasks_are_on_the_workers_that_it_had_before() {
+        let running = |counted, more| Tasks::Running(OpenTasks { counted, more });
+        let left = |counted| Some(Moving::Left(OpenTasks { counted, more: false }));
+        let none = running(0, false);
+        assert_eq!(with_moving(none, None), none);
+        assert_eq!(with_moving(none, Some(Moving::Moved)), none);
+        assert_eq!(with_moving(none, Some(Moving::Unknown)), running(0, true));
+        assert_eq!(with_moving(none, left(2)), running(2, false));
+        assert_eq!(with_moving(running(1, false), left(2)), running(3, false));
+        assert_eq!(
+            with_moving(none, left(0)),
+            running(0, true),
+            "one empty pass is not enough"
+        );
+        assert_eq!(with_moving(Tasks::Unreachable, left(2)), Tasks::Unreachable);
     }
 
     #[test]

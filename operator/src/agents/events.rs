@@ -55,6 +55,24 @@ pub(crate) async fn publish_release(context: &Context, agent: &AgentIdentity, ou
     publish_all(context, &agent.object_reference, [event(type_, reason, note)]).await;
 }
 
+/// Publishes that an Agent has begun to move to other workers.
+pub(crate) async fn publish_moving(context: &Context, agent: &AgentIdentity, pool: Option<&str>) {
+    let to = pool.map_or_else(
+        || "workers of its own".to_owned(),
+        |pool| format!("WorkerPool \"{pool}\""),
+    );
+    let note = format!("its tasks move to {to}; the workers before stay until none is left on them");
+    let moving = event(EventType::Normal, "Moving", note);
+    publish_all(context, &agent.object_reference, [moving]).await;
+}
+
+/// Publishes that no task of an Agent is left on the workers that it had before.
+pub(crate) async fn publish_moved(context: &Context, agent: &AgentIdentity) {
+    let note = "no task is left on the workers that it had before".to_owned();
+    let moved = event(EventType::Normal, "Moved", note);
+    publish_all(context, &agent.object_reference, [moved]).await;
+}
+
 /// Publishes Events on one object.
 pub(crate) async fn publish_all(
     context: &Context,

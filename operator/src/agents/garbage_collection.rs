@@ -9,7 +9,11 @@ use k8s_openapi::api::{
     core::v1::ServiceAccount,
     rbac::v1::{Role, RoleBinding},
 };
-use kube::{Api, Resource, ResourceExt as _, api::DeleteParams, core::NamespaceResourceScope};
+use kube::{
+    Api, Resource, ResourceExt as _,
+    api::DeleteParams,
+    core::{NamespaceResourceScope, PartialObjectMeta},
+};
 use serde::de::DeserializeOwned;
 use steadfast_crds::AgentRevision;
 
@@ -18,6 +22,7 @@ use crate::{
         apply::Applied,
         build::access::ROLE_NAME,
         context::Context,
+        homes::{homes, pool_of},
         identity::{AgentIdentity, OwnerKind},
         revision_history::sequence_of,
     },
@@ -32,10 +37,23 @@ pub(crate) async fn delete_leftovers(context: &Context, agent: &AgentIdentity, a
     delete_old_revisions(context, agent).await;
     if applied.workers_wanted && applied.refusal.is_none() {
         let caches = &context.caches;
-        delete_orphans::<_, Deployment>(context, agent, &caches.deployments).await;
-        delete_orphans::<_, ServiceAccount>(context, agent, &caches.service_accounts).await;
-        delete_orphans::<_, RoleBinding>(context, agent, &caches.role_bindings).await;
+        let expected = agent.as_owner().worker_name();
+        delete_all::<_, Deployment>(context, agent, &caches.deployments, |it| it.name_any() != expected).await;
+        delete_all::<_, ServiceAccount>(context, agent, &caches.service_accounts, |it| it.name_any() != expected).await;
+        delete_all::<_, RoleBinding>(context, agent, &caches.role_bindings, |it| it.name_any() != expected).await;
     }
+}
+
+/// Deletes what an Agent has of workers that it has left: its revisions for them, and its own objects.
+pub(crate) async fn delete_home(context: &Context, agent: &AgentIdentity, pool: Option<&String>) {
+    let caches = &context.caches;
+    if pool.is_none() {
+        delete_all::<_, Deployment>(context, agent, &caches.deployments, |_| true).await;
+        delete_all::<_, ServiceAccount>(context, agent, &caches.service_accounts, |_| true).await;
+        delete_all::<_, RoleBinding>(context, agent, &caches.role_bindings, |_| true).await;
+    }
+    let made_for_it = |revision: &PartialObjectMeta<AgentRevision>| pool_of(revision).as_ref() == pool;
+    delete_all::<_, AgentRevision>(context, agent, &caches.revisions, made_for_it).await;
 }
 
 /// Deletes the Role of a namespace, if no Agent and no WorkerPool is left there.
@@ -69,19 +87,28 @@ async fn delete_old_revisions(context: &Context, agent: &AgentIdentity) {
         .collect();
     revisions.sort_unstable();
     let surplus = revisions.len().saturating_sub(KEPT_REVISIONS);
-    for (_, name) in revisions.into_iter().take(surplus) {
-        delete::<AgentRevision>(context, &agent.key.namespace, &name).await;
+    // Workers that the Agent is leaving run the newest that was made for them.
+    let homes = homes(context, agent);
+    let is_in_use = |sequence: i64| homes.iter().any(|home| home.newest == sequence);
+    for (sequence, name) in revisions.into_iter().take(surplus) {
+        if !is_in_use(sequence) {
+            delete::<AgentRevision>(context, &agent.key.namespace, &name).await;
+        }
     }
 }
 
-async fn delete_orphans<C, K>(context: &Context, agent: &AgentIdentity, cache: &ObjectCache<C>)
-where
+/// Deletes the objects of an Agent of which `is_unneeded` holds.
+async fn delete_all<C, K>(
+    context: &Context,
+    agent: &AgentIdentity,
+    cache: &ObjectCache<C>,
+    is_unneeded: impl Fn(&C) -> bool,
+) where
     C: Resource,
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
 {
-    let expected = agent.as_owner().worker_name();
     for object in cache.of_owner(OwnerKind::Agent, &agent.key) {
-        if agent.owns(object.as_ref()) && object.name_any() != expected {
+        if agent.owns(object.as_ref()) && is_unneeded(object.as_ref()) {
             delete::<K>(context, &agent.key.namespace, &object.name_any()).await;
         }
     }

@@ -20,6 +20,7 @@ use crate::{
         events, garbage_collection,
         grants::Referent,
         identity::{AgentIdentity, GuardedAgent},
+        moving,
         next::Next,
         pool_summary::PoolSummary,
         revision_history::{RevisionHistory, digest_content},
@@ -86,6 +87,9 @@ async fn reconcile_valid(agent: &Agent, context: &Arc<Context>) -> Result<Next, 
             });
         }
     };
+    if status::can_serve(context, &identity, &reconciled) {
+        moving::keep(context, &identity).await;
+    }
     garbage_collection::delete_leftovers(context, &identity, &reconciled.applied).await;
     let refusal = reconciled.applied.refusal;
     Ok(match refusal {

@@ -9,6 +9,7 @@ use crate::{
     agents::{
         context::Context,
         identity::{AgentIdentity, OwnerKind, WorkerOwner},
+        moving,
         scaling_state::Scaled,
     },
     kube::namespaced_name::NamespacedName,
@@ -16,9 +17,11 @@ use crate::{
 
 /// Scales the workers of an Agent as its spec says, and wakes those that run it if the gateway has asked for it.
 pub(super) fn keep(agent: &Agent, identity: &AgentIdentity, context: &Context) {
-    let settings = agent.spec.worker.autoscaling.clone();
     // The pods of a pool are described in the WorkerPool.
-    let own = settings.filter(|_| identity.pool.is_none());
+    let own = match identity.pool {
+        None => agent.spec.worker.autoscaling.clone(),
+        Some(_) => moving::autoscaling(context, identity),
+    };
     let reference = identity.object_reference.clone();
     keep_owner(context, &identity.as_owner(), reference, own);
     let annotation = agent.annotations().get(WAKE_ANNOTATION).map(String::as_str);

@@ -20,6 +20,7 @@ use crate::{
         apply::Applied,
         context::Context,
         error::Error,
+        homes::homes,
         identity::{AgentIdentity, OwnerKind},
         pool_summary::PoolWorkers,
         rollout::{self, Progress, RolloutStatus},
@@ -31,6 +32,8 @@ use crate::{
 
 /// The largest status, as JSON.
 const MAXIMUM_STATUS_BYTES: usize = 4096;
+/// The most task queues that an Agent had before in its status.
+const MAXIMUM_FORMER_TASK_QUEUES: usize = 4;
 /// The longest message in a status that would otherwise be too large.
 const SHORT_MESSAGE_BYTES: usize = 64;
 
@@ -60,7 +63,7 @@ pub(crate) async fn write(
     let status = match result {
         Ok(reconciled) => {
             let pods = context.caches.pods.of_owner(OwnerKind::Agent, &agent.key);
-            let task_queue = agent.home_task_queue(&context.settings.install_id);
+            let task_queue = task_queue(context, agent);
             build(agent, previous, reconciled, task_queue, &pods, now)
         }
         Err(error) => build_failed(agent, previous, error, now),
@@ -72,6 +75,44 @@ pub(crate) async fn write(
         Written::Stored => Ok(Some(status)),
         Written::ObjectGone => Ok(None),
     }
+}
+
+/// The task queue of the workers for which the newest revision was made: an Agent whose spec names others and has errors
+/// stays where it is.
+fn task_queue(context: &Context, agent: &AgentIdentity) -> String {
+    let install = &context.settings.install_id;
+    let present = homes(context, agent).into_iter().next();
+    present.map_or_else(
+        || agent.home_task_queue(install),
+        |home| home.tasks(install, &agent.key).task_queue,
+    )
+}
+
+/// Whether the workers that the spec asks for can run the Agent's tasks now.
+pub(crate) fn can_serve(context: &Context, agent: &AgentIdentity, reconciled: &Reconciled) -> bool {
+    let pods = context.caches.pods.of_owner(OwnerKind::Agent, &agent.key);
+    let is_right = reconciled.errors.is_empty() && reconciled.applied.refusal.is_none();
+    is_right && rollout_of(agent, reconciled, &pods).condition.status == ConditionStatus::True
+}
+
+fn rollout_of(agent: &AgentIdentity, reconciled: &Reconciled, pods: &[Arc<Pod>]) -> RolloutStatus {
+    match reconciled.pool {
+        Some(workers) => rollout::of_pool(agent.pool.as_deref().unwrap_or_default(), workers),
+        None => rollout::assess(reconciled.applied.deployment.as_deref(), pods),
+    }
+}
+
+/// The task queues that an Agent had before, the last one first.
+fn former_task_queues(previous: Option<&AgentStatus>, present: &str) -> Vec<String> {
+    let Some(previous) = previous else { return Vec::new() };
+    let mut former: Vec<String> = Vec::new();
+    for queue in previous.task_queue.iter().chain(&previous.former_task_queues) {
+        if queue != present && !former.contains(queue) {
+            former.push(queue.clone());
+        }
+    }
+    former.truncate(MAXIMUM_FORMER_TASK_QUEUES);
+    former
 }
 
 /// Writes the condition Ready of an Agent that is being deleted, and returns the status if it was written.
@@ -114,19 +155,19 @@ fn build(
         ..
     } = &reconciled.applied;
     let errors: Vec<ValidationError> = reconciled.errors.iter().chain(refusal).cloned().collect();
-    let rollout = match reconciled.pool {
-        Some(workers) => rollout::of_pool(agent.pool.as_deref().unwrap_or_default(), workers),
-        None => rollout::assess(deployment.as_deref(), pods),
-    };
+    let rollout = rollout_of(agent, reconciled, pods);
+    // Workers of its own that an Agent on a pool still has belong to the move.
+    let deployment = deployment.as_deref().filter(|_| reconciled.pool.is_none());
     let mut updates = condition_updates(&errors, &rollout);
     updates.extend(reconciled.schedules.clone());
     bounded(AgentStatus {
         observed_generation: agent.generation,
         revision: (*revision).max(previous.and_then(|status| status.revision)),
+        former_task_queues: former_task_queues(previous, &task_queue),
         task_queue: Some(task_queue),
         tools: i32::try_from(reconciled.tools).ok(),
         workers: rollout.counts,
-        credentials_hash: deployment.as_deref().and_then(credentials_hash),
+        credentials_hash: deployment.and_then(credentials_hash),
         conditions: merge(previous_conditions, updates, agent.generation, now),
     })
 }

@@ -40,6 +40,7 @@ use crate::{
         reflector_feed::ReflectorFeed,
         watch::WatchScope,
     },
+    moves::mover::Mover,
     pools,
     scaling::temporal::QueueClient,
     schedules::{
@@ -193,6 +194,10 @@ fn spawn_loops(
     let deletions = after_sync(app, context, deletions);
     spawn_task(app, tasks, format_args!("deletions in {scope}"), deletions);
 
+    let moves = until_stopped(app, move_tasks(app, context, queue.clone()));
+    let moves = after_sync(app, context, moves);
+    spawn_task(app, tasks, format_args!("moves in {scope}"), moves);
+
     let scaling = until_stopped(app, scale(app, context));
     let scaling = after_sync(app, context, scaling);
     spawn_task(app, tasks, format_args!("autoscaler of {scope}"), scaling);
@@ -263,6 +268,7 @@ fn agent_context(app: &App, caches: Caches, cross_namespace: Arc<CrossNamespace>
         pool_index: ReferenceIndex::default(),
         schedules: Arc::default(),
         deletions: Arc::default(),
+        moves: Arc::default(),
         scaling: Scaling::new(app.config.autoscaling_interval),
         unmanaged_replicas: UnmanagedReplicas::default(),
         last_applied: LastApplied::default(),
@@ -343,6 +349,25 @@ fn end_tasks(app: &App, context: &Arc<Context>, queue: AgentQueue) -> impl Futur
             wake: |agents| queue.push(agents),
         };
         drainer.run().await;
+    }
+}
+
+/// Tells the tasks of Agents that have moved to other workers. Never ends.
+fn move_tasks(app: &App, context: &Arc<Context>, queue: AgentQueue) -> impl Future<Output = ()> + Send + 'static {
+    let moves = Arc::clone(&context.moves);
+    let rate = Arc::clone(&app.rate);
+    let temporal = app.config.temporal.clone();
+    async move {
+        let Some(temporal) = temporal else {
+            return future::pending().await;
+        };
+        let mover = Mover {
+            client: TaskClient::new(temporal),
+            moves,
+            rate,
+            wake: |agents| queue.push(agents),
+        };
+        mover.run().await;
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         passes::{Next, Passes},
         plan::{OpenTasks, Request, Tasks},
         state::{Deleted, Deletions, Progress},
-        temporal::TaskClient,
+        temporal::{Page, TaskClient},
     },
     kube::namespaced_name::NamespacedName,
     rate_limit::RateLimit,
@@ -91,7 +91,7 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
     async fn ask(&self, deleted: &Deleted, passes: &mut Passes, token: Vec<u8>) -> Result<(), TemporalError> {
         let request = passes.request();
         self.rate.permit().await;
-        let page = self.client.list(deleted, token).await?;
+        let page = self.list(deleted, token).await?;
         for task in &page.tasks {
             self.rate.permit().await;
             if !self.deletions.is_wanted(deleted, request) {
@@ -112,13 +112,23 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
 
     async fn count(&self, deleted: &Deleted, passes: &mut Passes) -> Result<(), TemporalError> {
         self.rate.permit().await;
-        let page = self.client.list(deleted, Vec::new()).await?;
+        let page = self.list(deleted, Vec::new()).await?;
         let left = OpenTasks {
             counted: page.tasks.len(),
             more: !page.next_token.is_empty(),
         };
         self.record(deleted, passes.counted(left, Instant::now()));
         Ok(())
+    }
+
+    async fn list(&self, deleted: &Deleted, token: Vec<u8>) -> Result<Page, TemporalError> {
+        let Deleted {
+            agent,
+            task_queue,
+            queue,
+            ..
+        } = deleted;
+        self.client.list(agent, task_queue, *queue, token).await
     }
 
     fn record(&self, deleted: &Deleted, progress: Progress) {

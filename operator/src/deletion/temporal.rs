@@ -1,9 +1,9 @@
-//! The requests about tasks of deleted Agents, on Temporal's raw service.
+//! The requests about the tasks of Agents that are deleted or move, on Temporal's raw service.
 
 use std::time::Duration;
 
 use steadfast_contract::{
-    signals::{CompleteTask, SIGNAL_COMPLETE_TASK},
+    signals::{AgentMoved, CompleteTask, SIGNAL_AGENT_MOVED, SIGNAL_COMPLETE_TASK},
     start::WORKFLOW_TYPE,
     visibility::MEMO_AGENT,
 };
@@ -11,7 +11,7 @@ use steadfast_payload::{plain_json, unpack};
 use steadfast_temporal::{TemporalClient, TemporalError, TemporalSettings};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::{
-    common::v1::{Payloads, WorkflowExecution},
+    common::v1::{Payload, Payloads, WorkflowExecution},
     workflow::v1::WorkflowExecutionInfo,
     workflowservice::v1::{
         ListWorkflowExecutionsRequest, RequestCancelWorkflowExecutionRequest, SignalWorkflowExecutionRequest,
@@ -20,10 +20,8 @@ use temporalio_common::protos::temporal::api::{
 
 use crate::{
     MANAGER,
-    deletion::{
-        plan::Request,
-        state::{Deleted, Queue},
-    },
+    deletion::{plan::Request, state::Queue},
+    kube::namespaced_name::NamespacedName,
 };
 
 /// Time limit of a request, with the connection and all retries.
@@ -39,11 +37,11 @@ pub(crate) struct TaskClient {
 
 /// A page of running tasks.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(crate) struct Page {
     /// Their workflow ids.
-    pub(super) tasks: Vec<String>,
+    pub(crate) tasks: Vec<String>,
     /// The token of the next page; empty on the last one.
-    pub(super) next_token: Vec<u8>,
+    pub(crate) next_token: Vec<u8>,
 }
 
 impl TaskClient {
@@ -55,22 +53,25 @@ impl TaskClient {
     }
 
     /// A page of the running tasks of an Agent.
-    pub(super) async fn list(&self, deleted: &Deleted, token: Vec<u8>) -> Result<Page, TemporalError> {
+    pub(crate) async fn list(
+        &self,
+        agent: &NamespacedName,
+        task_queue: &str,
+        queue: Queue,
+        token: Vec<u8>,
+    ) -> Result<Page, TemporalError> {
         let request = ListWorkflowExecutionsRequest {
             namespace: self.temporal.namespace().to_owned(),
             page_size: PAGE_SIZE,
             next_page_token: token,
-            query: query(&deleted.task_queue),
+            query: query(task_queue),
         };
         let answer = self
             .temporal
             .request(request, <dyn WorkflowService>::list_workflow_executions)
             .await?;
-        let agent = deleted.agent.to_string();
-        let own = answer
-            .executions
-            .into_iter()
-            .filter(|task| is_of(task, &agent, deleted.queue));
+        let agent = agent.to_string();
+        let own = answer.executions.into_iter().filter(|task| is_of(task, &agent, queue));
         let ids = own.filter_map(|task| task.execution.map(|execution| execution.workflow_id));
         Ok(Page {
             tasks: ids.collect(),
@@ -84,10 +85,21 @@ impl TaskClient {
             Request::Complete => self.complete(task, uid).await,
             Request::Cancel => self.cancel(task, uid).await,
         };
-        match asked {
-            Err(TemporalError::NotFound | TemporalError::AlreadyExists(_) | TemporalError::RunEnding) => Ok(()),
-            asked => asked,
-        }
+        unless_over(asked)
+    }
+
+    /// Tells a task where an agent is now. A task that has ended, or that was told before in this run, is left alone.
+    pub(crate) async fn tell_moved(
+        &self,
+        task: &str,
+        moved: &AgentMoved,
+        request_id: &str,
+    ) -> Result<(), TemporalError> {
+        let input = plain_json(moved).map_err(|error| TemporalError::Refused(error.to_string()))?;
+        unless_over(
+            self.signal(task, SIGNAL_AGENT_MOVED, input, request_id.to_owned())
+                .await,
+        )
     }
 
     async fn complete(&self, task: &str, uid: &str) -> Result<(), TemporalError> {
@@ -95,14 +107,19 @@ impl TaskClient {
             reason: Some(REASON.to_owned()),
         };
         let input = plain_json(&input).map_err(|error| TemporalError::Refused(error.to_string()))?;
+        self.signal(task, SIGNAL_COMPLETE_TASK, input, format!("{uid}/complete"))
+            .await
+    }
+
+    async fn signal(&self, task: &str, name: &str, input: Payload, request_id: String) -> Result<(), TemporalError> {
         let request = SignalWorkflowExecutionRequest {
             namespace: self.temporal.namespace().to_owned(),
             workflow_execution: Some(execution(task)),
-            signal_name: SIGNAL_COMPLETE_TASK.to_owned(),
+            signal_name: name.to_owned(),
             input: Some(Payloads { payloads: vec![input] }),
             identity: self.temporal.identity().to_owned(),
             // Temporal takes a signal with an id once in a run: another pass, or another operator, repeats nothing.
-            request_id: format!("{uid}/complete"),
+            request_id,
             ..Default::default()
         };
         let signaled = self
@@ -126,6 +143,14 @@ impl TaskClient {
             .temporal
             .request(request, <dyn WorkflowService>::request_cancel_workflow_execution);
         canceled.await.map(drop)
+    }
+}
+
+/// What was asked of a task that has ended, or that was asked before, needs no other attempt.
+fn unless_over(asked: Result<(), TemporalError>) -> Result<(), TemporalError> {
+    match asked {
+        Err(TemporalError::NotFound | TemporalError::AlreadyExists(_) | TemporalError::RunEnding) => Ok(()),
+        asked => asked,
     }
 }
 

@@ -18,6 +18,7 @@ mod grants;
 mod healing;
 mod leading;
 mod lint;
+mod moves;
 mod offers;
 mod ownership;
 mod pools;

@@ -30,8 +30,8 @@ use crate::{
 const IDLE: u64 = 61;
 
 /// A scene with the workers of all Agents.
-struct Stage {
-    scene: Scene,
+pub(crate) struct Stage {
+    pub(crate) scene: Scene,
     worker: Arc<Mutex<Value>>,
     requests: Arc<AtomicUsize>,
     address: &'static str,
@@ -39,7 +39,7 @@ struct Stage {
 
 impl Stage {
     /// `address` is one of this machine that no other test uses.
-    async fn set(name: &str, address: &'static str) -> Self {
+    pub(crate) async fn set(name: &str, address: &'static str) -> Self {
         let scene = Scene::with_flags(name, |operator| operator.flag("autoscaling-interval-seconds", 1)).await;
         let worker = Arc::new(Mutex::new(Value::Null));
         let requests = Arc::new(AtomicUsize::new(0));
@@ -76,13 +76,13 @@ impl Stage {
         self.run_pods(name).await;
     }
 
-    async fn run_pods(&self, agent: &str) {
+    pub(crate) async fn run_pods(&self, agent: &str) {
         let running = json!({ "podIP": self.address, "podIPs": [{ "ip": self.address }] });
         self.scene.cluster.set_pods_status(agent, &running).await;
         self.scene.cluster.make_ready(agent).await;
     }
 
-    async fn run_pool(&self, pool: &str) {
+    pub(crate) async fn run_pool(&self, pool: &str) {
         let pods = self.scene.cluster.api::<Pod>();
         let of_pool = ListParams::default().labels(&format!("steadfast.dev/worker-pool={pool}"));
         let running = json!({ "status": {

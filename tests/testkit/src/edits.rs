@@ -36,6 +36,8 @@ pub enum Effect {
     Scaling,
     /// The schedule in Temporal.
     Schedule,
+    /// The Agent and its running tasks move to other workers, and each Agent that refers to it learns of it.
+    Move,
     /// What becomes of the tasks when the Agent is deleted.
     Deletion,
     /// Whether references to another namespace are permitted, and so the revisions of the Agents that have them.
@@ -58,6 +60,7 @@ impl Effect {
             Self::Replicas => "more or fewer pods",
             Self::Scaling => "more or fewer pods, when the operator next asks Temporal what waits",
             Self::Schedule => "schedule",
+            Self::Move => "a move to other workers",
             Self::Deletion => "at the deletion",
             Self::Permission => "which references are permitted",
             Self::Refused(message) => return format!("refused: {message}"),

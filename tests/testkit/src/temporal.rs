@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -108,6 +109,16 @@ pub fn count_events(history: &[Value], kind: &str) -> usize {
         .iter()
         .filter(|event| event["eventType"] == kind.as_str())
         .count()
+}
+
+/// The content of a payload of a [`Temporal::history`] that is plain JSON, for any language and the Temporal UI.
+pub fn plain_json(payload: &Value) -> Option<Value> {
+    let base64 = |value: &Value| BASE64_STANDARD.decode(value.as_str()?).ok();
+    let encoding = base64(&payload["metadata"]["encoding"])?;
+    if encoding != b"json/plain" {
+        return None;
+    }
+    serde_json::from_slice(&base64(&payload["data"])?).ok()
 }
 
 impl Temporal {

@@ -11,6 +11,8 @@ use crate::{args::Args, revisions::Selection};
 pub(super) struct WorkerHome {
     namespace: String,
     kind: Kind,
+    /// The queue that the operator gives to this owner.
+    home: String,
     task_queue: String,
 }
 
@@ -26,11 +28,12 @@ impl WorkerHome {
             Some(pool) => Kind::Pool(pool.clone()),
             None => Kind::Agent(args.agent.clone()),
         };
-        let of_home = || home_task_queue(&args.install, &args.namespace, &args.agent, args.worker_pool.as_deref());
+        let home = home_task_queue(&args.install, &args.namespace, &args.agent, args.worker_pool.as_deref());
         Self {
             namespace: args.namespace.clone(),
             kind,
-            task_queue: args.task_queue.clone().unwrap_or_else(of_home),
+            task_queue: args.task_queue.clone().unwrap_or_else(|| home.clone()),
+            home,
         }
     }
 
@@ -60,7 +63,10 @@ impl WorkerHome {
     /// The revisions that this process needs.
     pub(super) fn selection(&self) -> Selection {
         match &self.kind {
-            Kind::Agent(agent) => Selection::OfAgent(agent.clone()),
+            Kind::Agent(agent) => Selection::OfAgent {
+                agent: agent.clone(),
+                task_queue: self.home.clone(),
+            },
             Kind::Pool(pool) => Selection::OfPool {
                 pool: pool.clone(),
                 task_queue: self.task_queue.clone(),

@@ -13,9 +13,9 @@ use serde_json::Value;
 use steadfast_contract::{
     queries::{QUERY_APPROVALS, QUERY_STATE, QUERY_TRANSCRIPT, TaskState},
     signals::{
-        AnswerPart, CompleteTask, Decide, Interrupt, ReceiveEvent, SIGNAL_ANSWER_PART, SIGNAL_CHECKPOINT,
-        SIGNAL_COMPLETE_TASK, SIGNAL_DECIDE, SIGNAL_INTERRUPT, SIGNAL_RECEIVE_EVENT, SIGNAL_UPDATE_METADATA,
-        UpdateMetadata,
+        AgentMoved, AnswerPart, CompleteTask, Decide, Interrupt, ReceiveEvent, SIGNAL_AGENT_MOVED, SIGNAL_ANSWER_PART,
+        SIGNAL_CHECKPOINT, SIGNAL_COMPLETE_TASK, SIGNAL_DECIDE, SIGNAL_INTERRUPT, SIGNAL_RECEIVE_EVENT,
+        SIGNAL_UPDATE_METADATA, UpdateMetadata,
     },
     start::{TaskResult, WORKFLOW_TYPE},
     visibility::MEMO_METADATA,
@@ -70,6 +70,7 @@ pub enum Signal {
     Receive(ReceiveEvent),
     Decide(Decide),
     Checkpoint,
+    AgentMoved(AgentMoved),
     Complete,
     Interrupt,
     /// The memo has it already.
@@ -119,6 +120,7 @@ impl AgentTask {
             Signal::Receive(message) => task.receive(message, now),
             Signal::Decide(decide) => task.decide(decide, now),
             Signal::Checkpoint => task.local.checkpoint_requested = true,
+            Signal::AgentMoved(moved) => task.agent_moved(moved),
             Signal::Complete => task.state.inbox.request_completion(),
             Signal::Interrupt => {
                 task.interrupt();
@@ -160,6 +162,11 @@ impl AgentTask {
     #[signal(name = SIGNAL_CHECKPOINT)]
     pub fn checkpoint(&mut self, ctx: &mut SyncWorkflowContext<Self>) {
         self.signaled(Signal::Checkpoint, ctx.workflow_time());
+    }
+
+    #[signal(name = SIGNAL_AGENT_MOVED)]
+    pub fn agent_moved(&mut self, ctx: &mut SyncWorkflowContext<Self>, moved: AgentMoved) {
+        self.signaled(Signal::AgentMoved(moved), ctx.workflow_time());
     }
 
     #[signal(name = SIGNAL_COMPLETE_TASK)]

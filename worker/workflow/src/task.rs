@@ -4,6 +4,7 @@
 mod compaction;
 mod continue_as_new;
 mod events;
+mod moves;
 mod stop;
 
 use std::sync::Arc;
@@ -230,6 +231,7 @@ impl Task {
             Guarded::Yes
         };
         let message = self.state.inbox.start_turn()?;
+        self.forget_moves();
         self.state.turn_started_at = Some(now);
         self.state.turn_usage = Usage::default();
         self.state.turn_sender.clone_from(&message.sender);

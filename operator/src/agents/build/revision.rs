@@ -4,7 +4,7 @@
 use kube::ResourceExt as _;
 use steadfast_crds::{
     AgentRevision, AgentRevisionSpec,
-    names::{SEQUENCE_LABEL, WORKER_POOL_LABEL, revision_name},
+    names::{SEQUENCE_LABEL, WORKER_POOL_LABEL, parse_pool_task_queue, revision_name},
 };
 
 use super::{RevisionPlan, metadata::owned_metadata};
@@ -37,7 +37,8 @@ pub(crate) fn plan(
     let labels = revision.labels_mut();
     labels.insert(SEQUENCE_LABEL.to_owned(), sequence.to_string());
     // The workers of a pool select the revisions of their Agents by this label.
-    labels.extend(agent.pool.clone().map(|pool| (WORKER_POOL_LABEL.to_owned(), pool)));
+    let pool = parse_pool_task_queue(&content.spec.task_queue);
+    labels.extend(pool.map(|(.., pool)| (WORKER_POOL_LABEL.to_owned(), pool.to_owned())));
     RevisionPlan::Create {
         revision: Box::new(revision),
         digest: content.digest.clone(),

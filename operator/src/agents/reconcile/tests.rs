@@ -95,6 +95,7 @@ where
         pool_index: ReferenceIndex::default(),
         schedules: Arc::default(),
         deletions: Arc::default(),
+        moves: Arc::default(),
         scaling: crate::agents::scaling_state::Scaling::new(Duration::from_secs(15)),
         unmanaged_replicas: crate::agents::scaling_state::UnmanagedReplicas::default(),
         last_applied: LastApplied::default(),

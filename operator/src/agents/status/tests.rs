@@ -223,3 +223,30 @@ fn an_agent_whose_schedules_are_not_synced_stays_ready() {
         ]
     );
 }
+
+#[test]
+fn a_status_knows_the_task_queues_of_the_homes_before() {
+    let at_home = |previous: Option<&AgentStatus>, pool: &str| {
+        let queue = format!("demo/team/pool/{pool}");
+        build(
+            &agent(1),
+            previous,
+            &reconciled(vec![], Some(1), None),
+            queue,
+            &[],
+            at(0),
+        )
+    };
+    let first = at_home(None, "a");
+    assert_eq!(first.former_task_queues, [] as [&str; 0]);
+    assert_eq!(at_home(Some(&first), "a").former_task_queues, [] as [&str; 0]);
+    let second = at_home(Some(&first), "b");
+    assert_eq!(second.former_task_queues, ["demo/team/pool/a"]);
+    let back = at_home(Some(&second), "a");
+    assert_eq!(back.former_task_queues, ["demo/team/pool/b"]);
+    let many = ["c", "d", "e", "f"]
+        .iter()
+        .fold(back, |status, pool| at_home(Some(&status), pool));
+    let expected = ["e", "d", "c", "a"].map(|pool| format!("demo/team/pool/{pool}"));
+    assert_eq!(many.former_task_queues, expected);
+}

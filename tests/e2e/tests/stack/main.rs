@@ -43,6 +43,7 @@ mod metrics;
 mod model_faults;
 mod model_quirks;
 mod model_servers;
+mod moves;
 mod noise;
 mod openai_api;
 mod pool;

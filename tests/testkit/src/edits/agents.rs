@@ -4,11 +4,16 @@ use serde_json::json;
 
 use super::{
     Edit,
-    Effect::{Deletion, Refused, Revision, RevisionAndPods, RevisionOfReferrersToo, Schedule as InTemporal},
-    same,
+    Effect::{Deletion, Move, Revision, RevisionAndPods, RevisionOfReferrersToo, Schedule as InTemporal},
+    Proof, same,
 };
 
 const KIND: &str = "Agent";
+/// It moves an Agent whose tasks run, to a pool and back.
+const MOVE: Proof = Proof {
+    file: "operator/tests/control_plane/moves.rs",
+    test: "an_agent_moves_to_a_pool_and_back_and_the_workers_before_stay_until_its_tasks_have_moved",
+};
 
 pub(super) fn edits() -> Vec<Edit> {
     [
@@ -209,10 +214,13 @@ fn workers() -> Vec<Edit> {
         json!("OTHER_KEY"),
         RevisionAndPods,
     );
-    let moved = "workerPool cannot be changed";
+    let moved = Edit::new(KIND, "spec.workerPool.name", json!("other-pool"), Move);
     let others = [
         renamed.and("spec.model.apiKeyEnvVar", json!("OTHER_KEY")),
-        Edit::new(KIND, "spec.workerPool.name", json!("other-pool"), Refused(moved)),
+        Edit {
+            proof: Some(MOVE),
+            ..moved
+        },
         Edit::new(KIND, "spec.deletion.policy", json!("Cancel"), Deletion),
         Edit::new(KIND, "spec.deletion.deadline", json!("20m"), Deletion),
     ];

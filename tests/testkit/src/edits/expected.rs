@@ -33,6 +33,7 @@ impl Edit {
             Effect::Revision
             | Effect::RevisionOfReferrersToo
             | Effect::Scaling
+            | Effect::Move
             | Effect::Deletion
             | Effect::Permission
             | Effect::Refused(_) => None,

@@ -234,10 +234,17 @@ impl Agent {
 
     /// Another worker, which serves a task queue that has no tasks. It is not started yet.
     pub(crate) fn idle_worker(&self, stack: &Stack, task_queue: &str) -> anyhow::Result<Component> {
-        let variables = [
-            ("STEADFAST_TASK_QUEUE".to_owned(), task_queue.to_owned()),
-            ("STEADFAST_REVISIONS".to_owned(), self.revisions.display().to_string()),
-        ];
+        self.worker_with(stack, &[("STEADFAST_TASK_QUEUE".to_owned(), task_queue.to_owned())])
+    }
+
+    /// Another worker of its own. It is not started yet.
+    pub fn another_worker(&self, stack: &Stack) -> anyhow::Result<Component> {
+        self.worker_with(stack, &[])
+    }
+
+    fn worker_with(&self, stack: &Stack, variables: &[(String, String)]) -> anyhow::Result<Component> {
+        let revisions = ("STEADFAST_REVISIONS".to_owned(), self.revisions.display().to_string());
+        let variables = [variables, &[revisions]].concat();
         worker(
             stack,
             (&self.namespace, &self.name(), None),

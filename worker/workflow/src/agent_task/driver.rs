@@ -59,7 +59,11 @@ enum End {
     Completed,
     Canceled,
     TimedOut,
-    ContinueAsNew(Box<StartTask>),
+    ContinueAsNew {
+        start: Box<StartTask>,
+        /// That of this run when absent.
+        task_queue: Option<String>,
+    },
 }
 
 /// Runs a task until it ends or continues as new.
@@ -92,8 +96,9 @@ pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskR
         End::Completed => Ok(read(ctx, Task::result)),
         End::Canceled => Err(WorkflowTermination::cancelled()),
         End::TimedOut => Err(failed(TASK_TIMED_OUT, "the task took longer than limits.taskTimeout")),
-        End::ContinueAsNew(start) => {
+        End::ContinueAsNew { start, task_queue } => {
             let options = ContinueAsNewOptions::builder()
+                .maybe_task_queue(task_queue)
                 .memo(memo(ctx))
                 .search_attributes(ctx.search_attributes())
                 .build();
@@ -139,10 +144,14 @@ fn receive_early(ctx: &Context) {
 async fn converse(ctx: &Context) -> Result<End, WorkflowTermination> {
     state_pages::fetch(ctx).await?;
     prepare(ctx).await?;
+    replace_stale_revision(ctx).await;
     loop {
         if wants_continue_as_new(ctx) {
             outbox_relay::flush(ctx, activity_options::CONTINUE_FLUSH).await;
-            return Ok(End::ContinueAsNew(Box::new(state_pages::next_input(ctx).await?)));
+            let own_queue = ctx.task_queue().to_owned();
+            let task_queue = update(ctx, |task| task.change_over(&own_queue));
+            let start = Box::new(state_pages::next_input(ctx).await?);
+            return Ok(End::ContinueAsNew { start, task_queue });
         }
         visibility::show_long_turn(ctx);
         match read(ctx, |task| task.state.agent_run.next_step()) {
@@ -173,7 +182,9 @@ fn wants_continue_as_new(ctx: &Context) -> bool {
 
 /// For every wait that may last: it ends when the run is to continue as new.
 fn is_continue_as_new_due(ctx: &Context, task: &Task) -> bool {
-    task.wants_continue_as_new() || (ctx.continue_as_new_suggested() && task.follows_suggestion(ctx.history_length()))
+    task.wants_continue_as_new()
+        || task.is_move_due(ctx.task_queue())
+        || (ctx.continue_as_new_suggested() && task.follows_suggestion(ctx.history_length()))
 }
 
 /// What a new task does before its first turn.
@@ -217,6 +228,17 @@ async fn prepare(ctx: &Context) -> Result<(), WorkflowTermination> {
         }
     });
     Ok(())
+}
+
+/// In the middle of a turn whose agent has moved: the rest of the turn runs on the newest revision, which was made for the
+/// workers that run it now.
+async fn replace_stale_revision(ctx: &Context) {
+    let token = ctx.cancellation_token();
+    while read(ctx, |task| task.state.revision_is_stale) && !token.is_cancelled() {
+        if load_revision(ctx, &token).await {
+            update(ctx, |task| task.state.revision_is_stale = false);
+        }
+    }
 }
 
 enum Next {

@@ -62,7 +62,7 @@ pub(super) async fn ask_agent(
     question: String,
     token: &WorkflowCancellationToken,
 ) -> Result<TaskResult, ChildFailure> {
-    let (start, workflow_id) = read(ctx, |task| {
+    let (start, workflow_id, task_queue) = read(ctx, |task| {
         let path = match task.start.path() {
             "" => asked.place.clone(),
             path => format!("{path}/{}", asked.place),
@@ -88,7 +88,8 @@ pub(super) async fn ask_agent(
             // The person whose message led to the question, who may not approve what comes of it.
             sender: task.state.turn_sender.clone(),
         }];
-        (start, workflow_id)
+        let task_queue = task.queue_of(asked.namespace, asked.agent, asked.task_queue);
+        (start, workflow_id, task_queue)
     });
     if start.path().split('/').count() > DEEPEST_PATH {
         return Err(ChildFailure::new(
@@ -98,7 +99,7 @@ pub(super) async fn ask_agent(
     }
     let mut options = options(
         workflow_id,
-        asked.task_queue,
+        &task_queue,
         asked.timeout,
         format!("asks {}", asked.agent),
         token,

@@ -75,13 +75,14 @@ pub(super) async fn hand_off(ctx: &Context, id: StepId, to: &str) -> Result<(), 
         task.local.piggyback_pending = false;
         let namespace = handoff.namespace.clone();
         let namespace = namespace.unwrap_or_else(|| task.acting_namespace().to_owned());
+        let task_queue = task.queue_of(Some(&namespace), &handoff.agent, &handoff.task_queue);
         let before = (task.state.active_agent.take(), task.state.revision.take());
         // Back at the task's own agent, its own workers serve the turn.
         let is_home = namespace == task.start.namespace && handoff.agent == task.start.agent;
         task.state.active_agent = (!is_home).then(|| ActiveAgent {
             agent: handoff.agent.clone(),
             namespace: (namespace != task.start.namespace).then_some(namespace),
-            task_queue: handoff.task_queue.clone(),
+            task_queue,
         });
         before
     });
