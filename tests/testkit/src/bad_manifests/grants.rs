@@ -5,45 +5,48 @@ use serde_json::{Value, json};
 use super::{BadManifest, bad, object, refused};
 
 fn grant(name: &'static str, spec: Value, verdict: super::Verdict) -> BadManifest {
-    bad(
-        "AgentReferenceGrant",
-        name,
-        object("AgentReferenceGrant", name, &spec),
-        verdict,
-    )
+    let mut grant = object("AgentReferenceGrant", name, &Value::Null);
+    grant["spec"] = spec;
+    bad("AgentReferenceGrant", name, grant, verdict)
 }
 
 /// By the API server.
 pub(super) fn refused_grants() -> Vec<BadManifest> {
+    [refused_lists(), refused_entries()].concat()
+}
+
+/// Lists that are missing, empty or too long.
+fn refused_lists() -> Vec<BadManifest> {
     let agent = json!({"kind": "Agent", "namespace": "team-a"});
     let tools = json!({"kind": "AgentTool"});
-    let from = |entry: Value| json!({"from": [entry], "to": [tools.clone()]});
-    let to = |entry: Value| json!({"from": [agent.clone()], "to": [entry]});
     refused(
         grant,
         [
-            ("grant-without-from", json!({"to": [tools.clone()]}), "spec"),
-            (
-                "grant-to-nobody",
-                json!({"from": [], "to": [tools.clone()]}),
-                "spec.from",
-            ),
-            (
-                "grant-of-nothing",
-                json!({"from": [agent.clone()], "to": []}),
-                "spec.to",
-            ),
-            ("grant-without-to", json!({"from": [agent.clone()]}), "spec"),
+            ("grant-without-from", json!({"to": [tools]}), "spec"),
+            ("grant-to-nobody", json!({"from": [], "to": [tools]}), "spec.from"),
+            ("grant-of-nothing", json!({"from": [agent], "to": []}), "spec.to"),
+            ("grant-without-to", json!({"from": [agent]}), "spec"),
             (
                 "grant-to-too-many",
-                json!({"from": vec![agent.clone(); 17], "to": [tools.clone()]}),
+                json!({"from": vec![&agent; 17], "to": [tools]}),
                 "spec.from",
             ),
             (
                 "grant-of-too-many",
-                json!({"from": [agent.clone()], "to": vec![tools.clone(); 17]}),
+                json!({"from": [agent], "to": vec![&tools; 17]}),
                 "spec.to",
             ),
+        ],
+    )
+}
+
+/// Entries of the lists.
+fn refused_entries() -> Vec<BadManifest> {
+    let from = |entry: Value| json!({"from": [entry], "to": [{"kind": "AgentTool"}]});
+    let to = |entry: Value| json!({"from": [{"kind": "Agent", "namespace": "team-a"}], "to": [entry]});
+    refused(
+        grant,
+        [
             (
                 "grant-to-every-namespace",
                 from(json!({"kind": "Agent", "namespace": "*"})),
