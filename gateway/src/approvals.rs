@@ -4,7 +4,6 @@
 mod form;
 mod log_lookup;
 mod state;
-mod waiting;
 mod whole;
 
 use std::time::Duration;
@@ -17,7 +16,6 @@ use steadfast_events::{Approval, ApprovalKind};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-pub use self::waiting::count_approvals;
 pub(crate) use self::{form::mismatch, log_lookup::look_up, state::ApprovalState, whole::whole};
 use crate::{
     agents::{AgentName, Naming},

@@ -2,6 +2,7 @@
 //! this process. Each replica counts the turns of the messages that clients sent through it, so that no turn is counted
 //! twice; a restart begins anew. The metrics of the workers have the whole, for whoever runs Prometheus.
 
+mod activity;
 mod histogram;
 mod own_turns;
 mod series;
@@ -21,6 +22,7 @@ use steadfast_eventlog::{LogItem, LogReader, reader::From};
 use steadfast_events::LogId;
 use tokio::time::{Instant, timeout};
 
+pub(crate) use self::activity::{Activity, TaskCounts};
 use self::own_turns::OwnTurns;
 pub(crate) use self::series::{Figures, INTERVAL, INTERVALS, Sample, Series, begin_of};
 use crate::agents::AgentName;
@@ -43,10 +45,18 @@ struct Shared {
     reader: LogReader,
     series: Mutex<Series>,
     /// The tasks with turns that are waited for, by their logs.
-    tasks: Mutex<HashMap<LogId, Arc<Mutex<OwnTurns>>>>,
+    tasks: Mutex<HashMap<LogId, Followed>>,
+    /// The tasks that ran or waited when Temporal was asked, by id; absent before the first answer.
+    counted: Mutex<Option<HashMap<String, (AgentName, Activity)>>>,
     /// Messages whose turns are not counted.
     uncounted: AtomicU64,
     since: Timestamp,
+}
+
+/// A task with turns that are waited for.
+struct Followed {
+    agent: AgentName,
+    own: Arc<Mutex<OwnTurns>>,
 }
 
 /// A message that is about to be sent. It is not waited for if the value is dropped before it was sent.
@@ -62,6 +72,7 @@ impl Fleet {
             reader,
             series: Mutex::default(),
             tasks: Mutex::default(),
+            counted: Mutex::default(),
             uncounted: AtomicU64::new(0),
             since: Timestamp::now(),
         }))
@@ -81,6 +92,23 @@ impl Fleet {
         lock(&self.0.series)
     }
 
+    /// The tasks that run or wait now, as Temporal's visibility has them.
+    pub(crate) fn set_tasks(&self, tasks: HashMap<String, (AgentName, Activity)>) {
+        *lock(&self.0.counted) = Some(tasks);
+    }
+
+    /// How many tasks of each agent run or wait for people; `None` until it is known. Visibility is late, and knows
+    /// nothing of short turns: those of the messages that came through this gateway are counted as they are.
+    pub(crate) fn task_counts(&self) -> Option<HashMap<AgentName, TaskCounts>> {
+        let mut now = lock(&self.0.counted).clone()?;
+        for (log, followed) in lock(&self.0.tasks).iter() {
+            if let Some(activity) = lock(&followed.own).activity() {
+                now.insert(log.task_id.clone(), (followed.agent.clone(), activity));
+            }
+        }
+        Some(activity::counts(now.into_values()))
+    }
+
     /// Counts the turn of a message that is about to be sent to a task of this agent. The reading begins while the
     /// message is on its way, so that sending takes no longer: the task accepts it later than Redis answers.
     pub(crate) fn expect(&self, agent: &AgentName, log: &LogId, message_id: &str) -> Expected {
@@ -98,7 +126,11 @@ impl Fleet {
         if is_new && tasks.len() >= MAX_TASKS {
             return self.not_followed();
         }
-        let own = tasks.entry(log.clone()).or_default().clone();
+        let followed = tasks.entry(log.clone()).or_insert_with(|| Followed {
+            agent: agent.clone(),
+            own: Arc::default(),
+        });
+        let own = followed.own.clone();
         if !lock(&own).expect(message_id) {
             return self.not_followed();
         }
@@ -139,6 +171,10 @@ impl Fleet {
             let mut tasks = lock(&self.0.tasks);
             if lock(&own).are_over() {
                 tasks.remove(&log);
+                // What Temporal said of it is older than the end of its turn.
+                if let Some(counted) = lock(&self.0.counted).as_mut() {
+                    counted.remove(&log.task_id);
+                }
                 return;
             }
         }

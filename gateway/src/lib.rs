@@ -6,6 +6,7 @@
 mod a2a;
 mod access;
 mod acknowledgement;
+mod activity;
 mod admission;
 mod agentex;
 mod agents;
@@ -40,11 +41,11 @@ mod wake;
 pub use access::{
     Access, ApiKeys, CacheAges, KubernetesAccess, Oidc, OidcError, OidcLogin, OidcSettings, ProxySettings, SelfApproval,
 };
+pub use activity::count_tasks;
 pub use admission::HistoryLimits;
 pub use agents::{AgentDirectory, Naming};
 pub use api::{codec_routes, router};
 pub use app::Gateway;
-pub use approvals::count_approvals;
 pub use console::console_routes;
 pub use edge::{CorsOrigins, Edge, PathPrefix};
 pub use fleet::Fleet;

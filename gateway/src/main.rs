@@ -8,7 +8,7 @@ use steadfast_eventlog::{EventLog, LogReader, LogSettings, RedisConnector};
 use steadfast_gateway::{
     Access, AgentDirectory, ApiKeys, CorsOrigins, Edge, Fleet, Gateway, HistoryLimits, KubernetesAccess, Links, Load,
     Metrics, Naming, Oidc, OidcLogin, OidcSettings, Prices, ProxySettings, SelfApproval, Server, Temporal, Waker,
-    codec_routes, console_routes, count_approvals, router,
+    codec_routes, console_routes, count_tasks, router,
 };
 use steadfast_process::{
     AdminServer, BlockingWork, Readiness, ReadinessGauge, crypto, outbound::Outbound, prometheus, shutdown, telemetry,
@@ -50,7 +50,7 @@ async fn main() -> anyhow::Result<()> {
 
     let gateway = Arc::new(build(&args, metrics, &outbound, (agents_known, keys_known), &stop).await?);
     tokio::spawn(watch_temporal(gateway.clone(), temporal_reached));
-    tokio::spawn(count_approvals(gateway.clone()));
+    tokio::spawn(count_tasks(gateway.clone()));
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("listen on {}", args.listen))?;

@@ -26,6 +26,10 @@ pub(crate) struct Agent {
     pub(crate) registration_metadata: Option<Map<String, Value>>,
     pub(crate) agent_input_type: &'static str,
     pub(crate) production_deployment_id: Option<String>,
+    /// Name of its model; empty where it cannot be read.
+    pub(crate) model: String,
+    /// The AgentTools and the agents that are its tools, by their names.
+    pub(crate) tools: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -182,4 +182,23 @@ mod tests {
         assert_eq!(description("deep"), "Sinks.");
         assert_eq!(description("wrong"), "");
     }
+
+    #[test]
+    fn an_agent_has_the_names_of_its_model_its_tools_and_its_pool() {
+        let spec = json!({
+            "model": {"name": "gpt", "settings": {"temperature": 1}}, "workerPool": {"name": "shared"},
+            "tools": [{"tool": "get-weather", "approval": {"required": true}}, {"agent": "researcher", "name": "ask"}, {}],
+        });
+        let entry = AgentEntry::of_agent(&naming(), &agent_with("a", &spec)).unwrap();
+        assert_eq!(
+            (entry.model.as_str(), entry.task_queue.as_str()),
+            ("gpt", "test/default/pool/shared")
+        );
+        assert_eq!(entry.tools, ["get-weather", "researcher"]);
+        for tools in [json!("of a later version"), json!([{"tool": 7}]), json!(null)] {
+            let spec = json!({"model": {"name": "gpt"}, "tools": tools});
+            let entry = AgentEntry::of_agent(&naming(), &agent_with("a", &spec)).unwrap();
+            assert_eq!((entry.model.as_str(), entry.tools), ("gpt", Vec::new()), "{spec}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use kube::Resource as _;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use steadfast_crds::{
-    AgentRevision,
+    AgentRevision, AgentRevisionSpec,
     conditions::{ConditionType, Reason},
     names,
 };
@@ -95,11 +95,13 @@ struct AgentView {
 }
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct SpecView {
     #[serde(default)]
     description: String,
     /// Whatever stands there, however deep: an Agent is listed before the operator has looked at it.
     model: Option<Box<RawValue>>,
+    tools: Option<Box<RawValue>>,
     worker_pool: Option<PoolView>,
 }
 
@@ -113,6 +115,13 @@ struct PoolView {
 struct ModelView {
     #[serde(default)]
     name: String,
+}
+
+/// A reference to an AgentTool, or to an agent that is a tool.
+#[derive(Debug, Default, Deserialize)]
+struct ToolView {
+    tool: Option<String>,
+    agent: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -133,6 +142,8 @@ pub(crate) struct AgentEntry {
     pub(crate) description: String,
     /// Name of its model.
     pub(crate) model: String,
+    /// Names of its AgentTools, and of the agents that are its tools.
+    pub(crate) tools: Vec<String>,
     /// Counts the changes of its resource.
     pub(crate) version: i64,
     /// Temporal task queue of the agent's workers.
@@ -150,8 +161,8 @@ pub(crate) struct AgentEntry {
 }
 
 impl AgentEntry {
-    /// Reads an Agent of a cluster; `None` for an object without a name. Reads the description and the status only:
-    /// whatever else an Agent contains, its tasks go on.
+    /// Reads an Agent of a cluster; `None` for an object without a name. Reads the status, and of the spec what clients
+    /// see: whatever else an Agent contains, its tasks go on.
     pub(crate) fn of_agent(naming: &Naming, agent: &RawObject) -> Option<Self> {
         let name = AgentName::of_object(agent.meta())?;
         let created_at = created_at(agent.meta());
@@ -171,6 +182,7 @@ impl AgentEntry {
             name,
             description: spec.description,
             model: spec.model.map(|model| name_of(&model)).unwrap_or_default(),
+            tools: spec.tools.map(|tools| names_of(&tools)).unwrap_or_default(),
             version: agent.meta().generation.unwrap_or(1),
             is_asleep: is_asleep(&status.conditions),
             is_being_deleted: agent.meta().deletion_timestamp.is_some(),
@@ -204,6 +216,7 @@ impl AgentEntry {
             name,
             description: revision.spec.description.clone(),
             model: revision.spec.model.name.clone(),
+            tools: tools_of(&revision.spec),
             version: revision.spec.sequence,
             is_asleep: false,
             is_being_deleted: revision.metadata.deletion_timestamp.is_some(),
@@ -228,6 +241,8 @@ impl AgentEntry {
             registration_metadata: None,
             agent_input_type: "text",
             production_deployment_id: None,
+            model: self.model.clone(),
+            tools: self.tools.clone(),
         }
     }
 
@@ -257,6 +272,21 @@ fn is_asleep(conditions: &[Condition]) -> bool {
 fn name_of(model: &RawValue) -> String {
     let model: ModelView = serde_json::from_str(model.get()).unwrap_or_default();
     model.name
+}
+
+/// The names that can be read.
+fn names_of(tools: &RawValue) -> Vec<String> {
+    let tools: Vec<ToolView> = serde_json::from_str(tools.get()).unwrap_or_default();
+    let names = tools.into_iter().filter_map(|view| view.tool.or(view.agent));
+    names.collect()
+}
+
+/// A revision has the tools by the names of their functions.
+fn tools_of(spec: &AgentRevisionSpec) -> Vec<String> {
+    let tools = spec.tools.iter().map(|tool| tool.name.clone());
+    tools
+        .chain(spec.agents.iter().map(|agent| agent.agent.clone()))
+        .collect()
 }
 
 fn created_at(metadata: &ObjectMeta) -> Timestamp {

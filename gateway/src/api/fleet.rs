@@ -16,7 +16,7 @@ use crate::{
     agents::AgentEntry,
     app::Gateway,
     error::{ApiError, ErrorBody},
-    fleet::{Figures, INTERVAL, INTERVALS, Series, begin_of},
+    fleet::{Figures, INTERVAL, INTERVALS, Series, TaskCounts, begin_of},
 };
 
 const DEFAULT_MINUTES: u32 = 60;
@@ -57,6 +57,13 @@ struct AgentFigures {
     /// Its name for clients.
     agent_name: String,
     namespace: String,
+    /// Tasks whose turns run now: of the messages that were sent through this replica at once, of others after a minute.
+    /// Absent where Temporal has not answered yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks_running: Option<u32>,
+    /// Tasks whose turns wait for people now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tasks_waiting: Option<u32>,
     #[serde(flatten)]
     figures: FleetFigures,
 }
@@ -140,6 +147,11 @@ pub(super) async fn get(
     let now = Timestamp::now();
     // The interval that runs is one of them.
     let from = begin_of(now - SignedDuration::from_mins(minutes - INTERVAL.as_mins()));
+    let tasks = gateway.fleet.task_counts();
+    let tasks_of = |agent: &AgentEntry| {
+        let tasks = tasks.as_ref()?;
+        Some(tasks.get(&agent.name).copied().unwrap_or_default())
+    };
     let series = gateway.fleet.series();
     let totals: Vec<Option<Figures>> = agents.iter().map(|agent| series.total(&agent.name, from)).collect();
     Ok(Json(FleetView {
@@ -153,7 +165,7 @@ pub(super) async fn get(
         agents: agents
             .iter()
             .zip(&totals)
-            .map(|(agent, total)| of_agent(agent, total.as_ref()))
+            .map(|(agent, total)| of_agent(agent, tasks_of(agent), total.as_ref()))
             .collect(),
     }))
 }
@@ -164,10 +176,12 @@ fn longest_minutes() -> i64 {
         .saturating_mul(i64::try_from(INTERVALS).unwrap_or(i64::MAX))
 }
 
-fn of_agent(agent: &AgentEntry, total: Option<&Figures>) -> AgentFigures {
+fn of_agent(agent: &AgentEntry, tasks: Option<TaskCounts>, total: Option<&Figures>) -> AgentFigures {
     AgentFigures {
         agent_name: agent.client_name.clone(),
         namespace: agent.name.namespace.clone(),
+        tasks_running: tasks.map(|tasks| tasks.running),
+        tasks_waiting: tasks.map(|tasks| tasks.waiting),
         figures: total.map(FleetFigures::of).unwrap_or_default(),
     }
 }

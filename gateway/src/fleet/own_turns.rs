@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use steadfast_events::{Event, EventKind};
 
-use super::series::Sample;
+use super::{activity::Activity, series::Sample};
 
 /// Messages of one task that may wait for their turns; the queue of a task is shorter by default.
 const MAX_MESSAGES: usize = 256;
+/// Approvals of one turn that are told apart.
+const MAX_APPROVALS: usize = 64;
 /// Model calls of one turn that run at a time: those of agents that are asked in parallel.
 const MAX_CALLS: usize = 64;
 
@@ -22,6 +24,8 @@ pub(super) struct OwnTurns {
     turns: BTreeMap<u32, Option<Timestamp>>,
     /// When the running model calls began, by the path of their agent; until their first text.
     calls: BTreeMap<String, Timestamp>,
+    /// The approvals that wait.
+    approvals: BTreeSet<String>,
 }
 
 /// A sample, and the agent that it is of, by its name in the namespace.
@@ -57,9 +61,21 @@ impl OwnTurns {
         self.messages.len() + self.turns.len()
     }
 
+    /// What the task does; `None` where none of its turns is known to run.
+    pub(super) fn activity(&self) -> Option<Activity> {
+        if !self.turns.values().any(Option::is_some) {
+            None
+        } else if self.approvals.is_empty() {
+            Some(Activity::Runs)
+        } else {
+            Some(Activity::WaitsForPeople)
+        }
+    }
+
     /// The log has lost entries: what runs has no known beginning.
     pub(super) fn forget_beginnings(&mut self) {
         self.calls.clear();
+        self.approvals.clear();
         for began in self.turns.values_mut() {
             *began = None;
         }
@@ -101,6 +117,7 @@ impl OwnTurns {
             EventKind::TurnEnded { status, error, .. } if !is_nested => {
                 let began = self.turns.remove(&turn).flatten();
                 self.calls.clear();
+                self.approvals.clear();
                 Some(Sample::TurnEnded {
                     status: *status,
                     category: error.as_ref().map(|error| error.category.clone()),
@@ -122,6 +139,16 @@ impl OwnTurns {
                 Some(Sample::FirstToken {
                     seconds: seconds_between(began, event.time),
                 })
+            }
+            EventKind::ApprovalRequested { approval } => {
+                if self.approvals.len() < MAX_APPROVALS {
+                    self.approvals.insert(approval.id.clone());
+                }
+                None
+            }
+            EventKind::ApprovalDecided { approval_id, .. } => {
+                self.approvals.remove(approval_id);
+                None
             }
             EventKind::ModelEnded { usage, .. } => {
                 self.calls.remove(&event.path);
@@ -148,7 +175,7 @@ fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
-    use steadfast_events::{TurnError, TurnStatus, Usage, testing};
+    use steadfast_events::{Decision, TurnError, TurnStatus, Usage, Verdict, testing};
 
     use super::*;
 
@@ -269,6 +296,37 @@ mod tests {
             matches!(&found[..], [(_, Sample::TurnEnded { seconds: None, .. })]),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn a_turn_runs_until_it_ends_and_waits_while_an_approval_does() {
+        let approval = |id: &str| {
+            let approval = serde_json::json!({
+                "id": id, "kind": "tool_call", "agent": "a", "turn": 1, "tool": "t", "tool_call_id": id, "arguments": {},
+                "requested_at": "2026-11-23T10:00:00Z",
+            });
+            EventKind::ApprovalRequested {
+                approval: serde_json::from_value(approval).unwrap(),
+            }
+        };
+        let decided = |id: &str| EventKind::ApprovalDecided {
+            approval_id: id.to_owned(),
+            decision: Decision::new(Verdict::Approved),
+        };
+        let mut own = OwnTurns::default();
+        own.expect("m");
+        let mut after = |kind| {
+            own.observe(&at(0, kind));
+            own.activity()
+        };
+        let (runs, waits) = (Some(Activity::Runs), Some(Activity::WaitsForPeople));
+        assert_eq!(after(testing::message_accepted("m")), None);
+        assert_eq!(after(EventKind::TurnStarted {}), runs);
+        assert_eq!(after(approval("1")), waits);
+        assert_eq!(after(approval("2")), waits);
+        assert_eq!(after(decided("1")), waits);
+        assert_eq!(after(decided("2")), runs);
+        assert_eq!(after(ended(TurnStatus::Completed, None)), None);
     }
 
     #[test]
