@@ -57,6 +57,14 @@ page.on("response", (response) => {
   );
 });
 
+/** Files as Playwright takes them. */
+const payloads = (files) =>
+  files.map(({ name, base64 }) => ({ name, mimeType: "application/octet-stream", buffer: Buffer.from(base64, "base64") }));
+
+/** Names of the files that the page has given to the user. */
+const downloads = [];
+page.on("download", (download) => downloads.push(download.suggestedFilename()));
+
 /** The name of what the keyboard is on, as a screen reader says it, or nearly. */
 const focusedName = () =>
   page.evaluate(() => {
@@ -79,10 +87,14 @@ const COMMANDS = {
   /** Chooses files for the message that is being written, once they can be chosen. */
   async attach({ files }) {
     await page.getByRole("button", { name: "Attach files" }).click({ trial: true });
-    await page.locator("input[type=file]").setInputFiles(
-      files.map(({ name, base64 }) => ({ name, mimeType: "application/octet-stream", buffer: Buffer.from(base64, "base64") })),
-    );
+    await page.locator("input[type=file]").setInputFiles(payloads(files));
   },
+  /** Presses the key on what has the focus, and chooses these files in the window that the browser opens for it. */
+  async choose({ key, files }) {
+    const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.keyboard.press(key)]);
+    await chooser.setFiles(payloads(files));
+  },
+  downloads: () => downloads,
   /** Pictures that the conversation shows, as the browser has decoded them. */
   pictures: () =>
     page.locator("[role=log] img").evaluateAll((images) => images.filter((image) => image.complete && image.naturalWidth > 0).map((image) => image.alt)),
@@ -93,7 +105,8 @@ const COMMANDS = {
     return scope.getByRole(role, { name, exact: true }).first().click();
   },
   see: ({ text, within }) => page.locator(within ?? "body").getByText(text).first().waitFor(),
-  gone: ({ text }) => page.getByText(text).first().waitFor({ state: "hidden" }),
+  gone: ({ text, within }) => page.locator(within).getByText(text).first().waitFor({ state: "hidden" }),
+  select: ({ label, option }) => page.getByLabel(label, { exact: true }).selectOption({ label: option }).then(() => undefined),
   title: () => page.title(),
   hash: () => page.evaluate(() => window.location.hash),
   /** The messages on the screen, in order: a tool call and its result are one card. */
@@ -132,6 +145,33 @@ const COMMANDS = {
       .filter(({ impact }) => impact === "serious" || impact === "critical")
       .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html }) => html).slice(0, 3).join(" ")}`);
   },
+  /** Whether all of the first element with this role and name is in the view, with nothing over its middle. */
+  in_view: ({ role, name }) =>
+    page.getByRole(role, { name, exact: true }).first().evaluate((element) => {
+      const { left, top, right, bottom } = element.getBoundingClientRect();
+      const inWindow = left >= 0 && top >= 0 && right <= window.innerWidth && bottom <= window.innerHeight;
+      return inWindow && element.contains(document.elementFromPoint((left + right) / 2, (top + bottom) / 2));
+    }),
+  /** How far the page is wider than the window. */
+  overflow: () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
+  /** Names of the animations that run, for a user who wants none. */
+  async animations() {
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    return page.evaluate(() => document.getAnimations().map((animation) => animation.animationName ?? animation.transitionProperty));
+  },
+  /** A user who has allowed notifications looks elsewhere. */
+  hide: () =>
+    page.evaluate(() => {
+      window.notified = [];
+      window.Notification = class {
+        static permission = "granted";
+        constructor(title, { body }) {
+          window.notified.push(`${title}: ${body}`);
+        }
+      };
+      Object.defineProperty(document, "hidden", { configurable: true, value: true });
+    }),
+  notifications: () => page.evaluate(() => window.notified),
   screenshot: ({ path }) => page.screenshot({ path }).then(() => undefined),
   seen: () => seen,
   ...measures({ browser, context, page }),

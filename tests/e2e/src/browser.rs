@@ -1,5 +1,7 @@
 //! A browser as verbs: Debian's Chromium, driven by `node/browser.mjs`.
 
+mod same_messages;
+
 use std::{path::Path, process::Stdio};
 
 use anyhow::{Context as _, bail, ensure};
@@ -15,6 +17,7 @@ use tokio::{
     sync::Mutex,
 };
 
+use self::same_messages::same;
 use crate::backend::stack::node;
 
 /// An answer that the browser got.
@@ -77,9 +80,24 @@ impl Browser {
 
     /// Chooses files, by name and content, for the message that is being written.
     pub async fn attach(&self, files: &[(&str, &[u8])]) -> anyhow::Result<()> {
-        let file = |(name, bytes): &(&str, &[u8])| json!({ "name": name, "base64": BASE64_STANDARD.encode(bytes) });
-        let files: Vec<Value> = files.iter().map(file).collect();
-        self.command("attach", json!({ "files": files })).await.map(drop)
+        let options = json!({ "files": payloads(files) });
+        self.command("attach", options).await.map(drop)
+    }
+
+    /// The same with the keyboard alone: presses a key on what has the focus, and chooses in the window that opens.
+    pub async fn choose(&self, key: &str, files: &[(&str, &[u8])]) -> anyhow::Result<()> {
+        let options = json!({ "key": key, "files": payloads(files) });
+        self.command("choose", options).await.map(drop)
+    }
+
+    /// Waits until the page has given a file of this name to the user.
+    pub async fn until_downloaded(&self, name: &str) -> anyhow::Result<()> {
+        wait::until(format!("the file {name}"), TIMEOUT, async || {
+            let downloads = self.command("downloads", json!({})).await?;
+            ensure!(downloads == json!([name]), "it has given {downloads}");
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until the conversation shows pictures with exactly these names.
@@ -160,6 +178,20 @@ impl Browser {
             .map(drop)
     }
 
+    /// Waits until nothing in an element that matches a CSS selector shows this text.
+    pub async fn until_gone(&self, within: &str, text: &str) -> anyhow::Result<()> {
+        self.command("gone", json!({ "text": text, "within": within }))
+            .await
+            .map(drop)
+    }
+
+    /// Chooses from the list with this label.
+    pub async fn select(&self, label: &str, option: &str) -> anyhow::Result<()> {
+        self.command("select", json!({ "label": label, "option": option }))
+            .await
+            .map(drop)
+    }
+
     /// Waits until the title contains this text.
     pub async fn until_title(&self, text: &str) -> anyhow::Result<()> {
         wait::until(format!("{text:?} in the title"), TIMEOUT, async || {
@@ -214,6 +246,45 @@ impl Browser {
         Ok(())
     }
 
+    /// Waits until all of an element is in the view, with nothing over it.
+    pub async fn until_in_view(&self, role: &str, name: &str) -> anyhow::Result<()> {
+        wait::until(format!("the {role} {name} in the view"), TIMEOUT, async || {
+            let seen = self.command("in_view", json!({ "role": role, "name": name })).await?;
+            ensure!(seen == json!(true), "it is not");
+            Ok(())
+        })
+        .await
+    }
+
+    /// An error if the page is wider than the window: a phone would scroll to the side.
+    pub async fn check_width(&self) -> anyhow::Result<()> {
+        let overflow = self.command("overflow", json!({})).await?;
+        ensure!(overflow == json!(0), "the page is {overflow} px wider than the window");
+        Ok(())
+    }
+
+    /// An error if anything moves for a user who wants no motion.
+    pub async fn check_reduced_motion(&self) -> anyhow::Result<()> {
+        let animations = self.command("animations", json!({})).await?;
+        ensure!(animations == json!([]), "these run: {animations}");
+        Ok(())
+    }
+
+    /// From now on nobody looks at the page, which may notify.
+    pub async fn hide(&self) -> anyhow::Result<()> {
+        self.command("hide", json!({})).await.map(drop)
+    }
+
+    /// Waits until the page has notified of exactly this since [`hide`](Self::hide).
+    pub async fn until_notified(&self, expected: &[&str]) -> anyhow::Result<()> {
+        wait::until(format!("the notifications {expected:?}"), TIMEOUT, async || {
+            let seen = self.command("notifications", json!({})).await?;
+            ensure!(seen == json!(expected), "they are {seen}");
+            Ok(())
+        })
+        .await
+    }
+
     /// The size of the window, and whether the user likes it dark.
     pub async fn view(&self, width: u32, height: u32, dark: bool) -> anyhow::Result<()> {
         let options = json!({ "width": width, "height": height, "dark": dark });
@@ -243,65 +314,8 @@ impl Browser {
     }
 }
 
-/// Compares what the API has with what the screen shows. A tool call and its result are one card, where the call is.
-fn same(messages: &[Value], screen: &[Value]) -> anyhow::Result<()> {
-    let cards = messages
-        .iter()
-        .filter(|message| message["content"]["type"] != "tool_response");
-    let ids: Vec<&str> = cards.filter_map(own_id).collect();
-    let on_screen: Vec<&str> = screen.iter().filter_map(|element| element["id"].as_str()).collect();
-    ensure!(ids == on_screen, "{ids:?} are not {on_screen:?}");
-    for message in messages {
-        let (id, content) = (own_id(message), &message["content"]);
-        let element = screen.iter().find(|element| {
-            [&element["id"], &element["response_id"]]
-                .iter()
-                .any(|shown| shown.as_str() == id)
-        });
-        let text = element.with_context(|| format!("{message} is not on the screen"))?["text"]
-            .as_str()
-            .unwrap_or_default();
-        let shows = |part: &Value| match part {
-            Value::String(part) => text.contains(part.as_str()),
-            part => text.contains(&part.to_string()),
-        };
-        let is_shown = match content["type"].as_str() {
-            // An answer that is JSON is a table.
-            Some("text") => match structured(&content["content"]) {
-                Some(answer) => leaves(&answer).into_iter().all(shows),
-                // Markdown has no space at the end, where the next word may come.
-                None => content["content"].as_str().map(str::trim_end) == Some(text.trim_end()),
-            },
-            Some("reasoning") => [&content["summary"], &content["content"]]
-                .iter()
-                .filter_map(|parts| parts.as_array())
-                .flatten()
-                .all(shows),
-            Some("tool_request") => leaves(&content["arguments"]).into_iter().all(shows),
-            Some("tool_response") => leaves(&content["content"]).into_iter().all(shows),
-            _ => true,
-        };
-        ensure!(is_shown, "{message} is shown as {text:?}");
-    }
-    Ok(())
-}
-
-/// The object or list that a text is.
-fn structured(text: &Value) -> Option<Value> {
-    let value: Value = serde_json::from_str(text.as_str()?).ok()?;
-    (value.is_object() || value.is_array()).then_some(value)
-}
-
-/// What stands at the ends of a value.
-fn leaves(value: &Value) -> Vec<&Value> {
-    match value {
-        Value::Object(members) => members.values().flat_map(leaves).collect(),
-        Value::Array(items) => items.iter().flat_map(leaves).collect(),
-        leaf => vec![leaf],
-    }
-}
-
-/// The id of a message in the log; in the API it stands after the id of the task.
-fn own_id(message: &Value) -> Option<&str> {
-    message["id"].as_str()?.rsplit('.').next()
+/// Files for the browser, by name and content.
+fn payloads(files: &[(&str, &[u8])]) -> Vec<Value> {
+    let payload = |(name, bytes): &(&str, &[u8])| json!({ "name": name, "base64": BASE64_STANDARD.encode(bytes) });
+    files.iter().map(payload).collect()
 }

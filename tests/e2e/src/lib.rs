@@ -12,6 +12,7 @@ pub mod backend;
 pub mod browser;
 pub mod chart;
 pub mod history;
+pub mod link;
 pub mod pages;
 pub mod scenario;
 pub mod scripts;

@@ -66,6 +66,11 @@ function structureOf(text: string) {
   }
 }
 
+/** Less than a second is a figure that helps nobody. */
+function thoughtFor({ created_at: begin, updated_at: end }: Message): string {
+  return Date.parse(end) - Date.parse(begin) < 1000 ? "Thought for a moment" : `Thought for ${between(begin, end)}`;
+}
+
 type ReasoningContent = Extract<Message["content"], { type: "reasoning" }>;
 
 function Reasoning({ message, content }: { message: Message; content: ReasoningContent }) {
@@ -77,7 +82,7 @@ function Reasoning({ message, content }: { message: Message; content: ReasoningC
         {busy ? (
           <span>Thinking… <Elapsed since={message.created_at} /></span>
         ) : (
-          <>Thought for {between(message.created_at, message.updated_at)}</>
+          thoughtFor(message)
         )}
       </summary>
       <div className="mt-1 grid gap-2 border-l-2 border-line pl-3">

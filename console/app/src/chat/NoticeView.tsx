@@ -1,13 +1,14 @@
 // What happened between messages: who took over, what stopped a turn, what a person is asked.
 
-import type { Conversation, Notice as Note } from "@steadfast/client";
-import type { ReactNode } from "react";
+import type { ApprovalEntry, Conversation, Notice as Note } from "@steadfast/client";
+import { useMemo, type ReactNode } from "react";
 
 import { ApprovalCard } from "../parts/ApprovalCard";
 import { Notice } from "../parts/feedback";
 import { Markdown } from "../parts/Markdown";
 import { duration } from "../state/time";
 import { hintFor } from "../state/hints";
+import { argumentsBefore } from "./items";
 
 export function NoticeView({ notice, conversation }: { notice: Note; conversation: Conversation }) {
   switch (notice.type) {
@@ -40,10 +41,7 @@ export function NoticeView({ notice, conversation }: { notice: Note; conversatio
       return <Line>The model goes on from a summary of the conversation so far</Line>;
     case "approval": {
       const entry = conversation.approvals.get(notice.approvalId);
-      if (!entry) return null;
-      const over = conversation.status !== "running" || conversation.runningTurn !== entry.approval.turn;
-      // The turn of a nested agent counts in its own task.
-      return <ApprovalCard approval={entry.approval} decision={entry.decision} over={entry.path ? conversation.runningTurn === undefined : over} />;
+      return entry ? <AskedPerson entry={entry} conversation={conversation} /> : null;
     }
     case "task_ended":
       return (
@@ -52,6 +50,13 @@ export function NoticeView({ notice, conversation }: { notice: Note; conversatio
         </Notice>
       );
   }
+}
+
+function AskedPerson({ entry: { approval, decision, path }, conversation }: { entry: ApprovalEntry; conversation: Conversation }) {
+  const over = conversation.status !== "running" || conversation.runningTurn !== approval.turn;
+  const before = useMemo(() => (path ? undefined : argumentsBefore(conversation.messages(), approval)), [conversation, approval, path]);
+  // The turn of a nested agent counts in its own task.
+  return <ApprovalCard approval={approval} decision={decision} before={before} over={path ? conversation.runningTurn === undefined : over} />;
 }
 
 function Line({ children }: { children: ReactNode }) {

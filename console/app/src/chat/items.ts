@@ -1,6 +1,6 @@
 // From the entries of a conversation to what stands in the list: a tool call and its response are one item. Pure.
 
-import type { Entry, Message, Notice } from "@steadfast/client";
+import type { Approval, Entry, JsonValue, Message, Notice } from "@steadfast/client";
 
 export type Item =
   | { key: string; type: "message"; message: Message }
@@ -34,4 +34,15 @@ export function itemsOf(entries: Entry[]): Item[] {
     }
   }
   return items;
+}
+
+/** The arguments of the latest call of the same tool before the one that an approval is about. */
+export function argumentsBefore(messages: Message[], approval: Approval): JsonValue | undefined {
+  let before: JsonValue | undefined;
+  for (const { turn, content } of messages) {
+    if (content.type !== "tool_request" || content.name !== approval.tool) continue;
+    if (turn === approval.turn && content.tool_call_id === approval.tool_call_id) return before;
+    before = content.arguments;
+  }
+  return before;
 }

@@ -10,7 +10,7 @@ import { clockTime } from "../state/time";
 import { usePoll } from "../state/poll";
 import { goTo, linkTo } from "../state/route";
 import { newKey, useSession } from "../state/session";
-import { AgentBadge } from "./AgentsPage";
+import { AgentBadge, Parts } from "./AgentsPage";
 
 const PERIOD_MS = 4000;
 const PAGE = 30;
@@ -31,6 +31,7 @@ export function AgentPage({ name }: { name: string }) {
             {agent && <AgentBadge agent={agent} />}
           </div>
           {agent?.description && <p className="mt-1 text-soft">{agent.description}</p>}
+          {agent && <Parts agent={agent} />}
         </div>
         {error && !unknown && <ErrorNotice error={error} what="The agent cannot be read now" />}
         {unknown && <Notice tone="bad" role="alert" title="This agent does not exist, or you may not see it" />}

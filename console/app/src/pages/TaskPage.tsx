@@ -1,14 +1,12 @@
 // A chat: the conversation as it comes, and what the user can do about it.
 
 import { GatewayClient, type Agent, type Task } from "@steadfast/client";
-import { memo, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 
 import { upload } from "../chat/attachments";
 import { Composer } from "../chat/Composer";
 import { itemsOf, type Item } from "../chat/items";
-import { MessageView } from "../chat/MessageView";
-import { NoticeView } from "../chat/NoticeView";
-import { ToolCard, toolCardState } from "../chat/ToolCard";
+import { MessageList, type Outgoing } from "../chat/MessageList";
 import { Badge, ErrorNotice, Notice, Spinner } from "../parts/feedback";
 import { duration, useNow } from "../state/time";
 import { linkTo } from "../state/route";
@@ -16,21 +14,7 @@ import { newKey, useSession } from "../state/session";
 import { useTask, type Link, type LiveTask } from "../state/task";
 import { titleOf } from "./AgentPage";
 
-/** Items that are shown at first. */
-const FIRST_ITEMS = 60;
-/** Items that are added when the user scrolls up: so few that drawing them holds no frame up. */
-const MORE_ITEMS = 12;
-/** So close to the end, the list stays at its end. */
-const NEAR_END_PX = 120;
 const SPOKEN_CHARS = 300;
-
-/** A message on its way: shown until the log has it. */
-interface Outgoing {
-  key: string;
-  text: string;
-  files: File[];
-  error?: string;
-}
 
 export function TaskPage({ taskId, onApprovals }: { taskId: string; onApprovals: () => void }) {
   const live = useTask(taskId);
@@ -49,11 +33,11 @@ export function TaskPage({ taskId, onApprovals }: { taskId: string; onApprovals:
       <Header taskId={taskId} task={task} agent={agent} live={live} ended={ended} />
       {error && <div className="px-4 pt-2"><ErrorNotice error={error} what="The task cannot be read" /></div>}
       <LinkState link={link} />
-      <List items={items} live={live} taskId={taskId} outgoing={sending.outgoing} onRetry={sending.retry} />
+      <MessageList items={items} live={live} taskId={taskId} outgoing={sending.outgoing} onRetry={sending.retry} />
       <div className="border-t border-line bg-page p-3">
         <Composer
           label={`Message to ${agent?.name ?? "the agent"}`}
-          placeholder={ended ? "The task has ended" : conversation.runningTurn !== undefined ? "Write the next message; it waits for its turn" : "Write a message"}
+          placeholder={ended ? "The task has ended" : conversation.runningTurn !== undefined ? "Write the next message" : "Write a message"}
           disabled={ended || !agent}
           onSend={sending.send}
           autoFocus
@@ -187,107 +171,6 @@ function LinkState({ link }: { link: Link }) {
       return null;
   }
 }
-
-interface ListProps {
-  items: Item[];
-  live: LiveTask;
-  taskId: string;
-  outgoing: Outgoing[];
-  onRetry: (message: Outgoing) => void;
-}
-
-function List({ items, live, taskId, outgoing, onRetry }: ListProps) {
-  const { conversation, version } = live;
-  const [count, setCount] = useState(FIRST_ITEMS);
-  const scroller = useRef<HTMLDivElement>(null);
-  const atEnd = useRef(true);
-  const [away, setAway] = useState(false);
-  const heightBefore = useRef<number>(undefined);
-  const shown = items.slice(Math.max(0, items.length - count));
-  const hasOlder = items.length > shown.length;
-
-  useLayoutEffect(() => {
-    const element = scroller.current;
-    if (!element) return;
-    if (heightBefore.current !== undefined) {
-      // What the user looked at stays where it was.
-      element.scrollTop += element.scrollHeight - heightBefore.current;
-      heightBefore.current = undefined;
-    } else if (atEnd.current) element.scrollTop = element.scrollHeight;
-  }, [version, count, outgoing.length]);
-
-  const showOlder = () => {
-    heightBefore.current = scroller.current?.scrollHeight;
-    setCount((before) => before + MORE_ITEMS);
-  };
-  const scrolled = () => {
-    const element = scroller.current;
-    if (!element) return;
-    atEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR_END_PX;
-    setAway(!atEnd.current);
-    // A screen ahead, so that the user does not wait at the top. What is added scrolls the list, which comes here again.
-    if (hasOlder && element.scrollTop < element.clientHeight && heightBefore.current === undefined) showOlder();
-  };
-  const waits = [...conversation.approvals.values()].some(({ approval, decision }) => !decision && approval.turn === conversation.runningTurn);
-  const busy = conversation.runningTurn !== undefined && !items.some(isAtWork);
-  return (
-    <div className="relative min-h-0 flex-1">
-      <div ref={scroller} onScroll={scrolled} className="h-full overflow-y-auto px-4 py-4 [overflow-anchor:none]" tabIndex={0} role="log" aria-live="off" aria-label="Conversation">
-        {hasOlder && <button type="button" className="button mx-auto mb-4 flex" onClick={showOlder}>Show older messages</button>}
-        {!hasOlder && !conversation.complete && <p className="mb-4 text-center text-xs text-soft">What came before is no longer in the log.</p>}
-        {/* Blocks and not a grid: a grid would size all its rows again for each that comes. */}
-        <ol className="space-y-4">
-          {shown.map((item) => (
-            <li key={item.key} className="entry min-w-0">
-              <ItemView item={item} live={live} taskId={taskId} />
-            </li>
-          ))}
-          {outgoing.map((message) => (
-            <li key={message.key} className="ml-auto w-fit max-w-[85%]">
-              <p className="mb-1 text-right text-xs text-soft">{message.error ? "not sent" : "sending…"}</p>
-              <div className="rounded-lg border border-dashed border-line px-3 py-2 whitespace-pre-wrap wrap-anywhere">
-                {[message.text, ...message.files.map((file) => file.name)].filter((line) => line !== "").join("\n")}
-              </div>
-              {message.error && (
-                <p role="alert" className="mt-1 text-right text-sm text-bad">
-                  {message.error} <button type="button" className="underline" onClick={() => onRetry(message)}>Send again</button>
-                </p>
-              )}
-            </li>
-          ))}
-        </ol>
-        {busy && (
-          <p className="mt-4 flex items-center gap-2 text-sm text-soft">
-            <span aria-hidden="true" className="size-2 animate-pulse rounded-full bg-accent" />
-            {conversation.agent || "The agent"} {waits ? "waits for a decision" : "is at work…"}
-          </p>
-        )}
-        {items.length === 0 && outgoing.length === 0 && live.link.state === "live" && <p className="text-soft">No messages yet.</p>}
-      </div>
-      {away && (
-        <button type="button" className="button absolute bottom-3 left-1/2 -translate-x-1/2 shadow" onClick={() => scroller.current?.scrollTo({ top: scroller.current.scrollHeight })}>
-          ↓ Newest
-        </button>
-      )}
-    </div>
-  );
-}
-
-function isAtWork(item: Item): boolean {
-  return item.type === "message" && item.message.status === "in_progress";
-}
-
-/** Drawn again with each version of the conversation, and not when older items come before it. */
-const ItemView = memo(function ItemView({ item, live: { conversation }, taskId }: { item: Item; live: LiveTask; taskId: string }) {
-  switch (item.type) {
-    case "message":
-      return <MessageView taskId={taskId} message={item.message} queued={conversation.isQueued(item.message)} />;
-    case "tool":
-      return <ToolCard taskId={taskId} request={item.request} response={item.response} {...toolCardState(conversation, item.request, item.response)} />;
-    case "notice":
-      return <NoticeView notice={item.notice} conversation={conversation} />;
-  }
-});
 
 /** What a screen reader says: whole answers, not each piece of one. */
 function Spoken({ items }: { items: Item[] }) {

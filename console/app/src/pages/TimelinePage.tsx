@@ -23,6 +23,8 @@ const COLORS: Record<Span["kind"], string> = {
   wait: "bg-warn",
 };
 
+const LOST = "What these turns did is no longer known: the log of the task was lost, and Temporal has its messages. Turns from now on are shown.";
+
 const LOST_COLOR = "border border-bad bg-bad-soft";
 
 const STATES: Record<Span["state"], Tone> = { running: "plain", done: "good", failed: "bad", stopped: "warn" };
@@ -61,7 +63,7 @@ export function TimelinePage({ taskId }: { taskId: string }) {
         {link.state === "connecting" && <Spinner label="Loading the task…" />}
         {link.state === "failed" && <ErrorNotice error={link.error} what="The task cannot be followed" />}
         {about?.prices_problem && <Notice tone="warn" title="The prices of models cannot be read">{about.prices_problem}</Notice>}
-        {turns.length === 0 && link.state !== "connecting" && link.state !== "failed" && <p className="text-soft">No turn has started yet.</p>}
+        {turns.length === 0 && link.state !== "connecting" && link.state !== "failed" && <p className="text-soft">{conversation.latestTurn > 0 ? LOST : "No turn has started yet."}</p>}
         {turns.length > shown.length && <button type="button" className="button" onClick={() => setCount(count + PAGE_TURNS)}>Show earlier turns</button>}
         {shown.map((each, index) => (
           <TurnSection key={each.turn.id} each={each} now={now} before={shown[index - 1]?.turn} prices={about?.prices ?? undefined} />

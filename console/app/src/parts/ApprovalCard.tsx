@@ -6,6 +6,7 @@ import { useEffect, useId, useMemo, useState } from "react";
 import { clockTime, duration, useNow } from "../state/time";
 import { useSession } from "../state/session";
 import { linkTo } from "../state/route";
+import { ArgumentsView } from "./ArgumentsView";
 import { JsonText } from "./DataView";
 import { Badge, Notice, type Tone } from "./feedback";
 import { SchemaForm } from "./SchemaForm";
@@ -20,6 +21,8 @@ interface Props {
   decision: Decision | undefined;
   /** The turn or the task has ended without a decision. */
   over?: boolean;
+  /** The arguments of the call before of the same tool, where they are known. */
+  before?: JsonValue | undefined;
   /** The task, where the card does not stand in it. */
   taskId?: string;
   onDecided?: () => void;
@@ -31,7 +34,7 @@ const KINDS: Record<Approval["kind"], string> = {
   elicitation: "A tool asks for more",
 };
 
-export function ApprovalCard({ approval, decision, over = false, taskId, onDecided }: Props) {
+export function ApprovalCard({ approval, decision, over = false, before, taskId, onDecided }: Props) {
   const heading = useId();
   const [own, setOwn] = useState<Decision | undefined>();
   const decided = decision ?? own;
@@ -61,8 +64,7 @@ export function ApprovalCard({ approval, decision, over = false, taskId, onDecid
       </p>
       {approval.prompt && <p className="mt-2 whitespace-pre-wrap wrap-anywhere">{approval.prompt}</p>}
       <div className="mt-2">
-        <p className="mb-1 text-xs font-medium text-soft">Arguments, exactly as they run</p>
-        <JsonText value={whole.approval.arguments} label={`Arguments of ${approval.tool}`} />
+        <ArgumentsView value={whole.approval.arguments} before={before} label={`Arguments of ${approval.tool}`} />
         {whole.error && <Notice tone="bad" title="The arguments cannot be read whole, so this cannot be approved here">{whole.error}</Notice>}
       </div>
       {decided ? (

@@ -21,6 +21,14 @@ export interface LiveTask {
 }
 
 const HIDDEN_PERIOD_MS = 250;
+/** How long events are taken in at a time, before the browser may draw and answer the user. */
+const SLICE_MS = 8;
+/**
+ * More events than this from one frame to the next are a log that is being read: each drawing would show other messages,
+ * and all but the last for nothing. So it is drawn seldom.
+ */
+const LIVE_EVENTS = 100;
+const READING_PERIOD_MS = 500;
 /**
  * A page that is hidden for longer gives its stream back, and goes on where it was when somebody looks again: a browser
  * has six connections to a server for all its tabs, and a stream holds one.
@@ -35,21 +43,32 @@ export function useTask(taskId: string): LiveTask {
     const stop = new AbortController();
     let link: Link = { state: "connecting" };
     let version = 0;
+    let events = 0;
+    let drawnAt = 0;
     let drawing: (() => void) | undefined;
     const draw = () => {
       drawing?.();
       drawing = undefined;
+      events = 0;
+      drawnAt = performance.now();
       version += 1;
       setLive({ conversation, link, version });
     };
     const drawSoon = () => {
-      if (drawing) return;
+      if (drawing || stop.signal.aborted) return;
+      const frame = () => {
+        if (events <= LIVE_EVENTS || performance.now() - drawnAt > READING_PERIOD_MS) return draw();
+        events = 0;
+        request = requestAnimationFrame(frame);
+      };
       // A page that is hidden gets no frames, and must not fall behind.
-      const frame = requestAnimationFrame(draw);
-      const timer = setTimeout(draw, HIDDEN_PERIOD_MS);
+      let request = requestAnimationFrame(frame);
+      const timer = setInterval(() => {
+        if (document.hidden) draw();
+      }, HIDDEN_PERIOD_MS);
       drawing = () => {
-        cancelAnimationFrame(frame);
-        clearTimeout(timer);
+        cancelAnimationFrame(request);
+        clearInterval(timer);
       };
     };
     const follow = async () => {
@@ -57,9 +76,16 @@ export function useTask(taskId: string): LiveTask {
       while (!stop.signal.aborted) {
         const watched = new AbortController();
         const release = releaseWhileHidden(watched, stop.signal);
+        let sliceBegin = performance.now();
         for await (const update of followTask({ connection, taskId, after: conversation.position, signal: watched.signal })) {
-          if (update.type === "event") conversation.take(update.id, update.event, JSON.parse(update.data));
-          else if (update.type === "open") link = { state: "live" };
+          if (performance.now() - sliceBegin > SLICE_MS) {
+            await nextTask();
+            sliceBegin = performance.now();
+          }
+          if (update.type === "event") {
+            conversation.take(update.id, update.event, JSON.parse(update.data));
+            events += 1;
+          } else if (update.type === "open") link = { state: "live" };
           else if (update.type === "ended") link = { state: "ended" };
           else if (update.retryInMs > 1000) link = { state: "waiting", reason: update.reason, until: Date.now() + update.retryInMs };
           drawSoon();
@@ -80,6 +106,18 @@ export function useTask(taskId: string): LiveTask {
     };
   }, [connection, taskId]);
   return live;
+}
+
+/** Lets the browser do what else there is to do. A timer would wait longer, and for a second in a hidden page. */
+function nextTask(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(undefined);
+  });
 }
 
 /** Aborts `watched` with `stop`, and when the page has been hidden for long. Returns what ends the watch. */

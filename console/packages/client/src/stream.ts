@@ -5,7 +5,7 @@
 import { ApiError, errorOf, type Connection } from "./http.js";
 import { SseParser } from "./sse.js";
 
-/** The gateway sends at least a comment every 15 s: after three of them, the connection is dead. */
+/** The gateway sends at least a comment every 15 s: where three are missing, the connection is dead, as after a sleep. */
 const SILENCE_MS = 45_000;
 const FIRST_RETRY_MS = 500;
 const LONGEST_RETRY_MS = 15_000;
@@ -28,6 +28,8 @@ export interface StreamOptions {
   /** The last id that the reader has; `0`, the default, reads the log from its beginning. */
   after?: string;
   signal?: AbortSignal;
+  /** A connection without a byte for so long is given up; 45 s by default. */
+  silenceMs?: number;
   /** Waits before the next try; resolves early where the network is back. For tests. */
   wait?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
@@ -51,7 +53,7 @@ export async function* followTask(options: StreamOptions): AsyncGenerator<Stream
         return;
       }
       yield { type: "open" };
-      for await (const update of read(response, signal)) {
+      for await (const update of read(response, signal, options.silenceMs ?? SILENCE_MS)) {
         // Whoever sends events is well, and what comes next is a new failure.
         failures = 0;
         if (update.id !== undefined) after = update.id;
@@ -93,7 +95,7 @@ async function connect(options: StreamOptions, after: string, signal: AbortSigna
 
 type EventUpdate = Extract<StreamUpdate, { type: "event" }>;
 
-async function* read(response: Response, signal: AbortSignal): AsyncGenerator<EventUpdate, void, void> {
+async function* read(response: Response, signal: AbortSignal, silenceMs: number): AsyncGenerator<EventUpdate, void, void> {
   if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
   const stop = () => void reader.cancel().catch(() => undefined);
@@ -101,7 +103,7 @@ async function* read(response: Response, signal: AbortSignal): AsyncGenerator<Ev
   const parser = new SseParser();
   try {
     for (;;) {
-      const { done, value } = await withDeadline(reader.read(), SILENCE_MS);
+      const { done, value } = await withDeadline(reader.read(), silenceMs);
       if (done) return;
       for (const event of parser.push(value)) yield { type: "event", ...event };
     }

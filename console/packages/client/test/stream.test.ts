@@ -10,7 +10,7 @@ type Answer = (response: ServerResponse, request: IncomingMessage) => void;
 const STREAM = { "content-type": "text/event-stream" };
 
 /** Follows a task on a server that gives one answer after the other. */
-async function follow(answers: Answer[], token?: string) {
+async function follow(answers: Answer[], token?: string, silenceMs?: number) {
   const asked: (string | undefined)[] = [];
   const authorized: (string | undefined)[] = [];
   const waits: number[] = [];
@@ -29,6 +29,7 @@ async function follow(answers: Answer[], token?: string) {
     for await (const update of followTask({
       connection: connectTo(`http://127.0.0.1:${port}/`, () => token),
       taskId: "a task",
+      ...(silenceMs === undefined ? {} : { silenceMs }),
       wait: async (ms) => void waits.push(ms),
     })) {
       updates.push(update);
@@ -62,6 +63,17 @@ test("it goes on after 503, a lost connection and a closed one, from where it wa
   const reasons = updates.flatMap((update) => (update.type === "waiting" ? [update.reason] : []));
   assert.equal(reasons[0], "Redis is not available now");
   assert.deepEqual(updates.at(-1), { type: "ended" });
+});
+
+test("a connection that is silent for too long is dead, as after a sleep, and the next one goes on from where it was", async () => {
+  const { asked, ids, updates } = await follow(
+    [(response) => void response.writeHead(200, STREAM).write(event("7-1")), (response) => response.writeHead(200, STREAM).end(event("7-2"))],
+    undefined,
+    100,
+  );
+  assert.deepEqual(asked, ["0", "7-1", "7-2"]);
+  assert.deepEqual(ids, ["7-1", "7-2"]);
+  assert.match(updates.flatMap((update) => (update.type === "waiting" ? [update.reason] : []))[0] ?? "", /nothing was heard/);
 });
 
 test("it waits for as long as Retry-After says, longer after each failure, and never without end", async () => {

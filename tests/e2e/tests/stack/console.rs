@@ -6,15 +6,15 @@ use std::time::Duration;
 use serde_json::json;
 use steadfast_crds::agent::HandoffInput;
 use steadfast_e2e::{
-    backend::stack::{guarded_nonce_tool, nonce_tool, shared_stack},
+    backend::stack::{nonce_tool, shared_stack},
     browser::Browser,
+    link::Link,
     scripts::call_nonce_then_repeat,
 };
 use steadfast_testkit::{
     RedisData,
     scripted_model::{Gate, Reply, Text},
-    stack::{Agent, AgentSetup, Stack, TIMEOUT, Task, activity_tool},
-    tools::workspace,
+    stack::{Agent, AgentSetup, Stack, TIMEOUT, Task},
     wait,
 };
 
@@ -24,6 +24,16 @@ use crate::agents::handoff_to;
 async fn task_of(browser: &Browser, agent: &Agent) -> Task {
     let id = browser.task_id().await.unwrap();
     agent.client().existing_task(&agent.name(), &id)
+}
+
+pub(crate) async fn until_model_has_answered(agent: &Agent) {
+    wait::until("the answer", TIMEOUT, async || {
+        let journal = agent.model().journal();
+        anyhow::ensure!(journal.iter().all(|call| call.ended_at.is_some()), "it is being sent");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
@@ -90,47 +100,6 @@ async fn a_reload_in_the_middle_of_an_answer_doubles_and_misses_nothing() {
 }
 
 #[tokio::test]
-async fn calls_are_approved_in_the_inbox_and_rejected_in_the_chat() {
-    let stack = shared_stack().await;
-    let setup = AgentSetup::new("console-approvals", call_nonce_then_repeat).tool("nonce", guarded_nonce_tool());
-    let agent = stack.agent(setup).await.unwrap();
-    let (approved, rejected) = (agent.task().await.unwrap(), agent.task().await.unwrap());
-    approved.send("black tea").await.unwrap();
-    rejected.send("white tea").await.unwrap();
-    let ids = [&approved, &rejected].map(async |task| {
-        let pending = task.until_approval_pending().await.unwrap();
-        pending.id().unwrap().to_owned()
-    });
-    let [first, second] = ids;
-    let (first, second) = (first.await, second.await);
-    let card = |id: &str| format!("[data-approval-id='{id}']");
-
-    let browser = Browser::open(&format!("{}/#/approvals", stack.url())).await.unwrap();
-    browser.see_within(&card(&first), "black tea").await.unwrap();
-    browser.see_within(&card(&second), "white tea").await.unwrap();
-    browser.check_accessibility().await.unwrap();
-    browser.click_within(&card(&first), "button", "Approve").await.unwrap();
-    browser.see_within(&card(&first), "Approved").await.unwrap();
-    approved.turn_completed(1).await.unwrap();
-
-    browser.go(&format!("#/tasks/{}", rejected.id())).await.unwrap();
-    browser.see_within(&card(&second), "white tea").await.unwrap();
-    browser.until_title("(").await.unwrap();
-    browser.check_accessibility().await.unwrap();
-    browser.fill("Reason", "no milk").await.unwrap();
-    browser.click_within(&card(&second), "button", "Reject").await.unwrap();
-    browser.see_within(&card(&second), "no milk").await.unwrap();
-    rejected.turn_completed(1).await.unwrap();
-    browser.until_it_shows_the_messages_of(&rejected).await.unwrap();
-    browser.go(&format!("#/tasks/{}", approved.id())).await.unwrap();
-    browser.until_it_shows_the_messages_of(&approved).await.unwrap();
-    browser.see_within(&card(&first), "Approved").await.unwrap();
-    assert!(approved.pending_approvals().await.unwrap().is_empty());
-    assert!(rejected.pending_approvals().await.unwrap().is_empty());
-    browser.check_behaviour().await.unwrap();
-}
-
-#[tokio::test]
 async fn a_chat_goes_on_when_the_gateway_was_killed() {
     let stack = Stack::start().await.unwrap();
     let gate = Gate::closed();
@@ -150,13 +119,7 @@ async fn a_chat_goes_on_when_the_gateway_was_killed() {
     stack.gateway().kill().await.unwrap();
     // The answer goes on while nobody serves it.
     gate.open();
-    wait::until("the answer", TIMEOUT, async || {
-        let journal = agent.model().journal();
-        anyhow::ensure!(journal.iter().all(|call| call.ended_at.is_some()), "it is being sent");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    until_model_has_answered(&agent).await;
     stack.gateway().launch().await.unwrap();
     browser.see_within("[data-status=done]", "ten.").await.unwrap();
     browser.until_it_shows_the_messages_of(&task).await.unwrap();
@@ -169,6 +132,11 @@ async fn a_chat_goes_on_when_the_gateway_was_killed() {
 
 /// An agent whose answer is held in its middle until the gate is open, and a browser that shows the chat so far.
 async fn in_the_middle_of_an_answer(stack: &Stack, name: &str, gate: &Gate) -> (Agent, Task, Browser) {
+    in_the_middle_of_an_answer_at(&stack.url(), stack, name, gate).await
+}
+
+/// The same with a browser that reaches the gateway at this URL.
+async fn in_the_middle_of_an_answer_at(url: &str, stack: &Stack, name: &str, gate: &Gate) -> (Agent, Task, Browser) {
     let held = gate.clone();
     let setup = AgentSetup::new(name, move |_| {
         let text = Text::words("One two three four five six seven eight nine ten.");
@@ -177,11 +145,26 @@ async fn in_the_middle_of_an_answer(stack: &Stack, name: &str, gate: &Gate) -> (
     let agent = stack.agent(setup).await.unwrap();
     let task = agent.task().await.unwrap();
     task.send("Count.").await.unwrap();
-    let browser = Browser::open(&format!("{}/#/tasks/{}", stack.url(), task.id()))
-        .await
-        .unwrap();
+    let browser = Browser::open(&format!("{}/#/tasks/{}", url, task.id())).await.unwrap();
     browser.see_within("[data-status=in_progress]", "four").await.unwrap();
     (agent, task, browser)
+}
+
+#[tokio::test]
+async fn a_chat_goes_on_when_the_network_was_lost() {
+    let gate = Gate::closed();
+    let stack = shared_stack().await;
+    let link = Link::to(&stack.url()).await.unwrap();
+    let (_agent, task, browser) = in_the_middle_of_an_answer_at(&link.url(), stack, "console-network", &gate).await;
+    link.lose();
+    gate.open();
+    task.turn_completed(1).await.unwrap();
+    browser.see("nothing is lost").await.unwrap();
+    browser.check_accessibility().await.unwrap();
+    link.restore();
+    browser.see_within("[data-status=done]", "ten.").await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    browser.check_behaviour().await.unwrap();
 }
 
 #[tokio::test]
@@ -308,47 +291,4 @@ async fn markup_and_links_of_a_model_do_nothing_but_show() {
     assert_eq!(browser.count(links).await.unwrap(), 2);
     assert_eq!(browser.count("[role=log] [data-message-id] a").await.unwrap(), 2);
     browser.check_behaviour().await.unwrap();
-}
-
-/// Writes the pictures of the documentation: a chat that waits for an approval, light, dark, and on a phone.
-#[tokio::test]
-#[ignore = "changes docs/recording"]
-async fn record() {
-    const QUESTION: &str = "Send Alice what we owe her for the kettles.";
-    let stack = Stack::start().await.unwrap();
-    let mut transfer = activity_tool(
-        "transfer",
-        "nobody",
-        &json!({"to": {"type": "string"}, "amount": {"type": "number"}, "reason": {"type": "string"}}),
-    );
-    transfer["approval"] = json!({"required": true});
-    let setup = AgentSetup::new("bank", |_| {
-        let call = json!({"to": "alice", "amount": 120, "reason": "Invoice 2026-114, two kettles"});
-        Reply::stream()
-            .and_reasoning("The invoice says 120. A transfer needs an approval.")
-            .and_text(
-                "I found the **open invoice** of Alice: `2026-114`, two kettles, 120 euros. This is the transfer:",
-            )
-            .and_call("transfer", &call)
-    })
-    .tool("transfer", transfer);
-    let agent = stack.agent(setup).await.unwrap();
-    let parameters = json!({"task_metadata": {"display_name": QUESTION}});
-    let task = agent.task_with(parameters).await.unwrap();
-    task.send(QUESTION).await.unwrap();
-    task.until_approval_pending().await.unwrap();
-    let browser = Browser::open(&format!("{}/#/tasks/{}", stack.url(), task.id()))
-        .await
-        .unwrap();
-    browser.until_title("(1)").await.unwrap();
-    for (name, width, height, dark) in [
-        ("console-light", 900, 700, false),
-        ("console-dark", 900, 700, true),
-        ("console-phone", 390, 760, false),
-    ] {
-        browser.view(width, height, dark).await.unwrap();
-        browser.see("May this call run?").await.unwrap();
-        let path = workspace::root().join(format!("docs/recording/{name}.png"));
-        browser.screenshot(&path).await.unwrap();
-    }
 }

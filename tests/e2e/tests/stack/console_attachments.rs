@@ -11,8 +11,12 @@ use steadfast_testkit::{
 /// A picture of one pixel.
 const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
+pub(crate) fn picture() -> Vec<u8> {
+    BASE64_STANDARD.decode(PIXEL).unwrap()
+}
+
 /// Says of what kinds the parts of the last message are.
-fn kinds(request: &ModelRequest) -> Reply {
+pub(crate) fn kinds(request: &ModelRequest) -> Reply {
     let parts = request.input().iter().rev().find_map(|item| item["content"].as_array());
     let kinds: Vec<&str> = parts
         .into_iter()
@@ -32,7 +36,7 @@ async fn images_and_files_are_sent_shown_and_refused() {
     let page = format!("{}/#/agents/{}", stack.url(), agent.name());
     let browser = Browser::open(&page).await.unwrap();
     browser.see("None yet.").await.unwrap();
-    let picture = BASE64_STANDARD.decode(PIXEL).unwrap();
+    let picture = picture();
     browser
         .attach(&[("tea.png", &picture), ("tea.txt", b"Green.")])
         .await

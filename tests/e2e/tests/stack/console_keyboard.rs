@@ -15,14 +15,17 @@ use steadfast_testkit::{
     stack::AgentSetup,
 };
 
-use crate::agents::handoff_to;
+use crate::{
+    agents::handoff_to,
+    console_attachments::{kinds, picture},
+};
 
-async fn press_on(browser: &Browser, name: &str) {
+pub(crate) async fn press_on(browser: &Browser, name: &str) {
     browser.tab_to(name).await.unwrap();
     browser.press("Enter").await.unwrap();
 }
 
-async fn write_message(browser: &Browser, text: &str) {
+pub(crate) async fn write_message(browser: &Browser, text: &str) {
     browser.tab_to("Message to").await.unwrap();
     browser.write(text).await.unwrap();
     browser.press("Enter").await.unwrap();
@@ -75,6 +78,33 @@ async fn a_chat_is_found_begun_interrupted_and_ended_with_the_keyboard_alone() {
         .await
         .unwrap();
     browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    browser.check_accessibility().await.unwrap();
+    browser.check_behaviour().await.unwrap();
+}
+
+#[tokio::test]
+async fn files_are_chosen_removed_sent_and_saved_with_the_keyboard_alone() {
+    let stack = shared_stack().await;
+    let agent = stack.agent(AgentSetup::new("keyboard-files", kinds)).await.unwrap();
+    let browser = Browser::open(&format!("{}/#/agents/{}", stack.url(), agent.name()))
+        .await
+        .unwrap();
+    browser.see("None yet.").await.unwrap();
+    let picture = picture();
+    browser.tab_to("Attach files").await.unwrap();
+    let files: [(&str, &[u8]); 3] = [("tea.png", &picture), ("tea.txt", b"Green."), ("mistake.txt", b"No.")];
+    browser.choose("Enter", &files).await.unwrap();
+    press_on(&browser, "Remove mistake.txt").await;
+    browser.check_accessibility().await.unwrap();
+    write_message(&browser, "See:").await;
+    let id = browser.task_id().await.unwrap();
+    let task = agent.client().existing_task(&agent.name(), &id);
+    task.turn_completed(1).await.unwrap();
+    browser.see("Got input_text, input_image, input_file.").await.unwrap();
+    browser.until_pictures(&["tea.png"]).await.unwrap();
+    browser.until_it_shows_the_messages_of(&task).await.unwrap();
+    press_on(&browser, "Save tea.txt").await;
+    browser.until_downloaded("tea.txt").await.unwrap();
     browser.check_accessibility().await.unwrap();
     browser.check_behaviour().await.unwrap();
 }

@@ -17,7 +17,7 @@ use steadfast_testkit::stack::{Agent, AgentSetup, Line, Task};
 use crate::{http_server::serve, ledger::Ledger};
 
 /// A tool that withdraws and then deposits. The step `withdraw` has a compensation.
-fn move_money(withdrawals: &Ledger, deposits: &Ledger) -> Value {
+pub(crate) fn move_money(withdrawals: &Ledger, deposits: &Ledger) -> Value {
     let effect = |ledger: &Ledger, what: &str, account: &str| {
         json!({
             "activity": {"name": "effect", "taskQueue": TOOLS},
@@ -47,7 +47,7 @@ fn move_money(withdrawals: &Ledger, deposits: &Ledger) -> Value {
 }
 
 /// An agent that moves 40 from account `a` to account `to`.
-async fn bank(name: &str, tool: Value, to: &'static str) -> Agent {
+pub(crate) async fn bank(name: &str, tool: Value, to: &'static str) -> Agent {
     let script = call_then_repeat("move_money", json!({"from": "a", "to": to, "amount": 40}));
     let setup = AgentSetup::new(name, script).tool("move_money", tool);
     shared_stack().await.agent(setup).await.unwrap()
