@@ -2,10 +2,18 @@
 
 /** Marks when the page has something to use, and keeps long tasks, from before its first script. */
 const WATCH = () => {
-  window.measured = { listedAt: undefined, tasks: [] };
-  new PerformanceObserver((list) => {
-    for (const { startTime, duration } of list.getEntries()) window.measured.tasks.push({ at: startTime, ms: duration });
-  }).observe({ type: "longtask", buffered: true });
+  const tasks = [];
+  const take = (entries) => tasks.push(...entries.map(({ startTime, duration }) => ({ at: startTime, ms: duration })));
+  const observer = new PerformanceObserver((list) => take(list.getEntries()));
+  observer.observe({ type: "longtask", buffered: true });
+  window.measured = {
+    listedAt: undefined,
+    /** The long tasks since the last time, also those that nobody has been told of yet. */
+    tasks() {
+      take(observer.takeRecords());
+      return tasks.splice(0);
+    },
+  };
   new MutationObserver((_, observer) => {
     if (!document.querySelector("[data-agent]")) return;
     window.measured.listedAt = performance.now();
@@ -30,7 +38,8 @@ export function measures({ browser, context, page }) {
         await loaded.goto(url);
         await loaded.waitForFunction(() => window.measured.listedAt !== undefined);
         return await loaded.evaluate(() => {
-          const { listedAt, tasks } = window.measured;
+          const { listedAt } = window.measured;
+          const tasks = window.measured.tasks();
           const paint = performance.getEntriesByName("first-contentful-paint")[0];
           const busyUntil = Math.max(0, ...tasks.filter(({ at }) => at < listedAt).map(({ at, ms }) => at + ms));
           const files = performance.getEntriesByType("resource").filter(({ name }) => name.includes("/console/assets/"));
@@ -45,9 +54,21 @@ export function measures({ browser, context, page }) {
         await fresh.close();
       }
     },
+    /** From now on long tasks are kept; those so far are the first. */
     watch_tasks: () => page.evaluate(WATCH),
     /** The long tasks since the last time. A browser calls a task long from 50 ms on. */
-    long_tasks: () => page.evaluate(() => window.measured.tasks.splice(0).map(({ ms }) => ms)),
+    long_tasks: () => page.evaluate(() => window.measured.tasks().map(({ ms }) => ms)),
+    /** From now on the tasks of the page's main thread are traced. */
+    trace: () => browser.startTracing(page, { categories: ["toplevel"] }),
+    /** The most processor time that one traced task took: what it waits for on a busy machine is not in it. */
+    async longest_traced() {
+      const { traceEvents } = JSON.parse(String(await browser.stopTracing()));
+      const thread = ({ pid, tid }) => `${pid}/${tid}`;
+      const main = new Set(traceEvents.filter(({ name, args }) => name === "thread_name" && args.name === "CrRendererMain").map(thread));
+      const tasks = traceEvents.filter((event) => event.ph === "X" && event.name.endsWith("RunTask") && main.has(thread(event)));
+      if (tasks.length === 0) throw new Error("the trace has no tasks");
+      return tasks.reduce((most, { tdur }) => Math.max(most, tdur ?? 0), 0) / 1000;
+    },
     /** Turns the wheel until the oldest message is there; gives the notches. */
     async scroll_to_top() {
       const box = await page.locator("[role=log]").boundingBox();
@@ -57,8 +78,8 @@ export function measures({ browser, context, page }) {
         await page.waitForTimeout(NOTCH_MS);
         const atTop = await page.evaluate(() => {
           const log = document.querySelector("[role=log]");
-          const older = [...log.querySelectorAll("button")].some(({ textContent }) => textContent === "Show older messages");
-          return log.scrollTop === 0 && !older;
+          const hasOlder = log.firstElementChild.tagName === "BUTTON";
+          return log.scrollTop === 0 && !hasOlder;
         });
         if (atTop) return notches;
       }

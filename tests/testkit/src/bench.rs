@@ -2,6 +2,7 @@
 //! JSON. No test run contains them; a test may run a small one.
 
 pub mod chaos;
+pub mod console;
 pub mod dev_memory;
 pub mod history_growth;
 pub mod interrupt_latency;

@@ -21,6 +21,7 @@ use steadfast_testkit::{
     TemporalOptions, TemporalStorage,
     bench::{
         chaos::{self, ChaosOptions, Fault, Operator},
+        console,
         dev_memory::{self, DevMemoryOptions},
         history_growth::{self, HistoryOptions},
         interrupt_latency::{self, InterruptOptions},
@@ -53,6 +54,12 @@ pub(crate) struct Arguments {
 enum Bench {
     /// Faults at random while conversations go on: what is lost, what happens twice, how long nothing moves.
     Chaos(ChaosArguments),
+    /// What the console costs a browser: how soon it is there, how it scrolls, whether it keeps up, what it keeps.
+    Console {
+        /// Records the report in docs/benchmarks/console.json.
+        #[arg(long)]
+        write: bool,
+    },
     /// The memory of all of `steadfast dev` with three agents that do nothing.
     DevMemory {
         /// Seconds without any work before the memory is read.
@@ -181,6 +188,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         progress::print(&format!("generated {}", generate_page()?.display()));
         return Ok(());
     }
+    if let Bench::Console { write } = arguments.bench {
+        return measure_console(profile, write).await;
+    }
     if let Some(programs) = arguments.programs {
         return measure(arguments.bench, profile, BinaryDir::new(programs)).await;
     }
@@ -238,7 +248,7 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
             let stack = Stack::start_with(TemporalOptions::default(), programs).await?;
             print(&interrupt_latency::run(&stack, InterruptOptions { turns }).await?)
         }
-        Bench::Page => Ok(()),
+        Bench::Page | Bench::Console { .. } => Ok(()),
         Bench::Peer(arguments) => print(&peer::run(&arguments, profile, programs).await?),
         Bench::Polls {
             workers,
@@ -283,6 +293,26 @@ async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow:
             print(&turn::run(&stack, &options).await?)
         }
     }
+}
+
+/// Fails after the report if the page did not hold a promise.
+async fn measure_console(profile: Profile, write: bool) -> anyhow::Result<()> {
+    tools::install(&[
+        Kind::Debian,
+        Kind::Temporal,
+        Kind::Valkey,
+        Kind::Python,
+        Kind::FakeModel,
+        Kind::NodeClients,
+    ])?;
+    let packages = ["steadfast-gateway", "steadfast-worker"].map(str::to_owned);
+    build_programs(profile, &packages).await?;
+    let (report, held) = console::run(profile).await?;
+    print(&report)?;
+    if write {
+        progress::print(&format!("recorded in {}", console::record()?.display()));
+    }
+    held
 }
 
 /// Fails after the report if a viewer did not get each event once.

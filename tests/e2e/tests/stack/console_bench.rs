@@ -1,6 +1,5 @@
 //! What the console costs a browser: how soon it is there, how it scrolls, whether it keeps up, and what it keeps. Not part
-//! of a test run: `cargo test -p steadfast-e2e --profile ci --test stack -- --ignored console_bench` measures, and records
-//! the figures in `docs/benchmarks`.
+//! of a test run: `cargo xtask bench console` runs it, and reads what it writes.
 
 use std::{
     fs,
@@ -13,9 +12,9 @@ use steadfast_e2e::{
     browser::Browser,
 };
 use steadfast_testkit::{
+    bench::console::report_path,
     scripted_model::{ModelRequest, Reply, Text},
     stack::{AgentSetup, Stack, TIMEOUT, Viewer},
-    tools::workspace,
     wait,
 };
 
@@ -23,13 +22,19 @@ const LOADS: usize = 7;
 /// Each has ten messages.
 const TURNS: u32 = 100;
 const MESSAGES: usize = 1000;
-const PER_SECOND: usize = 100;
+/// So that more than 100 events a second are left of them: the worker joins deltas that come while it writes.
+const PER_SECOND: usize = 150;
 /// Deltas of each of two answers; the first one is watched for a minute.
-const DELTAS: usize = 6000;
+const DELTAS: usize = 9000;
+const EVENTS_PER_SECOND: f64 = 100.0;
 const WORDS_OF_A_PARAGRAPH: usize = 40;
 const ANSWER: &str = "The **result** of all calls:\n\n| name | value |\n| --- | --- |\n| one | `1` |\n| two | `2` |\n\n\
                       - the first point, with a [link](https://example.com)\n- the second point\n\n```rust\nfn main() {}\n```\n";
-/// An answer of 6,000 deltas takes a minute, and more on a busy machine.
+const MAX_FIRST_PAINT_MS: f64 = 1000.0;
+const MAX_INTERACTIVE_MS: f64 = 1500.0;
+/// What the second answer may add to the heap, beside its own text.
+const MAX_KEPT_BYTES: f64 = 2e6;
+/// An answer of 9,000 deltas takes a minute, and more on a busy machine.
 const ANSWERED_WITHIN: Duration = Duration::from_mins(4);
 
 /// A turn of ten messages: that of the user, reasoning, a text, three calls and their results, and an answer.
@@ -46,17 +51,17 @@ fn ten_messages(request: &ModelRequest) -> Reply {
         .and_call("nonce", &call)
 }
 
-/// Words that say which they are, in paragraphs.
+/// Words that say which they are, in paragraphs; short ones, because a page shows no Markdown above 60,000 characters.
 fn numbered(count: usize) -> String {
     let word = |number: usize| {
         let ends = number.is_multiple_of(WORDS_OF_A_PARAGRAPH);
-        format!("w{number:05}{}", if ends { "\n\n " } else { " " })
+        format!("{number:05}{}", if ends { "\n\n " } else { " " })
     };
     (1..=count).map(word).collect()
 }
 
 fn number_of(word: &str) -> usize {
-    word.trim_start_matches('w').parse().unwrap_or_default()
+    word.parse().unwrap_or_default()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -102,15 +107,20 @@ async fn scroll(stack: &Stack) -> Value {
     browser.see_within("[role=log]", "the second point").await.unwrap();
     let opened = begin.elapsed();
     browser.measure("watch_tasks", json!({})).await.unwrap();
+    let opening = browser.measure("long_tasks", json!({})).await.unwrap();
+    browser.measure("trace", json!({})).await.unwrap();
     let notches = browser.measure("scroll_to_top", json!({})).await.unwrap();
+    let longest = browser.measure("longest_traced", json!({})).await.unwrap();
     let tasks = browser.measure("long_tasks", json!({})).await.unwrap();
     browser.check_behaviour().await.unwrap();
     json!({
         "messages": MESSAGES,
         "opened_ms": u64::try_from(opened.as_millis()).unwrap(),
+        "long_tasks_of_opening_ms": opening,
         "notches_of_the_wheel": notches,
         "messages_on_screen": browser.count("[data-message-id]").await.unwrap(),
         "long_tasks_ms": tasks,
+        "longest_task_processor_ms": longest,
     })
 }
 
@@ -146,7 +156,7 @@ async fn stream(stack: &Stack) -> Value {
     browser.see("No messages yet.").await.unwrap();
     browser.measure("watch_tasks", json!({})).await.unwrap();
     task.send("Count.").await.unwrap();
-    browser.see("w00200").await.unwrap();
+    browser.see("00200").await.unwrap();
     let mut memories = vec![memory(&browser, &viewer).await];
     let (begin, first_events) = (Instant::now(), viewer.state().frames.len());
     let mut lags = Vec::new();
@@ -159,7 +169,10 @@ async fn stream(stack: &Stack) -> Value {
     let events = viewer.state().frames.len() - first_events;
     let seconds = begin.elapsed().as_secs_f64();
     let events_per_second = f64::from(u32::try_from(events).unwrap()) / seconds;
-    browser.see_within("[data-status=done]", "w06000").await.unwrap();
+    browser
+        .see_within("[data-status=done]", &format!("{DELTAS:05}"))
+        .await
+        .unwrap();
     let tasks = browser.measure("long_tasks", json!({})).await.unwrap();
     memories.push(memory(&browser, &viewer).await);
     task.send("Once more.").await.unwrap();
@@ -190,9 +203,37 @@ async fn stream(stack: &Stack) -> Value {
     })
 }
 
+/// What the report says that the page has not held, in words.
+fn broken_promises(report: &Value) -> Vec<String> {
+    let number = |path: &str| report.pointer(path).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    let at_most = |what: &str, path: &str, limit: f64| {
+        let value = number(path);
+        let holds = value <= limit;
+        (!holds).then(|| format!("{what}: {value:.0}, more than {limit:.0}"))
+    };
+    let long_tasks = report["scroll"]["long_tasks_ms"].as_array().map_or(0, Vec::len);
+    let rate = number("/stream/events_per_second");
+    let kept = number("/stream/memory/2/heap_bytes") - number("/stream/memory/1/heap_bytes");
+    [
+        at_most("first paint, ms", "/load/first_paint_ms/median", MAX_FIRST_PAINT_MS),
+        at_most("interactive, ms", "/load/interactive_ms/median", MAX_INTERACTIVE_MS),
+        (long_tasks > 0).then(|| format!("{long_tasks} tasks of 50 ms or more while the page was scrolled")),
+        at_most(
+            "deltas behind",
+            "/stream/most_deltas_behind",
+            f64::from(u32::try_from(PER_SECOND).unwrap()),
+        ),
+        (rate < EVENTS_PER_SECOND).then(|| format!("only {rate:.0} events a second were there to be shown")),
+        (kept > MAX_KEPT_BYTES).then(|| format!("{kept:.0} bytes were kept of the second half of the events")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 #[tokio::test]
-#[ignore = "measures for minutes, and writes docs/benchmarks/console.json"]
-async fn record() {
+#[ignore = "measures for minutes: `cargo xtask bench console`"]
+async fn measure() {
     let stack = Stack::start().await.unwrap();
     let _tools = tools_worker(&stack);
     let some = AgentSetup::new("bench-some", |_| Reply::text("Yes."));
@@ -209,5 +250,9 @@ async fn record() {
         "stream": stream(&stack).await,
     });
     let text = serde_json::to_string_pretty(&report).unwrap() + "\n";
-    fs::write(workspace::root().join("docs/benchmarks/console.json"), text).unwrap();
+    let path = report_path();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    let broken = broken_promises(&report);
+    assert!(broken.is_empty(), "{}", broken.join("; "));
 }
