@@ -19,6 +19,7 @@ pub mod summary;
 pub mod validate;
 
 pub(crate) mod apply;
+pub(crate) mod apply_clock;
 pub(crate) mod autoscaler;
 mod cluster_source;
 pub(crate) mod context;

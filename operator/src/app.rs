@@ -134,9 +134,11 @@ impl App {
     /// Runs the controllers while this replica holds the Lease.
     async fn lead(self: Arc<Self>, lease_client: Client) -> Result<(), Error> {
         let lease = format!("{MANAGER}-{}", self.config.settings.install_id);
+        self.metrics.leads(&lease, false);
         let (namespace, pod) = (&self.config.operator_namespace, &self.config.pod_name);
         let acquired = leader::acquire(lease_client, namespace, &lease, pod, &self.stop).await?;
         let Some(leadership) = acquired else { return Ok(()) };
+        self.metrics.leads(&lease, true);
         tracing::info!(lease, "this replica holds the Lease");
         leadership.hold_during(self.run_controllers()).await?
     }

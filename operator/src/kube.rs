@@ -5,6 +5,7 @@ pub(crate) mod backoff;
 pub(crate) mod change_tracker;
 pub(crate) mod content_cache;
 pub(crate) mod controller;
+pub(crate) mod events;
 pub mod leader;
 pub mod lease;
 pub mod namespaced_name;

@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::{
     Client, Resource,
     core::{NamespaceResourceScope, error_boundary::InvalidObject},
-    runtime::events::{Event, EventType, Recorder},
+    runtime::events::{Event, EventType},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -18,7 +18,10 @@ use steadfast_crds::conditions::{ConditionType, Reason};
 
 use crate::{
     conditions::{ConditionUpdate, STALLED_MESSAGE, find, merge},
-    kube::status_patch::{self, Target, Written},
+    kube::{
+        events,
+        status_patch::{self, Target, Written},
+    },
 };
 
 /// The part of an object that is read although the object as a whole cannot be decoded.
@@ -29,7 +32,7 @@ struct WithStatus {
 }
 
 /// Writes the status of an object that cannot be decoded, unless it is written already, and announces it once.
-pub(crate) async fn report<K>(invalid: &InvalidObject, client: &Client, recorder: &Recorder) -> Result<(), kube::Error>
+pub(crate) async fn report<K>(invalid: &InvalidObject, client: &Client) -> Result<(), kube::Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
@@ -56,7 +59,7 @@ where
     let known = find(&previous_conditions, ConditionType::Accepted)
         .is_some_and(|accepted| accepted.reason == Reason::Malformed.as_str());
     if status_patch::write(client, &target, &status).await? == Written::Stored && !known {
-        announce::<K>(metadata, message, recorder).await;
+        announce::<K>(metadata, message, client).await;
     }
     Ok(())
 }
@@ -66,7 +69,7 @@ fn conditions_of(status: &Map<String, Value>) -> Vec<Condition> {
     serde_json::from_value(conditions).unwrap_or_default()
 }
 
-async fn announce<K: Resource<DynamicType = ()>>(metadata: &ObjectMeta, message: String, recorder: &Recorder) {
+async fn announce<K: Resource<DynamicType = ()>>(metadata: &ObjectMeta, message: String, client: &Client) {
     let reference = ObjectReference {
         api_version: Some(K::api_version(&()).into_owned()),
         kind: Some(K::kind(&()).into_owned()),
@@ -82,7 +85,7 @@ async fn announce<K: Resource<DynamicType = ()>>(metadata: &ObjectMeta, message:
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    if let Err(error) = recorder.publish(&event, &reference).await {
+    if let Err(error) = events::publish(client, &event, &reference).await {
         // The status says the same.
         tracing::debug!(error = &error as &dyn std::error::Error, "cannot publish the Event");
     }

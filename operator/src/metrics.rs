@@ -1,9 +1,14 @@
 //! The metrics of the controllers, under the names of controller-runtime, which
 //! dashboards know.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use steadfast_process::prometheus::{self, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+use steadfast_process::prometheus::{
+    self, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+};
+
+/// From an edit that restarts nothing to an image that a node has to pull first, in seconds.
+const APPLY_TO_READY_BUCKETS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 300.0, 600.0];
 
 /// The metrics of all controllers of this process.
 #[derive(Clone, Debug)]
@@ -12,6 +17,8 @@ pub(crate) struct Metrics {
     errors: IntCounterVec,
     seconds: HistogramVec,
     active: IntGaugeVec,
+    leading: IntGaugeVec,
+    apply_to_ready: Histogram,
     scalings: IntCounterVec,
     polls: IntCounterVec,
 }
@@ -67,6 +74,20 @@ impl Metrics {
                 ),
                 &["controller"],
             )?,
+            leading: IntGaugeVec::new(
+                Opts::new(
+                    "leader_election_master_status",
+                    "Whether this replica holds the Lease: 1, or 0",
+                ),
+                &["name"],
+            )?,
+            apply_to_ready: Histogram::with_opts(
+                HistogramOpts::new(
+                    "steadfast_agent_apply_to_ready_seconds",
+                    "Time from an apply of an Agent until it is Ready",
+                )
+                .buckets(APPLY_TO_READY_BUCKETS.to_vec()),
+            )?,
             scalings: IntCounterVec::new(
                 Opts::new(
                     "steadfast_autoscaler_scalings_total",
@@ -88,7 +109,19 @@ impl Metrics {
         registry.register(Box::new(metrics.errors.clone()))?;
         registry.register(Box::new(metrics.seconds.clone()))?;
         registry.register(Box::new(metrics.active.clone()))?;
+        registry.register(Box::new(metrics.leading.clone()))?;
+        registry.register(Box::new(metrics.apply_to_ready.clone()))?;
         Ok(metrics)
+    }
+
+    /// Whether this replica holds the Lease. One that loses it ends.
+    pub(crate) fn leads(&self, lease: &str, leads: bool) {
+        self.leading.with_label_values(&[lease]).set(i64::from(leads));
+    }
+
+    /// An Agent became Ready this long after it was applied.
+    pub(crate) fn became_ready(&self, took: Duration) {
+        self.apply_to_ready.observe(took.as_secs_f64());
     }
 
     /// The number of an owner's workers was changed. Both labels are fixed words.
@@ -157,6 +190,8 @@ mod tests {
         let metrics = Metrics::register(&registry).unwrap();
         metrics.begin("agent").end(Outcome::Success);
         metrics.begin("agent").end(Outcome::Error);
+        metrics.leads("steadfast-operator-demo", true);
+        metrics.became_ready(Duration::from_secs(3));
         metrics.scaled("up", "woken");
         metrics.polled(Outcome::Success);
         let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();

@@ -7,16 +7,13 @@ use k8s_openapi::api::{
     core::v1::{Pod, ServiceAccount},
     rbac::v1::{Role, RoleBinding},
 };
-use kube::{
-    Client,
-    core::PartialObjectMeta,
-    runtime::{events::Recorder, reflector::Store},
-};
+use kube::{Client, core::PartialObjectMeta, runtime::reflector::Store};
 use steadfast_crds::AgentRevision;
 use steadfast_process::BlockingWork;
 
 use crate::{
     agents::{
+        apply_clock::ApplyClock,
         cross_namespace::CrossNamespace,
         identity::{GuardedAgent, GuardedPool, OwnerKind},
         last_applied::LastApplied,
@@ -70,10 +67,10 @@ pub(crate) struct Context {
     pub(crate) last_applied: LastApplied,
     /// What is known of the newest revisions.
     pub(crate) revision_summaries: RevisionSummaries,
-    /// Writer of Events.
-    pub(crate) recorder: Recorder,
     /// Metrics of the process.
     pub(crate) metrics: Metrics,
+    /// The Agents that were applied and are not Ready yet.
+    pub(crate) apply_clock: ApplyClock,
     /// Delays after failures of Agents.
     pub(crate) agent_backoff: Backoff,
     /// Delays after failures of WorkerPools.
@@ -160,6 +157,7 @@ impl Context {
     /// Forgets an Agent that is gone.
     pub(crate) fn forget(&self, agent: &NamespacedName) {
         self.agent_backoff.forget(agent);
+        self.apply_clock.forget(agent);
         self.revision_summaries.forget(agent);
         self.schedules.remove(agent);
         self.deletions.forget(agent);

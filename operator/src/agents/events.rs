@@ -80,7 +80,7 @@ pub(crate) async fn publish_all(
     events: impl IntoIterator<Item = Event> + Send,
 ) {
     for event in events.into_iter().collect::<Vec<_>>() {
-        let published = context.recorder.publish(&event, object).await;
+        let published = crate::kube::events::publish(&context.client, &event, object).await;
         if let Err(error) = published {
             // The status says the same.
             tracing::debug!(
@@ -142,5 +142,48 @@ fn describe_release(outcome: Outcome, task_queue: &str) -> (&'static str, String
                  it is"
             ),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+    use super::*;
+
+    fn ready(status: &str, reason: Reason, message: &str) -> Vec<Condition> {
+        vec![Condition {
+            type_: ConditionType::Ready.to_string(),
+            status: status.to_owned(),
+            reason: reason.to_string(),
+            message: message.to_owned(),
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+            observed_generation: None,
+        }]
+    }
+
+    /// Type and reason of the Event for a change from one condition to another.
+    fn told(before: &[Condition], after: &[Condition]) -> Option<(EventType, String)> {
+        ready_change(before, after).map(|event| (event.type_, event.reason))
+    }
+
+    #[test]
+    fn a_change_of_ready_is_told_once_and_what_is_under_way_is_not() {
+        let missing = ready("False", Reason::SecretNotFound, "a");
+        let rolling = ready("False", Reason::RollingOut, "1 of 2");
+        let met = ready("True", Reason::AllConditionsMet, "ready");
+        let warning = |reason: Reason| Some((EventType::Warning, reason.to_string()));
+        let normal = |reason: Reason| Some((EventType::Normal, reason.to_string()));
+        assert_eq!(told(&[], &missing), warning(Reason::SecretNotFound));
+        assert_eq!(told(&missing, &ready("False", Reason::SecretNotFound, "b")), None);
+        let other = ready("False", Reason::ToolNotFound, "a");
+        assert_eq!(told(&missing, &other), warning(Reason::ToolNotFound));
+        assert_eq!(told(&missing, &rolling), None);
+        assert_eq!(told(&rolling, &met), normal(Reason::AllConditionsMet));
+        assert_eq!(told(&met, &met), None);
+        // Somebody has asked for it.
+        let draining = ready("False", Reason::Draining, "2 tasks");
+        assert_eq!(told(&met, &draining), normal(Reason::Draining));
+        assert_eq!(told(&draining, &ready("False", Reason::Draining, "1 task")), None);
     }
 }

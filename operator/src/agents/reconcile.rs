@@ -3,7 +3,11 @@
 //! Decides the order of the stages and what a failed stage means. A missing
 //! reference is a condition, never an error; an error is worth another attempt.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use kube::runtime::controller::Action;
 use steadfast_crds::{Agent, conditions::Reason};
@@ -48,7 +52,7 @@ pub(crate) async fn reconcile(agent: Arc<GuardedAgent>, context: Arc<Context>) -
             let released = deletion::release(&context.client, &invalid.metadata).await;
             released.map(|()| Next::Change).map_err(Error::Finalizer)
         }
-        Err(invalid) => malformed::report::<Agent>(invalid, &context.client, &context.recorder)
+        Err(invalid) => malformed::report::<Agent>(invalid, &context.client)
             .await
             .map(|()| Next::Change)
             .map_err(Error::Status),
@@ -75,6 +79,11 @@ async fn reconcile_valid(agent: &Agent, context: &Arc<Context>) -> Result<Next, 
     let written = status::write(context, &identity, previous, &result).await;
     if let Ok(written) = &written {
         events::publish(context, &identity, previous, &result, written.as_ref()).await;
+        let current = written.as_ref().or(previous);
+        let now = Instant::now();
+        if let Some(took) = current.and_then(|status| context.apply_clock.ready(&identity.key, status, now)) {
+            context.metrics.became_ready(took);
+        }
     }
     let reconciled = match (result, written) {
         (Ok(reconciled), Ok(_)) => reconciled,

@@ -1,7 +1,7 @@
 //! The watches that fill the caches, and the Agents and WorkerPools that each watch
 //! event reconciles.
 
-use std::{collections::BTreeSet, convert::Infallible, sync::Arc};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Instant};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, rbac::v1::Role};
@@ -191,6 +191,9 @@ fn index_references(context: &Context, event: &Event<GuardedAgent>) {
         Apply(agent) | InitApply(agent) => {
             let key = NamespacedName::of(agent);
             let decoded = agent.0.as_ref();
+            if let Ok(agent) = decoded {
+                context.apply_clock.observe(&key, agent, Instant::now());
+            }
             let foreign = decoded.map(foreign_referents).unwrap_or_default();
             let references = decoded.map(|agent| references(agent, &context.settings));
             context.index.set(&key, references.unwrap_or_default());

@@ -9,7 +9,6 @@ use futures::{StreamExt as _, channel::mpsc, future};
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::{
     controller,
-    events::{Recorder, Reporter},
     reflector::{self, store::Writer},
 };
 use steadfast_crds::agent_reference_grant::ReferentKind;
@@ -18,9 +17,9 @@ use tokio::task::JoinSet;
 
 use super::App;
 use crate::{
-    MANAGER,
     agents::{
         self,
+        apply_clock::ApplyClock,
         autoscaler::Autoscaler,
         context::{Caches, Context},
         cross_namespace::{CrossNamespace, ScopeView},
@@ -273,8 +272,8 @@ fn agent_context(app: &App, caches: Caches, cross_namespace: Arc<CrossNamespace>
         unmanaged_replicas: UnmanagedReplicas::default(),
         last_applied: LastApplied::default(),
         revision_summaries: RevisionSummaries::default(),
-        recorder: recorder(app),
         metrics: app.metrics.clone(),
+        apply_clock: ApplyClock::default(),
         agent_backoff: Backoff::default(),
         pool_backoff: Backoff::default(),
         blocking: BlockingWork::new(VALIDATION_THREADS),
@@ -286,7 +285,6 @@ fn tool_context(app: &App, offers: Arc<KnownOffers>) -> tools::reconcile::Contex
         offers,
         client: app.client.clone(),
         install_id: app.config.settings.install_id.clone(),
-        recorder: recorder(app),
         metrics: app.metrics.clone(),
         backoff: Backoff::default(),
         blocking: BlockingWork::new(VALIDATION_THREADS),
@@ -321,10 +319,6 @@ impl Sources for Workers {
             None => pods.of_owner(OwnerKind::Agent, agent),
         }
     }
-}
-
-fn recorder(app: &App) -> Recorder {
-    Recorder::new(app.client.clone(), Reporter::from(MANAGER))
 }
 
 fn controller_config(app: &App) -> controller::Config {

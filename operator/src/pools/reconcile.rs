@@ -38,7 +38,7 @@ pub(super) async fn reconcile(pool: Arc<GuardedPool>, context: Arc<Context>) -> 
     let measurement = context.metrics.begin(CONTROLLER);
     let result = match &pool.0 {
         Ok(pool) => reconcile_valid(pool, &context).await,
-        Err(invalid) => malformed::report::<WorkerPool>(invalid, &context.client, &context.recorder)
+        Err(invalid) => malformed::report::<WorkerPool>(invalid, &context.client)
             .await
             .map(|()| Next::Change)
             .map_err(Error::Status),

@@ -4,10 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
-use kube::{
-    Client,
-    runtime::{controller::Action, events::Recorder},
-};
+use kube::{Client, runtime::controller::Action};
 use steadfast_crds::AgentTool;
 use steadfast_process::{BlockingError, BlockingWork};
 
@@ -31,8 +28,6 @@ const CONTROLLER: &str = "agenttool";
 pub(crate) struct Context {
     /// Client of the API server.
     pub(crate) client: Client,
-    /// Writer of Events.
-    pub(crate) recorder: Recorder,
     /// The install id, the beginning of every task queue of the operator.
     pub(crate) install_id: String,
     /// What the MCP servers of tools offered.
@@ -64,7 +59,7 @@ pub(crate) async fn reconcile(tool: Arc<GuardedTool>, context: Arc<Context>) -> 
     let measurement = context.metrics.begin(CONTROLLER);
     let result = match &tool.0 {
         Ok(tool) => write_status(tool, &context).await,
-        Err(invalid) => malformed::report::<AgentTool>(invalid, &context.client, &context.recorder)
+        Err(invalid) => malformed::report::<AgentTool>(invalid, &context.client)
             .await
             .map_err(Error::Status),
     };

@@ -5,10 +5,11 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Secret},
+    events::v1::Event,
 };
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams},
     core::ApiResource,
 };
 use serde_json::json;
@@ -266,4 +267,44 @@ async fn an_agent_that_is_nested_too_deeply_hides_no_other_from_an_operator_that
 struct WithStatus {
     #[serde(default)]
     status: AgentStatus,
+}
+
+#[tokio::test]
+async fn an_agent_has_one_event_for_each_revision_and_for_each_change_of_ready() {
+    let (cluster, operator) = Cluster::with_operator("events").await;
+    let credentials = json!([{ "envVarName": "KEY", "secretName": "openai", "secretKey": "api-key" }]);
+    cluster.agent("weather", json!({ "credentials": credentials })).await;
+    cluster
+        .condition("weather", ConditionType::Ready, "False", "SecretNotFound")
+        .await;
+    // Reconciled again, with nothing to tell.
+    cluster
+        .edit::<Agent>("weather", json!({ "metadata": { "annotations": { "a": "b" } } }))
+        .await;
+    cluster.secret("openai", json!({ "api-key": "sk-1" })).await;
+    cluster.make_ready("weather").await;
+    let edit = json!({ "spec": { "instructions": "Answer in short." } });
+    cluster.edit::<Agent>("weather", edit).await;
+    cluster.revision("weather-2").await;
+
+    let expected = [
+        "AllConditionsMet",
+        "RevisionCreated",
+        "RevisionCreated",
+        "SecretNotFound",
+    ];
+    wait::until("the last Event", TIMEOUT, async || {
+        let events = cluster.api::<Event>().list(&ListParams::default()).await?.items;
+        let about = |event: &Event| event.regarding.as_ref().and_then(|object| object.name.clone());
+        let told = events.iter().filter(|event| about(event).as_deref() == Some("weather"));
+        let mut reasons: Vec<String> = told.clone().filter_map(|event| event.reason.clone()).collect();
+        reasons.sort();
+        ensure!(reasons == expected, "there are {reasons:?}");
+        let repeated: Vec<_> = told.filter(|event| event.series.is_some()).collect();
+        ensure!(repeated.is_empty(), "{repeated:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    operator.stop().await;
 }

@@ -1,5 +1,5 @@
-//! The operator as a program with a real Temporal: a frontend behind mutual TLS, and schedules of
-//! another cluster.
+//! The operator as a program with a real Temporal: a frontend behind mutual TLS, schedules of another cluster, and a
+//! tenant beside another.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -10,15 +10,19 @@ use steadfast_testkit::{
     wait,
 };
 
-use crate::harness::{Cluster, TIMEOUT};
+use crate::harness::{Cluster, TIMEOUT, template};
 
 /// An operator as a program, for one namespace.
 pub(crate) fn operator(cluster: &Cluster, temporal: impl std::fmt::Display) -> Launch {
+    operator_with(cluster, temporal, "redis://redis:6379")
+}
+
+fn operator_with(cluster: &Cluster, temporal: impl std::fmt::Display, redis: &str) -> Launch {
     Launch::new("operator", env!("CARGO_BIN_EXE_steadfast-operator"))
         .flag("temporal-address", temporal)
         .flag("install-id", "test")
         .flag("worker-image", "worker:1")
-        .flag("redis-url", "redis://redis:6379")
+        .flag("redis-url", redis)
         .flag("namespace", &cluster.namespace)
         .flag("operator-namespace", &cluster.namespace)
         .flag("leader-election", "disabled")
@@ -156,4 +160,48 @@ async fn a_schedule_that_somebody_deleted_in_temporal_comes_back() {
     .await
     .unwrap();
     operator.kill().await.unwrap();
+}
+
+/// A tenant is a release for its own namespaces, with its own connections. Both have the same install id here.
+#[tokio::test]
+async fn operators_of_two_tenants_have_a_temporal_and_a_redis_each() {
+    let logs = tempfile::tempdir().unwrap();
+    let mut tenants = Vec::new();
+    for name in ["tenant-a", "tenant-b"] {
+        let cluster = Cluster::new(name).await;
+        let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
+        let redis = format!("redis://redis.{name}:6379");
+        let schedules = json!([{"name": "daily", "cron": "@daily", "message": "Go."}]);
+        cluster.agent("reporter", json!({ "schedules": schedules })).await;
+        let launch = operator_with(&cluster, temporal.url(), &redis);
+        let operator = Service::new(launch, Lifetime::OfThisProcess, &logs.path().join(name)).unwrap();
+        operator.start().unwrap();
+        tenants.push((cluster, temporal, redis, operator));
+    }
+    for (cluster, temporal, redis, _) in &tenants {
+        cluster
+            .condition("reporter", ConditionType::SchedulesSynced, "True", "Synced")
+            .await;
+        let own = format!("test/{}/reporter/daily", cluster.namespace);
+        let ids: Vec<String> = notes(temporal)
+            .await
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(ids, [own]);
+        let pod = template(&cluster.deployment("reporter", |_| true).await);
+        let env = pod["spec"]["containers"][0]["env"].as_array().unwrap();
+        for variable in [
+            json!({"name": "TEMPORAL_ADDRESS", "value": temporal.url()}),
+            json!({"name": "REDIS_URL", "value": redis}),
+        ] {
+            assert!(env.contains(&variable), "{variable}: {env:?}");
+        }
+    }
+    for (_, _, _, operator) in tenants {
+        operator.kill().await.unwrap();
+    }
 }

@@ -7,11 +7,7 @@ use kube::{
     Client,
     client::Body,
     core::{DeserializeGuard, PartialObjectMeta, error_boundary::InvalidObject},
-    runtime::{
-        events::{Recorder, Reporter},
-        reflector,
-        watcher::Event,
-    },
+    runtime::{reflector, watcher::Event},
 };
 use serde_json::{Value, json};
 use steadfast_crds::names::{AGENT_LABEL, MANAGED_BY, MANAGED_BY_LABEL, TASKS_FINALIZER};
@@ -88,7 +84,7 @@ where
             allow_service_account_name: false,
         },
         secrets: SecretHashCache::new(client.clone(), hash),
-        config_maps: ConfigMapCache::new(client.clone()),
+        config_maps: ConfigMapCache::new(client),
         caches: Caches::new(reflector::store().0, reflector::store().0, reflector::store().0),
         index: ReferenceIndex::default(),
         cross_namespace: Arc::new(CrossNamespace::new(Vec::new())),
@@ -100,8 +96,8 @@ where
         unmanaged_replicas: crate::agents::scaling_state::UnmanagedReplicas::default(),
         last_applied: LastApplied::default(),
         revision_summaries: RevisionSummaries::default(),
-        recorder: Recorder::new(client, Reporter::from("test")),
         metrics: Metrics::register(&Registry::new()).unwrap(),
+        apply_clock: crate::agents::apply_clock::ApplyClock::default(),
         agent_backoff: Backoff::default(),
         pool_backoff: Backoff::default(),
         blocking: BlockingWork::new(1),

@@ -1,0 +1,19 @@
+//! Publishes Events.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client,
+    runtime::events::{Event, Recorder, Reporter},
+};
+
+use crate::MANAGER;
+
+/// Publishes one Event about an object.
+///
+/// A recorder that has published before takes an Event of the same reason for a repetition and keeps the first note, for
+/// six minutes: the second revision would be announced as the first. So each Event has its own; there is one for each
+/// transition, so they are few.
+pub(crate) async fn publish(client: &Client, event: &Event, about: &ObjectReference) -> Result<(), kube::Error> {
+    let recorder = Recorder::new(client.clone(), Reporter::from(MANAGER));
+    recorder.publish(event, about).await
+}
