@@ -3,6 +3,7 @@
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use steadfast_crds::{Agent, AgentRevision, AgentTool};
+use steadfast_testkit::workspace;
 
 use crate::harness::{Cluster, agent, tool};
 
@@ -115,4 +116,23 @@ async fn a_revision_cannot_be_changed_anywhere_in_its_spec() {
     patch(json!([{ "op": "add", "path": "/metadata/labels", "value": { "a": "b" } }]))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn the_api_server_takes_every_object_of_the_last_release() {
+    let cluster = Cluster::new("released").await;
+    let stored = workspace::root()
+        .join("tests/released/objects.yaml")
+        .display()
+        .to_string();
+    let apply = [
+        "apply",
+        "--server-side",
+        "--validate=strict",
+        "--dry-run=server",
+        "--filename",
+        &stored,
+    ];
+    let taken = cluster.kubectl(&apply).await;
+    assert!(taken.is_ok(), "{:#}", taken.unwrap_err());
 }

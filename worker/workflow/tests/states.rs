@@ -9,6 +9,10 @@ use serde_json::Value;
 use steadfast_contract::start::StartTask;
 use steadfast_workflow::{NoSink, task::Task};
 
+#[path = "../../../tests/released/lost.rs"]
+mod lost;
+use lost::lost;
+
 fn accepted() -> Vec<(String, Value)> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/states/accepted");
     let files = std::fs::read_dir(directory).unwrap();
@@ -21,23 +25,6 @@ fn accepted() -> Vec<(String, Value)> {
         .collect();
     assert!(!states.is_empty(), "tests/states/accepted is empty");
     states
-}
-
-/// The first place where something of `before` is missing or another in `after`.
-fn lost(before: &Value, after: &Value, place: &str) -> Option<String> {
-    match (before, after) {
-        (Value::Null, _) => None,
-        (Value::Object(members), Value::Object(_)) => members
-            .iter()
-            .find_map(|(name, member)| lost(member, &after[name], &format!("{place}.{name}"))),
-        (Value::Array(values), Value::Array(others)) if values.len() == others.len() => values
-            .iter()
-            .zip(others)
-            .enumerate()
-            .find_map(|(index, (value, other))| lost(value, other, &format!("{place}[{index}]"))),
-        _ if before == after => None,
-        _ => Some(format!("{place}: {before} became {after}")),
-    }
 }
 
 #[test]
