@@ -16,11 +16,24 @@ mod pages;
 mod plain_manifests;
 #[path = "charts/prices.rs"]
 mod prices;
+#[path = "charts/schemas.rs"]
+mod schemas;
 #[path = "charts/settings.rs"]
 mod settings;
+#[path = "charts/tenants.rs"]
+mod tenants;
+#[path = "charts/upgrade.rs"]
+mod upgrade;
+
+use std::process::Command;
 
 use steadfast_e2e::chart::{REQUIRED, chart, complaint, documents, helm, named, rendered, template};
-use steadfast_testkit::{ControlPlane, install::Example, workspace};
+use steadfast_testkit::{
+    ControlPlane,
+    install::Example,
+    tools::{GoProgram, go_program},
+    workspace,
+};
 
 #[test]
 fn charts_pass_a_strict_lint() {
@@ -32,6 +45,24 @@ fn charts_pass_a_strict_lint() {
             String::from_utf8_lossy(&output.stdout)
         );
     }
+}
+
+/// They say what one setting makes of one object; the tests here say what holds between objects, programs and pages.
+/// helm-unittest renders with Helm 3.
+#[test]
+fn the_unit_tests_of_the_chart_pass() {
+    let output = Command::new(go_program(GoProgram::HelmUnittest).unwrap())
+        .args(["--strict", "--color=false"])
+        .arg(chart("steadfast"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(said.contains("Test Suites: 6 passed, 6 total"), "{said}");
 }
 
 #[test]

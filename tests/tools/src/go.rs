@@ -23,6 +23,8 @@ pub enum GoProgram {
     KubeProxy,
     Kubectl,
     Helm,
+    HelmUnittest,
+    Kubeconform,
     Coredns,
 }
 
@@ -31,7 +33,7 @@ pub enum GoProgram {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Module {
     Kubernetes,
-    /// Helm and CoreDNS.
+    /// Helm, CoreDNS, and what tests charts and manifests: they share most of their dependencies.
     Platform,
     /// The oldest Kubernetes that is supported.
     KubernetesOldest,
@@ -40,7 +42,7 @@ pub(crate) enum Module {
 }
 
 impl GoProgram {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::KubeApiserver,
         Self::KubeControllerManager,
         Self::KubeScheduler,
@@ -48,6 +50,8 @@ impl GoProgram {
         Self::KubeProxy,
         Self::Kubectl,
         Self::Helm,
+        Self::HelmUnittest,
+        Self::Kubeconform,
         Self::Coredns,
     ];
 
@@ -61,13 +65,17 @@ impl GoProgram {
             Self::KubeProxy => "kube-proxy",
             Self::Kubectl => "kubectl",
             Self::Helm => "helm",
+            Self::HelmUnittest => "helm-unittest",
+            Self::Kubeconform => "kubeconform",
             Self::Coredns => "coredns",
         }
     }
 
     fn module(self, versions: Versions) -> Module {
         match (self, versions) {
-            (Self::Coredns, _) | (Self::Helm, Versions::Current) => Module::Platform,
+            (Self::Coredns | Self::HelmUnittest | Self::Kubeconform, _) | (Self::Helm, Versions::Current) => {
+                Module::Platform
+            }
             (Self::Helm, Versions::Oldest) => Module::HelmOldest,
             (_, Versions::Current) => Module::Kubernetes,
             (_, Versions::Oldest) => Module::KubernetesOldest,
@@ -104,7 +112,12 @@ impl Module {
                 "k8s.io/kubernetes/cmd/kube-proxy",
                 "k8s.io/kubernetes/cmd/kubectl",
             ],
-            Self::Platform => &["helm.sh/helm/v4/cmd/helm", "./coredns"],
+            Self::Platform => &[
+                "helm.sh/helm/v4/cmd/helm",
+                "github.com/helm-unittest/helm-unittest/cmd/helm-unittest",
+                "github.com/yannh/kubeconform/cmd/kubeconform",
+                "./coredns",
+            ],
             Self::HelmOldest => &["helm.sh/helm/v3/cmd/helm"],
         }
     }
@@ -113,23 +126,30 @@ impl Module {
     fn requirements(self) -> &'static [&'static str] {
         match self {
             Self::Kubernetes | Self::KubernetesOldest => &["k8s.io/kubernetes"],
-            Self::Platform => &["helm.sh/helm/v4", "github.com/coredns/coredns"],
+            Self::Platform => &[
+                "helm.sh/helm/v4",
+                "github.com/helm-unittest/helm-unittest",
+                "github.com/yannh/kubeconform",
+                "github.com/coredns/coredns",
+            ],
             Self::HelmOldest => &["helm.sh/helm/v3"],
         }
     }
 
-    /// For example `Helm v4.3.1 and CoreDNS v1.15.0`.
+    /// For example `Helm v4.3.1, CoreDNS v1.15.0`.
     fn title(self) -> anyhow::Result<String> {
         let mut parts = Vec::new();
         for module in self.requirements() {
             let product = match *module {
                 "k8s.io/kubernetes" => "Kubernetes",
                 "github.com/coredns/coredns" => "CoreDNS",
+                "github.com/helm-unittest/helm-unittest" => "helm-unittest",
+                "github.com/yannh/kubeconform" => "kubeconform",
                 _ => "Helm",
             };
             parts.push(format!("{product} {}", self.version(module)?));
         }
-        Ok(parts.join(" and "))
+        Ok(parts.join(", "))
     }
 
     fn version(self, module: &str) -> anyhow::Result<String> {

@@ -53,7 +53,7 @@ pub enum Kind {
     Temporal,
     /// Valkey, which speaks the protocol of Redis, from a Python wheel.
     Valkey,
-    /// Kubernetes, Helm and CoreDNS, from Go modules.
+    /// Kubernetes, Helm, CoreDNS, helm-unittest and kubeconform, from Go modules.
     Go,
     /// The fake model API, from npm.
     FakeModel,

@@ -1,5 +1,6 @@
 //! What the pages for operators say is true: the chart takes every block of values, and the commands in blocks marked
-//! `sh` run, in their order, against a real API server.
+//! `sh` run, in their order, against a real API server. A block of kubectl or helm that is not marked needs what no API
+//! server alone has.
 
 use std::{
     fs,
@@ -12,18 +13,39 @@ use serde_json::{Value, json};
 use steadfast_crds::yaml;
 use steadfast_e2e::{
     chart::{REQUIRED, chart, helm},
-    pages::{blocks, page},
+    pages::{all_pages, blocks, page},
 };
-use steadfast_testkit::{ControlPlane, tools::own_go_program, workspace};
+use steadfast_testkit::{CertificateAuthority, ControlPlane, tools::own_go_program, workspace};
 
-const PAGES: [&str; 5] = ["alerts", "console", "expose", "install", "operations"];
+/// The pages with values of the chart.
+const PAGES: [&str; 8] = [
+    "access",
+    "alerts",
+    "attachments",
+    "console",
+    "encryption",
+    "expose",
+    "install",
+    "operations",
+];
+/// What a block of commands contains that is not marked: it needs pods that run, or another program.
+const NEEDS_MORE: [&str; 7] = [
+    "port-forward",
+    "rollout status",
+    "--for=condition=Ready",
+    "--replicas=0",
+    "docker ",
+    "steadfast lint",
+    "$ kubectl",
+];
 
 /// The blocks with values of the chart, by their page.
 fn values() -> Vec<(&'static str, String)> {
     let known = fs::read_to_string(chart("steadfast").join("values.yaml")).unwrap();
     let known: Value = yaml::from_str(&known).unwrap();
     let is_values = |block: &str| {
-        let value: Value = yaml::from_str(block).unwrap();
+        let documents: Vec<Value> = yaml::documents(block).unwrap();
+        let [value] = documents.as_slice() else { return false };
         let names = value.as_object().unwrap();
         assert!(!names.is_empty(), "{block}");
         !names.contains_key("apiVersion") && names.keys().any(|name| !known[name].is_null())
@@ -35,12 +57,10 @@ fn values() -> Vec<(&'static str, String)> {
         .collect()
 }
 
-#[test]
-fn the_chart_takes_every_block_of_values() {
+/// What the chart makes of every block of values, by its page.
+pub(crate) fn rendered() -> Vec<(&'static str, String)> {
     let directory = tempfile::tempdir().unwrap();
-    let values = values();
-    assert!(values.len() > 12, "{} blocks", values.len());
-    for (page, block) in values {
+    let render = |(page, block): (&'static str, String)| {
         let file = directory.path().join("values.yaml");
         fs::write(&file, &block).unwrap();
         let file = file.display().to_string();
@@ -53,6 +73,78 @@ fn the_chart_takes_every_block_of_values() {
         let output = helm(&arguments, &chart("steadfast"), &required);
         let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "docs/{page}.md: {complaint}\n{block}");
+        (page, String::from_utf8(output.stdout).unwrap())
+    };
+    values().into_iter().map(render).collect()
+}
+
+#[test]
+fn the_chart_takes_every_block_of_values() {
+    let rendered = rendered();
+    assert!(rendered.len() > 18, "{} blocks", rendered.len());
+}
+
+#[test]
+fn every_command_for_an_api_server_is_marked_to_be_run() {
+    for (page, text) in all_pages() {
+        for block in blocks(&text, "") {
+            let is_command = |line: &str| {
+                ["kubectl ", "helm "]
+                    .iter()
+                    .any(|program| line.trim().starts_with(program))
+            };
+            let needs_more = NEEDS_MORE.iter().any(|more| block.contains(more));
+            assert!(
+                needs_more || !block.lines().any(is_command),
+                "docs/{page}.md: mark the block `sh`, or say in NEEDS_MORE what it needs\n{block}"
+            );
+        }
+    }
+}
+
+/// Everything that the pages say about access, secrets and settings, on one cluster after the commands of the page of
+/// the installation.
+#[tokio::test]
+async fn the_commands_of_all_other_pages_run() {
+    let cluster = ControlPlane::start().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    link_sources(directory.path());
+    let authority = CertificateAuthority::new().unwrap();
+    let client = authority.client("steadfast").unwrap();
+    for (file, name) in [
+        (authority.certificate(), "ca.pem"),
+        (client.certificate, "client.pem"),
+        (client.key, "client.key"),
+    ] {
+        fs::copy(file, directory.path().join(name)).unwrap();
+    }
+    let namespaces = "kubectl create namespace team-a\nkubectl create namespace steadfast-system\n";
+    cluster.shell(namespaces, directory.path()).await.unwrap();
+    let (installation, others): (Vec<_>, Vec<_>) = all_pages()
+        .into_iter()
+        .filter(|(page, _)| page != "operations")
+        .partition(|(page, _)| page == "install");
+    let mut run = 0;
+    for (page, text) in installation.into_iter().chain(others) {
+        for block in blocks(&text, "sh") {
+            // Several pages bind a role under one name, and one is about a release without ClusterRoles.
+            let script = format!(
+                "export REGISTRY=registry.example.com API_KEY=key\n\
+                 kubectl delete rolebindings --all --namespace team-a\n\
+                 kubectl delete clusterrolebinding steadfast-gateway --ignore-not-found\n{block}"
+            );
+            let ran = cluster.shell(&script, directory.path()).await;
+            assert!(ran.is_ok(), "docs/{page}.md\n{block}\n{:#}", ran.unwrap_err());
+            run += 1;
+        }
+    }
+    assert!(run > 14, "{run} blocks");
+}
+
+/// The directories of a checkout that the pages name.
+pub(crate) fn link_sources(directory: &Path) {
+    for part in ["charts", "crds", "deploy", "examples"] {
+        std::os::unix::fs::symlink(workspace::root().join(part), directory.join(part)).unwrap();
     }
 }
 
@@ -61,9 +153,7 @@ fn the_chart_takes_every_block_of_values() {
 async fn the_commands_of_the_page_of_operations_run() {
     let cluster = ControlPlane::start().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    for part in ["charts", "crds", "deploy", "examples"] {
-        std::os::unix::fs::symlink(workspace::root().join(part), directory.path().join(part)).unwrap();
-    }
+    link_sources(directory.path());
     install(&cluster, directory.path()).await;
     let commands = blocks(&page("operations"), "sh");
     assert!(commands.len() > 4, "{} blocks", commands.len());
@@ -78,6 +168,32 @@ async fn the_commands_of_the_page_of_operations_run() {
     assert!(!left.contains("steadfast.dev"), "{left}");
     let deployments = ["get", "deployments", "--all-namespaces", "--output=name"];
     assert_eq!(cluster.kubectl(&deployments).await.unwrap(), "");
+}
+
+/// Without Helm nobody runs the Job of the chart, and an operator that is gone lets no Agent go.
+#[tokio::test]
+async fn the_commands_for_those_without_helm_let_agents_go() {
+    let cluster = ControlPlane::start().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    link_sources(directory.path());
+    let by_hand = blocks(&page("operations"), "");
+    let by_hand = by_hand.iter().find(|block| block.contains("\"finalizers\":null"));
+    let by_hand = by_hand.unwrap();
+    let held = "kubectl apply --server-side --filename deploy/install.yaml\n\
+        kubectl wait --for=condition=Established --timeout=30s crd --all\n\
+        kubectl apply --filename examples/haiku\n\
+        kubectl patch agent haiku --type=merge \
+          --patch='{\"metadata\":{\"finalizers\":[\"steadfast.dev/tasks\"]},\"spec\":{\"deletion\":{\"policy\":\"Drain\",\"deadline\":\"24h\"}}}'\n\
+        kubectl delete agent haiku --wait=false\n\
+        kubectl get agent haiku --output=jsonpath='{.metadata.deletionTimestamp}'";
+    let deleted = cluster.shell(held, directory.path()).await.unwrap();
+    assert!(
+        deleted.lines().last().unwrap().starts_with("20"),
+        "it is held: {deleted}"
+    );
+    cluster.shell(by_hand, directory.path()).await.unwrap();
+    let agents = cluster.kubectl(&["get", "agents", "--output=name"]).await.unwrap();
+    assert_eq!(agents, "");
 }
 
 /// A release with an agent, as it is before somebody upgrades it.

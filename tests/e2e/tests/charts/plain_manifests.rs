@@ -110,7 +110,7 @@ async fn an_api_server_takes_all_that_the_chart_can_render_and_the_plain_manifes
     assert!(applied.is_ok(), "{:#}", applied.unwrap_err());
 }
 
-fn kustomize(directory: &str) -> String {
+pub(crate) fn kustomize(directory: &str) -> String {
     let mut kubectl = Command::new(go_program(GoProgram::Kubectl).unwrap());
     let output = kubectl.arg("kustomize").arg(deploy(directory)).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
