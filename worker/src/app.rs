@@ -2,6 +2,7 @@
 
 mod polls;
 mod readiness;
+mod version;
 mod worker_home;
 
 use std::{sync::Arc, time::Duration};
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     polls::{Polls, Probe},
     readiness::watch_temporal,
+    version::deployment_options,
     worker_home::WorkerHome,
 };
 use crate::{
@@ -250,6 +252,7 @@ fn options(
         .activity_task_poller_behavior(poller_behavior())
         .graceful_shutdown_period(Duration::from_secs(args.drain_timeout_seconds))
         .maybe_tuner(home.is_pool().then(pool_slots))
+        .maybe_deployment_options(deployment_options(args))
         .build();
     for activity in dynamic_activities {
         activity.register(&mut options);

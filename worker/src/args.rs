@@ -46,6 +46,13 @@ pub(crate) struct Args {
     pub(crate) revisions: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) temporal: TemporalArgs,
+    /// Name of the Temporal Worker Deployment of this worker. Its tasks are pinned to the build id for as long as a run
+    /// lasts, and continue as new on the current version [default: the worker has no version].
+    #[arg(long, env = "TEMPORAL_DEPLOYMENT_NAME", requires = "build_id")]
+    pub(crate) deployment_name: Option<String>,
+    /// Build id of this worker in its Worker Deployment.
+    #[arg(long, env = "TEMPORAL_WORKER_BUILD_ID", requires = "deployment_name")]
+    pub(crate) build_id: Option<String>,
     #[command(flatten)]
     pub(crate) redis: RedisArgs,
     #[command(flatten)]

@@ -68,3 +68,4 @@ mod visibility;
 mod whose_queue;
 mod work;
 mod worker_loss;
+mod worker_versions;

@@ -234,7 +234,7 @@ impl Agent {
 
     /// Another worker, which serves a task queue that has no tasks. It is not started yet.
     pub(crate) fn idle_worker(&self, stack: &Stack, task_queue: &str) -> anyhow::Result<Component> {
-        self.worker_with(stack, &[("STEADFAST_TASK_QUEUE".to_owned(), task_queue.to_owned())])
+        self.worker_with(stack, &[("STEADFAST_TASK_QUEUE", task_queue)])
     }
 
     /// Another worker of its own. It is not started yet.
@@ -242,9 +242,12 @@ impl Agent {
         self.worker_with(stack, &[])
     }
 
-    fn worker_with(&self, stack: &Stack, variables: &[(String, String)]) -> anyhow::Result<Component> {
-        let revisions = ("STEADFAST_REVISIONS".to_owned(), self.revisions.display().to_string());
-        let variables = [variables, &[revisions]].concat();
+    /// Another worker of its own, with these environment variables. It is not started yet.
+    pub fn worker_with(&self, stack: &Stack, variables: &[(&str, &str)]) -> anyhow::Result<Component> {
+        let revisions = self.revisions.display().to_string();
+        let own = [("STEADFAST_REVISIONS", revisions.as_str())];
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let variables: Vec<(String, String)> = own.iter().chain(variables).map(owned).collect();
         worker(
             stack,
             (&self.namespace, &self.name(), None),

@@ -35,7 +35,8 @@ use steadfast_crds::agent::HookEvent;
 use steadfast_events::{EventKind, TaskStatus};
 use steadfast_payload::Packed;
 use temporalio_workflow::{
-    ContinueAsNewOptions, MemoValues, WorkflowCancellationToken, WorkflowContext, WorkflowResult, WorkflowTermination,
+    ContinueAsNewOptions, ContinueAsNewVersioningBehavior, MemoValues, WorkflowCancellationToken, WorkflowContext,
+    WorkflowResult, WorkflowTermination,
     common::error::{ActivityExecutionError, ApplicationFailure},
     workflows::select,
 };
@@ -101,11 +102,20 @@ pub(crate) async fn run(ctx: &Context, start: StartTask) -> WorkflowResult<TaskR
                 .maybe_task_queue(task_queue)
                 .memo(memo(ctx))
                 .search_attributes(ctx.search_attributes())
+                .maybe_initial_versioning_behavior(version_of_next_run(ctx))
                 .build();
             ctx.continue_as_new(TaskInput::from(*start), options)?;
             Ok(read(ctx, Task::result))
         }
     }
+}
+
+/// A run of a worker with a version stays on that version. The next one starts on the version that is current then, which
+/// it would not do by itself. `None` for a worker without one.
+fn version_of_next_run(ctx: &Context) -> Option<ContinueAsNewVersioningBehavior> {
+    let version = ctx.current_deployment_version()?;
+    // A worker without a version has a build id too, which is a hash of the program.
+    (!version.deployment_name.is_empty()).then_some(ContinueAsNewVersioningBehavior::AutoUpgrade)
 }
 
 /// The task queues that the tools, hooks and guardrails of the agent with the turn may name. `None` where the task
