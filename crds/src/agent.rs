@@ -60,6 +60,7 @@ use crate::{
 // The API server fills `worker` with its defaults: these alone are no wish for pods of its own.
 #[x_kube(validation = Rule::new("!has(self.workerPool) || !has(self.worker) || (!has(self.worker.image) && \
     !has(self.worker.resources) && !has(self.worker.podTemplate) && !has(self.worker.autoscaling) && \
+    !has(self.worker.rollout) && \
     (!has(self.worker.replicas) || self.worker.replicas == 1) && \
     (!has(self.worker.drainTimeout) || self.worker.drainTimeout == '2m'))")
     .message("worker and workerPool exclude each other: the pods of a pool are described in the WorkerPool"))]

@@ -20,6 +20,9 @@ pub enum ConditionType {
     Ready,
     /// Temporal has every schedule; absent for an Agent without schedules. Ready does not depend on it.
     SchedulesSynced,
+    /// The newest version of the workers is the current one in Temporal, and no task is on another one; absent without
+    /// `worker.rollout: Pinned`. Ready does not depend on it.
+    VersionRolledOut,
     /// The MCP server of an AgentTool offers every tool that is selected; absent until a worker has asked it. Ready does
     /// not depend on it.
     ToolsOffered,
@@ -40,6 +43,7 @@ impl ConditionType {
             Self::WorkersAvailable => "WorkersAvailable",
             Self::Ready => "Ready",
             Self::SchedulesSynced => "SchedulesSynced",
+            Self::VersionRolledOut => "VersionRolledOut",
             Self::ToolsOffered => "ToolsOffered",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
@@ -180,6 +184,17 @@ reasons! {
     ScheduleRefused,
     /// The operator of another cluster has schedules with this install id.
     InstallIdConflict,
+
+    /// The newest version of the workers is the only one with tasks.
+    RolledOut,
+    /// The newest version of the workers is current, and tasks are left on an old one.
+    TasksOnOldVersion,
+    /// Temporal does not take in another version of workers.
+    VersionLimitReached,
+    /// Temporal refuses to make the newest version of the workers current; the operator tries again.
+    VersionRefused,
+    /// The Temporal server cannot move tasks between versions of workers.
+    VersioningUnsupported,
 
     /// The MCP server offers every tool that is selected.
     Offered,

@@ -14,6 +14,12 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 pub const MANAGED_BY: &str = "steadfast";
 /// Label on a revision with its sequence number.
 pub const SEQUENCE_LABEL: &str = "steadfast.dev/sequence";
+/// Label on the pods of workers with a version (`worker.rollout: Pinned`), and on the Deployment of an old version: the
+/// build id, which is made of the image.
+pub const BUILD_ID_LABEL: &str = "steadfast.dev/build-id";
+/// Label on the Deployment of an old version and on its pods: the name of the Deployment that it was. These pods do not
+/// have the label of their owner, by which that Deployment selects its own.
+pub const OLD_VERSION_OF_LABEL: &str = "steadfast.dev/old-version-of";
 /// Annotation on a pod template with the keyed hash of the secret values in the environment.
 pub const CREDENTIALS_HASH_ANNOTATION: &str = "steadfast.dev/credentials-hash";
 /// Annotation on an Agent whose workers the operator has scaled to zero: the time of a message for it, in RFC 3339. A new

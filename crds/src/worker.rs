@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use kube_derive::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -46,6 +47,22 @@ pub struct WorkerSettings {
     /// How long a pod that is being replaced may finish its activities before another pod continues them.
     #[serde(default = "default_drain_timeout")]
     pub drain_timeout: Duration,
+    /// What another image does to the tasks that run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+}
+
+/// What another image does to the tasks that run; the values are the versioning behaviors of Temporal. `AutoUpgrade`, also
+/// when absent: the new pods go on with them. `Pinned`: each task stays on the image that it runs on until it continues as
+/// new; the operator keeps pods of the old image for as long, asks the tasks to move, and makes the new image current once
+/// its pods are available.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Rollout {
+    /// The new pods go on with them.
+    #[default]
+    AutoUpgrade,
+    /// They move to the new image one after the other, each when it continues as new.
+    Pinned,
 }
 
 impl Default for WorkerSettings {
@@ -57,6 +74,7 @@ impl Default for WorkerSettings {
             resources: None,
             pod_template: Map::new(),
             drain_timeout: default_drain_timeout(),
+            rollout: None,
         }
     }
 }

@@ -6,7 +6,9 @@
 //! [`manifest_source::ManifestSource`]. `apply` writes the manifests, `status`
 //! the status, `events` the Events; `garbage_collection` deletes leftovers;
 //! `deletion` holds a deleted Agent while its tasks end; `moving` lets workers go
-//! that an Agent has left; `scaling` tells the `autoscaler` of it. No stage after `validate` sees the Agent itself.
+//! that an Agent has left; `scaling` tells the `autoscaler` of it; `versions` tells
+//! the `version_syncer` which versions of workers there are. No stage after
+//! `validate` sees the Agent itself.
 
 pub mod build;
 pub mod dereference;
@@ -41,6 +43,8 @@ pub(crate) mod rollout;
 pub(crate) mod scaling;
 pub(crate) mod scaling_state;
 pub(crate) mod status;
+pub(crate) mod version_syncer;
+pub(crate) mod versions;
 pub(crate) mod watches;
 pub(crate) mod withdrawal;
 mod worker_variables;

@@ -121,7 +121,7 @@ struct App {
     cluster: ClusterId,
     /// Not ready while another cluster has schedules with this install id.
     install_id_unique: ReadinessGauge,
-    /// The rate at which tasks of deleted Agents are asked to end.
+    /// The rate at which tasks of deleted Agents are asked to end, and tasks of old versions to continue as new.
     rate: Arc<RateLimit>,
     /// The rate at which Temporal is asked how much waits for workers.
     backlog_rate: Arc<RateLimit>,

@@ -26,6 +26,7 @@ pub mod settings;
 mod stages;
 mod tools;
 pub mod validation;
+mod versions;
 mod worker_admin;
 
 /// The operator's name for the API server: field manager, reporter of Events.

@@ -167,6 +167,7 @@ pub(crate) async fn apply_workers(
         role,
         role_binding,
         deployment,
+        old_versions,
     } = workers;
     let caches = &context.caches;
     if let ApplyResult::Refused(error) =
@@ -180,6 +181,14 @@ pub(crate) async fn apply_workers(
     if let ApplyResult::Refused(error) = apply_object(context, owner, &caches.role_bindings, &role_binding).await? {
         return Ok(Some(error));
     }
+    // Before the image changes: tasks may be on it.
+    for old in &old_versions {
+        match apply_deployment(context, owner, old).await? {
+            ApplyResult::Refused(error) => return Ok(Some(error)),
+            ApplyResult::Applied(Some(written)) => remember(context, written),
+            ApplyResult::Applied(None) => {}
+        }
+    }
     let existing = deployment_of(context, owner);
     let kept = keep_replicas(context, owner, &deployment, existing.as_deref()).await;
     kept.map_err(|source| Error::Apply {
@@ -187,23 +196,38 @@ pub(crate) async fn apply_workers(
         name: owner.worker_name(),
         source,
     })?;
-    match apply_object(context, owner, &caches.deployments, &deployment).await {
-        Ok(ApplyResult::Refused(error)) => Ok(Some(error)),
-        Ok(ApplyResult::Applied(written)) => {
+    match apply_deployment(context, owner, &deployment).await? {
+        ApplyResult::Refused(error) => Ok(Some(error)),
+        ApplyResult::Applied(written) => {
             *deployed = written.map(Arc::new);
             Ok(None)
         }
-        // Only the Deployment contains fields that a user wrote.
+    }
+}
+
+async fn apply_deployment(
+    context: &Context,
+    owner: &WorkerOwner,
+    deployment: &Deployment,
+) -> Result<ApplyResult<Deployment>, Error> {
+    match apply_object(context, owner, &context.caches.deployments, deployment).await {
+        // Only a Deployment contains fields that a user wrote.
         Err(Error::Apply {
             source: kube::Error::Api(status),
             ..
-        }) if is_refusal(status.code) => Ok(Some(ValidationError::new(
+        }) if is_refusal(status.code) => Ok(ApplyResult::Refused(ValidationError::new(
             ConditionType::Accepted,
             Reason::InvalidPodTemplate,
             format!("the API server refuses the Deployment: {}", status.message),
         ))),
-        Err(error) => Err(error),
+        result => result,
     }
+}
+
+/// Puts a Deployment into the cache, ahead of the watch.
+fn remember(context: &Context, mut written: Deployment) {
+    written.metadata.managed_fields = None;
+    context.caches.deployments.insert(written);
 }
 
 async fn create_revision(

@@ -23,6 +23,7 @@ use crate::{
     },
     schedules::desired::{self, AgentSchedules},
     settings::Settings,
+    versions::deployments::Version,
 };
 
 /// The desired objects of an Agent.
@@ -64,6 +65,8 @@ pub struct WorkerObjects {
     pub role_binding: RoleBinding,
     /// The workers.
     pub deployment: Deployment,
+    /// The workers of old versions, which tasks still run on.
+    pub old_versions: Vec<Deployment>,
 }
 
 /// Builds the manifests of an Agent.
@@ -95,5 +98,17 @@ pub fn worker_objects(owner: &WorkerOwner, workers: &Workers, settings: &Setting
         role: access::role(&owner.key.namespace),
         role_binding: access::role_binding(owner),
         deployment: deployment::deployment(owner, workers, settings),
+        old_versions: Vec::new(),
     }
+}
+
+/// Builds the Deployments of old versions of workers.
+pub(crate) fn old_versions(
+    owner: &WorkerOwner,
+    workers: &Workers,
+    versions: &[Version],
+    settings: &Settings,
+) -> Vec<Deployment> {
+    let old_version = |version| deployment::old_version(owner, workers, version, settings);
+    versions.iter().map(old_version).collect()
 }

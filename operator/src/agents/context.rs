@@ -33,6 +33,7 @@ use crate::{
     schedules::state::DesiredSchedules,
     settings::Settings,
     tools::GuardedTool,
+    versions::state::Versions,
 };
 
 /// Shared by all reconciliations of one scope.
@@ -61,6 +62,8 @@ pub(crate) struct Context {
     pub(crate) moves: Arc<Moves>,
     /// The owners whose workers the operator scales.
     pub(crate) scaling: Scaling,
+    /// The owners whose workers have versions.
+    pub(crate) versions: Versions,
     /// The Deployments whose manifest leaves `replicas` out.
     pub(crate) unmanaged_replicas: UnmanagedReplicas,
     /// The manifests that this process applied.
@@ -176,6 +179,7 @@ impl Context {
         let workers = NamespacedName::new(&owner.namespace, kind.worker_name(&owner.name));
         self.last_applied.forget(&workers);
         self.scaling.remove(kind, owner);
+        self.versions.remove(&(kind, owner.clone()));
         self.unmanaged_replicas.forget(kind, owner);
     }
 }

@@ -110,7 +110,8 @@ pub(crate) fn ready_change(before: &[Condition], written: &[Condition]) -> Optio
     Some(event(type_, &after.reason, after.message.clone()))
 }
 
-fn event(type_: EventType, reason: &str, note: String) -> Event {
+/// One Event.
+pub(crate) fn event(type_: EventType, reason: &str, note: String) -> Event {
     Event {
         type_,
         reason: reason.to_owned(),

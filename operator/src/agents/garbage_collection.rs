@@ -15,7 +15,7 @@ use kube::{
     core::{NamespaceResourceScope, PartialObjectMeta},
 };
 use serde::de::DeserializeOwned;
-use steadfast_crds::AgentRevision;
+use steadfast_crds::{AgentRevision, names::BUILD_ID_LABEL};
 
 use crate::{
     agents::{
@@ -23,10 +23,12 @@ use crate::{
         build::access::ROLE_NAME,
         context::Context,
         homes::{homes, pool_of},
-        identity::{AgentIdentity, OwnerKind},
+        identity::{AgentIdentity, OwnerKind, WorkerOwner},
         revision_history::sequence_of,
+        versions,
     },
     kube::{namespaced_name::NamespacedName, object_cache::ObjectCache},
+    versions::deployments::{Version, is_old_version},
 };
 
 /// The number of revisions that an Agent keeps, with the current one.
@@ -38,7 +40,9 @@ pub(crate) async fn delete_leftovers(context: &Context, agent: &AgentIdentity, a
     if applied.workers_wanted && applied.refusal.is_none() {
         let caches = &context.caches;
         let expected = agent.as_owner().worker_name();
-        delete_all::<_, Deployment>(context, agent, &caches.deployments, |it| it.name_any() != expected).await;
+        // The old versions of workers have names of their own.
+        let is_unneeded = |it: &Deployment| it.name_any() != expected && !is_old_version(it.labels());
+        delete_all::<_, Deployment>(context, agent, &caches.deployments, is_unneeded).await;
         delete_all::<_, ServiceAccount>(context, agent, &caches.service_accounts, |it| it.name_any() != expected).await;
         delete_all::<_, RoleBinding>(context, agent, &caches.role_bindings, |it| it.name_any() != expected).await;
     }
@@ -54,6 +58,17 @@ pub(crate) async fn delete_home(context: &Context, agent: &AgentIdentity, pool: 
     }
     let made_for_it = |revision: &PartialObjectMeta<AgentRevision>| pool_of(revision).as_ref() == pool;
     delete_all::<_, AgentRevision>(context, agent, &caches.revisions, made_for_it).await;
+}
+
+/// Deletes the Deployments of an owner's old versions that nobody needs. `kept` are the others.
+pub(crate) async fn delete_old_versions(context: &Context, owner: &WorkerOwner, kept: &[Version]) {
+    for old in versions::old_deployments(context, owner) {
+        let build_id = old.labels().get(BUILD_ID_LABEL);
+        if !kept.iter().any(|version| Some(&version.build_id) == build_id) {
+            delete::<Deployment>(context, &owner.key.namespace, &old.name_any()).await;
+            context.last_applied.forget(&NamespacedName::of(old.as_ref()));
+        }
+    }
 }
 
 /// Deletes the Role of a namespace, if no Agent and no WorkerPool is left there.

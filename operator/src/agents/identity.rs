@@ -10,7 +10,7 @@ use kube::{
 use steadfast_crds::{Agent, WorkerPool, names::home_task_queue};
 
 pub use crate::kube::owner::OwnerKind;
-use crate::kube::{namespaced_name::NamespacedName, status_patch::Target};
+use crate::kube::{namespaced_name::NamespacedName, owner::Owner, status_patch::Target};
 
 /// An Agent from the watch, or the reason why it cannot be decoded.
 pub type GuardedAgent = DeserializeGuard<Agent>;
@@ -137,6 +137,11 @@ impl WorkerOwner {
     #[must_use]
     pub fn worker_name(&self) -> String {
         self.kind.worker_name(&self.key.name)
+    }
+
+    /// The owner, as a key.
+    pub(crate) fn as_key(&self) -> Owner {
+        (self.kind, self.key.clone())
     }
 
     /// Whether `object` belongs to this owner, and not to an earlier one of the same name.

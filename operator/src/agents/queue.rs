@@ -12,7 +12,7 @@ use crate::{
     },
     kube::{
         namespaced_name::NamespacedName,
-        owner::{OwnerKind, owner_of},
+        owner::{Owner, OwnerKind, owner_of},
     },
 };
 
@@ -64,11 +64,16 @@ pub(crate) struct Queues {
 impl Queues {
     /// Reconciles the owners that the labels of these objects name.
     pub(crate) fn push_owners<K: Resource>(&self, objects: &[Arc<K>]) {
-        for (kind, owner) in objects.iter().filter_map(|object| owner_of(object.as_ref())) {
-            match kind {
-                OwnerKind::Agent => self.agents.push([owner]),
-                OwnerKind::Pool => self.pools.push([owner]),
-            }
+        for owner in objects.iter().filter_map(|object| owner_of(object.as_ref())) {
+            self.push(owner);
+        }
+    }
+
+    /// Reconciles an owner soon.
+    pub(crate) fn push(&self, (kind, owner): Owner) {
+        match kind {
+            OwnerKind::Agent => self.agents.push([owner]),
+            OwnerKind::Pool => self.pools.push([owner]),
         }
     }
 }

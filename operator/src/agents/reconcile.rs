@@ -31,7 +31,7 @@ use crate::{
         scaling,
         status::{self, Reconciled},
         validate::{self, RevisionContent, ValidatedAgent, validate},
-        withdrawal,
+        versions, withdrawal,
     },
     kube::namespaced_name::NamespacedName,
     malformed, metrics,
@@ -119,14 +119,27 @@ async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Arc<Conte
         desired.revision = withdrawn.unwrap_or(desired.revision);
     }
     scaling::keep(agent, identity, context);
+    let owner = identity.as_owner();
+    let mut old = Vec::new();
+    if let (Some(workers), Some(objects)) = (&validated.workers, &mut desired.workers) {
+        old = versions::old_versions(context, &owner, workers);
+        objects.old_versions = build::old_versions(&owner, workers, &old, &context.settings);
+    }
     // Boxed: whole manifests live across its awaits.
     let applied = Box::pin(apply(context, identity, desired)).await?;
+    if let Some(workers) = &validated.workers
+        && applied.refusal.is_none()
+    {
+        versions::keep(context, &owner, workers, &old);
+        garbage_collection::delete_old_versions(context, &owner, &old).await;
+    }
     Ok(Reconciled {
         errors: validated.errors,
         tools: validated.tools,
         applied,
         pool,
         schedules: context.schedules.condition(&identity.key),
+        versions: context.versions.condition(&owner.as_key()).filter(|_| identity.pool.is_none()),
     })
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Reconciled {
     pub(crate) pool: Option<PoolWorkers>,
     /// The condition SchedulesSynced; `None` without schedules.
     pub(crate) schedules: Option<ConditionUpdate>,
+    /// The condition VersionRolledOut; `None` for workers without versions.
+    pub(crate) versions: Option<ConditionUpdate>,
 }
 
 /// Writes the status if it differs from the previous one, and returns it if it was written.
@@ -160,6 +162,7 @@ fn build(
     let deployment = deployment.as_deref().filter(|_| reconciled.pool.is_none());
     let mut updates = condition_updates(&errors, &rollout);
     updates.extend(reconciled.schedules.clone());
+    updates.extend(reconciled.versions.clone());
     bounded(AgentStatus {
         observed_generation: agent.generation,
         revision: (*revision).max(previous.and_then(|status| status.revision)),

@@ -16,7 +16,7 @@ use steadfast_crds::{
     agent::{Credential, Schedule},
     agent_revision::MAXIMUM_REVISION_BYTES,
     conditions::{ConditionType, Reason},
-    worker::{WorkerResources, WorkerSettings},
+    worker::{Rollout, WorkerResources, WorkerSettings},
 };
 
 use self::{credentials::Provided, references::References};
@@ -29,6 +29,7 @@ use crate::{
     hashing::keyed_hash::KeyedHash,
     settings::Settings,
     validation::{ValidationError, check_depth, templates::check_template},
+    versions::build_id::build_id,
 };
 
 /// Why an Agent could not be validated.
@@ -70,6 +71,8 @@ pub struct RevisionContent {
 pub struct Workers {
     /// Container image.
     pub image: String,
+    /// Build id of the image, where tasks are pinned to it.
+    pub build_id: Option<String>,
     /// Number of pods; `None` where an autoscaler sets it.
     pub replicas: Option<i32>,
     /// Requests and limits of the spec.
@@ -93,8 +96,10 @@ impl Workers {
         credentials_hash: String,
         settings: &Settings,
     ) -> Self {
+        let image = worker.image.clone().unwrap_or_else(|| settings.worker_image.clone());
         Self {
-            image: worker.image.clone().unwrap_or_else(|| settings.worker_image.clone()),
+            build_id: (worker.rollout == Some(Rollout::Pinned)).then(|| build_id(&image)),
+            image,
             replicas: worker.replicas.filter(|_| worker.autoscaling.is_none()),
             resources: worker.resources.clone(),
             overlay,

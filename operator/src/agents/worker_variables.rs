@@ -15,13 +15,17 @@ pub(crate) const TASK_QUEUE: &str = "STEADFAST_TASK_QUEUE";
 pub(crate) const ADMIN_ADDRESS: &str = "STEADFAST_ADMIN_ADDRESS";
 /// How long a worker may finish its work.
 pub(crate) const DRAIN_TIMEOUT_SECONDS: &str = "STEADFAST_DRAIN_TIMEOUT_SECONDS";
+/// The Temporal Worker Deployment.
+pub(crate) const DEPLOYMENT_NAME: &str = "TEMPORAL_DEPLOYMENT_NAME";
+/// The version in it.
+pub(crate) const BUILD_ID: &str = "TEMPORAL_WORKER_BUILD_ID";
 /// The directory of the encryption keys.
 pub(crate) const ENCRYPTION_KEYS_PATH: &str = "STEADFAST_ENCRYPTION_KEYS_PATH";
 /// The key that encrypts.
 pub(crate) const ENCRYPTION_KEY_ID: &str = "STEADFAST_ENCRYPTION_KEY_ID";
 
 /// All of them.
-pub(crate) const ALL: [&str; 9] = [
+pub(crate) const ALL: [&str; 11] = [
     INSTALL,
     NAMESPACE,
     AGENT,
@@ -29,6 +33,8 @@ pub(crate) const ALL: [&str; 9] = [
     TASK_QUEUE,
     ADMIN_ADDRESS,
     DRAIN_TIMEOUT_SECONDS,
+    DEPLOYMENT_NAME,
+    BUILD_ID,
     ENCRYPTION_KEYS_PATH,
     ENCRYPTION_KEY_ID,
 ];

@@ -30,6 +30,7 @@ use crate::{
         reference_index::{Reference, ReferenceIndex},
         revision_history::RevisionSummaries,
         scaling_state::{Scaling, UnmanagedReplicas},
+        version_syncer::VersionSyncer,
     },
     deletion::{drainer::Drainer, temporal::TaskClient},
     kube::{
@@ -51,6 +52,7 @@ use crate::{
         self, GuardedTool,
         offers::{self, KnownOffers, Sources},
     },
+    versions::{state::Versions, temporal::VersionClient},
     worker_admin::WorkerAdmin,
 };
 
@@ -116,7 +118,7 @@ fn spawn(
     let context = Arc::new(agent_context(app, caches, cross_namespace));
 
     let push_dependents = {
-        let (context, queue) = (Arc::clone(&context), queue.clone());
+        let context = Arc::clone(&context);
         move |tool: &NamespacedName| {
             queue.push_dependents(&context.index, &tool.namespace, Reference::Tool(tool.name.clone()));
             context.cross_namespace.push_dependents(&Referent {
@@ -178,17 +180,12 @@ fn spawn(
     let asking = after_sync(app, &context, until_stopped(app, asking));
     spawn_task(app, tasks, format_args!("offers of MCP servers in {scope}"), asking);
 
-    spawn_loops(app, scope, &context, &queue, tasks);
+    spawn_loops(app, scope, &context, &queues, tasks);
 }
 
-/// What asks Temporal now and then: which tasks are left, what waits, which schedules there are.
-fn spawn_loops(
-    app: &Arc<App>,
-    scope: &WatchScope,
-    context: &Arc<Context>,
-    queue: &AgentQueue,
-    tasks: &mut JoinSet<()>,
-) {
+/// What asks Temporal now and then: which tasks are left, what waits, which versions and which schedules there are.
+fn spawn_loops(app: &Arc<App>, scope: &WatchScope, context: &Arc<Context>, queues: &Queues, tasks: &mut JoinSet<()>) {
+    let queue = &queues.agents;
     let deletions = until_stopped(app, end_tasks(app, context, queue.clone()));
     let deletions = after_sync(app, context, deletions);
     spawn_task(app, tasks, format_args!("deletions in {scope}"), deletions);
@@ -200,6 +197,10 @@ fn spawn_loops(
     let scaling = until_stopped(app, scale(app, context));
     let scaling = after_sync(app, context, scaling);
     spawn_task(app, tasks, format_args!("autoscaler of {scope}"), scaling);
+
+    let versions = until_stopped(app, sync_versions(app, context, queues.clone()));
+    let versions = after_sync(app, context, versions);
+    spawn_task(app, tasks, format_args!("versions of workers in {scope}"), versions);
 
     let schedules = until_stopped(app, sync_schedules(app, scope, context, queue.clone()));
     let schedules = after_sync(app, context, schedules);
@@ -269,6 +270,7 @@ fn agent_context(app: &App, caches: Caches, cross_namespace: Arc<CrossNamespace>
         deletions: Arc::default(),
         moves: Arc::default(),
         scaling: Scaling::new(app.config.autoscaling_interval),
+        versions: Versions::default(),
         unmanaged_replicas: UnmanagedReplicas::default(),
         last_applied: LastApplied::default(),
         revision_summaries: RevisionSummaries::default(),
@@ -377,6 +379,21 @@ fn scale(app: &App, context: &Arc<Context>) -> impl Future<Output = ()> + Send +
         };
         let queues = temporal.map(|temporal| QueueClient::new(temporal, rate));
         Autoscaler::new(context, queues, workers).run().await;
+    }
+}
+
+/// Keeps Temporal in line with the versions of workers. Never ends.
+fn sync_versions(app: &App, context: &Arc<Context>, queues: Queues) -> impl Future<Output = ()> + Send + 'static {
+    let context = Arc::clone(context);
+    let rate = Arc::clone(&app.rate);
+    let temporal = app.config.temporal.clone();
+    async move {
+        let Some(temporal) = temporal else {
+            return future::pending().await;
+        };
+        VersionSyncer::new(context, VersionClient::new(temporal, rate), queues)
+            .run()
+            .await;
     }
 }
 

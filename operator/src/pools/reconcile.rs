@@ -12,15 +12,17 @@ use super::{
 use crate::{
     agents::{
         apply::{apply_workers, deployment_of},
-        build::worker_objects,
+        build::{self, WorkerObjects, worker_objects},
         context::Context,
         dereference,
         error::Error,
+        garbage_collection,
         identity::{GuardedPool, WorkerOwner},
         next::Next,
         reference_index::pool_secrets,
         scaling,
         validate::{self, Workers},
+        versions,
     },
     kube::namespaced_name::NamespacedName,
     malformed,
@@ -84,14 +86,24 @@ async fn run_stages(pool: &WorkerPool, owner: &WorkerOwner, context: &Arc<Contex
     let settings = pool.spec.worker.autoscaling.clone();
     scaling::keep_owner(context, owner, kube::Resource::object_ref(pool, &()), settings);
     let mut deployment = None;
-    if let Some(workers) = workers {
-        let objects = worker_objects(owner, &workers, &context.settings);
+    if let Some(workers) = &workers {
+        let old = versions::old_versions(context, owner, workers);
+        let objects = WorkerObjects {
+            old_versions: build::old_versions(owner, workers, &old, &context.settings),
+            ..worker_objects(owner, workers, &context.settings)
+        };
         // Boxed: whole manifests live across its awaits.
-        errors.extend(Box::pin(apply_workers(context, owner, objects, &mut deployment)).await?);
+        let refusal = Box::pin(apply_workers(context, owner, objects, &mut deployment)).await?;
+        if refusal.is_none() {
+            versions::keep(context, owner, workers, &old);
+            garbage_collection::delete_old_versions(context, owner, &old).await;
+        }
+        errors.extend(refusal);
     }
     Ok(Reconciled {
         errors,
         deployment: deployment.or_else(|| deployment_of(context, owner)),
+        versions: context.versions.condition(&owner.as_key()),
     })
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Reconciled {
     pub(super) errors: Vec<ValidationError>,
     /// The Deployment that exists now.
     pub(super) deployment: Option<Arc<Deployment>>,
+    /// The condition VersionRolledOut; `None` for workers without versions.
+    pub(super) versions: Option<ConditionUpdate>,
 }
 
 /// Writes the status if it differs from the previous one, with an Event where Ready changes.
@@ -86,7 +88,11 @@ fn build(
     pods: &[Arc<Pod>],
     now: Timestamp,
 ) -> WorkerPoolStatus {
-    let Reconciled { errors, deployment } = reconciled;
+    let Reconciled {
+        errors,
+        deployment,
+        versions,
+    } = reconciled;
     let rollout = rollout::assess(deployment.as_deref(), pods);
     let updates = vec![
         ConditionUpdate::from_errors(ConditionType::Accepted, errors, (Reason::Valid, "the spec is valid")),
@@ -98,7 +104,8 @@ fn build(
         workers_available(errors, &rollout),
     ];
     let stalled = !errors.is_empty() || rollout.progress == Progress::Stuck;
-    let updates = summarized(updates, stalled, "the pool serves its agents");
+    let mut updates = summarized(updates, stalled, "the pool serves its agents");
+    updates.extend(versions.clone());
     WorkerPoolStatus {
         observed_generation: pool.metadata.generation,
         workers: rollout.counts,

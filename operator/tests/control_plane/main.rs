@@ -27,3 +27,4 @@ mod rollout;
 mod scaling;
 mod scene;
 mod temporal;
+mod versions;

@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use crate::{
     harness::{Cluster, TIMEOUT},
     scene::Scene,
+    versions,
 };
 
 /// What a worker says that had nothing to do for the whole cooldown period.
@@ -346,5 +347,38 @@ async fn tasks_of_a_sleeping_agent_that_is_deleted_get_a_worker_to_end() {
     let end = ["workflow", "terminate", "--workflow-id", "waiting"];
     stage.scene.temporal.cli(&end).await.unwrap();
     stage.scene.cluster.gone::<Agent>("weather").await;
+    stage.scene.end_operator().await;
+}
+
+#[tokio::test]
+async fn an_agent_whose_tasks_are_pinned_wakes_for_them_and_for_another_image() {
+    let stage = Stage::set("sleeping-version", "127.0.72.7").await;
+    stage.works(0, 1, 0);
+    let autoscaling = json!({ "minReplicas": 0, "maxReplicas": 1, "cooldownPeriod": "1m" });
+    let worker = json!({ "image": "worker:1", "rollout": "Pinned", "autoscaling": autoscaling });
+    let cluster = &stage.scene.cluster;
+    let connection = versions::connection(&stage.scene).await;
+    for agent in ["weather", "haiku"] {
+        cluster.agent(agent, json!({ "worker": worker })).await;
+        let poller = versions::poll(&connection, &cluster.deployment(agent, |_| true).await);
+        stage.run_pods(agent).await;
+        cluster
+            .condition(agent, ConditionType::VersionRolledOut, "True", "RolledOut")
+            .await;
+        drop(poller);
+    }
+    stage.works(0, 0, IDLE);
+    stage.asleep("weather").await;
+    stage.asleep("haiku").await;
+
+    stage.scene.start_task("agent/weather", "one").await;
+    stage.replicas("agent-weather", 1).await;
+    stage
+        .noted("weather", "ScaledUp", &["from 0 to 1 workers: 1 task waits"])
+        .await;
+    // One pod has to show that it works.
+    let another = json!({ "spec": { "worker": { "image": "worker:2" } } });
+    cluster.edit::<Agent>("haiku", another).await;
+    stage.replicas("agent-haiku", 1).await;
     stage.scene.end_operator().await;
 }

@@ -1,4 +1,4 @@
-//! What the tests of deletions and of the autoscaler share: the operator as a program, with a real Temporal.
+//! What the tests of deletions, of the autoscaler and of versions share: the operator as a program, with a real Temporal.
 
 use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
@@ -24,8 +24,17 @@ impl Scene {
 
     /// `flags` adds to those of the operator.
     pub(crate) async fn with_flags(name: &str, flags: impl FnOnce(Launch) -> Launch) -> Self {
+        Self::with_temporal(name, TemporalOptions::default(), flags).await
+    }
+
+    /// With a Temporal of these options.
+    pub(crate) async fn with_temporal(
+        name: &str,
+        options: TemporalOptions,
+        flags: impl FnOnce(Launch) -> Launch,
+    ) -> Self {
         let cluster = Cluster::new(name).await;
-        let temporal = Temporal::start(TemporalOptions::default()).await.unwrap();
+        let temporal = Temporal::start(options).await.unwrap();
         let logs = tempfile::tempdir().unwrap();
         let launch = flags(operator(&cluster, temporal.url()));
         let operator = Service::new(launch, Lifetime::OfThisProcess, logs.path()).unwrap();

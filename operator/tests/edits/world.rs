@@ -121,6 +121,8 @@ impl World {
             role,
             role_binding,
             deployment,
+            // No cluster, no version before.
+            old_versions: _,
         } = workers;
         let mut deployment = json!(deployment);
         let template = deployment["spec"]["template"].take();

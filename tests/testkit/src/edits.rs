@@ -155,6 +155,7 @@ fn workers(kind: &'static str) -> Vec<Edit> {
                 json!({"metadata": {"labels": {"team": "b"}}}),
             ),
             ("spec.worker.drainTimeout", json!("3m")),
+            ("spec.worker.rollout", json!("Pinned")),
             ("spec.worker.resources.limits{}", json!("256Mi")),
             ("spec.worker.resources.requests{}", json!("100m")),
             ("spec.credentials[].secretName", json!("spare")),

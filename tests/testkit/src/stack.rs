@@ -251,7 +251,7 @@ impl Stack {
     }
 
     /// The operator of the agents' namespace in the cluster of this kubeconfig file. It is not started yet.
-    pub(crate) fn operator(&self, kubeconfig: &Path) -> anyhow::Result<Component> {
+    pub fn operator(&self, kubeconfig: &Path) -> anyhow::Result<Component> {
         let admin = port::lease()?;
         let launch = Launch::new("operator", self.binaries.operator()?)
             .variable("KUBECONFIG", kubeconfig.display())

@@ -16,7 +16,9 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 use kube::api::ObjectMeta;
-use steadfast_crds::names::{CREDENTIALS_HASH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL};
+use steadfast_crds::names::{
+    BUILD_ID_LABEL, CREDENTIALS_HASH_ANNOTATION, MANAGED_BY, MANAGED_BY_LABEL, OLD_VERSION_OF_LABEL,
+};
 
 use super::{
     environment,
@@ -31,6 +33,7 @@ use crate::{
         validate::{Workers, grace_period_seconds},
     },
     settings::{Settings, WorkerEncryption},
+    versions::{build_id::short_hash, deployments::Version},
 };
 
 /// The Deployment of the workers.
@@ -56,6 +59,43 @@ pub(super) fn deployment(owner: &WorkerOwner, workers: &Workers, settings: &Sett
         }),
         ..Deployment::default()
     }
+}
+
+/// The Deployment of an old version of the workers: their pod template with the image of before. The selector of the
+/// owner's Deployment does not select its pods.
+pub(super) fn old_version(
+    owner: &WorkerOwner,
+    workers: &Workers,
+    version: &Version,
+    settings: &Settings,
+) -> Deployment {
+    let workers = Workers {
+        image: version.image.clone(),
+        build_id: Some(version.build_id.clone()),
+        replicas: Some(version.replicas),
+        ..workers.clone()
+    };
+    let mut old = deployment(owner, &workers, settings);
+    let own = [
+        (OLD_VERSION_OF_LABEL, owner.worker_name()),
+        (BUILD_ID_LABEL, version.build_id.clone()),
+    ]
+    .map(|(label, value)| (label.to_owned(), value));
+    old.metadata.name = Some(format!("{}-{}", owner.worker_name(), short_hash(&version.build_id)));
+    old.metadata.labels.get_or_insert_default().extend(own.clone());
+    let spec = old.spec.get_or_insert_default();
+    let selector = spec.selector.match_labels.get_or_insert_default();
+    selector.remove(owner.kind.label());
+    selector.extend(own.clone());
+    let pod_labels = spec
+        .template
+        .metadata
+        .get_or_insert_default()
+        .labels
+        .get_or_insert_default();
+    pod_labels.remove(owner.kind.label());
+    pod_labels.extend(own);
+    old
 }
 
 /// The selector of the pods. Kubernetes does not allow a change of it.
@@ -95,7 +135,10 @@ fn pod_template(owner: &WorkerOwner, workers: &Workers, settings: &Settings) -> 
     }
     // After the merge, so that no user can remove the labels and the annotation that tie pods to their owner.
     let metadata = template.metadata.get_or_insert_default();
-    metadata.labels.get_or_insert_default().extend(labels(owner));
+    let pod_labels = metadata.labels.get_or_insert_default();
+    pod_labels.extend(labels(owner));
+    let build_id = workers.build_id.clone();
+    pod_labels.extend(build_id.map(|build_id| (BUILD_ID_LABEL.to_owned(), build_id)));
     metadata
         .annotations
         .get_or_insert_default()
@@ -163,5 +206,83 @@ fn probe(path: &str, period_seconds: i32) -> Probe {
         timeout_seconds: Some(2),
         failure_threshold: Some(3),
         ..Probe::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use steadfast_crds::worker::{Rollout, WorkerSettings};
+
+    use super::*;
+    use crate::{agents::identity::OwnerKind, kube::namespaced_name::NamespacedName, stages};
+
+    fn owner() -> WorkerOwner {
+        WorkerOwner {
+            kind: OwnerKind::Agent,
+            key: NamespacedName::new("team", "weather"),
+            uid: None,
+            owner_reference: None,
+        }
+    }
+
+    fn workers(image: &str) -> Workers {
+        let settings = WorkerSettings {
+            image: Some(image.to_owned()),
+            rollout: Some(Rollout::Pinned),
+            ..WorkerSettings::default()
+        };
+        Workers::new(&settings, None, &[], String::new(), &stages::settings("demo"))
+    }
+
+    fn variables(deployment: &Value) -> BTreeMap<String, String> {
+        let variables = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+            .as_array()
+            .unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        variables
+            .iter()
+            .map(|variable| (text(&variable["name"]), text(&variable["value"])))
+            .collect()
+    }
+
+    #[test]
+    fn an_old_version_is_the_template_of_today_with_the_image_of_before_and_no_selector_has_both() {
+        let settings = stages::settings("demo");
+        let before = deployment(&owner(), &workers("worker:1"), &settings);
+        let version = Version::of(&before, WORKER_CONTAINER).unwrap();
+        let newest = workers("worker:2");
+        let old = old_version(&owner(), &newest, &version, &settings);
+        assert_eq!(Version::of(&old, WORKER_CONTAINER), Some(version.clone()));
+
+        let (newest, old) = (json!(deployment(&owner(), &newest, &settings)), json!(old));
+        assert_eq!(newest["metadata"]["name"], "agent-weather");
+        let name = format!("agent-weather-{}", short_hash(&version.build_id));
+        assert_eq!(old["metadata"]["name"], name.as_str());
+        // The watch finds the owner by it.
+        assert_eq!(old["metadata"]["labels"]["steadfast.dev/agent"], "weather");
+        let selects = |deployment: &Value, of: &Value| {
+            let selector = deployment["spec"]["selector"]["matchLabels"]
+                .as_object()
+                .unwrap()
+                .clone();
+            let labels = &of["spec"]["template"]["metadata"]["labels"];
+            selector.iter().all(|(label, value)| labels[label] == *value)
+        };
+        assert!(selects(&newest, &newest) && selects(&old, &old));
+        assert!(!selects(&newest, &old) && !selects(&old, &newest));
+        let [of_newest, of_old] = [variables(&newest), variables(&old)];
+        assert_eq!(of_old["TEMPORAL_DEPLOYMENT_NAME"], "demo/team/agent/weather");
+        assert_eq!(of_old["TEMPORAL_WORKER_BUILD_ID"], version.build_id);
+        assert_ne!(of_newest["TEMPORAL_WORKER_BUILD_ID"], version.build_id);
+    }
+
+    #[test]
+    fn workers_that_are_not_pinned_have_no_version() {
+        let settings = stages::settings("demo");
+        let workers = Workers::new(&WorkerSettings::default(), None, &[], String::new(), &settings);
+        let built = deployment(&owner(), &workers, &settings);
+        assert_eq!(Version::of(&built, WORKER_CONTAINER), None);
+        assert!(!json!(built).to_string().contains("BUILD_ID"));
     }
 }

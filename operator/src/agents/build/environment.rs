@@ -28,6 +28,13 @@ pub(super) fn variables(owner: &WorkerOwner, workers: &Workers, settings: &Setti
             workers.drain_timeout.whole_seconds().to_string(),
         ),
     ];
+    if let Some(build_id) = &workers.build_id {
+        variables.push(plain(
+            worker_variables::DEPLOYMENT_NAME,
+            owner.task_queue(&settings.install_id),
+        ));
+        variables.push(plain(worker_variables::BUILD_ID, build_id.clone()));
+    }
     variables.extend(settings.worker_env.iter().map(|v| plain(&v.name, v.value.clone())));
     variables.extend(
         settings

@@ -93,6 +93,7 @@ where
         deletions: Arc::default(),
         moves: Arc::default(),
         scaling: crate::agents::scaling_state::Scaling::new(Duration::from_secs(15)),
+        versions: crate::versions::state::Versions::default(),
         unmanaged_replicas: crate::agents::scaling_state::UnmanagedReplicas::default(),
         last_applied: LastApplied::default(),
         revision_summaries: RevisionSummaries::default(),

@@ -43,6 +43,7 @@ fn reconciled(errors: Vec<ValidationError>, revision: Option<i64>, deployment: O
         },
         pool: None,
         schedules: None,
+        versions: None,
     }
 }
 

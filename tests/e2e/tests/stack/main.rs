@@ -55,6 +55,7 @@ mod pool;
 mod provider_changes;
 mod proxies;
 mod redis_loss;
+mod rollouts;
 mod secured;
 mod server_limits;
 mod steps;

@@ -35,6 +35,11 @@ pub(super) fn refused() -> Vec<BadManifest> {
                 Refused("spec.worker.drainTimeout"),
             ),
             (
+                "pool-with-an-unknown-rollout",
+                json!({"worker": {"replicas": 0, "rollout": "Canary"}}),
+                Refused("spec.worker.rollout"),
+            ),
+            (
                 "pool-with-a-reserved-variable",
                 json!({"credentials": [credential("REDIS_URL", "present", "key")]}),
                 Refused("spec.credentials[0].envVarName"),

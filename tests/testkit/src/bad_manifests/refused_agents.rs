@@ -57,6 +57,11 @@ pub(super) fn by_types() -> Vec<BadManifest> {
                 json!({"worker": {"replicas": 0.5}}),
                 "spec.worker.replicas",
             ),
+            (
+                "unknown-rollout",
+                json!({"worker": {"replicas": 0, "rollout": "Canary"}}),
+                "spec.worker.rollout",
+            ),
             ("no-model", json!({"model": null}), "model"),
             ("nameless-model", json!({"model": {"apiKeyEnvVar": ""}}), "name"),
             (
