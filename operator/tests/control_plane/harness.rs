@@ -4,12 +4,9 @@
 use std::{fmt::Debug, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        core::v1::{Namespace, Pod, Secret},
-    },
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Namespace, Pod, Secret},
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
@@ -329,22 +326,7 @@ impl Cluster {
 
 async fn start() -> ControlPlane {
     let control_plane = ControlPlane::start().await.unwrap();
-    let client = control_plane.client();
-    let api: Api<CustomResourceDefinition> = Api::all(client);
-    for definition in steadfast_crds::definitions() {
-        api.create(&PostParams::default(), &definition).await.unwrap();
-        wait::until("the definition to be served", TIMEOUT, || async {
-            let conditions = api.get(&definition.name_any()).await?.status.and_then(|s| s.conditions);
-            let established = conditions
-                .iter()
-                .flatten()
-                .any(|c| c.type_ == "Established" && c.status == "True");
-            ensure!(established, "not established");
-            Ok(())
-        })
-        .await
-        .unwrap();
-    }
+    control_plane.define(steadfast_crds::definitions()).await.unwrap();
     control_plane
 }
 

@@ -1,6 +1,8 @@
 //! A Kubernetes control plane without nodes: etcd, API server and controller
 //! manager. Needs no root and is ready in a few seconds. Pods never run.
 
+mod definitions;
+
 use std::{
     path::{Path, PathBuf},
     time::Duration,

@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, ResourceExt as _,
     api::{Patch, PatchParams, PostParams},
@@ -52,7 +51,7 @@ impl OperatedAgent {
     pub(super) async fn start(stack: &Stack, name: &str, model: &str, tool: (&str, &Value)) -> anyhow::Result<Self> {
         let control_plane = ControlPlane::start().await?;
         let client = control_plane.client();
-        define(&Api::all(client.clone())).await?;
+        control_plane.define(steadfast_crds::definitions()).await?;
         let (tool_name, tool_spec) = tool;
         // A function may have an underscore in its name, an object not.
         let tool_name = tool_name.replace('_', "-");
@@ -148,22 +147,4 @@ where
         .await
         .map(drop)
         .context("create an object of the bench")
-}
-
-/// Defines the resources, and waits until the API server serves them.
-async fn define(api: &Api<CustomResourceDefinition>) -> anyhow::Result<()> {
-    for definition in steadfast_crds::definitions() {
-        api.create(&PostParams::default(), &definition)
-            .await
-            .context("define a resource")?;
-        wait::until("a resource to be served", LIMIT, async || {
-            let status = api.get(&definition.name_any()).await?.status;
-            let conditions = status.and_then(|status| status.conditions).unwrap_or_default();
-            let mut established = conditions.iter().filter(|one| one.type_ == "Established");
-            ensure!(established.any(|one| one.status == "True"), "it is not established");
-            Ok(())
-        })
-        .await?;
-    }
-    Ok(())
 }
