@@ -1,4 +1,7 @@
-//! A control plane without nodes, as a client of Kubernetes sees it.
+//! A control plane without nodes, as a client of Kubernetes sees it, and with pods that are played or that run as processes.
+
+#[path = "control_plane/benches.rs"]
+mod benches;
 
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec},

@@ -2,6 +2,7 @@
 //! and its readiness check.
 
 pub(crate) mod apiserver;
+pub(crate) mod audit;
 pub(crate) mod certificates;
 pub(crate) mod controller_manager;
 pub(crate) mod etcd;
@@ -9,6 +10,7 @@ pub(crate) mod kubeconfig;
 pub(crate) mod scheduler;
 pub(crate) mod users;
 
+pub use audit::{AuditLog, AuditMark, Write};
 pub use users::{NewUser, User};
 
 /// The addresses of Services. The API server has the first one.

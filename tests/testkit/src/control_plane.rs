@@ -1,5 +1,6 @@
 //! A Kubernetes control plane without nodes: etcd, API server and controller
-//! manager. Needs no root and is ready in a few seconds. Pods never run.
+//! manager. Needs no root and is ready in a few seconds. Pods never run, unless a
+//! [`LocalNode`](crate::LocalNode) runs them or a [`PlayedNode`](crate::PlayedNode) says so.
 
 mod definitions;
 
@@ -14,7 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     cluster::{
-        NewUser, User,
+        AuditLog, NewUser, User,
         apiserver::{self, Endpoint, Listener},
         certificates::Certificates,
         controller_manager, etcd, kubeconfig,
@@ -37,6 +38,14 @@ pub struct ControlPlaneOptions {
     pub users: Vec<NewUser>,
 }
 
+/// Whose writes the API server records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audit {
+    Nobody,
+    /// Those of the users that the options name.
+    Users,
+}
+
 /// The ports of a control plane.
 #[derive(Debug)]
 pub(crate) struct ControlPlanePorts {
@@ -50,6 +59,7 @@ pub struct ControlPlane {
     controller_manager: Service,
     apiserver: Service,
     etcd: Service,
+    audit: Option<AuditLog>,
     certificates: Certificates,
     users: Mutex<Users>,
     admin: User,
@@ -66,13 +76,22 @@ impl ControlPlane {
     }
 
     pub async fn start_with(options: ControlPlaneOptions) -> anyhow::Result<Self> {
+        Self::start_recording(&options, Audit::Nobody).await
+    }
+
+    /// Like [`start_with`](Self::start_with), with a record of what these users write: see [`audit`](Self::audit).
+    pub async fn start_audited(options: ControlPlaneOptions) -> anyhow::Result<Self> {
+        Self::start_recording(&options, Audit::Users).await
+    }
+
+    async fn start_recording(options: &ControlPlaneOptions, audit: Audit) -> anyhow::Result<Self> {
         let ports = ControlPlanePorts {
             api: port::lease()?,
             etcd_client: port::lease()?,
             etcd_peer: port::lease()?,
         };
         let install_root = InstallRoot::of_this_process("control-plane")?;
-        let control_plane = Self::at(install_root, ports, Endpoint::Private, &options.users).await?;
+        let control_plane = Self::at(install_root, ports, Endpoint::Private, (&options.users, audit)).await?;
         control_plane.launch().await?;
         Ok(control_plane)
     }
@@ -81,7 +100,7 @@ impl ControlPlane {
         install_root: InstallRoot,
         ports: ControlPlanePorts,
         endpoint: Endpoint,
-        users: &[NewUser],
+        (further, audit): (&[NewUser], Audit),
     ) -> anyhow::Result<Self> {
         let url = format!("https://{}:{}", install_root.address, ports.api.number());
         let certificates = Certificates::ensure(install_root.dir.join("certificates"), install_root.address)?;
@@ -89,10 +108,16 @@ impl ControlPlane {
             NewUser::new(users::ADMIN, &["system:masters"]),
             NewUser::new(users::CONTROLLER_MANAGER, &[]),
         ];
-        wanted.extend_from_slice(users);
+        wanted.extend_from_slice(further);
         let users = Users::ensure(install_root.dir.join("tokens.csv"), &wanted)?;
         let admin = users.get(users::ADMIN)?.clone();
         let client = kubeconfig::client(&url, &certificates.authority(), &admin).await?;
+        let audited = further.iter().map(|user| users.get(&user.name).cloned());
+        let audited = audited.collect::<anyhow::Result<Vec<User>>>()?;
+        let audit = match audit {
+            Audit::Nobody => None,
+            Audit::Users => Some(AuditLog::of(&install_root.dir, &audited)?),
+        };
 
         let service = |launch: Launch| {
             let launch = launch.in_network(install_root.network.as_deref());
@@ -115,6 +140,7 @@ impl ControlPlane {
             ports.etcd_client.number(),
             &certificates,
             users.path(),
+            audit.as_ref(),
         ))?;
         let controller_kubeconfig = install_root.dir.join("controller-manager.kubeconfig");
         let controller = users.get(users::CONTROLLER_MANAGER)?;
@@ -129,6 +155,7 @@ impl ControlPlane {
             controller_manager,
             apiserver,
             etcd,
+            audit,
             certificates,
             users: Mutex::new(users),
             admin,
@@ -227,6 +254,11 @@ impl ControlPlane {
     /// `restart` starts it again.
     pub fn apiserver(&self) -> &Service {
         &self.apiserver
+    }
+
+    /// What the users of the options have written; only of one that was started with a record of it.
+    pub fn audit(&self) -> anyhow::Result<&AuditLog> {
+        self.audit.as_ref().context("this control plane records no writes")
     }
 
     /// Starts the programs that were killed.

@@ -14,6 +14,7 @@ mod component;
 mod connections;
 mod encryption_keys;
 mod line;
+mod operator;
 mod python;
 mod raw_stream;
 mod revision_dir;
@@ -41,6 +42,8 @@ use crate::{
 };
 
 use connections::Connections;
+
+pub(crate) use operator::{OperatorSetup, operator};
 
 pub use agent::{Agent, AgentSetup};
 pub use approval::PendingApproval;
@@ -72,6 +75,8 @@ pub const TIMEOUT: Duration = Duration::from_mins(1);
 pub struct GatewayOptions {
     /// Who may do what. Absent: everybody everything.
     pub access: Option<GatewayAccess>,
+    /// The cluster whose agents it serves and wakes, by its kubeconfig file. Absent: the agents of the stack's directory.
+    pub cluster: Option<PathBuf>,
     /// The memory that the gateway can ask for.
     pub memory_bytes: Option<u64>,
     /// Further variables of its environment, in place of flags.
@@ -126,20 +131,27 @@ impl Stack {
     }
 
     pub async fn start_with(temporal: TemporalOptions, binaries: BinaryDir) -> anyhow::Result<Self> {
+        Self::start_with_options(temporal, binaries, GatewayOptions::default()).await
+    }
+
+    /// Like [`start_with`](Self::start_with), with another gateway.
+    pub async fn start_with_options(
+        temporal: TemporalOptions,
+        binaries: BinaryDir,
+        gateway: GatewayOptions,
+    ) -> anyhow::Result<Self> {
         let history_limit = history_limit(&temporal);
         let (temporal, redis) = tokio::try_join!(Temporal::start(temporal), Redis::start())?;
         let mut connections = Connections::plain(&temporal, &redis);
         if let Some(bytes) = history_limit {
             connections.add_history_limit(bytes);
         }
-        Self::start_on(temporal, redis, connections, binaries, GatewayOptions::default()).await
+        Self::start_on(temporal, redis, connections, binaries, gateway).await
     }
 
     /// Like [`start`](Self::start), with another gateway.
     pub async fn start_with_gateway(gateway: GatewayOptions) -> anyhow::Result<Self> {
-        let (temporal, redis) = tokio::try_join!(Temporal::start(TemporalOptions::default()), Redis::start())?;
-        let connections = Connections::plain(&temporal, &redis);
-        Self::start_on(temporal, redis, connections, BinaryDir::of_this_test()?, gateway).await
+        Self::start_with_options(TemporalOptions::default(), BinaryDir::of_this_test()?, gateway).await
     }
 
     /// Like [`start_durable`](Self::start_durable), with programs that encrypt by the key of this id. The keys must
@@ -177,7 +189,6 @@ impl Stack {
         let admin_port = port::lease()?;
         let launch = Launch::new("gateway", binaries.gateway()?)
             .flag("listen", format_args!("127.0.0.1:{}", gateway_port.number()))
-            .path_flag("revisions", revisions.path())
             .variable("STEADFAST_INSTALL", INSTALL)
             .variable("STEADFAST_DEFAULT_NAMESPACE", NAMESPACE)
             .variable(
@@ -185,6 +196,10 @@ impl Stack {
                 format_args!("127.0.0.1:{}", admin_port.number()),
             )
             .variable("STEADFAST_LOG_FORMAT", "compact");
+        let launch = match &options.cluster {
+            None => launch.path_flag("revisions", revisions.path()),
+            Some(kubeconfig) => launch.variable("KUBECONFIG", kubeconfig.display()),
+        };
         let launch = match &options.access {
             None => launch.argument("--insecure-allow-anonymous"),
             Some(access) => launch.variable("KUBECONFIG", access.kubeconfig.display()),
@@ -252,18 +267,13 @@ impl Stack {
 
     /// The operator of the agents' namespace in the cluster of this kubeconfig file. It is not started yet.
     pub fn operator(&self, kubeconfig: &Path) -> anyhow::Result<Component> {
-        let admin = port::lease()?;
-        let launch = Launch::new("operator", self.binaries.operator()?)
-            .variable("KUBECONFIG", kubeconfig.display())
-            .variable("STEADFAST_INSTALL", INSTALL)
-            .variable("STEADFAST_WATCH_NAMESPACES", NAMESPACE)
-            .variable("STEADFAST_OPERATOR_NAMESPACE", NAMESPACE)
-            .variable("STEADFAST_WORKER_IMAGE", "worker:1")
-            .variable("STEADFAST_ALLOW_LOCAL_MODELS", true)
-            .variable("STEADFAST_ADMIN_ADDRESS", format_args!("127.0.0.1:{}", admin.number()))
-            .variable("STEADFAST_LOG_FORMAT", "compact");
-        let launch = self.connections.apply(launch);
-        Component::new(launch, admin, InstallRoot::of_this_process("operator")?)
+        self.operator_of(&self.binaries, kubeconfig)
+    }
+
+    /// The same with the operator of other programs.
+    pub(crate) fn operator_of(&self, binaries: &BinaryDir, kubeconfig: &Path) -> anyhow::Result<Component> {
+        let setup = OperatorSetup::new(kubeconfig).watching(NAMESPACE);
+        operator(binaries, &setup, |launch| self.connections.apply(launch))
     }
 
     /// Publishes the agent's first revision and starts its workers.

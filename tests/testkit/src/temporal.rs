@@ -247,6 +247,20 @@ impl Temporal {
         Ok(bytes)
     }
 
+    /// The size of all files of the server's database. Only a server with the storage `File` has one.
+    #[expect(clippy::cast_precision_loss, reason = "a database of a test is far below 2^52 bytes")]
+    pub(crate) fn database_bytes(&self) -> anyhow::Result<f64> {
+        ensure!(
+            self.options.storage == TemporalStorage::File,
+            "the server has no database file"
+        );
+        let mut bytes = 0;
+        for entry in std::fs::read_dir(self.install_root.data())? {
+            bytes += entry?.metadata()?.len();
+        }
+        Ok(bytes as f64)
+    }
+
     /// The history of a run as JSON; of the newest run if `run_id` is absent.
     pub async fn history(&self, workflow_id: &str, run_id: Option<&str>) -> anyhow::Result<Vec<Value>> {
         #[derive(Deserialize)]

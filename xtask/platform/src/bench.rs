@@ -5,6 +5,9 @@
 //! slower than the system it drives.
 
 mod before;
+mod clusters;
+mod density;
+mod fleet;
 mod peer;
 mod viewers;
 
@@ -60,6 +63,8 @@ enum Bench {
         #[arg(long)]
         write: bool,
     },
+    #[command(flatten)]
+    Clusters(clusters::Bench),
     /// The memory of all of `steadfast dev` with three agents that do nothing.
     DevMemory {
         /// Seconds without any work before the memory is read.
@@ -204,6 +209,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
             tools::install(&[Kind::Debian, Kind::Go])?;
             packages.push("steadfast-operator");
         }
+        Bench::Clusters(_) => {
+            tools::install(&[Kind::Debian, Kind::Go])?;
+            packages.push("steadfast-operator");
+        }
         _ => {}
     }
     let packages: Vec<String> = packages.into_iter().map(str::to_owned).collect();
@@ -220,6 +229,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn measure(bench: Bench, profile: Profile, programs: BinaryDir) -> anyhow::Result<()> {
     match bench {
         Bench::Chaos(arguments) => measure_chaos(&arguments, programs).await,
+        Bench::Clusters(bench) => clusters::run(bench, profile, programs).await,
         Bench::DevMemory { idle_seconds } => {
             let report = dev_memory::run(&programs, DevMemoryOptions { idle_seconds }).await?;
             print(&report)?;

@@ -21,6 +21,11 @@ pub(super) fn resident_megabytes(service: &Service) -> anyhow::Result<f64> {
     Ok(memory(service)?.megabytes)
 }
 
+/// The same in mebibytes of 2^20 bytes, in which Kubernetes counts.
+pub(super) fn resident_mebibytes(service: &Service) -> anyhow::Result<f64> {
+    Ok(resident_megabytes(service)? * 1e6 / 1_048_576.0)
+}
+
 /// The resident memory of a process, in megabytes of 10^6 bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ResidentMemory {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use http::Request;
 use kube::Client;
 
-use super::{SERVICE_RANGE, certificates::Certificates, etcd};
+use super::{SERVICE_RANGE, audit::AuditLog, certificates::Certificates, etcd};
 use crate::process::Launch;
 
 /// Whether pods can reach the API server.
@@ -32,12 +32,13 @@ pub(crate) fn launch(
     etcd_port: u16,
     certificates: &Certificates,
     token_file: &Path,
+    audit: Option<&AuditLog>,
 ) -> Launch {
     let reconciler = match listener.endpoint {
         Endpoint::Published => "lease",
         Endpoint::Private => "none",
     };
-    Launch::new("kube-apiserver", program)
+    let launch = Launch::new("kube-apiserver", program)
         .flag("bind-address", listener.address)
         .flag("advertise-address", listener.address)
         .flag("secure-port", listener.port)
@@ -57,7 +58,11 @@ pub(crate) fn launch(
         .flag("service-account-issuer", "https://kubernetes.default.svc")
         .path_flag("service-account-signing-key-file", certificates.service_account_key())
         .path_flag("service-account-key-file", certificates.service_account_public_key())
-        .flag("profiling", false)
+        .flag("profiling", false);
+    match audit {
+        Some(audit) => audit.apply(launch),
+        None => launch,
+    }
 }
 
 /// `/readyz` succeeds; it includes etcd and the built-in roles.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     cluster::{NewUser, apiserver::Endpoint, scheduler, users},
-    control_plane::{ControlPlane, ControlPlanePorts},
+    control_plane::{Audit, ControlPlane, ControlPlanePorts},
     port::Port,
     process::{Launch, Service},
     redis::Redis,
@@ -130,5 +130,5 @@ async fn control_plane(data_dir: &DataDir) -> anyhow::Result<ControlPlane> {
         etcd_peer: Port::fixed(2380),
     };
     let install_root = install_root(data_dir, "control-plane")?;
-    ControlPlane::at(install_root, ports, Endpoint::Published, &users).await
+    ControlPlane::at(install_root, ports, Endpoint::Published, (&users, Audit::Nobody)).await
 }

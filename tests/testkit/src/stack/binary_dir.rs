@@ -26,7 +26,7 @@ impl BinaryDir {
         Self { path: path.into() }
     }
 
-    pub(super) fn worker(&self) -> anyhow::Result<PathBuf> {
+    pub(crate) fn worker(&self) -> anyhow::Result<PathBuf> {
         self.find("steadfast-worker")
     }
 

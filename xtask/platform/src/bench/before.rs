@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use steadfast_testkit::{
+    bench::Build,
     cache::Cache,
     release::Profile,
     tools::{
@@ -15,17 +16,24 @@ use steadfast_testkit::{
 };
 
 const COMMIT_LENGTH: usize = 12;
-/// What is measured; each is the program of the package of this name.
-const PROGRAMS: [&str; 2] = ["steadfast-worker", "steadfast-gateway"];
 
 /// An earlier commit: its short name, and the directory with its programs.
 pub(super) struct Before {
     pub(super) commit: String,
     pub(super) programs: PathBuf,
+    checkout: PathBuf,
 }
 
-/// Checks the commit out beside the cache of tools, with a target directory of its own, and builds its worker and its gateway.
-pub(super) fn build(commit: &str, profile: Profile) -> anyhow::Result<Before> {
+impl Before {
+    /// Its programs with its custom resources.
+    pub(super) fn build(&self) -> anyhow::Result<Build> {
+        Build::of_checkout(&self.programs, &self.checkout)
+    }
+}
+
+/// Checks the commit out beside the cache of tools, with a target directory of its own, and builds these programs; each is
+/// that of the package of its name.
+pub(super) fn build(commit: &str, profile: Profile, programs: &[&str]) -> anyhow::Result<Before> {
     let revision = format!("{commit}^{{commit}}");
     let resolved = output(git().args(["rev-parse", "--verify", "--quiet", &revision]))
         .with_context(|| format!("{commit} is no commit of this checkout"))?;
@@ -40,31 +48,27 @@ pub(super) fn build(commit: &str, profile: Profile) -> anyhow::Result<Before> {
             .with_context(|| format!("check out {commit}"))?;
     }
     progress::print(&format!(
-        "building the worker and the gateway of {commit} (20 minutes the first time)"
+        "building {} of {commit} (20 minutes the first time)",
+        programs.join(" and ")
     ));
     let cargo = Cargo::of_this_machine()?;
     let target = dir.join("target");
-    let arguments = [
-        "build",
-        "--locked",
-        "--bins",
-        "--package",
-        PROGRAMS[0],
-        "--package",
-        PROGRAMS[1],
-        "--profile",
-        profile.name(),
-    ];
+    let mut arguments = vec!["build", "--locked", "--bins", "--profile", profile.name()];
+    arguments.extend(programs.iter().flat_map(|program| ["--package", *program]));
     run(cargo
         .command(&arguments)
         .current_dir(&checkout)
         .env("CARGO_TARGET_DIR", &target))
     .with_context(|| format!("build the programs of {commit}"))?;
-    let programs = target.join(cargo.host()).join(profile.name());
-    for program in PROGRAMS {
-        check_age(&programs.join(program), &checkout, &commit)?;
+    let directory = target.join(cargo.host()).join(profile.name());
+    for program in programs {
+        check_age(&directory.join(program), &checkout, &commit)?;
     }
-    Ok(Before { commit, programs })
+    Ok(Before {
+        commit,
+        programs: directory,
+        checkout,
+    })
 }
 
 /// A target directory may have been filled with programs of another commit, to save time. What is older than the checkout

@@ -11,7 +11,7 @@ use steadfast_testkit::{
     tools::progress,
 };
 
-use super::before::{self, Before};
+use super::before;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -46,7 +46,11 @@ pub(super) async fn run(arguments: &Arguments, profile: Profile, programs: Binar
     let contestants = contestants(arguments)?;
     let write = arguments.write;
     let before = match arguments.before.as_deref() {
-        Some(commit) => Some(before::build(commit, profile)?),
+        Some(commit) => Some(before::build(
+            commit,
+            profile,
+            &["steadfast-worker", "steadfast-gateway"],
+        )?),
         None => None,
     };
     let options = PeerOptions {
@@ -56,7 +60,7 @@ pub(super) async fn run(arguments: &Arguments, profile: Profile, programs: Binar
         rest: Duration::from_secs(arguments.rest_seconds),
         deltas: arguments.deltas,
         long_calls: arguments.long_calls,
-        before: before.map(|Before { commit, programs }| (commit, programs)),
+        before: before.map(|before| (before.commit, before.programs)),
         profile: profile.name().to_owned(),
     };
     let stack = Stack::start_with(peer::temporal_options(), programs).await?;

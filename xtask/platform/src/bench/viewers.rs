@@ -69,13 +69,17 @@ pub(super) async fn run(arguments: &Arguments, profile: Profile, programs: Binar
         length: Duration::from_secs(arguments.seconds),
     };
     let before = match arguments.before.as_deref() {
-        Some(commit) => Some(before::build(commit, profile)?),
+        Some(commit) => Some(before::build(
+            commit,
+            profile,
+            &["steadfast-worker", "steadfast-gateway"],
+        )?),
         None => None,
     };
     let this_build = measure(&programs, options, "this build").await?;
     let before = match before {
         None => None,
-        Some(Before { commit, programs }) => {
+        Some(Before { commit, programs, .. }) => {
             let figures = measure(&BinaryDir::new(programs), options, &commit).await?;
             let pairs = this_build
                 .iter()
