@@ -229,7 +229,7 @@ mod tests {
             ..task()
         };
         let (triage, billing) = (AgentName::new("team-a", "triage"), AgentName::new("shop", "billing"));
-        assert_eq!(acting_agents(&task, "own"), [triage.clone()]);
+        assert_eq!(acting_agents(&task, "own"), std::slice::from_ref(&triage));
         assert_eq!(acting_agents(&task, "theirs"), [triage.clone(), billing]);
         assert_eq!(acting_agents(&task, "decided before"), [triage]);
     }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 /// Steadfast's operator: creates the workers of Agents.
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "steadfast-operator",

@@ -13,14 +13,14 @@ use crate::{
 
 /// The workers of an Agent at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Home {
+pub(crate) struct AgentHome {
     /// The WorkerPool; `None` for workers of its own.
     pub(crate) pool: Option<String>,
     /// Sequence number of the newest revision that was made for them.
     pub(crate) newest: i64,
 }
 
-impl Home {
+impl AgentHome {
     /// The tasks of the Agent there.
     pub(crate) fn tasks(&self, install: &str, agent: &NamespacedName) -> TaskSet {
         TaskSet {
@@ -32,7 +32,7 @@ impl Home {
 }
 
 /// The homes of an Agent, the present one first.
-pub(crate) fn homes(context: &Context, agent: &AgentIdentity) -> Vec<Home> {
+pub(crate) fn homes(context: &Context, agent: &AgentIdentity) -> Vec<AgentHome> {
     let revisions = context.caches.revisions.of_owner(OwnerKind::Agent, &agent.key);
     let own = revisions.iter().filter(|revision| agent.owns(revision.as_ref()));
     of_revisions(own.filter_map(|revision| Some((sequence_of(revision.as_ref())?, pool_of(revision.as_ref())))))
@@ -43,13 +43,13 @@ pub(crate) fn pool_of<K: kube::Resource>(revision: &K) -> Option<String> {
     revision.labels().get(WORKER_POOL_LABEL).cloned()
 }
 
-fn of_revisions(revisions: impl Iterator<Item = (i64, Option<String>)>) -> Vec<Home> {
+fn of_revisions(revisions: impl Iterator<Item = (i64, Option<String>)>) -> Vec<AgentHome> {
     let mut revisions: Vec<_> = revisions.collect();
     revisions.sort_unstable_by_key(|(sequence, _)| std::cmp::Reverse(*sequence));
-    let mut homes: Vec<Home> = Vec::new();
+    let mut homes: Vec<AgentHome> = Vec::new();
     for (newest, pool) in revisions {
         if homes.iter().all(|home| home.pool != pool) {
-            homes.push(Home { pool, newest });
+            homes.push(AgentHome { pool, newest });
         }
     }
     homes
@@ -59,14 +59,14 @@ fn of_revisions(revisions: impl Iterator<Item = (i64, Option<String>)>) -> Vec<H
 mod tests {
     use super::*;
 
-    fn home(pool: Option<&str>, newest: i64) -> Home {
-        Home {
+    fn home(pool: Option<&str>, newest: i64) -> AgentHome {
+        AgentHome {
             pool: pool.map(str::to_owned),
             newest,
         }
     }
 
-    fn of(revisions: &[(i64, Option<&str>)]) -> Vec<Home> {
+    fn of(revisions: &[(i64, Option<&str>)]) -> Vec<AgentHome> {
         let revisions = revisions.iter();
         of_revisions(revisions.map(|(sequence, pool)| (*sequence, pool.map(str::to_owned))))
     }

@@ -13,7 +13,7 @@ use crate::{
         context::Context,
         events, garbage_collection,
         grants::Referent,
-        homes::{Home, homes},
+        homes::{AgentHome, homes},
         identity::AgentIdentity,
         reference_index::Reference,
         replicas::replicas_of,
@@ -57,7 +57,7 @@ pub(super) fn autoscaling(context: &Context, agent: &AgentIdentity) -> Option<Au
     let deployment = deployment_of(context, &agent.as_owner())?;
     let has_moved = context.moves.progress(&agent.key) == Some(Progress::Moved);
     Some(AutoscalingSettings {
-        min_replicas: if has_moved { 0 } else { 1 },
+        min_replicas: i32::from(!has_moved),
         // There are never more of them.
         max_replicas: replicas_of(&deployment).unwrap_or(1).max(1),
         target_queue_size: 1,
@@ -66,7 +66,7 @@ pub(super) fn autoscaling(context: &Context, agent: &AgentIdentity) -> Option<Au
 }
 
 /// Whether nothing needs the workers of a home on behalf of the Agent.
-fn is_idle(context: &Context, agent: &AgentIdentity, home: &Home) -> bool {
+fn is_idle(context: &Context, agent: &AgentIdentity, home: &AgentHome) -> bool {
     if home.pool.is_some() {
         return true;
     }
@@ -75,14 +75,14 @@ fn is_idle(context: &Context, agent: &AgentIdentity, home: &Home) -> bool {
 }
 
 /// Tasks of workers that sleep cannot move. Its own are kept by [`autoscaling`].
-fn wake(context: &Context, agent: &AgentIdentity, former: &[Home]) {
+fn wake(context: &Context, agent: &AgentIdentity, former: &[AgentHome]) {
     for pool in former.iter().filter_map(|home| home.pool.as_ref()) {
         let pool = NamespacedName::new(&agent.key.namespace, pool);
         context.scaling.wake(OwnerKind::Pool, &pool);
     }
 }
 
-fn wanted(context: &Context, agent: &AgentIdentity, present: &Home, former: &[Home]) -> Move {
+fn wanted(context: &Context, agent: &AgentIdentity, present: &AgentHome, former: &[AgentHome]) -> Move {
     let install = &context.settings.install_id;
     let referring = referring(context, &agent.key);
     Move {

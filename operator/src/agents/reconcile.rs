@@ -139,7 +139,10 @@ async fn run_stages(agent: &Agent, identity: &AgentIdentity, context: &Arc<Conte
         applied,
         pool,
         schedules: context.schedules.condition(&identity.key),
-        versions: context.versions.condition(&owner.as_key()).filter(|_| identity.pool.is_none()),
+        versions: context
+            .versions
+            .condition(&owner.as_key())
+            .filter(|_| identity.pool.is_none()),
     })
 }
 

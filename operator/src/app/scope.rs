@@ -357,13 +357,13 @@ fn move_tasks(app: &App, context: &Arc<Context>, queue: AgentQueue) -> impl Futu
         let Some(temporal) = temporal else {
             return future::pending().await;
         };
-        let mover = Mover {
+        let moving = Mover {
             client: TaskClient::new(temporal),
             moves,
             rate,
             wake: |agents| queue.push(agents),
         };
-        mover.run().await;
+        moving.run().await;
     }
 }
 

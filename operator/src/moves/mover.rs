@@ -62,13 +62,13 @@ impl<W: Fn(Vec<NamespacedName>)> Mover<W> {
             .with_max_delay(LONGEST_PAUSE)
             .without_max_times();
         let mut pause = pauses.build();
-        let (mut passes, mut empty) = (0_u32, 0_u32);
+        let (mut complete, mut empty) = (0_u32, 0_u32);
         while self.moves.is_wanted(&wanted) {
-            let found = match self.pass(&wanted, passes).await {
+            let found = match self.pass(&wanted, complete).await {
                 Ok(left) => {
-                    passes = passes.saturating_add(1);
+                    complete = complete.saturating_add(1);
                     empty = if left.counted == 0 { empty.saturating_add(1) } else { 0 };
-                    if empty >= EMPTY_PASSES && passes >= REFERRING_PASSES {
+                    if empty >= EMPTY_PASSES && complete >= REFERRING_PASSES {
                         Progress::Moved
                     } else {
                         Progress::Left(left)

@@ -269,7 +269,9 @@ async fn signal(gateway: &Gateway, task: &TaskRecord, decide: &Decide) -> Result
     match signaled {
         Ok(()) => {
             let acting = acting_agents(task, &decide.approval_id);
-            acting.iter().for_each(|agent| gateway.wake(agent));
+            for agent in &acting {
+                gateway.wake(agent);
+            }
         }
         // The task ended a moment ago.
         Err(TemporalError::NotFound) => return look_up().await?.decided.map(Some).ok_or_else(unknown),
