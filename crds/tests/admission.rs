@@ -200,7 +200,7 @@ fn the_number_of_pods_is_fixed_or_scaled_within_bounds() {
 }
 
 #[test]
-fn an_agent_stays_where_its_tasks_run() {
+fn an_agent_may_be_put_on_a_pool_and_taken_off_it() {
     let on = |pool: Option<&str>| {
         let mut agent = agent();
         if let Some(pool) = pool {
@@ -208,15 +208,9 @@ fn an_agent_stays_where_its_tasks_run() {
         }
         serde_json::from_value::<Agent>(agent).unwrap()
     };
-    for (before, after, is_allowed) in [
-        (None, None, true),
-        (Some("a"), Some("a"), true),
-        (None, Some("a"), false),
-        (Some("a"), Some("b"), false),
-        (Some("a"), None, false),
-    ] {
+    for (before, after) in [(None, Some("a")), (Some("a"), Some("b")), (Some("a"), None)] {
         let result = on(after).validate_cel_update(&on(before));
-        assert_eq!(result.is_ok(), is_allowed, "{before:?} to {after:?}: {result:?}");
+        assert!(result.is_ok(), "{before:?} to {after:?}: {result:?}");
     }
 }
 
