@@ -115,7 +115,8 @@ async fn refuse_unreadable_path(request: Request, next: Next) -> Response {
 
 /// What OpenAI or Agentex serves and Steadfast does not. Clients repeat 409 and 5xx, and a 404 would read as "deleted".
 fn unserved(method: &Method, path: &str, status: StatusCode) -> Option<ApiError> {
-    if let Some(error) = openai::agents::unserved(method, path) {
+    if let Some(mut error) = openai::agents::unserved(method, path) {
+        error.status = status;
         return Some(error);
     }
     let instead = without_counterpart(method, path)?;

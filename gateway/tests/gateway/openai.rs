@@ -437,7 +437,7 @@ async fn what_the_clients_have_and_an_agent_has_not_says_what_to_use_instead() {
         let answer = gateway.send(request).await;
         assert_eq!(
             (answer.status.as_u16(), &answer.body["error"]["code"]),
-            (400, &json!("not_supported")),
+            (405, &json!("not_supported")),
             "{method} {path}"
         );
     }
