@@ -20,7 +20,7 @@ const VIEWERS: usize = 50;
 /// Hyper has one of 8 KiB for what it reads, and one for what it writes.
 const BUFFERS: i64 = 2 * 8 * 1024;
 /// All that is left: the connection, the response, the stream, and what the stream waits for.
-const REST: i64 = 8 * 1024;
+const REST: i64 = 9 * 1024;
 
 /// The connection of a viewer.
 struct Viewer(TcpStream);
