@@ -111,6 +111,8 @@ impl Server {
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.head_timeout)
                 .max_buf_size(HEAD_BYTES)
+                // A buffer takes more where more has arrived.
+                .max_header_size(HEAD_BYTES)
                 .serve_connection(TokioIo::new(WriteTimeout::new(stream, self.write_timeout)), service,)
         );
         let ended = tokio::select! {

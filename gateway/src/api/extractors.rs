@@ -36,6 +36,8 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A value uses some 100 bytes when it is parsed, however short its text is.
 const MAX_VALUES: usize = 100_000;
 const MAX_REASON_CHARS: usize = 1000;
+/// Members of a body that are looked at for the one that is wrong.
+const MAX_NAMED_MEMBERS: usize = 32;
 
 /// The body of a request as it arrives. It is read after the caller's permission has been checked.
 pub(super) struct UnreadBody(Body);
@@ -199,10 +201,28 @@ impl JsonBody {
         }
         refuse_many_values(&self.bytes).map_err(ApiError::bad_request)?;
         // By way of a map: a struct could be read from an array too.
-        json::read::<Map<String, Value>>(&self.bytes)
-            .and_then(|body| Ok(serde_json::from_value(Value::Object(body))?))
-            .map_err(|error| ApiError::bad_request(format!("the body must be a JSON object: {error}")))
+        let body: Map<String, Value> = json::read(&self.bytes)
+            .map_err(|error| ApiError::bad_request(format!("the body must be a JSON object: {error}")))?;
+        let wrong = |error| match wrong_member::<T>(&self.bytes) {
+            Some(name) => format!("{name} is not what it should be: {error}"),
+            None => format!("the body is not what it should be: {error}"),
+        };
+        serde_json::from_value(Value::Object(body)).map_err(|error| ApiError::bad_request(wrong(error)))
     }
+}
+
+/// The member without which a body could be read; `None` if there is more than one, or if it takes long to find.
+fn wrong_member<T: DeserializeOwned>(bytes: &[u8]) -> Option<String> {
+    if bytes.len() > SHORT_BODY_BYTES {
+        return None;
+    }
+    let body: Map<String, Value> = json::read(bytes).ok()?;
+    let is_wrong = |name: &&String| {
+        let mut others = body.clone();
+        others.remove(*name);
+        serde_json::from_value::<T>(Value::Object(others)).is_ok()
+    };
+    body.keys().take(MAX_NAMED_MEMBERS).find(is_wrong).cloned()
 }
 
 /// Counts what begins or separates values, before anything is parsed.
@@ -232,9 +252,15 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let Query(params) =
-            Query::try_from_uri(&parts.uri).map_err(|error| ApiError::bad_request(error.body_text()))?;
+            Query::try_from_uri(&parts.uri).map_err(|error| ApiError::bad_request(of_query(&error.body_text())))?;
         Ok(Self(params))
     }
+}
+
+/// What is wrong with a query, without the words of the library before it.
+fn of_query(text: &str) -> String {
+    let reason = text.split_once(": ").map_or(text, |(_, reason)| reason);
+    format!("the query cannot be read: {reason}")
 }
 
 /// The body of a request that may give a reason.
@@ -284,6 +310,10 @@ pub(super) fn read_message(content: Option<&Value>) -> Result<(Content, Vec<Give
     }
     let content = match content {
         None | Some(Value::Null) => return Err(ContentError::Missing),
+        // A struct could be read from an array too.
+        Some(content) if !content.is_object() => {
+            return Err(ContentError::Malformed("it must be an object".to_owned()));
+        }
         Some(content) => content,
     };
     let inbound = SentContent::deserialize(content).map_err(|error| ContentError::Malformed(error.to_string()))?;
@@ -425,6 +455,7 @@ mod tests {
         assert!(matches!(nothing, Err(ContentError::Attachment(_))), "{nothing:?}");
         for malformed in [
             json!("Hi"),
+            json!(["text", "user", "Hi", null, null, null]),
             json!({"type": "text"}),
             json!({"type": "data"}),
             json!({"type": "tool_request"}),

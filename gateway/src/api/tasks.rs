@@ -244,7 +244,7 @@ fn query(agent: Option<&AgentEntry>, status: Option<&str>) -> Result<String, Api
         Some("TIMED_OUT") => "TimedOut",
         Some(other) => {
             return Err(ApiError::bad_request(format!(
-                "tasks cannot be listed by status {other:?}"
+                "status {other:?} is none: RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED or TIMED_OUT"
             )));
         }
     };

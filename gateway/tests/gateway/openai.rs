@@ -448,3 +448,20 @@ async fn what_the_clients_have_and_an_agent_has_not_says_what_to_use_instead() {
         (400, &json!("invalid_request_error"))
     );
 }
+
+#[tokio::test]
+async fn a_wrong_member_of_a_body_is_named() {
+    let gateway = without_services();
+    for (body, named) in [
+        (json!({"model": 5, "input": "Hi"}), "model is not what it should be"),
+        (
+            json!({"model": "haiku", "input": "Hi", "metadata": []}),
+            "metadata is not",
+        ),
+        (json!({"model": 5, "stream": "yes"}), "the body is not"),
+    ] {
+        let answer = gateway.post("/v1/responses", body.to_string()).await;
+        let message = answer.body["error"]["message"].as_str().unwrap();
+        assert!(answer.status == 400 && message.starts_with(named), "{message}");
+    }
+}

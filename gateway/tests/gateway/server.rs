@@ -50,7 +50,11 @@ impl Served {
 
 /// Sends a request on an open connection and reads the status of the response.
 async fn status(connection: &mut TcpStream) -> StatusCode {
-    connection.write_all(REQUEST).await.unwrap();
+    answer(connection, REQUEST).await
+}
+
+async fn answer(connection: &mut TcpStream, request: &[u8]) -> StatusCode {
+    connection.write_all(request).await.unwrap();
     let mut response = vec![0; 1024];
     let length = timeout(TIMEOUT, connection.read(&mut response)).await.unwrap().unwrap();
     let status = std::str::from_utf8(&response[..length])
@@ -89,6 +93,22 @@ async fn a_connection_without_a_whole_head_is_closed() {
     tokio::join!(closed(&mut silent), drip, closed(&mut idle));
     assert!(begin.elapsed() >= HEAD_TIMEOUT / 2, "{:?}", begin.elapsed());
     assert_eq!(status(&mut served.connect().await).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_head_longer_than_32_kib_is_refused() {
+    let served = serve(|server| server).await;
+    for (length, expected) in [
+        (31 * 1024, StatusCode::OK),
+        (33 * 1024, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+    ] {
+        let mut connection = served.connect().await;
+        let head = format!(
+            "GET /healthz HTTP/1.1\r\nhost: gateway\r\nx-long: {}\r\n\r\n",
+            "x".repeat(length)
+        );
+        assert_eq!(answer(&mut connection, head.as_bytes()).await, expected, "{length}");
+    }
 }
 
 /// A route whose one response never ends by itself, and what tells that it is gone.
