@@ -102,7 +102,7 @@ impl Scene {
     async fn revisions(&self, agent: &str) -> anyhow::Result<Vec<String>> {
         let of_agent = ListParams::default().labels(&format!("steadfast.dev/agent={agent}"));
         let revisions = self.cluster.api::<AgentRevision>().list(&of_agent).await?;
-        Ok(revisions.iter().map(ResourceExt::name_any).collect())
+        Ok(revisions.iter().map(kube::ResourceExt::name_any).collect())
     }
 
     async fn until_revisions_are(&self, agent: &str, expected: &[&str]) {

@@ -33,7 +33,7 @@ async fn move_agent(stack: &Stack, agent: &Agent, task_queue: &str, tasks: &[&Ta
     agent
         .edit(|spec| {
             task_queue.clone_into(&mut spec.task_queue);
-            spec.instructions = "Since the move.".to_owned();
+            "Since the move.".clone_into(&mut spec.instructions);
         })
         .unwrap();
     let moved = AgentMoved {

@@ -190,7 +190,7 @@ impl Scene {
     async fn deployments(&self) -> anyhow::Result<Vec<String>> {
         let api: Api<Deployment> = Api::namespaced(self.cluster.client(), NAMESPACE);
         let listed = api.list(&ListParams::default()).await?;
-        Ok(listed.iter().map(|one| one.name_any()).collect())
+        Ok(listed.iter().map(kube::ResourceExt::name_any).collect())
     }
 
     async fn until_one_deployment(&self) {
@@ -328,13 +328,13 @@ async fn roll_out(idle: usize, waiting: usize) -> Duration {
 
 #[tokio::test]
 async fn a_new_image_takes_over_when_it_runs_and_tasks_and_approvals_leave_the_old_one() {
-    roll_out(3, 2).await;
+    Box::pin(roll_out(3, 2)).await;
 }
 
 #[tokio::test]
 #[ignore = "starts 520 tasks; `cargo xtask test --long`"]
 async fn five_hundred_tasks_and_twenty_approvals_leave_an_old_version_within_five_minutes() {
-    let took = roll_out(500, 20).await;
+    let took = Box::pin(roll_out(500, 20)).await;
     println!("500 idle tasks and 20 waiting approvals left the old version in {took:?}");
     assert!(took < Duration::from_mins(5), "it took {took:?}");
 }

@@ -160,12 +160,8 @@ mod tests {
         errors.into_iter().map(|error| (error.reason, error.message)).collect()
     }
 
-    fn worker(fields: Value) -> Value {
-        let mut container = json!({ "name": "worker" });
-        container
-            .as_object_mut()
-            .unwrap()
-            .extend(fields.as_object().unwrap().clone());
+    fn worker(mut container: Value) -> Value {
+        container["name"] = json!("worker");
         json!({ "spec": { "containers": [container] } })
     }
 
