@@ -80,13 +80,15 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .merge(open)
         .fallback(|method: Method, request: Request| async move {
             let path = request.uri().path();
-            unserved(&method, path, StatusCode::BAD_REQUEST)
-                .unwrap_or_else(|| ApiError::new(StatusCode::NOT_FOUND, format!("there is no {method} {path}")))
+            let error = unserved(&method, path, StatusCode::BAD_REQUEST)
+                .unwrap_or_else(|| ApiError::new(StatusCode::NOT_FOUND, format!("there is no {method} {path}")));
+            refuse(request, error).await
         })
         .method_not_allowed_fallback(|method: Method, request: Request| async move {
-            unserved(&method, request.uri().path(), StatusCode::METHOD_NOT_ALLOWED).unwrap_or_else(|| {
+            let error = unserved(&method, request.uri().path(), StatusCode::METHOD_NOT_ALLOWED).unwrap_or_else(|| {
                 ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
-            })
+            });
+            refuse(request, error).await
         })
         // `UnreadBody` has the limit, with an error that clients understand.
         .layer(DefaultBodyLimit::disable())
@@ -253,6 +255,8 @@ async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request,
     response
 }
 
+/// Answers with an error once the body has come: hyper closes a connection with an unread body, and a client that sends
+/// the head and the body apart would use it for its next request.
 async fn refuse(request: Request, error: ApiError) -> Response {
     UnreadBody::of(request).discard().await;
     error.into_response()

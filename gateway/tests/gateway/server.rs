@@ -96,6 +96,23 @@ async fn a_connection_without_a_whole_head_is_closed() {
 }
 
 #[tokio::test]
+async fn a_connection_goes_on_after_a_refusal_whose_body_came_later_than_its_head() {
+    let served = serve(|server| server).await;
+    // No such path, no such method, and a task that nobody can find while Temporal is away.
+    for target in ["POST /nothing", "POST /healthz", "PUT /tasks/a"] {
+        let mut connection = served.connect().await;
+        let head = format!("{target} HTTP/1.1\r\nhost: gateway\r\ncontent-length: 2\r\n\r\n");
+        connection.write_all(head.as_bytes()).await.unwrap();
+        // The server has read the head by the time it has answered another connection.
+        for _ in 0..3 {
+            assert_eq!(status(&mut served.connect().await).await, StatusCode::OK);
+        }
+        assert!(!answer(&mut connection, b"{}").await.is_success(), "{target}");
+        assert_eq!(status(&mut connection).await, StatusCode::OK, "{target}");
+    }
+}
+
+#[tokio::test]
 async fn a_head_longer_than_32_kib_is_refused() {
     let served = serve(|server| server).await;
     for (length, expected) in [
