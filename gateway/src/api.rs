@@ -43,7 +43,6 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use self::codec::codec_routes;
 pub(crate) use self::request_id::REQUEST_ID;
 use self::{
-    extractors::UnreadBody,
     request_id::{RequestId, identify},
     rpc::RpcMethod,
 };
@@ -80,15 +79,13 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .merge(open)
         .fallback(|method: Method, request: Request| async move {
             let path = request.uri().path();
-            let error = unserved(&method, path, StatusCode::BAD_REQUEST)
-                .unwrap_or_else(|| ApiError::new(StatusCode::NOT_FOUND, format!("there is no {method} {path}")));
-            refuse(request, error).await
+            unserved(&method, path, StatusCode::BAD_REQUEST)
+                .unwrap_or_else(|| ApiError::new(StatusCode::NOT_FOUND, format!("there is no {method} {path}")))
         })
         .method_not_allowed_fallback(|method: Method, request: Request| async move {
-            let error = unserved(&method, request.uri().path(), StatusCode::METHOD_NOT_ALLOWED).unwrap_or_else(|| {
+            unserved(&method, request.uri().path(), StatusCode::METHOD_NOT_ALLOWED).unwrap_or_else(|| {
                 ApiError::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not allowed here"))
-            });
-            refuse(request, error).await
+            })
         })
         // `UnreadBody` has the limit, with an error that clients understand.
         .layer(DefaultBodyLimit::disable())
@@ -112,7 +109,7 @@ async fn refuse_unreadable_path(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let error = ApiError::bad_request("the path of the request is not UTF-8 after its percent-encoding was decoded");
-    refuse(request, error).await
+    error.into_response()
 }
 
 /// What OpenAI or Agentex serves and Steadfast does not. Clients repeat 409 and 5xx, and a 404 would read as "deleted".
@@ -215,11 +212,11 @@ async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request,
     let peer = peer.map(|ConnectInfo(address)| address.ip());
     let presented = match gateway.access.presented(&request) {
         Ok(presented) => presented,
-        Err(error) => return refuse(request, error).await,
+        Err(error) => return error.into_response(),
     };
     let session = match gateway.access.authenticate(presented).await {
         Ok(session) => session,
-        Err(error) => return refuse(request, error).await,
+        Err(error) => return error.into_response(),
     };
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -232,7 +229,7 @@ async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request,
         }
         Err(limited) => {
             let is_first = limited.is_first;
-            let response = refuse(request, limited.error).await;
+            let response = limited.error.into_response();
             if !is_first {
                 // One line for all requests that are refused in a row: a flood of requests must not flood the log.
                 return response;
@@ -253,13 +250,6 @@ async fn authenticate(State(gateway): State<Arc<Gateway>>, mut request: Request,
         &trail,
     );
     response
-}
-
-/// Answers with an error once the body has come: hyper closes a connection with an unread body, and a client that sends
-/// the head and the body apart would use it for its next request.
-async fn refuse(request: Request, error: ApiError) -> Response {
-    UnreadBody::of(request).discard().await;
-    error.into_response()
 }
 
 fn rpc_method(response: &Response) -> &'static str {

@@ -2,11 +2,17 @@
 //! the head of a request, the time for which a client may take nothing, and the time that open
 //! requests have at the end.
 
+mod request_body;
 mod write_timeout;
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{Request, StatusCode},
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -17,7 +23,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use self::write_timeout::WriteTimeout;
+use self::{request_body::RequestBody, write_timeout::WriteTimeout};
 
 /// Streams are most of them; each holds a connection for as long as its viewer stays.
 const CONNECTIONS: usize = 4096;
@@ -99,11 +105,20 @@ impl Server {
     ) {
         let router = self.router;
         let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
+            let (head, body) = request.into_parts();
+            let (body, rest) = RequestBody::new(body);
+            let mut request = Request::from_parts(head, Body::new(body));
             request.extensions_mut().insert(ConnectInfo(peer));
             // A router is always ready and never fails.
             let answer = router.clone().oneshot(request);
-            async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
+            async move {
+                let response = answer.await.unwrap_or_else(|never| match never {});
+                // What did not arrive in time is not awaited once more.
+                if response.status() != StatusCode::REQUEST_TIMEOUT {
+                    rest.discard().await;
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         // Pinned where it is made: a variable before would be a second place for it.
         let mut connection = std::pin::pin!(

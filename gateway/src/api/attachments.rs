@@ -74,14 +74,7 @@ pub(super) async fn upload(
     headers: HeaderMap,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let task = gateway.task(&caller, Action::WriteTasks, &task_id).await;
-    let task = match task {
-        Ok(task) => task,
-        Err(error) => {
-            body.discard().await;
-            return Err(error);
-        }
-    };
+    let task = gateway.task(&caller, Action::WriteTasks, &task_id).await?;
     if name.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES) {
         return Err(ApiError::bad_request(format!(
             "name is at most {MAX_NAME_BYTES} bytes long"

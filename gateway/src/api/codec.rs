@@ -68,8 +68,8 @@ async fn decode(
     headers: HeaderMap,
     body: UnreadBody,
 ) -> Result<Json<Payloads>, ApiError> {
-    let permission = authorize(&gateway, &caller, &headers).await;
-    let ((), body) = body.read_after(permission, &gateway, &caller).await?;
+    authorize(&gateway, &caller, &headers).await?;
+    let body = body.read(&gateway, &caller).await?;
     let encoded: Payloads = body.read()?;
     let payloads = encoded.payloads.into_iter().map(|payload| decoded(&gateway, payload));
     Ok(Json(Payloads {

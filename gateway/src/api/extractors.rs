@@ -1,6 +1,6 @@
 //! Reads requests: bodies within a limit, queries and the content of a message.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use axum::{
     body::{Body, BodyDataStream, HttpBody as _},
@@ -30,9 +30,6 @@ const MAX_BODY_BYTES_WITH_ATTACHMENTS: u32 = MAX_BODY_BYTES + 14 * 1024 * 1024;
 const SHORT_BODY_BYTES: usize = 64 * 1024;
 /// A body whose length nobody announced is counted in steps of this size, however small its pieces are.
 const COUNTED_BYTES: u64 = 16 * 1024;
-/// How much of a body that nobody wants is read, so that its sender receives the response.
-const MAX_DISCARDED_BYTES: usize = 64 * 1024 * 1024;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 /// A value uses some 100 bytes when it is parsed, however short its text is.
 const MAX_VALUES: usize = 100_000;
 const MAX_REASON_CHARS: usize = 1000;
@@ -46,31 +43,11 @@ impl<S: Sync> FromRequest<S> for UnreadBody {
     type Rejection = Infallible;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(request))
+        Ok(Self(request.into_body()))
     }
 }
 
 impl UnreadBody {
-    pub(super) fn of(request: Request) -> Self {
-        Self(request.into_body())
-    }
-
-    /// Reads the body if the caller may go on, and only then.
-    pub(super) async fn read_after<T>(
-        self,
-        permission: Result<T, ApiError>,
-        gateway: &Gateway,
-        caller: &Caller,
-    ) -> Result<(T, JsonBody), ApiError> {
-        match permission {
-            Ok(permitted) => Ok((permitted, self.read(gateway, caller).await?)),
-            Err(error) => {
-                self.discard().await;
-                Err(error)
-            }
-        }
-    }
-
     /// The whole body, if it arrives in time and is not too long.
     pub(super) async fn read(self, gateway: &Gateway, caller: &Caller) -> Result<JsonBody, ApiError> {
         let limit = if gateway.attachments.is_some() {
@@ -91,24 +68,13 @@ impl UnreadBody {
         let declared = self.0.size_hint().exact();
         let mut pieces = self.0.into_data_stream();
         let time_limit = gateway.load.times.body;
-        let Ok(result) = timeout(time_limit, collect(&mut pieces, declared, limit, gateway, caller)).await else {
-            return Err(ApiError::new(
+        let collected = timeout(time_limit, collect(&mut pieces, declared, limit, gateway, caller)).await;
+        collected.unwrap_or_else(|_| {
+            Err(ApiError::new(
                 StatusCode::REQUEST_TIMEOUT,
                 format!("the request body did not arrive within {} s", time_limit.as_secs_f32()),
-            ));
-        };
-        if result.is_err() {
-            discard(pieces).await;
-        }
-        result
-    }
-
-    /// Reads the body and keeps nothing of it: a response before its end would break the sender's
-    /// connection, and the sender would not see the response.
-    pub(super) async fn discard(self) {
-        if !self.0.is_end_stream() {
-            discard(self.0.into_data_stream()).await;
-        }
+            ))
+        })
     }
 }
 
@@ -160,19 +126,6 @@ async fn collect(
         bytes: bytes.freeze(),
         _memory: memory,
     })
-}
-
-async fn discard(mut pieces: BodyDataStream) {
-    let discard = async {
-        let mut discarded = 0;
-        while let Some(Ok(piece)) = pieces.next().await {
-            discarded += piece.len();
-            if discarded > MAX_DISCARDED_BYTES {
-                return;
-            }
-        }
-    };
-    let _ = timeout(DISCARD_TIMEOUT, discard).await;
 }
 
 /// A whole request body.
@@ -359,6 +312,8 @@ impl JsonBody {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures::stream;
     use serde_json::json;
 

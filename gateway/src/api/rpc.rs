@@ -104,9 +104,13 @@ async fn answer(
     body: UnreadBody,
 ) -> Response {
     let caller = &session.caller;
-    let permission = gateway.agent(caller, Action::WriteTasks, agent).await;
-    let (agent, body) = match body.read_after(permission, gateway, caller).await {
-        Ok(permitted) => permitted,
+    let request = async {
+        let agent = gateway.agent(caller, Action::WriteTasks, agent).await?;
+        let body = body.read(gateway, caller).await?;
+        Ok((agent, body))
+    };
+    let (agent, body) = match request.await {
+        Ok(request) => request,
         Err(error) => return failure(&Value::Null, code_of(&error), &error),
     };
     let call = match read_call(&body) {

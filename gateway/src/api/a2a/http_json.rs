@@ -61,15 +61,12 @@ pub(in crate::api) async fn message(
     headers: HeaderMap,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let permission = agent(&gateway, &session.caller, (namespace, name)).await;
-    let permission = permission.and_then(|agent| {
-        require_version(&headers, &version)?;
-        match operation.as_str() {
-            SEND | STREAM => Ok(agent),
-            _ => Err(no_such_path(&operation)),
-        }
-    });
-    let (agent, body) = body.read_after(permission, &gateway, &session.caller).await?;
+    let agent = agent(&gateway, &session.caller, (namespace, name)).await?;
+    require_version(&headers, &version)?;
+    if !matches!(operation.as_str(), SEND | STREAM) {
+        return Err(no_such_path(&operation));
+    }
+    let body = body.read(&gateway, &session.caller).await?;
     let value = body.value().map_err(|message| refusal(errors::PARSE_ERROR, message))?;
     let request: SendMessageRequest = read(value)?;
     let configuration = request.configuration.as_ref();
@@ -212,10 +209,8 @@ pub(in crate::api) async fn act(
     Path((namespace, name, task)): Path<(String, String, String)>,
     Params(version): Params<VersionQuery>,
     headers: HeaderMap,
-    body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    // The path says all: metadata of the request has no meaning here.
-    body.discard().await;
+    // The path says all: metadata in the body has no meaning here.
     let agent = agent(&gateway, &session.caller, (namespace, name)).await?;
     require_version(&headers, &version)?;
     let call = Call {
@@ -265,9 +260,7 @@ pub(in crate::api) async fn push(
     Path(path): Path<Vec<String>>,
     Params(version): Params<VersionQuery>,
     headers: HeaderMap,
-    body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    body.discard().await;
     refused(&gateway, &session, path, &version, &headers, push_not_supported()).await
 }
 

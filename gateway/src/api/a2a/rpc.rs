@@ -56,8 +56,8 @@ pub(in crate::api) async fn call(
     headers: HeaderMap,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let permission = agent(&gateway, &session.caller, path).await;
-    let (agent, body) = body.read_after(permission, &gateway, &session.caller).await?;
+    let agent = agent(&gateway, &session.caller, path).await?;
+    let body = body.read(&gateway, &session.caller).await?;
     let request = match Request::read(&body) {
         Ok(request) => request,
         Err((id, error)) => return Ok(Binding::Rpc(id).failure(&error)),

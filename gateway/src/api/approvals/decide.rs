@@ -82,8 +82,8 @@ pub(in crate::api) async fn approve(
     Path(id): Path<String>,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let permission = may_decide(&gateway, &caller, &id).await;
-    let ((), body) = body.read_after(permission, &gateway, &caller).await?;
+    may_decide(&gateway, &caller, &id).await?;
+    let body = body.read(&gateway, &caller).await?;
     let ApproveBody { reason, answer } = body.read()?;
     if answer.to_string().len() > MAX_ANSWER_BYTES {
         return Err(ApiError::too_large(format!(
@@ -118,8 +118,8 @@ pub(in crate::api) async fn reject(
     Path(id): Path<String>,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let permission = may_decide(&gateway, &caller, &id).await;
-    let ((), body) = body.read_after(permission, &gateway, &caller).await?;
+    may_decide(&gateway, &caller, &id).await?;
+    let body = body.read(&gateway, &caller).await?;
     let ReasonBody { reason } = body.read()?;
     let decide = decide(&caller, id, Verdict::Rejected, reason, Value::Null);
     let state = deliver(&gateway, &caller, &decide).await?;

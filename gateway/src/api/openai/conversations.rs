@@ -148,8 +148,8 @@ pub(in crate::api) async fn update(
     body: UnreadBody,
 ) -> Result<Json<Value>, ApiError> {
     let id = conversation_id(&id)?;
-    let permission = begun(&gateway, &caller, Action::WriteTasks, id).await;
-    let (task, body) = body.read_after(permission, &gateway, &caller).await?;
+    let task = begun(&gateway, &caller, Action::WriteTasks, id).await?;
+    let body = body.read(&gateway, &caller).await?;
     let UpdateBody { metadata } = body.read()?;
     let metadata =
         read_metadata(metadata)?.ok_or_else(|| ApiError::bad_request("metadata is required").param("metadata"))?;

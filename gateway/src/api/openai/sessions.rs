@@ -231,8 +231,8 @@ pub(in crate::api) async fn update(
     body: UnreadBody,
 ) -> Result<Json<Value>, ApiError> {
     require_beta(&headers)?;
-    let permission = session(&gateway, &caller, Action::WriteTasks, &id).await;
-    let (replayed, body) = body.read_after(permission, &gateway, &caller).await?;
+    let replayed = session(&gateway, &caller, Action::WriteTasks, &id).await?;
+    let body = body.read(&gateway, &caller).await?;
     let body: CreateBody = body.read()?;
     refuse_changes(&body)?;
     let mut shown = replayed.session.json();

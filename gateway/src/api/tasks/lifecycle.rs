@@ -48,8 +48,8 @@ pub(in crate::api) async fn cancel(
     Path(id): Path<String>,
     body: UnreadBody,
 ) -> Result<Json<wire::Task>, ApiError> {
-    let permission = gateway.task(&caller, Action::WriteTasks, &id).await;
-    let (task, body) = body.read_after(permission, &gateway, &caller).await?;
+    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
+    let body = body.read(&gateway, &caller).await?;
     let ReasonBody { reason } = body.read()?;
     Ok(Json(cancel_task(&gateway, task, reason).await?))
 }
@@ -73,8 +73,8 @@ pub(in crate::api) async fn complete(
     Path(id): Path<String>,
     body: UnreadBody,
 ) -> Result<Json<wire::Task>, ApiError> {
-    let permission = gateway.task(&caller, Action::WriteTasks, &id).await;
-    let (task, body) = body.read_after(permission, &gateway, &caller).await?;
+    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
+    let body = body.read(&gateway, &caller).await?;
     let ReasonBody { reason } = body.read()?;
     signal(&gateway, &task, SIGNAL_COMPLETE_TASK, &CompleteTask { reason }).await?;
     Ok(Json(wait_for_end(&gateway, task).await?))
@@ -100,8 +100,8 @@ pub(in crate::api) async fn terminate(
     Path(id): Path<String>,
     body: UnreadBody,
 ) -> Result<Json<wire::Task>, ApiError> {
-    let permission = gateway.task(&caller, Action::WriteTasks, &id).await;
-    let (task, body) = body.read_after(permission, &gateway, &caller).await?;
+    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
+    let body = body.read(&gateway, &caller).await?;
     let ReasonBody { reason } = body.read()?;
     refuse_ended(&task)?;
     let reason = reason.as_deref().unwrap_or(TERMINATED);
@@ -132,8 +132,8 @@ pub(in crate::api) async fn interrupt(
     Path(id): Path<String>,
     body: UnreadBody,
 ) -> Result<Json<wire::Task>, ApiError> {
-    let permission = gateway.task(&caller, Action::WriteTasks, &id).await;
-    let (task, body) = body.read_after(permission, &gateway, &caller).await?;
+    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
+    let body = body.read(&gateway, &caller).await?;
     let ReasonBody { reason } = body.read()?;
     Ok(Json(interrupt_task(&gateway, &task, reason).await?))
 }

@@ -53,8 +53,8 @@ pub(in crate::api) async fn by_id(
     Path(id): Path<String>,
     body: UnreadBody,
 ) -> Result<Json<wire::Task>, ApiError> {
-    let permission = gateway.task(&caller, Action::WriteTasks, &id).await;
-    change(&gateway, &caller, permission, body).await
+    let task = gateway.task(&caller, Action::WriteTasks, &id).await?;
+    change(&gateway, &caller, task, body).await
 }
 
 /// The same by name.
@@ -76,21 +76,18 @@ pub(in crate::api) async fn by_name(
     Path(name): Path<String>,
     body: UnreadBody,
 ) -> Result<Json<wire::Task>, ApiError> {
-    let permission = async {
-        let named = lookup::named(&gateway, &caller, &name).await?;
-        gateway.task(&caller, Action::WriteTasks, &named.id).await
-    };
-    let permission = permission.await;
-    change(&gateway, &caller, permission, body).await
+    let named = lookup::named(&gateway, &caller, &name).await?;
+    let task = gateway.task(&caller, Action::WriteTasks, &named.id).await?;
+    change(&gateway, &caller, task, body).await
 }
 
 async fn change(
     gateway: &Gateway,
     caller: &Caller,
-    permission: Result<TaskRecord, ApiError>,
+    task: TaskRecord,
     body: UnreadBody,
 ) -> Result<Json<wire::Task>, ApiError> {
-    let (task, body) = body.read_after(permission, gateway, caller).await?;
+    let body = body.read(gateway, caller).await?;
     let TaskChange {
         task_metadata,
         merge_params,

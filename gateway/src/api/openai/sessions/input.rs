@@ -69,8 +69,8 @@ pub(in crate::api) async fn send(
     headers: HeaderMap,
     body: UnreadBody,
 ) -> Result<Response, ApiError> {
-    let permission = task_of(&gateway, &caller, Action::WriteTasks, &id).await;
-    let ((id, task), body) = body.read_after(permission, &gateway, &caller).await?;
+    let (id, task) = task_of(&gateway, &caller, Action::WriteTasks, &id).await?;
+    let body = body.read(&gateway, &caller).await?;
     require_beta(&headers)?;
     let SendBody { events } = body.read()?;
     if events.is_empty() || events.len() > MAX_EVENTS {
