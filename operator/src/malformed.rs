@@ -85,8 +85,5 @@ async fn announce<K: Resource<DynamicType = ()>>(metadata: &ObjectMeta, message:
         action: "Reconcile".to_owned(),
         secondary: None,
     };
-    if let Err(error) = events::publish(client, &event, &reference).await {
-        // The status says the same.
-        tracing::debug!(error = &error as &dyn std::error::Error, "cannot publish the Event");
-    }
+    events::publish(client, &event, &reference).await;
 }

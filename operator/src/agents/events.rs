@@ -80,15 +80,7 @@ pub(crate) async fn publish_all(
     events: impl IntoIterator<Item = Event> + Send,
 ) {
     for event in events.into_iter().collect::<Vec<_>>() {
-        let published = crate::kube::events::publish(&context.client, &event, object).await;
-        if let Err(error) = published {
-            // The status says the same.
-            tracing::debug!(
-                object = ?object.name,
-                error = &error as &dyn std::error::Error,
-                "cannot publish the Event"
-            );
-        }
+        crate::kube::events::publish(&context.client, &event, object).await;
     }
 }
 
