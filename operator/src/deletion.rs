@@ -9,4 +9,3 @@ pub(crate) mod drainer;
 pub(crate) mod passes;
 pub(crate) mod plan;
 pub(crate) mod state;
-pub(crate) mod temporal;

@@ -24,9 +24,11 @@ mod scaling;
 pub mod schedules;
 pub mod settings;
 mod stages;
+mod tasks;
 mod tools;
 pub mod validation;
 mod versions;
+mod work_queue;
 mod worker_admin;
 
 /// The operator's name for the API server: field manager, reporter of Events.

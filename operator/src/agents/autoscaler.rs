@@ -9,11 +9,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use futures::{FutureExt as _, StreamExt as _, future, stream, stream::FuturesUnordered};
+use futures::{FutureExt as _, StreamExt as _, future, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::events::{Event, EventType};
 use steadfast_temporal::TemporalError;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::{
     agents::{
@@ -83,31 +83,8 @@ impl Autoscaler {
     }
 
     async fn poll_all(&self, queues: &QueueClient) {
-        let scaling = &self.context.scaling;
-        let mut polls = FuturesUnordered::new();
-        loop {
-            let mut next = None;
-            while polls.len() < CONCURRENCY {
-                match scaling.take_due(Instant::now()) {
-                    Ok((scaled, memory)) => polls.push(self.poll(queues, scaled, memory)),
-                    Err(at) => {
-                        next = at;
-                        break;
-                    }
-                }
-            }
-            let next_due = async {
-                match next {
-                    Some(at) => sleep_until(at).await,
-                    None => future::pending().await,
-                }
-            };
-            tokio::select! {
-                Some(()) = polls.next(), if !polls.is_empty() => {}
-                () = scaling.changed() => {}
-                () = next_due => {}
-            }
-        }
+        let poll = |scaled, memory| self.poll(queues, scaled, memory);
+        self.context.scaling.poll_all(CONCURRENCY, poll).await;
     }
 
     async fn poll(&self, queues: &QueueClient, scaled: Scaled, mut memory: Memory) {

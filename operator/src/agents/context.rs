@@ -178,8 +178,9 @@ impl Context {
     fn forget_workers(&self, kind: OwnerKind, owner: &NamespacedName) {
         let workers = NamespacedName::new(&owner.namespace, kind.worker_name(&owner.name));
         self.last_applied.forget(&workers);
-        self.scaling.remove(kind, owner);
-        self.versions.remove(&(kind, owner.clone()));
-        self.unmanaged_replicas.forget(kind, owner);
+        let owner = (kind, owner.clone());
+        self.scaling.remove(&owner);
+        self.versions.remove(&owner);
+        self.unmanaged_replicas.forget(&owner);
     }
 }

@@ -24,22 +24,17 @@ use tokio::time::Instant;
 use crate::{
     MANAGER,
     agents::{
-        apply::deployment_of,
-        context::Context,
-        error::Error,
-        events,
-        identity::{AgentIdentity, OwnerKind},
-        moving,
-        next::Next,
+        apply::deployment_of, context::Context, error::Error, events, identity::AgentIdentity, moving, next::Next,
         scaling, status,
     },
     conditions::{ConditionUpdate, find},
     deletion::{
-        plan::{Decision, Observation, OpenTasks, Request, Tasks, Workers, decide},
-        state::{Deleted, Progress, Queue},
+        plan::{Decision, Observation, Request, Tasks, Workers, decide},
+        state::{Deleted, Progress},
     },
     moves::state::Progress as Moving,
     schedules::desired::AgentSchedules,
+    tasks::{OpenTasks, QueueKind, TaskSet},
 };
 
 /// Whether the Agent stays for its tasks.
@@ -98,18 +93,12 @@ pub(crate) async fn reconcile(agent: &Agent, context: &Context) -> Result<Next, 
     let identity = AgentIdentity::of(agent);
     // No schedule starts another task.
     context.schedules.set(&identity.key, AgentSchedules::new());
-    let own_queue = identity.task_queue(&context.settings.install_id);
+    let install = &context.settings.install_id;
     let task_queue = agent.status.as_ref().and_then(|status| status.task_queue.clone());
-    let task_queue = task_queue.unwrap_or_else(|| own_queue.clone());
+    let task_queue = task_queue.unwrap_or_else(|| identity.task_queue(install));
     let deleted = Deleted {
-        agent: identity.key.clone(),
         uid: identity.uid.clone().unwrap_or_default(),
-        queue: if task_queue == own_queue {
-            Queue::Own
-        } else {
-            Queue::Shared
-        },
-        task_queue,
+        tasks: TaskSet::new(install, identity.key.clone(), task_queue),
     };
     let (observed, Progress { tasks, asked }) = context.deletions.observe(&deleted, Instant::now());
     // Tasks that run elsewhere still come here, and are asked here.
@@ -120,7 +109,7 @@ pub(crate) async fn reconcile(agent: &Agent, context: &Context) -> Result<Next, 
     let now = Observation {
         elapsed: elapsed(&agent.metadata, Timestamp::now()).max(observed),
         observed,
-        workers: workers(context, &identity, deleted.queue),
+        workers: workers(context, &identity, deleted.tasks.kind),
         tasks,
         asked,
     };
@@ -139,7 +128,7 @@ pub(crate) async fn reconcile(agent: &Agent, context: &Context) -> Result<Next, 
         }
         Decision::Release(outcome) => {
             tracing::info!(agent = %identity.key, ?outcome, "the deleted Agent no longer stays for its tasks");
-            events::publish_release(context, &identity, outcome, &deleted.task_queue).await;
+            events::publish_release(context, &identity, outcome, &deleted.tasks.task_queue).await;
             release(&context.client, &agent.metadata)
                 .await
                 .map_err(Error::Finalizer)?;
@@ -171,11 +160,11 @@ fn elapsed(metadata: &ObjectMeta, now: Timestamp) -> Duration {
     since.and_then(|since| since.try_into().ok()).unwrap_or_default()
 }
 
-fn workers(context: &Context, agent: &AgentIdentity, queue: Queue) -> Workers {
-    if queue == Queue::Shared {
+fn workers(context: &Context, agent: &AgentIdentity, kind: QueueKind) -> Workers {
+    if kind == QueueKind::Shared {
         return Workers::Present;
     }
-    let is_scaled = context.scaling.has(OwnerKind::Agent, &agent.key);
+    let is_scaled = context.scaling.has(&agent.as_owner().as_key());
     match deployment_of(context, &agent.as_owner()).filter(|deployment| stays(deployment, is_scaled)) {
         Some(_) => Workers::Present,
         None => Workers::Gone,

@@ -6,9 +6,8 @@ use steadfast_crds::names::{WORKER_POOL_LABEL, home_task_queue};
 
 use crate::{
     agents::{context::Context, identity::AgentIdentity, revision_history::sequence_of},
-    deletion::state::Queue,
     kube::{namespaced_name::NamespacedName, owner::OwnerKind},
-    moves::state::TaskSet,
+    tasks::TaskSet,
 };
 
 /// The workers of an Agent at some time.
@@ -23,11 +22,8 @@ pub(crate) struct AgentHome {
 impl AgentHome {
     /// The tasks of the Agent there.
     pub(crate) fn tasks(&self, install: &str, agent: &NamespacedName) -> TaskSet {
-        TaskSet {
-            agent: agent.clone(),
-            task_queue: home_task_queue(install, &agent.namespace, &agent.name, self.pool.as_deref()),
-            queue: if self.pool.is_none() { Queue::Own } else { Queue::Shared },
-        }
+        let task_queue = home_task_queue(install, &agent.namespace, &agent.name, self.pool.as_deref());
+        TaskSet::new(install, agent.clone(), task_queue)
     }
 }
 
@@ -58,6 +54,7 @@ fn of_revisions(revisions: impl Iterator<Item = (i64, Option<String>)>) -> Vec<A
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::QueueKind;
 
     fn home(pool: Option<&str>, newest: i64) -> AgentHome {
         AgentHome {
@@ -97,13 +94,13 @@ mod tests {
         let agent = NamespacedName::new("team", "desk");
         let queues = [home(None, 1), home(Some("shared"), 2)].map(|home| {
             let tasks = home.tasks("demo", &agent);
-            (tasks.task_queue, tasks.queue)
+            (tasks.task_queue, tasks.kind)
         });
         assert_eq!(
             queues,
             [
-                ("demo/team/agent/desk".to_owned(), Queue::Own),
-                ("demo/team/pool/shared".to_owned(), Queue::Shared)
+                ("demo/team/agent/desk".to_owned(), QueueKind::Own),
+                ("demo/team/pool/shared".to_owned(), QueueKind::Shared)
             ]
         );
     }

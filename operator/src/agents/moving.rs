@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use steadfast_crds::{
-    Agent, agent_reference_grant::ReferentKind, names::agent_task_queue, worker::AutoscalingSettings,
-};
+use steadfast_crds::{Agent, agent_reference_grant::ReferentKind, worker::AutoscalingSettings};
 
 use crate::{
     agents::{
@@ -18,9 +16,9 @@ use crate::{
         reference_index::Reference,
         replicas::replicas_of,
     },
-    deletion::state::Queue,
     kube::{namespaced_name::NamespacedName, owner::OwnerKind},
-    moves::state::{Move, Progress, TaskSet},
+    moves::state::{Move, Progress},
+    tasks::TaskSet,
 };
 
 /// How long the earlier workers have had nothing to do before they go: the turn of an Agent that handed off to this one
@@ -78,7 +76,7 @@ fn is_idle(context: &Context, agent: &AgentIdentity, home: &AgentHome) -> bool {
 fn wake(context: &Context, agent: &AgentIdentity, former: &[AgentHome]) {
     for pool in former.iter().filter_map(|home| home.pool.as_ref()) {
         let pool = NamespacedName::new(&agent.key.namespace, pool);
-        context.scaling.wake(OwnerKind::Pool, &pool);
+        context.scaling.wake(&(OwnerKind::Pool, pool));
     }
 }
 
@@ -122,19 +120,8 @@ fn tasks_of(context: &Context, agent: &NamespacedName) -> Vec<TaskSet> {
     };
     let Ok(found) = &found.0 else { return Vec::new() };
     let install = &context.settings.install_id;
-    let own_queue = agent_task_queue(install, &agent.namespace, &agent.name);
-    let queues = queues_of(found, install).into_iter();
-    queues
-        .map(|task_queue| TaskSet {
-            agent: agent.clone(),
-            queue: if task_queue == own_queue {
-                Queue::Own
-            } else {
-                Queue::Shared
-            },
-            task_queue,
-        })
-        .collect()
+    let tasks_on = |task_queue| TaskSet::new(install, agent.clone(), task_queue);
+    queues_of(found, install).into_iter().map(tasks_on).collect()
 }
 
 fn queues_of(agent: &Agent, install: &str) -> Vec<String> {

@@ -29,18 +29,19 @@ pub(crate) async fn keep_replicas(
     desired: &Deployment,
     existing: Option<&Deployment>,
 ) -> Result<(), kube::Error> {
+    let key = owner.as_key();
     if replicas_of(desired).is_some() {
-        context.unmanaged_replicas.forget(owner.kind, &owner.key);
+        context.unmanaged_replicas.forget(&key);
         return Ok(());
     }
     let Some(existing) = existing else { return Ok(()) };
-    let set_by = if context.scaling.has(owner.kind, &owner.key) {
+    let set_by = if context.scaling.has(&key) {
         SetBy::Autoscaler
     } else {
         SetBy::Others
     };
     let state = (existing.metadata.uid.clone(), set_by);
-    if context.unmanaged_replicas.is_known(owner, &state) {
+    if context.unmanaged_replicas.is_known(&key, &state) {
         return Ok(());
     }
     let now = replicas_of(existing).unwrap_or(DEFAULT_REPLICAS);
@@ -53,7 +54,7 @@ pub(crate) async fn keep_replicas(
             set(context, owner, existing, replicas).await?;
         }
     }
-    context.unmanaged_replicas.set(owner, state);
+    context.unmanaged_replicas.set(key, state);
     Ok(())
 }
 

@@ -36,13 +36,11 @@ pub(super) fn keep(agent: &Agent, identity: &AgentIdentity, context: &Context) {
 
 /// Starts a worker for an Agent, if the operator has scaled those that run it to zero.
 pub(super) fn wake(identity: &AgentIdentity, context: &Context) {
-    match &identity.pool {
-        None => context.scaling.wake(OwnerKind::Agent, &identity.key),
-        Some(pool) => {
-            let pool = NamespacedName::new(&identity.key.namespace, pool);
-            context.scaling.wake(OwnerKind::Pool, &pool);
-        }
-    }
+    let owner = match &identity.pool {
+        None => identity.as_owner().as_key(),
+        Some(pool) => (OwnerKind::Pool, NamespacedName::new(&identity.key.namespace, pool)),
+    };
+    context.scaling.wake(&owner);
 }
 
 /// Scales the workers of an owner, or leaves their number to others.
@@ -53,7 +51,7 @@ pub(crate) fn keep_owner(
     settings: Option<AutoscalingSettings>,
 ) {
     let Some(settings) = settings else {
-        context.scaling.remove(owner.kind, &owner.key);
+        context.scaling.remove(&owner.as_key());
         return;
     };
     let scaled = Scaled {

@@ -1,5 +1,4 @@
-//! The owners of workers that are scaled, and when Temporal is polled for each. Reconciliations write which owners there
-//! are and who is to wake; the autoscaler takes what is due. Neither waits for the other.
+//! The owners of workers that are scaled, when Temporal is polled for each, and who is to wake.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,10 +11,11 @@ use steadfast_crds::worker::AutoscalingSettings;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    agents::identity::{OwnerKind, WorkerOwner},
-    kube::{namespaced_name::NamespacedName, owner::Owner},
+    agents::identity::WorkerOwner,
+    kube::owner::Owner,
     rate_limit,
     scaling::{plan::Memory, wake::Wakes},
+    work_queue::WorkQueue,
 };
 
 /// A poll asks for the tasks of workflows and for those of activities.
@@ -41,19 +41,20 @@ pub(super) type ReplicasOwner = (Option<String>, SetBy);
 
 impl UnmanagedReplicas {
     /// Forgets an owner that is gone.
-    pub(crate) fn forget(&self, kind: OwnerKind, owner: &NamespacedName) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.remove(&(kind, owner.clone()));
+    pub(crate) fn forget(&self, owner: &Owner) {
+        self.lock().remove(owner);
     }
 
-    pub(super) fn is_known(&self, owner: &WorkerOwner, state: &ReplicasOwner) -> bool {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&(owner.kind, owner.key.clone())) == Some(state)
+    pub(super) fn is_known(&self, owner: &Owner, state: &ReplicasOwner) -> bool {
+        self.lock().get(owner) == Some(state)
     }
 
-    pub(super) fn set(&self, owner: &WorkerOwner, state: ReplicasOwner) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert((owner.kind, owner.key.clone()), state);
+    pub(super) fn set(&self, owner: Owner, state: ReplicasOwner) {
+        self.lock().insert(owner, state);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, ReplicasOwner>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,36 +69,16 @@ pub(crate) struct Scaled {
     pub(crate) settings: AutoscalingSettings,
 }
 
-impl Scaled {
-    fn key(&self) -> Owner {
-        (self.owner.kind, self.owner.key.clone())
-    }
-}
-
 /// The owners whose workers are scaled.
 #[derive(Debug)]
 pub(crate) struct Scaling {
     /// The least time between two polls for one owner.
     interval: Duration,
-    inner: Mutex<Inner>,
-    due: Notify,
-    woken: Notify,
+    polls: WorkQueue<Scaled, Memory>,
+    woken: Mutex<HashSet<Owner>>,
+    somebody_woken: Notify,
     /// The annotations of Agents.
     pub(crate) wakes: Wakes,
-}
-
-#[derive(Debug, Default)]
-struct Inner {
-    entries: HashMap<Owner, Entry>,
-    woken: HashSet<Owner>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    scaled: Scaled,
-    memory: Memory,
-    at: Instant,
-    is_taken: bool,
 }
 
 impl Scaling {
@@ -105,103 +86,70 @@ impl Scaling {
     pub(crate) fn new(interval: Duration) -> Self {
         Self {
             interval,
-            inner: Mutex::default(),
-            due: Notify::new(),
-            woken: Notify::new(),
+            polls: WorkQueue::default(),
+            woken: Mutex::default(),
+            somebody_woken: Notify::new(),
             wakes: Wakes::default(),
         }
     }
 
     /// Scales the workers of an owner from now on. New settings are acted on at once.
     pub(crate) fn set(&self, scaled: Scaled, now: Instant) {
-        let mut inner = self.lock();
-        let key = scaled.key();
-        if inner.entries.get(&key).is_some_and(|entry| entry.scaled == scaled) {
-            return;
-        }
-        let entry = Entry {
-            scaled,
-            memory: Memory::default(),
-            at: now,
-            is_taken: false,
-        };
-        inner.entries.insert(key, entry);
-        drop(inner);
-        self.due.notify_one();
+        self.polls
+            .set(scaled.owner.as_key(), scaled, now, |_| Memory::default());
     }
 
     /// Leaves the number of an owner's workers to others.
-    pub(crate) fn remove(&self, kind: OwnerKind, owner: &NamespacedName) {
-        let mut inner = self.lock();
-        let key = (kind, owner.clone());
-        inner.entries.remove(&key);
-        inner.woken.remove(&key);
+    pub(crate) fn remove(&self, owner: &Owner) {
+        self.polls.remove(owner);
+        self.lock_woken().remove(owner);
     }
 
     /// Whether the operator scales the workers of an owner.
-    pub(crate) fn has(&self, kind: OwnerKind, owner: &NamespacedName) -> bool {
-        self.lock().entries.contains_key(&(kind, owner.clone()))
+    pub(crate) fn has(&self, owner: &Owner) -> bool {
+        self.polls.get(owner, |_, _| ()).is_some()
     }
 
     /// A message came for an Agent that these workers run.
-    pub(crate) fn wake(&self, kind: OwnerKind, owner: &NamespacedName) {
-        let mut inner = self.lock();
-        let key = (kind, owner.clone());
-        if inner.entries.contains_key(&key) && inner.woken.insert(key) {
-            drop(inner);
-            self.woken.notify_one();
+    pub(crate) fn wake(&self, owner: &Owner) {
+        if self.has(owner) && self.lock_woken().insert(owner.clone()) {
+            self.somebody_woken.notify_one();
         }
     }
 
     /// The owners that were woken since the last call.
     pub(super) fn take_woken(&self) -> Vec<Scaled> {
-        let mut inner = self.lock();
-        let woken = std::mem::take(&mut inner.woken);
-        let entries = woken.iter().filter_map(|key| inner.entries.get(key));
-        entries.map(|entry| entry.scaled.clone()).collect()
+        let woken = std::mem::take(&mut *self.lock_woken());
+        let scaled = |owner| self.polls.get(owner, |scaled, _| scaled.clone());
+        woken.iter().filter_map(scaled).collect()
     }
 
-    /// The owner that has waited longest for a poll; otherwise the time of the next one.
-    pub(super) fn take_due(&self, now: Instant) -> Result<(Scaled, Memory), Option<Instant>> {
-        let mut inner = self.lock();
-        let waiting = inner.entries.values_mut().filter(|entry| !entry.is_taken);
-        match waiting.min_by_key(|entry| entry.at) {
-            Some(entry) if entry.at <= now => {
-                entry.is_taken = true;
-                Ok((entry.scaled.clone(), entry.memory))
-            }
-            next => Err(next.map(|entry| entry.at)),
-        }
+    /// Polls for each owner when it is due, at most `concurrency` at a time. Works until dropped.
+    pub(super) async fn poll_all<P: Future<Output = ()>>(
+        &self,
+        concurrency: usize,
+        poll: impl Fn(Scaled, Memory) -> P,
+    ) {
+        let poll = |_, scaled, memory| poll(scaled, memory);
+        self.polls.run(concurrency, poll).await;
     }
 
     /// Ends a poll. What was seen under other settings is forgotten.
     pub(super) fn polled(&self, scaled: &Scaled, memory: Memory, next: Next, now: Instant) {
-        let mut inner = self.lock();
-        let interval = match next {
-            Next::Regular => interval(inner.entries.len(), self.interval),
+        let pause = match next {
+            Next::Regular => interval(self.polls.len(), self.interval),
             Next::AfterSleep => AFTER_SLEEP,
         };
-        if let Some(entry) = inner.entries.get_mut(&scaled.key())
-            && entry.scaled == *scaled
-        {
-            entry.memory = memory;
-            entry.at = now + interval;
-            entry.is_taken = false;
-        }
-    }
-
-    /// Returns when another owner may be due than at the last call.
-    pub(super) async fn changed(&self) {
-        self.due.notified().await;
+        self.polls.done(&scaled.owner.as_key(), scaled, memory, now + pause);
     }
 
     /// Returns when somebody was woken.
     pub(super) async fn somebody_woken(&self) {
-        self.woken.notified().await;
+        self.somebody_woken.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_woken(&self) -> MutexGuard<'_, HashSet<Owner>> {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -226,6 +174,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::kube::{namespaced_name::NamespacedName, owner::OwnerKind};
 
     const INTERVAL: Duration = Duration::from_secs(15);
 
@@ -255,40 +204,41 @@ mod tests {
         let now = Instant::now();
         scaling.set(scaled("a", 1), now);
         scaling.set(scaled("b", 1), now + Duration::from_secs(1));
-        let (first, memory) = scaling.take_due(now).unwrap();
+        let take = |now| scaling.polls.take(now).map(|(_, scaled, memory)| (scaled, memory));
+        let (first, memory) = take(now).unwrap();
         assert_eq!(first, scaled("a", 1));
         let later = now + Duration::from_secs(1);
-        assert_eq!(scaling.take_due(now), Err(Some(later)));
-        assert_eq!(scaling.take_due(later).unwrap().0, scaled("b", 1));
-        assert_eq!(scaling.take_due(later), Err(None), "both are polled for");
+        assert_eq!(take(now), Err(Some(later)));
+        assert_eq!(take(later).unwrap().0, scaled("b", 1));
+        assert_eq!(take(later), Err(None), "both are polled for");
         scaling.polled(&first, memory, Next::Regular, now);
-        assert_eq!(scaling.take_due(later), Err(Some(now + INTERVAL)));
+        assert_eq!(take(later), Err(Some(now + INTERVAL)));
         // The same again changes nothing, other settings are due at once.
         scaling.set(scaled("a", 1), later);
-        assert_eq!(scaling.take_due(later), Err(Some(now + INTERVAL)));
+        assert_eq!(take(later), Err(Some(now + INTERVAL)));
         scaling.set(scaled("a", 2), later);
-        let (second, _) = scaling.take_due(later).unwrap();
+        let (second, _) = take(later).unwrap();
         assert_eq!(second, scaled("a", 2));
         // The end of a poll under earlier settings does not count.
         scaling.polled(&first, memory, Next::Regular, later);
-        assert_eq!(scaling.take_due(later), Err(None));
+        assert_eq!(take(later), Err(None));
         scaling.polled(&second, memory, Next::AfterSleep, later);
-        assert_eq!(scaling.take_due(later), Err(Some(later + AFTER_SLEEP)));
-        scaling.remove(OwnerKind::Agent, &NamespacedName::new("team", "a"));
-        assert_eq!(scaling.take_due(later), Err(None));
+        assert_eq!(take(later), Err(Some(later + AFTER_SLEEP)));
+        scaling.remove(&first.owner.as_key());
+        assert_eq!(take(later), Err(None));
     }
 
     #[tokio::test]
     async fn many_messages_wake_an_owner_once_and_only_one_that_is_scaled() {
         let scaling = Scaling::new(INTERVAL);
-        let key = NamespacedName::new("team", "a");
-        scaling.wake(OwnerKind::Agent, &key);
+        let key = scaled("a", 1).owner.as_key();
+        scaling.wake(&key);
         assert_eq!(scaling.take_woken(), []);
         scaling.set(scaled("a", 1), Instant::now());
         for _ in 0..3 {
-            scaling.wake(OwnerKind::Agent, &key);
+            scaling.wake(&key);
         }
-        scaling.wake(OwnerKind::Pool, &key);
+        scaling.wake(&(OwnerKind::Pool, key.1));
         scaling.somebody_woken().await;
         assert_eq!(scaling.take_woken(), [scaled("a", 1)]);
         assert_eq!(scaling.take_woken(), []);

@@ -3,11 +3,10 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, future, stream::FuturesUnordered};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource as _, runtime::events::EventType};
-use steadfast_temporal::TemporalError;
-use tokio::time::{Instant, sleep_until};
+use steadfast_temporal::{TemporalError, TemporalSettings};
+use tokio::time::Instant;
 
 use crate::{
     agents::{
@@ -17,6 +16,8 @@ use crate::{
         queue::Queues,
     },
     kube::owner::Owner,
+    rate_limit::RateLimit,
+    tasks::client::TaskClient,
     versions::{
         plan::{Desired, Plan, Seen, Stage, decide},
         state::{PassOutcome, Progress},
@@ -43,46 +44,27 @@ const REGISTRATION: Duration = Duration::from_secs(15);
 pub(crate) struct VersionSyncer {
     context: Arc<Context>,
     client: VersionClient,
+    tasks: TaskClient,
+    rate: Arc<RateLimit>,
     queues: Queues,
 }
 
 impl VersionSyncer {
     /// A syncer for the owners that the context knows. It reconciles those with news through `queues`.
-    pub(crate) const fn new(context: Arc<Context>, client: VersionClient, queues: Queues) -> Self {
+    pub(crate) fn new(context: Arc<Context>, temporal: TemporalSettings, rate: Arc<RateLimit>, queues: Queues) -> Self {
         Self {
             context,
-            client,
+            client: VersionClient::new(temporal.clone(), rate.clone()),
+            tasks: TaskClient::new(temporal),
+            rate,
             queues,
         }
     }
 
     /// Works until dropped.
     pub(crate) async fn run(self) {
-        let versions = &self.context.versions;
-        let mut passes = FuturesUnordered::new();
-        loop {
-            let mut next = None;
-            while passes.len() < CONCURRENCY {
-                match versions.take_due(Instant::now()) {
-                    Ok((owner, desired, found)) => passes.push(self.pass(owner, desired, found)),
-                    Err(at) => {
-                        next = at;
-                        break;
-                    }
-                }
-            }
-            let next_due = async {
-                match next {
-                    Some(at) => sleep_until(at).await,
-                    None => future::pending().await,
-                }
-            };
-            tokio::select! {
-                Some(()) = passes.next(), if !passes.is_empty() => {}
-                () = versions.changed() => {}
-                () = next_due => {}
-            }
-        }
+        let pass = |owner, desired, before| self.pass(owner, desired, before);
+        self.context.versions.run(CONCURRENCY, pass).await;
     }
 
     async fn pass(&self, owner: Owner, desired: Desired, before: PassOutcome) {
@@ -130,7 +112,7 @@ impl VersionSyncer {
         let pause = match plan.stage {
             Stage::RollingOut => {
                 // One pod has to show that the image works.
-                self.context.scaling.wake(owner.0, &owner.1);
+                self.context.scaling.wake(owner);
                 found.progress = Progress::RollingOut(seen.current.clone());
                 AT_REST
             }
@@ -211,13 +193,15 @@ impl VersionSyncer {
     ) -> Result<usize, TemporalError> {
         let (mut tasks, mut token) = (0, Vec::new());
         loop {
-            let page = self.client.list(&desired.deployment, build_id, token).await?;
-            tasks += page.runs.len();
-            for run in page.runs {
-                if !before.asked.contains(&run.id) {
-                    self.client.checkpoint(&run).await?;
+            self.rate.permit().await;
+            let page = self.tasks.list_on_version(&desired.deployment, build_id, token).await?;
+            tasks += page.tasks.len();
+            for task in page.tasks {
+                if !before.asked.contains(&task.run_id) {
+                    self.rate.permit().await;
+                    self.tasks.checkpoint(&task).await?;
                 }
-                asked.insert(run.id);
+                asked.insert(task.run_id);
             }
             if page.next_token.is_empty() {
                 return Ok(tasks);

@@ -32,7 +32,7 @@ use crate::{
         scaling_state::{Scaling, UnmanagedReplicas},
         version_syncer::VersionSyncer,
     },
-    deletion::{drainer::Drainer, temporal::TaskClient},
+    deletion::drainer::Drainer,
     kube::{
         backoff::Backoff,
         content_cache::{ConfigMapCache, SecretHashCache},
@@ -48,11 +48,12 @@ use crate::{
         syncer::ScheduleSyncer,
         temporal::ScheduleClient,
     },
+    tasks::client::TaskClient,
     tools::{
         self, GuardedTool,
         offers::{self, KnownOffers, Sources},
     },
-    versions::{state::Versions, temporal::VersionClient},
+    versions::state::Versions,
     worker_admin::WorkerAdmin,
 };
 
@@ -391,9 +392,7 @@ fn sync_versions(app: &App, context: &Arc<Context>, queues: Queues) -> impl Futu
         let Some(temporal) = temporal else {
             return future::pending().await;
         };
-        VersionSyncer::new(context, VersionClient::new(temporal, rate), queues)
-            .run()
-            .await;
+        VersionSyncer::new(context, temporal, rate, queues).run().await;
     }
 }
 

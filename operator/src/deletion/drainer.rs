@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use crate::{
     deletion::{
         passes::{Next, Passes},
-        plan::{OpenTasks, Request, Tasks},
+        plan::{Request, Tasks},
         state::{Deleted, Deletions, Progress},
-        temporal::{Page, TaskClient},
     },
     kube::namespaced_name::NamespacedName,
     rate_limit::RateLimit,
+    tasks::{OpenTasks, client::TaskClient},
 };
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -70,7 +70,7 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
         let mut earliest: Option<Instant> = None;
         for (deleted, request) in wanted {
             let (_, passes) = known
-                .entry(deleted.agent.clone())
+                .entry(deleted.tasks.agent.clone())
                 .or_insert_with(|| (deleted.clone(), Passes::new(*request)));
             let next = match passes.next(Instant::now()) {
                 Next::Wait(at) => at,
@@ -91,17 +91,21 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
     async fn ask(&self, deleted: &Deleted, passes: &mut Passes, token: Vec<u8>) -> Result<(), TemporalError> {
         let request = passes.request();
         self.rate.permit().await;
-        let page = self.list(deleted, token).await?;
+        let page = self.client.list(&deleted.tasks, token).await?;
         for task in &page.tasks {
             self.rate.permit().await;
             if !self.deletions.is_wanted(deleted, request) {
                 return Ok(());
             }
-            match self.client.ask(task, request, &deleted.uid).await {
+            let asked = match request {
+                Request::Complete => self.client.complete(&task.id, &deleted.uid).await,
+                Request::Cancel => self.client.cancel(&task.id, &deleted.uid).await,
+            };
+            match asked {
                 Ok(()) => {}
                 // A fault of this task, which must not hold up the others.
                 Err(TemporalError::Refused(reason)) => {
-                    tracing::warn!(task, agent = %deleted.agent, reason, "Temporal refuses to end the task");
+                    tracing::warn!(task = task.id, agent = %deleted.tasks.agent, reason, "Temporal refuses to end the task");
                 }
                 Err(error) => return Err(error),
             }
@@ -112,7 +116,7 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
 
     async fn count(&self, deleted: &Deleted, passes: &mut Passes) -> Result<(), TemporalError> {
         self.rate.permit().await;
-        let page = self.list(deleted, Vec::new()).await?;
+        let page = self.client.list(&deleted.tasks, Vec::new()).await?;
         let left = OpenTasks {
             counted: page.tasks.len(),
             more: !page.next_token.is_empty(),
@@ -121,19 +125,9 @@ impl<W: Fn(Vec<NamespacedName>)> Drainer<W> {
         Ok(())
     }
 
-    async fn list(&self, deleted: &Deleted, token: Vec<u8>) -> Result<Page, TemporalError> {
-        let Deleted {
-            agent,
-            task_queue,
-            queue,
-            ..
-        } = deleted;
-        self.client.list(agent, task_queue, *queue, token).await
-    }
-
     fn record(&self, deleted: &Deleted, progress: Progress) {
         if self.deletions.record(deleted, progress) {
-            (self.wake)(vec![deleted.agent.clone()]);
+            (self.wake)(vec![deleted.tasks.agent.clone()]);
         }
     }
 

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::deletion::{
-    plan::{OpenTasks, Request, Tasks},
-    state::Progress,
+use crate::{
+    deletion::{
+        plan::{Request, Tasks},
+        state::Progress,
+    },
+    tasks::OpenTasks,
 };
 
 /// How often each task is asked. A task that began as its Agent was deleted is listed a moment later. Asking a task twice

@@ -1,8 +1,10 @@
 //! Decides how the tasks of a deleted Agent are asked to end, and when the Agent may go. Pure.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use steadfast_crds::agent::{DeletionPolicy, DeletionSettings};
+
+use crate::tasks::OpenTasks;
 
 /// How long tasks that are cancelled at the deadline of a drain may take to end: what a turn does when it is cancelled.
 const CANCEL_GRACE: Duration = Duration::from_secs(30);
@@ -27,26 +29,6 @@ pub(crate) enum Workers {
     /// The Agent's Deployment has no replicas, is gone, or is being deleted too: with its namespace, or by a deletion in
     /// the foreground.
     Gone,
-}
-
-/// The number of tasks that are left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OpenTasks {
-    /// The tasks that were counted.
-    pub(crate) counted: usize,
-    /// Whether there are more than were counted.
-    pub(crate) more: bool,
-}
-
-impl fmt::Display for OpenTasks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { counted, more } = *self;
-        match (counted, more) {
-            (1, false) => f.write_str("1 task is left"),
-            (_, false) => write!(f, "{counted} tasks are left"),
-            (_, true) => write!(f, "more than {counted} tasks are left"),
-        }
-    }
 }
 
 /// What is known of the tasks.

@@ -13,6 +13,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{
     deletion::plan::{Request, Tasks},
     kube::namespaced_name::NamespacedName,
+    tasks::TaskSet,
 };
 
 /// How long the number of tasks in a status stays as it is: it is for people, and each change is a write.
@@ -21,23 +22,10 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(30);
 /// One deletion. Another Agent of the same name is another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Deleted {
-    /// Namespace and name of the Agent.
-    pub(crate) agent: NamespacedName,
     /// Uid of the Agent.
     pub(crate) uid: String,
-    /// Task queue of its tasks.
-    pub(crate) task_queue: String,
-    /// Whose task queue it is.
-    pub(crate) queue: Queue,
-}
-
-/// Whose a task queue is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Queue {
-    /// The Agent's own: its Deployment serves it.
-    Own,
-    /// Several Agents': workers serve it that do not go with the Agent.
-    Shared,
+    /// Its tasks.
+    pub(crate) tasks: TaskSet,
 }
 
 /// How far the tasks of one Agent are.
@@ -69,7 +57,7 @@ impl Deletions {
     /// What is known of a deletion, and since when this process knows of it.
     pub(crate) fn observe(&self, deleted: &Deleted, now: Instant) -> (Duration, Progress) {
         let mut entries = self.lock();
-        if let Some(entry) = entries.get(&deleted.agent)
+        if let Some(entry) = entries.get(&deleted.tasks.agent)
             && entry.deleted == *deleted
         {
             return (now.duration_since(entry.since), entry.progress);
@@ -81,7 +69,7 @@ impl Deletions {
             progress: Progress::default(),
             status_written: None,
         };
-        entries.insert(deleted.agent.clone(), entry);
+        entries.insert(deleted.tasks.agent.clone(), entry);
         (Duration::ZERO, Progress::default())
     }
 
@@ -130,14 +118,14 @@ impl Deletions {
     /// Whether a request is still wanted: an Agent of the same name may have come since.
     pub(super) fn is_wanted(&self, deleted: &Deleted, request: Request) -> bool {
         let entries = self.lock();
-        let entry = entries.get(&deleted.agent);
+        let entry = entries.get(&deleted.tasks.agent);
         entry.is_some_and(|entry| entry.deleted == *deleted && entry.ask == Some(request))
     }
 
     /// Records what the drainer found. True if it is new.
     pub(super) fn record(&self, deleted: &Deleted, progress: Progress) -> bool {
         let mut entries = self.lock();
-        let entry = entries.get_mut(&deleted.agent);
+        let entry = entries.get_mut(&deleted.tasks.agent);
         let Some(entry) = entry.filter(|entry| entry.deleted == *deleted) else {
             return false;
         };
@@ -163,10 +151,12 @@ pub(super) mod testing {
     /// A deletion of the Agent `team/weather`.
     pub(crate) fn deleted(uid: &str) -> Deleted {
         Deleted {
-            agent: NamespacedName::new("team", "weather"),
             uid: uid.to_owned(),
-            task_queue: "demo/team/agent/weather".to_owned(),
-            queue: Queue::Own,
+            tasks: TaskSet::new(
+                "demo",
+                NamespacedName::new("team", "weather"),
+                "demo/team/agent/weather".to_owned(),
+            ),
         }
     }
 }
@@ -174,7 +164,7 @@ pub(super) mod testing {
 #[cfg(test)]
 mod tests {
     use super::{testing::deleted, *};
-    use crate::deletion::plan::OpenTasks;
+    use crate::tasks::OpenTasks;
 
     #[test]
     fn another_agent_of_the_same_name_begins_anew_and_is_not_asked_what_the_first_was() {
@@ -182,7 +172,7 @@ mod tests {
         let (first, second) = (deleted("1"), deleted("2"));
         let start = Instant::now();
         deletions.observe(&first, start);
-        deletions.ask(&first.agent, Request::Complete);
+        deletions.ask(&first.tasks.agent, Request::Complete);
         let progress = Progress {
             tasks: Tasks::Running(OpenTasks::default()),
             asked: Some(Request::Complete),
@@ -204,9 +194,9 @@ mod tests {
         let weather = deleted("1");
         let start = Instant::now();
         deletions.observe(&weather, start);
-        assert!(deletions.may_write_number(&weather.agent, start));
-        assert!(!deletions.may_write_number(&weather.agent, start));
-        assert!(deletions.may_write_number(&weather.agent, start + STATUS_INTERVAL));
+        assert!(deletions.may_write_number(&weather.tasks.agent, start));
+        assert!(!deletions.may_write_number(&weather.tasks.agent, start));
+        assert!(deletions.may_write_number(&weather.tasks.agent, start + STATUS_INTERVAL));
     }
 
     #[tokio::test]
@@ -215,9 +205,9 @@ mod tests {
         let weather = deleted("1");
         deletions.observe(&weather, Instant::now());
         for request in [Request::Complete, Request::Cancel] {
-            deletions.ask(&weather.agent, request);
+            deletions.ask(&weather.tasks.agent, request);
             deletions.changed().await;
-            deletions.ask(&weather.agent, request);
+            deletions.ask(&weather.tasks.agent, request);
             let again = tokio::time::timeout(Duration::ZERO, deletions.changed()).await;
             assert!(again.is_err(), "{request:?}");
             assert_eq!(deletions.wanted(), [(weather.clone(), request)]);

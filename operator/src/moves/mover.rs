@@ -10,10 +10,10 @@ use steadfast_contract::signals::AgentMoved;
 use steadfast_temporal::TemporalError;
 
 use crate::{
-    deletion::{plan::OpenTasks, temporal::TaskClient},
     kube::namespaced_name::NamespacedName,
-    moves::state::{Move, Moves, Progress, TaskSet},
+    moves::state::{Move, Moves, Progress},
     rate_limit::RateLimit,
+    tasks::{OpenTasks, TaskSet, client::TaskClient},
 };
 
 /// How often the tasks of Agents that refer to the moved one are told: one that began at the time of the move is listed a
@@ -114,20 +114,17 @@ impl<W: Fn(Vec<NamespacedName>)> Mover<W> {
         let (mut told, mut token) = (0, Vec::new());
         loop {
             self.rate.permit().await;
-            let page = self
-                .client
-                .list(&tasks.agent, &tasks.task_queue, tasks.queue, token)
-                .await?;
+            let page = self.client.list(tasks, token).await?;
             for task in &page.tasks {
                 self.rate.permit().await;
                 if !self.moves.is_wanted(wanted) {
                     return Ok(told);
                 }
-                match self.client.tell_moved(task, &moved, &request_id).await {
+                match self.client.tell_moved(&task.id, &moved, &request_id).await {
                     Ok(()) => {}
                     // A fault of this task, which must not hold up the others.
                     Err(TemporalError::Refused(reason)) => {
-                        tracing::warn!(task, agent = %wanted.agent, reason, "Temporal refuses to move the task");
+                        tracing::warn!(task = task.id, agent = %wanted.agent, reason, "Temporal refuses to move the task");
                     }
                     Err(error) => return Err(error),
                 }

@@ -9,20 +9,9 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    deletion::{plan::OpenTasks, state::Queue},
     kube::namespaced_name::NamespacedName,
+    tasks::{OpenTasks, TaskSet},
 };
-
-/// The tasks of one Agent on one task queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TaskSet {
-    /// The Agent.
-    pub(crate) agent: NamespacedName,
-    /// The task queue.
-    pub(crate) task_queue: String,
-    /// Whose task queue it is.
-    pub(crate) queue: Queue,
-}
 
 /// One move of an Agent to other workers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,10 @@
-//! The requests about the tasks of Agents that are deleted or move, on Temporal's raw service.
+//! The requests about the tasks of Agents, on Temporal's raw service. Whoever sends one waits for the rate first.
 
 use std::time::Duration;
 
+use serde::Serialize;
 use steadfast_contract::{
-    signals::{AgentMoved, CompleteTask, SIGNAL_AGENT_MOVED, SIGNAL_COMPLETE_TASK},
+    signals::{AgentMoved, CompleteTask, SIGNAL_AGENT_MOVED, SIGNAL_CHECKPOINT, SIGNAL_COMPLETE_TASK},
     start::WORKFLOW_TYPE,
     visibility::MEMO_AGENT,
 };
@@ -20,8 +21,7 @@ use temporalio_common::protos::temporal::api::{
 
 use crate::{
     MANAGER,
-    deletion::{plan::Request, state::Queue},
-    kube::namespaced_name::NamespacedName,
+    tasks::{QueueKind, TaskSet},
 };
 
 /// Time limit of a request, with the connection and all retries.
@@ -35,11 +35,20 @@ pub(crate) struct TaskClient {
     temporal: TemporalClient,
 }
 
+/// One running task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Task {
+    /// Its workflow id.
+    pub(crate) id: String,
+    /// Id of its run now.
+    pub(crate) run_id: String,
+}
+
 /// A page of running tasks.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// Their workflow ids.
-    pub(crate) tasks: Vec<String>,
+    /// The tasks.
+    pub(crate) tasks: Vec<Task>,
     /// The token of the next page; empty on the last one.
     pub(crate) next_token: Vec<u8>,
 }
@@ -53,87 +62,72 @@ impl TaskClient {
     }
 
     /// A page of the running tasks of an Agent.
-    pub(crate) async fn list(
+    pub(crate) async fn list(&self, tasks: &TaskSet, token: Vec<u8>) -> Result<Page, TemporalError> {
+        let agent = tasks.agent.to_string();
+        let is_own = |task: &WorkflowExecutionInfo| is_of(task, &agent, tasks.kind);
+        self.list_where("TaskQueue", &tasks.task_queue, token, is_own).await
+    }
+
+    /// A page of the tasks that run on a version of workers.
+    pub(crate) async fn list_on_version(
         &self,
-        agent: &NamespacedName,
-        task_queue: &str,
-        queue: Queue,
+        deployment: &str,
+        build_id: &str,
         token: Vec<u8>,
+    ) -> Result<Page, TemporalError> {
+        let version = format!("{deployment}:{build_id}");
+        self.list_where("TemporalWorkerDeploymentVersion", &version, token, |_| true)
+            .await
+    }
+
+    async fn list_where(
+        &self,
+        attribute: &str,
+        value: &str,
+        token: Vec<u8>,
+        is_wanted: impl Fn(&WorkflowExecutionInfo) -> bool,
     ) -> Result<Page, TemporalError> {
         let request = ListWorkflowExecutionsRequest {
             namespace: self.temporal.namespace().to_owned(),
             page_size: PAGE_SIZE,
             next_page_token: token,
-            query: query(task_queue),
+            query: query(attribute, value),
         };
         let answer = self
             .temporal
             .request(request, <dyn WorkflowService>::list_workflow_executions)
             .await?;
-        let agent = agent.to_string();
-        let own = answer.executions.into_iter().filter(|task| is_of(task, &agent, queue));
-        let ids = own.filter_map(|task| task.execution.map(|execution| execution.workflow_id));
+        let executions = answer.executions.into_iter().filter(is_wanted);
+        let tasks = executions.filter_map(|task| {
+            let execution = task.execution?;
+            Some(Task {
+                id: execution.workflow_id,
+                run_id: execution.run_id,
+            })
+        });
         Ok(Page {
-            tasks: ids.collect(),
+            tasks: tasks.collect(),
             next_token: answer.next_page_token,
         })
     }
 
-    /// Asks a task to end. A task that has ended, or that was asked before, is left alone.
-    pub(super) async fn ask(&self, task: &str, request: Request, uid: &str) -> Result<(), TemporalError> {
-        let asked = match request {
-            Request::Complete => self.complete(task, uid).await,
-            Request::Cancel => self.cancel(task, uid).await,
-        };
-        unless_over(asked)
-    }
-
-    /// Tells a task where an agent is now. A task that has ended, or that was told before in this run, is left alone.
-    pub(crate) async fn tell_moved(
-        &self,
-        task: &str,
-        moved: &AgentMoved,
-        request_id: &str,
-    ) -> Result<(), TemporalError> {
-        let input = plain_json(moved).map_err(|error| TemporalError::Refused(error.to_string()))?;
-        unless_over(
-            self.signal(task, SIGNAL_AGENT_MOVED, input, request_id.to_owned())
-                .await,
-        )
-    }
-
-    async fn complete(&self, task: &str, uid: &str) -> Result<(), TemporalError> {
+    /// Asks a task of a deleted Agent to end after its turn. A task that has ended, or that was asked before, is left alone.
+    pub(crate) async fn complete(&self, id: &str, uid: &str) -> Result<(), TemporalError> {
         let input = CompleteTask {
             reason: Some(REASON.to_owned()),
         };
-        let input = plain_json(&input).map_err(|error| TemporalError::Refused(error.to_string()))?;
-        self.signal(task, SIGNAL_COMPLETE_TASK, input, format!("{uid}/complete"))
+        let input = Some(input_of(&input)?);
+        self.signal(execution(id), SIGNAL_COMPLETE_TASK, input, format!("{uid}/complete"))
             .await
     }
 
-    async fn signal(&self, task: &str, name: &str, input: Payload, request_id: String) -> Result<(), TemporalError> {
-        let request = SignalWorkflowExecutionRequest {
-            namespace: self.temporal.namespace().to_owned(),
-            workflow_execution: Some(execution(task)),
-            signal_name: name.to_owned(),
-            input: Some(Payloads { payloads: vec![input] }),
-            identity: self.temporal.identity().to_owned(),
-            // Temporal takes a signal with an id once in a run: another pass, or another operator, repeats nothing.
-            request_id,
-            ..Default::default()
-        };
-        let signaled = self
-            .temporal
-            .request(request, <dyn WorkflowService>::signal_workflow_execution);
-        signaled.await.map(drop)
-    }
-
-    async fn cancel(&self, task: &str, uid: &str) -> Result<(), TemporalError> {
+    /// Asks a task of a deleted Agent to end at once. A task that has ended, or that was asked before, is left alone.
+    pub(crate) async fn cancel(&self, id: &str, uid: &str) -> Result<(), TemporalError> {
         // The server keeps the reason as plain text.
         let reason = if self.temporal.codec().encrypts() { "" } else { REASON };
         let request = RequestCancelWorkflowExecutionRequest {
             namespace: self.temporal.namespace().to_owned(),
-            workflow_execution: Some(execution(task)),
+            workflow_execution: Some(execution(id)),
             identity: self.temporal.identity().to_owned(),
             request_id: format!("{uid}/cancel"),
             reason: reason.to_owned(),
@@ -142,8 +136,52 @@ impl TaskClient {
         let canceled = self
             .temporal
             .request(request, <dyn WorkflowService>::request_cancel_workflow_execution);
-        canceled.await.map(drop)
+        unless_over(canceled.await.map(drop))
     }
+
+    /// Tells a task where an agent is now. A task that has ended, or that was told before in this run, is left alone.
+    pub(crate) async fn tell_moved(&self, id: &str, moved: &AgentMoved, request_id: &str) -> Result<(), TemporalError> {
+        let input = Some(input_of(moved)?);
+        self.signal(execution(id), SIGNAL_AGENT_MOVED, input, request_id.to_owned())
+            .await
+    }
+
+    /// Asks the run of a task to continue as new. One that has ended, or that was asked before, is left alone.
+    pub(crate) async fn checkpoint(&self, task: &Task) -> Result<(), TemporalError> {
+        let run = WorkflowExecution {
+            workflow_id: task.id.clone(),
+            run_id: task.run_id.clone(),
+        };
+        let request_id = format!("{}/checkpoint", task.run_id);
+        self.signal(run, SIGNAL_CHECKPOINT, None, request_id).await
+    }
+
+    async fn signal(
+        &self,
+        execution: WorkflowExecution,
+        name: &str,
+        input: Option<Payload>,
+        request_id: String,
+    ) -> Result<(), TemporalError> {
+        let request = SignalWorkflowExecutionRequest {
+            namespace: self.temporal.namespace().to_owned(),
+            workflow_execution: Some(execution),
+            signal_name: name.to_owned(),
+            input: input.map(|input| Payloads { payloads: vec![input] }),
+            identity: self.temporal.identity().to_owned(),
+            // Temporal takes a signal with an id once in a run: another pass, or another operator, repeats nothing.
+            request_id,
+            ..Default::default()
+        };
+        let signaled = self
+            .temporal
+            .request(request, <dyn WorkflowService>::signal_workflow_execution);
+        unless_over(signaled.await.map(drop))
+    }
+}
+
+fn input_of(value: &impl Serialize) -> Result<Payload, TemporalError> {
+    plain_json(value).map_err(|error| TemporalError::Refused(error.to_string()))
 }
 
 /// What was asked of a task that has ended, or that was asked before, needs no other attempt.
@@ -154,19 +192,19 @@ fn unless_over(asked: Result<(), TemporalError>) -> Result<(), TemporalError> {
     }
 }
 
-/// The visibility query for the running tasks on a task queue.
-fn query(task_queue: &str) -> String {
-    // No task queue of ours contains a quote; one from elsewhere must not end the string.
-    let task_queue = task_queue.replace(['\'', '\\'], "");
-    format!("WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running' AND TaskQueue = '{task_queue}'")
+/// The visibility query for the running tasks with a search attribute.
+fn query(attribute: &str, value: &str) -> String {
+    // No name of ours contains a quote; one from elsewhere must not end the string.
+    let value = value.replace(['\'', '\\'], "");
+    format!("WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running' AND {attribute} = '{value}'")
 }
 
 /// Whether a task belongs to the Agent. Without a memo that can be read, the queue decides.
-fn is_of(task: &WorkflowExecutionInfo, agent: &str, queue: Queue) -> bool {
+fn is_of(task: &WorkflowExecutionInfo, agent: &str, kind: QueueKind) -> bool {
     let memo = task.memo.as_ref().and_then(|memo| memo.fields.get(MEMO_AGENT));
     match memo.and_then(|field| unpack::<String>(field).ok()) {
         Some(named) => named == agent,
-        None => queue == Queue::Own,
+        None => kind == QueueKind::Own,
     }
 }
 
@@ -188,8 +226,17 @@ mod tests {
     #[test]
     fn a_quote_does_not_end_the_name_of_a_queue() {
         assert_eq!(
-            query("demo/team/agent/a' OR 'x' = '"),
+            query("TaskQueue", "demo/team/agent/a' OR 'x' = '"),
             "WorkflowType = 'AgentTask' AND ExecutionStatus = 'Running' AND TaskQueue = 'demo/team/agent/a OR x = '"
+        );
+    }
+
+    #[test]
+    fn tasks_are_found_by_their_version() {
+        assert_eq!(
+            query("TemporalWorkerDeploymentVersion", "demo/team/agent/a:1-abc"),
+            "WorkflowType = 'AgentTask' AND ExecutionStatus = 'Running' AND \
+             TemporalWorkerDeploymentVersion = 'demo/team/agent/a:1-abc'"
         );
     }
 
@@ -204,7 +251,7 @@ mod tests {
             ..Default::default()
         };
         let belongs =
-            |task: &WorkflowExecutionInfo| [Queue::Own, Queue::Shared].map(|queue| is_of(task, "team/a", queue));
+            |task: &WorkflowExecutionInfo| [QueueKind::Own, QueueKind::Shared].map(|kind| is_of(task, "team/a", kind));
         assert_eq!(belongs(&task(Some("team/a"))), [true, true]);
         assert_eq!(belongs(&task(Some("team/b"))), [false, false]);
         assert_eq!(belongs(&task(None)), [true, false]);

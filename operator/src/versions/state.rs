@@ -1,16 +1,14 @@
-//! The owners whose workers have versions, and how far Temporal is with them. Reconciliations write the first, the syncer
-//! of versions writes the second; neither waits for the other.
+//! The owners whose workers have versions, and how far Temporal is with them.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeSet, HashSet},
     time::Duration,
 };
 
 use steadfast_crds::conditions::{ConditionType, Reason};
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
-use crate::{conditions::ConditionUpdate, kube::owner::Owner, versions::plan::Desired};
+use crate::{conditions::ConditionUpdate, kube::owner::Owner, versions::plan::Desired, work_queue::WorkQueue};
 
 /// How far the versions of one owner are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,79 +49,54 @@ pub(crate) struct PassOutcome {
 
 /// The owners whose workers have versions.
 #[derive(Debug, Default)]
-pub(crate) struct Versions {
-    entries: Mutex<HashMap<Owner, Entry>>,
-    changed: Notify,
-}
-
-#[derive(Debug)]
-struct Entry {
-    desired: Desired,
-    found: PassOutcome,
-    at: Instant,
-    is_taken: bool,
-}
+pub(crate) struct Versions(WorkQueue<Desired, PassOutcome>);
 
 impl Versions {
     /// Sets what an owner's workers are to be. Other settings are acted on at once.
     pub(crate) fn set(&self, owner: Owner, desired: Desired, now: Instant) {
-        let mut entries = self.lock();
-        let before = entries.get(&owner);
-        if before.is_some_and(|entry| entry.desired == desired) {
-            return;
-        }
-        // What was found stays known, but for a version that is wanted again.
-        let mut found = before.map(|entry| entry.found.clone()).unwrap_or_default();
-        if let Some(wanted) = &desired.build_id {
-            found.unused.remove(wanted);
-        }
-        if before.is_some_and(|entry| entry.desired.build_id != desired.build_id) {
-            found.progress = Progress::Unknown;
-            found.unregistered_since = None;
-        }
-        let entry = Entry {
-            desired,
-            found,
-            at: now,
-            is_taken: false,
-        };
-        entries.insert(owner, entry);
-        drop(entries);
-        self.changed.notify_one();
+        let build_id = desired.build_id.clone();
+        self.0.set(owner, desired, now, |before| {
+            let Some((known, found)) = before else {
+                return PassOutcome::default();
+            };
+            // What was found stays known, but for a version that is wanted again.
+            let mut found = found.clone();
+            if let Some(wanted) = &build_id {
+                found.unused.remove(wanted);
+            }
+            if known.build_id != build_id {
+                found.progress = Progress::Unknown;
+                found.unregistered_since = None;
+            }
+            found
+        });
     }
 
     /// Forgets an owner that is gone, or whose workers have no versions.
     pub(crate) fn remove(&self, owner: &Owner) {
-        self.lock().remove(owner);
+        self.0.remove(owner);
     }
 
     /// The versions of an owner that nobody needs.
     pub(crate) fn unused(&self, owner: &Owner) -> BTreeSet<String> {
-        let entries = self.lock();
-        entries
-            .get(owner)
-            .map(|entry| entry.found.unused.clone())
-            .unwrap_or_default()
+        let unused = self.0.get(owner, |_, found| found.unused.clone());
+        unused.unwrap_or_default()
     }
 
     /// The condition VersionRolledOut of an owner; `None` for workers without versions.
     pub(crate) fn condition(&self, owner: &Owner) -> Option<ConditionUpdate> {
-        let entries = self.lock();
-        let entry = entries.get(owner)?;
-        Some(condition(entry.desired.build_id.as_deref(), &entry.found.progress))
+        let condition =
+            |desired: &Desired, found: &PassOutcome| condition(desired.build_id.as_deref(), &found.progress);
+        self.0.get(owner, condition)
     }
 
-    /// The owner that is due, with what the pass before found; otherwise the time of the next one.
-    pub(crate) fn take_due(&self, now: Instant) -> Result<(Owner, Desired, PassOutcome), Option<Instant>> {
-        let mut entries = self.lock();
-        let waiting = entries.iter_mut().filter(|(_, entry)| !entry.is_taken);
-        match waiting.min_by_key(|(_, entry)| entry.at) {
-            Some((owner, entry)) if entry.at <= now => {
-                entry.is_taken = true;
-                Ok((owner.clone(), entry.desired.clone(), entry.found.clone()))
-            }
-            next => Err(next.map(|(_, entry)| entry.at)),
-        }
+    /// Makes a pass over each owner when it is due, at most `concurrency` at a time. Works until dropped.
+    pub(crate) async fn run<P: Future<Output = ()>>(
+        &self,
+        concurrency: usize,
+        pass: impl Fn(Owner, Desired, PassOutcome) -> P,
+    ) {
+        self.0.run(concurrency, pass).await;
     }
 
     /// Ends a pass; the next one is after `pause`. What was found for other settings does not count. Returns whether a
@@ -136,24 +109,9 @@ impl Versions {
         pause: Duration,
         now: Instant,
     ) -> bool {
-        let mut entries = self.lock();
-        let Some(entry) = entries.get_mut(owner).filter(|entry| entry.desired == *desired) else {
-            return false;
-        };
-        let is_news = entry.found.progress != found.progress || entry.found.unused != found.unused;
-        entry.found = found;
-        entry.at = now + pause;
-        entry.is_taken = false;
-        is_news
-    }
-
-    /// Returns when another owner may be due than at the last call.
-    pub(crate) async fn changed(&self) {
-        self.changed.notified().await;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        let told = (found.progress.clone(), found.unused.clone());
+        let before = self.0.done(owner, desired, found, now + pause);
+        before.is_some_and(|before| (before.progress, before.unused) != told)
     }
 }
 
@@ -267,16 +225,16 @@ mod tests {
         let (versions, now) = (Versions::default(), Instant::now());
         assert_eq!(versions.condition(&owner()), None);
         versions.set(owner(), desired("b"), now);
-        let (_, taken, _) = versions.take_due(now).unwrap();
+        let (_, taken, _) = versions.0.take(now).unwrap();
         assert_eq!(
-            versions.take_due(now).unwrap_err(),
+            versions.0.take(now).unwrap_err(),
             None,
             "nobody is asked for twice at a time"
         );
         let pause = Duration::from_secs(5);
         assert!(versions.record(&owner(), &taken, found(Progress::RolledOut, &["a"]), pause, now));
         assert!(!versions.record(&owner(), &taken, found(Progress::RolledOut, &["a"]), pause, now));
-        assert_eq!(versions.take_due(now).unwrap_err(), Some(now + pause));
+        assert_eq!(versions.0.take(now).unwrap_err(), Some(now + pause));
         let reason = || versions.condition(&owner()).unwrap().reason;
         assert_eq!((reason(), versions.unused(&owner()).len()), (Reason::RolledOut, 1));
 

@@ -2,16 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use steadfast_contract::{signals::SIGNAL_CHECKPOINT, start::WORKFLOW_TYPE};
 use steadfast_temporal::{TemporalClient, TemporalError, TemporalSettings};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::{
-    common::v1::WorkflowExecution,
     deployment::v1::WorkerDeploymentVersion,
     enums::v1::WorkerDeploymentVersionStatus,
     workflowservice::v1::{
         DeleteWorkerDeploymentVersionRequest, DescribeWorkerDeploymentRequest, GetSystemInfoRequest,
-        ListWorkflowExecutionsRequest, SetWorkerDeploymentCurrentVersionRequest, SignalWorkflowExecutionRequest,
+        SetWorkerDeploymentCurrentVersionRequest,
     },
 };
 
@@ -23,8 +21,6 @@ use crate::{
 
 /// Time limit of a request, with the connection and all retries.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Tasks that are listed at a time.
-const PAGE_SIZE: i32 = 100;
 /// The first server that lets a pinned task continue as new on the current version.
 const OLDEST_SERVER: (u32, u32) = (1, 31);
 
@@ -32,24 +28,6 @@ const OLDEST_SERVER: (u32, u32) = (1, 31);
 pub(crate) struct VersionClient {
     temporal: TemporalClient,
     rate: Arc<RateLimit>,
-}
-
-/// One run of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// Id of the task.
-    pub(crate) task: String,
-    /// Id of the run.
-    pub(crate) id: String,
-}
-
-/// A page of running tasks.
-#[derive(Debug)]
-pub(crate) struct Page {
-    /// The runs.
-    pub(crate) runs: Vec<Run>,
-    /// The token of the next page; empty on the last one.
-    pub(crate) next_token: Vec<u8>,
 }
 
 impl VersionClient {
@@ -117,56 +95,6 @@ impl VersionClient {
         set.await.map(drop)
     }
 
-    /// A page of the tasks that run on a version.
-    pub(crate) async fn list(&self, deployment: &str, build_id: &str, token: Vec<u8>) -> Result<Page, TemporalError> {
-        self.rate.permit().await;
-        let request = ListWorkflowExecutionsRequest {
-            namespace: self.temporal.namespace().to_owned(),
-            page_size: PAGE_SIZE,
-            next_page_token: token,
-            query: query(deployment, build_id),
-        };
-        let answer = self
-            .temporal
-            .request(request, <dyn WorkflowService>::list_workflow_executions)
-            .await?;
-        let runs = answer.executions.into_iter().filter_map(|listed| {
-            let execution = listed.execution?;
-            Some(Run {
-                task: execution.workflow_id,
-                id: execution.run_id,
-            })
-        });
-        Ok(Page {
-            runs: runs.collect(),
-            next_token: answer.next_page_token,
-        })
-    }
-
-    /// Asks a run to continue as new. One that has ended is left alone.
-    pub(crate) async fn checkpoint(&self, run: &Run) -> Result<(), TemporalError> {
-        self.rate.permit().await;
-        let request = SignalWorkflowExecutionRequest {
-            namespace: self.temporal.namespace().to_owned(),
-            workflow_execution: Some(WorkflowExecution {
-                workflow_id: run.task.clone(),
-                run_id: run.id.clone(),
-            }),
-            signal_name: SIGNAL_CHECKPOINT.to_owned(),
-            identity: self.temporal.identity().to_owned(),
-            // Temporal takes a signal with an id once in a run: another operator repeats nothing.
-            request_id: format!("{}/checkpoint", run.id),
-            ..Default::default()
-        };
-        let signaled = self
-            .temporal
-            .request(request, <dyn WorkflowService>::signal_workflow_execution);
-        match signaled.await {
-            Ok(_) | Err(TemporalError::NotFound | TemporalError::AlreadyExists(_) | TemporalError::RunEnding) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Deletes a version that nobody needs. Temporal refuses it for some minutes after the last poll.
     pub(crate) async fn delete(&self, deployment: &str, build_id: &str) -> Result<(), TemporalError> {
         self.rate.permit().await;
@@ -197,16 +125,6 @@ const fn state(status: WorkerDeploymentVersionStatus) -> State {
     }
 }
 
-/// The visibility query for the running tasks on a version.
-fn query(deployment: &str, build_id: &str) -> String {
-    // No name of ours contains a quote.
-    let version = format!("{deployment}:{build_id}").replace(['\'', '\\'], "");
-    format!(
-        "WorkflowType = '{WORKFLOW_TYPE}' AND ExecutionStatus = 'Running' AND \
-         TemporalWorkerDeploymentVersion = '{version}'"
-    )
-}
-
 /// Whether a version of the server is older than the oldest that will do. One of another form is not judged.
 fn is_too_old(version: &str) -> bool {
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
@@ -231,14 +149,5 @@ mod tests {
         ] {
             assert_eq!(is_too_old(version), expected, "{version}");
         }
-    }
-
-    #[test]
-    fn tasks_are_found_by_their_version() {
-        assert_eq!(
-            query("demo/team/agent/a", "1-abc"),
-            "WorkflowType = 'AgentTask' AND ExecutionStatus = 'Running' AND \
-             TemporalWorkerDeploymentVersion = 'demo/team/agent/a:1-abc'"
-        );
     }
 }
